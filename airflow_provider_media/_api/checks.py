@@ -1,0 +1,47 @@
+"""What may be uploaded: the four types that the platform takes, recognised by their first bytes.
+
+Source of the types: the Media API's reference ("Images JPEG, PNG, GIF; video MP4").
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+HEAD_BYTES = 16
+"""How many of a file's first bytes :func:`detect_mime_type` needs."""
+
+EXTENSIONS = {
+    "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "image/png": (".png",),
+    "image/gif": (".gif",),
+    "video/mp4": (".mp4", ".m4v"),
+}
+"""The accepted MIME types, each with the file extensions that go with it."""
+
+ACCEPTED_TYPES = "JPEG, PNG or GIF images and MP4 video"
+
+# Files of the ISO base media format all start alike; these major brands say "some other format":
+# still pictures (HEIF, AVIF), sound only, QuickTime, and the 3GPP phone formats.
+_NOT_MP4_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"qt  ", b"M4A ", b"M4B ", b"3g")
+
+
+def detect_mime_type(head: bytes) -> str | None:
+    """Tell the MIME type from a file's first bytes; None when it is none of the accepted ones.
+
+    :param head: the first :data:`HEAD_BYTES` bytes of the file (fewer if the file is shorter).
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if head[4:8] == b"ftyp" and len(head) >= 12 and not head[8:12].startswith(_NOT_MP4_BRANDS):
+        return "video/mp4"
+    return None
+
+
+def extension_disagrees(file_name: str, mime_type: str) -> bool:
+    """Whether the name's extension says another type than the bytes do; a name without one disagrees with nothing."""
+    extension = PurePath(file_name).suffix.lower()
+    return bool(extension) and extension not in EXTENSIONS.get(mime_type, ())
