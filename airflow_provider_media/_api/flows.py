@@ -1,0 +1,138 @@
+"""Requests that follow one another, as generators: each yields a :class:`Call` or a :class:`Pause` and is sent the reply.
+
+A transport drives them (ten lines, sync or async), so that what to ask next is decided here once. A failed call is
+thrown into the generator as a :class:`Problem`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import LARGEST_PAGE, Call, Reply, build_delete, build_get, build_list
+from airflow_provider_media._api.protocol import parse_media, parse_page
+from airflow_provider_media.models import Media, MediaPage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait before going on.
+
+    :param seconds: how long.
+    """
+
+    seconds: float
+
+
+Flow = Generator[Call | Pause, Reply, T]
+
+_REPEATED_PAGES_ALLOWED = 3
+
+
+class PageWalk:
+    """Walk the list page by page, until it surely ends.
+
+    A page with fewer items than asked for ends it only when a total says so; without a total only an empty page does.
+    No id is given twice: files that others add meanwhile push some onto the next page. A server that gives the same
+    page for ever (it ignores ``page``, say) is noticed.
+
+    :param page_size: items a page, at most 1000.
+    :param sort_by: one of the API's sort fields, or None for the server's order.
+    :param sort_order: ``asc`` or ``desc``.
+    """
+
+    def __init__(
+        self, *, page_size: int = LARGEST_PAGE, sort_by: str | None = None, sort_order: str | None = None
+    ) -> None:
+        """Start before the first page."""
+        self._page_size = page_size
+        self._sort_by = sort_by
+        self._sort_order = sort_order
+        self._page = 0
+        self._seen: set[str] = set()
+        self._repeated = 0
+        self._call: Call | None = self._build()
+
+    @property
+    def next_call(self) -> Call | None:
+        """The call for the next page; None at the end of the list."""
+        return self._call
+
+    def feed(self, reply: Reply) -> tuple[Media, ...]:
+        """Take the answer of :attr:`next_call`; return the files on it that were not seen before.
+
+        :raises Problem: of kind RESPONSE when the answer makes no sense or the list has no end.
+        """
+        if self._call is None:
+            return ()
+        page = parse_page(self._call, reply)
+        new = tuple({str(media.id): media for media in page.items if str(media.id) not in self._seen}.values())
+        self._seen.update(str(media.id) for media in new)
+        self._repeated = 0 if new else self._repeated + 1
+        if self._repeated == _REPEATED_PAGES_ALLOWED and page.items:
+            raise Problem(
+                Kind.RESPONSE,
+                f"Could not {self._call.purpose}: page {page.page} and the pages before it repeat what was already"
+                " listed, so the list has no end; the server seems to ignore the page number.",
+            )
+        self._page += 1
+        self._call = None if self._is_last(page) else self._build()
+        return new
+
+    def _is_last(self, page: MediaPage) -> bool:
+        return not page.items or (page.total is not None and len(self._seen) >= page.total)
+
+    def _build(self) -> Call:
+        return build_list(
+            page=self._page, limit=self._page_size, sort_by=self._sort_by, sort_order=self._sort_order
+        )
+
+
+def list_all() -> Flow[list[Media]]:
+    """List the whole library, by id, so that what is added meanwhile comes at the end."""
+    walk, found = PageWalk(sort_by="id", sort_order="asc"), []
+    while walk.next_call:
+        found += walk.feed((yield walk.next_call))
+    return found
+
+
+def find_media(name: str) -> Flow[list[Media]]:
+    """Find the files of exactly this name, oldest first. The API has no search, so this lists the whole library."""
+    library = yield from list_all()
+    return oldest_first([media for media in library if media.name == name])
+
+
+def get_media(media_id: int | str) -> Flow[Media]:
+    """Get one file's metadata."""
+    call = build_get(media_id)
+    return parse_media(call, (yield call))
+
+
+def delete_media(media_id: int | str) -> Flow[None]:
+    """Delete one file. When an earlier attempt's answer was lost, "no such file" means that it did its work."""
+    try:
+        yield build_delete(media_id)
+    except Problem as problem:
+        if not (problem.kind is Kind.NOT_FOUND and problem.after_lost_answer):
+            raise
+
+
+def id_number(media_id: int | str) -> int | None:
+    """Read an id as a number, when it is one; ids that are numbers grow, others have no order."""
+    text = str(media_id)
+    return int(text) if text.isdecimal() else None
+
+
+def oldest_first(found: list[Media]) -> list[Media]:
+    """Sort by id where all ids are numbers, else by creation date where all have one, else leave the list's order."""
+    numbers = [number for media in found if (number := id_number(media.id)) is not None]
+    if len(numbers) == len(found):
+        return sorted(found, key=lambda media: int(media.id))
+    moments = [media.created_at for media in found if media.created_at]
+    if len(moments) == len(found):
+        return [media for _, media in sorted(zip(moments, found, strict=True), key=lambda pair: pair[0])]
+    return found

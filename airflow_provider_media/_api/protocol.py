@@ -1,0 +1,298 @@
+"""What a call to the Media API is: one function to build each of the four, and functions to read their answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.retry import read_retry_after
+from airflow_provider_media.models import Media, MediaPage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_media._api.retry import Retries
+    from airflow_provider_media._api.upload import Upload
+
+SORT_FIELDS = ("id", "name", "mimeType", "size", "createdAt")
+SORT_ORDERS = ("asc", "desc")
+LARGEST_PAGE = 1000
+"""The highest ``limit`` that the list accepts (Media API reference)."""
+
+_ITEM_KEYS = ("content", "items", "data", "results", "media")
+_TOTAL_KEYS = ("totalElements", "total", "totalCount", "count")
+_REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "request-id")
+_EXCERPT_LETTERS = 200
+_FIRST_YEAR_2001_IN_MILLISECONDS = 1e12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, not yet sent.
+
+    :param method: the HTTP method.
+    :param path: what follows the library's address, percent-encoded.
+    :param params: the query.
+    :param upload: what the body is made of, for an upload.
+    :param purpose: what it is for, in words that complete "could not ...".
+    :param retries: the tries to use, when they are shared by several calls; by default the call gets its own.
+    """
+
+    method: str
+    path: str = ""
+    params: tuple[tuple[str, str], ...] = ()
+    upload: Upload | None = None
+    purpose: str
+    retries: Retries | None = None
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether sending it twice does no more than sending it once."""
+        return self.method != "POST"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One answer, received whole.
+
+    :param status: the HTTP status.
+    :param headers: by name in lower case.
+    :param body: as sent.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+def build_list(
+    *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None
+) -> Call:
+    """Ask for one page of the list.
+
+    :raises Problem: of kind CONFIGURATION, for what the API would refuse.
+    """
+    if not _is_whole(page) or page < 0:
+        raise _wrong(f"page must be a whole number of at least 0, not {page!r}.")
+    if not _is_whole(limit) or not 1 <= limit <= LARGEST_PAGE:
+        raise _wrong(f"limit must be a whole number from 1 to {LARGEST_PAGE}, not {limit!r}.")
+    if sort_by is not None and sort_by not in SORT_FIELDS:
+        raise _wrong(f"sort_by must be one of {', '.join(SORT_FIELDS)}, not {sort_by!r}.")
+    if sort_order is not None and sort_order not in SORT_ORDERS:
+        raise _wrong(f"sort_order must be asc or desc, not {sort_order!r}.")
+    params = {"page": str(page), "limit": str(limit), "sortBy": sort_by, "sortOrder": sort_order}
+    given = tuple((key, value) for key, value in params.items() if value is not None)
+    return Call(method="GET", params=given, purpose="list the media library")
+
+
+def build_get(media_id: int | str) -> Call:
+    """Ask for one file's metadata."""
+    return Call(method="GET", path=_id_path(media_id), purpose=f"get the media {media_id}")
+
+
+def build_delete(media_id: int | str) -> Call:
+    """Ask to delete one file for good."""
+    return Call(method="DELETE", path=_id_path(media_id), purpose=f"delete the media {media_id}")
+
+
+def build_upload(upload: Upload) -> Call:
+    """Ask to store one file."""
+    return Call(method="POST", upload=upload, purpose=f"upload {upload.name!r}")
+
+
+def check_media_id(media_id: object) -> int | str:
+    """Return the id as it is to be sent; refuse what cannot be one, such as a template that rendered to nothing.
+
+    :raises Problem: of kind CONFIGURATION.
+    """
+    if isinstance(media_id, str):
+        media_id = media_id.strip()
+    usable = isinstance(media_id, (int, str)) and not isinstance(media_id, bool)
+    if not usable or str(media_id) in {"", "None", ".", ".."}:
+        raise _wrong(f"{media_id!r} is not a media id; did a template or an earlier task's result come out empty?")
+    assert isinstance(media_id, (int, str))  # noqa: S101 - for the type checker; said just above
+    return media_id
+
+
+def _id_path(media_id: int | str) -> str:
+    return "/" + quote(str(check_media_id(media_id)), safe="")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _wrong(sentence: str) -> Problem:
+    return Problem(Kind.CONFIGURATION, sentence)
+
+
+def check_reply(call: Call, reply: Reply) -> None:
+    """Return for a success; anything else becomes a Problem that says what it means.
+
+    :raises Problem: for every status but 2xx.
+    """
+    status = reply.status
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return
+    details = _json_object(reply)
+    said = _server_message(reply, details)
+    request_id = next((reply.headers[name] for name in _REQUEST_ID_HEADERS if reply.headers.get(name)), None)
+    kind, meaning = _meaning(call, status)
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        meaning = (
+            f"it points to {reply.headers.get('location', 'an unnamed place')!r}, and redirects are not followed, so"
+            " that the API key goes nowhere else; give the right base address as the connection's host"
+        )
+    sentence = f"Could not {call.purpose}: the server answered {status}"
+    sentence += f" ({said})" if said else ""
+    sentence += f"; {meaning}" if meaning else ""
+    sentence += f" [request {request_id}]" if request_id else ""
+    server_failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT
+    raise Problem(
+        kind,
+        sentence + ".",
+        status=status,
+        server_message=said,
+        request_id=request_id,
+        transient=server_failed or status == HTTPStatus.TOO_MANY_REQUESTS,
+        # 503 comes from before the service; every other failure of the server's may come after it stored the file.
+        maybe_acted=server_failed and status != HTTPStatus.SERVICE_UNAVAILABLE,
+        retry_after=read_retry_after(reply.headers.get("retry-after"), details.get("retryAfter")),
+    )
+
+
+def _meaning(call: Call, status: int) -> tuple[Kind, str]:
+    meanings = {
+        401: (Kind.AUTH, "the API key is rejected: check the connection's password"),
+        403: (Kind.AUTH, "this machine's address is not allowed: have it put on the account's allow list"),
+        404: (Kind.NOT_FOUND, "the library has no such file")
+        if call.path
+        else (Kind.NOT_FOUND, "there is no Media API at this address: check the connection's host"),
+        408: (Kind.UNAVAILABLE, ""),
+        413: (Kind.REQUEST, "the file is larger than the platform takes"),
+        429: (Kind.RATE_LIMIT, "the rate limit of the API key is used up"),
+    }
+    if status in meanings:
+        return meanings[status]
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Kind.UNAVAILABLE, ""
+    return (Kind.REQUEST if status >= HTTPStatus.BAD_REQUEST else Kind.RESPONSE), ""
+
+
+def _json_object(reply: Reply) -> Mapping[str, Any]:
+    try:
+        value = json.loads(reply.body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _server_message(reply: Reply, details: Mapping[str, Any]) -> str | None:
+    for key in ("message", "error", "detail", "title"):
+        if isinstance(details.get(key), str) and details[key].strip():
+            return _one_line(details[key])
+    return _one_line(reply.body.decode("utf-8", "replace")) or None
+
+
+def _one_line(text: str) -> str:
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[:4000]).split())
+    return line if len(line) <= _EXCERPT_LETTERS else line[:_EXCERPT_LETTERS] + "…"
+
+
+def parse_media(call: Call, reply: Reply) -> Media:
+    """Read the answer of a get or an upload.
+
+    :raises Problem: of kind RESPONSE when it makes no sense.
+    """
+    return _media(_json(call, reply), call, reply)
+
+
+def parse_page(call: Call, reply: Reply) -> MediaPage:
+    """Read the answer of a list: a bare array, or an object around it, with or without a total.
+
+    :raises Problem: of kind RESPONSE when it makes no sense.
+    """
+    value = _json(call, reply)
+    envelope: Mapping[str, Any] = value if isinstance(value, dict) else {}
+    entries = value if isinstance(value, list) else next(
+        (envelope[key] for key in _ITEM_KEYS if isinstance(envelope.get(key), list)), None
+    )
+    if entries is None:
+        raise _senseless(call, reply, "no list of media is in it")
+    asked = dict(call.params)
+    limit = int(asked.get("limit", 10))
+    total_key = next((key for key in _TOTAL_KEYS if _whole_number(envelope.get(key)) is not None), None)
+    total = _whole_number(envelope.get(total_key)) if total_key else None
+    if total_key == "count" and total == len(entries) == limit:
+        total = None  # a full page that counts just itself: "count" may mean the page, so nothing is known of the whole
+    items = tuple(_media(entry, call, reply) for entry in entries)
+    return MediaPage(items=items, page=int(asked.get("page", 0)), limit=limit, total=total)
+
+
+def _json(call: Call, reply: Reply) -> Any:
+    try:
+        return json.loads(reply.body)
+    except (ValueError, RecursionError):
+        raise _senseless(call, reply, "it is not JSON" if reply.body.strip() else "it is empty") from None
+
+
+def _senseless(call: Call, reply: Reply, reason: str) -> Problem:
+    start = _one_line(reply.body.decode("utf-8", "replace"))
+    return Problem(
+        Kind.RESPONSE,
+        f"Could not {call.purpose}: the answer ({reply.status}) makes no sense, {reason}"
+        + (f"; it begins: {start}" if start else "")
+        + ". Is the connection's host the base address of a Media API?",
+        status=reply.status,
+        maybe_acted=call.method == "POST",
+    )
+
+
+def _media(entry: Any, call: Call, reply: Reply) -> Media:
+    if not isinstance(entry, dict):
+        raise _senseless(call, reply, f"a media should be an object, not {type(entry).__name__}")
+    media_id = entry.get("id")
+    media_id = entry.get("mediaId") if media_id in {None, ""} else media_id
+    if isinstance(media_id, bool) or not isinstance(media_id, (int, str)) or media_id == "":
+        raise _senseless(call, reply, "a media has no usable id")
+    texts = {"name": "name", "mime_type": "mimeType", "url": "url", "description": "description"}
+    numbers = {"size": "size", "width": "width", "height": "height"}
+    values: dict[str, Any] = {}
+    for field, key in texts.items():
+        value = entry.get(key)
+        if value is not None and not isinstance(value, str):
+            raise _senseless(call, reply, f"{key} of the media {media_id} is not a text")
+        values[field] = value
+    for field, key in numbers.items():
+        values[field] = _whole_number(entry.get(key))
+        if values[field] is None and entry.get(key) is not None:
+            raise _senseless(call, reply, f"{key} of the media {media_id} is not a whole number")
+    folder = entry.get("folderId")
+    values["folder_id"] = folder if isinstance(folder, (int, str)) and not isinstance(folder, bool) else None
+    return Media(id=media_id, created_at=_moment(entry.get("createdAt")), **values)
+
+
+def _whole_number(value: Any) -> int | None:
+    if isinstance(value, str) and value.isdecimal() and len(value) < 20:  # noqa: PLR2004 - what fits 64 bits
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if _is_whole(value) and value >= 0 else None
+
+
+def _moment(value: Any) -> datetime | None:
+    """Read a creation date: ISO 8601 or seconds or milliseconds since 1970; what is neither is unknown."""
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000 if value >= _FIRST_YEAR_2001_IN_MILLISECONDS else value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None

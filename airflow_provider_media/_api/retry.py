@@ -1,0 +1,97 @@
+"""The one retry policy: a failure in, "give up" or "wait so many seconds" out."""
+
+from __future__ import annotations
+
+import email.utils
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_media._api.problem import Problem
+
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Retries:
+    """What is left of the tries of one request; made anew for each request, kept over its attempts.
+
+    :param max_attempts: how often the request is sent at most, the first time included.
+    :param budget_seconds: how long trying may go on after the first failure; time spent transferring a body,
+        told to :meth:`leave_out`, does not count.
+    :param clock: monotonic seconds.
+    """
+
+    max_attempts: int
+    budget_seconds: float
+    clock: Callable[[], float]
+    attempts: int = 0
+    _first_failure: float | None = None
+    _left_out: float = 0.0
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count these seconds of a body's transfer (only those after the first failure would count at all)."""
+        if self._first_failure is not None:
+            self._left_out += seconds
+
+    def next_wait(self, problem: Problem) -> float | None:
+        """Decide after a failed attempt: the seconds to wait before the next one, or None to give up.
+
+        What the server asks for (``Retry-After``, ``retryAfter``) is obeyed, and when it is more than what is left,
+        trying ends at once: waiting less would be refused, waiting more is not allowed.
+        """
+        self.attempts += 1
+        now = self.clock()
+        if self._first_failure is None:
+            self._first_failure = now
+        if not problem.transient or self.attempts >= self.max_attempts:
+            return None
+        left = self.budget_seconds - (now - self._first_failure - self._left_out)
+        if problem.retry_after is None:
+            wait = backoff_seconds(self.attempts)
+        else:
+            # A little later than asked, by chance: all who were refused together should not return together.
+            wait = problem.retry_after * (1 + random.random() / 20)  # noqa: S311 - spreads load, keeps no secret
+            if problem.retry_after <= left:
+                wait = min(wait, left)
+        return wait if wait <= left else None
+
+
+def backoff_seconds(attempt: int) -> float:
+    """Wait longer after each failed attempt, twice as long as before, and never all at the same moment."""
+    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
+
+
+def read_retry_after(header: str | None, body_value: object, *, now: datetime | None = None) -> float | None:
+    """Read how long the server asks to wait, in seconds, from the header or else from the body.
+
+    :param header: ``Retry-After``: seconds or an HTTP date (RFC 9110, 10.2.3).
+    :param body_value: ``retryAfter`` of the error body: seconds (Media API reference, rate limits).
+    :param now: the present, for a date in the header.
+    """
+    seconds = _seconds(header)
+    if seconds is None and header:
+        try:
+            moment = email.utils.parsedate_to_datetime(header)
+        except ValueError:
+            return _seconds(body_value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    return _seconds(body_value) if seconds is None else seconds
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < float("inf") else None

@@ -1,0 +1,231 @@
+"""Read an Airflow connection once, by one function, into one validated value."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_media._api.problem import Kind, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DEFAULT_BASE_ADDRESS = "https://lora-api.agiletelecom.com/api"
+"""The platform's public base address (Media API reference)."""
+
+MEDIA_PATH = "/partner-gateway/v1/media"
+"""Where the library lives under the base address (Media API reference)."""
+
+_SCHEMES = ("http", "https")
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+_LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that a connection says, checked.
+
+    :param base_url: scheme, host, port and path under which :data:`MEDIA_PATH` is found; no slash at the end.
+    :param api_key: sent as ``X-Api-Key``; kept out of the repr.
+    :param timeout: the longest silence of the server that is waited out, in seconds.
+    :param connect_timeout: the longest wait for a connection, in seconds.
+    :param settle_seconds: how long a stored file may take to show up in the list after a lost answer.
+    :param max_attempts: how often one request is sent at most, the first time included.
+    :param retry_budget: seconds that may pass between the first failure and the last attempt, transfers left out.
+    :param verify: whether certificates are checked, or the path of the CA bundle to check them with.
+    :param proxy: the proxy's address; without one, the environment's proxy variables count.
+    :param requests_per_second: the highest rate of requests of one process, or None for no limit.
+    :param allow_delete: False refuses every delete.
+    """
+
+    base_url: str
+    api_key: str = field(repr=False)
+    timeout: float = 60.0
+    connect_timeout: float = 10.0
+    settle_seconds: float = 30.0
+    max_attempts: int = 5
+    retry_budget: float = 120.0
+    verify: bool | str = True
+    proxy: str | None = field(default=None, repr=False)  # may carry a password
+    requests_per_second: float | None = None
+    allow_delete: bool = True
+
+    @property
+    def media_url(self) -> str:
+        """The address of the library."""
+        return self.base_url + MEDIA_PATH
+
+    @property
+    def sends_key_in_clear(self) -> bool:
+        """Whether the key travels unencrypted over a network."""
+        parts = urlsplit(self.base_url)
+        return parts.scheme == "http" and parts.hostname not in _LOOPBACK_HOSTS
+
+
+def read_settings(
+    *,
+    host: str | None = None,
+    schema: str | None = None,
+    port: int | str | None = None,
+    password: str | None = None,
+    extra: str | Mapping[str, Any] | None = None,
+) -> Settings:
+    """Check a connection's fields and put them together.
+
+    A key that is absent, None (an empty form field) or "" keeps its default; numbers and booleans may be text,
+    as forms of Airflow 2 and connection URIs give them.
+
+    :param host: the base address, with or without its scheme and path.
+    :param schema: the path of the base address, where Airflow's URI form puts it.
+    :param port: the port, unless the host has it.
+    :param password: the API key.
+    :param extra: the extra fields, as a mapping or as the JSON text of one.
+    :raises Problem: of kind CONFIGURATION, with one sentence that names the field.
+    """
+    return Settings(
+        base_url=_base_address(_text(host), _text(schema), port),
+        api_key=_api_key(password),
+        **_extras(extra),
+    )
+
+
+def _wrong(sentence: str) -> Problem:
+    return Problem(Kind.CONFIGURATION, sentence)
+
+
+def _text(value: str | None) -> str:
+    return (value or "").strip()
+
+
+def _base_address(host: str, schema: str, port: int | str | None) -> str:
+    if not host:
+        if schema or port not in {None, ""}:
+            raise _wrong("The connection has a port or schema but no host: give the Media API's base address as host.")
+        return DEFAULT_BASE_ADDRESS
+    scheme = "https"
+    if schema.lower() in _SCHEMES:  # the habit of Airflow's HTTP connections
+        scheme, schema = schema.lower(), ""
+    address = host if "://" in host else f"{scheme}://{host}"
+    try:
+        parts = urlsplit(address)
+        own_port, hostname = parts.port, parts.hostname
+    except ValueError as error:
+        raise _wrong(f"The connection's host {host!r} is not an address: {error}.") from None
+    if parts.scheme not in _SCHEMES or not hostname or any(letter.isspace() for letter in address):
+        raise _wrong(f"The connection's host {host!r} is not an address such as {DEFAULT_BASE_ADDRESS}.")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        # Not repeated in the message: what stands before an @ may be a secret.
+        raise _wrong("The connection's host must hold only scheme, host, port and path; the API key is the password.")
+    given_port = _port(port)
+    if own_port and given_port and own_port != given_port:
+        raise _wrong(f"The connection's host says port {own_port}, its port field {given_port}: leave one of them out.")
+    path = "/".join(filter(None, (parts.path.strip("/"), schema.strip("/"))))
+    base_path = ("/" + path).rstrip("/").removesuffix(MEDIA_PATH)
+    name = f"[{hostname}]" if ":" in hostname else hostname
+    number = own_port or given_port
+    return f"{parts.scheme}://{name}{f':{number}' if number else ''}{base_path}"
+
+
+def _port(port: int | str | None) -> int | None:
+    if port is None or port == "":
+        return None
+    if str(port).isdecimal() and 0 < int(port) < 2**16:
+        return int(port)
+    raise _wrong(f"The connection's port {port!r} is not a number from 1 to 65535.")
+
+
+def _api_key(password: str | None) -> str:
+    key = _text(password)
+    if not key:
+        raise _wrong("The connection has no API key: put the platform's key into its password field.")
+    if not (key.isascii() and key.isprintable()):
+        raise _wrong("The connection's API key holds characters that a key cannot have: copy it again.")
+    return key
+
+
+def _extras(extra: str | Mapping[str, Any] | None) -> dict[str, Any]:
+    if isinstance(extra, str):
+        try:
+            extra = json.loads(extra) if extra.strip() else {}
+        except ValueError:
+            raise _wrong("The connection's extra is not valid JSON.") from None
+    if extra is None:
+        return {}
+    if not hasattr(extra, "items"):
+        raise _wrong("The connection's extra must be a JSON object such as {'timeout': 60}.")
+    unknown = sorted(str(key) for key in extra if key not in _READERS)
+    if unknown:
+        known = ", ".join(_READERS)
+        raise _wrong(f"The connection's extra has an unknown key {unknown[0]!r}; known are {known}.")
+    return {
+        key: _READERS[key](f"The connection's extra {key!r}", value)
+        for key, value in extra.items()
+        if value is not None and value != ""
+    }
+
+
+def _number(*, above: float = -math.inf, at_least: float = -math.inf) -> Callable[[str, Any], float]:
+    wanted = "a number of at least 0" if at_least == 0 else "a number greater than 0"
+
+    def read(field_name: str, value: Any) -> float:
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not (math.isfinite(number) and number > above and number >= at_least):
+            raise _wrong(f"{field_name} must be {wanted}, not {value!r}.")
+        return number
+
+    return read
+
+
+def _count(field_name: str, value: Any) -> int:
+    number = str(value).strip()
+    if isinstance(value, bool) or not number.removesuffix(".0").isdecimal() or int(float(number)) < 1:
+        raise _wrong(f"{field_name} must be a whole number of at least 1, not {value!r}.")
+    return int(float(number))
+
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def _boolean(field_name: str, value: Any) -> bool:
+    answer = _BOOLEANS.get(str(value).strip().lower())
+    if answer is None:
+        raise _wrong(f"{field_name} must be true or false, not {value!r}.")
+    return answer
+
+
+def _verify(field_name: str, value: Any) -> bool | str:
+    if isinstance(value, str) and value.strip().lower() not in _BOOLEANS:
+        return value.strip()
+    if not isinstance(value, (bool, str)):
+        raise _wrong(f"{field_name} must be true, false or the path of a CA bundle, not {value!r}.")
+    return _boolean(field_name, value)
+
+
+def _proxy(field_name: str, value: Any) -> str:
+    try:
+        parts = urlsplit(str(value).strip())
+        usable = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:  # not repeated in the message: it may hold a password
+        raise _wrong(f"{field_name} must be an address such as http://proxy.example:3128.")
+    return str(value).strip()
+
+
+_READERS: dict[str, Callable[[str, Any], Any]] = {
+    "timeout": _number(above=0),
+    "connect_timeout": _number(above=0),
+    "settle_seconds": _number(at_least=0),
+    "max_attempts": _count,
+    "retry_budget": _number(at_least=0),
+    "verify": _verify,
+    "proxy": _proxy,
+    "requests_per_second": _number(above=0),
+    "allow_delete": _boolean,
+}

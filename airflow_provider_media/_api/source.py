@@ -1,0 +1,248 @@
+"""Where an upload's bytes come from: something that can be opened anew for each attempt, and knows its size.
+
+A declared length is a promise to the server, so a source is measured before the first byte is sent, and whatever
+differs while it is being read is a clear, permanent error of ours: an OSError raised inside a request's body would be
+taken for a broken connection by the HTTP client.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from airflow_provider_media._api.checks import ACCEPTED_TYPES, HEAD_BYTES, detect_mime_type
+from airflow_provider_media._api.problem import Kind, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BLOCK_BYTES = 256 * 1024
+SPOOL_BYTES = 1024 * 1024
+"""What cannot be read twice is kept in memory up to this size, on disk above it."""
+
+
+class Source(Protocol):
+    """The bytes of one upload."""
+
+    label: str
+    size: int
+    base_name: str | None
+
+    def opened(self) -> Any:
+        """Open the bytes from their start: a context manager that gives a stream, and checks on leaving."""
+
+    def close(self) -> None:
+        """Let go of what was needed to read more than once."""
+
+
+def file_problem(label: str, reason: str) -> Problem:
+    """Say what is wrong with a local file."""
+    return Problem(Kind.FILE, f"The file {label} cannot be uploaded: {reason}.")
+
+
+def open_source(file: Any) -> Source:
+    """Measure what a caller wants to upload; nothing is read yet, save from what can be read only once.
+
+    :param file: a path, an object that opens like one (Airflow's ObjectStoragePath), or a binary file object.
+    :raises Problem: of kind FILE when it is missing, empty, unreadable, not a file or not binary.
+    """
+    if hasattr(file, "read"):
+        source: Source = _StreamSource(file)
+    elif hasattr(file, "open") and hasattr(file, "stat") and not isinstance(file, os.PathLike):
+        source = _ObjectSource(file)
+    elif hasattr(file, "open") and "://" in str(file):
+        source = _ObjectSource(file)
+    elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:
+        source = _open_path(Path(file))
+    else:
+        raise file_problem(repr(file), "it is not the path of a file; did a template come out empty?")
+    if source.size == 0:
+        source.close()
+        raise file_problem(source.label, "it is empty")
+    return source
+
+
+def sniff(source: Source) -> str:
+    """Tell the type of a source by its first bytes.
+
+    :raises Problem: of kind FILE when the platform takes no such type.
+    """
+    with source.opened() as stream:
+        mime_type = detect_mime_type(_read(source.label, stream, HEAD_BYTES))
+    if mime_type is None:
+        raise file_problem(source.label, f"its content is none of the accepted types, which are {ACCEPTED_TYPES}")
+    return mime_type
+
+
+def read_blocks(source: Source) -> Iterator[memoryview]:
+    """Read a source from its start to its measured end, in blocks of one reused buffer.
+
+    :raises Problem: of kind FILE when it shrinks, grows, is replaced or cannot be read.
+    """
+    buffer = bytearray(min(BLOCK_BYTES, source.size))
+    view = memoryview(buffer)
+    left = source.size
+    with source.opened() as stream:
+        while left:
+            count = _read_into(source.label, stream, view[: min(left, len(buffer))])
+            if not count:
+                raise file_problem(source.label, f"it became shorter by {left} bytes while it was being sent")
+            left -= count
+            yield view[:count]
+        if _read(source.label, stream, 1):
+            raise file_problem(source.label, f"it grew beyond its {source.size} bytes while it was being sent")
+
+
+def _read_into(label: str, stream: IO[bytes], view: memoryview) -> int:
+    if hasattr(stream, "readinto"):
+        with _reading(label):
+            return stream.readinto(view) or 0
+    data = _read(label, stream, len(view))
+    view[: len(data)] = data
+    return len(data)
+
+
+def _read(label: str, stream: IO[bytes], count: int) -> bytes:
+    with _reading(label):
+        data = stream.read(count)
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise file_problem(label, "it gives text; open it in binary mode ('rb')")
+    if len(data) > count:
+        raise file_problem(label, "its read() gives more bytes than were asked for")
+    return bytes(data)
+
+
+@contextmanager
+def _reading(label: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise file_problem(label, f"reading it failed ({type(error).__name__}: {error})") from error
+
+
+def _open_path(path: Path) -> Source:
+    try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise file_problem(str(path), "it is a folder")
+        if not stat.S_ISREG(found.st_mode):  # a named pipe, say: it can be read only once
+            with path.open("rb") as stream:
+                return _StreamSource(stream, label=str(path), base_name=path.name)
+        return _PathSource(path, found)
+    except FileNotFoundError:
+        raise file_problem(str(path), "it does not exist") from None
+    except OSError as error:
+        raise file_problem(str(path), f"{error.strerror or error}") from error
+    except ValueError as error:  # a NUL in the path
+        raise file_problem(repr(str(path)), str(error)) from None
+
+
+class _PathSource:
+    """A regular file, which must stay the very file that was measured."""
+
+    def __init__(self, path: Path, found: os.stat_result) -> None:
+        self.label = str(path)
+        self.base_name: str | None = path.name
+        self.size = found.st_size
+        self._path = path
+        self._identity = _identity(found)
+        if not os.access(path, os.R_OK):
+            raise file_problem(self.label, "it may not be read by this user")
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        try:
+            stream = self._path.open("rb", buffering=0)
+        except OSError as error:
+            raise file_problem(self.label, f"{error.strerror or error}") from error
+        with stream:
+            self._check(stream)
+            yield stream
+            self._check(stream)
+
+    def _check(self, stream: IO[bytes]) -> None:
+        if _identity(os.fstat(stream.fileno())) != self._identity:
+            raise file_problem(self.label, "it changed while it was being sent")
+
+    def close(self) -> None:
+        """Nothing is kept open between attempts."""
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class _StreamSource:
+    """A binary file object, sent from where it stands; one that cannot be rewound is copied first."""
+
+    def __init__(self, stream: Any, *, label: str | None = None, base_name: str | None = None) -> None:
+        name = getattr(stream, "name", None)
+        self.base_name = base_name or (Path(name).name if isinstance(name, str) else None)
+        self.label = label or (name if isinstance(name, str) else repr(type(stream).__name__))
+        self._copy: IO[bytes] | None = None
+        if not _is_seekable(stream):
+            stream = self._copy = self._spooled(stream)
+        self._stream = stream
+        with _reading(self.label):
+            self._start = stream.tell()
+            self.size = stream.seek(0, os.SEEK_END) - self._start
+            stream.seek(self._start)
+
+    def _spooled(self, stream: Any) -> IO[bytes]:
+        copy: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # type: ignore[assignment]  # noqa: SIM115 - closed by close()
+        try:
+            while block := _read(self.label, stream, BLOCK_BYTES):
+                copy.write(block)
+        except BaseException:
+            copy.close()
+            raise
+        copy.seek(0)
+        return copy
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        with _reading(self.label):
+            self._stream.seek(self._start)
+        yield self._stream
+
+    def close(self) -> None:
+        if self._copy:
+            self._copy.close()
+
+
+def _is_seekable(stream: Any) -> bool:
+    try:
+        return bool(stream.seekable())
+    except (AttributeError, OSError):
+        return False
+
+
+class _ObjectSource:
+    """A file of an object store, opened through its path object."""
+
+    def __init__(self, path: Any) -> None:
+        self.label = str(path)
+        self.base_name: str | None = path.name
+        self._path = path
+        try:
+            if not path.is_file():
+                raise file_problem(self.label, "it does not exist or is not a file")
+            self.size: int = path.stat().st_size
+        except Problem:
+            raise
+        except Exception as error:
+            raise file_problem(self.label, f"asking for it failed ({type(error).__name__}: {error})") from error
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        with _reading(self.label):
+            stream = self._path.open("rb")
+        with stream:
+            yield stream
+
+    def close(self) -> None:
+        """Nothing is kept open between attempts."""

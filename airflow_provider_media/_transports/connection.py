@@ -1,0 +1,166 @@
+"""Connections that send large bodies well: they live as long as bytes move, and hear a server that answers early.
+
+urllib3 (2.x) bounds each block's send by the connect time-out, and looks for an answer only when the whole body is
+gone. So a slow line fails although it works, and a server that says "413" and goes on listening is sent the whole
+file first; over TLS the answer of one that hangs up is lost in an SSL error.
+"""
+
+from __future__ import annotations
+
+import io
+import select
+import socket
+import ssl
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Watchful:
+    """Replaces how a connection sends; mixed into urllib3's connection classes.
+
+    :cvar stall_seconds: how long not a single byte may move.
+    :cvar on_connect: told of each new socket.
+    """
+
+    stall_seconds: float
+    on_connect: Callable[[socket.socket], None]
+    sock: Any
+    _answered_early = False
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]  # the connection class it is mixed into has it
+        self.sock.settimeout(self.stall_seconds)
+        type(self).on_connect(self.sock)
+
+    def send(self, data: Any) -> None:
+        """Send a block, as long as the server takes it and says nothing.
+
+        :raises BrokenPipeError: when the server answered or hung up; urllib3 then reads the answer, if there is one.
+        """
+        if self.sock is None:
+            self.connect()
+        view = memoryview(data)
+        try:
+            if self._has_answered():
+                raise BrokenPipeError
+            while view:
+                view = view[self.sock.send(view) :]
+        except (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            self._answered_early = True
+            raise BrokenPipeError from None
+
+    def _has_answered(self) -> bool:
+        if not _is_readable(self.sock):
+            return False
+        if not isinstance(self.sock, ssl.SSLSocket):
+            return True
+        # Over TLS, what can be read may be no answer but session tickets: only reading tells. The byte is put back.
+        self.sock.settimeout(0)
+        try:
+            first = self.sock.recv(1)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True
+        finally:
+            self.sock.settimeout(self.stall_seconds)
+        self.sock = _Unread(self.sock, first)
+        return True
+
+    @property
+    def is_connected(self) -> bool:
+        """Never use a connection again whose last request was cut short: the server still waits for its rest."""
+        return not self._answered_early and bool(super().is_connected)  # type: ignore[misc]
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+class _Unread:
+    """A socket whose first byte was read already and is given again.
+
+    :param sock: the socket.
+    :param first: what was read of it; b"" when it had ended.
+    """
+
+    def __init__(self, sock: socket.socket, first: bytes) -> None:
+        self._sock = sock
+        self._first = first
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Prefixed(self._first, self._sock.makefile(mode, buffering=0)))
+
+
+class _Prefixed(io.RawIOBase):
+    def __init__(self, first: bytes, rest: Any) -> None:
+        self._first = first
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if not self._first:
+            count: int | None = self._rest.readinto(buffer)
+            return count
+        buffer[0] = self._first[0]
+        self._first = b""
+        return 1
+
+    def close(self) -> None:
+        self._rest.close()
+        super().close()
+
+
+class WatchfulAdapter(HTTPAdapter):
+    """The requests adapter that uses such connections, and can break them all off.
+
+    :param stall_seconds: how long not a single byte of a body may move.
+    :param connections: how many are kept open for the next requests.
+    """
+
+    def __init__(self, *, stall_seconds: float, connections: int) -> None:
+        """Make the connection classes with this adapter's figures."""
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        namespace = {"stall_seconds": stall_seconds, "on_connect": staticmethod(self._sockets.add)}
+        plain = type("PlainConnection", (_Watchful, HTTPConnection), namespace)
+        secure = type("SecureConnection", (_Watchful, HTTPSConnection), namespace)
+        self._pool_classes = {
+            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+        }
+        super().__init__(pool_connections=2, pool_maxsize=connections)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Use our connection classes for direct connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pool_classes
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Use our connection classes through an HTTP proxy; SOCKS has its own, which cannot be replaced."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = self._pool_classes
+        return manager
+
+    def break_off(self) -> None:
+        """End all transfers at once; safe in a signal handler and from another thread."""
+        for sock in list(self._sockets):
+            try:
+                # Not SSLSocket.shutdown, which would take the TLS state away from under a running send.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:  # it has ended by itself
+                continue

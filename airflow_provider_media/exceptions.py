@@ -1,0 +1,141 @@
+"""The errors that this package raises, one tree under Airflow's own.
+
+::
+
+    AirflowException
+    └── MediaError                    the root
+        ├── MediaConfigurationError * a field of the connection or an argument is wrong; nothing was sent
+        ├── MediaFileError          * the local file: missing, empty, unsupported type, changed while being sent
+        ├── MediaRequestError       * 400 and other 4xx: asking again cannot help
+        │   ├── MediaAuthError      * 401, 403
+        │   └── MediaNotFoundError  * 404
+        ├── MediaConflictError      * the name is taken, or two files could be the one that was sent
+        ├── MediaInUseError         * a delete refused because something still refers to the media
+        ├── MediaResponseError      * an answer that makes no sense (not JSON, no id, a redirect)
+        ├── MediaRateLimitError       429, after the retry budget
+        └── MediaUnavailableError     5xx, no connection, or no answer, after the retry budget
+
+Those marked * are AirflowFailExceptions too: asking again cannot mend them, so a task that raises one fails at once,
+whatever its ``retries``. None is an OSError: HTTP clients take an OSError out of a body for a broken connection.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_media._api.problem import Kind, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class MediaError(AirflowException):
+    """The root of the tree.
+
+    :param message: one sentence: what is wrong and what to do.
+    :param status: the HTTP status, when there was an answer.
+    :param server_message: the server's own words, when it said any.
+    :param request_id: the server's name for the request.
+    """
+
+    retryable: ClassVar[bool] = True
+    """Whether trying again later can help."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        server_message: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        """Keep what is known."""
+        super().__init__(message)
+        self.status = status
+        self.server_message = server_message
+        self.request_id = request_id
+
+
+class _PermanentError(MediaError, AirflowFailException):
+    """What asking again cannot mend."""
+
+    retryable = False
+
+
+class MediaConfigurationError(_PermanentError, ValueError):
+    """A field of the connection or an argument is wrong; nothing was sent."""
+
+
+class MediaFileError(_PermanentError):
+    """The local file: missing, empty, unreadable, of an unsupported type, or changed while being sent."""
+
+
+class MediaRequestError(_PermanentError):
+    """The server refuses the request for good (400 and other 4xx)."""
+
+
+class MediaAuthError(MediaRequestError):
+    """The server refuses the key (401) or this machine's address (403)."""
+
+
+class MediaNotFoundError(MediaRequestError):
+    """The library has no such file (404)."""
+
+
+class MediaConflictError(_PermanentError):
+    """The name is taken (``if_exists="fail"``), or two files could be the one that was sent."""
+
+
+class MediaInUseError(_PermanentError):
+    """A delete refused because something still refers to the media."""
+
+
+class MediaResponseError(_PermanentError):
+    """An answer that makes no sense: not JSON, no id, cut off, a redirect, another size than was sent."""
+
+
+class MediaRateLimitError(MediaError):
+    """Too many requests (429), even after waiting as long as the retry budget allows."""
+
+
+class MediaUnavailableError(MediaError):
+    """The server failed (5xx), could not be reached or did not answer, for as long as the retry budget allows."""
+
+
+_CLASSES: dict[Kind, type[MediaError]] = {
+    Kind.CONFIGURATION: MediaConfigurationError,
+    Kind.FILE: MediaFileError,
+    Kind.REQUEST: MediaRequestError,
+    Kind.AUTH: MediaAuthError,
+    Kind.NOT_FOUND: MediaNotFoundError,
+    Kind.CONFLICT: MediaConflictError,
+    Kind.IN_USE: MediaInUseError,
+    Kind.RATE_LIMIT: MediaRateLimitError,
+    Kind.UNAVAILABLE: MediaUnavailableError,
+    Kind.RESPONSE: MediaResponseError,
+    Kind.CANCELLED: MediaError,
+}
+
+
+@contextmanager
+def public_errors(*, secret: str | None = None) -> Iterator[None]:
+    """Turn the inner rooms' problems into the errors of this module.
+
+    :param secret: the API key; should a server repeat it in its answer, it is struck out.
+    """
+    try:
+        yield
+    except Problem as problem:
+
+        def clean(text: str | None) -> str | None:
+            return text.replace(secret, "***") if text and secret else text
+
+        raise _CLASSES[problem.kind](
+            clean(problem.message) or "",
+            status=problem.status,
+            server_message=clean(problem.server_message),
+            request_id=clean(problem.request_id),
+        ) from problem.__cause__

@@ -1,0 +1,280 @@
+"""The connection to the media library, for operators, sensors and ``@task`` functions."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_media.exceptions import MediaError, public_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from airflow_provider_media._api.settings import Settings
+    from airflow_provider_media._transports.sync import SyncTransport
+    from airflow_provider_media.models import Media, MediaPage, UploadResult
+
+_warned_of: set[str] = set()
+"""Base addresses whose unencrypted key was warned of; once in a process is enough."""
+
+
+class MediaHook(BaseHook):
+    """Talk to the media library of one Airflow connection.
+
+    Requests share one session (kept-alive connections) and one retry policy; see the connection's extras
+    ``max_attempts``, ``retry_budget``, ``timeout``. All methods raise the errors of
+    :mod:`airflow_provider_media.exceptions`, above all ``MediaAuthError`` (key or address refused),
+    ``MediaRateLimitError`` and ``MediaUnavailableError`` (after the retries), ``MediaResponseError``.
+
+    :param media_conn_id: the Airflow connection, of type ``media``.
+    """
+
+    conn_name_attr = "media_conn_id"
+    default_conn_name = "media_default"
+    conn_type = "media"
+    hook_name = "Media Library"
+
+    def __init__(self, media_conn_id: str = default_conn_name) -> None:
+        """Keep the id; the connection is read when first used."""
+        super().__init__()
+        self.media_conn_id = media_conn_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form fields of Airflow 2; Airflow 3 takes them from the provider info."""
+        from airflow_provider_media.provider_info import connection_form_widgets
+
+        return connection_form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return which fields Airflow 2 hides and how it labels the others."""
+        from airflow_provider_media.provider_info import UI_FIELD_BEHAVIOUR
+
+        return UI_FIELD_BEHAVIOUR
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The connection, read once and checked.
+
+        :raises MediaConfigurationError: with one sentence that names the wrong field.
+        """
+        from airflow.providers.common.compat.sdk import mask_secret
+
+        from airflow_provider_media._api.settings import read_settings
+
+        connection = self.get_connection(self.media_conn_id)
+        if connection.password:
+            mask_secret(connection.password)
+            mask_secret(connection.password.strip())
+        with public_errors(secret=connection.password):
+            settings = read_settings(
+                host=connection.host,
+                schema=connection.schema,
+                port=connection.port,
+                password=connection.password,
+                extra=connection.extra,
+            )
+        if settings.sends_key_in_clear and settings.base_url not in _warned_of:
+            _warned_of.add(settings.base_url)
+            self.log.warning(
+                "The connection %s sends the API key unencrypted to %s; use https", self.media_conn_id, settings.base_url
+            )
+        return settings
+
+    @cached_property
+    def _transport(self) -> SyncTransport:
+        from airflow_provider_media._transports.sync import SyncTransport
+
+        with self._public_errors():
+            return SyncTransport(self.settings)
+
+    def _public_errors(self) -> Any:
+        return public_errors(secret=self.settings.api_key)
+
+    def get_conn(self) -> SyncTransport:
+        """Return the session with the server, made when first asked for."""
+        return self._transport
+
+    def upload(
+        self,
+        file: Any,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        folder_id: int | str | None = None,
+        mime_type: str | None = None,
+        file_name: str | None = None,
+        if_exists: str = "upload",
+        before_delete: Callable[[Iterable[Media]], None] | None = None,
+    ) -> UploadResult:
+        """Store one file; memory does not grow with its size.
+
+        :param file: a path, an ``ObjectStoragePath`` (or the text of its URI), or a binary file object, which is sent
+            from where it stands.
+        :param name: the human-readable name; by default the file's base name.
+        :param description: free text.
+        :param folder_id: the number of the library folder to put it in.
+        :param mime_type: by default found from the file's bytes.
+        :param file_name: the file name told to the platform; by default the file's base name.
+        :param if_exists: what to do when the name is taken: ``upload`` sends anyway; ``reuse`` returns the oldest file
+            with this name, size and type (and folder, where both are known) and sends only when there is none;
+            ``replace`` sends, makes sure, then deletes the files of that name seen before; ``fail`` raises.
+        :param before_delete: for ``replace``: called with the files to be deleted, before sending and again before
+            deleting; raises to refuse.
+        :raises MediaFileError: the file is missing, empty, unreadable, of an unsupported type, or changed meanwhile.
+        :raises MediaConflictError: the name is taken (``fail``), or two files could be the one that was sent.
+        :raises MediaRequestError: the platform refuses it for good.
+        """
+        from airflow_provider_media._api.source import open_source
+        from airflow_provider_media._api.upload import IF_EXISTS, prepare_upload, upload_media
+
+        if isinstance(file, str) and "://" in file:
+            from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+            file = ObjectStoragePath(file)
+        with self._public_errors():
+            if if_exists not in IF_EXISTS:
+                raise _wrong(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
+            if if_exists == "replace":
+                self._check_may_delete()
+            source = open_source(file)
+            try:
+                upload = prepare_upload(
+                    source,
+                    name=name,
+                    description=description,
+                    folder_id=folder_id,
+                    mime_type=mime_type,
+                    file_name=file_name,
+                )
+                result = self._transport.run(
+                    upload_media(
+                        upload,
+                        if_exists=if_exists,
+                        settle_seconds=self.settings.settle_seconds,
+                        retries=self._transport.new_retries(),
+                        before_delete=before_delete or (lambda _: None),
+                    )
+                )
+            finally:
+                source.close()
+        media = result.media
+        done = "Uploaded" if result.created else "Already there:"
+        self.log.info("%s %r: id %s, %s bytes, %s", done, upload.name, media.id, media.size, media.url)
+        for old in result.replaced:
+            self.log.info("Deleted the media %s, which %s replaces", old, media.id)
+        return result
+
+    def list_page(
+        self, *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None
+    ) -> MediaPage:
+        """Return one page of the library's list.
+
+        :param page: from 0.
+        :param limit: files a page, 1 to 1000.
+        :param sort_by: ``id``, ``name``, ``mimeType``, ``size`` or ``createdAt``; by default the server decides.
+        :param sort_order: ``asc`` or ``desc``.
+        :raises MediaConfigurationError: an argument is out of its range; nothing is sent.
+        """
+        from airflow_provider_media._api.protocol import build_list, parse_page
+
+        with self._public_errors():
+            call = build_list(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order)
+            return parse_page(call, self._transport.send(call))
+
+    def iter_media(
+        self, *, page_size: int = 1000, sort_by: str | None = None, sort_order: str | None = None
+    ) -> Iterator[Media]:
+        """Walk the whole library, page by page as the iterator is used; no file is given twice.
+
+        :param page_size: files a request, 1 to 1000.
+        :param sort_by: see :meth:`list_page`.
+        :param sort_order: see :meth:`list_page`.
+        :raises MediaResponseError: also when the server repeats its pages without end.
+        """
+        from airflow_provider_media._api.flows import PageWalk
+
+        with self._public_errors():
+            walk = PageWalk(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
+        return self._iterate(walk)
+
+    def _iterate(self, walk: Any) -> Iterator[Media]:
+        while walk.next_call:
+            with self._public_errors():
+                found = walk.feed(self._transport.send(walk.next_call))
+            yield from found
+
+    def get_media(self, media_id: int | str) -> Media:
+        """Return one file's metadata.
+
+        :param media_id: the library's id.
+        :raises MediaNotFoundError: the library has no such file.
+        """
+        from airflow_provider_media._api.flows import get_media
+
+        with self._public_errors():
+            return self._transport.run(get_media(media_id))
+
+    def exists(self, media_id: int | str) -> bool:
+        """Tell whether the library has a file of this id; every doubt but a plain "no" (404) raises.
+
+        :param media_id: the library's id.
+        """
+        from airflow_provider_media.exceptions import MediaNotFoundError
+
+        try:
+            self.get_media(media_id)
+        except MediaNotFoundError:
+            return False
+        return True
+
+    def delete(self, media_id: int | str) -> None:
+        """Delete one file for good. Messages not yet sent that name its id will fail: make sure that none does.
+
+        :param media_id: the library's id.
+        :raises MediaNotFoundError: the library has no such file.
+        :raises MediaConfigurationError: the connection says ``allow_delete: false``.
+        """
+        from airflow_provider_media._api.flows import delete_media
+
+        with self._public_errors():
+            self._check_may_delete()
+            self._transport.run(delete_media(media_id))
+        self.log.info("Deleted the media %s", media_id)
+
+    def _check_may_delete(self) -> None:
+        if not self.settings.allow_delete:
+            raise _wrong(f"The connection {self.media_conn_id} does not allow to delete (extra 'allow_delete': false).")
+
+    def find_media(self, name: str) -> list[Media]:
+        """Return the files of exactly this name, oldest first; the API has no search, so the whole list is read.
+
+        :param name: the human-readable name.
+        """
+        from airflow_provider_media._api.flows import find_media
+
+        with self._public_errors():
+            return self._transport.run(find_media(name))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for one file; say in words what works or what is wrong (the "Test" button of the connection form)."""
+        try:
+            page = self.list_page(limit=1)
+        except MediaError as error:
+            return False, str(error)
+        held = "" if page.total is None else f"; the library holds {page.total} file{'' if page.total == 1 else 's'}"
+        return True, f"The Media API at {self.settings.base_url} accepts the key{held}."
+
+    def cancel(self) -> None:
+        """Break off what is under way, promptly; for ``on_kill`` of operators."""
+        if "_transport" in self.__dict__:
+            self._transport.cancel()
+
+
+def _wrong(sentence: str) -> Exception:
+    from airflow_provider_media._api.problem import Kind, Problem
+
+    return Problem(Kind.CONFIGURATION, sentence)

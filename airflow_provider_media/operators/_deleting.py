@@ -1,0 +1,104 @@
+"""Delete in three steps: look what is to be deleted, ask whether it may be, delete."""
+
+from __future__ import annotations
+
+import logging
+import pkgutil
+from typing import TYPE_CHECKING
+
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, MediaNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from airflow_provider_media.hooks.media import MediaHook
+    from airflow_provider_media.models import Media
+
+    References = Callable[[Media], Iterable[str]] | str
+
+log = logging.getLogger(__name__)
+
+
+def users_of(found: Iterable[Media], references: References | None) -> dict[int | str, list[str]]:
+    """Ask what still uses each file; return those that anything uses, with their users.
+
+    :param references: a callable or its dotted path; None knows of no users.
+    :raises MediaConfigurationError: the dotted path leads nowhere.
+    """
+    if references is None:
+        return {}
+    ask = _resolve(references)
+    answers = {media.id: [str(user) for user in ask(media) or ()] for media in found}
+    return {media_id: users for media_id, users in answers.items() if users}
+
+
+def _resolve(references: References) -> Callable[[Media], Iterable[str]]:
+    if not isinstance(references, str):
+        return references
+    try:
+        found: Callable[[Media], Iterable[str]] = pkgutil.resolve_name(references)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise MediaConfigurationError(f"references={references!r} cannot be imported: {error}.") from error
+    return found
+
+
+def refuse_if_used(found: Iterable[Media], references: References | None) -> None:
+    """Return when nothing uses any of the files.
+
+    :raises MediaInUseError: naming files and users.
+    """
+    used = users_of(found, references)
+    if used:
+        raise MediaInUseError(_in_use(used) + " Nothing was deleted.")
+
+
+def _in_use(used: dict[int | str, list[str]]) -> str:
+    return "Still used: " + "; ".join(f"media {key} by {', '.join(users)}" for key, users in used.items()) + "."
+
+
+def delete_all(
+    hook: MediaHook,
+    media_ids: list[int | str],
+    *,
+    if_missing: str,
+    references: References | None,
+    on_reference: str,
+) -> dict[str, list[int | str]]:
+    """Delete the files that may be deleted; tell which were deleted, missing and skipped.
+
+    :raises MediaNotFoundError: an id is missing (``if_missing="fail"``); before anything is deleted.
+    :raises MediaInUseError: a file is used (``on_reference="fail"``); before anything is deleted.
+    """
+    outcome: dict[str, list[int | str]] = {"deleted": [], "missing": [], "skipped": []}
+    if not media_ids:
+        log.info("Nothing to delete")
+        return outcome
+    found: dict[int | str, Media] = {}
+    if if_missing == "fail" or references is not None:
+        for media_id in media_ids:
+            try:
+                found[media_id] = hook.get_media(media_id)
+            except MediaNotFoundError:
+                if if_missing == "fail":
+                    raise
+                outcome["missing"].append(media_id)
+    used = users_of(found.values(), references)
+    if used and on_reference == "fail":
+        raise MediaInUseError(_in_use(used) + " Nothing was deleted.")
+    in_use = {str(media_id) for media_id in used}
+    for media_id in media_ids:
+        if media_id in outcome["missing"]:
+            continue
+        if str(media_id) in in_use:
+            log.warning("Not deleted: %s", _in_use({media_id: used[found[media_id].id]}))
+            outcome["skipped"].append(media_id)
+            continue
+        try:
+            hook.delete(media_id)
+        except MediaNotFoundError:
+            # Gone since it was looked up, or ignored on request: either way it is not there any more.
+            outcome["missing"].append(media_id)
+        else:
+            outcome["deleted"].append(media_id)
+    log.info("Deleted %(deleted)s, missing %(missing)s, skipped as still used %(skipped)s", outcome)
+    return outcome

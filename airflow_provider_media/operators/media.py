@@ -1,0 +1,254 @@
+"""Operators that put files into the media library, look them up and delete them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_media.operators._arguments import all_ids, filled_text, one_of, whole_number
+from airflow_provider_media.operators._deleting import delete_all, refuse_if_used
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_media.hooks.media import MediaHook
+    from airflow_provider_media.models import Media
+
+    References = Callable[[Media], Iterable[str]] | str
+
+class _MediaOperator(BaseOperator):
+    """What the operators share: the connection, and breaking off when the task is stopped.
+
+    :param media_conn_id: the Airflow connection, of type ``media``.
+    """
+
+    template_fields: Sequence[str] = ("media_conn_id",)
+    ui_color = "#d5f0ec"
+
+    def __init__(self, *, media_conn_id: str = "media_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.media_conn_id = media_conn_id
+
+    @cached_property
+    def hook(self) -> MediaHook:
+        """The connection, made when first used."""
+        from airflow_provider_media.hooks.media import MediaHook
+
+        return MediaHook(self.media_conn_id)
+
+    def on_kill(self) -> None:
+        """Break off a transfer promptly when the task is cancelled or timed out."""
+        if "hook" in self.__dict__:
+            self.hook.cancel()
+
+
+class MediaUploadOperator(_MediaOperator):
+    """Upload one file and return what the library made of it.
+
+    Returns ``Media.to_dict()`` plus ``created`` and ``replaced``. The id is pushed under the XCom key ``id`` as well,
+    so that ``upload.output["id"]`` works downstream, plain and mapped.
+
+    :param file: a path, or the URI of an object store (``s3://bucket/banner.png``). (templated)
+    :param name: the human-readable name; by default the file's base name. Let it carry ``{{ ds }}`` where each run
+        brings its own file, so that a repeated run finds what it stored. (templated)
+    :param description: free text. (templated)
+    :param folder_id: the number of the library folder to put it in. (templated)
+    :param mime_type: by default found from the file's bytes. (templated)
+    :param if_exists: ``reuse`` (default) returns the oldest file with this name, size and type and sends only when
+        there is none; ``upload`` always sends; ``replace`` sends, makes sure, then deletes the files of that name
+        seen before; ``fail`` raises. (templated)
+    :param references: for ``replace``: a callable (or the dotted path of one) that tells what still uses a file, as an
+        iterable of texts; while anything does, the old file is not deleted and the task fails, before sending.
+    :param media_conn_id: the Airflow connection, of type ``media``. (templated)
+    :raises MediaFileError: the file is missing, empty, unreadable, unsupported, or changed while being sent.
+    :raises MediaConflictError: the name is taken (``fail``).
+    :raises MediaInUseError: what ``replace`` would delete is still used.
+    """
+
+    template_fields: Sequence[str] = (
+        "file",
+        "name",
+        "description",
+        "folder_id",
+        "mime_type",
+        "if_exists",
+        "media_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        file: Any,
+        name: str | None = None,
+        description: str | None = None,
+        folder_id: int | str | None = None,
+        mime_type: str | None = None,
+        if_exists: str = "reuse",
+        references: References | None = None,
+        media_conn_id: str = "media_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(media_conn_id=media_conn_id, **kwargs)
+        self.file = file
+        self.name = name
+        self.description = description
+        self.folder_id = folder_id
+        self.mime_type = mime_type
+        self.if_exists = if_exists
+        self.references = references
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Upload the file."""
+        result = self.hook.upload(
+            self.file,
+            name=self.name,
+            description=self.description,
+            folder_id=self.folder_id,
+            mime_type=self.mime_type,
+            if_exists=self.if_exists,
+            before_delete=lambda found: refuse_if_used(found, self.references),
+        )
+        context["ti"].xcom_push(key="id", value=result.media.id)
+        return {**result.media.to_dict(), "created": result.created, "replaced": list(result.replaced)}
+
+
+class MediaGetOperator(_MediaOperator):
+    """Return one file's metadata, as ``Media.to_dict()``.
+
+    :param media_id: the library's id. (templated)
+    :param media_conn_id: the Airflow connection, of type ``media``. (templated)
+    :raises MediaNotFoundError: the library has no such file.
+    """
+
+    template_fields: Sequence[str] = ("media_id", "media_conn_id")
+
+    def __init__(self, *, media_id: int | str, media_conn_id: str = "media_default", **kwargs: Any) -> None:
+        super().__init__(media_conn_id=media_conn_id, **kwargs)
+        self.media_id = media_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Get the metadata."""
+        media = self.hook.get_media(self.media_id)
+        self.log.info("Found %r: id %s, %s bytes, %s", media.name, media.id, media.size, media.url)
+        context["ti"].xcom_push(key="id", value=media.id)
+        return media.to_dict()
+
+
+class MediaListOperator(_MediaOperator):
+    """Return the metadata of the library's files, as a list of ``Media.to_dict()``.
+
+    The API cannot filter, so the list is read page by page and filtered here.
+
+    :param name: only files whose name matches; ``*``, ``?`` and ``[...]`` are wildcards. (templated)
+    :param mime_type: only files of this type; wildcards too (``image/*``). (templated)
+    :param folder_id: only files that are known to be in this folder. (templated)
+    :param sort_by: ``id``, ``name``, ``mimeType``, ``size`` or ``createdAt``. (templated)
+    :param sort_order: ``asc`` or ``desc``. (templated)
+    :param max_items: stop after so many files; by default all. (templated)
+    :param media_conn_id: the Airflow connection, of type ``media``. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "name",
+        "mime_type",
+        "folder_id",
+        "sort_by",
+        "sort_order",
+        "max_items",
+        "media_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        mime_type: str | None = None,
+        folder_id: int | str | None = None,
+        sort_by: str | None = None,
+        sort_order: str | None = None,
+        max_items: int | str | None = None,
+        media_conn_id: str = "media_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(media_conn_id=media_conn_id, **kwargs)
+        self.name = name
+        self.mime_type = mime_type
+        self.folder_id = folder_id
+        self.sort_by = sort_by
+        self.sort_order = sort_order
+        self.max_items = max_items
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002 - Airflow's signature
+        """List the files."""
+        from fnmatch import fnmatchcase
+        from itertools import islice
+
+        most = None if self.max_items is None else whole_number("max_items", self.max_items)
+        given = {"name": self.name, "mime_type": self.mime_type}
+        wanted = {field: filled_text(field, pattern) for field, pattern in given.items() if pattern is not None}
+        folder = None if self.folder_id is None else filled_text("folder_id", str(self.folder_id))
+
+        def fits(media: Media) -> bool:
+            in_folder = folder is None or (media.folder_id is not None and str(media.folder_id) == folder)
+            return in_folder and all(fnmatchcase(getattr(media, key) or "", wanted[key]) for key in wanted)
+
+        library = self.hook.iter_media(sort_by=self.sort_by, sort_order=self.sort_order)
+        found = [media.to_dict() for media in islice(filter(fits, library), most)]
+        self.log.info("Listed %d file%s", len(found), "" if len(found) == 1 else "s")
+        return found
+
+
+class MediaDeleteOperator(_MediaOperator):
+    """Delete files for good; fit for a teardown.
+
+    Messages and campaigns not yet sent that name a deleted id will fail, and the API cannot tell which do: let
+    ``references`` tell it. First all files are asked about, then deleted; if any is used, none is deleted (unless
+    ``on_reference="skip"``).
+
+    Returns ``{"deleted": [ids], "missing": [ids], "skipped": [ids]}``.
+
+    :param media_id: the id of one file. (templated)
+    :param media_ids: or the ids of several. (templated)
+    :param if_missing: ``fail`` (default) raises for an id that the library does not have; ``ignore`` does not, and takes
+        None, also inside a list, as nothing to delete: what a half-failed setup never made. (templated)
+    :param references: a callable (or the dotted path of one) that tells what still uses a file, as an iterable of texts.
+    :param on_reference: ``fail`` (default) deletes nothing when any file is used; ``skip`` leaves out the used ones.
+    :param media_conn_id: the Airflow connection, of type ``media``. (templated)
+    :raises MediaNotFoundError: an id is not in the library (``if_missing="fail"``); checked before anything is deleted.
+    :raises MediaInUseError: a file is still used.
+    :raises MediaConfigurationError: the connection says ``allow_delete: false``.
+    """
+
+    template_fields: Sequence[str] = ("media_id", "media_ids", "if_missing", "media_conn_id")
+
+    def __init__(
+        self,
+        *,
+        media_id: int | str | None = None,
+        media_ids: Any = None,
+        if_missing: str = "fail",
+        references: References | None = None,
+        on_reference: str = "fail",
+        media_conn_id: str = "media_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(media_conn_id=media_conn_id, **kwargs)
+        self.media_id = media_id
+        self.media_ids = media_ids
+        self.if_missing = if_missing
+        self.references = references
+        self.on_reference = on_reference
+
+    def execute(self, context: Context) -> dict[str, list[int | str]]:  # noqa: ARG002 - Airflow's signature
+        """Ask, then delete."""
+        return delete_all(
+            self.hook,
+            all_ids(self.media_id, self.media_ids, ignore_none=self.if_missing == "ignore"),
+            if_missing=one_of("if_missing", self.if_missing, ("fail", "ignore")),
+            references=self.references,
+            on_reference=one_of("on_reference", self.on_reference, ("fail", "skip")),
+        )
