@@ -47,8 +47,8 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "requests_per_second": {
         "label": "Requests per second",
-        "description": "The highest rate of one process; to hold all workers together to a rate, use a pool. No limit by"
-        " default.",
+        "description": "The highest rate of one process; to hold all workers together to a rate, use a pool. Default:"
+        " no limit.",
         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
     },
     "allow_delete": {
@@ -92,9 +92,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": [
-            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_media.operators.media"]}
-        ],
+        "operators": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_media.operators.media"]}],
         "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_media.sensors.media"]}],
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_media.hooks.media"]}],
         "connection-types": [

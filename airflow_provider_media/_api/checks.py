@@ -36,7 +36,7 @@ def detect_mime_type(head: bytes) -> str | None:
         return "image/png"
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "image/gif"
-    if head[4:8] == b"ftyp" and len(head) >= 12 and not head[8:12].startswith(_NOT_MP4_BRANDS):
+    if head[4:8] == b"ftyp" and head[8:12] and not head[8:12].startswith(_NOT_MP4_BRANDS):
         return "video/mp4"
     return None
 

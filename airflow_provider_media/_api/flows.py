@@ -1,4 +1,4 @@
-"""Requests that follow one another, as generators: each yields a :class:`Call` or a :class:`Pause` and is sent the reply.
+"""Requests that follow one another, as generators: each yields a call or a pause and is sent the reply.
 
 A transport drives them (ten lines, sync or async), so that what to ask next is decided here once. A failed call is
 thrown into the generator as a :class:`Problem`.
@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import LARGEST_PAGE, Call, Reply, build_delete, build_get, build_list
-from airflow_provider_media._api.protocol import parse_media, parse_page
-from airflow_provider_media.models import Media, MediaPage
+from airflow_provider_media._api.protocol import (
+    LARGEST_PAGE,
+    Call,
+    Reply,
+    build_delete,
+    build_get,
+    build_list,
+    parse_media,
+    parse_page,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_media.models import Media, MediaPage
 
 T = TypeVar("T")
 
@@ -87,14 +97,13 @@ class PageWalk:
         return not page.items or (page.total is not None and len(self._seen) >= page.total)
 
     def _build(self) -> Call:
-        return build_list(
-            page=self._page, limit=self._page_size, sort_by=self._sort_by, sort_order=self._sort_order
-        )
+        return build_list(page=self._page, limit=self._page_size, sort_by=self._sort_by, sort_order=self._sort_order)
 
 
 def list_all() -> Flow[list[Media]]:
     """List the whole library, by id, so that what is added meanwhile comes at the end."""
-    walk, found = PageWalk(sort_by="id", sort_order="asc"), []
+    walk = PageWalk(sort_by="id", sort_order="asc")
+    found: list[Media] = []
     while walk.next_call:
         found += walk.feed((yield walk.next_call))
     return found

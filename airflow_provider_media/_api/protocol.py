@@ -70,9 +70,7 @@ class Reply:
     body: bytes = b""
 
 
-def build_list(
-    *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None
-) -> Call:
+def build_list(*, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None) -> Call:
     """Ask for one page of the list.
 
     :raises Problem: of kind CONFIGURATION, for what the API would refuse.
@@ -219,8 +217,10 @@ def parse_page(call: Call, reply: Reply) -> MediaPage:
     """
     value = _json(call, reply)
     envelope: Mapping[str, Any] = value if isinstance(value, dict) else {}
-    entries = value if isinstance(value, list) else next(
-        (envelope[key] for key in _ITEM_KEYS if isinstance(envelope.get(key), list)), None
+    entries = (
+        value
+        if isinstance(value, list)
+        else next((envelope[key] for key in _ITEM_KEYS if isinstance(envelope.get(key), list)), None)
     )
     if entries is None:
         raise _senseless(call, reply, "no list of media is in it")

@@ -64,7 +64,7 @@ class Retries:
 
 def backoff_seconds(attempt: int) -> float:
     """Wait longer after each failed attempt, twice as long as before, and never all at the same moment."""
-    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
 
 

@@ -52,9 +52,7 @@ def open_source(file: Any) -> Source:
     """
     if hasattr(file, "read"):
         source: Source = _StreamSource(file)
-    elif hasattr(file, "open") and hasattr(file, "stat") and not isinstance(file, os.PathLike):
-        source = _ObjectSource(file)
-    elif hasattr(file, "open") and "://" in str(file):
+    elif hasattr(file, "open") and not isinstance(file, Path):
         source = _ObjectSource(file)
     elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:
         source = _open_path(Path(file))
@@ -193,7 +191,7 @@ class _StreamSource:
             stream.seek(self._start)
 
     def _spooled(self, stream: Any) -> IO[bytes]:
-        copy: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # type: ignore[assignment]  # noqa: SIM115 - closed by close()
+        copy: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by close()
         try:
             while block := _read(self.label, stream, BLOCK_BYTES):
                 copy.write(block)
@@ -228,14 +226,11 @@ class _ObjectSource:
         self.label = str(path)
         self.base_name: str | None = path.name
         self._path = path
-        try:
-            if not path.is_file():
-                raise file_problem(self.label, "it does not exist or is not a file")
-            self.size: int = path.stat().st_size
-        except Problem:
-            raise
-        except Exception as error:
-            raise file_problem(self.label, f"asking for it failed ({type(error).__name__}: {error})") from error
+        with _reading(self.label):
+            found, size = path.is_file(), path.stat().st_size if path.is_file() else 0
+        if not found:
+            raise file_problem(self.label, "it does not exist or is not a file")
+        self.size: int = size
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:

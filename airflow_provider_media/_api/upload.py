@@ -11,10 +11,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.checks import EXTENSIONS, extension_disagrees
-from airflow_provider_media._api.flows import Flow, PageWalk, Pause, delete_media, find_media, get_media
-from airflow_provider_media._api.flows import id_number, list_all, oldest_first
+from airflow_provider_media._api.flows import (
+    Flow,
+    PageWalk,
+    Pause,
+    delete_media,
+    find_media,
+    get_media,
+    id_number,
+    list_all,
+    oldest_first,
+)
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import Call, build_list, build_upload, parse_media, parse_page
+from airflow_provider_media._api.protocol import build_list, build_upload, parse_media, parse_page
 from airflow_provider_media._api.source import Source, file_problem, sniff
 from airflow_provider_media.models import Media, UploadResult
 
@@ -221,11 +230,8 @@ def look_for(upload: Upload, mark: Mark) -> Flow[list[Media]]:
             newer += [media for media in page if mark.is_older_than(media)]
             if page and not any(mark.is_older_than(media) for media in page):
                 break
-    found = []
-    for media in newer:
-        if upload.may_be(media) and upload.equals((yield from _in_full(media))):
-            found.append(media)
-    return found
+    candidates = yield from _in_full([media for media in newer if upload.may_be(media)])
+    return [media for media in candidates if upload.equals(media)]
 
 
 def upload_media(
@@ -244,8 +250,9 @@ def upload_media(
     :param before_delete: raises when any of the given files must not be deleted (``replace``).
     :raises Problem: see :class:`Kind`.
     """
+    namesakes: list[Media] = []
     if if_exists == "upload":
-        mark, namesakes = (yield from take_mark(upload.name)), []
+        mark = yield from take_mark(upload.name)
     else:
         mark, namesakes = yield from _mark_and_namesakes(upload)
     if if_exists == "fail" and namesakes:
@@ -281,18 +288,22 @@ def _mark_and_namesakes(upload: Upload) -> Flow[tuple[Mark, list[Media]]]:
     known = [number for number in numbers if number is not None]
     same_name = [media for media in library if media.name == upload.name]
     ordered = len(known) == len(numbers)
-    mark = Mark(newest_id=max(known, default=0)) if ordered and known else Mark(
-        namesakes=tuple(str(media.id) for media in same_name)
+    mark = (
+        Mark(newest_id=max(known, default=0))
+        if ordered and known
+        else Mark(namesakes=tuple(str(media.id) for media in same_name))
     )
-    full = []
-    for media in same_name:
-        full.append((yield from _in_full(media)))
+    full = yield from _in_full(same_name)
     return mark, [media for media in oldest_first(full) if upload.may_be(media)]
 
 
-def _in_full(media: Media) -> Flow[Media]:
-    """Ask for the size and type of a file, where the list left them out."""
-    return (yield from get_media(media.id)) if media.size is None or media.mime_type is None else media
+def _in_full(found: list[Media]) -> Flow[list[Media]]:
+    """Ask for the size and type of each file where the list left them out."""
+    full: list[Media] = []
+    for media in found:
+        known = media.size is not None and media.mime_type is not None
+        full.append(media if known else (yield from get_media(media.id)))
+    return full
 
 
 def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float) -> Flow[Media]:

@@ -12,7 +12,7 @@ import select
 import socket
 import ssl
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -47,9 +47,10 @@ class _Watchful:
         if self.sock is None:
             self.connect()
         view = memoryview(data)
+        if self._has_answered():
+            self._answered_early = True
+            raise BrokenPipeError
         try:
-            if self._has_answered():
-                raise BrokenPipeError
             while view:
                 view = view[self.sock.send(view) :]
         except (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
@@ -100,7 +101,7 @@ class _Unread:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
-    def makefile(self, mode: str) -> io.BufferedReader:
+    def makefile(self, mode: Literal["rb"]) -> io.BufferedReader:
         return io.BufferedReader(_Prefixed(self._first, self._sock.makefile(mode, buffering=0)))
 
 

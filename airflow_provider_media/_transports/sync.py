@@ -49,7 +49,8 @@ class SyncTransport:
         """Prepare; nothing is connected yet."""
         if isinstance(settings.verify, str) and not os.path.exists(settings.verify):  # noqa: PTH110 - a text from the settings
             raise Problem(
-                Kind.CONFIGURATION, f"The connection's extra 'verify' names a CA bundle that is not there: {settings.verify}."
+                Kind.CONFIGURATION,
+                f"The connection's extra 'verify' names a CA bundle that is not there: {settings.verify}.",
             )
         self._settings = settings
         self._cancelled = threading.Event()
@@ -173,7 +174,7 @@ class SyncTransport:
                 call.method,
                 settings.media_url + call.path,
                 params=call.params,
-                data=body,
+                data=body,  # type: ignore[arg-type]  # blocks are memoryviews: what sends them takes any buffer
                 headers=headers,
                 timeout=(settings.connect_timeout, settings.timeout),
                 allow_redirects=False,
@@ -252,17 +253,18 @@ def _as_problem(error: Exception, call: Call, settings: Settings) -> Problem:
     if certificate:
         return Problem(
             Kind.CONFIGURATION,
-            f"The certificate of {address} is not trusted ({certificate.verify_message}): if it is your own, give its CA"
-            " bundle's path as the connection's extra 'verify'.",
+            f"The certificate of {address} is not trusted ({certificate.verify_message}): if it is your own, give its"
+            " CA bundle's path as the connection's extra 'verify'.",
         )
     if has(requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader):
         return Problem(Kind.CONFIGURATION, f"Could not {call.purpose}: {error}.")
     reason = _reason(causes)
     if has(urllib3.exceptions.NameResolutionError):
         return Problem(
-            Kind.UNAVAILABLE, f"Could not {call.purpose}: the address {address} is unknown; check the connection's host.",
+            Kind.UNAVAILABLE,
+            f"Could not {call.purpose}: the address {address} is unknown; check the connection's host.",
             transient=True,
-        )  # fmt: skip
+        )
     if has(urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
         return Problem(
             Kind.UNAVAILABLE, f"Could not {call.purpose}: no connection to {address} ({reason}).", transient=True

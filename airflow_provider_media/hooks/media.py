@@ -80,7 +80,9 @@ class MediaHook(BaseHook):
         if settings.sends_key_in_clear and settings.base_url not in _warned_of:
             _warned_of.add(settings.base_url)
             self.log.warning(
-                "The connection %s sends the API key unencrypted to %s; use https", self.media_conn_id, settings.base_url
+                "The connection %s sends the API key unencrypted to %s; use https",
+                self.media_conn_id,
+                settings.base_url,
             )
         return settings
 
@@ -262,11 +264,22 @@ class MediaHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Ask for one file; say in words what works or what is wrong (the "Test" button of the connection form)."""
         try:
-            page = self.list_page(limit=1)
+            page = self._first_item()
         except MediaError as error:
             return False, str(error)
         held = "" if page.total is None else f"; the library holds {page.total} file{'' if page.total == 1 else 's'}"
         return True, f"The Media API at {self.settings.base_url} accepts the key{held}."
+
+    def _first_item(self) -> MediaPage:
+        from dataclasses import replace
+
+        from airflow_provider_media._api.protocol import build_list, parse_page
+
+        with self._public_errors():
+            transport = self._transport
+            # One attempt: whoever pressed the button waits for the answer.
+            call = replace(build_list(limit=1), retries=replace(transport.new_retries(), max_attempts=1))
+            return parse_page(call, transport.send(call))
 
     def cancel(self) -> None:
         """Break off what is under way, promptly; for ``on_kill`` of operators."""

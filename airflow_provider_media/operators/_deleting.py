@@ -70,28 +70,18 @@ def delete_all(
     :raises MediaInUseError: a file is used (``on_reference="fail"``); before anything is deleted.
     """
     outcome: dict[str, list[int | str]] = {"deleted": [], "missing": [], "skipped": []}
-    if not media_ids:
-        log.info("Nothing to delete")
-        return outcome
-    found: dict[int | str, Media] = {}
+    found: list[Media] = []
     if if_missing == "fail" or references is not None:
-        for media_id in media_ids:
-            try:
-                found[media_id] = hook.get_media(media_id)
-            except MediaNotFoundError:
-                if if_missing == "fail":
-                    raise
-                outcome["missing"].append(media_id)
-    used = users_of(found.values(), references)
+        found, outcome["missing"] = _look_up(hook, media_ids, if_missing)
+    used = users_of(found, references)
     if used and on_reference == "fail":
         raise MediaInUseError(_in_use(used) + " Nothing was deleted.")
-    in_use = {str(media_id) for media_id in used}
+    if used:
+        log.warning("Not deleted. %s", _in_use(used))
+    outcome["skipped"] = list(used)
+    left_alone = {str(media_id) for media_id in (*outcome["missing"], *outcome["skipped"])}
     for media_id in media_ids:
-        if media_id in outcome["missing"]:
-            continue
-        if str(media_id) in in_use:
-            log.warning("Not deleted: %s", _in_use({media_id: used[found[media_id].id]}))
-            outcome["skipped"].append(media_id)
+        if str(media_id) in left_alone:
             continue
         try:
             hook.delete(media_id)
@@ -102,3 +92,17 @@ def delete_all(
             outcome["deleted"].append(media_id)
     log.info("Deleted %(deleted)s, missing %(missing)s, skipped as still used %(skipped)s", outcome)
     return outcome
+
+
+def _look_up(hook: MediaHook, media_ids: list[int | str], if_missing: str) -> tuple[list[Media], list[int | str]]:
+    """Get each file's metadata; return it, and the ids that the library does not have."""
+    found: list[Media] = []
+    missing: list[int | str] = []
+    for media_id in media_ids:
+        try:
+            found.append(hook.get_media(media_id))
+        except MediaNotFoundError:
+            if if_missing == "fail":
+                raise
+            missing.append(media_id)
+    return found, missing

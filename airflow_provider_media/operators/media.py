@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     References = Callable[[Media], Iterable[str]] | str
 
+
 class _MediaOperator(BaseOperator):
     """What the operators share: the connection, and breaking off when the task is stopped.
 
@@ -213,9 +214,9 @@ class MediaDeleteOperator(_MediaOperator):
 
     :param media_id: the id of one file. (templated)
     :param media_ids: or the ids of several. (templated)
-    :param if_missing: ``fail`` (default) raises for an id that the library does not have; ``ignore`` does not, and takes
-        None, also inside a list, as nothing to delete: what a half-failed setup never made. (templated)
-    :param references: a callable (or the dotted path of one) that tells what still uses a file, as an iterable of texts.
+    :param if_missing: ``fail`` (default) raises for an id that the library does not have; ``ignore`` does not, and
+        takes None, also inside a list, as nothing to delete: what a half-failed setup never made. (templated)
+    :param references: a callable (or the dotted path of one) that tells what still uses a file, as texts.
     :param on_reference: ``fail`` (default) deletes nothing when any file is used; ``skip`` leaves out the used ones.
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     :raises MediaNotFoundError: an id is not in the library (``if_missing="fail"``); checked before anything is deleted.

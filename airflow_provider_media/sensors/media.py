@@ -80,7 +80,9 @@ class MediaExistsSensor(BaseSensorOperator):
             self._last_missing = missing
         if missing:
             return PokeReturnValue(is_done=False)
-        several = self.media_ids is not None or self.names is not None or any(map(_is_pattern, wanted if by_name else []))
+        several = (
+            self.media_ids is not None or self.names is not None or any(map(_is_pattern, wanted if by_name else []))
+        )
         found = [media for key in wanted for media in (self._found[key] if several else self._found[key][:1])]
         for media in found:
             self.log.info("Found %r: id %s, %s bytes, %s", media.name, media.id, media.size, media.url)
