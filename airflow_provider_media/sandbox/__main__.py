@@ -1,0 +1,103 @@
+"""The command line: ``python -m airflow_provider_media.sandbox``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from airflow_provider_media.sandbox.library import LibraryBusyError
+from airflow_provider_media.sandbox.server import Sandbox
+from airflow_provider_media.sandbox.settings import (
+    DEFAULT_API_KEY,
+    DEFAULT_MAX_BYTES,
+    Envelope,
+    IdStyle,
+    SandboxSettings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+    from typing import NoReturn
+
+_DEFAULT_PORT = 8099
+_LARGEST_PORT = 2**16 - 1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until interrupted or terminated.
+
+    :param arguments: the command line without the program's name; None for the process's own.
+    """
+    settings = _read_settings(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops in order, and then raises the signal again for whoever handled it before: us.
+        signal.signal(number, _leave)
+    try:
+        sandbox = Sandbox(settings)
+    except (OSError, LibraryBusyError) as error:
+        sys.exit(f"The media sandbox cannot start: {error}")
+
+    def announce() -> None:
+        key_note = "the default API key" if settings.api_key == DEFAULT_API_KEY else "the API key that was given"
+        sys.stdout.write(
+            f"Media sandbox ready at {sandbox.base_url} (library page: {sandbox.base_url}/; X-Api-Key: {key_note})\n"
+        )
+        sys.stdout.flush()
+
+    sandbox.run(announce)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(0)
+
+
+def _read_settings(arguments: Sequence[str] | None) -> SandboxSettings:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_media.sandbox",
+        description="A local Media API server on 127.0.0.1, with a page that shows its library.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--port", type=_port, default=_DEFAULT_PORT, help="0 takes any free port")
+    add("--api-key", type=_api_key, default=DEFAULT_API_KEY, help="the key to accept in X-Api-Key")
+    add("--data-dir", type=Path, default=Path(".sandbox"), help="where the library is kept from run to run")
+    add("--requests-per-minute", type=_count, metavar="N", help="answer 429 beyond this many requests a minute")
+    add("--burst-per-second", type=_count, metavar="N", help="answer 429 beyond this many requests a second")
+    add("--id-style", choices=get_args(IdStyle), default="number", help="ids: 17, or med_7f3a2b1c4d5e under mediaId")
+    add("--envelope", choices=get_args(Envelope), default="content", help="the key that a page's items stand under")
+    add("--no-totals", dest="totals", action="store_false", help="pages do not tell how many files there are")
+    add("--max-bytes", type=_count, default=DEFAULT_MAX_BYTES, metavar="N", help="answer 413 to larger files")
+    add("--tls-certificate", type=Path, metavar="FILE", help="speak HTTPS with this certificate (PEM)")
+    add("--tls-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)")
+    values = parser.parse_args(arguments)
+    if (values.tls_certificate is None) != (values.tls_key is None):
+        parser.error("--tls-certificate and --tls-key go together")
+    return SandboxSettings(**vars(values))
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= _LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {_LARGEST_PORT}")
+    return number
+
+
+def _api_key(text: str) -> str:
+    if not (text and text.isascii() and text.isprintable() and text == text.strip()):
+        raise argparse.ArgumentTypeError("must be printable ASCII without spaces around it")
+    return text
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""How answers look. The default is openapi.yaml; the others are what the documentation's gaps allow."""
+
+from __future__ import annotations
+
+import math
+import re
+from http import HTTPStatus
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_media._api.checks import EXTENSIONS
+from airflow_provider_media.sandbox.library import SORT_COLUMNS
+from airflow_provider_media.sandbox.problems import ProblemError
+
+if TYPE_CHECKING:
+    from airflow_provider_media.sandbox.library import StoredMedia
+    from airflow_provider_media.sandbox.settings import SandboxSettings
+
+_TOTAL_KEYS = {
+    "content": "totalElements",
+    "items": "total",
+    "data": "totalCount",
+    "results": "count",
+    "media": "total",
+}
+_LARGEST_ID = 2**63 - 1  # int64
+_LONGEST_STEM = 60
+
+
+class Dialect:
+    """One way of writing the library's answers.
+
+    :param settings: id style, envelope and totals.
+    :param base_url: scheme, host and port for the files' addresses; no slash at the end.
+    """
+
+    def __init__(self, settings: SandboxSettings, base_url: str) -> None:
+        self._settings = settings
+        self.base_url = base_url
+
+    def read_id(self, text: str) -> int | str:
+        """Read an id out of a path.
+
+        :raises ProblemError: it cannot be one.
+        """
+        if self._settings.id_style == "text":
+            return text
+        number = int(text) if re.fullmatch("[0-9]{1,20}", text) else 0
+        if not 1 <= number <= _LARGEST_ID:
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "The id must be a whole number of at least 1.")
+        return number
+
+    def shown_id(self, media: StoredMedia) -> int | str:
+        """Tell the id that callers know the file by."""
+        return media.text_id if self._settings.id_style == "text" else media.id
+
+    def sort_column(self, sort_by: str) -> str:
+        """Tell the column behind a ``sortBy`` value."""
+        return "text_id" if sort_by == "id" and self._settings.id_style == "text" else SORT_COLUMNS[sort_by]
+
+    def file_path(self, media: StoredMedia) -> str:
+        """Tell the path that the file's bytes are served at, with a readable name that is safe in any address."""
+        stem = re.sub("[^A-Za-z0-9]+", "-", PurePath(media.name).stem)[:_LONGEST_STEM].strip("-")
+        return f"/files/{self.shown_id(media)}/{stem or 'file'}{EXTENSIONS[media.mime_type][0]}"
+
+    def media(self, media: StoredMedia) -> dict[str, Any]:
+        """Write one file's entry."""
+        return {
+            "mediaId" if self._settings.id_style == "text" else "id": self.shown_id(media),
+            "name": media.name,
+            "description": media.description,
+            "folderId": media.folder_id,
+            "mimeType": media.mime_type,
+            "size": media.size,
+            "url": self.base_url + self.file_path(media),
+            "width": media.width,
+            "height": media.height,
+            "createdAt": media.created_at,
+        }
+
+    def page(self, entries: list[StoredMedia], *, page: int, limit: int, total: int) -> dict[str, Any] | list[Any]:
+        """Write one page of the list.
+
+        :param total: how many files the library holds.
+        """
+        items = [self.media(media) for media in entries]
+        envelope = self._settings.envelope
+        if envelope == "array":
+            return items
+        answer = {envelope: items, "page": page, "limit": limit}
+        if self._settings.totals:
+            answer[_TOTAL_KEYS[envelope]] = total
+            if envelope == "content":
+                answer["totalPages"] = math.ceil(total / limit)
+        return answer

@@ -1,0 +1,165 @@
+"""The library on disk: metadata in SQLite, each file beside it; both outlive a restart."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import tempfile
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SORT_COLUMNS = {"id": "id", "name": "name", "mimeType": "mime_type", "size": "size", "createdAt": "created_at"}
+"""The API's ``sortBy`` values, each with its column."""
+
+_LARGEST_INTEGER = 2**63 - 1  # SQLite's
+
+# AUTOINCREMENT, because a plain key would hand out the newest file's id again once that file is deleted.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS media (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    text_id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    description TEXT,
+    folder_id INTEGER,
+    mime_type TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    width INTEGER,
+    height INTEGER,
+    created_at TEXT NOT NULL
+)
+"""
+
+
+class LibraryBusyError(Exception):
+    """Another sandbox has this data folder open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMedia:
+    """One row of the library; every file has both kinds of id, and the dialect shows one of them."""
+
+    id: int
+    text_id: str
+    name: str
+    description: str | None
+    folder_id: int | None
+    mime_type: str
+    size: int
+    width: int | None
+    height: int | None
+    created_at: str
+
+
+class Library:
+    """The stored files. Its methods block and may be called from any thread.
+
+    :param folder: made when missing; one sandbox at a time may have it open.
+    :raises LibraryBusyError: another one has.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files = folder / "files"
+        self._incoming = folder / "incoming"
+        for needed in (self._files, self._incoming):
+            needed.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(folder / "library.sqlite3", timeout=0, check_same_thread=False)
+        self._database.row_factory = sqlite3.Row
+        try:
+            with self._database:
+                self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute(_SCHEMA)
+        except sqlite3.OperationalError as error:
+            self._database.close()
+            raise LibraryBusyError(f"Cannot use the data folder {folder}: {error} (another sandbox?).") from error
+        for leftover in self._incoming.iterdir():  # uploads that a killed sandbox had under way
+            leftover.unlink()
+
+    def close(self) -> None:
+        """Let go of the data folder."""
+        with self._lock:
+            self._database.close()
+
+    @contextmanager
+    def incoming_file(self) -> Iterator[Path]:
+        """Lend an empty file on the library's own disk; it is gone afterwards unless it was stored."""
+        with tempfile.NamedTemporaryFile(dir=self._incoming, delete=False) as file:
+            path = Path(file.name)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def store(
+        self, path: Path, *, name: str, description: str | None, folder_id: int | None, mime_type: str
+    ) -> StoredMedia:
+        """Take a file in, by renaming it: nobody ever sees half of one.
+
+        :param path: a file made by :meth:`incoming_file`, complete.
+        """
+        width, height = _pixels(path, mime_type)
+        created_at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        text_id = f"med_{secrets.token_hex(6)}"
+        values = (text_id, name, description, folder_id, mime_type, path.stat().st_size, width, height, created_at)
+        with self._lock, self._database:
+            row = self._database.execute(
+                "INSERT INTO media (text_id, name, description, folder_id, mime_type, size, width, height, created_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                values,
+            ).fetchone()
+            media = StoredMedia(**row)
+            path.rename(self.path_of(media))
+        return media
+
+    def find(self, media_id: int | str) -> StoredMedia | None:
+        """Look one file up by its id of either kind."""
+        column = "id" if isinstance(media_id, int) else "text_id"
+        with self._lock:
+            query = f"SELECT * FROM media WHERE {column} = ?"  # noqa: S608 (one of two fixed names)
+            row = self._database.execute(query, (media_id,)).fetchone()
+        return StoredMedia(**row) if row else None
+
+    def delete(self, media: StoredMedia) -> bool:
+        """Delete one file for good; False when it was gone already."""
+        with self._lock, self._database:
+            deleted = self._database.execute("DELETE FROM media WHERE id = ?", (media.id,)).rowcount == 1
+        self.path_of(media).unlink(missing_ok=True)
+        return deleted
+
+    def page(self, *, offset: int, limit: int, order_by: str, descending: bool) -> tuple[list[StoredMedia], int, int]:
+        """List a part of the library; ties go by id, so that pages never overlap.
+
+        :param order_by: a column, of :data:`SORT_COLUMNS` or ``text_id``.
+        :returns: the files, how many the library holds, and their bytes in all.
+        """
+        direction = "DESC" if descending else "ASC"
+        query = f"SELECT * FROM media ORDER BY {order_by} {direction}, id {direction} LIMIT ? OFFSET ?"  # noqa: S608 (fixed names)
+        with self._lock:
+            rows = self._database.execute(query, (limit, min(offset, _LARGEST_INTEGER))).fetchall()
+            count, size = self._database.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM media").fetchone()
+        return [StoredMedia(**row) for row in rows], count, size
+
+    def path_of(self, media: StoredMedia) -> Path:
+        """Tell where the file's bytes are."""
+        return self._files / str(media.id)
+
+
+def _pixels(path: Path, mime_type: str) -> tuple[int | None, int | None]:
+    """Measure a picture; (None, None) for a video and for a picture that is broken, which is stored all the same."""
+    if not mime_type.startswith("image/"):
+        return None, None
+    try:
+        with Image.open(path, formats=("JPEG", "PNG", "GIF")) as picture:
+            return picture.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow's readers raise
+        return None, None

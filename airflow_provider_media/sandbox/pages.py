@@ -1,0 +1,102 @@
+"""What a browser gets: the library's page, the files themselves, and the contract."""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse, HTMLResponse, Response
+
+from airflow_provider_media.sandbox.problems import ProblemError
+from airflow_provider_media.sandbox.settings import MEDIA_PATH
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from airflow_provider_media.sandbox.dialect import Dialect
+    from airflow_provider_media.sandbox.library import Library, StoredMedia
+
+_FOLDER = Path(__file__).parent
+_CARDS_PER_PAGE = 60
+_BYTES_PER_UNIT = 1000
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(_FOLDER / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+)
+
+
+async def library_page(request: Request) -> Response:
+    """Show the library, newest first."""
+    library: Library = request.app.state.library
+    page = _page_number(request.query_params.get("page", "1"))
+    media, count, size = await run_in_threadpool(
+        library.page,
+        offset=(page - 1) * _CARDS_PER_PAGE,
+        limit=_CARDS_PER_PAGE,
+        order_by="id",
+        descending=True,
+    )
+    nonce = secrets.token_urlsafe()
+    html = _TEMPLATES.get_template("library.html").render(
+        cards=media,
+        dialect=request.app.state.dialect,
+        count=count,
+        size=size,
+        page=page,
+        pages=max(1, math.ceil(count / _CARDS_PER_PAGE)),
+        upload_url=f"{request.app.state.dialect.base_url}{MEDIA_PATH}",
+        human_size=human_size,
+        nonce=nonce,
+    )
+    policy = (
+        f"default-src 'none'; img-src 'self'; media-src 'self'; style-src 'nonce-{nonce}'; "
+        f"script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    headers = {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
+    return HTMLResponse(html, headers=headers)
+
+
+async def stored_file(request: Request) -> Response:
+    """Serve a file's bytes, without a key: what the library gives out are preview addresses."""
+    dialect: Dialect = request.app.state.dialect
+    library: Library = request.app.state.library
+    media: StoredMedia | None = await run_in_threadpool(library.find, dialect.read_id(request.path_params["media_id"]))
+    if media is None or not library.path_of(media).is_file():
+        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no such file.")
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+    return FileResponse(library.path_of(media), media_type=media.mime_type, headers=headers)
+
+
+async def contract(_request: Request) -> Response:
+    """Serve the API's contract."""
+    return FileResponse(_FOLDER / "openapi.yaml", media_type="application/yaml")
+
+
+async def favicon(_request: Request) -> Response:
+    """Tell browsers that there is no icon."""
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def human_size(size: int) -> str:
+    """Write a number of bytes for people: 999 B, 1.5 MB."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB"):
+        if amount < _BYTES_PER_UNIT:
+            return f"{amount:.3g} {unit}"
+        amount /= _BYTES_PER_UNIT
+    return f"{amount:.3g} GB"
+
+
+def _page_number(text: str) -> int:
+    return int(text) if re.fullmatch("[1-9][0-9]{0,9}", text) else 1

@@ -1,0 +1,212 @@
+"""An upload's multipart body, taken apart as it comes in: the file goes straight to disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, BinaryIO
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+
+from airflow_provider_media._api.checks import ACCEPTED_TYPES, HEAD_BYTES, detect_mime_type
+from airflow_provider_media.sandbox.problems import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from starlette.datastructures import Headers
+
+_TEXT_PARTS = ("name", "description", "folderId")
+_LONGEST_TEXT_BYTES = 64 * 1024
+_FRAMING_BYTES = 4 * _LONGEST_TEXT_BYTES
+"""How much longer than its file a body may be by its declared length, before it is refused unread."""
+
+_BATCH_BYTES = 1024 * 1024
+_LARGEST_FOLDER_ID = 2**63 - 1  # int64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """What the parts of a body say, checked; the file itself is on disk."""
+
+    name: str
+    description: str | None
+    folder_id: int | None
+    mime_type: str
+
+
+@dataclass(slots=True)
+class _Part:
+    name: str | None = None
+    file_name: str | None = None
+    content: bytearray = field(default_factory=bytearray)
+    """A text part's content, or the file's head."""
+
+    size: int = 0
+
+
+def read_boundary(headers: Headers, max_bytes: int) -> bytes:
+    """Check an upload's headers, before any of its body is read.
+
+    :param max_bytes: the largest file that is taken.
+    :raises ProblemError: this cannot become an upload.
+    """
+    media_type, options = parse_options_header(headers.get("content-type", ""))
+    boundary = options.get(b"boundary", b"")
+    if media_type != b"multipart/form-data" or not boundary:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "The body must be multipart/form-data with a boundary.")
+    declared = headers.get("content-length", "0")
+    if int(declared) > max_bytes + _FRAMING_BYTES:  # h11 lets only digits through
+        raise _too_large(max_bytes)
+    return boundary
+
+
+async def receive_upload(stream: AsyncIterator[bytes], boundary: bytes, path: Path, max_bytes: int) -> Upload:
+    """Receive a whole body; what is in memory at a time stays small, and disk work is done in a thread.
+
+    :param stream: the body.
+    :param path: where the file's bytes are written to.
+    :param max_bytes: the largest file that is taken.
+    :raises ProblemError: the body, or one of its parts, is refused.
+    """
+    with path.open("wb") as target:
+        reader = _BodyReader(boundary, target, max_bytes)
+        batch = bytearray()
+        async for chunk in stream:
+            batch += chunk
+            if len(batch) >= _BATCH_BYTES:
+                await run_in_threadpool(reader.feed, bytes(batch))
+                batch.clear()
+        await run_in_threadpool(reader.feed, bytes(batch))
+        return reader.finish()
+
+
+class _BodyReader:
+    """Feeds the multipart parser and gathers what it finds."""
+
+    def __init__(self, boundary: bytes, target: BinaryIO, max_bytes: int) -> None:
+        self._target = target
+        self._max_bytes = max_bytes
+        self._parts: dict[str, _Part] = {}
+        self._part = _Part()
+        self._header_name = bytearray()
+        self._header_value = bytearray()
+        self._complete = False
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._on_part_begin,
+                    "on_header_field": self._on_header_field,
+                    "on_header_value": self._on_header_value,
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers_finished,
+                    "on_part_data": self._on_part_data,
+                    "on_end": self._on_end,
+                },
+            )
+        except FormParserError as error:
+            raise _malformed(str(error)) from error
+
+    def feed(self, data: bytes) -> None:
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise _malformed(str(error)) from error
+
+    def finish(self) -> Upload:
+        if not self._complete:
+            raise _malformed("it ends before its closing boundary")
+        file = self._parts.get("file")
+        if file is None:
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "The part 'file' is missing.")
+        if not file.size:
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "The file is empty.")
+        mime_type = detect_mime_type(bytes(file.content))
+        if mime_type is None:
+            message = f"The file's content is of no supported type: accepted are {ACCEPTED_TYPES}."
+            raise ProblemError(HTTPStatus.BAD_REQUEST, message)
+        name = self._text("name")
+        return Upload(
+            name=name if name is not None else file.file_name or "file",
+            description=self._text("description"),
+            folder_id=self._folder_id(),
+            mime_type=mime_type,
+        )
+
+    def _text(self, name: str) -> str | None:
+        part = self._parts.get(name)
+        return None if part is None else _decode(bytes(part.content), f"The part {name!r}")
+
+    def _folder_id(self) -> int | None:
+        text = self._text("folderId")
+        if text is None:
+            return None
+        # No int64 has more digits; int() would also take "1_0", " 1" and other scripts' digits.
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < len("9" * 20) else 0
+        if not 1 <= number <= _LARGEST_FOLDER_ID:
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "folderId must be a whole number of at least 1.")
+        return number
+
+    def _on_part_begin(self) -> None:
+        self._part = _Part()
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            _, options = parse_options_header(bytes(self._header_value))
+            if b"name" in options:
+                self._part.name = _decode(options[b"name"], "A part's name")
+            if b"filename" in options:
+                self._part.file_name = _decode(options[b"filename"], "The file's name")
+        self._header_name.clear()
+        self._header_value.clear()
+
+    def _on_headers_finished(self) -> None:
+        name = self._part.name
+        if name is None:
+            raise _malformed("a part has no name")
+        if name in self._parts:
+            raise ProblemError(HTTPStatus.BAD_REQUEST, f"The part {name!r} must be there only once.")
+        if name == "file" or name in _TEXT_PARTS:  # others are allowed, and of no consequence
+            self._parts[name] = self._part
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        part = self._part
+        part.size += end - start
+        if part.name == "file":
+            if part.size > self._max_bytes:
+                raise _too_large(self._max_bytes)
+            part.content += data[start : min(end, start + HEAD_BYTES - len(part.content))]
+            self._target.write(data[start:end])
+        elif part.name in _TEXT_PARTS:
+            if part.size > _LONGEST_TEXT_BYTES:
+                message = f"The part {part.name!r} is longer than {_LONGEST_TEXT_BYTES} bytes."
+                raise ProblemError(HTTPStatus.BAD_REQUEST, message)
+            part.content += data[start:end]
+
+    def _on_end(self) -> None:
+        self._complete = True
+
+
+def _decode(content: bytes, what: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"{what} is not valid UTF-8.") from None
+
+
+def _malformed(reason: str) -> ProblemError:
+    return ProblemError(HTTPStatus.BAD_REQUEST, f"The multipart body is malformed: {reason}.")
+
+
+def _too_large(max_bytes: int) -> ProblemError:
+    return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The file is larger than {max_bytes} bytes.")
