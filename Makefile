@@ -1,0 +1,90 @@
+# Two commands do everything: `make demo` and `make test`. They need Python 3.11+ and make, nothing else.
+# What they set up goes into .venv/ and .demo/ of this folder.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+UV := $(VENV)/bootstrap/bin/uv
+AIRFLOW3 := $(VENV)/airflow3/bin
+AIRFLOW2 := $(VENV)/airflow2/bin
+CHECKED := airflow_provider_media example_dags tools
+export AIRFLOW__CORE__LOAD_EXAMPLES = False
+# Without it Airflow 2.11 prints two deprecation warnings with every command.
+export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
+
+.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis upgrade clean
+
+help: ## list the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
+
+demo: $(VENV)/airflow3/.ready ## prepare a campaign on real Airflow against the sandbox; KEEP=1 keeps the library page up
+	@$(AIRFLOW3)/python tools/demo.py $(if $(KEEP),--keep)
+
+test: test-airflow3 test-airflow2 ## run the tests on Airflow 3 and on Airflow 2
+
+test-airflow3: $(VENV)/airflow3/.ready ## run the tests on Airflow 3
+	@echo "== Tests on Airflow $$($(UV) pip show -q --python $(AIRFLOW3)/python apache-airflow 2>/dev/null | sed -n 's/^Version: //p')"
+	$(AIRFLOW3)/python -m pytest $(ARGS)
+
+test-airflow2: $(VENV)/airflow2/.ready ## run the tests on Airflow 2
+	@echo "== Tests on Airflow $$($(UV) pip show -q --python $(AIRFLOW2)/python apache-airflow 2>/dev/null | sed -n 's/^Version: //p')"
+	$(AIRFLOW2)/python -m pytest $(ARGS)
+
+test-pythons: $(VENV)/python3.12/.ready $(VENV)/python3.13/.ready ## run the unit tests on Python 3.12 and 3.13
+	$(VENV)/python3.12/bin/python -m pytest tests/unit
+	$(VENV)/python3.13/bin/python -m pytest tests/unit
+
+check: lint types walls ## check style, types and who imports whom
+
+lint: $(VENV)/airflow3/.ready
+	$(AIRFLOW3)/ruff check .
+	$(AIRFLOW3)/ruff check --preview --select AIR airflow_provider_media example_dags
+	$(AIRFLOW3)/ruff format --check .
+
+types: $(VENV)/airflow3/.ready
+	$(AIRFLOW3)/mypy $(CHECKED)
+
+walls: $(VENV)/airflow3/.ready
+	$(AIRFLOW3)/lint-imports
+
+format: $(VENV)/airflow3/.ready ## format the code
+	$(AIRFLOW3)/ruff check --fix-only .
+	$(AIRFLOW3)/ruff format .
+
+schemathesis: $(VENV)/airflow3/.ready ## let schemathesis look for faults of the sandbox
+	$(AIRFLOW3)/python tests/schemathesis/run.py $(ARGS)
+
+upgrade: $(UV) ## move all pinned versions to the newest
+	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group check \
+	  -o constraints/airflow3.txt
+	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow<3') --group test --python-version 3.11 \
+	  -o constraints/airflow2.txt
+
+COMPILE := pyproject.toml --extra sandbox --universal --upgrade --no-annotate --no-header --quiet
+
+# --- environments -----------------------------------------------------------------------------------------------------
+
+$(UV):
+	@echo "-- Setting up (once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV)/bootstrap
+	@$(VENV)/bootstrap/bin/pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/%/.ready: pyproject.toml constraints/airflow2.txt constraints/airflow3.txt | $(UV)
+	@echo "-- Setting up the environment $*"
+	@$(UV) venv --quiet --allow-existing --python '$(PYTHON_OF_$*)' $(VENV)/$*
+	@VIRTUAL_ENV=$(VENV)/$* $(UV) pip install --quiet $(NEEDS_OF_$*)
+	@touch $@
+
+PYTHON_OF_airflow3 := >=3.11,<3.14
+PYTHON_OF_airflow2 := >=3.11,<3.13
+PYTHON_OF_python3.12 := 3.12
+PYTHON_OF_python3.13 := 3.13
+
+NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group check
+NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[sandbox]' --group test
+NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test
+NEEDS_OF_python3.13 := $(NEEDS_OF_python3.12)
+
+clean: ## remove what the commands set up
+	rm -rf $(VENV) .demo
