@@ -12,7 +12,7 @@ import select
 import socket
 import ssl
 import weakref
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -20,6 +20,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class _Watchful:
@@ -43,35 +46,53 @@ class _Watchful:
         """Send a block, as long as the server takes it and says nothing.
 
         :raises BrokenPipeError: when the server answered or hung up; urllib3 then reads the answer, if there is one.
+        :raises TimeoutError: when no byte moved for :attr:`stall_seconds`.
         """
         if self.sock is None:
             self.connect()
-        view = memoryview(data)
-        if self._has_answered():
-            self._answered_early = True
-            raise BrokenPipeError
+        left = memoryview(data)
+        if _is_readable(self.sock) and self._has_answered():
+            self._stop_sending()
+        self.sock.settimeout(0)
         try:
-            while view:
-                view = view[self.sock.send(view) :]
-        except (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            self._answered_early = True
-            raise BrokenPipeError from None
+            while left:
+                try:
+                    left = left[self.sock.send(left) :]
+                except _NOT_YET:
+                    if self._wait() and self._has_answered():
+                        self._stop_sending()
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            self._stop_sending()
+        finally:
+            self.sock.settimeout(self.stall_seconds)
+
+    def _stop_sending(self) -> NoReturn:
+        self._answered_early = True
+        raise BrokenPipeError
+
+    def _wait(self) -> bool:
+        """Wait until the server takes more or says something; return whether it says something."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN | select.POLLOUT)
+        events = poll.poll(self.stall_seconds * 1000)
+        if not events:
+            raise TimeoutError
+        return bool(events[0][1] & ~select.POLLOUT)
 
     def _has_answered(self) -> bool:
-        if not _is_readable(self.sock):
-            return False
+        """Tell, when there is something to read, whether it is (the start of) an answer or the end.
+
+        Over TLS it may be no answer but session tickets, and only reading tells. The byte that is read is put back.
+        """
         if not isinstance(self.sock, ssl.SSLSocket):
             return True
-        # Over TLS, what can be read may be no answer but session tickets: only reading tells. The byte is put back.
         self.sock.settimeout(0)
         try:
             first = self.sock.recv(1)
-        except ssl.SSLWantReadError:
+        except _NOT_YET:
             return False
         except OSError:
             return True
-        finally:
-            self.sock.settimeout(self.stall_seconds)
         self.sock = _Unread(self.sock, first)
         return True
 
