@@ -53,7 +53,9 @@ class MediaHook(BaseHook):
         """Return which fields Airflow 2 hides and how it labels the others."""
         from airflow_provider_media.provider_info import UI_FIELD_BEHAVIOUR
 
-        return UI_FIELD_BEHAVIOUR
+        # Airflow 2 writes this one key with an underscore where the provider info has a hyphen.
+        behaviour = dict(UI_FIELD_BEHAVIOUR)
+        return {"hidden_fields": behaviour.pop("hidden-fields"), **behaviour}
 
     @cached_property
     def settings(self) -> Settings:
