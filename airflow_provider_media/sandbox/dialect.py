@@ -64,12 +64,12 @@ class Dialect:
         return f"/files/{self.shown_id(media)}/{stem or 'file'}{EXTENSIONS[media.mime_type][0]}"
 
     def media(self, media: StoredMedia) -> dict[str, Any]:
-        """Write one file's entry."""
+        """Write one file's entry; what its upload did not say is left out, and unknown pixels are null."""
+        said = {"description": media.description, "folderId": media.folder_id}
         return {
             "mediaId" if self._settings.id_style == "text" else "id": self.shown_id(media),
             "name": media.name,
-            "description": media.description,
-            "folderId": media.folder_id,
+            **{key: value for key, value in said.items() if value is not None},
             "mimeType": media.mime_type,
             "size": media.size,
             "url": self.base_url + self.file_path(media),
