@@ -7,6 +7,7 @@ taken for a broken connection by the HTTP client.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tempfile
@@ -74,6 +75,17 @@ def sniff(source: Source) -> str:
     if mime_type is None:
         raise file_problem(source.label, f"its content is none of the accepted types, which are {ACCEPTED_TYPES}")
     return mime_type
+
+
+def sha256(source: Source) -> str:
+    """Return the checksum of a source's content, in hexadecimal digits.
+
+    :raises Problem: of kind FILE, as :func:`read_blocks`.
+    """
+    digest = hashlib.sha256()
+    for block in read_blocks(source):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def read_blocks(source: Source) -> Iterator[memoryview]:

@@ -155,9 +155,11 @@ class SyncTransport:
         started = time.monotonic()
         try:
             return self._exchange(call)
-        except Problem:
+        except Problem as problem:
             if self._cancelled.is_set():
-                raise _cancelled() from None
+                stopped = _cancelled()
+                stopped.maybe_acted = problem.maybe_acted and not problem.body_cut_short
+                raise stopped from None
             raise
         finally:
             if call.upload:

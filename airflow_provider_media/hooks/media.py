@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_media._api.settings import Settings
+    from airflow_provider_media._api.upload_flow import Memory
     from airflow_provider_media._transports.sync import SyncTransport
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
@@ -113,6 +114,7 @@ class MediaHook(BaseHook):
         file_name: str | None = None,
         if_exists: str = "upload",
         before_delete: Callable[[Iterable[Media]], None] | None = None,
+        memory: Memory | None = None,
     ) -> UploadResult:
         """Store one file; memory does not grow with its size.
 
@@ -128,12 +130,15 @@ class MediaHook(BaseHook):
             ``replace`` sends, makes sure, then deletes the files of that name seen before; ``fail`` raises.
         :param before_delete: for ``replace``: called with the files to be deleted, before sending and again before
             deleting; raises to refuse.
+        :param memory: where to remember the upload for the retry of a killed task; the operator has one where Airflow
+            keeps task state (3.3).
         :raises MediaFileError: the file is missing, empty, unreadable, of an unsupported type, or changed meanwhile.
         :raises MediaConflictError: the name is taken (``fail``), or two files could be the one that was sent.
         :raises MediaRequestError: the platform refuses it for good.
         """
         from airflow_provider_media._api.source import open_source
-        from airflow_provider_media._api.upload import IF_EXISTS, prepare_upload, upload_media
+        from airflow_provider_media._api.upload import prepare_upload
+        from airflow_provider_media._api.upload_flow import IF_EXISTS, NoMemory, upload_media
 
         if isinstance(file, str) and "://" in file:
             from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -161,6 +166,7 @@ class MediaHook(BaseHook):
                         settle_seconds=self.settings.settle_seconds,
                         retries=self._transport.new_retries(),
                         before_delete=before_delete or (lambda _: None),
+                        memory=memory or NoMemory(),
                     )
                 )
             finally:

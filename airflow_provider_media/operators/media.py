@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_media.operators._arguments import all_ids, filled_text, one_of, whole_number
 from airflow_provider_media.operators._deleting import delete_all, refuse_if_used
+from airflow_provider_media.operators._memory import upload_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -93,6 +94,9 @@ class MediaUploadOperator(_MediaOperator):
         media_conn_id: str = "media_default",
         **kwargs: Any,
     ) -> None:
+        # Every key of the result as its own XCom, and None (not an error) for those of an upload that failed: a
+        # teardown that is given upload.output["id"] could not even render its arguments otherwise.
+        kwargs.setdefault("multiple_outputs", True)
         super().__init__(media_conn_id=media_conn_id, **kwargs)
         self.file = file
         self.name = name
@@ -112,6 +116,7 @@ class MediaUploadOperator(_MediaOperator):
             mime_type=self.mime_type,
             if_exists=self.if_exists,
             before_delete=lambda found: refuse_if_used(found, self.references),
+            memory=upload_memory(context),
         )
         context["ti"].xcom_push(key="id", value=result.media.id)
         return {**result.media.to_dict(), "created": result.created, "replaced": list(result.replaced)}
@@ -128,6 +133,7 @@ class MediaGetOperator(_MediaOperator):
     template_fields: Sequence[str] = ("media_id", "media_conn_id")
 
     def __init__(self, *, media_id: int | str, media_conn_id: str = "media_default", **kwargs: Any) -> None:
+        kwargs.setdefault("multiple_outputs", True)  # as of an upload
         super().__init__(media_conn_id=media_conn_id, **kwargs)
         self.media_id = media_id
 

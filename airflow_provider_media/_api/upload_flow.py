@@ -1,0 +1,341 @@
+"""The upload's flow: one whole file in the library, although a POST cannot be repeated blindly.
+
+The API has no idempotency key, so "exactly once" is made from looking: a mark is taken before the POST, and when an
+answer stays away, the list tells whether a newer file with the same name, size and type is there.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_provider_media._api.flows import (
+    Flow,
+    PageWalk,
+    Pause,
+    delete_media,
+    find_media,
+    get_media,
+    id_number,
+    list_all,
+    oldest_first,
+)
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import build_list, build_upload, parse_media, parse_page
+from airflow_provider_media.models import Media, UploadResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from airflow_provider_media._api.retry import Retries
+    from airflow_provider_media._api.upload import Upload
+
+log = logging.getLogger(__name__)
+
+IF_EXISTS = ("reuse", "upload", "replace", "fail")
+
+_LOOK_PAGE = 100
+_FIRST_LOOK_WAIT_SECONDS = 1.0
+_LONGEST_LOOK_WAIT_SECONDS = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What the library held before an upload: enough to tell later what is newer.
+
+    :param newest_id: the newest id, where ids are numbers and so grow.
+    :param namesakes: else, the ids that already bore the name.
+    """
+
+    newest_id: int | None = None
+    namesakes: tuple[str, ...] = ()
+
+    def is_older_than(self, media: Media) -> bool:
+        """Whether the file came after the mark."""
+        number = id_number(media.id)
+        if self.newest_id is not None and number is not None:
+            return number > self.newest_id
+        return str(media.id) not in self.namesakes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-able values."""
+        return {"newest_id": self.newest_id, "namesakes": list(self.namesakes)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Mark:
+        """Make it again of what :meth:`to_dict` returned."""
+        return cls(newest_id=values["newest_id"], namesakes=tuple(values["namesakes"]))
+
+
+def take_mark(name: str) -> Flow[Mark]:
+    """Ask for the newest id: one request at any size of the library. It also meets a rejected key before a large body.
+
+    Two items are asked for, not one: only that shows whether the server sorts as told. Where it does not, or where
+    ids have no order, the whole list is read for the ids that bear the name.
+    """
+    call = build_list(limit=2, sort_by="id", sort_order="desc")
+    page = parse_page(call, (yield call))
+    numbers = [id_number(media.id) for media in page.items]
+    match numbers:
+        case [int(newest), int(older)] if newest > older:
+            return Mark(newest_id=newest)
+        case [int(newest)] if page.total == 1:
+            return Mark(newest_id=newest)
+        case [] if not page.total:
+            return Mark()
+    return Mark(namesakes=tuple(str(media.id) for media in (yield from find_media(name))))
+
+
+def look_for(upload: Upload, mark: Mark) -> Flow[list[Media]]:
+    """Find the files newer than the mark that equal the upload."""
+    newer: list[Media] = []
+    if mark.newest_id is None:
+        newer = [media for media in (yield from list_all()) if mark.is_older_than(media)]
+    else:
+        walk = PageWalk(page_size=_LOOK_PAGE, sort_by="id", sort_order="desc")
+        while walk.next_call:
+            page = walk.feed((yield walk.next_call))
+            newer += [media for media in page if mark.is_older_than(media)]
+            if page and not any(mark.is_older_than(media) for media in page):
+                break
+    candidates = yield from _in_full([media for media in newer if upload.may_be(media)])
+    return [media for media in candidates if upload.equals(media)]
+
+
+class Memory(Protocol):
+    """Where an upload is remembered beyond the life of the process, so that a retry knows what a killed try began."""
+
+    def recall(self, upload: Upload) -> Mark | None:
+        """Return the mark that an earlier try of this very file took, if one was cut off."""
+
+    def keep(self, upload: Upload, mark: Mark) -> None:
+        """Remember the mark; called before the first byte is sent."""
+
+    def forget(self) -> None:
+        """Remember nothing: the upload is done, or surely not stored."""
+
+
+class NoMemory:
+    """Remembers nothing: outside a task, and where Airflow has no task state (before 3.3)."""
+
+    def recall(self, upload: Upload) -> Mark | None:  # noqa: ARG002 - the protocol's signature
+        """Know of no earlier try."""
+        return None
+
+    def keep(self, upload: Upload, mark: Mark) -> None:
+        """Keep nothing."""
+
+    def forget(self) -> None:
+        """Have nothing to forget."""
+
+
+def upload_media(
+    upload: Upload,
+    *,
+    if_exists: str,
+    settle_seconds: float,
+    retries: Retries,
+    before_delete: Callable[[Iterable[Media]], None],
+    memory: Memory,
+) -> Flow[UploadResult]:
+    """Store one file by the rules of ``if_exists``.
+
+    :param if_exists: ``reuse``, ``upload``, ``replace`` or ``fail``.
+    :param settle_seconds: how long to look for a stored file after a lost answer before sending again.
+    :param retries: the tries of the POST.
+    :param before_delete: raises when any of the given files must not be deleted (``replace``).
+    :param memory: what is known of an earlier try that was cut off.
+    :raises Problem: see :class:`Kind`.
+    """
+    earlier_mark = memory.recall(upload)
+    namesakes: list[Media] = []
+    if if_exists == "upload":
+        mark = earlier_mark or (yield from take_mark(upload.name))
+    else:
+        mark_now, namesakes = yield from _mark_and_namesakes(upload)
+        mark = earlier_mark or mark_now
+    reusable = next((media for media in namesakes if upload.equals(media)), None)
+    if if_exists == "reuse" and reusable:
+        memory.forget()
+        return UploadResult(media=reusable, created=False)
+    found: Media | None = None
+    if earlier_mark:
+        log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)
+        found, _ = yield from _settle(upload, mark, settle_seconds)
+        namesakes = [media for media in namesakes if not mark.is_older_than(media)]
+    if found is None:
+        _check_namesakes(upload, namesakes, if_exists, before_delete)
+        memory.keep(upload, mark)
+        found = yield from _send(upload, mark, retries, settle_seconds, memory if earlier_mark is None else NoMemory())
+    media = yield from _verify(upload, found, must_get=if_exists == "replace" and bool(namesakes))
+    replaced = (yield from _delete_replaced(namesakes, before_delete)) if if_exists == "replace" else ()
+    memory.forget()
+    return UploadResult(media=media, created=True, replaced=replaced)
+
+
+def _check_namesakes(
+    upload: Upload, namesakes: list[Media], if_exists: str, before_delete: Callable[[Iterable[Media]], None]
+) -> None:
+    """Before sending, do with the files of the same name what ``if_exists`` says."""
+    if not namesakes:
+        return
+    if if_exists == "fail":
+        raise Problem(
+            Kind.CONFLICT,
+            f"The name {upload.name!r} is taken by {_ids(namesakes)}, and if_exists='fail' wants it free: choose"
+            " another name or another if_exists.",
+        )
+    if if_exists == "reuse":
+        others = _ids(namesakes)
+        log.warning("%r is there with another size or type (%s); the file is sent beside it", upload.name, others)
+    if if_exists == "replace":
+        before_delete(namesakes)
+
+
+def _delete_replaced(
+    namesakes: list[Media], before_delete: Callable[[Iterable[Media]], None]
+) -> Flow[tuple[int | str, ...]]:
+    """Delete the files that the new one replaces; ask again first, because the transfer took time."""
+    if namesakes:
+        before_delete(namesakes)
+    for old in namesakes:
+        try:
+            yield from delete_media(old.id)
+        except Problem as problem:
+            if problem.kind is not Kind.NOT_FOUND:
+                raise
+    return tuple(old.id for old in namesakes)
+
+
+def _mark_and_namesakes(upload: Upload) -> Flow[tuple[Mark, list[Media]]]:
+    """Read the whole list once, for both."""
+    library = yield from list_all()
+    numbers = [id_number(media.id) for media in library]
+    known = [number for number in numbers if number is not None]
+    same_name = [media for media in library if media.name == upload.name]
+    ordered = len(known) == len(numbers)
+    mark = (
+        Mark(newest_id=max(known, default=0))
+        if ordered and known
+        else Mark(namesakes=tuple(str(media.id) for media in same_name))
+    )
+    full = yield from _in_full(same_name)
+    return mark, [media for media in oldest_first(full) if upload.may_be(media)]
+
+
+def _in_full(found: list[Media]) -> Flow[list[Media]]:
+    """Ask for the size and type of each file where the list left them out."""
+    full: list[Media] = []
+    for media in found:
+        known = media.size is not None and media.mime_type is not None
+        full.append(media if known else (yield from get_media(media.id)))
+    return full
+
+
+def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, memory: Memory) -> Flow[Media]:
+    """Send the file until the library surely has it.
+
+    :param memory: forgets when a failure leaves no doubt that nothing is stored.
+    """
+    call = replace(build_upload(upload), retries=retries)
+    in_doubt = False
+    while True:
+        try:
+            media = parse_media(call, (yield call))
+        except Problem as problem:
+            if not problem.maybe_acted:
+                if not in_doubt:
+                    memory.forget()
+                raise
+            in_doubt = True
+            wait = retries.next_wait(problem)
+            log.warning("%s It may be stored all the same; looking for it before sending again", problem.message)
+            # Without the body's end no server has a whole file, so one look is enough: there is nothing to wait for.
+            patience = 0.0 if problem.body_cut_short else settle_seconds
+            adopted, waited = yield from _settle(upload, mark, patience, problem)
+            if adopted:
+                return adopted
+            if wait is None:
+                raise
+            log.warning("The library does not have %r; sending it again", upload.name)
+            yield Pause(max(0.0, wait - waited))
+        else:
+            if in_doubt:
+                yield from _warn_of_strays(upload, mark, media)
+            return media
+
+
+def _settle(
+    upload: Upload, mark: Mark, settle_seconds: float, problem: Problem | None = None
+) -> Flow[tuple[Media | None, float]]:
+    """Look until the file is found or had the time to show up; return it and the seconds waited.
+
+    :param problem: what led to the doubt.
+    :raises Problem: when the last look fails too, the problem that led here: unseen, the file must not be sent again.
+    """
+    waited, delay = 0.0, _FIRST_LOOK_WAIT_SECONDS
+    while True:
+        failed: Problem | None = None
+        try:
+            found = yield from look_for(upload, mark)
+        except Problem as look_problem:
+            found, failed = [], look_problem
+            if not look_problem.transient:
+                raise
+        if len(found) > 1:
+            raise Problem(
+                Kind.CONFLICT,
+                f"The answer to the upload of {upload.name!r} was lost, and {_ids(found)} could both be it: look at"
+                " them and delete the one that is not needed.",
+            )
+        if found:
+            log.warning("The answer was lost, but the library has %r as %s; it is used", upload.name, found[0].id)
+            return found[0], waited
+        if waited >= settle_seconds:
+            break
+        delay = min(delay, settle_seconds - waited)
+        yield Pause(delay)
+        waited += delay
+        delay = min(delay * 2, _LONGEST_LOOK_WAIT_SECONDS)
+    if failed:
+        raise (problem or failed) from failed
+    return None, waited
+
+
+def _warn_of_strays(upload: Upload, mark: Mark, media: Media) -> Flow[None]:
+    try:
+        found = yield from look_for(upload, mark)
+    except Problem as problem:
+        log.warning("Could not look whether an earlier attempt was stored as well: %s", problem.message)
+        return
+    strays = [other for other in found if str(other.id) != str(media.id)]
+    if strays:
+        log.warning("An earlier attempt was stored late: %s equal %s; nothing is deleted, another task may use them",
+                    _ids(strays), media.id)  # fmt: skip
+
+
+def _verify(upload: Upload, media: Media, *, must_get: bool) -> Flow[Media]:
+    """Make sure that what the library holds is what was sent."""
+    if must_get or media.size is None or media.url is None:
+        stored = yield from get_media(media.id)
+        if must_get and stored.size is None:
+            raise _not_whole(upload, stored)
+        media = stored
+    if media.size is not None and media.size != upload.source.size:
+        raise _not_whole(upload, media)
+    if media.name is not None and media.name != upload.name:
+        log.warning("The platform stored %r under another name: %r", upload.name, media.name)
+    return media
+
+
+def _not_whole(upload: Upload, media: Media) -> Problem:
+    return Problem(
+        Kind.RESPONSE,
+        f"{upload.name!r} was stored as {media.id}, but the library says {media.size} bytes where"
+        f" {upload.source.size} were sent: do not use it; delete it and upload again.",
+    )
+
+
+def _ids(found: Iterable[Media]) -> str:
+    return ", ".join(f"{media.id} ({media.size} bytes)" for media in found)
