@@ -6,6 +6,7 @@ ffmpeg for the video: ``python tools/make_example_media.py``.
 
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 from dataclasses import dataclass
@@ -58,18 +59,23 @@ def main() -> None:
     """Draw all files anew and tell their sizes."""
     MEDIA.mkdir(exist_ok=True)
     _save(_banner(), "banner.jpg", quality=88)
-    _save(_card(LATTE, "Iced latte", "with oat milk", ((255, 226, 190), (255, 187, 150))), "card-latte.jpg", quality=88)
-    _save(_card(COLD_BREW, "Cold brew", "steeped for 18 hours", ((205, 238, 230), (139, 206, 196))), "card-cold-brew.jpg",
-          quality=88)  # fmt: skip
-    _save(_card(TONIC, "Espresso tonic", "with a slice of lemon", ((255, 243, 190), (255, 214, 112))), "card-tonic.png")
+    cards = {
+        "card-latte.jpg": _card(LATTE, "Iced latte", "with oat milk", ((255, 226, 190), (255, 187, 150))),
+        "card-cold-brew.jpg": _card(COLD_BREW, "Cold brew", "steeped for 18 hours", ((205, 238, 230), (139, 206, 196))),
+        "card-tonic.png": _card(TONIC, "Espresso tonic", "with a slice of lemon", ((255, 243, 190), (255, 214, 112))),
+    }
+    for name, card in cards.items():
+        _save(card, name, quality=88)
     _film(MEDIA / "pour.mp4")
     for path in sorted(MEDIA.iterdir()):
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
-def _save(picture: Image.Image, name: str, *, quality: int = 0) -> None:
-    options = {"quality": quality, "progressive": True} if quality else {}
-    picture.save(MEDIA / name, optimize=True, **options)
+def _save(picture: Image.Image, name: str, *, quality: int) -> None:
+    if name.endswith(".jpg"):
+        picture.save(MEDIA / name, optimize=True, quality=quality, progressive=True)
+    else:
+        picture.save(MEDIA / name, optimize=True)
 
 
 def _banner() -> Image.Image:
@@ -282,7 +288,7 @@ def _gradient(size: tuple[int, int], stops: Stops, *, rows: tuple[float, float] 
 
 
 def _color_at(stops: Stops, share: float) -> Color:
-    for (start, before), (end, after) in zip(stops, stops[1:], strict=False):
+    for (start, before), (end, after) in itertools.pairwise(stops):
         if share <= end:
             return _mix(before, after, (share - start) / (end - start))
     return stops[-1][1]

@@ -1,0 +1,108 @@
+"""A campaign's media from upload to clean-up.
+
+A banner, a carousel of three pictures and a video are uploaded, waited for, checked once more just before the send,
+written into an RCS and a WhatsApp message, and deleted afterwards, also when something in between failed.
+"""
+
+# Airflow types an operator's output as an XComArg, which does not tell of its []:
+# mypy: disable-error-code="index"
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import DAG, AirflowSkipException, Param, task
+
+from airflow_provider_media.operators.media import MediaDeleteOperator, MediaUploadOperator
+from airflow_provider_media.sensors.media import MediaExistsSensor
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+MEDIA = Path(__file__).parent / "media"
+DRINKS = {"latte": "card-latte.jpg", "cold_brew": "card-cold-brew.jpg", "tonic": "card-tonic.png"}
+
+
+def skip_if_kept(context: Context) -> None:
+    """Leave the library as it is when the run was asked to."""
+    if context["params"]["keep_media"]:
+        raise AirflowSkipException("keep_media is set: nothing is deleted.")
+
+
+with DAG(
+    dag_id="example_media_campaign",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["example", "media"],
+    doc_md=__doc__,
+    default_args={"retries": 2},
+    params={"keep_media": Param(default=False, type="boolean", description="Keep the media after the send?")},
+):
+    # The names carry the date: a repeated run of the same day finds its files and sends nothing twice.
+    banner = MediaUploadOperator(
+        task_id="upload_banner",
+        file=str(MEDIA / "banner.jpg"),
+        name="summer-week-banner-{{ ds }}",
+        description="Summer week: the banner of the rich card",
+    )
+    cards = [
+        MediaUploadOperator(
+            task_id=f"upload_card_{drink}",
+            file=str(MEDIA / file_name),
+            name=f"summer-week-card-{drink}-{{{{ ds }}}}",
+        )
+        for drink, file_name in DRINKS.items()
+    ]
+    video = MediaUploadOperator(
+        task_id="upload_video",
+        file=str(MEDIA / "pour.mp4"),
+        name="summer-week-video-{{ ds }}",
+    )
+    uploads = [banner, *cards, video]
+
+    wait = MediaExistsSensor(
+        task_id="wait_for_media",
+        names=["summer-week-banner-{{ ds }}", "summer-week-card-*-{{ ds }}", "summer-week-video-{{ ds }}"],
+        min_matches=len(cards),
+        mode="reschedule",
+        poke_interval=60,
+        timeout=60 * 60,
+    )
+
+    # Between the upload and the send somebody may have tidied up: a message with an id that is gone would fail.
+    gate = MediaExistsSensor(
+        task_id="check_before_send",
+        media_ids=[upload.output["id"] for upload in uploads],
+        poke_interval=5,
+        timeout=30,
+    )
+
+    @task
+    def send_campaign(banner_id: int, card_ids: list[int], video_id: int) -> dict[str, Any]:
+        """Build the two messages; the library's ids stand where the media go."""
+        rich_card = {"title": "Iced days, sunny prices", "media": {"mediaId": banner_id, "height": "MEDIUM"}}
+        carousel = [
+            {"title": drink.replace("_", " ").capitalize(), "media": {"mediaId": card_id, "height": "MEDIUM"}}
+            for drink, card_id in zip(DRINKS, card_ids, strict=True)
+        ]
+        messages = {
+            "rcs": {"richCard": rich_card, "carousel": {"cardWidth": "MEDIUM", "cards": carousel}},
+            "whatsapp": {"type": "video", "video": {"id": video_id, "caption": "20% off every cold drink"}},
+        }
+        # Your own send goes here: call your messaging platform with these messages.
+        return messages  # noqa: RET504 - so that the place above can use it
+
+    send = send_campaign(banner.output["id"], [card.output["id"] for card in cards], video.output["id"])
+
+    # A teardown runs whatever became of the send. An upload that failed has no id: nothing to delete.
+    delete = MediaDeleteOperator(
+        task_id="delete_media",
+        media_ids=[upload.output["id"] for upload in uploads],
+        if_missing="ignore",
+        pre_execute=skip_if_kept,
+    )
+
+    uploads >> wait >> gate >> send >> delete.as_teardown(setups=uploads)

@@ -1,0 +1,56 @@
+"""The hook in ``@task`` functions: for a step of your own around an upload, such as drawing the picture first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.common.compat.sdk import dag, setup, task, teardown
+
+MEDIA = Path(__file__).parent / "media"
+
+
+@dag(
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["example", "media"],
+    doc_md=__doc__,
+    default_args={"retries": 2},
+)
+def example_media_taskflow() -> None:
+    """Upload, use, delete; the hook is imported where it runs, for a DAG file is parsed all day long."""
+
+    @setup
+    @task
+    def upload_banner(ds: str | None = None) -> dict[str, Any]:
+        """Store the banner of the day, unless an earlier try has."""
+        from airflow_provider_media.hooks.media import MediaHook
+
+        result = MediaHook().upload(MEDIA / "banner.jpg", name=f"taskflow-banner-{ds}", if_exists="reuse")
+        return result.media.to_dict()
+
+    @task
+    def report(banner: dict[str, Any]) -> dict[str, Any]:
+        """Tell where the banner is and how many files the library holds."""
+        from airflow_provider_media.hooks.media import MediaHook
+
+        count = sum(1 for _ in MediaHook().iter_media())
+        return {"banner": banner["url"], "files_in_library": count}
+
+    @teardown
+    @task
+    def delete_banner(banner: dict[str, Any]) -> None:
+        """Delete it; gone already is fine."""
+        from airflow_provider_media.hooks.media import MediaHook
+
+        hook = MediaHook()
+        if hook.exists(banner["id"]):
+            hook.delete(banner["id"])
+
+    banner = upload_banner()
+    report(banner) >> delete_banner(banner)
+
+
+example_media_taskflow()
