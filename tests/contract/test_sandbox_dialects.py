@@ -1,0 +1,103 @@
+"""The other ways in which the sandbox can answer, and its rate limits."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from PIL import Image
+
+from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
+from airflow_provider_media.sandbox.settings import Envelope, SandboxSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BURST = 3
+
+
+def call(sandbox: RunningSandbox, method: str = "GET", path: str = "", **options: Any) -> requests.Response:
+    headers = {"X-Api-Key": sandbox.api_key}
+    return requests.request(method, sandbox.media_url + path, headers=headers, timeout=10, **options)
+
+
+def upload(sandbox: RunningSandbox, name: str = "a.png") -> dict[str, Any]:
+    buffer = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(buffer, "PNG")
+    media: dict[str, Any] = call(sandbox, "POST", files={"file": (name, buffer.getvalue())}).json()
+    return media
+
+
+@pytest.mark.parametrize(
+    ("envelope", "total_key"),
+    [("items", "total"), ("data", "totalCount"), ("results", "count"), ("media", "total")],
+)
+@pytest.mark.parametrize("totals", [True, False])
+def test_envelopes(envelope: Envelope, total_key: str, totals: bool) -> None:  # noqa: FBT001 (a test's parameter)
+    with run_in_thread(SandboxSettings(envelope=envelope, totals=totals)) as sandbox:
+        media = [upload(sandbox), upload(sandbox)]
+        page = call(sandbox, path="?limit=1").json()
+    assert page == {envelope: media[:1], "page": 0, "limit": 1} | ({total_key: 2} if totals else {})
+
+
+def test_bare_array() -> None:
+    with run_in_thread(SandboxSettings(envelope="array")) as sandbox:
+        media = upload(sandbox)
+        assert call(sandbox).json() == [media]
+
+
+def test_default_envelope_without_totals() -> None:
+    with run_in_thread(SandboxSettings(totals=False)) as sandbox:
+        assert call(sandbox).json() == {"content": [], "page": 0, "limit": 10}
+
+
+def test_text_ids() -> None:
+    with run_in_thread(SandboxSettings(id_style="text")) as sandbox:
+        media = [upload(sandbox) for _ in range(6)]
+        ids = [entry["mediaId"] for entry in media]
+        assert all(re.fullmatch("med_[0-9a-f]{12}", media_id) for media_id in ids)
+        assert "id" not in media[0]
+        listed = [entry["mediaId"] for entry in call(sandbox).json()["content"]]
+        assert listed == sorted(ids)
+        assert call(sandbox, path=f"/{ids[3]}").json() == media[3]
+        assert requests.get(media[3]["url"], timeout=10).status_code == 200
+        assert call(sandbox, "DELETE", f"/{ids[3]}").status_code == 204
+        assert call(sandbox, path=f"/{ids[3]}").status_code == 404
+        assert call(sandbox, path="/1").status_code == 404
+
+
+@pytest.fixture
+def burst_sandbox() -> Iterator[RunningSandbox]:
+    with run_in_thread(SandboxSettings(burst_per_second=BURST)) as running:
+        yield running
+
+
+def test_minute_limit_refuses_with_the_documented_answer() -> None:
+    with run_in_thread(SandboxSettings(requests_per_minute=2)) as sandbox:
+        requests.get(sandbox.media_url, timeout=10)  # without the key: not one of the key's requests
+        remaining = [call(sandbox).headers["X-RateLimit-Remaining"] for _ in range(2)]
+        response = call(sandbox, "POST", data=b"x")
+    body = response.json()
+    assert remaining == ["1", "0"]
+    assert (response.status_code, body["status"], body["error"]) == (429, 429, "Too Many Requests")
+    assert 1 <= body["retryAfter"] <= 60
+    assert response.headers["Retry-After"] == str(body["retryAfter"])
+    assert (response.headers["X-RateLimit-Limit"], response.headers["X-RateLimit-Remaining"]) == ("2", "0")
+    assert time.time() - 1 <= int(response.headers["X-RateLimit-Reset"]) <= time.time() + 61
+
+
+def test_burst_limit_refuses_and_then_recovers(burst_sandbox: RunningSandbox) -> None:
+    session = requests.Session()
+    session.headers["X-Api-Key"] = burst_sandbox.api_key
+    statuses = []
+    while 429 not in statuses:  # a window may end in between, but not each time
+        statuses.append(session.get(burst_sandbox.media_url, timeout=10).status_code)
+    assert statuses[-1 - BURST :] == [200] * BURST + [429]
+    deadline = time.monotonic() + 5
+    while session.get(burst_sandbox.media_url, timeout=10).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
