@@ -6,8 +6,8 @@ reset_before_body    the connection is reset (TCP RST) before the body is read
 reset_mid_body       it is reset once ``after_bytes`` of the body, or all of it, were read
 reset_before_answer  the whole body is read, then the connection is reset; nothing is done
 slow                 the call waits ``delay_seconds`` and then goes on as usual
-store_then_drop      the call is done in full, then the connection is closed without an answer
-store_late           the connection is closed ``drop_after_seconds`` after the body's end without an answer;
+store_then_drop      the call is done in full, then the connection is dropped without an answer
+store_late           the connection is dropped ``drop_after_seconds`` after the body's end without an answer;
                      the call is done ``delay_seconds`` after the body's end
 cut_answer           the call is done, and the connection closed after half of the answer's body
 ===================  ===================================================================================
@@ -77,6 +77,11 @@ class Exchange:
         self.transport.abort()
         await self.wait_for_disconnect()
 
+    async def drop(self) -> None:
+        """End the connection without a word; what was not sent yet is not sent (a plain FIN, no TLS farewell)."""
+        self.transport.abort()
+        await self.wait_for_disconnect()
+
     async def close(self) -> None:
         """Send what is still to be sent, then close the connection in order."""
         self.transport.close()
@@ -140,17 +145,17 @@ async def _slow(fault: Fault, exchange: Exchange) -> None:
 
 async def _store_then_drop(_fault: Fault, exchange: Exchange) -> None:
     await exchange.app(exchange.scope, exchange.receive, _withhold)
-    await exchange.close()
+    await exchange.drop()
 
 
 async def _store_late(fault: Fault, exchange: Exchange) -> None:
     async def drop_and_wait() -> None:
         await exchange.pauses.wait(fault.drop_after_seconds)
-        exchange.transport.close()
+        exchange.transport.abort()
         await exchange.pauses.wait(fault.delay_seconds - fault.drop_after_seconds)
 
     await exchange.app({**exchange.scope, _BEFORE_ACTING: drop_and_wait}, exchange.receive, _withhold)
-    await exchange.close()
+    await exchange.drop()
 
 
 async def _cut_answer(_fault: Fault, exchange: Exchange) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
-from airflow_provider_media.sandbox.disruptions import Exchange, disrupt
+from airflow_provider_media.sandbox.disruptions import TRANSPORT, Exchange, disrupt
 from airflow_provider_media.sandbox.journal import Call, Journal
 from airflow_provider_media.sandbox.limits import RateLimiter
 from airflow_provider_media.sandbox.problems import problem_body, problem_response
@@ -57,7 +57,8 @@ class Gateway:
         async def counting_receive() -> Message:
             nonlocal client_gone
             message = await receive()
-            call.body_bytes += len(message.get("body", b""))
+            if not scope[TRANSPORT].is_closing():  # what was under way when a fault ended the connection is not read
+                call.body_bytes += len(message.get("body", b""))
             client_gone = client_gone or message["type"] == "http.disconnect"
             return message
 

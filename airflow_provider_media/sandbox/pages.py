@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 _CARDS_PER_PAGE = 60
 _BYTES_PER_UNIT = 1000
+_NEXT_UNIT_FROM = 999.5  # what would be rounded to 1000
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_FOLDER / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -89,13 +90,13 @@ async def favicon(_request: Request) -> Response:
 
 
 def human_size(size: int) -> str:
-    """Write a number of bytes for people: 999 B, 1.5 MB."""
+    """Write a number of bytes for people, with three digits: 999 B, 1.54 MB."""
     amount = float(size)
-    for unit in ("B", "kB", "MB"):
-        if amount < _BYTES_PER_UNIT:
-            return f"{amount:.3g} {unit}"
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while amount >= _NEXT_UNIT_FROM and len(units) > 1:
         amount /= _BYTES_PER_UNIT
-    return f"{amount:.3g} GB"
+        units.pop(0)
+    return f"{amount:.3g} {units[0]}"
 
 
 def _page_number(text: str) -> int:

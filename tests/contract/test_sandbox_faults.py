@@ -7,6 +7,7 @@ import io
 import json
 import socket
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,9 +28,11 @@ class Client:
 
     def __init__(self, sandbox: RunningSandbox) -> None:
         self.sandbox = sandbox
+        self.connections = ExitStack()
 
     def call(self, method: str, path: str = "", body: bytes = b"", **headers: str) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection("127.0.0.1", self.sandbox.port, timeout=5)
+        self.connections.callback(connection.close)
         connection.request(method, MEDIA_PATH + path, body, {"X-Api-Key": self.sandbox.api_key} | headers)
         return connection.getresponse()
 
@@ -68,13 +71,14 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture
-def client(sandbox: RunningSandbox) -> Client:
+def client(sandbox: RunningSandbox) -> Iterator[Client]:
     client = Client(sandbox)
     client.control("DELETE", "faults")
     for media_id in client.stored():
         client.call("DELETE", f"/{media_id}")
     client.control("DELETE", "requests")
-    return client
+    with client.connections:
+        yield client
 
 
 def assert_reset(call: Callable[[], object]) -> None:
@@ -294,4 +298,5 @@ def test_stopping_ends_the_pauses() -> None:
         client.fail("store_late", delay_seconds=60)
         with pytest.raises(http.client.RemoteDisconnected):
             client.upload()
+        client.connections.close()
     assert time.monotonic() - start < 5
