@@ -21,7 +21,7 @@ _API_KEY = "schemathesis-key"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--max-examples", type=int, default=50, help="test cases per operation and phase at most")
+    parser.add_argument("--max-examples", type=int, default=100, help="test cases per operation and phase at most")
     parser.add_argument("--seed", type=int, default=20, help="another seed makes other test cases")
     options = parser.parse_args()
     command = shutil.which("schemathesis", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
