@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.source import read_blocks
+from airflow_provider_media._api.source import give_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_media._api.source import Source
+    from airflow_provider_media._api.source import FileRegion, Source
 
 
 class StreamingBody:
@@ -19,7 +19,7 @@ class StreamingBody:
     :param source: the file.
     :param after: the framing that ends the body. It is sent only when the source turned out to be what was measured:
         until then the server lacks the end and cannot take a wrong file for a whole one.
-    :param on_block: called after each block of the file is taken, with the number of bytes so far.
+    :param on_block: called after each block of the file is sent, with the number of bytes so far.
     """
 
     def __init__(
@@ -37,14 +37,14 @@ class StreamingBody:
         """Give the length that is declared to the server."""
         return len(self._before) + self._source.size + len(self._after)
 
-    def __iter__(self) -> Iterator[bytes | memoryview]:
+    def __iter__(self) -> Iterator[bytes | memoryview | FileRegion]:
         """Open the source and give the body block by block.
 
         :raises Problem: of kind FILE when the source is no longer what was measured.
         """
         yield self._before
         taken = 0
-        for block in read_blocks(self._source):
+        for block in give_blocks(self._source):
             yield block
             taken += len(block)
             if self._on_block:

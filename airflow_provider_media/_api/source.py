@@ -19,9 +19,10 @@ from airflow_provider_media._api.checks import ACCEPTED_TYPES, HEAD_BYTES, detec
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
-BLOCK_BYTES = 256 * 1024
+BLOCK_BYTES = 512 * 1024
 SPOOL_BYTES = 1024 * 1024
 """What cannot be read twice is kept in memory up to this size, on disk above it."""
 
@@ -93,18 +94,96 @@ def read_blocks(source: Source) -> Iterator[memoryview]:
 
     :raises Problem: of kind FILE when it shrinks, grows, is replaced or cannot be read.
     """
+    for block in give_blocks(source):
+        yield block.fill() if isinstance(block, FileRegion) else block
+
+
+def give_blocks(source: Source) -> Iterator[memoryview | FileRegion]:
+    """Give a source from its start to its measured end: blocks of one reused buffer, or of a local file the regions.
+
+    A region's bytes need not come into the process at all on their way to a plain socket.
+
+    :raises Problem: of kind FILE when the source shrinks, grows, is replaced or cannot be read.
+    """
     buffer = bytearray(min(BLOCK_BYTES, source.size))
     view = memoryview(buffer)
     left = source.size
     with source.opened() as stream:
+        if isinstance(source, PathSource):
+            for offset in range(0, source.size, len(buffer)):
+                yield FileRegion(source.label, stream, offset, view[: source.size - offset])
+            return
         while left:
             count = _read_into(source.label, stream, view[: min(left, len(buffer))])
             if not count:
-                raise file_problem(source.label, f"it became shorter by {left} bytes while it was being sent")
+                raise _shrank(source.label)
             left -= count
             yield view[:count]
         if _read(source.label, stream, 1):
             raise file_problem(source.label, f"it grew beyond its {source.size} bytes while it was being sent")
+
+
+def _shrank(label: str) -> Problem:
+    return file_problem(label, "it became shorter while it was being sent")
+
+
+class FileRegion:
+    """Some consecutive bytes of an open local file; as long as the buffer that is lent to it.
+
+    :param label: the file's name, for errors.
+    :param stream: the file, unbuffered.
+    :param offset: where the region begins.
+    :param buffer: where its bytes go when they are needed in memory.
+    """
+
+    def __init__(self, label: str, stream: IO[bytes], offset: int, buffer: memoryview) -> None:
+        """Read nothing yet."""
+        self._label = label
+        self._descriptor = stream.fileno()
+        self._offset = offset
+        self._buffer = buffer
+        self._given = 0
+
+    def __len__(self) -> int:
+        """Give the number of bytes."""
+        return len(self._buffer)
+
+    def fill(self, start: int = 0) -> memoryview:
+        """Read the bytes from ``start`` on into the buffer, and return them.
+
+        :raises Problem: of kind FILE when the file ends too early or cannot be read.
+        """
+        done = start
+        while done < len(self):
+            with _reading(self._label):
+                count = os.preadv(self._descriptor, [self._buffer[done:]], self._offset + done)
+            if not count:
+                raise _shrank(self._label)
+            done += count
+        return self._buffer[start:]
+
+    def send_to(self, sock: socket.socket, start: int) -> int:
+        """Send some of the bytes from ``start`` on, from file to socket within the kernel; return how many.
+
+        :raises Problem: of kind FILE when the file ends too early or cannot be read.
+        :raises BlockingIOError: the socket takes nothing now.
+        :raises ConnectionError: the connection is broken.
+        """
+        try:
+            count = os.sendfile(sock.fileno(), self._descriptor, self._offset + start, len(self) - start)
+        except (BlockingIOError, ConnectionError):
+            raise
+        except OSError:  # a file system that cannot, or a file that cannot be read: reading it tells which
+            return sock.send(self.fill(start))
+        if not count:
+            raise _shrank(self._label)
+        return count
+
+    def read(self, size: int) -> bytes:
+        """Read on: what makes a region a file object, for a connection that knows no regions."""
+        block = bytes(self.fill()[self._given : self._given + size])
+        self._given += len(block)
+        return block
 
 
 def _read_into(label: str, stream: IO[bytes], view: memoryview) -> int:
@@ -142,7 +221,7 @@ def _open_path(path: Path) -> Source:
         if not stat.S_ISREG(found.st_mode):  # a named pipe, say: it can be read only once
             with path.open("rb") as stream:
                 return _StreamSource(stream, label=str(path), base_name=path.name)
-        return _PathSource(path, found)
+        return PathSource(path, found)
     except FileNotFoundError:
         raise file_problem(str(path), "it does not exist") from None
     except OSError as error:
@@ -151,7 +230,7 @@ def _open_path(path: Path) -> Source:
         raise file_problem(repr(str(path)), str(error)) from None
 
 
-class _PathSource:
+class PathSource:
     """A regular file, which must stay the very file that was measured."""
 
     def __init__(self, path: Path, found: os.stat_result) -> None:

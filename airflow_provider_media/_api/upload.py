@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.checks import EXTENSIONS, extension_disagrees
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.source import Source, file_problem, sniff
-from airflow_provider_media.models import Media
+
+if TYPE_CHECKING:
+    from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 

@@ -18,6 +18,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from airflow_provider_media._api.source import FileRegion
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -50,14 +52,21 @@ class _Watchful:
         """
         if self.sock is None:
             self.connect()
-        left = memoryview(data)
+        if isinstance(data, FileRegion) and not isinstance(self.sock, ssl.SSLSocket):
+            self._push(len(data), lambda done: data.send_to(self.sock, done))
+        else:
+            block = data.fill() if isinstance(data, FileRegion) else memoryview(data)
+            self._push(len(block), lambda done: self.sock.send(block[done:]))
+
+    def _push(self, size: int, send_from: Callable[[int], int]) -> None:
         if _is_readable(self.sock) and self._has_answered():
             self._stop_sending()
         self.sock.settimeout(0)
+        done = 0
         try:
-            while left:
+            while done < size:
                 try:
-                    left = left[self.sock.send(left) :]
+                    done += send_from(done)
                 except _NOT_YET:
                     if self._wait() and self._has_answered():
                         self._stop_sending()
