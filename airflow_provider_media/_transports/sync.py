@@ -18,12 +18,15 @@ from airflow_provider_media import __version__
 from airflow_provider_media._api.body import StreamingBody
 from airflow_provider_media._api.flows import Pause
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.progress import Progress
 from airflow_provider_media._api.protocol import Call, Reply, check_reply
 from airflow_provider_media._api.retry import Retries
 from airflow_provider_media._transports.connection import WatchfulAdapter
 from airflow_provider_media._transports.pace import Pace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._api.upload import Upload
@@ -154,7 +157,7 @@ class SyncTransport:
             raise _cancelled()
         started = time.monotonic()
         try:
-            return self._exchange(call)
+            return self._exchange(call, retries)
         except Problem as problem:
             if self._cancelled.is_set():
                 stopped = _cancelled()
@@ -165,12 +168,15 @@ class SyncTransport:
             if call.upload:
                 retries.leave_out(time.monotonic() - started)
 
-    def _exchange(self, call: Call) -> Reply:
+    def _exchange(self, call: Call, retries: Retries) -> Reply:
         settings = self._settings
         headers: dict[str, str] = {}
         body: StreamingBody | None = None
         if call.upload:
-            body, headers["Content-Type"] = multipart_body(call.upload)
+            progress = Progress(
+                call.upload.name, call.upload.source.size, attempt=retries.attempts + 1, clock=time.monotonic
+            )
+            body, headers["Content-Type"] = multipart_body(call.upload, progress)
         try:
             response = self._session.request(
                 call.method,
@@ -198,7 +204,7 @@ class SyncTransport:
         return reply
 
 
-def multipart_body(upload: Upload) -> tuple[StreamingBody, str]:
+def multipart_body(upload: Upload, on_block: Callable[[int], None] | None = None) -> tuple[StreamingBody, str]:
     """Frame an upload: the body, made anew for each attempt, and its content type.
 
     requests-toolbelt writes the framing (boundary, part headers) around an empty file; the file's own bytes do not
@@ -207,7 +213,9 @@ def multipart_body(upload: Upload) -> tuple[StreamingBody, str]:
     encoder = MultipartEncoder([*upload.fields.items(), ("file", (upload.file_name, b"", upload.mime_type))])
     framing: bytes = encoder.to_string()
     after = f"\r\n--{encoder.boundary_value}--\r\n".encode()
-    return StreamingBody(before=framing.removesuffix(after), source=upload.source, after=after), encoder.content_type
+    before = framing.removesuffix(after)
+    body = StreamingBody(before=before, source=upload.source, after=after, on_block=on_block)
+    return body, encoder.content_type
 
 
 def _no_other_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
