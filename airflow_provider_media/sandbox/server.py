@@ -42,6 +42,12 @@ class _Protocol(H11Protocol):
 
         self.app = app_with_transport
 
+    def shutdown(self) -> None:
+        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
+            self.transport.abort()  # the rest of an upload may never come
+        else:
+            super().shutdown()
+
 
 class _Server(uvicorn.Server):
     """A server that tells when it is ready, and that ends the pauses when it is to stop."""
@@ -90,6 +96,7 @@ class Sandbox:
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 h11_max_incomplete_event_size=_LONGEST_HEAD_BYTES,
                 timeout_keep_alive=_IDLE_SECONDS,
                 timeout_graceful_shutdown=_STOP_SECONDS,

@@ -85,11 +85,23 @@ def upload(media_url: str, **options: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_it_in_order(tmp_path: Path, signal_number: int) -> None:
-    with running(tmp_path) as sandbox:
-        session = requests.Session()
-        session.get(sandbox.media_url, headers=KEY, timeout=10)  # an idle connection must not keep it
+    with running(tmp_path) as sandbox, requests.Session() as idle:
+        idle.get(sandbox.media_url, headers=KEY, timeout=10)
         assert sandbox.stop(signal_number) == 0
         assert sandbox.process.communicate() == ("", "")
+
+
+def test_unfinished_upload_does_not_keep_it(tmp_path: Path) -> None:
+    head = f"POST {MEDIA_PATH} HTTP/1.1\r\nHost: x\r\nX-Api-Key: sandbox-key\r\nExpect: 100-continue\r\n"
+    head += "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 99\r\n\r\n"
+    with running(tmp_path) as sandbox:
+        port = int(sandbox.base_url.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(head.encode())
+            assert connection.recv(99).startswith(b"HTTP/1.1 100")  # now it waits for the body
+            assert sandbox.stop() == 0
+        assert sandbox.process.communicate() == ("", "")
+    assert list((tmp_path / "incoming").iterdir()) == []
 
 
 def test_ready_line_tells_addresses_but_no_given_key(tmp_path: Path) -> None:
