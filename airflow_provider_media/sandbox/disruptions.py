@@ -5,7 +5,8 @@ status               the body is read (not when ``early``), and answered with th
 reset_before_body    the connection is reset (TCP RST) before the body is read
 reset_mid_body       it is reset once ``after_bytes`` of the body, or all of it, were read
 reset_before_answer  the whole body is read, then the connection is reset; nothing is done
-slow                 the call waits ``delay_seconds`` and then goes on as usual
+slow                 the body is read, and the call is done and answered ``delay_seconds`` later, as usual;
+                     it is done even if the client has gone by then
 store_then_drop      the call is done in full, then the connection is dropped without an answer
 store_late           the connection is dropped ``drop_after_seconds`` after the body's end without an answer;
                      the call is done ``delay_seconds`` after the body's end
@@ -94,7 +95,7 @@ class Exchange:
 
 
 async def before_acting(scope: Scope) -> None:
-    """Let a fault hold a call up between the end of its body and what it does; each call that changes things asks."""
+    """Let a fault hold a call up between the end of its body and what it does; each call asks, once it is accepted."""
     hold = scope.get(_BEFORE_ACTING)
     if hold is not None:
         await hold()
@@ -139,8 +140,10 @@ async def _reset_before_answer(_fault: Fault, exchange: Exchange) -> None:
 
 
 async def _slow(fault: Fault, exchange: Exchange) -> None:
-    await exchange.pauses.wait(fault.delay_seconds)
-    await exchange.app(exchange.scope, exchange.receive, exchange.send)
+    async def wait() -> None:
+        await exchange.pauses.wait(fault.delay_seconds)
+
+    await exchange.app({**exchange.scope, _BEFORE_ACTING: wait}, exchange.receive, exchange.send)
 
 
 async def _store_then_drop(_fault: Fault, exchange: Exchange) -> None:

@@ -52,7 +52,7 @@ class Fault:
     :param early: answer without reading the request's body.
     :param close: close the connection after that answer; otherwise the rest of the body is read and thrown away.
     :param after_bytes: how much of the body is read before the reset.
-    :param delay_seconds: how long to wait before acting.
+    :param delay_seconds: how long to wait between the end of the body and acting.
     :param drop_after_seconds: how long after the body's end the connection is dropped.
     """
 

@@ -52,19 +52,17 @@ class Gateway:
         path = scope["path"]
         call = Call(method=scope["method"], path=path, query=scope["query_string"].decode("ascii", "replace"))
         own = path in _OWN_PATHS or path.startswith(_OWN_FOLDERS)
-        client_gone = False
+        transport = scope[TRANSPORT]
 
         async def counting_receive() -> Message:
-            nonlocal client_gone
             message = await receive()
-            if not scope[TRANSPORT].is_closing():  # what was under way when a fault ended the connection is not read
+            if not transport.is_closing():  # what was under way when a fault ended the connection is not read
                 call.body_bytes += len(message.get("body", b""))
-            client_gone = client_gone or message["type"] == "http.disconnect"
             return message
 
         async def noting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                call.status = None if client_gone else message["status"]
+                call.status = None if transport.is_closing() else message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in ({} if own else self._limiter.headers()).items():
                     headers.setdefault(name, value)  # a fault may have put its own there

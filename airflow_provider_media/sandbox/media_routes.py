@@ -46,6 +46,7 @@ class MediaCollection(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """List one page."""
         query = read_list_query(request.query_params)
+        await before_acting(request.scope)
         dialect = _dialect(request)
         entries, total, _ = await run_in_threadpool(
             request.app.state.library.page,
@@ -62,6 +63,7 @@ class MediaItem(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Tell one file's metadata."""
+        await before_acting(request.scope)
         return JSONResponse(_dialect(request).media(await _find(request)))
 
     async def delete(self, request: Request) -> Response:

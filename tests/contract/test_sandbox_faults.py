@@ -29,9 +29,10 @@ class Client:
     def __init__(self, sandbox: RunningSandbox) -> None:
         self.sandbox = sandbox
         self.connections = ExitStack()
+        self.timeout_seconds = 5.0
 
     def call(self, method: str, path: str = "", body: bytes = b"", **headers: str) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection("127.0.0.1", self.sandbox.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.sandbox.port, timeout=self.timeout_seconds)
         self.connections.callback(connection.close)
         connection.request(method, MEDIA_PATH + path, body, {"X-Api-Key": self.sandbox.api_key} | headers)
         return connection.getresponse()
@@ -171,10 +172,24 @@ def test_reset_before_answer(client: Client) -> None:
 
 
 def test_slow_answers_as_usual_but_later(client: Client) -> None:
-    client.fail("slow", delay_seconds=0.2)
-    start = time.monotonic()
-    assert client.upload().status == 201
-    assert time.monotonic() - start >= 0.2
+    media_id = json.load(client.upload())["id"]
+    for method, path, status in (("GET", "", 200), ("GET", f"/{media_id}", 200), ("DELETE", f"/{media_id}", 204)):
+        client.fail("slow", method, delay_seconds=0.1)
+        start = time.monotonic()
+        assert client.call(method, path).status == status
+        assert time.monotonic() - start >= 0.1
+
+
+def test_slow_upload_is_stored_after_its_client_gave_up(client: Client) -> None:
+    client.fail("slow", delay_seconds=0.3)
+    client.timeout_seconds = 0.1
+    with pytest.raises(TimeoutError):
+        client.upload()
+    client.connections.close()
+    client.timeout_seconds = 5.0
+    assert client.stored() == []
+    until(lambda: len(client.stored()) == 1)
+    assert [call["status"] for call in client.journal()] == [None]
 
 
 def test_store_then_drop_stores_and_does_not_answer(client: Client) -> None:
