@@ -22,6 +22,9 @@ MEDIA_PATH = "/partner-gateway/v1/media"
 _SCHEMES = ("http", "https")
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+_ONLY_AN_ADDRESS = "The connection's host must hold only scheme, host, port and path; the API key is the password."
+_LONGEST_NUMBER = 18
+"""Digits of a whole number; no sensible one has more, and Python refuses to read thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,9 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
     if schema.lower() in _SCHEMES:  # the habit of Airflow's HTTP connections
         scheme, schema = schema.lower(), ""
     address = host if "://" in host else f"{scheme}://{host}"
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        # Not repeated in the message: what stands before an @ may be a secret.
+        raise _wrong(_ONLY_AN_ADDRESS)
     try:
         parts = urlsplit(address)
         own_port, hostname = parts.port, parts.hostname
@@ -116,9 +122,8 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
         raise _wrong(f"The connection's host {host!r} is not an address: {error}.") from None
     if parts.scheme not in _SCHEMES or not hostname or any(letter.isspace() for letter in address):
         raise _wrong(f"The connection's host {host!r} is not an address such as {DEFAULT_BASE_ADDRESS}.")
-    if parts.query or parts.fragment or parts.username or parts.password:
-        # Not repeated in the message: what stands before an @ may be a secret.
-        raise _wrong("The connection's host must hold only scheme, host, port and path; the API key is the password.")
+    if parts.query or parts.fragment:
+        raise _wrong(_ONLY_AN_ADDRESS)
     given_port = _port(port)
     if own_port and given_port and own_port != given_port:
         raise _wrong(f"The connection's host says port {own_port}, its port field {given_port}: leave one of them out.")
@@ -132,7 +137,7 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
 def _port(port: int | str | None) -> int | None:
     if port is None or port == "":
         return None
-    if str(port).isdecimal() and 0 < int(port) < 2**16:
+    if str(port).isdecimal() and len(str(port)) <= _LONGEST_NUMBER and 0 < int(port) < 2**16:
         return int(port)
     raise _wrong(f"The connection's port {port!r} is not a number from 1 to 65535.")
 
@@ -150,7 +155,7 @@ def _extras(extra: str | Mapping[str, Any] | None) -> dict[str, Any]:
     if isinstance(extra, str):
         try:
             extra = json.loads(extra) if extra.strip() else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _wrong("The connection's extra is not valid JSON.") from None
     if extra is None:
         return {}
@@ -173,7 +178,7 @@ def _number(*, above: float = -math.inf, at_least: float = -math.inf) -> Callabl
     def read(field_name: str, value: Any) -> float:
         try:
             number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not (math.isfinite(number) and number > above and number >= at_least):
             raise _wrong(f"{field_name} must be {wanted}, not {value!r}.")
@@ -183,10 +188,11 @@ def _number(*, above: float = -math.inf, at_least: float = -math.inf) -> Callabl
 
 
 def _count(field_name: str, value: Any) -> int:
-    number = str(value).strip()
-    if isinstance(value, bool) or not number.removesuffix(".0").isdecimal() or int(float(number)) < 1:
+    number = str(value).strip().removesuffix(".0")
+    usable = not isinstance(value, bool) and number.isdecimal() and len(number) <= _LONGEST_NUMBER
+    if not usable or int(number) < 1:
         raise _wrong(f"{field_name} must be a whole number of at least 1, not {value!r}.")
-    return int(float(number))
+    return int(number)
 
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
