@@ -1,0 +1,27 @@
+"""Unit tests: values in, values out. Airflow is imported by some, its database used by none."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+HERE = Path(__file__).parent
+
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="media-unit-"))
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY"] = "True"  # Airflow 2 warns without it
+sys.path.append(str(HERE / "helpers"))
+
+hypothesis.settings.register_profile("bounded", deadline=None, max_examples=100, database=None)
+hypothesis.settings.load_profile("bounded")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("error"))

@@ -1,0 +1,269 @@
+"""A connection becomes one checked value, or one clear sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.settings import DEFAULT_BASE_ADDRESS, Settings, read_settings
+
+
+def read(**fields: Any) -> Settings:
+    return read_settings(**{"password": "a-key", **fields})
+
+
+def refusal(**fields: Any) -> str:
+    with pytest.raises(Problem) as raised:
+        read(**fields)
+    assert raised.value.kind is Kind.CONFIGURATION
+    return raised.value.message
+
+
+def test_an_empty_connection_leads_to_the_platform_with_the_documented_defaults() -> None:
+    assert read() == Settings(
+        base_url="https://lora-api.agiletelecom.com/api",
+        api_key="a-key",
+        timeout=60,
+        connect_timeout=10,
+        settle_seconds=30,
+        max_attempts=5,
+        retry_budget=120,
+        verify=True,
+        proxy=None,
+        requests_per_second=None,
+        allow_delete=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({"host": "media.example"}, "https://media.example"),
+        ({"host": "  media.example  "}, "https://media.example"),
+        ({"host": "http://media.example"}, "http://media.example"),
+        ({"host": "HTTPS://media.example"}, "https://media.example"),
+        ({"host": "https://media.example/api/"}, "https://media.example/api"),
+        ({"host": "media.example/api"}, "https://media.example/api"),
+        ({"host": "media.example", "port": 8443}, "https://media.example:8443"),
+        ({"host": "media.example", "port": "8443"}, "https://media.example:8443"),
+        ({"host": "media.example", "port": ""}, "https://media.example"),
+        ({"host": "media.example:8443"}, "https://media.example:8443"),
+        ({"host": "media.example:8443", "port": 8443}, "https://media.example:8443"),
+        ({"host": "media.example", "schema": "api"}, "https://media.example/api"),
+        ({"host": "media.example", "schema": "/api/v2/"}, "https://media.example/api/v2"),
+        ({"host": "media.example/a", "schema": "b"}, "https://media.example/a/b"),
+        ({"host": "media.example", "schema": "http"}, "http://media.example"),
+        ({"host": "media.example", "schema": "HTTPS"}, "https://media.example"),
+        ({"host": "http://media.example", "schema": "https"}, "http://media.example"),
+        ({"host": "https://media.example/api/partner-gateway/v1/media"}, "https://media.example/api"),
+        ({"host": "https://media.example/partner-gateway/v1/media/"}, "https://media.example"),
+        ({"host": "media.example", "schema": "api/partner-gateway/v1/media"}, "https://media.example/api"),
+        ({"host": "http://[::1]:8080/api"}, "http://[::1]:8080/api"),
+        ({"host": "[::1]", "port": 8080}, "https://[::1]:8080"),
+        ({"host": None, "schema": None, "port": None}, DEFAULT_BASE_ADDRESS),
+        ({"host": "   "}, DEFAULT_BASE_ADDRESS),
+    ],
+)
+def test_the_base_address_is_put_together_of_host_port_and_schema(fields: dict[str, Any], base_url: str) -> None:
+    assert read(**fields).base_url == base_url
+
+
+def test_the_library_lies_under_the_base_address() -> None:
+    assert read(host="http://h/api").media_url == "http://h/api/partner-gateway/v1/media"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"port": 80}, "no host"),
+        ({"schema": "api"}, "no host"),
+        ({"host": "ftp://media.example"}, "is not an address"),
+        ({"host": "https://"}, "is not an address"),
+        ({"host": "media example"}, "is not an address"),
+        ({"host": "media.example:99999"}, "is not an address"),
+        ({"host": "media.example:abc"}, "is not an address"),
+        ({"host": "[::1"}, "is not an address"),
+        ({"host": "media.example?a=b"}, "only scheme, host, port and path"),
+        ({"host": "media.example#a"}, "only scheme, host, port and path"),
+        ({"host": "media.example:1", "port": 2}, "says port 1, its port field 2"),
+        ({"host": "media.example", "port": 0}, "port 0 is not a number from 1 to 65535"),
+        ({"host": "media.example", "port": 65536}, "port 65536"),
+        ({"host": "media.example", "port": "http"}, "port 'http'"),
+        pytest.param({"host": "media.example", "port": "9" * 5000}, "is not a number from 1", id="5000 digits"),
+    ],
+)
+def test_a_wrong_address_is_refused_in_one_sentence(fields: dict[str, Any], words: str) -> None:
+    assert words in refusal(**fields)
+
+
+@pytest.mark.parametrize("host", ["https://user:hunter2@media.example", "hunter2@media.example:99999", "x://hunter2@h"])
+def test_what_stands_before_an_at_sign_is_refused_and_not_repeated(host: str) -> None:
+    assert "hunter2" not in refusal(host=host)
+
+
+@pytest.mark.parametrize("password", [None, "", "   "])
+def test_a_missing_key_is_refused(password: str | None) -> None:
+    assert "no API key" in refusal(password=password)
+
+
+@pytest.mark.parametrize("password", ["hunter2\nX-Other: 1", "hunter2\u2028x", "hunter2é", "hunter2\x00"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(password: str) -> None:
+    sentence = refusal(password=password)
+    assert "copy it again" in sentence
+    assert "hunter2" not in sentence
+
+
+def test_blanks_around_the_key_are_taken_off() -> None:
+    assert read(password=" a-key\n").api_key == "a-key"
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "value"),
+    [
+        *[(key, 2, 2.0) for key in ("timeout", "connect_timeout", "settle_seconds", "retry_budget")],
+        *[(key, " 2.5 ", 2.5) for key in ("timeout", "connect_timeout", "settle_seconds", "retry_budget")],
+        ("settle_seconds", 0, 0.0),
+        ("retry_budget", "0", 0.0),
+        ("requests_per_second", "0.5", 0.5),
+        ("max_attempts", 1, 1),
+        ("max_attempts", "7", 7),
+        ("max_attempts", 3.0, 3),
+        ("verify", False, False),
+        ("verify", "false", False),
+        ("verify", "True", True),
+        ("verify", " /etc/ca.pem ", "/etc/ca.pem"),
+        ("allow_delete", "no", False),
+        ("allow_delete", "0", False),
+        ("allow_delete", 0, False),
+        ("allow_delete", "Yes", True),
+        ("allow_delete", True, True),
+        ("proxy", "http://user:word@proxy.example:3128", "http://user:word@proxy.example:3128"),
+        ("proxy", "socks5h://proxy.example", "socks5h://proxy.example"),
+    ],
+)
+def test_extras_are_read_from_numbers_booleans_and_text(key: str, given: Any, value: Any) -> None:
+    settings = read(extra={key: given})
+    assert getattr(settings, key) == value
+    assert type(getattr(settings, key)) is type(value)
+
+
+EXTRAS = [
+    "timeout",
+    "connect_timeout",
+    "settle_seconds",
+    "max_attempts",
+    "retry_budget",
+    "verify",
+    "proxy",
+    "requests_per_second",
+    "allow_delete",
+]
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+@pytest.mark.parametrize("key", EXTRAS)
+def test_an_empty_form_field_keeps_the_default(key: str, nothing: str | None) -> None:
+    assert getattr(read(extra={key: nothing}), key) == getattr(read(), key)
+
+
+@pytest.mark.parametrize("extra", [None, "", "  ", "{}", "null", {}])
+def test_no_extra_at_all_is_fine(extra: Any) -> None:
+    assert read(extra=extra) == read()
+
+
+def test_extra_may_be_the_text_of_a_json_object() -> None:
+    assert read(extra='{"timeout": 5, "verify": "false"}') == read(extra={"timeout": 5, "verify": False})
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        *[(key, wrong) for key in ("timeout", "connect_timeout") for wrong in ("abc", 0, -1, True, [], math.nan)],
+        *[(key, wrong) for key in ("settle_seconds", "retry_budget") for wrong in ("abc", -0.1, False, {}, "inf")],
+        *[("requests_per_second", wrong) for wrong in (0, "-1", "1e999")],
+        *[("max_attempts", wrong) for wrong in (0, "two", 1.5, True, -1, [])],
+        pytest.param("requests_per_second", 10**400, id="requests_per_second-400 digits"),
+        pytest.param("max_attempts", "9" * 400, id="max_attempts-400 digits"),
+        pytest.param("max_attempts", 10**4000, id="max_attempts-4000 digits"),
+        *[("verify", wrong) for wrong in (1, [], {})],
+        *[("allow_delete", wrong) for wrong in ("maybe", 2, [])],
+        *[("proxy", wrong) for wrong in ("proxy.example:3128", "ftp://proxy.example", "http://", "http://[", 7)],
+    ],
+)
+def test_a_wrong_extra_is_one_sentence_that_names_the_key(key: str, given: Any) -> None:
+    sentence = refusal(extra={key: given})
+    assert repr(key) in sentence
+    assert "\n" not in sentence
+
+
+def test_an_unknown_extra_is_named_with_those_that_are_known() -> None:
+    sentence = refusal(extra={"time_out": 3})
+    assert "'time_out'" in sentence
+    assert all(key in sentence for key in EXTRAS)
+
+
+@pytest.mark.parametrize("extra", ["[1]", "7", '"text"', "{", pytest.param("[" * 100_000, id="deep"), ["timeout"], 7])
+def test_an_extra_that_is_no_json_object_is_refused(extra: Any) -> None:
+    assert "The connection's extra" in refusal(extra=extra)
+
+
+def test_a_proxy_password_is_not_repeated_when_the_proxy_is_refused() -> None:
+    assert "hunter2" not in refusal(extra={"proxy": "user:hunter2@proxy.example:3128"})
+
+
+def test_repr_shows_neither_key_nor_proxy() -> None:
+    shown = repr(read(password="hunter2", extra={"proxy": "http://u:hunter3@proxy.example"}))
+    assert "hunter" not in shown
+
+
+@pytest.mark.parametrize(
+    ("host", "in_clear"),
+    [
+        ("http://media.example", True),
+        ("http://192.0.2.1:8080", True),
+        ("https://media.example", False),
+        ("http://127.0.0.1:8080", False),
+        ("http://localhost", False),
+        ("http://[::1]:80", False),
+    ],
+)
+def test_the_key_travels_in_clear_over_http_unless_it_stays_on_this_machine(host: str, *, in_clear: bool) -> None:
+    assert read(host=host).sends_key_in_clear is in_clear
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+)
+TEXTS = st.none() | st.text(max_size=40) | st.from_regex(r"(https?://)?[a-z@:\[\]0-9./%-]{0,30}", fullmatch=True)
+
+
+@given(
+    host=TEXTS,
+    schema=TEXTS,
+    port=st.none() | st.integers() | st.text(max_size=6),
+    password=st.none() | st.text(max_size=20),
+    extra=st.none()
+    | st.text(max_size=40)
+    | st.dictionaries(st.sampled_from(EXTRAS), VALUES, max_size=4)
+    | VALUES.map(json.dumps),
+)
+def test_whatever_a_connection_holds_it_is_read_or_refused_with_a_problem(**fields: Any) -> None:
+    try:
+        settings = read_settings(**fields)
+    except Problem as problem:
+        refused = problem
+    else:
+        assert settings.base_url.startswith(("http://", "https://"))
+        assert not settings.base_url.endswith("/")
+        assert settings.timeout > 0
+        assert settings.max_attempts >= 1
+        return
+    assert refused.kind is Kind.CONFIGURATION
+    assert refused.message.endswith(".")
