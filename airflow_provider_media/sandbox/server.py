@@ -6,7 +6,7 @@ import socket
 import tempfile
 import threading
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,7 +132,7 @@ class RunningSandbox:
     """
 
     base_url: str
-    api_key: str
+    api_key: str = field(repr=False)
     port: int
     data_dir: Path
     stop: Callable[[], None]
