@@ -111,7 +111,7 @@ def check_media_id(media_id: object) -> int | str:
     if isinstance(media_id, str):
         media_id = media_id.strip()
     usable = isinstance(media_id, (int, str)) and not isinstance(media_id, bool)
-    if not usable or str(media_id) in {"", "None", ".", ".."}:
+    if not usable or str(media_id) in {"", "None", ".", ".."} or not _is_encodable(str(media_id)):
         raise _wrong(f"{media_id!r} is not a media id; did a template or an earlier task's result come out empty?")
     assert isinstance(media_id, (int, str))  # noqa: S101 - for the type checker; said just above
     return media_id
@@ -119,6 +119,11 @@ def check_media_id(media_id: object) -> int | str:
 
 def _id_path(media_id: int | str) -> str:
     return "/" + quote(str(check_media_id(media_id)), safe="")
+
+
+def _is_encodable(text: str) -> bool:
+    """Whether the text holds whole characters only (no lone surrogates)."""
+    return text == text.encode(errors="replace").decode()
 
 
 def _is_whole(value: object) -> bool:
@@ -185,7 +190,7 @@ def _meaning(call: Call, status: int) -> tuple[Kind, str]:
 def _json_object(reply: Reply) -> Mapping[str, Any]:
     try:
         value = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -257,7 +262,8 @@ def _media(entry: Any, call: Call, reply: Reply) -> Media:
     if not isinstance(entry, dict):
         raise _senseless(call, reply, f"a media should be an object, not {type(entry).__name__}")
     media_id = entry.get("id")
-    media_id = entry.get("mediaId") if media_id in {None, ""} else media_id
+    if media_id is None or media_id == "":
+        media_id = entry.get("mediaId")
     if isinstance(media_id, bool) or not isinstance(media_id, (int, str)) or media_id == "":
         raise _senseless(call, reply, "a media has no usable id")
     texts = {"name": "name", "mime_type": "mimeType", "url": "url", "description": "description"}

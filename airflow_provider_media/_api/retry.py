@@ -64,7 +64,8 @@ class Retries:
 
 def backoff_seconds(attempt: int) -> float:
     """Wait longer after each failed attempt, twice as long as before, and never all at the same moment."""
-    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1))
+    doublings = min(attempt - 1, 30)  # more would only overflow
+    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0**doublings)
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
 
 
@@ -92,6 +93,6 @@ def _seconds(value: object) -> float | None:
         return None
     try:
         seconds = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return seconds if 0 <= seconds < float("inf") else None
