@@ -1,0 +1,230 @@
+"""What the server's answers say, by the tolerant rules of the API notes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import Call, Reply, build_get, build_list, parse_media, parse_page
+from airflow_provider_media.models import Media, MediaPage
+
+GET = build_get(7)
+LIST = build_list(page=2, limit=10)
+POST = Call(method="POST", purpose="upload 'a'")
+ENTRY = {"id": 7, "name": "a", "mimeType": "image/png", "size": 9, "url": "http://h/7"}
+MEDIA = Media(id=7, name="a", mime_type="image/png", size=9, url="http://h/7")
+
+
+def reply(value: Any) -> Reply:
+    return Reply(status=200, headers={}, body=value if isinstance(value, bytes) else json.dumps(value).encode())
+
+
+def media(value: Any) -> Media:
+    return parse_media(GET, reply(value))
+
+
+def page(value: Any) -> MediaPage:
+    return parse_page(LIST, reply(value))
+
+
+def test_every_field_is_read() -> None:
+    more = {"description": "d", "folderId": 3, "width": 4, "height": 5, "createdAt": "2026-03-01T12:00:00Z"}
+    assert media({**ENTRY, **more}) == Media(
+        id=7,
+        name="a",
+        mime_type="image/png",
+        size=9,
+        url="http://h/7",
+        description="d",
+        folder_id=3,
+        width=4,
+        height=5,
+        created_at=datetime(2026, 3, 1, 12, tzinfo=UTC),
+    )
+
+
+def test_missing_null_and_extra_fields_are_no_trouble() -> None:
+    assert media({"id": 7, "name": None, "size": None, "tags": [1], "width": None}) == Media(id=7)
+
+
+@pytest.mark.parametrize(
+    ("entry", "media_id"),
+    [
+        ({"id": 7}, 7),
+        ({"id": "7"}, "7"),
+        ({"id": 0}, 0),
+        ({"mediaId": "med_7f3a2b1c4d5e"}, "med_7f3a2b1c4d5e"),
+        ({"mediaId": 8}, 8),
+        ({"id": 7, "mediaId": "med_7"}, 7),
+        ({"id": None, "mediaId": "med_7"}, "med_7"),
+        ({"id": "", "mediaId": "med_7"}, "med_7"),
+    ],
+)
+def test_the_id_is_read_from_id_or_else_media_id(entry: dict[str, Any], media_id: int | str) -> None:
+    found = media(entry).id
+    assert (found, type(found)) == (media_id, type(media_id))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field", "read"),
+    [
+        ("size", "12", "size", 12),
+        ("size", 12.0, "size", 12),
+        ("size", 0, "size", 0),
+        ("width", "640", "width", 640),
+        ("folderId", "12", "folder_id", "12"),
+        ("folderId", 12, "folder_id", 12),
+        ("folderId", True, "folder_id", None),
+        ("folderId", {"id": 1}, "folder_id", None),
+        ("createdAt", "2026-03-01T12:00:00", "created_at", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        (
+            "createdAt",
+            "2026-03-01T12:00:00.5+01:00",
+            "created_at",
+            datetime(2026, 3, 1, 12, 0, 0, 500000, timezone(timedelta(hours=1))),
+        ),
+        ("createdAt", 1772366400, "created_at", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ("createdAt", 1772366400000, "created_at", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ("createdAt", "yesterday", "created_at", None),
+        ("createdAt", True, "created_at", None),
+        ("createdAt", 10**300, "created_at", None),
+        ("createdAt", [], "created_at", None),
+    ],
+)
+def test_odd_but_clear_values_are_read(key: str, value: Any, field: str, read: Any) -> None:
+    assert getattr(media({"id": 7, key: value}), field) == read
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"", "it is empty"),
+        (b"   ", "it is empty"),
+        (b"<html><title>Login</title>", "it is not JSON; it begins: <html><title>Login</title>"),
+        (b"\xff\xfe\x00", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
+        ([], "a media should be an object, not list"),
+        ("text", "a media should be an object, not str"),
+        (None, "a media should be an object, not NoneType"),
+        ({}, "no usable id"),
+        ({"id": None}, "no usable id"),
+        ({"id": ""}, "no usable id"),
+        ({"id": True}, "no usable id"),
+        ({"id": 1.5}, "no usable id"),
+        ({"id": []}, "no usable id"),
+        ({"id": {}, "mediaId": "m"}, "no usable id"),
+        ({"id": "", "mediaId": [1]}, "no usable id"),
+        ({"id": 7, "name": 5}, "name of the media 7 is not a text"),
+        ({"id": 7, "size": "big"}, "size of the media 7 is not a whole number"),
+        ({"id": 7, "size": -1}, "size of the media 7"),
+        ({"id": 7, "size": True}, "size of the media 7"),
+        ({"id": 7, "height": 1.5}, "height of the media 7"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_says_why_and_how_it_begins(answer: Any, words: str) -> None:
+    with pytest.raises(Problem) as raised:
+        media(answer)
+    assert words in raised.value.message
+    assert (raised.value.kind, raised.value.status, raised.value.transient) == (Kind.RESPONSE, 200, False)
+    assert len(raised.value.message) < 600
+
+
+@pytest.mark.parametrize(("call", "maybe_acted"), [(POST, True), (GET, False)])
+def test_a_senseless_answer_to_a_post_leaves_in_doubt_whether_it_acted(call: Call, *, maybe_acted: bool) -> None:
+    with pytest.raises(Problem) as raised:
+        parse_media(call, reply(b"<html>"))
+    assert raised.value.maybe_acted is maybe_acted
+
+
+@pytest.mark.parametrize("total_key", ["totalElements", "total", "totalCount", "count", None])
+@pytest.mark.parametrize("items_key", ["content", "items", "data", "results", "media"])
+def test_every_envelope_is_opened(items_key: str, total_key: str | None) -> None:
+    envelope: dict[str, Any] = {"page": 2, "links": [1], items_key: [ENTRY]}
+    if total_key:
+        envelope[total_key] = 31
+    assert page(envelope) == MediaPage(items=(MEDIA,), page=2, limit=10, total=31 if total_key else None)
+
+
+def test_a_bare_array_is_a_page_without_a_total() -> None:
+    assert page([ENTRY]) == MediaPage(items=(MEDIA,), page=2, limit=10, total=None)
+
+
+@pytest.mark.parametrize(
+    ("envelope", "total"),
+    [
+        ({"items": [], "total": "31"}, 31),
+        ({"items": [], "total": None, "count": 31}, 31),
+        ({"items": [], "total": -1}, None),
+        ({"items": [], "total": {"value": 3}}, None),
+        ({"items": [], "total": True}, None),
+        ({"items": [{"id": n} for n in range(10)], "count": 10}, None),
+        ({"items": [{"id": n} for n in range(10)], "count": 30}, 30),
+        ({"items": [{"id": n} for n in range(10)], "total": 10}, 10),
+    ],
+)
+def test_a_total_is_believed_only_when_it_can_be_one(envelope: dict[str, Any], total: int | None) -> None:
+    assert page(envelope).total == total
+
+
+def test_an_envelope_key_that_holds_no_list_is_passed_over() -> None:
+    assert page({"content": None, "data": {"x": 1}, "media": [ENTRY]}).items == (MEDIA,)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({}, "no list of media"),
+        ({"items": {}}, "no list of media"),
+        ({"files": [ENTRY]}, "no list of media"),
+        ("text", "no list of media"),
+        (3, "no list of media"),
+        ({"items": [3]}, "a media should be an object, not int"),
+        ([{"name": "a"}], "no usable id"),
+        ([{"id": [1]}], "no usable id"),
+    ],
+)
+def test_a_list_that_makes_no_sense_is_refused(answer: Any, words: str) -> None:
+    with pytest.raises(Problem) as raised:
+        page(answer)
+    assert words in raised.value.message
+    assert raised.value.kind is Kind.RESPONSE
+
+
+def test_a_long_or_many_lined_answer_is_quoted_short_and_on_one_line() -> None:
+    with pytest.raises(Problem) as raised:
+        media(b"<html>\r\n\t\x1b[31m" + b"x" * 5000)
+    assert "<html> [31mxxx" in raised.value.message
+    assert len(raised.value.message) < 600
+    assert raised.value.message.isprintable()
+
+
+KEYS = st.sampled_from(
+    "id mediaId name mimeType size url folderId createdAt items data content total count media".split()  # noqa: SIM905
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda deep: st.lists(deep, max_size=4) | st.dictionaries(KEYS | st.text(max_size=3), deep, max_size=6),
+    max_leaves=25,
+)
+
+
+@given(JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60))
+def test_any_answer_at_all_is_read_or_is_a_problem(body: bytes) -> None:
+    for call, parse in ((GET, parse_media), (POST, parse_media), (LIST, parse_page)):
+        try:
+            found: Any = parse(call, reply(body))
+        except Problem as problem:
+            refused = problem
+        else:
+            entries = [found] if isinstance(found, Media) else found.items
+            assert all(isinstance(entry.id, (int, str)) and entry.id != "" for entry in entries)
+            assert all(entry.created_at is None or entry.created_at.tzinfo for entry in entries)
+            continue
+        assert refused.kind is Kind.RESPONSE
+        assert refused.message.isprintable()

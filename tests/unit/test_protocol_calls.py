@@ -1,0 +1,90 @@
+"""What is asked of the server, and what is refused before it is asked."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import build_delete, build_get, build_list, build_upload, check_media_id
+from airflow_provider_media._api.source import open_source
+from airflow_provider_media._api.upload import prepare_upload
+
+
+def test_a_list_asks_by_default_for_the_first_ten() -> None:
+    call = build_list()
+    assert (call.method, call.path, call.params) == ("GET", "", (("page", "0"), ("limit", "10")))
+    assert call.may_be_repeated
+
+
+def test_a_list_passes_on_the_order() -> None:
+    call = build_list(page=3, limit=1000, sort_by="createdAt", sort_order="desc")
+    expected = (("page", "3"), ("limit", "1000"), ("sortBy", "createdAt"), ("sortOrder", "desc"))
+    assert call.params == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        *[({"page": wrong}, "page must be a whole number of at least 0") for wrong in (-1, 1.0, "0", True, None)],
+        *[({"limit": wrong}, "limit must be a whole number from 1 to 1000") for wrong in (0, 1001, "5", True, None)],
+        ({"sort_by": "created_at"}, "sort_by must be one of id, name, mimeType, size, createdAt"),
+        ({"sort_by": ""}, "sort_by"),
+        ({"sort_order": "ASC"}, "sort_order must be asc or desc"),
+    ],
+)
+def test_what_the_list_would_refuse_is_not_asked(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(Problem) as raised:
+        build_list(**arguments)
+    assert raised.value.kind is Kind.CONFIGURATION
+    assert words in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("media_id", "path"),
+    [
+        (7, "/7"),
+        ("7", "/7"),
+        (" med_7f ", "/med_7f"),
+        ("a/b?c=d#e", "/a%2Fb%3Fc%3Dd%23e"),
+        ("../x", "/..%2Fx"),
+        ("é %", "/%C3%A9%20%25"),
+    ],
+)
+def test_an_id_becomes_one_encoded_part_of_the_path(media_id: int | str, path: str) -> None:
+    assert (build_get(media_id).method, build_get(media_id).path) == ("GET", path)
+    assert (build_delete(media_id).method, build_delete(media_id).path) == ("DELETE", path)
+    assert build_delete(media_id).may_be_repeated
+
+
+@pytest.mark.parametrize("media_id", ["", "  ", "None", None, True, False, ".", "..", 1.0, b"7", [7], {}, "\ud800"])
+@pytest.mark.parametrize("build", [build_get, build_delete, check_media_id])
+def test_what_cannot_be_an_id_is_refused_before_anything_is_sent(build: Any, media_id: Any) -> None:
+    with pytest.raises(Problem) as raised:
+        build(media_id)
+    assert raised.value.kind is Kind.CONFIGURATION
+    assert "is not a media id" in raised.value.message
+
+
+@given(st.text())
+def test_no_id_can_leave_its_place_in_the_path(media_id: str) -> None:
+    try:
+        path = build_get(media_id).path
+    except Problem:
+        return
+    assert path.count("/") == 1
+    assert unquote(path[1:]) == media_id.strip()
+    assert path not in {"/", "/.", "/.."}
+
+
+def test_an_upload_is_a_post_that_must_not_be_repeated_blindly() -> None:
+    upload = prepare_upload(open_source(BytesIO(b"GIF89a....")), name="Spring")
+    call = build_upload(upload)
+    assert (call.method, call.path, call.upload) == ("POST", "", upload)
+    assert not call.may_be_repeated
+    assert "'Spring'" in call.purpose

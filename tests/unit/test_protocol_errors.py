@@ -1,0 +1,150 @@
+"""What a refusal or failure of the server means, said in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import Call, Reply, build_delete, build_get, build_list, check_reply
+
+GET = build_get(7)
+POST = Call(method="POST", purpose="upload 'a'")
+
+
+def problem(status: int, body: Any = b"", headers: dict[str, str] | None = None, call: Call = GET) -> Problem:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with pytest.raises(Problem) as raised:
+        check_reply(call, Reply(status=status, headers=headers or {}, body=content))
+    assert raised.value.status == status
+    return raised.value
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+@pytest.mark.parametrize("call", [GET, POST, build_delete(7)])
+def test_every_2xx_is_a_success(call: Call, status: int) -> None:
+    assert check_reply(call, Reply(status=status, headers={})) is None  # type: ignore[func-returns-value]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "transient", "maybe_acted"),
+    [
+        (301, Kind.RESPONSE, False, False),
+        (302, Kind.RESPONSE, False, False),
+        (304, Kind.RESPONSE, False, False),
+        (308, Kind.RESPONSE, False, False),
+        (400, Kind.REQUEST, False, False),
+        (401, Kind.AUTH, False, False),
+        (403, Kind.AUTH, False, False),
+        (404, Kind.NOT_FOUND, False, False),
+        (405, Kind.REQUEST, False, False),
+        (408, Kind.UNAVAILABLE, True, True),
+        (409, Kind.REQUEST, False, False),
+        (413, Kind.REQUEST, False, False),
+        (415, Kind.REQUEST, False, False),
+        (422, Kind.REQUEST, False, False),
+        (429, Kind.RATE_LIMIT, True, False),
+        (500, Kind.UNAVAILABLE, True, True),
+        (502, Kind.UNAVAILABLE, True, True),
+        (503, Kind.UNAVAILABLE, True, False),
+        (504, Kind.UNAVAILABLE, True, True),
+        (599, Kind.UNAVAILABLE, True, True),
+    ],
+)
+def test_each_status_has_its_meaning(status: int, kind: Kind, *, transient: bool, maybe_acted: bool) -> None:
+    found = problem(status, call=POST)
+    assert (found.kind, found.transient, found.maybe_acted) == (kind, transient, maybe_acted)
+
+
+@pytest.mark.parametrize(
+    ("status", "call", "words"),
+    [
+        (401, GET, "the API key is rejected: check the connection's password"),
+        (403, GET, "this machine's address is not allowed"),
+        (404, GET, "the library has no such file"),
+        (404, build_list(), "there is no Media API at this address: check the connection's host"),
+        (413, POST, "the file is larger than the platform takes"),
+        (429, GET, "the rate limit of the API key is used up"),
+        (500, POST, "Could not upload 'a': the server answered 500"),
+        (500, build_list(), "Could not list the media library: the server answered 500"),
+    ],
+)
+def test_the_sentence_says_what_to_do(status: int, call: Call, words: str) -> None:
+    assert words in problem(status, call=call).message
+
+
+@pytest.mark.parametrize("key", ["message", "error", "detail", "title"])
+def test_the_servers_own_words_are_kept(key: str) -> None:
+    found = problem(400, {"status": 400, key: "No\nfile part"})
+    assert found.server_message == "No file part"
+    assert "(No file part)" in found.message
+
+
+def test_the_first_of_the_servers_words_that_says_something_counts() -> None:
+    assert problem(400, {"message": " ", "error": 5, "detail": "d"}).server_message == "d"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", None),
+        (b"  \n ", None),
+        (b"Bad gateway", "Bad gateway"),
+        (b"<h1>Bad\n gateway</h1>", "<h1>Bad gateway</h1>"),
+        (b"\xff\x00", "\ufffd"),
+        ({"code": 7}, '{"code": 7}'),
+        (["a"], '["a"]'),
+        (b"[" * 100_000, "[" * 200 + "…"),
+    ],
+)
+def test_an_error_body_of_any_kind_is_quoted(body: Any, said: str | None) -> None:
+    assert problem(502, body).server_message == said
+
+
+@pytest.mark.parametrize("header", ["x-request-id", "x-correlation-id", "request-id"])
+def test_the_servers_name_of_the_request_is_kept(header: str) -> None:
+    found = problem(500, headers={header: "r-77"})
+    assert found.request_id == "r-77"
+    assert "[request r-77]" in found.message
+
+
+def test_without_a_request_id_none_is_made_up() -> None:
+    assert problem(500).request_id is None
+    assert "[request" not in problem(500).message
+
+
+def test_a_redirect_says_where_it_points_and_why_it_is_not_followed() -> None:
+    message = problem(302, headers={"location": "https://elsewhere.example/login"}).message
+    assert "points to 'https://elsewhere.example/login'" in message
+    assert "redirects are not followed" in message
+    assert "an unnamed place" in problem(301).message
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ({"retry-after": "3"}, {"retryAfter": 12}, 3.0),
+        ({}, {"retryAfter": 12}, 12.0),
+        ({}, {"retryAfter": 10**400}, None),
+        ({}, b"busy", None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503, 502])
+def test_how_long_to_wait_is_read_from_header_or_body(
+    status: int, headers: dict[str, str], body: Any, seconds: float | None
+) -> None:
+    assert problem(status, body, headers).retry_after == seconds
+
+
+@given(
+    status=st.integers(300, 999),
+    body=st.binary(max_size=80) | st.dictionaries(st.text(max_size=8), st.text(max_size=8)).map(json.dumps),
+    headers=st.dictionaries(st.sampled_from(["location", "retry-after", "x-request-id"]), st.text(max_size=9)),
+)
+def test_any_failed_answer_is_a_problem(status: int, body: bytes | str, headers: dict[str, str]) -> None:
+    content = body.encode() if isinstance(body, str) else body
+    assert problem(status, content, headers).message.endswith(".")

@@ -1,0 +1,152 @@
+"""One retry policy: how often, how long, and when to give up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.retry import (
+    FIRST_WAIT_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    Retries,
+    backoff_seconds,
+    read_retry_after,
+)
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def failure(retry_after: float | None = None, *, transient: bool = True) -> Problem:
+    return Problem(Kind.UNAVAILABLE, "down", transient=transient, retry_after=retry_after)
+
+
+def test_a_permanent_failure_ends_trying_at_once(clock: Clock) -> None:
+    retries = Retries(max_attempts=5, budget_seconds=100, clock=clock)
+    assert retries.next_wait(failure(transient=False)) is None
+
+
+def test_trying_ends_with_the_last_attempt(clock: Clock) -> None:
+    retries = Retries(max_attempts=3, budget_seconds=100, clock=clock)
+    assert [retries.next_wait(failure()) is None for _ in range(3)] == [False, False, True]
+    assert retries.attempts == 3
+
+
+def test_one_attempt_means_no_retry(clock: Clock) -> None:
+    assert Retries(max_attempts=1, budget_seconds=100, clock=clock).next_wait(failure()) is None
+
+
+def test_waits_double_up_to_the_longest_and_never_are_all_alike() -> None:
+    for attempt in range(1, 2000, 7):
+        longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(attempt - 1, 20))
+        waits = {backoff_seconds(attempt) for _ in range(5)}
+        assert all(longest / 2 <= wait <= longest for wait in waits)
+        assert len(waits) > 1
+
+
+def test_the_budget_counts_from_the_first_failure_not_from_the_first_attempt(clock: Clock) -> None:
+    retries = Retries(max_attempts=99, budget_seconds=10, clock=clock)
+    clock.now += 3600
+    assert retries.next_wait(failure(retry_after=9)) is not None
+    clock.now += 2
+    assert retries.next_wait(failure(retry_after=9)) is None
+
+
+def test_time_spent_on_transfers_is_left_out_of_the_budget(clock: Clock) -> None:
+    retries = Retries(max_attempts=99, budget_seconds=10, clock=clock)
+    assert retries.next_wait(failure(retry_after=0)) is not None
+    clock.now += 3600
+    retries.leave_out(3595)
+    assert retries.next_wait(failure(retry_after=5)) is not None
+    assert retries.next_wait(failure(retry_after=5.1)) is None
+
+
+def test_a_transfer_before_the_first_failure_does_not_lengthen_the_budget(clock: Clock) -> None:
+    retries = Retries(max_attempts=99, budget_seconds=10, clock=clock)
+    retries.leave_out(3600)
+    assert retries.next_wait(failure(retry_after=0)) is not None
+    clock.now += 11
+    assert retries.next_wait(failure(retry_after=0)) is None
+
+
+def test_asked_to_wait_longer_than_is_left_it_gives_up_at_once(clock: Clock) -> None:
+    retries = Retries(max_attempts=99, budget_seconds=10, clock=clock)
+    assert retries.next_wait(failure(retry_after=10.01)) is None
+
+
+def test_asked_to_wait_exactly_what_is_left_it_waits(clock: Clock) -> None:
+    assert Retries(max_attempts=99, budget_seconds=10, clock=clock).next_wait(failure(retry_after=10)) == 10
+
+
+@given(asked=st.floats(min_value=0, max_value=1e6), budget=st.floats(min_value=0, max_value=1e6))
+def test_a_wait_is_never_shorter_than_asked_nor_longer_than_is_left(asked: float, budget: float) -> None:
+    wait = Retries(max_attempts=9, budget_seconds=budget, clock=lambda: 0.0).next_wait(failure(retry_after=asked))
+    assert (wait is None) == (asked > budget)
+    if wait is not None:
+        assert asked <= wait <= max(asked, min(budget, asked * 1.05))
+
+
+def test_without_a_budget_only_waits_of_nothing_are_left(clock: Clock) -> None:
+    assert Retries(max_attempts=9, budget_seconds=0, clock=clock).next_wait(failure()) is None
+    assert Retries(max_attempts=9, budget_seconds=0, clock=clock).next_wait(failure(retry_after=0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "body_value", "seconds"),
+    [
+        ("12", None, 12.0),
+        ("0", 7, 0.0),
+        (" 1.5 ", None, 1.5),
+        (None, 12, 12.0),
+        (None, "12", 12.0),
+        (None, 0.25, 0.25),
+        ("3", 12, 3.0),
+        ("soon", 12, 12.0),
+        ("-3", 12, 12.0),
+        ("nan", 12, 12.0),
+        ("inf", None, None),
+        ("", 12, 12.0),
+        (format_datetime(NOW.replace(second=30), usegmt=True), None, 30.0),
+        ("Sun Mar  1 12:00:30 2026", None, 30.0),
+        ("Sun, 01 Mar 2026 13:00:30 +0100", 99, 30.0),
+        (format_datetime(NOW.replace(year=2020), usegmt=True), 99, 0.0),
+        ("Sun, 99 Mar 2026 13:00:30 GMT", 7, 7.0),
+        (None, None, None),
+        (None, True, None),
+        (None, "later", None),
+        (None, [3], None),
+        pytest.param(None, 10**400, None, id="a number of 400 digits"),
+        (None, -1, None),
+    ],
+)
+def test_the_wait_that_a_server_asks_for(header: str | None, body_value: Any, seconds: float | None) -> None:
+    assert read_retry_after(header, body_value, now=NOW) == seconds
+
+
+DATES = st.from_regex(
+    r"[A-Z][a-z]{2}, \d{1,3} (Jan|Feb|Dec) \d{1,6} \d{2}:\d{2}:\d{2} (GMT|[+-]\d{2,6}|)", fullmatch=True
+)
+
+
+@given(header=st.none() | st.text() | DATES, body_value=st.none() | st.text() | st.integers() | st.floats())
+def test_whatever_a_server_says_is_a_wait_or_nothing(header: str | None, body_value: Any) -> None:
+    seconds = read_retry_after(header, body_value)
+    assert seconds is None or 0 <= seconds < float("inf")
