@@ -40,7 +40,7 @@ with DAG(
     doc_md=__doc__,
     default_args={"retries": 2},
     params={"keep_media": Param(default=False, type="boolean", description="Keep the media after the send?")},
-):
+) as dag:
     # The names carry the date: a repeated run of the same day finds its files and sends nothing twice.
     banner = MediaUploadOperator(
         task_id="upload_banner",

@@ -40,11 +40,11 @@ with DAG(
         map_index_template="{{ task.name }}",  # what the grid shows instead of 0, 1, 2
     ).expand_kwargs(find_pictures())
 
-    # One mapped task per id ...
+    # One mapped task per id: Airflow maps over a task's result, so the id is taken out of it ...
     check = MediaGetOperator.partial(
         task_id="check_pictures",
         map_index_template="media {{ task.media_id }}",
-    ).expand(media_id=upload.output["id"])
+    ).expand(media_id=upload.output.map(lambda media: media["id"]))
 
     @task
     def build_carousel(media_ids: Iterable[int]) -> list[dict[str, Any]]:
