@@ -7,10 +7,13 @@ file first; over TLS the answer of one that hangs up is lost in an SSL error.
 
 from __future__ import annotations
 
+import array
+import fcntl
 import io
 import select
 import socket
 import ssl
+import termios
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -68,7 +71,7 @@ class _Watchful:
                 try:
                     done += send_from(done)
                 except _NOT_YET:
-                    if self._wait() and self._has_answered():
+                    if self._wait(select.POLLIN | select.POLLOUT) and self._has_answered():
                         self._stop_sending()
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             self._stop_sending()
@@ -79,14 +82,29 @@ class _Watchful:
         self._answered_early = True
         raise BrokenPipeError
 
-    def _wait(self) -> bool:
-        """Wait until the server takes more or says something; return whether it says something."""
+    def getresponse(self) -> Any:
+        """Let the time for the answer begin when the server has the body: until then it is on a slow line.
+
+        :raises TimeoutError: when no byte moved for :attr:`stall_seconds`.
+        """
+        if not self._answered_early and _unacknowledged(self.sock):
+            self._wait(select.POLLIN)
+        return super().getresponse()  # type: ignore[misc]
+
+    def _wait(self, events: int) -> bool:
+        """Wait, as long as bytes move, for room to send or for something to read; return whether it is the latter.
+
+        The kernel reports room only when a third of its buffer is free, which takes long on a slow line; so at the end
+        of the patience what counts is whether the server acknowledged anything meanwhile.
+        """
         poll = select.poll()
-        poll.register(self.sock, select.POLLIN | select.POLLOUT)
-        events = poll.poll(self.stall_seconds * 1000)
-        if not events:
-            raise TimeoutError
-        return bool(events[0][1] & ~select.POLLOUT)
+        poll.register(self.sock, events)
+        waiting = _unacknowledged(self.sock)
+        while not (happened := poll.poll(self.stall_seconds * 1000)):
+            before, waiting = waiting, _unacknowledged(self.sock)
+            if waiting >= before:
+                raise TimeoutError
+        return bool(happened[0][1] & ~select.POLLOUT)
 
     def _has_answered(self) -> bool:
         """Tell, when there is something to read, whether it is (the start of) an answer or the end.
@@ -109,6 +127,13 @@ class _Watchful:
     def is_connected(self) -> bool:
         """Never use a connection again whose last request was cut short: the server still waits for its rest."""
         return not self._answered_early and bool(super().is_connected)  # type: ignore[misc]
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """Count the bytes that were handed to the kernel and not yet acknowledged by the other side."""
+    count = array.array("i", [0])
+    fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+    return count[0]
 
 
 def _is_readable(sock: socket.socket) -> bool:

@@ -1,0 +1,206 @@
+"""A raw server that misbehaves as no well-built one can, and a hook that talks to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+
+ONE_FILE = {"id": 7, "name": "older.png", "mimeType": "image/png", "size": 1, "url": "http://127.0.0.1/7"}
+
+
+class Exchange:
+    """One request as the raw server sees it, and the ways to answer it.
+
+    :ivar received: bytes of the body read so far.
+    """
+
+    def __init__(self, sock: socket.socket, line: str, headers: dict[str, str], body_start: bytes) -> None:
+        self.sock = sock
+        self.line = line
+        self.headers = headers
+        self.received = bytearray(body_start)
+        self.length = int(headers.get("content-length", "0"))
+
+    def read(self, count: int) -> None:
+        """Read on until so many bytes of the body are here, or it ends."""
+        while len(self.received) < min(count, self.length):
+            data = self.sock.recv(65536)
+            if not data:
+                return
+            self.received += data
+
+    def read_all(self) -> None:
+        """Read the whole body."""
+        self.read(self.length)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body's declared length has arrived."""
+        return len(self.received) >= self.length
+
+    def answer(self, status: int, value: object, *headers: str) -> None:
+        """Send a JSON answer."""
+        body = json.dumps(value).encode()
+        head = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", "Content-Type: application/json", *headers]
+        self.sock.sendall("\r\n".join([*head, "", ""]).encode() + body)
+
+    def hang_up_politely(self) -> None:
+        """End our side and drain theirs, as web servers do (a lingering close)."""
+        with suppress(OSError):
+            if isinstance(self.sock, ssl.SSLSocket):
+                self.sock = self.sock.unwrap()
+            self.sock.shutdown(socket.SHUT_WR)
+        self.drain()
+
+    def drain(self) -> None:
+        """Read until the client leaves."""
+        with suppress(OSError):
+            while data := self.sock.recv(65536):
+                self.received += data
+
+
+class RawServer:
+    """Serves each connection with a function of the test's; remembers what came.
+
+    :ivar posts: the uploads seen, in order.
+    """
+
+    def __init__(self, on_post: Callable[[Exchange], None], context: ssl.SSLContext | None, receive_buffer: int) -> None:
+        self.posts: list[Exchange] = []
+        self._on_post = on_post
+        self._context = context
+        self._listener = socket.socket()
+        if receive_buffer:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(16)
+        self.base_url = f"http{'s' if context else ''}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._connections: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        for sock in (self._listener, *self._connections):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:  # closed: the test is over
+                return
+            self._connections.append(sock)
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        with suppress(OSError):  # the client broke off, which is what many tests are about
+            if self._context:
+                sock = self._context.wrap_socket(sock, server_side=True)
+                self._connections.append(sock)
+            while exchange := self._read_head(sock):
+                if exchange.line.startswith("POST"):
+                    self.posts.append(exchange)
+                    self._on_post(exchange)
+                else:
+                    exchange.answer(200, {"content": [ONE_FILE], "totalElements": 1})
+
+    @staticmethod
+    def _read_head(sock: socket.socket) -> Exchange | None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = sock.recv(65536)
+            if not more:
+                return None
+            data += more
+        head, _, body_start = data.partition(b"\r\n\r\n")
+        line, *fields = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+        return Exchange(sock, line, headers, body_start)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1, and its key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    folder = tmp_path_factory.mktemp("certificate")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "certificate.pem").write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return folder / "certificate.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def raw_server(certificate: tuple[Path, Path]) -> Iterator[Callable[..., RawServer]]:
+    """Start raw servers: ``raw_server(on_post, tls=False)``."""
+    servers: list[RawServer] = []
+
+    def start(on_post: Callable[[Exchange], None], *, tls: bool = False, receive_buffer: int = 0) -> RawServer:
+        context = None
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+        servers.append(RawServer(on_post, context, receive_buffer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def hook_for(monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]):
+    """Make a hook for a base address: ``hook_for(base_url, timeout=1)``."""
+    from airflow_provider_media.hooks.media import MediaHook
+
+    monkeypatch.setattr("airflow_provider_media._api.retry.FIRST_WAIT_SECONDS", 0.01)
+
+    def make(base_url: str, **extra: object) -> MediaHook:
+        extra = {"verify": str(certificate[0]), "timeout": 3, "settle_seconds": 0, "max_attempts": 3, **extra}
+        connection = {"conn_type": "media", "host": base_url, "password": "the-key", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_MEDIA_DEFAULT", json.dumps(connection))
+        return MediaHook()
+
+    return make
+
+
+@pytest.fixture
+def big_file(tmp_path: Path) -> Path:
+    """64 MiB that call themselves an MP4; more than all buffers between a client and a server hold."""
+    path = tmp_path / "big.mp4"
+    with path.open("wb") as stream:
+        stream.write(b"\0\0\0\x18ftypisom" + b"\0" * 12)
+        stream.truncate(64 * 1024 * 1024)
+    return path
