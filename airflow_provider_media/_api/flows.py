@@ -41,6 +41,8 @@ class Pause:
 Flow = Generator[Call | Pause, Reply, T]
 
 _REPEATED_PAGES_ALLOWED = 3
+_LONGEST_NUMBER = 100
+"""Digits; an id with more is no number, and Python refuses to read thousands."""
 
 
 class PageWalk:
@@ -133,7 +135,7 @@ def delete_media(media_id: int | str) -> Flow[None]:
 def id_number(media_id: int | str) -> int | None:
     """Read an id as a number, when it is one; ids that are numbers grow, others have no order."""
     text = str(media_id)
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) < _LONGEST_NUMBER else None
 
 
 def oldest_first(found: list[Media]) -> list[Media]:

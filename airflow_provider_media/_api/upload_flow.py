@@ -72,12 +72,12 @@ def take_mark(name: str) -> Flow[Mark]:
     """Ask for the newest id: one request at any size of the library. It also meets a rejected key before a large body.
 
     Two items are asked for, not one: only that shows whether the server sorts as told. Where it does not, or where
-    ids have no order, the whole list is read for the ids that bear the name.
+    ids have no order (texts, also of digits: "9" may come after "10"), the whole list is read for the ids that bear
+    the name.
     """
     call = build_list(limit=2, sort_by="id", sort_order="desc")
     page = parse_page(call, (yield call))
-    numbers = [id_number(media.id) for media in page.items]
-    match numbers:
+    match [media.id for media in page.items]:
         case [int(newest), int(older)] if newest > older:
             return Mark(newest_id=newest)
         case [int(newest)] if page.total == 1:
@@ -211,10 +211,9 @@ def _delete_replaced(
 def _mark_and_namesakes(upload: Upload) -> Flow[tuple[Mark, list[Media]]]:
     """Read the whole list once, for both."""
     library = yield from list_all()
-    numbers = [id_number(media.id) for media in library]
-    known = [number for number in numbers if number is not None]
+    known = [media.id for media in library if isinstance(media.id, int)]
     same_name = [media for media in library if media.name == upload.name]
-    ordered = len(known) == len(numbers)
+    ordered = len(known) == len(library)
     mark = (
         Mark(newest_id=max(known, default=0))
         if ordered and known
@@ -225,11 +224,15 @@ def _mark_and_namesakes(upload: Upload) -> Flow[tuple[Mark, list[Media]]]:
 
 
 def _in_full(found: list[Media]) -> Flow[list[Media]]:
-    """Ask for the size and type of each file where the list left them out."""
+    """Ask for the size and type of each file where the list left them out; one that is gone meanwhile is left out."""
     full: list[Media] = []
     for media in found:
         known = media.size is not None and media.mime_type is not None
-        full.append(media if known else (yield from get_media(media.id)))
+        try:
+            full.append(media if known else (yield from get_media(media.id)))
+        except Problem as problem:
+            if problem.kind is not Kind.NOT_FOUND:
+                raise
     return full
 
 
