@@ -1,0 +1,184 @@
+"""Requests that follow one another: walking the list, finding, getting, deleting."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fake_library import FakeLibrary
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_media._api.flows import (
+    PageWalk,
+    delete_media,
+    find_media,
+    get_media,
+    id_number,
+    list_all,
+    oldest_first,
+)
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import Reply
+from airflow_provider_media.models import Media
+
+
+def page_of(ids: list[Any], **envelope: Any) -> Reply:
+    return Reply(status=200, headers={}, body=json.dumps({"items": [{"id": i} for i in ids], **envelope}).encode())
+
+
+def walked(walk: PageWalk, pages: list[Reply]) -> list[int | str]:
+    """Feed the pages in turn, and nothing but empty ones after them; return the ids."""
+    found: list[int | str] = []
+    for number in range(len(pages) + 2):
+        if walk.next_call is None:
+            break
+        assert dict(walk.next_call.params)["page"] == str(number)
+        found += [media.id for media in walk.feed(pages[number] if number < len(pages) else page_of([]))]
+    assert walk.next_call is None
+    return found
+
+
+def test_an_empty_library_takes_one_request() -> None:
+    walk = PageWalk()
+    assert walk.feed(page_of([])) == ()
+    assert walk.next_call is None
+    assert walk.feed(page_of([1])) == ()
+
+
+def test_a_short_page_ends_the_list_when_the_total_says_so() -> None:
+    walk = PageWalk(page_size=10)
+    walk.feed(page_of([1, 2, 3], total=3))
+    assert walk.next_call is None
+
+
+@pytest.mark.parametrize("envelope", [{}, {"total": 4}])
+def test_a_short_page_does_not_end_the_list_by_itself(envelope: dict[str, int]) -> None:
+    assert walked(PageWalk(page_size=10), [page_of([1, 2, 3], **envelope), page_of([4], **envelope)]) == [1, 2, 3, 4]
+
+
+def test_an_empty_page_ends_the_list_even_when_the_total_promises_more() -> None:
+    assert walked(PageWalk(), [page_of([1], total=99), page_of([], total=99)]) == [1]
+
+
+def test_a_full_page_with_its_own_count_does_not_end_the_list() -> None:
+    assert walked(PageWalk(page_size=2), [page_of([1, 2], count=2), page_of([3, 4], count=2)]) == [1, 2, 3, 4]
+
+
+def test_no_id_is_given_twice_also_as_number_and_text() -> None:
+    pages = [page_of([1, 2, 2]), page_of([2, "1", 3]), page_of(["3", 4])]
+    assert walked(PageWalk(), pages) == [1, 2, 3, 4]
+
+
+def test_files_that_others_add_meanwhile_do_not_end_the_walk_early() -> None:
+    """Newest first, each page repeats what the new files pushed down; two pages in a row may bring nothing new."""
+    pages = [page_of([9, 8]), page_of([9, 8]), page_of([9, 8]), page_of([7, 6])]
+    assert walked(PageWalk(page_size=2), pages) == [9, 8, 7, 6]
+
+
+def test_a_server_that_ignores_the_page_number_is_noticed() -> None:
+    with pytest.raises(Problem, match="seems to ignore the page number") as raised:
+        walked(PageWalk(page_size=2), [page_of([1, 2])] * 10)
+    assert raised.value.kind is Kind.RESPONSE
+    assert not raised.value.transient
+
+
+def test_pages_are_asked_for_in_the_given_order_and_size() -> None:
+    call = PageWalk(page_size=7, sort_by="name", sort_order="desc").next_call
+    assert call is not None
+    assert call.params == (("page", "0"), ("limit", "7"), ("sortBy", "name"), ("sortOrder", "desc"))
+
+
+@given(data=st.data(), ids=st.lists(st.integers(0, 10**6) | st.text("abc_", min_size=1), unique_by=str, max_size=40))
+def test_however_the_server_splits_its_pages_each_id_comes_exactly_once(data: st.DataObject, ids: list[Any]) -> None:
+    size = data.draw(st.integers(1, 8), label="page size")
+    with_total = data.draw(st.booleans(), label="with total")
+    pages: list[Reply] = []
+    start = 0
+    while start < len(ids):
+        taken = data.draw(st.integers(1, size), label="items on the page")
+        overlap = data.draw(st.integers(0, min(2, start, size - 1)), label="items again")
+        shown = ids[start - overlap : start + taken][:size]
+        pages.append(page_of(shown, **({"totalCount": len(ids)} if with_total else {})))
+        start += len(shown) - overlap
+    assert walked(PageWalk(page_size=size), pages) == ids
+
+
+def test_the_whole_library_is_listed_by_growing_id() -> None:
+    library = FakeLibrary()
+    for number in range(2500):
+        library.add(f"file {number}")
+    assert [media.id for media in library.run(list_all())] == list(range(1, 2501))
+    assert library.calls == [f"GET ?page={n}&limit=1000&sortBy=id&sortOrder=asc" for n in range(3)]
+
+
+def test_only_files_of_exactly_the_name_are_found_oldest_first() -> None:
+    library = FakeLibrary(ignores_order=True, ids=iter([12, 3, 100, 4]))
+    for name in ("banner", "banner", "banner", "Banner"):
+        library.add(name)
+    assert [media.id for media in library.run(find_media("banner"))] == [3, 12, 100]
+
+
+def test_get_asks_by_id_and_passes_a_refusal_on() -> None:
+    library = FakeLibrary()
+    library.add("a")
+    assert library.run(get_media("1")).name == "a"
+    with pytest.raises(Problem, match="no such file"):
+        library.run(get_media(2))
+    assert library.calls == ["GET /1", "GET /2"]
+
+
+def test_a_missing_file_cannot_be_deleted() -> None:
+    with pytest.raises(Problem, match="no such file"):
+        FakeLibrary().run(delete_media(1))
+
+
+def test_missing_after_a_lost_answer_means_that_the_delete_did_its_work() -> None:
+    flow = delete_media(1)
+    next(flow)
+    gone = Problem(Kind.NOT_FOUND, "no such file", status=404)
+    gone.after_lost_answer = True
+    with pytest.raises(StopIteration):
+        flow.throw(gone)
+
+
+def test_any_other_failure_after_a_lost_answer_is_passed_on() -> None:
+    flow = delete_media(1)
+    next(flow)
+    refused = Problem(Kind.AUTH, "key rejected", status=401)
+    refused.after_lost_answer = True
+    with pytest.raises(Problem, match="key rejected"):
+        flow.throw(refused)
+
+
+def moment(day: int) -> datetime:
+    return datetime(2026, 3, day, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("found", "ids"),
+    [
+        ([], []),
+        ([Media(id=10), Media(id="9"), Media(id=2)], [2, "9", 10]),
+        ([Media(id="c", created_at=moment(2)), Media(id="a", created_at=moment(1))], ["a", "c"]),
+        ([Media(id=3, created_at=moment(1)), Media(id=1, created_at=moment(2))], [1, 3]),
+        ([Media(id=3, created_at=moment(2)), Media(id="x", created_at=moment(1))], ["x", 3]),
+        ([Media(id="c", created_at=moment(2)), Media(id="a")], ["c", "a"]),
+        ([Media(id="c"), Media(id="a")], ["c", "a"]),
+    ],
+)
+def test_oldest_first_goes_by_number_then_by_date_then_by_the_servers_order(
+    found: list[Media], ids: list[int | str]
+) -> None:
+    assert [media.id for media in oldest_first(found)] == ids
+
+
+@pytest.mark.parametrize(("media_id", "number"), [(7, 7), ("07", 7), ("med_7", None), ("-7", None), ("7²", None)])
+def test_an_id_is_a_number_when_it_is_digits(media_id: int | str, number: int | None) -> None:
+    assert id_number(media_id) == number
+
+
+def test_an_id_of_thousands_of_digits_is_no_number() -> None:
+    assert id_number("9" * 5000) is None
