@@ -54,7 +54,7 @@ def open_source(file: Any) -> Source:
     """
     if hasattr(file, "read"):
         source: Source = _StreamSource(file)
-    elif hasattr(file, "open") and not isinstance(file, Path):
+    elif hasattr(file, "open") and not isinstance(file, type(Path())):  # Airflow 2's ObjectStoragePath is a Path too
         source = _ObjectSource(file)
     elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:
         source = _open_path(Path(file))
@@ -66,13 +66,14 @@ def open_source(file: Any) -> Source:
     return source
 
 
-def sniff(source: Source) -> str:
+def sniff(source: Source, *, otherwise: str | None = None) -> str:
     """Tell the type of a source by its first bytes.
 
-    :raises Problem: of kind FILE when the platform takes no such type.
+    :param otherwise: the type to take when the bytes are of none that the platform takes.
+    :raises Problem: of kind FILE when the platform takes no such type, or the source cannot be read.
     """
     with source.opened() as stream:
-        mime_type = detect_mime_type(_read(source.label, stream, HEAD_BYTES))
+        mime_type = detect_mime_type(_read(source.label, stream, HEAD_BYTES)) or otherwise
     if mime_type is None:
         raise file_problem(source.label, f"its content is none of the accepted types, which are {ACCEPTED_TYPES}")
     return mime_type
@@ -273,7 +274,7 @@ class _StreamSource:
         self.base_name = base_name or (Path(name).name if isinstance(name, str) else None)
         self.label = label or (name if isinstance(name, str) else repr(type(stream).__name__))
         self._copy: IO[bytes] | None = None
-        if not _is_seekable(stream):
+        if not _is_seekable(self.label, stream):
             stream = self._copy = self._spooled(stream)
         self._stream = stream
         with _reading(self.label):
@@ -303,11 +304,13 @@ class _StreamSource:
             self._copy.close()
 
 
-def _is_seekable(stream: Any) -> bool:
+def _is_seekable(label: str, stream: Any) -> bool:
     try:
         return bool(stream.seekable())
     except (AttributeError, OSError):
         return False
+    except ValueError as error:
+        raise file_problem(label, f"{error}".rstrip(".")) from error
 
 
 class _ObjectSource:

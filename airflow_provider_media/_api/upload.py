@@ -120,7 +120,8 @@ def _folder_id(folder_id: object) -> int | str | None:
         return None
     if isinstance(folder_id, str):
         folder_id = folder_id.strip()
-        folder_id = int(folder_id) if folder_id.isdecimal() else folder_id
+        is_number = folder_id.isdecimal() and len(folder_id) < 20  # noqa: PLR2004 - what fits 64 bits
+        folder_id = int(folder_id) if is_number else folder_id
     if isinstance(folder_id, bool) or not isinstance(folder_id, (int, str)) or folder_id in {"", "None"}:
         raise _wrong(f"folder_id must be a folder's number, not {folder_id!r}; did a template come out empty?")
     if isinstance(folder_id, int) and folder_id < 1:
@@ -132,12 +133,7 @@ def _mime_type(source: Source, given: str | None, file_name: str) -> str:
     given = _text("mime_type", given)
     if given is not None and given not in EXTENSIONS:
         raise _wrong(f"mime_type must be one of {', '.join(EXTENSIONS)}, not {given!r}.")
-    try:
-        found = sniff(source)
-    except Problem:
-        if given is None:
-            raise
-        found = given
+    found = sniff(source, otherwise=given)
     if given not in {None, found}:
         raise file_problem(source.label, f"its content is {found}, but mime_type says {given}")
     if extension_disagrees(file_name, found):

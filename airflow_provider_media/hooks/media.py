@@ -140,16 +140,12 @@ class MediaHook(BaseHook):
         from airflow_provider_media._api.upload import prepare_upload
         from airflow_provider_media._api.upload_flow import IF_EXISTS, NoMemory, upload_media
 
-        if isinstance(file, str) and "://" in file:
-            from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-            file = ObjectStoragePath(file)
         with self._public_errors():
             if if_exists not in IF_EXISTS:
                 raise _wrong(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
             if if_exists == "replace":
                 self._check_may_delete()
-            source = open_source(file)
+            source = open_source(_as_path(file))
             try:
                 upload = prepare_upload(
                     source,
@@ -293,6 +289,20 @@ class MediaHook(BaseHook):
         """Break off what is under way, promptly; for ``on_kill`` of operators."""
         if "_transport" in self.__dict__:
             self._transport.cancel()
+
+
+def _as_path(file: Any) -> Any:
+    """Return the object store's path for the text of a URI, and everything else as it is."""
+    if not (isinstance(file, str) and "://" in file):
+        return file
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    from airflow_provider_media._api.source import file_problem
+
+    try:
+        return ObjectStoragePath(file)
+    except (ValueError, ImportError) as error:  # a scheme that Airflow does not know
+        raise file_problem(file, str(error)) from error
 
 
 def _wrong(sentence: str) -> Exception:
