@@ -1,0 +1,124 @@
+"""What is to be sent is checked before anything is."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.source import open_source
+from airflow_provider_media._api.upload import Upload, prepare_upload
+
+GIF = b"GIF89a" + b"g" * 20
+
+
+class Named(BytesIO):
+    name = "/some/where/banner.gif"
+
+
+def prepared(content: bytes = GIF, **arguments: Any) -> Upload:
+    return prepare_upload(open_source(Named(content)), **arguments)
+
+
+def test_name_and_file_name_default_to_the_base_name_of_the_file() -> None:
+    upload = prepared()
+    assert (upload.name, upload.file_name, upload.mime_type) == ("banner.gif", "banner.gif", "image/gif")
+    assert upload.fields == {"name": "banner.gif"}
+
+
+def test_all_text_parts_are_given_when_all_are_known() -> None:
+    upload = prepared(name="Spring", description="", folder_id="12")
+    assert upload.fields == {"name": "Spring", "description": "", "folderId": "12"}
+
+
+def test_bytes_without_a_file_name_need_a_name_and_take_it_for_the_file() -> None:
+    with pytest.raises(Problem, match="has no name of its own"):
+        prepare_upload(open_source(BytesIO(GIF)))
+    upload = prepare_upload(open_source(BytesIO(GIF)), name="Spring")
+    assert (upload.name, upload.file_name) == ("Spring", "Spring")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("a/b/c.gif", "c.gif"), ("C:\\media\\c.gif", "c.gif"), ("caffè.gif", "caffè.gif")]
+)
+def test_only_the_last_component_of_a_file_name_is_sent(given: str, kept: str) -> None:
+    assert prepared(file_name=given).file_name == kept
+
+
+@pytest.mark.parametrize("name", ['Sale "now"', "two\nlines", "🎉 עברית", "a" * 2000, " blanks "])
+def test_a_name_may_be_any_text(name: str) -> None:
+    assert prepared(name=name).name == name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        *[({"name": wrong}, "name must be a text") for wrong in ("", "  ", "None", 5, b"x")],
+        *[({"file_name": wrong}, "file_name must be a text") for wrong in ("", "None", 5)],
+        ({"description": 5}, "description must be a text, not int"),
+        ({"name": "half \ud83c"}, "lone surrogate"),
+        ({"description": "half \udf89"}, "lone surrogate"),
+        *[({"file_name": wrong}, "quote or a control character") for wrong in ('a".gif', "a\r\n.gif", "a\x00.gif")],
+        *[({"folder_id": wrong}, "folder_id must be a folder's number") for wrong in ("", "None", True, 1.0, [])],
+        *[({"folder_id": wrong}, "folder_id must be at least 1") for wrong in (0, "0", -1)],
+        ({"mime_type": "image/webp"}, "mime_type must be one of image/jpeg, image/png, image/gif, video/mp4"),
+        ({"mime_type": ""}, "mime_type must be a text"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_in_one_sentence(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(Problem) as raised:
+        prepared(**arguments)
+    assert raised.value.kind is Kind.CONFIGURATION
+    assert words in raised.value.message
+
+
+@pytest.mark.parametrize(("given", "read"), [(12, 12), ("12", 12), (" 12 ", 12), ("f-7", "f-7"), (None, None)])
+def test_a_folder_id_of_digits_becomes_a_number(given: Any, read: Any) -> None:
+    assert prepared(folder_id=given).folder_id == read
+
+
+def test_a_folder_id_of_thousands_of_digits_is_no_traceback() -> None:
+    assert prepared(folder_id="9" * 5000).folder_id == "9" * 5000
+
+
+def test_the_type_is_found_from_the_bytes_and_an_extension_that_disagrees_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert prepared(file_name="banner.jpg").mime_type == "image/gif"
+    assert "is image/gif, although its extension says otherwise; it is sent as image/gif" in caplog.text
+
+
+def test_an_extension_that_agrees_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    prepared(file_name="banner.GIF")
+    assert caplog.records == []
+
+
+def test_bytes_of_no_accepted_type_are_refused_with_the_list_of_those_that_are() -> None:
+    with pytest.raises(Problem, match="which are JPEG, PNG or GIF images and MP4 video") as raised:
+        prepared(b"%PDF-1.7")
+    assert raised.value.kind is Kind.FILE
+
+
+def test_a_given_type_wins_where_the_bytes_say_nothing() -> None:
+    assert prepared(b"\x00\x00\x00\x08wide", mime_type="video/mp4").mime_type == "video/mp4"
+
+
+def test_a_given_type_must_not_contradict_the_bytes() -> None:
+    with pytest.raises(Problem, match="its content is image/gif, but mime_type says image/png") as raised:
+        prepared(mime_type="image/png")
+    assert raised.value.kind is Kind.FILE
+
+
+class Failing(BytesIO):
+    name = "a.gif"
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+
+def test_a_given_type_does_not_hide_that_the_file_cannot_be_read() -> None:
+    with pytest.raises(Problem, match="Permission denied") as raised:
+        prepare_upload(open_source(Failing(GIF)), mime_type="image/gif")
+    assert raised.value.kind is Kind.FILE

@@ -1,0 +1,308 @@
+"""Where the bytes come from: measured before the first is sent, and read anew for each attempt."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.source import BLOCK_BYTES, SPOOL_BYTES, Source, open_source, read_blocks, sha256, sniff
+
+GIF = b"GIF89a" + bytes(range(256)) * 4
+
+
+def content(source: Source) -> bytes:
+    return b"".join(bytes(block) for block in read_blocks(source))
+
+
+def refusal(action: Any, *arguments: Any) -> str:
+    with pytest.raises(Problem) as raised:
+        action(*arguments)
+    assert (raised.value.kind, raised.value.transient, raised.value.maybe_acted) == (Kind.FILE, False, False)
+    return raised.value.message
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "banner.gif"
+    path.write_bytes(GIF)
+    return path
+
+
+class Unseekable(io.RawIOBase):
+    """A stream that can be read only once, like a pipe."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = content
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(block)] = block
+        return len(block)
+
+
+class ObjectPath:
+    """Opens like a path of an object store."""
+
+    name = "banner.gif"
+
+    def __init__(self, content: bytes, *, size: int | None = None) -> None:
+        self._content = content
+        self._size = len(content) if size is None else size
+
+    def __str__(self) -> str:
+        return "s3://bucket/banner.gif"
+
+    def is_file(self) -> bool:
+        return bool(self._content)
+
+    def stat(self) -> os.stat_result:
+        return os.stat_result((0, 0, 0, 0, 0, 0, self._size, 0, 0, 0))
+
+    def open(self, mode: str) -> io.BytesIO:
+        assert mode == "rb"
+        return io.BytesIO(self._content)
+
+
+@pytest.mark.parametrize("as_given", [str, Path, os.fspath, ObjectPath, io.BytesIO, Unseekable])
+def test_every_kind_of_file_is_measured_and_read_as_often_as_needed(as_given: Any, path: Path) -> None:
+    source = open_source(as_given(path) if as_given in {str, Path, os.fspath} else as_given(GIF))
+    assert source.size == len(GIF)
+    assert sniff(source) == "image/gif"
+    assert [content(source), content(source)] == [GIF, GIF]
+    assert sha256(source) == hashlib.sha256(GIF).hexdigest()
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "base_name"), [(io.BytesIO(GIF), None), (ObjectPath(GIF), "banner.gif"), (Unseekable(GIF), None)]
+)
+def test_a_source_knows_its_base_name_where_it_has_one(given: Any, base_name: str | None) -> None:
+    source = open_source(given)
+    assert source.base_name == base_name
+    source.close()
+
+
+def test_a_path_and_an_open_file_know_their_base_name(path: Path) -> None:
+    assert open_source(str(path)).base_name == "banner.gif"
+    with path.open("rb") as stream:
+        assert open_source(stream).base_name == "banner.gif"
+    with os.fdopen(os.open(path, os.O_RDONLY), "rb") as stream:  # its name is a number
+        assert open_source(stream).base_name is None
+
+
+@pytest.mark.parametrize("size", [1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES])
+@pytest.mark.parametrize("kind", ["path", "stream"])
+def test_sizes_about_a_block_are_read_exactly(kind: str, size: int, tmp_path: Path) -> None:
+    data = os.urandom(size)
+    (tmp_path / "a").write_bytes(data)
+    source = open_source(tmp_path / "a" if kind == "path" else io.BytesIO(data))
+    blocks = [bytes(block) for block in read_blocks(source)]
+    assert b"".join(blocks) == data
+    assert len(blocks) == -(-size // BLOCK_BYTES)
+
+
+def test_a_file_object_is_sent_from_where_it_stands() -> None:
+    stream = io.BytesIO(b"header" + GIF)
+    stream.seek(6)
+    source = open_source(stream)
+    assert (source.size, content(source), content(source)) == (len(GIF), GIF, GIF)
+
+
+@pytest.mark.parametrize("size", [10, SPOOL_BYTES + 10])
+def test_what_cannot_be_read_twice_is_spooled_at_any_size(size: int) -> None:
+    data = os.urandom(size)
+    source = open_source(Unseekable(data))
+    assert [content(source), content(source)] == [data, data]
+    source.close()
+
+
+def test_a_named_pipe_is_spooled(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.gif"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(GIF,))
+    writer.start()
+    source = open_source(pipe)
+    writer.join()
+    assert (source.base_name, content(source), content(source)) == ("pipe.gif", GIF, GIF)
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: folder / "missing.gif", "does not exist"),
+        (lambda folder: str(folder / "missing.gif"), "does not exist"),
+        (lambda folder: folder, "is a folder"),
+        (lambda folder: folder / "banner.gif" / "x", "Not a directory"),
+        (lambda _: "a\0b", "null"),
+        (lambda _: "", "did a template come out empty"),
+        (lambda _: "None", "did a template come out empty"),
+        (lambda _: None, "did a template come out empty"),
+        (lambda _: 5, "not the path of a file"),
+        (lambda _: b"banner.gif", "not the path of a file"),
+        (lambda _: io.BytesIO(b""), "is empty"),
+        (lambda _: Unseekable(b""), "is empty"),
+        (lambda _: ObjectPath(b""), "does not exist or is not a file"),
+        (lambda _: ObjectPath(GIF, size=0), "is empty"),
+    ],
+)
+def test_what_is_not_there_to_be_sent_is_refused_in_one_sentence(make: Any, words: str, path: Path) -> None:
+    assert words in refusal(open_source, make(path.parent))
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.gif").touch()
+    assert "is empty" in refusal(open_source, tmp_path / "a.gif")
+
+
+def test_a_closed_file_object_is_refused() -> None:
+    stream = io.BytesIO(GIF)
+    stream.close()
+    assert "closed file" in refusal(open_source, stream)
+
+
+def test_a_file_object_in_text_mode_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    with (tmp_path / "a.txt").open() as stream:
+        assert "open it in binary mode ('rb')" in refusal(sniff, open_source(stream))
+    source = open_source(io.StringIO("text"))
+    assert "open it in binary mode ('rb')" in refusal(content, source)
+
+
+class UnseekableText:
+    def read(self, _size: int) -> str:
+        return "text"
+
+
+def test_a_text_stream_that_cannot_be_rewound_is_refused_too() -> None:
+    assert "open it in binary mode ('rb')" in refusal(open_source, UnseekableText())
+
+
+class Generous:
+    """Its read() gives more than it is asked for, and it has no readinto()."""
+
+    def __init__(self) -> None:
+        self._stream = io.BytesIO(GIF * 1000)
+        self.seekable, self.seek, self.tell = self._stream.seekable, self._stream.seek, self._stream.tell
+
+    def read(self, size: int) -> bytes:
+        return self._stream.read(size + 1)
+
+
+def test_a_read_that_gives_more_than_asked_for_is_an_error() -> None:
+    assert "gives more bytes than were asked for" in refusal(sniff, open_source(Generous()))
+
+
+def test_a_file_that_grew_before_it_was_opened_is_not_sent(path: Path) -> None:
+    source = open_source(path)
+    with path.open("ab") as stream:
+        stream.write(b"more")
+    assert "it changed while it was being sent" in refusal(content, source)
+
+
+def test_a_file_that_was_replaced_by_one_of_the_same_size_is_not_sent(path: Path) -> None:
+    source = open_source(path)
+    other = path.with_name("other.gif")
+    other.write_bytes(GIF[::-1])
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    other.replace(path)
+    assert "it changed while it was being sent" in refusal(content, source)
+
+
+def test_a_file_that_is_gone_is_not_sent(path: Path) -> None:
+    source = open_source(path)
+    path.unlink()
+    assert "No such file" in refusal(content, source)
+
+
+@pytest.mark.parametrize("change", ["grow", "shrink", "rewrite"])
+def test_a_file_that_changes_while_it_is_read_ends_in_an_error(change: str, tmp_path: Path) -> None:
+    path = tmp_path / "big.gif"
+    path.write_bytes(b"x" * (3 * BLOCK_BYTES))
+    blocks = read_blocks(open_source(path))
+    next(blocks)
+    with path.open("r+b") as stream:
+        if change == "shrink":
+            stream.truncate(BLOCK_BYTES + 5)
+        else:
+            stream.seek(0, os.SEEK_END if change == "grow" else os.SEEK_SET)
+            stream.write(b"y")
+    os.utime(path, ns=(0, 0))  # as a slow clock would not show it
+    assert "while it was being sent" in refusal(list, blocks)
+
+
+@pytest.mark.parametrize(("change", "words"), [(b"more", "it grew beyond its"), (None, "it became shorter")])
+@pytest.mark.parametrize("kind", ["stream", "object"])
+def test_a_stream_that_changes_while_it_is_read_ends_in_an_error(kind: str, change: bytes | None, words: str) -> None:
+    now = GIF + change if change else GIF[:-4]
+    if kind == "object":
+        source = open_source(ObjectPath(now, size=len(GIF)))
+    else:
+        stream = io.BytesIO(GIF)
+        source = open_source(stream)
+        stream.seek(0)
+        stream.truncate()
+        stream.write(now)
+    assert words in refusal(content, source)
+
+
+class Failing(io.BytesIO):
+    """Fails as a file system does; to an HTTP client, a reset from inside the body looks like one of the network."""
+
+    def __init__(self, content: bytes, error: Exception) -> None:
+        super().__init__(content)
+        self._error = error
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise self._error
+
+    def readinto(self, buffer: Any) -> int:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        OSError(errno.EIO, "Input/output error"),
+        TimeoutError("timed out"),
+        ValueError("odd"),
+        RuntimeError("boom"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("read", [content, sniff, sha256])
+def test_an_error_while_reading_is_one_of_the_file_and_never_of_the_network(read: Any, error: Exception) -> None:
+    message = refusal(read, open_source(Failing(GIF, error)))
+    assert f"reading it failed ({type(error).__name__}: {error})" in message
+
+
+def test_a_folder_that_may_not_be_entered_is_one_sentence(tmp_path: Path) -> None:
+    looping = tmp_path / "loop.gif"
+    looping.symlink_to(looping)
+    assert "symbolic links" in refusal(open_source, looping)
+
+
+def test_interrupting_a_read_is_no_trouble_of_the_file() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        content(open_source(Failing(GIF, KeyboardInterrupt())))  # type: ignore[arg-type]
+
+
+def test_closing_lets_go_of_the_copy_and_leaves_the_callers_file_open() -> None:
+    stream = io.BytesIO(GIF)
+    open_source(stream).close()
+    assert not stream.closed
+    spooled = open_source(Unseekable(GIF))
+    spooled.close()
+    assert "closed file" in refusal(content, spooled)

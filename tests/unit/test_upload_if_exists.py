@@ -1,0 +1,310 @@
+"""What is done when the name is taken, and what a memory of an earlier try changes."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fake_library import PNG, FakeLibrary, lost, make_upload
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._api.upload_flow import Mark, NoMemory, upload_media
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_media._api.protocol import Call, Reply
+    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media.models import Media
+
+UPLOAD = make_upload()
+
+
+class Guard:
+    """Notes what it is asked about, with the state of the library; refuses when told to."""
+
+    def __init__(self, library: FakeLibrary, *, refuses_at: int = 0) -> None:
+        self._library = library
+        self._refuses_at = refuses_at
+        self.asked: list[tuple[list[int | str], int]] = []
+
+    def __call__(self, found: Iterable[Media]) -> None:
+        self.asked.append(([media.id for media in found], self._library.posts()))
+        if len(self.asked) == self._refuses_at:
+            raise Problem(Kind.IN_USE, "still used by the spring campaign")
+
+
+class FakeMemory:
+    def __init__(self, mark: Mark | None = None) -> None:
+        self.mark = mark
+        self.events: list[str] = []
+
+    def recall(self, upload: Upload) -> Mark | None:
+        return self.mark
+
+    def keep(self, upload: Upload, mark: Mark) -> None:
+        self.events.append("keep")
+        self.mark = mark
+
+    def forget(self) -> None:
+        self.events.append("forget")
+        self.mark = None
+
+
+def run(library: FakeLibrary, if_exists: str, upload: Upload = UPLOAD, **arguments: Any) -> Any:
+    options = {
+        "settle_seconds": 3,
+        "retries": Retries(max_attempts=3, budget_seconds=100, clock=lambda: 0.0),
+        "before_delete": lambda _: None,
+        "memory": NoMemory(),
+    }
+    return library.run(upload_media(upload, if_exists=if_exists, **(options | arguments)))
+
+
+@pytest.mark.parametrize("if_exists", ["reuse", "upload", "replace", "fail"])
+def test_a_free_name_is_sent_whatever_the_rule(if_exists: str) -> None:
+    library = FakeLibrary()
+    library.add("other")
+    result = run(library, if_exists)
+    assert (result.media.id, result.created, result.replaced) == (2, True, ())
+    assert (library.posts(), library.ids) == (1, [1, 2])
+
+
+def test_upload_sends_beside_an_equal_file() -> None:
+    library = FakeLibrary()
+    library.add()
+    assert run(library, "upload").media.id == 2
+
+
+def test_reuse_returns_the_oldest_equal_file_and_sends_nothing() -> None:
+    library = FakeLibrary(ids=iter([9, 10, 3]))
+    library.add(name="banner", size=5)
+    library.add()
+    library.add()
+    result = run(library, "reuse")
+    assert (result.media.id, result.created, library.posts()) == (3, False, 0)
+
+
+@pytest.mark.parametrize(
+    "difference", [{"size": 31}, {"mimeType": "image/gif"}], ids=lambda difference: next(iter(difference))
+)
+def test_a_namesake_of_another_size_or_type_is_not_reused_and_is_named(
+    difference: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    library = FakeLibrary()
+    size = library.add(**difference)["size"]
+    with caplog.at_level(logging.WARNING):
+        result = run(library, "reuse")
+    assert (result.media.id, result.created) == (2, True)
+    assert f"with another size or type (1 ({size} bytes))" in caplog.text
+
+
+@pytest.mark.parametrize("left_out", ["size", "mimeType"])
+def test_what_the_list_does_not_tell_is_asked_for_before_a_file_is_reused(left_out: str) -> None:
+    library = FakeLibrary(list_leaves_out=(left_out,))
+    library.add(size=5, mimeType="image/gif")
+    library.add()
+    assert run(library, "reuse").media.id == 2
+    assert (library.calls[-2:], library.posts()) == (["GET /1", "GET /2"], 0)
+
+
+def test_a_size_that_nobody_tells_equals_nothing() -> None:
+    library = FakeLibrary()
+    library.add(size=None)
+    assert run(library, "reuse").created is True
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stored", "reused"), [(3, 3, True), (3, "3", True), (3, 4, False), (3, None, True), (None, 4, True)]
+)
+def test_a_file_of_another_folder_is_not_reused_where_both_folders_are_known(
+    wanted: int | None, stored: int | str | None, *, reused: bool
+) -> None:
+    library = FakeLibrary()
+    library.add(folderId=stored)
+    result = run(library, "reuse", make_upload(folder_id=wanted))
+    assert result.created is not reused
+
+
+@pytest.mark.parametrize("stored_type", ["image/png", "IMAGE/PNG", "image/png; charset=binary"])
+def test_the_same_type_written_differently_is_the_same(stored_type: str) -> None:
+    library = FakeLibrary()
+    library.add(mimeType=stored_type)
+    assert run(library, "reuse").created is False
+
+
+def test_image_jpg_is_image_jpeg() -> None:
+    library = FakeLibrary()
+    content = b"\xff\xd8\xff" + b"j" * 20
+    library.add(content=content, mimeType="image/jpg")
+    assert run(library, "reuse", make_upload(content)).created is False
+
+
+def test_fail_refuses_a_taken_name_and_names_who_has_it() -> None:
+    library = FakeLibrary()
+    library.add(size=5)
+    with pytest.raises(Problem, match=r"'banner' is taken by 1 \(5 bytes\)") as raised:
+        run(library, "fail")
+    assert (raised.value.kind, library.posts()) == (Kind.CONFLICT, 0)
+
+
+def test_replace_sends_then_makes_sure_then_deletes_those_seen_before() -> None:
+    library = FakeLibrary()
+    library.add()
+    library.add("other")
+    library.add(size=5)
+    result = run(library, "replace")
+    assert (result.media.id, result.created, result.replaced) == (4, True, (1, 3))
+    assert library.calls[1:] == ["POST ", "GET /4", "DELETE /1", "DELETE /3"]
+    assert library.ids == [2, 4]
+
+
+def test_replace_spares_a_namesake_that_came_while_it_was_sending() -> None:
+    library = FakeLibrary()
+    library.add()
+
+    def meanwhile(_call: Call) -> Reply | None:
+        library.add()
+        return None
+
+    library.on_post = [meanwhile]
+    assert run(library, "replace").replaced == (1,)
+    assert library.ids == [2, 3]
+
+
+def test_replace_deletes_nothing_when_what_was_stored_is_not_whole() -> None:
+    library = FakeLibrary()
+    library.add()
+    # The answer says what was sent; only the get by id shows that the library holds less.
+    library.on_call = lambda line: library.files[-1].update(size=7) if line == "GET /2" else None
+    with pytest.raises(Problem, match="7 bytes where 32 were sent"):
+        run(library, "replace")
+    assert library.ids == [1, 2]
+
+
+def test_replace_deletes_nothing_when_no_size_is_told() -> None:
+    library = FakeLibrary()
+    library.add()
+    library.on_call = lambda line: library.files[-1].update(size=None) if line == "GET /2" else None
+    with pytest.raises(Problem, match="None bytes where 32 were sent"):
+        run(library, "replace")
+    assert library.ids == [1, 2]
+
+
+def test_replace_asks_before_sending_and_again_before_deleting() -> None:
+    library = FakeLibrary()
+    library.add()
+    guard = Guard(library)
+    run(library, "replace", before_delete=guard)
+    assert guard.asked == [([1], 0), ([1], 1)]
+
+
+@pytest.mark.parametrize(("refuses_at", "posts"), [(1, 0), (2, 1)])
+def test_a_refused_replacement_deletes_nothing(refuses_at: int, posts: int) -> None:
+    library = FakeLibrary()
+    library.add()
+    with pytest.raises(Problem, match="spring campaign"):
+        run(library, "replace", before_delete=Guard(library, refuses_at=refuses_at))
+    assert library.posts() == posts
+    assert 1 in library.ids
+
+
+def test_replace_does_not_mind_that_another_has_deleted_the_old_file() -> None:
+    library = FakeLibrary()
+    library.add()
+    library.on_call = lambda line: library.files.pop(0) and None if line == "DELETE /1" else None
+    assert run(library, "replace").replaced == (1,)
+
+
+def test_replace_keeps_a_namesake_in_another_folder() -> None:
+    library = FakeLibrary()
+    library.add(folderId=4)
+    assert run(library, "replace", make_upload(folder_id=3)).replaced == ()
+    assert library.ids == [1, 2]
+
+
+def test_the_mark_is_remembered_before_sending_and_forgotten_when_done() -> None:
+    library = FakeLibrary()
+    library.add("other")
+    memory = FakeMemory()
+    library.on_post = [lambda _: memory.events.append(f"send after {memory.mark}") and None]
+    run(library, "upload", memory=memory)
+    assert memory.events == ["keep", f"send after {Mark(newest_id=1)}", "forget"]
+
+
+@pytest.mark.parametrize("if_exists", ["reuse", "upload", "replace", "fail"])
+def test_what_a_killed_try_stored_is_found_and_not_sent_again(if_exists: str) -> None:
+    library = FakeLibrary()
+    library.add("other")
+    library.add()  # stored by the try that was killed
+    memory = FakeMemory(Mark(newest_id=1))
+    result = run(library, if_exists, memory=memory)
+    assert (result.media.id, library.posts(), library.ids) == (2, 0, [1, 2])
+    assert memory.mark is None
+
+
+def test_replace_after_a_killed_try_still_deletes_what_was_there_before_it() -> None:
+    library = FakeLibrary()
+    library.add(size=5)
+    library.add()
+    result = run(library, "replace", memory=FakeMemory(Mark(newest_id=1)))
+    assert (result.media.id, result.replaced, library.ids) == (2, (1,), [2])
+
+
+def test_what_a_killed_try_did_not_store_is_sent() -> None:
+    library = FakeLibrary()
+    library.add()
+    result = run(library, "upload", memory=FakeMemory(Mark(newest_id=1)))
+    assert (result.media.id, library.posts()) == (2, 1)
+    assert sum(library.pauses) == 3
+
+
+def test_a_refusal_that_stored_nothing_is_forgotten() -> None:
+    library = FakeLibrary()
+
+    def refuse(_call: Call) -> Reply | None:
+        raise Problem(Kind.REQUEST, "refused", status=400)
+
+    library.on_post = [refuse]
+    memory = FakeMemory()
+    with pytest.raises(Problem, match="refused"):
+        run(library, "upload", memory=memory)
+    assert memory.events == ["keep", "forget"]
+
+
+def test_an_upload_that_ends_in_doubt_stays_remembered() -> None:
+    library = FakeLibrary()
+
+    def lose(_call: Call) -> Reply | None:
+        raise lost()
+
+    library.on_post = [lose] * 9
+    memory = FakeMemory()
+    with pytest.raises(Problem, match="the connection broke"):
+        run(library, "upload", memory=memory)
+    assert memory.events == ["keep"]
+    assert library.posts() == 3
+
+
+def test_a_refusal_after_a_doubt_does_not_forget_the_doubt() -> None:
+    library = FakeLibrary()
+
+    def lose(_call: Call) -> Reply | None:
+        raise lost()
+
+    def refuse(_call: Call) -> Reply | None:
+        raise Problem(Kind.AUTH, "refused", status=401)
+
+    library.on_post = [lose, refuse]
+    memory = FakeMemory()
+    with pytest.raises(Problem, match="refused"):
+        run(library, "upload", memory=memory)
+    assert memory.events == ["keep"]
+
+
+def test_what_is_sent_are_the_bytes_of_the_file() -> None:
+    library = FakeLibrary()
+    run(library, "reuse")
+    assert library.contents == [PNG]
