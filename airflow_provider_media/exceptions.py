@@ -105,6 +105,9 @@ class MediaUnavailableError(MediaError):
     """The server failed (5xx), could not be reached or did not answer, for as long as the retry budget allows."""
 
 
+_SHORTEST_TELLING_START = 3
+"""The first letters of a key that give nothing away yet."""
+
 _CLASSES: dict[Kind, type[MediaError]] = {
     Kind.CONFIGURATION: MediaConfigurationError,
     Kind.FILE: MediaFileError,
@@ -129,13 +132,18 @@ def public_errors(*, secret: str | None = None) -> Iterator[None]:
     try:
         yield
     except Problem as problem:
-
-        def clean(text: str | None) -> str | None:
-            return text.replace(secret, "***") if text and secret else text
-
         raise _CLASSES[problem.kind](
-            clean(problem.message) or "",
+            _without(secret, problem.message) or "",
             status=problem.status,
-            server_message=clean(problem.server_message),
-            request_id=clean(problem.request_id),
+            server_message=_without(secret, problem.server_message),
+            request_id=_without(secret, problem.request_id),
         ) from problem.__cause__
+
+
+def _without(secret: str | None, text: str | None) -> str | None:
+    if not (secret and text):
+        return text
+    text = text.replace(secret, "***")
+    for length in range(len(secret) - 1, _SHORTEST_TELLING_START, -1):  # a long answer's quotation may end within it
+        text = text.replace(f"{secret[:length]}…", "***…")
+    return text

@@ -8,6 +8,9 @@ from typing import Any
 
 from airflow_provider_media.exceptions import MediaConfigurationError
 
+_LONGEST_NUMBER = 18
+"""Digits of a whole number; no sensible one has more, and Python refuses to read thousands."""
+
 
 def whole_number(field: str, value: Any) -> int:
     """Read a whole number of at least 1, which a template may have made a text.
@@ -15,7 +18,7 @@ def whole_number(field: str, value: Any) -> int:
     :raises MediaConfigurationError: it is none.
     """
     text = str(value).strip()
-    if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
+    if isinstance(value, bool) or not text.isdecimal() or len(text) > _LONGEST_NUMBER or int(text) < 1:
         raise MediaConfigurationError(f"{field} must be a whole number of at least 1, not {value!r}.")
     return int(text)
 
@@ -64,9 +67,9 @@ def all_ids(media_id: Any, media_ids: Any, *, ignore_none: bool) -> list[int | s
     from airflow_provider_media._api.protocol import check_media_id
     from airflow_provider_media.exceptions import public_errors
 
-    given = [value for value in (media_id, *([] if media_ids is None else as_list(media_ids))) if value is not None]
-    holes = media_ids is not None and any(value is None for value in as_list(media_ids))
-    if not ignore_none and (holes or not given):
+    several = [] if media_ids is None else as_list(media_ids)
+    given = [value for value in (media_id, *several) if value is not None]
+    if not ignore_none and (None in several or not given):
         raise MediaConfigurationError(
             "None is not a media id: give media_id or media_ids; did an earlier task's result come out empty?"
         )
