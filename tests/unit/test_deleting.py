@@ -1,0 +1,118 @@
+"""Delete in three steps: look, ask, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, MediaNotFoundError
+from airflow_provider_media.models import Media
+from airflow_provider_media.operators._deleting import delete_all, refuse_if_used, users_of
+
+LIBRARY = {"1", "2", "3"}
+
+
+class FakeHook:
+    """A library of the ids 1, 2 and 3 that notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.ids = set(LIBRARY)
+        self.gone_after_look: set[str] = set()
+
+    def get_media(self, media_id: int | str) -> Media:
+        self.calls.append(f"get {media_id}")
+        if str(media_id) not in self.ids:
+            raise MediaNotFoundError("no such file", status=404)
+        self.ids -= self.gone_after_look
+        return Media(id=int(media_id))
+
+    def delete(self, media_id: int | str) -> None:
+        self.calls.append(f"delete {media_id}")
+        if str(media_id) not in self.ids:
+            raise MediaNotFoundError("no such file", status=404)
+        self.ids.remove(str(media_id))
+
+
+def delete(hook: FakeHook, ids: list[int | str], **arguments: Any) -> dict[str, list[int | str]]:
+    options = {"if_missing": "fail", "references": None, "on_reference": "fail"}
+    return delete_all(hook, ids, **(options | arguments))  # type: ignore[arg-type]
+
+
+def used_by_spring(media: Media) -> list[str]:
+    return ["spring campaign", "template 5"] if media.id == 2 else []
+
+
+def test_all_are_looked_up_before_the_first_is_deleted() -> None:
+    hook = FakeHook()
+    assert delete(hook, [1, "2"]) == {"deleted": [1, "2"], "missing": [], "skipped": []}
+    assert hook.calls == ["get 1", "get 2", "delete 1", "delete 2"]
+
+
+def test_a_missing_one_fails_before_any_is_deleted() -> None:
+    hook = FakeHook()
+    with pytest.raises(MediaNotFoundError):
+        delete(hook, [1, 9])
+    assert hook.ids == LIBRARY
+
+
+def test_a_missing_one_may_be_ignored_and_needs_no_look() -> None:
+    hook = FakeHook()
+    outcome = delete(hook, [1, 9], if_missing="ignore")
+    assert outcome == {"deleted": [1], "missing": [9], "skipped": []}
+    assert hook.calls == ["delete 1", "delete 9"]
+
+
+def test_one_that_goes_between_look_and_delete_is_missing_not_an_error() -> None:
+    hook = FakeHook()
+    hook.gone_after_look = {"2"}
+    assert delete(hook, [2, 1]) == {"deleted": [1], "missing": [2], "skipped": []}
+
+
+def test_a_used_one_keeps_all_from_being_deleted_and_its_users_are_named() -> None:
+    hook = FakeHook()
+    with pytest.raises(MediaInUseError, match=r"media 2 by spring campaign, template 5. Nothing was deleted"):
+        delete(hook, [1, 2], references=used_by_spring)
+    assert hook.ids == LIBRARY
+
+
+def test_used_ones_may_be_skipped() -> None:
+    hook = FakeHook()
+    outcome = delete(hook, ["1", "2"], references=used_by_spring, on_reference="skip")
+    assert outcome == {"deleted": ["1"], "missing": [], "skipped": [2]}
+    assert hook.ids == {"2", "3"}
+
+
+def test_references_are_asked_about_what_is_there_when_missing_ones_are_ignored() -> None:
+    asked: list[Any] = []
+    outcome = delete(FakeHook(), [9, 1], if_missing="ignore", references=lambda media: asked.append(media.id) or [])
+    assert (outcome["missing"], outcome["deleted"], asked) == ([9], [1], [1])
+
+
+def test_nothing_to_delete_asks_nothing() -> None:
+    hook = FakeHook()
+    assert delete(hook, []) == {"deleted": [], "missing": [], "skipped": []}
+    assert hook.calls == []
+
+
+def test_references_may_be_a_dotted_path() -> None:
+    users = users_of([Media(id=2, name="a")], "airflow_provider_media.models:Media.to_dict")
+    assert users[2][:2] == ["id", "name"]
+
+
+@pytest.mark.parametrize("path", ["no.such.module", "airflow_provider_media.models.Nothing", "", "a b"])
+def test_a_dotted_path_that_leads_nowhere_is_refused(path: str) -> None:
+    with pytest.raises(MediaConfigurationError, match="cannot be imported"):
+        users_of([Media(id=1)], path)
+
+
+@pytest.mark.parametrize("references", [None, lambda _: [], lambda _: None, lambda _: iter(())])
+def test_a_file_without_users_may_go(references: Any) -> None:
+    assert users_of([Media(id=1)], references) == {}
+    refuse_if_used([Media(id=1)], references)
+
+
+def test_a_file_with_users_may_not() -> None:
+    with pytest.raises(MediaInUseError, match="media 2 by spring campaign"):
+        refuse_if_used([Media(id=1), Media(id=2)], used_by_spring)
