@@ -1,0 +1,256 @@
+"""DAG tests: real Airflow on a database of its own, against a real sandbox.
+
+Airflow reads where its home is when it is first imported: so the environment is set here, before any test is.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+if "airflow" in sys.modules:
+    raise pytest.UsageError("Airflow was imported before its home was set: run tests/dags by itself.")
+
+HOME = Path(tempfile.mkdtemp(prefix="media-dags-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+(HOME / "dags").mkdir()
+for setting in [name for name in os.environ if name.startswith("AIRFLOW")]:
+    del os.environ[setting]
+os.environ |= {
+    "AIRFLOW_HOME": str(HOME),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",  # Airflow 2 warns without it
+}
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
+
+NOT_OURS = (
+    # Airflow 3.3 runs its API in this process by starlette's test client.
+    "ignore:Using `httpx` with `starlette.testclient` is deprecated",
+    # Airflow 2 copies its whole context, the deprecated names too, to render map_index_template.
+    "ignore:Accessing '.*' from the template is deprecated",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep quiet about warnings that Airflow causes itself."""
+    for item in items:
+        if HERE in item.path.parents:
+            for warning in NOT_OURS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def airflow_database() -> None:
+    """Make Airflow's tables once."""
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+    if not IS_AIRFLOW_3:
+        # Runs have notes, and notes have authors: deleting a run needs the table of users to be known.
+        with warnings.catch_warnings(action="ignore"):
+            import airflow.providers.fab.auth_manager.models  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def no_dags_left() -> Iterator[None]:
+    """Forget the DAGs of a test: Airflow 3 keeps each variant of a DAG as a version of it."""
+    yield
+    from airflow.api.common.delete_dag import delete_dag
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        dag_ids = [dag.dag_id for dag in session.query(DagModel)]
+    for dag_id in dag_ids:
+        delete_dag(dag_id)
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """Put back the handlers that Airflow replaces while it runs a task in this process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """The sandbox as the tests see it."""
+
+    sandbox: RunningSandbox
+    connect: Callable[..., None]
+
+    def items(self) -> list[dict[str, Any]]:
+        """Tell what the library holds, oldest first."""
+        answer = requests.get(
+            self.sandbox.media_url,
+            params={"limit": 1000, "sortBy": "id", "sortOrder": "asc"},
+            headers={"X-Api-Key": self.sandbox.api_key},
+            timeout=10,
+        )
+        answer.raise_for_status()
+        return list(answer.json()["content"])
+
+    def names(self) -> list[str]:
+        """Tell the names that the library holds, sorted."""
+        return sorted(item["name"] for item in self.items())
+
+    def store(self, file: Path, name: str) -> int:
+        """Put a file there without Airflow; return its id."""
+        answer = requests.post(
+            self.sandbox.media_url,
+            files={"file": (file.name, file.read_bytes())},
+            data={"name": name},
+            headers={"X-Api-Key": self.sandbox.api_key},
+            timeout=10,
+        )
+        answer.raise_for_status()
+        return int(answer.json()["id"])
+
+    def add_fault(self, **fault: Any) -> None:
+        """Have the next matching calls go wrong."""
+        url = f"{self.sandbox.base_url}/_sandbox/faults"
+        requests.post(url, json=fault, timeout=10).raise_for_status()
+
+    def calls(self, method: str) -> int:
+        """Count the calls of one method."""
+        journal = requests.get(f"{self.sandbox.base_url}/_sandbox/requests", timeout=10).json()
+        return sum(1 for call in journal if call["method"] == method)
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Define the Airflow connection ``media_default``; the keyword arguments are its extras."""
+
+    def define(host: str, api_key: str, **extras: Any) -> None:
+        connection = {"conn_type": "media", "host": host, "password": api_key, "extra": extras}
+        monkeypatch.setenv("AIRFLOW_CONN_MEDIA_DEFAULT", json.dumps(connection))
+
+    return define
+
+
+@pytest.fixture
+def platform(connect: Callable[..., None]) -> Iterator[Platform]:
+    """Run a sandbox with an empty library, and connect to it."""
+    with run_in_thread() as sandbox:
+        connect(sandbox.base_url, sandbox.api_key)
+        yield Platform(sandbox=sandbox, connect=connect)
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What became of a DAG run, read from Airflow's database."""
+
+    state: str
+    states: dict[str, str] = field(default_factory=dict)  # a mapped task's is "task_id[map_index]"
+    tries: dict[str, int] = field(default_factory=dict)
+    _instances: dict[str, Any] = field(default_factory=dict)
+
+    def xcom(self, task: str, key: str = "return_value") -> Any:
+        """Pull what a task instance pushed."""
+        ti = self._instances[task]
+        return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
+
+
+@pytest.fixture
+def run_dag() -> Callable[..., Run]:
+    """Run a DAG from the first to the last task, in this process, with real Airflow."""
+    return _run_dag
+
+
+def _run_dag(dag: Any, *, day: datetime = datetime(2026, 7, 1, tzinfo=UTC), conf: dict[str, Any] | None = None) -> Run:
+    for task in dag.tasks:
+        if not hasattr(task, "partial_kwargs"):  # a mapped task's cannot be set
+            task.retry_delay = timedelta(0)
+    _register(dag)
+    date_argument = "logical_date" if IS_AIRFLOW_3 else "execution_date"
+    with contextlib.suppress(*_ends_of_a_task()):
+        dag.test(**{date_argument: day}, run_conf=conf)
+    return _read_run(dag, day)
+
+
+def _ends_of_a_task() -> tuple[type[BaseException], ...]:
+    """Tell what Airflow 2 lets out of dag.test() although it has recorded the task's state: both are no Exceptions."""
+    if IS_AIRFLOW_3:
+        return ()
+    from airflow.exceptions import AirflowTaskTerminated, AirflowTaskTimeout
+
+    return AirflowTaskTerminated, AirflowTaskTimeout
+
+
+def _register(dag: Any) -> None:
+    """Write the DAG into the database, where Airflow 3's dag.test() wants it; elsewhere, the DAG processor does."""
+    if not IS_AIRFLOW_3:
+        return
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.serialization.definitions.dag import SerializedDAG
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.merge(DagBundleModel(name="tests"))
+    SerializedDAG.bulk_write_to_db("tests", None, [dag])
+    SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name="tests")
+
+
+def _read_run(dag: Any, day: datetime) -> Run:
+    from airflow.models.dagrun import DagRun
+
+    date_argument = "logical_date" if IS_AIRFLOW_3 else "execution_date"
+    (dag_run,) = DagRun.find(dag_id=dag.dag_id, **{date_argument: day})
+    run = Run(state=str(dag_run.state))
+    for ti in dag_run.get_task_instances():
+        task = ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
+        run.states[task] = str(ti.state)
+        run.tries[task] = ti.try_number
+        run._instances[task] = ti
+    return run
+
+
+@pytest.fixture
+def load_example() -> Callable[[str], Any]:
+    """Load an example DAG anew, so that a test may change its tasks."""
+
+    def load(dag_id: str) -> Any:
+        if IS_AIRFLOW_3:
+            from airflow.dag_processing.dagbag import DagBag
+
+            bag = DagBag(ROOT / "example_dags" / f"{dag_id}.py")
+        else:
+            from airflow.models.dagbag import DagBag
+
+            bag = DagBag(ROOT / "example_dags" / f"{dag_id}.py", include_examples=False)
+        assert bag.import_errors == {}
+        return bag.dags[dag_id]
+
+    return load
+
+
+@pytest.fixture
+def media_folder() -> Path:
+    """Tell where the example media are."""
+    return ROOT / "example_dags" / "media"

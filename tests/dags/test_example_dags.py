@@ -1,0 +1,168 @@
+"""The example DAGs do what they show, on real Airflow."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UPLOADS = {
+    "upload_banner": "banner.jpg",
+    "upload_card_latte": "card-latte.jpg",
+    "upload_card_cold_brew": "card-cold-brew.jpg",
+    "upload_card_tonic": "card-tonic.png",
+    "upload_video": "pour.mp4",
+}
+CAMPAIGN_NAMES = [
+    "summer-week-banner-2026-07-01",
+    "summer-week-card-cold_brew-2026-07-01",
+    "summer-week-card-latte-2026-07-01",
+    "summer-week-card-tonic-2026-07-01",
+    "summer-week-video-2026-07-01",
+]
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def all_successful(*tasks: str) -> dict[str, str]:
+    return dict.fromkeys(tasks, "success")
+
+
+def test_campaign_uploads_waits_builds_messages_and_deletes(platform: Any, run_dag: Any, load_example: Any) -> None:
+    run = run_dag(load_example("example_media_campaign"))
+
+    expected = all_successful(*UPLOADS, "wait_for_media", "check_before_send", "send_campaign", "delete_media")
+    assert expected == run.states
+    assert run.state == "success"
+    ids = {task: run.xcom(task, "id") for task in UPLOADS}
+    messages = run.xcom("send_campaign")
+    assert ids["upload_banner"] == messages["rcs"]["richCard"]["media"]["mediaId"]
+    cards = [card["media"]["mediaId"] for card in messages["rcs"]["carousel"]["cards"]]
+    assert [ids["upload_card_latte"], ids["upload_card_cold_brew"], ids["upload_card_tonic"]] == cards
+    assert ids["upload_video"] == messages["whatsapp"]["video"]["id"]
+    assert list(ids.values()) == [media["id"] for media in run.xcom("check_before_send")]
+    assert sorted(media["name"] for media in run.xcom("wait_for_media")) == CAMPAIGN_NAMES
+    assert {"deleted": list(ids.values()), "missing": [], "skipped": []} == run.xcom("delete_media")
+    assert platform.items() == []
+
+
+def test_campaign_stores_exactly_the_local_files(
+    platform: Any, run_dag: Any, load_example: Any, media_folder: Path
+) -> None:
+    run = run_dag(load_example("example_media_campaign"), conf={"keep_media": True})
+
+    assert run.states["delete_media"] == "skipped"
+    assert run.state == "success"
+    assert platform.names() == CAMPAIGN_NAMES
+    for task, file_name in UPLOADS.items():
+        local = (media_folder / file_name).read_bytes()
+        media = run.xcom(task)
+        served = requests.get(media["url"], timeout=10)
+        assert sha256(local) == sha256(served.content)
+        assert len(local) == media["size"]
+        assert served.headers["Content-Type"] == media["mime_type"]
+
+
+def test_second_run_for_the_same_day_finds_its_media(platform: Any, run_dag: Any, load_example: Any) -> None:
+    first = run_dag(load_example("example_media_campaign"), conf={"keep_media": True})
+    first_media = [first.xcom(task) for task in UPLOADS]
+    second = run_dag(load_example("example_media_campaign"), conf={"keep_media": True})
+    second_media = [second.xcom(task) for task in UPLOADS]
+
+    assert len(UPLOADS) == platform.calls("POST")
+    assert platform.names() == CAMPAIGN_NAMES
+    assert {True} == {media["created"] for media in first_media}
+    assert {False} == {media["created"] for media in second_media}
+    assert [media["id"] for media in first_media] == [media["id"] for media in second_media]
+
+
+def test_teardown_deletes_what_a_half_failed_setup_made(platform: Any, run_dag: Any, load_example: Any) -> None:
+    dag = load_example("example_media_campaign")
+    dag.get_task("upload_video").file = "no-such-file.mp4"
+    run = run_dag(dag)
+
+    assert run.states["upload_video"] == "failed"
+    assert run.tries["upload_video"] == 1
+    assert run.states["send_campaign"] == "upstream_failed"
+    assert run.states["delete_media"] == "success"
+    assert run.state == "failed"
+    stored = [run.xcom(task, "id") for task in UPLOADS if task != "upload_video"]
+    assert stored == run.xcom("delete_media")["deleted"]
+    assert platform.items() == []
+
+
+def test_teardown_deletes_after_a_failed_send(platform: Any, run_dag: Any, load_example: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the platform refuses the message")
+
+    dag = load_example("example_media_campaign")
+    dag.get_task("send_campaign").python_callable = fail
+    dag.get_task("send_campaign").retries = 0
+    run = run_dag(dag)
+
+    assert run.states["send_campaign"] == "failed"
+    assert run.states["delete_media"] == "success"
+    assert run.state == "failed"
+    assert platform.items() == []
+
+
+def test_media_deleted_before_the_send_stops_the_send(platform: Any, run_dag: Any, load_example: Any) -> None:
+    dag = load_example("example_media_campaign")
+    # Somebody tidies up after the wait: the gate's look at the banner finds nothing any more.
+    platform.add_fault(fault="status", status=404, method="GET", path="/partner-gateway/v1/media/*", times=1000)
+    dag.get_task("check_before_send").timeout = 0.3
+    dag.get_task("check_before_send").poke_interval = 0.1
+    run = run_dag(dag)
+
+    assert run.states["check_before_send"] == "failed"
+    assert run.states["send_campaign"] == "upstream_failed"
+    assert run.states["delete_media"] == "success"
+
+
+def test_mapped_uploads_give_their_ids_one_by_one_and_together(platform: Any, run_dag: Any, load_example: Any) -> None:
+    run = run_dag(load_example("example_media_mapped"))
+
+    indexed = [f"{task}[{index}]" for task in ("upload_pictures", "check_pictures") for index in range(3)]
+    assert all_successful("find_pictures", "build_carousel", *indexed) == run.states
+    ids = [run.xcom(f"upload_pictures[{index}]", "id") for index in range(3)]
+    assert ids == [run.xcom(f"check_pictures[{index}]")["id"] for index in range(3)]
+    assert ids == [card["media"]["mediaId"] for card in run.xcom("build_carousel")]
+    names = ["mapped-card-cold-brew-2026-07-01", "mapped-card-latte-2026-07-01", "mapped-card-tonic-2026-07-01"]
+    assert names == platform.names()
+    labels = [run._instances[f"upload_pictures[{index}]"].rendered_map_index for index in range(3)]
+    assert names == labels
+
+
+def test_taskflow_uses_the_hook_and_tidies_up(platform: Any, run_dag: Any, load_example: Any) -> None:
+    run = run_dag(load_example("example_media_taskflow"))
+
+    assert all_successful("upload_banner", "report", "delete_banner") == run.states
+    banner = run.xcom("upload_banner")
+    assert banner["name"] == "taskflow-banner-2026-07-01"
+    assert {"banner": banner["url"], "files_in_library": 1} == run.xcom("report")
+    assert platform.items() == []
+
+
+@pytest.mark.parametrize("dag_id", ["example_media_campaign", "example_media_mapped", "example_media_taskflow"])
+def test_example_survives_serialization(dag_id: str, load_example: Any) -> None:
+    dag = load_example(dag_id)
+    try:
+        from airflow.serialization.serialized_objects import DagSerialization as Serialization
+    except ImportError:  # Airflow 2
+        from airflow.serialization.serialized_objects import SerializedDAG as Serialization
+
+    once = Serialization.to_dict(dag)
+    restored = Serialization.from_dict(once)
+
+    assert set(dag.task_ids) == set(restored.task_ids)
+    for task in dag.tasks:
+        assert task.downstream_task_ids == restored.get_task(task.task_id).downstream_task_ids
+        assert task.is_teardown == restored.get_task(task.task_id).is_teardown
+    assert once["dag"]["doc_md"] == dag.doc_md

@@ -1,0 +1,91 @@
+"""Airflow knows the provider: its schemas accept what the package says, and its commands show it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+
+from airflow_provider_media.provider_info import CONNECTION_FIELDS, get_provider_info
+
+AIRFLOW_FOLDER = Path(str(airflow.__file__)).parent
+
+
+def schema(name: str) -> dict[str, Any]:
+    return dict(json.loads((AIRFLOW_FOLDER / name).read_text()))
+
+
+def airflow_command(*arguments: str) -> str:
+    command = [sys.executable, "-m", "airflow", *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def airflow_rows(*arguments: str) -> list[dict[str, Any]]:
+    output = airflow_command(*arguments, "--output", "json")
+    return list(json.loads(output[output.index("[{") :]))
+
+
+def test_runtime_schema_accepts_the_provider_info() -> None:
+    jsonschema.validate(get_provider_info(), schema("provider_info.schema.json"))
+
+
+def test_strict_schema_accepts_the_connection_type() -> None:
+    """The schema of the providers' own files refuses unknown keys, which the runtime schema lets through."""
+    strict = schema("provider.yaml.schema.json")["properties"]["connection-types"]
+    connection_types = get_provider_info()["connection-types"]
+    if "conn-fields" not in strict["items"]["properties"]:  # Airflow 2 takes the form from the hook
+        newer = {"hook-name", "ui-field-behaviour", "conn-fields"}
+        connection_types = [{key: kind[key] for key in kind.keys() - newer} for kind in connection_types]
+    jsonschema.validate(connection_types, strict)
+
+
+def test_providers_list_shows_the_package() -> None:
+    rows = airflow_rows("providers", "list")
+    ours = [row for row in rows if row["package_name"] == "airflow-provider-media"]
+    assert [version("airflow-provider-media")] == [row["version"] for row in ours]
+
+
+def test_providers_get_shows_the_package() -> None:
+    (shown,) = airflow_rows("providers", "get", "airflow-provider-media", "--full")
+    ours = get_provider_info()
+    for key in ("package-name", "name", "integrations", "operators", "sensors", "hooks"):
+        assert ours[key] == shown[key]
+    assert ours["connection-types"][0]["hook-class-name"] == shown["connection-types"][0]["hook-class-name"]
+
+
+def test_providers_hooks_shows_the_connection_type() -> None:
+    (ours,) = [row for row in airflow_rows("providers", "hooks") if row["connection_type"] == "media"]
+    assert ours["class"] == "airflow_provider_media.hooks.media.MediaHook"
+    assert ours["conn_id_attribute_name"] == "media_conn_id"
+    assert ours["hook_name"] == "Media Library"
+
+
+def test_providers_behaviours_shows_the_connection_type() -> None:
+    rows = airflow_rows("providers", "behaviours")
+    assert "media" in [row["field_behaviours"] for row in rows]
+
+
+def test_providers_widgets_shows_every_extra() -> None:
+    rows = [row for row in airflow_rows("providers", "widgets") if "media" in json.dumps(row)]
+    shown = json.dumps(rows)
+    assert [field for field in CONNECTION_FIELDS if field not in shown] == []
+
+
+@pytest.mark.parametrize("module", ["operators.media", "sensors.media", "hooks.media"])
+def test_dag_files_that_import_the_package_load_no_http_client(module: str) -> None:
+    code = (
+        f"import sys; import airflow.providers.common.compat.sdk as sdk; sdk.BaseOperator, sdk.BaseSensorOperator,"
+        f" sdk.BaseHook; before = set(sys.modules); import airflow_provider_media.{module};"
+        f" print(sorted((set(sys.modules) - before) & {{'requests', 'httpx', 'requests_toolbelt', 'starlette'}}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"

@@ -1,0 +1,40 @@
+"""The API key stays in the connection: no log, XCom or rendered template holds it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+API_KEY = "d0-n0t-t3ll-4ny0ne-7f3a2b"
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_key_occurs_nowhere_after_a_run(tmp_path: Path, connect: Any) -> None:
+    from airflow_provider_media.sandbox.server import run_in_thread
+    from airflow_provider_media.sandbox.settings import SandboxSettings
+
+    home = tmp_path / "airflow"
+    shutil.copytree(os.environ["AIRFLOW_HOME"], home, ignore=shutil.ignore_patterns("logs", "airflow.cfg"))
+    settings = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags")}
+    with run_in_thread(SandboxSettings(api_key=API_KEY)) as sandbox:
+        connect(sandbox.base_url, API_KEY)
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", "dags", "test", "example_media_campaign", "2026-07-01"],
+            # Not DEBUG: there Airflow 3's "dags test" writes the request to mask the key to its output, key and all.
+            env={**os.environ, **settings},
+            check=False,
+            capture_output=True,
+        )
+
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output.decode()
+    assert b"summer-week-banner-2026-07-01" in output
+    assert API_KEY.encode() not in output
+    database = (home / "airflow.db").read_bytes()
+    assert b"summer-week-banner-2026-07-01" in database
+    holders = [path for path in home.rglob("*") if path.is_file() and API_KEY.encode() in path.read_bytes()]
+    assert holders == []
