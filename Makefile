@@ -12,7 +12,7 @@ export AIRFLOW__CORE__LOAD_EXAMPLES = False
 # Without it Airflow 2.11 prints two deprecation warnings with every command.
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
-.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis upgrade clean
+.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run bench upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -54,8 +54,14 @@ format: $(VENV)/airflow3/.ready ## format the code
 schemathesis: $(VENV)/airflow3/.ready ## let schemathesis look for faults of the sandbox
 	$(AIRFLOW3)/python tests/schemathesis/run.py $(ARGS)
 
+fault-run: $(VENV)/airflow3/.ready ## upload a thousand files under seeded faults; count and compare
+	$(AIRFLOW3)/python tests/faults/run.py $(ARGS)
+
+bench: $(VENV)/airflow3/.ready ## measure uploads beside curl, requests, httpx and others
+	$(AIRFLOW3)/python benchmarks/uploads.py $(ARGS)
+
 upgrade: $(UV) ## move all pinned versions to the newest
-	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group check \
+	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group check --group bench \
 	  -o constraints/airflow3.txt
 	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow<3') --group test --python-version 3.11 \
 	  -o constraints/airflow2.txt
@@ -81,7 +87,7 @@ PYTHON_OF_airflow2 := >=3.11,<3.13
 PYTHON_OF_python3.12 := 3.12
 PYTHON_OF_python3.13 := 3.13
 
-NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group check
+NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group check --group bench
 NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[sandbox]' --group test
 NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test
 NEEDS_OF_python3.13 := $(NEEDS_OF_python3.12)

@@ -7,13 +7,18 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from airflow_provider_media.hooks.media import MediaHook
 
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
@@ -72,13 +77,13 @@ class Exchange:
 
 
 class RawServer:
-    """Serves each connection with a function of the test's; remembers what came.
+    """Serves each connection with a function of the test's; remembers what came."""
 
-    :ivar posts: the uploads seen, in order.
-    """
-
-    def __init__(self, on_post: Callable[[Exchange], None], context: ssl.SSLContext | None, receive_buffer: int) -> None:
-        self.posts: list[Exchange] = []
+    def __init__(
+        self, on_post: Callable[[Exchange], None], context: ssl.SSLContext | None, receive_buffer: int
+    ) -> None:
+        self._posts: list[Exchange] = []
+        self._came = threading.Event()
         self._on_post = on_post
         self._context = context
         self._listener = socket.socket()
@@ -89,6 +94,12 @@ class RawServer:
         self.base_url = f"http{'s' if context else ''}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._connections: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def posts(self) -> list[Exchange]:
+        """The uploads seen, in order; a client may fail before its request's head is read, so the first is awaited."""
+        self._came.wait(2)
+        return self._posts
 
     def close(self) -> None:
         for sock in (self._listener, *self._connections):
@@ -112,7 +123,8 @@ class RawServer:
                 self._connections.append(sock)
             while exchange := self._read_head(sock):
                 if exchange.line.startswith("POST"):
-                    self.posts.append(exchange)
+                    self._posts.append(exchange)
+                    self._came.set()
                     self._on_post(exchange)
                 else:
                     exchange.answer(200, {"content": [ONE_FILE], "totalElements": 1})
@@ -155,9 +167,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
     (folder / "certificate.pem").write_bytes(built.public_bytes(serialization.Encoding.PEM))
     (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return folder / "certificate.pem", folder / "key.pem"
 
@@ -181,7 +191,7 @@ def raw_server(certificate: tuple[Path, Path]) -> Iterator[Callable[..., RawServ
 
 
 @pytest.fixture
-def hook_for(monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]):
+def hook_for(monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]) -> Callable[..., MediaHook]:
     """Make a hook for a base address: ``hook_for(base_url, timeout=1)``."""
     from airflow_provider_media.hooks.media import MediaHook
 

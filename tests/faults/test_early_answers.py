@@ -110,7 +110,7 @@ def test_a_connection_whose_body_was_cut_short_is_not_used_again(raw_server, hoo
     hook = hook_for(server.base_url)
     with pytest.raises(MediaRequestError):
         hook.upload(big_file)
-    assert [7] == [media.id for media in hook.iter_media()]  # in the rest of a body it would go unanswered
+    assert [media.id for media in hook.iter_media()] == [7]  # in the rest of a body it would go unanswered
 
 
 @PROTOCOLS
@@ -136,6 +136,6 @@ def test_an_upload_lives_as_long_as_bytes_move(raw_server, hook_for, tmp_path, t
 @PROTOCOLS
 def test_a_line_on_which_nothing_moves_is_given_up(raw_server, hook_for, big_file, tls):
     server = raw_server(lambda exchange: wait_until_the_client_leaves(exchange.sock), tls=tls)
-    with pytest.raises(MediaUnavailableError, match="did not answer for 0.3 s"):
+    with pytest.raises(MediaUnavailableError, match=r"did not answer for 0\.3 s"):
         hook_for(server.base_url, timeout=0.3, max_attempts=1).upload(big_file)
     assert len(server.posts) == 1

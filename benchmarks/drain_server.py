@@ -1,0 +1,132 @@
+"""A server that receives, counts and drains uploads as fast as Python can; it answers as a Media API would.
+
+    python benchmarks/drain_server.py [--tls CERTIFICATE KEY] [--latency SECONDS]
+
+Prints its base address and serves until it is terminated. ``GET /requests`` answers how many requests came.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import ssl
+import threading
+import time
+from itertools import count
+
+BUFFER_BYTES = 1024 * 1024
+_ids = count(1)
+_requests = count(1)
+_last = {"requests": 0}
+
+
+class Connection:
+    """One client, served until it leaves."""
+
+    def __init__(self, sock: socket.socket, latency: float) -> None:
+        """Take over the socket."""
+        self.sock = sock
+        self.latency = latency
+        self.buffer = memoryview(bytearray(BUFFER_BYTES))
+        self.rest = b""
+
+    def serve(self) -> None:
+        """Answer one request after the other."""
+        with self.sock:
+            while head := self.read_head():
+                _last["requests"] = next(_requests)
+                time.sleep(self.latency)
+                self.answer(*head)
+
+    def read_head(self) -> tuple[str, dict[str, str]] | None:
+        """Read a request line and headers; None when the client has left."""
+        while b"\r\n\r\n" not in self.rest:
+            received = self.sock.recv(65536)
+            if not received:
+                return None
+            self.rest += received
+        head, _, self.rest = self.rest.partition(b"\r\n\r\n")
+        line, *fields = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+        return line, headers
+
+    def answer(self, line: str, headers: dict[str, str]) -> None:
+        """Drain the body, if any, and reply."""
+        if line.startswith("POST"):
+            if headers.get("expect"):
+                self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            size = self.drain(headers)
+            self.reply(201, {"id": next(_ids), "size": size, "name": None, "url": "http://127.0.0.1/none"})
+        elif line.startswith("GET /requests"):
+            self.reply(200, dict(_last))
+        else:
+            newest = {"id": next(_ids), "name": "older.png", "mimeType": "image/png", "size": 1, "url": "http://x/"}
+            self.reply(200, {"content": [newest], "totalElements": 1})
+
+    def drain(self, headers: dict[str, str]) -> int:
+        """Receive a multipart body with the file as its last part; return the file's size."""
+        if "content-length" not in headers:
+            return self.drain_chunks()
+        left = int(headers["content-length"])
+        boundary = headers["content-type"].partition("boundary=")[2].strip('"')
+        start = self.rest
+        while b"\r\n\r\n" not in start.partition(b"filename=")[2]:
+            start += self.sock.recv(min(65536, left - len(start)))
+        parts_head, _, after_name = start.partition(b"filename=")
+        file_head = after_name.partition(b"\r\n\r\n")[0]
+        overhead = len(parts_head) + len(b"filename=") + len(file_head) + 4 + len(boundary) + len("\r\n----\r\n")
+        size = left - overhead
+        left -= len(start)
+        self.rest = b""
+        while left > 0:
+            received = self.sock.recv_into(self.buffer, min(left, BUFFER_BYTES))
+            if not received:
+                raise ConnectionError
+            left -= received
+        return size
+
+    def drain_chunks(self) -> int:
+        """Receive a chunked body; how large the file is, is not told."""
+        tail = self.rest
+        while not tail.endswith(b"0\r\n\r\n"):
+            received = self.sock.recv_into(self.buffer)
+            tail = (tail + bytes(self.buffer[max(0, received - 8) : received]))[-8:]
+        self.rest = b""
+        return 0
+
+    def reply(self, status: int, value: object) -> None:
+        """Send a JSON answer."""
+        body = json.dumps(value).encode()
+        head = f"HTTP/1.1 {status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.sock.sendall(head.encode() + body)
+
+
+def serve(context: ssl.SSLContext | None, latency: float) -> None:
+    """Accept clients for ever."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+        print(f"http{'s' if context else ''}://127.0.0.1:{server.getsockname()[1]}", flush=True)
+        while True:
+            client, _ = server.accept()
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=_serve_one, args=(client, context, latency), daemon=True).start()
+
+
+def _serve_one(client: socket.socket, context: ssl.SSLContext | None, latency: float) -> None:
+    try:
+        sock = context.wrap_socket(client, server_side=True) if context else client
+        Connection(sock, latency).serve()
+    except OSError:  # a client that breaks off is none of a drain's business
+        client.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"))
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
+    arguments = parser.parse_args()
+    tls = None
+    if arguments.tls:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*arguments.tls)
+    serve(tls, arguments.latency)
