@@ -94,7 +94,8 @@ def print_table(runs: dict[tuple[str, str, str], list[dict[str, float]]], peers:
         median = {key: statistics.median(one[key] for one in measured) for key in measured[0]}
         ratio = "-"
         if "curl -F" in peers:
-            ratio = f"{median['seconds'] / statistics.median(one['seconds'] for one in runs[size, protocol, 'curl -F']):.2f}"
+            curl = statistics.median(one["seconds"] for one in runs[size, protocol, "curl -F"])
+            ratio = f"{median['seconds'] / curl:.2f}"
         cpu = median["cpu"] / (count * times / 1024**3)
         memory = "-" if peer == "curl -F" else f"{median['memory']:.1f}"
         print(f"| {size} | {protocol} | {peer} | {median['seconds'] / times:.4f} | {ratio} | {cpu:.2f} | {memory} |")
