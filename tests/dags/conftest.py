@@ -29,12 +29,14 @@ from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-if "airflow" in sys.modules:
-    raise pytest.UsageError("Airflow was imported before its home was set: run tests/dags by itself.")
-
-HOME = Path(tempfile.mkdtemp(prefix="media-dags-"))
-atexit.register(shutil.rmtree, HOME, ignore_errors=True)
-(HOME / "dags").mkdir()
+if "airflow" not in sys.modules:
+    HOME = Path(tempfile.mkdtemp(prefix="media-dags-"))
+    atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+elif "/media-" in os.environ.get("AIRFLOW_HOME", ""):
+    HOME = Path(os.environ["AIRFLOW_HOME"])  # the temporary home that the conftest.py of other tests made
+else:
+    raise pytest.UsageError("Airflow was imported before it got a home for tests: run tests/dags by itself.")
+(HOME / "dags").mkdir(exist_ok=True)
 for setting in [name for name in os.environ if name.startswith("AIRFLOW")]:
     del os.environ[setting]
 os.environ |= {
