@@ -1,0 +1,124 @@
+"""The hook against the real sandbox, over HTTP; connections come from the environment, as users' do."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from raw_server import RawServer
+    from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media.hooks.media import MediaHook
+    from airflow_provider_media.sandbox.server import RunningSandbox
+
+HERE = Path(__file__).parent
+
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="media-contract-"))
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY"] = "True"  # Airflow 2 warns without it
+sys.path.append(str(HERE / "helpers"))
+
+SERVERS_OWN_TESTS = "test_sandbox"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents and not item.path.name.startswith(SERVERS_OWN_TESTS):
+            item.add_marker(pytest.mark.filterwarnings("error"), append=False)  # a test's own filters win
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait as often as in earnest, but not as long."""
+    from airflow_provider_media._api import retry, upload_flow
+
+    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(upload_flow, "_FIRST_LOOK_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(upload_flow, "_LONGEST_LOOK_WAIT_SECONDS", 0.1)
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what the machine's own environment says of proxies and certificates."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox() -> Iterator[RunningSandbox]:
+    from airflow_provider_media.sandbox.server import run_in_thread
+    from airflow_provider_media.sandbox.settings import SandboxSettings
+
+    with run_in_thread(SandboxSettings(api_key="key-of-the-tests", max_bytes=8 * 1024 * 1024)) as running:
+        yield running
+
+
+@pytest.fixture
+def library(shared_sandbox: RunningSandbox) -> SandboxLibrary:
+    """The sandbox's library, empty, without faults or journal."""
+    from sandbox_library import SandboxLibrary
+
+    return SandboxLibrary(shared_sandbox).emptied()
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., MediaHook]:
+    """Make a hook whose connection stands in the environment: ``connect(host, key, **extra)``."""
+    from airflow_provider_media.hooks.media import MediaHook
+
+    numbers = count(1)
+
+    def make(host: str, key: str | None = "key-of-the-tests", **extra: Any) -> MediaHook:
+        conn_id = f"media_{next(numbers)}"
+        extra = {"settle_seconds": 0.2, "timeout": 5, **extra}
+        connection = {"conn_type": "media", "host": host, "password": key, "extra": extra}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        return MediaHook(conn_id)
+
+    return make
+
+
+@pytest.fixture
+def hook(connect: Any, library: SandboxLibrary) -> MediaHook:
+    """A hook for the shared sandbox."""
+    made: MediaHook = connect(library.sandbox.base_url)
+    return made
+
+
+@pytest.fixture
+def raw_server() -> Iterator[Callable[..., RawServer]]:
+    """Make servers that answer what the test says: ``raw_server(answer)``."""
+    from contextlib import ExitStack
+
+    from raw_server import RawServer
+
+    with ExitStack() as stack:
+        yield lambda answer: stack.enter_context(RawServer(answer))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A small picture on disk."""
+    path = tmp_path / "banner.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + os.urandom(5000))
+    return path
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate of our own for 127.0.0.1, and its key."""
+    from certificates import write_certificate
+
+    return write_certificate(tmp_path_factory.mktemp("tls"))

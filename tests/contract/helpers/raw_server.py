@@ -1,0 +1,81 @@
+"""A server of bytes, for what no well-built one does; as a proxy too."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_READ_BYTES = 256 * 1024
+
+
+def answer(status: int, value: Any = "", *headers: str) -> bytes:
+    """Write an answer: a text as it is, anything else as JSON."""
+    body = value.encode() if isinstance(value, str) else json.dumps(value).encode()
+    head = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+class RawServer:
+    """Reads each request whole, notes its head, answers what the test says.
+
+    :param on_request: given a request's head, returns the bytes to answer.
+    """
+
+    def __init__(self, on_request: Callable[[str], bytes]) -> None:
+        self._on_request = on_request
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self.url = f"http://{self.host}"
+        self.heads: list[str] = []
+        """The heads of the requests so far."""
+        self.body_bytes: list[int] = []
+        """How long their bodies were."""
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    @property
+    def lines(self) -> list[str]:
+        """The first lines of the requests so far."""
+        return [head.partition("\r\n")[0] for head in self.heads]
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                connection.settimeout(10)
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            block = connection.recv(_READ_BYTES)
+            if not block:
+                return
+            data += block
+        head, _, body = data.partition(b"\r\n\r\n")
+        text = head.decode("latin-1")
+        self.heads.append(text)
+        fields = dict(line.lower().split(": ", 1) for line in text.split("\r\n")[1:])
+        size = len(body)
+        buffer = bytearray(_READ_BYTES)
+        while size < int(fields.get("content-length", "0")):
+            size += connection.recv_into(buffer)
+        self.body_bytes.append(size)
+        connection.sendall(self._on_request(text))

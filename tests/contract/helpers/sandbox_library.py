@@ -1,0 +1,86 @@
+"""What a test wants to know of, and do to, a running sandbox."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+if TYPE_CHECKING:
+    from airflow_provider_media.sandbox.server import RunningSandbox
+
+
+class SandboxLibrary:
+    """Looks at the sandbox from outside, past the hook.
+
+    :param sandbox: the sandbox; one of the default dialect.
+    """
+
+    def __init__(self, sandbox: RunningSandbox) -> None:
+        self.sandbox = sandbox
+        self._headers = {"X-Api-Key": sandbox.api_key}
+
+    def emptied(self) -> SandboxLibrary:
+        """Start anew."""
+        self._control("DELETE", "faults")
+        for media in self.files():
+            requests.delete(f"{self.sandbox.media_url}/{media['id']}", headers=self._headers, timeout=5)
+        self.forget()
+        return self
+
+    def fail(self, fault: str, method: str = "POST", **options: Any) -> None:
+        """Let a fault strike the next calls."""
+        self._control("POST", "faults", {"fault": fault, "method": method, **options})
+
+    def pending(self) -> list[dict[str, Any]]:
+        """Tell the faults that did not strike yet."""
+        faults: list[dict[str, Any]] = self._control("GET", "faults").json()
+        return faults
+
+    def files(self) -> list[dict[str, Any]]:
+        """Tell what the library holds, oldest first."""
+        params: dict[str, Any] = {"limit": 1000, "sortBy": "id", "sortOrder": "asc"}
+        answer = requests.get(self.sandbox.media_url, params=params, headers=self._headers, timeout=5)
+        files: list[dict[str, Any]] = answer.json()["content"]
+        return files
+
+    def store(self, name: str, content: bytes) -> int:
+        """Put a file there as somebody else would; return its id."""
+        answer = requests.post(
+            self.sandbox.media_url,
+            files={"file": ("a.png", content)},
+            data={"name": name},
+            headers=self._headers,
+            timeout=5,
+        )
+        media_id: int = answer.json()["id"]
+        return media_id
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Tell the calls since the last :meth:`forget`, oldest first."""
+        calls: list[dict[str, Any]] = self._control("GET", "requests").json()
+        return calls
+
+    def methods(self) -> str:
+        """Tell their methods, as in "GET POST"."""
+        return " ".join(call["method"] for call in self.journal())
+
+    def count(self, method: str) -> int:
+        """Tell how many of them had this method."""
+        return self.methods().split().count(method)
+
+    def forget(self) -> None:
+        """Forget the calls so far."""
+        self._control("DELETE", "requests")
+
+    def _control(self, method: str, path: str, value: Any = None) -> requests.Response:
+        answer = requests.request(method, f"{self.sandbox.base_url}/_sandbox/{path}", json=value, timeout=5)
+        answer.raise_for_status()
+        return answer
+
+
+def sha256_of(source: str | bytes) -> str:
+    """Return the checksum of bytes, or of what an address serves."""
+    content = source if isinstance(source, bytes) else requests.get(source, timeout=5).content
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,166 @@
+"""The hook's calls against the sandbox: list, walk, get, find, delete, and the pace of them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_media.exceptions import (
+    MediaAuthError,
+    MediaConfigurationError,
+    MediaNotFoundError,
+    MediaResponseError,
+)
+from airflow_provider_media.hooks import media as hooks_module
+
+if TYPE_CHECKING:
+    from raw_server import RawServer
+    from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media.hooks.media import MediaHook
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def ids(library: SandboxLibrary) -> list[int]:
+    found = [library.store(name, PNG + bytes(size)) for name, size in (("b", 1), ("a", 3), ("b", 2))]
+    library.forget()
+    return found
+
+
+def test_a_page_has_its_items_and_the_total(hook: MediaHook, ids: list[int]) -> None:
+    page = hook.list_page(limit=2, sort_by="id", sort_order="asc")
+    assert ([media.id for media in page], page.total, page.page, page.limit) == (ids[:2], 3, 0, 2)
+    assert [media.id for media in hook.list_page(page=1, limit=2, sort_by="id", sort_order="asc")] == ids[2:]
+    assert len(hook.list_page(page=7)) == 0
+
+
+@pytest.mark.parametrize(
+    ("sort_by", "order"), [("id", [0, 1, 2]), ("name", [1, 0, 2]), ("size", [0, 2, 1]), ("createdAt", [0, 1, 2])]
+)
+def test_the_order_is_the_servers_work(hook: MediaHook, ids: list[int], sort_by: str, order: list[int]) -> None:
+    page = hook.list_page(sort_by=sort_by, sort_order="asc")
+    assert [media.id for media in page] == [ids[place] for place in order]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"page": -1}, {"limit": 0}, {"limit": 1001}, {"sort_by": "x"}, {"sort_order": "x"}]
+)
+def test_what_the_list_does_not_take_is_refused_without_a_request(
+    hook: MediaHook, library: SandboxLibrary, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(MediaConfigurationError, match=next(iter(arguments))):
+        hook.list_page(**arguments)
+    assert library.journal() == []
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 3, 1000])
+def test_the_walk_gives_each_file_once(hook: MediaHook, ids: list[int], page_size: int) -> None:
+    assert [media.id for media in hook.iter_media(page_size=page_size, sort_by="id", sort_order="desc")] == ids[::-1]
+
+
+def test_the_walk_asks_only_as_far_as_it_is_used(hook: MediaHook, ids: list[int], library: SandboxLibrary) -> None:
+    walk = hook.iter_media(page_size=1)
+    assert library.journal() == []
+    next(walk)
+    assert len(library.journal()) == 1
+
+
+def test_a_wrong_page_size_is_refused_before_the_walk_begins(hook: MediaHook) -> None:
+    with pytest.raises(MediaConfigurationError, match="limit"):
+        hook.iter_media(page_size=0)
+
+
+def test_a_server_that_repeats_its_page_for_ever_is_an_error(connect: Any, raw_server: Any) -> None:
+    from raw_server import answer
+
+    server: RawServer = raw_server(lambda _: answer(200, {"items": [{"id": 1}, {"id": 2}]}))
+    with pytest.raises(MediaResponseError, match="seems to ignore the page number"):
+        list(connect(server.url).iter_media(page_size=2))
+    assert len(server.heads) < 10
+
+
+def test_get_and_exists(hook: MediaHook, ids: list[int]) -> None:
+    media = hook.get_media(str(ids[1]))
+    assert (media.id, media.name, media.size, media.mime_type) == (ids[1], "a", 11, "image/png")
+    assert media.created_at is not None
+    assert (hook.exists(ids[1]), hook.exists(ids[2] + 1)) == (True, False)
+    with pytest.raises(MediaNotFoundError, match="the library has no such file") as raised:
+        hook.get_media(ids[2] + 1)
+    assert raised.value.status == 404
+    assert raised.value.request_id is not None
+    assert raised.value.server_message is not None
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 500])
+def test_exists_says_no_for_404_only(connect: Any, library: SandboxLibrary, status: int) -> None:
+    library.fail("status", "GET", status=status, times=5)
+    hook = connect(library.sandbox.base_url, max_attempts=2)
+    with pytest.raises(Exception, match=f"the server answered {status}"):
+        hook.exists(1)
+
+
+def test_find_gives_exactly_the_name_oldest_first(hook: MediaHook, ids: list[int]) -> None:
+    assert [media.id for media in hook.find_media("b")] == [ids[0], ids[2]]
+    assert hook.find_media("B") == []
+
+
+def test_delete_deletes(hook: MediaHook, ids: list[int], library: SandboxLibrary) -> None:
+    hook.delete(ids[0])
+    assert [media["id"] for media in library.files()] == ids[1:]
+    with pytest.raises(MediaNotFoundError):
+        hook.delete(ids[0])
+
+
+def test_allow_delete_false_refuses_every_delete_without_a_request(
+    connect: Any, library: SandboxLibrary, ids: list[int]
+) -> None:
+    hook = connect(library.sandbox.base_url, allow_delete="false")
+    with pytest.raises(MediaConfigurationError, match="does not allow to delete"):
+        hook.delete(ids[0])
+    with pytest.raises(MediaConfigurationError, match="does not allow to delete"):
+        hook.upload("nowhere.png", if_exists="replace")
+    assert library.journal() == []
+
+
+@pytest.mark.parametrize("media_id", ["", "None", None])
+def test_an_id_that_came_out_empty_is_refused_without_a_request(
+    hook: MediaHook, library: SandboxLibrary, media_id: Any
+) -> None:
+    for method in (hook.get_media, hook.exists, hook.delete):
+        with pytest.raises(MediaConfigurationError, match="is not a media id"):
+            method(media_id)
+    assert library.journal() == []
+
+
+def test_a_wrong_key_is_an_auth_error(connect: Any, library: SandboxLibrary) -> None:
+    with pytest.raises(MediaAuthError, match="check the connection's password") as raised:
+        connect(library.sandbox.base_url, "another-key").get_media(1)
+    assert raised.value.status == 401
+
+
+def test_requests_are_held_to_the_rate_of_the_connection(connect: Any, library: SandboxLibrary) -> None:
+    hook = connect(library.sandbox.base_url, requests_per_second=20)
+    for _ in range(4):
+        hook.list_page()
+    moments = [call["started_at"] for call in library.journal()]
+    assert moments[-1] - moments[0] >= 3 / 20 - 0.02
+
+
+@pytest.mark.parametrize(("host", "warnings"), [("http://media.example", 1), ("https://media.example", 0)])
+def test_sending_the_key_in_clear_over_a_network_warns_once(
+    connect: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, host: str, warnings: int
+) -> None:
+    monkeypatch.setattr(hooks_module, "_warned_of", set())
+    logging.getLogger("airflow").setLevel(logging.INFO)
+    for _ in range(2):
+        assert connect(host).settings.base_url == host
+    assert capsys.readouterr().out.count("sends the API key unencrypted") == warnings
+
+
+def test_a_wrong_extra_is_a_configuration_error_that_names_it(connect: Any) -> None:
+    with pytest.raises(MediaConfigurationError, match="extra 'timeout' must be a number greater than 0, not 'abc'"):
+        connect("http://127.0.0.1:1", timeout="abc").get_media(1)

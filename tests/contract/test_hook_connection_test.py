@@ -1,0 +1,113 @@
+"""The "Test" button says in words what works or what is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_media.sandbox.server import run_in_thread
+from airflow_provider_media.sandbox.settings import SandboxSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from raw_server import RawServer
+    from sandbox_library import SandboxLibrary
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(("files", "told"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])
+def test_it_works_and_counts(connect: Any, library: SandboxLibrary, files: int, told: str) -> None:
+    for number in range(files):
+        library.store(f"file {number}", PNG)
+    library.forget()
+    base_url = library.sandbox.base_url
+    expected = (True, f"The Media API at {base_url} accepts the key; the library holds {told}.")
+    assert connect(base_url).test_connection() == expected
+    assert [call["query"] for call in library.journal()] == ["page=0&limit=1"]
+
+
+def test_it_works_without_a_total(connect: Any) -> None:
+    with run_in_thread(SandboxSettings(api_key="key-of-the-tests", totals=False)) as running:
+        expected = (True, f"The Media API at {running.base_url} accepts the key.")
+        assert connect(running.base_url).test_connection() == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (403, "this machine's address is not allowed: have it put on the account's allow list"),
+        (404, "there is no Media API at this address: check the connection's host"),
+        (429, "the rate limit of the API key is used up"),
+        (503, "the server answered 503"),
+    ],
+)
+def test_a_refusal_is_told_at_once(connect: Any, library: SandboxLibrary, status: int, words: str) -> None:
+    library.fail("status", "GET", status=status, times=9)
+    works, told = connect(library.sandbox.base_url).test_connection()
+    assert not works
+    assert words in told
+    assert library.methods() == "GET"
+
+
+def test_a_rejected_key_is_told(connect: Any, library: SandboxLibrary) -> None:
+    works, told = connect(library.sandbox.base_url, "not-the-key").test_connection()
+    assert (works, "the API key is rejected: check the connection's password" in told) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "extra", "words"),
+    [
+        (
+            "http://no-such-host.invalid",
+            "a-key-that-nobody-has",
+            {},
+            "the address http://no-such-host.invalid is unknown",
+        ),
+        ("http://127.0.0.1:9", "a-key-that-nobody-has", {}, "no connection to http://127.0.0.1:9"),
+        ("ftp://127.0.0.1", "a-key-that-nobody-has", {}, "is not an address"),
+        ("http://127.0.0.1:9", None, {}, "has no API key"),
+        ("http://127.0.0.1:9", "a-key-that-nobody-has", {"colour": "red"}, "unknown key 'colour'"),
+        (
+            "https://127.0.0.1:9",
+            "a-key-that-nobody-has",
+            {"verify": "/no/such/bundle.pem"},
+            "a CA bundle that is not there",
+        ),
+    ],
+)
+def test_a_wrong_connection_is_told(
+    connect: Any, host: str, key: str | None, extra: dict[str, Any], words: str
+) -> None:
+    works, told = connect(host, key, **extra).test_connection()
+    assert not works
+    assert words in told
+
+
+def test_an_untrusted_certificate_is_told(connect: Any, certificate: tuple[Path, Path]) -> None:
+    settings = SandboxSettings(tls_certificate=certificate[0], tls_key=certificate[1])
+    with run_in_thread(settings) as running:
+        works, told = connect(running.base_url).test_connection()
+    assert not works
+    assert f"The certificate of {running.base_url} is not trusted (self-signed certificate)" in told
+    assert "'verify'" in told
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("<!doctype html><title>Intranet login</title>", "it is not JSON"),
+        ("[[1]]", "a media should be an object"),
+        ("", "it is empty"),
+    ],
+)
+def test_what_is_no_media_api_is_told(connect: Any, raw_server: Any, page: str, words: str) -> None:
+    from raw_server import answer
+
+    server: RawServer = raw_server(lambda _: answer(200, page))
+    works, told = connect(server.url).test_connection()
+    assert not works
+    assert words in told
+    assert "Is the connection's host the base address of a Media API?" in told

@@ -1,0 +1,305 @@
+"""What is sent again, how often, and after what wait; and what never is."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sandbox_library import SandboxLibrary, sha256_of
+
+from airflow_provider_media.exceptions import (
+    MediaError,
+    MediaRateLimitError,
+    MediaRequestError,
+    MediaResponseError,
+    MediaUnavailableError,
+)
+from airflow_provider_media.sandbox.server import run_in_thread
+from airflow_provider_media.sandbox.settings import SandboxSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from raw_server import RawServer
+
+    from airflow_provider_media.hooks.media import MediaHook
+
+PNG = b"\x89PNG\r\n\x1a\n"
+WHOLE = "GET POST"
+SENT_AGAIN_BLINDLY = "GET POST POST"
+LOOKED_THEN_SENT_AGAIN = r"GET POST (GET )+POST( GET)+"
+
+
+def assert_stored_once(library: SandboxLibrary, picture: Path, methods: str) -> None:
+    found = library.methods()
+    assert re.fullmatch(methods, found), found
+    [stored] = library.files()
+    assert sha256_of(stored["url"]) == sha256_of(picture.read_bytes())
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_get_is_sent_again_after_a_passing_failure(hook: MediaHook, library: SandboxLibrary, status: int) -> None:
+    media_id = library.store("a", PNG)
+    library.forget()
+    library.fail("status", "GET", status=status, times=2)
+    assert hook.get_media(media_id).name == "a"
+    assert library.methods() == "GET GET GET"
+
+
+@pytest.mark.parametrize("fault", ["reset_before_body", "reset_before_answer", "store_then_drop", "cut_answer"])
+def test_a_get_is_sent_again_after_a_broken_connection(hook: MediaHook, library: SandboxLibrary, fault: str) -> None:
+    media_id = library.store("a", PNG)
+    library.forget()
+    library.fail(fault, "GET")
+    assert hook.get_media(media_id).name == "a"
+    assert library.methods() == "GET GET"
+
+
+def test_a_get_is_sent_again_after_a_time_out(connect: Any, library: SandboxLibrary) -> None:
+    media_id = library.store("a", PNG)
+    library.forget()
+    library.fail("slow", "GET", delay_seconds=0.45)
+    assert connect(library.sandbox.base_url, timeout=0.1).get_media(media_id).name == "a"
+    assert library.methods() == "GET GET"
+
+
+@pytest.mark.parametrize("fault", ["store_then_drop", "reset_before_body", "reset_before_answer"])
+def test_a_delete_is_sent_again_and_may_find_its_work_done(
+    hook: MediaHook, library: SandboxLibrary, fault: str
+) -> None:
+    media_id = library.store("a", PNG)
+    library.forget()
+    library.fail(fault, "DELETE")
+    hook.delete(media_id)
+    assert library.methods() == "DELETE DELETE"
+    assert library.files() == []
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_an_upload_that_was_surely_not_taken_is_sent_again_without_a_look(
+    hook: MediaHook, library: SandboxLibrary, picture: Path, status: int
+) -> None:
+    library.fail("status", status=status)
+    hook.upload(picture)
+    assert_stored_once(library, picture, SENT_AGAIN_BLINDLY)
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 504, 599])
+def test_an_upload_that_may_have_been_taken_is_looked_for_first(
+    hook: MediaHook, library: SandboxLibrary, picture: Path, status: int
+) -> None:
+    library.fail("status", status=status)
+    assert hook.upload(picture).created
+    assert_stored_once(library, picture, LOOKED_THEN_SENT_AGAIN)
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("reset_before_body", {}),
+        ("reset_mid_body", {"after_bytes": 100}),
+        ("reset_mid_body", {"after_bytes": 1_000_000}),
+        ("reset_before_answer", {}),
+    ],
+)
+def test_a_reset_upload_is_looked_for_and_sent_again(
+    hook: MediaHook, library: SandboxLibrary, tmp_path: Path, fault: str, options: dict[str, Any]
+) -> None:
+    big = tmp_path / "big.png"
+    big.write_bytes(PNG + bytes(3_000_000))
+    library.fail(fault, **options)
+    hook.upload(big)
+    assert_stored_once(library, big, LOOKED_THEN_SENT_AGAIN)
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [("store_then_drop", {}), ("cut_answer", {}), ("store_late", {"delay_seconds": 0.3, "drop_after_seconds": 0.05})],
+)
+def test_an_upload_whose_answer_was_lost_is_adopted_and_not_sent_again(
+    connect: Any, library: SandboxLibrary, picture: Path, fault: str, options: dict[str, Any]
+) -> None:
+    library.fail(fault, **options)
+    result = connect(library.sandbox.base_url, settle_seconds=5).upload(picture)
+    assert result.created
+    assert [media["id"] for media in library.files()] == [result.media.id]
+    assert_stored_once(library, picture, r"GET POST( GET)+")
+
+
+def test_an_upload_that_timed_out_is_adopted_when_it_shows_up(
+    connect: Any, library: SandboxLibrary, picture: Path
+) -> None:
+    library.fail("store_late", delay_seconds=0.45, drop_after_seconds=0.45)
+    connect(library.sandbox.base_url, settle_seconds=5, timeout=0.15).upload(picture)
+    assert_stored_once(library, picture, r"GET POST( GET)+")
+
+
+def test_an_older_equal_file_is_not_taken_for_the_one_whose_answer_was_lost(
+    hook: MediaHook, library: SandboxLibrary, picture: Path
+) -> None:
+    old = library.store("banner.png", picture.read_bytes())
+    library.fail("reset_before_answer")
+    assert hook.upload(picture).media.id != old
+    assert len(library.files()) == 2
+
+
+def test_one_stored_after_the_settling_time_is_told_and_left(
+    connect: Any, library: SandboxLibrary, picture: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    library.fail("store_late", delay_seconds=0.3, drop_after_seconds=0.0)
+    hook = connect(library.sandbox.base_url, settle_seconds=0, max_attempts=4)
+    library.fail("slow", delay_seconds=0.45)  # the second sending, so that the first is stored meanwhile
+    media = hook.upload(picture).media
+    first, second = library.files()
+    assert second["id"] == media.id
+    assert f"An earlier attempt was stored late: {first['id']}" in caplog.text
+
+
+def test_trying_ends_with_the_last_attempt(connect: Any, library: SandboxLibrary, picture: Path) -> None:
+    hook = connect(library.sandbox.base_url, max_attempts=3)
+    library.fail("status", "*", status=503, times=99, skip=1)
+    with pytest.raises(MediaUnavailableError, match="the server answered 503") as raised:
+        hook.upload(picture)
+    assert library.methods() == "GET POST POST POST"
+    assert (raised.value.status, raised.value.retryable) == (503, True)
+
+
+def test_each_retry_is_one_line_that_says_why_and_how_long(
+    hook: MediaHook, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
+) -> None:
+    library.fail("status", "GET", status=502, times=2)
+    hook.list_page()
+    told = [record.getMessage() for record in caplog.records if "Trying again" in record.getMessage()]
+    assert len(told) == 2
+    assert re.search(r"the server answered 502 .* Trying again in 0\.0 s \(attempt 2 of 5\)", told[0])
+
+
+@pytest.mark.parametrize("way", ["header", "date", "body"])
+def test_the_wait_that_the_server_asks_for_is_kept(
+    hook: MediaHook, library: SandboxLibrary, picture: Path, way: str
+) -> None:
+    until = (datetime.now(UTC) + timedelta(seconds=1)).replace(microsecond=0)
+    ways: dict[str, dict[str, Any]] = {
+        "header": {"headers": {"Retry-After": "0.3"}, "body": {"retryAfter": 900}},
+        "date": {"headers": {"Retry-After": format_datetime(until, usegmt=True)}},
+        "body": {"body": {"status": 429, "message": "Too many", "retryAfter": 0.3}},
+    }
+    library.fail("status", status=429, **ways[way])
+    hook.upload(picture)
+    _, refused, taken = library.journal()
+    if way == "date":
+        assert taken["started_at"] >= until.timestamp() - 0.05
+    else:
+        assert 0.29 <= taken["started_at"] - refused["started_at"] < 0.3 + 0.45
+    assert_stored_once(library, picture, SENT_AGAIN_BLINDLY)
+
+
+@pytest.mark.parametrize("way", ["header", "date", "body"])
+def test_asked_to_wait_longer_than_the_budget_it_gives_up_at_once(
+    hook: MediaHook, library: SandboxLibrary, picture: Path, way: str
+) -> None:
+    ways: dict[str, dict[str, Any]] = {
+        "header": {"headers": {"Retry-After": "121"}},
+        "date": {"headers": {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(minutes=9), usegmt=True)}},
+        "body": {"body": {"retryAfter": 121}},
+    }
+    library.fail("status", status=429, times=9, **ways[way])
+    started = time.monotonic()
+    with pytest.raises(MediaRateLimitError, match="the rate limit of the API key is used up"):
+        hook.upload(picture)
+    assert time.monotonic() - started < 5
+    assert library.methods() == WHOLE
+
+
+def test_the_sandboxs_own_rate_limit_is_kept_to(connect: Any) -> None:
+    with run_in_thread(SandboxSettings(api_key="key-of-the-tests", burst_per_second=3)) as running:
+        hook = connect(running.base_url)
+        pages = [hook.list_page() for _ in range(5)]
+        statuses = [call["status"] for call in SandboxLibrary(running).journal()]
+    assert len(pages) == 5
+    assert statuses.count(200) == 5
+    assert 429 in statuses
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 415, 422])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_refusal_is_never_sent_again(
+    hook: MediaHook, library: SandboxLibrary, picture: Path, status: int, method: str
+) -> None:
+    library.fail("status", method, status=status, times=9, skip=0)
+    action: dict[str, Callable[[], Any]] = {
+        "GET": hook.list_page,
+        "POST": lambda: hook.upload(picture),
+        "DELETE": lambda: hook.delete(1),
+    }
+    with pytest.raises(MediaRequestError, match=f"the server answered {status}") as raised:
+        action[method]()
+    assert (raised.value.status, library.count(method)) == (status, 1)
+    assert library.files() == [] if method != "GET" else True
+
+
+def test_a_file_that_is_too_large_for_the_platform_is_sent_once(
+    hook: MediaHook, library: SandboxLibrary, tmp_path: Path
+) -> None:
+    (tmp_path / "big.png").write_bytes(PNG + bytes(9 * 1024 * 1024))
+    with pytest.raises(MediaRequestError, match="the file is larger than the platform takes"):
+        hook.upload(tmp_path / "big.png")
+    assert library.methods() == WHOLE
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])
+
+
+def test_a_refused_connection_is_tried_again_and_then_told(connect: Any, caplog: pytest.LogCaptureFixture) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(MediaUnavailableError, match=rf"no connection to {address} \(Connection refused\)"):
+        connect(address, max_attempts=3).get_media(1)
+    assert caplog.text.count("Trying again") == 2
+
+
+def test_a_server_that_comes_up_meanwhile_gets_the_upload_once(connect: Any, picture: Path) -> None:
+    port = free_port()
+    hook = connect(f"http://127.0.0.1:{port}", max_attempts=500, retry_budget=30)
+    results: list[Any] = []
+    uploading = threading.Thread(target=lambda: results.append(hook.upload(picture)))
+    uploading.start()
+    with run_in_thread(SandboxSettings(port=port, api_key="key-of-the-tests")) as running:
+        uploading.join()
+        assert_stored_once(SandboxLibrary(running), picture, WHOLE)
+    assert results[0].created
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else(
+    connect: Any, raw_server: Any, picture: Path, status: int
+) -> None:
+    from raw_server import answer
+
+    other: RawServer = raw_server(lambda _: answer(200, {"items": [], "total": 0}))
+
+    def redirect(head: str) -> bytes:
+        if head.startswith("GET") and "limit=2" in head:  # the look before an upload
+            return answer(200, {"items": [], "total": 0})
+        return answer(status, "", f"Location: {other.url}/elsewhere")
+
+    hook = connect(raw_server(redirect).url)
+    actions: list[Callable[[], Any]] = [
+        hook.list_page,
+        lambda: hook.get_media(1),
+        lambda: hook.delete(1),
+        lambda: hook.upload(picture),
+    ]
+    for action in actions:
+        with pytest.raises(MediaResponseError, match=f"points to '{other.url}/elsewhere'") as raised:
+            action()
+        assert isinstance(raised.value, MediaError)
+    assert other.heads == []

@@ -1,0 +1,82 @@
+"""The key is told to nobody: not in texts of errors, not in representations, not in logs."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from raw_server import answer
+
+from airflow_provider_media.exceptions import MediaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media.hooks.media import MediaHook
+
+KEY = "sk-live-4f5e6d7c8b9a"
+
+
+@pytest.fixture
+def seen(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Everything that was logged or printed so far, the libraries' debug lines included."""
+    caplog.set_level(logging.DEBUG)
+    return lambda: caplog.text + "".join(capfd.readouterr())
+
+
+ECHOES = [
+    {"message": f"The key {KEY} is not valid."},
+    {"message": "x" * 190 + KEY},
+    f"<html>{KEY}</html>",
+    "y" * 185 + KEY,
+]
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404])
+@pytest.mark.parametrize("echo", ECHOES, ids=["in a message", "cut off in a message", "in a page", "cut off in a page"])
+def test_a_server_that_repeats_the_key_does_not_get_it_into_an_error(
+    connect: Any, raw_server: Any, seen: Callable[[], str], status: int, echo: Any
+) -> None:
+    server = raw_server(lambda _: answer(status, echo, f"X-Request-Id: {KEY}", f"Location: http://h/?key={KEY}"))
+    hook = connect(server.url, KEY)
+    with pytest.raises(MediaError) as raised:
+        hook.get_media(1)
+    shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + repr(vars(raised.value))
+    told = hook.test_connection()[1]
+    for text in (shown, told, seen()):
+        assert KEY not in text
+        assert KEY[:8] not in text
+    assert any(f"X-Api-Key: {KEY}" in head for head in server.heads)
+
+
+def test_a_whole_life_of_a_file_logs_no_key(
+    hook: MediaHook, library: SandboxLibrary, picture: Path, seen: Callable[[], str]
+) -> None:
+    library.fail("status", status=503)
+    library.fail("store_then_drop")
+    library.fail("status", "DELETE", status=502)
+    media = hook.upload(picture).media
+    hook.delete(media.id)
+    text = seen()
+    assert "Trying again" in text
+    assert library.sandbox.api_key not in text
+
+
+def test_no_representation_shows_the_key(connect: Any, library: SandboxLibrary) -> None:
+    hook = connect(library.sandbox.base_url, library.sandbox.api_key)
+    hook.list_page()
+    transport = hook.get_conn()
+    for thing in (hook, hook.settings, transport, vars(hook), vars(transport)["_settings"]):
+        assert library.sandbox.api_key not in repr(thing)
+
+
+def test_the_key_is_told_to_airflows_masker(connect: Any, library: SandboxLibrary) -> None:
+    from airflow.providers.common.compat.sdk import redact
+
+    connect(library.sandbox.base_url, KEY).settings  # noqa: B018 - reading them is what registers it
+    assert KEY not in str(redact(f"the key {KEY} in a text"))

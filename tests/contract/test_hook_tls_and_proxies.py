@@ -1,0 +1,153 @@
+"""Certificates and proxies, as the connection or else the environment says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import certifi
+import pytest
+from raw_server import RawServer, answer
+from sandbox_library import sha256_of
+
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaUnavailableError
+from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
+from airflow_provider_media.sandbox.settings import SandboxSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sandbox_library import SandboxLibrary
+
+UNCHECKED = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+
+
+@pytest.fixture(scope="module")
+def secure_sandbox(certificate: tuple[Path, Path]) -> Iterator[RunningSandbox]:
+    settings = SandboxSettings(api_key="key-of-the-tests", tls_certificate=certificate[0], tls_key=certificate[1])
+    with run_in_thread(settings) as running:
+        yield running
+
+
+def test_an_untrusted_certificate_is_refused_at_once(connect: Any, secure_sandbox: RunningSandbox) -> None:
+    with pytest.raises(MediaConfigurationError, match=r"is not trusted \(self-signed certificate\)") as raised:
+        connect(secure_sandbox.base_url).list_page()
+    assert not raised.value.retryable
+
+
+def test_the_path_of_a_ca_bundle_is_trusted(
+    connect: Any, secure_sandbox: RunningSandbox, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"\x00\x00\x00\x18ftypisom" + bytes(3_000_000))
+    hook = connect(secure_sandbox.base_url, verify=str(certificate[0]))
+    media = hook.upload(film).media
+    assert (media.size, media.mime_type) == (film.stat().st_size, "video/mp4")
+    [stored] = [path for path in (secure_sandbox.data_dir / "files").iterdir() if path.name == str(media.id)]
+    assert sha256_of(stored.read_bytes()) == sha256_of(film.read_bytes())
+
+
+@UNCHECKED
+@pytest.mark.parametrize("verify", [False, "false"])
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_no_variable_of_the_environment_overrides_verify_false(
+    connect: Any, secure_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, variable: str, *, verify: bool | str
+) -> None:
+    monkeypatch.setenv(variable, certifi.where())
+    assert len(connect(secure_sandbox.base_url, verify=verify).list_page()) >= 0
+
+
+def test_a_ca_bundle_of_the_environment_counts_where_the_connection_says_nothing(
+    connect: Any, secure_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    assert len(connect(secure_sandbox.base_url).list_page()) >= 0
+
+
+def test_a_ca_bundle_of_the_connection_wins_over_one_of_the_environment(
+    connect: Any, secure_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    with pytest.raises(MediaConfigurationError, match="is not trusted"):
+        connect(secure_sandbox.base_url, verify=certifi.where()).list_page()
+
+
+def test_a_ca_bundle_that_is_not_there_is_named(connect: Any) -> None:
+    with pytest.raises(MediaConfigurationError, match=r"a CA bundle that is not there: /no/such/bundle\.pem"):
+        connect("https://127.0.0.1:9", verify="/no/such/bundle.pem").list_page()
+
+
+@pytest.fixture
+def proxy() -> Iterator[RawServer]:
+    """Answers in the place of every server; refuses tunnels."""
+
+    def serve(head: str) -> bytes:
+        return answer(502) if head.startswith("CONNECT") else answer(200, {"items": [{"id": 77}], "total": 1})
+
+    with RawServer(serve) as server:
+        yield server
+
+
+def test_a_proxy_of_the_environment_is_used(connect: Any, proxy: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    assert [media.id for media in connect("http://media.example/api").list_page()] == [77]
+    expected = "GET http://media.example/api/partner-gateway/v1/media?page=0&limit=10 HTTP/1.1"
+    assert proxy.lines == [expected]
+
+
+def test_https_goes_through_a_tunnel_that_never_sees_the_key(
+    connect: Any, proxy: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    with pytest.raises(MediaUnavailableError):
+        connect("https://media.example", max_attempts=1).list_page()
+    [line] = proxy.lines
+    assert line.startswith("CONNECT media.example:443 HTTP/1.")
+    assert "key-of-the-tests" not in proxy.heads[0]
+
+
+@pytest.mark.parametrize("no_proxy", ["127.0.0.1", "*", "media.example,127.0.0.1"])
+def test_no_proxy_is_honoured(
+    connect: Any, library: SandboxLibrary, proxy: RawServer, monkeypatch: pytest.MonkeyPatch, no_proxy: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert connect(library.sandbox.base_url).list_page().total == 0
+    assert proxy.lines == []
+
+
+def test_a_proxy_of_the_connection_wins_over_the_environment(
+    connect: Any, proxy: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    hook = connect("http://media.example", proxy=proxy.url.replace("//", "//user:pass-word@"))
+    assert [media.id for media in hook.list_page()] == [77]
+    assert "Proxy-Authorization: Basic " in proxy.heads[0]
+
+
+def test_an_upload_goes_through_a_proxy_whole(connect: Any, picture: Path) -> None:
+    stored = {"id": 5, "name": "banner.png", "size": picture.stat().st_size, "url": "http://media.example/5"}
+    with RawServer(lambda head: answer(201, stored) if head.startswith("POST") else answer(200, [])) as server:
+        assert connect("http://media.example", proxy=server.url).upload(picture).media.id == 5
+    assert server.lines[-1] == "POST http://media.example/partner-gateway/v1/media HTTP/1.1"
+    assert server.body_bytes[-1] > picture.stat().st_size
+
+
+def test_a_proxy_that_is_not_there_is_told_without_its_password(connect: Any) -> None:
+    hook = connect("http://media.example", proxy="http://user:pass-word@127.0.0.1:9", max_attempts=1)
+    with pytest.raises(MediaUnavailableError) as raised:
+        hook.list_page()
+    shown = "".join(repr(error) for error in (raised.value, raised.value.__cause__))
+    assert "pass-word" not in str(raised.value) + shown
+
+
+def test_a_netrc_file_adds_no_credentials(
+    connect: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("default login somebody password pass-word\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server = raw_server(lambda _: answer(200, []))
+    connect(server.url).list_page()
+    assert "authorization" not in server.heads[0].lower()
+    assert "X-Api-Key: key-of-the-tests" in server.heads[0]
