@@ -90,12 +90,12 @@ def build_list(*, page: int = 0, limit: int = 10, sort_by: str | None = None, so
 
 def build_get(media_id: int | str) -> Call:
     """Ask for one file's metadata."""
-    return Call(method="GET", path=_id_path(media_id), purpose=f"get the media {media_id}")
+    return Call(method="GET", path=_id_path(media_id), purpose=f"get the media {_one_line(str(media_id))}")
 
 
 def build_delete(media_id: int | str) -> Call:
     """Ask to delete one file for good."""
-    return Call(method="DELETE", path=_id_path(media_id), purpose=f"delete the media {media_id}")
+    return Call(method="DELETE", path=_id_path(media_id), purpose=f"delete the media {_one_line(str(media_id))}")
 
 
 def build_upload(upload: Upload) -> Call:
@@ -266,18 +266,19 @@ def _media(entry: Any, call: Call, reply: Reply) -> Media:
         media_id = entry.get("mediaId")
     if isinstance(media_id, bool) or not isinstance(media_id, (int, str)) or media_id == "":
         raise _senseless(call, reply, "a media has no usable id")
+    shown_id = _one_line(str(media_id))
     texts = {"name": "name", "mime_type": "mimeType", "url": "url", "description": "description"}
     numbers = {"size": "size", "width": "width", "height": "height"}
     values: dict[str, Any] = {}
     for field, key in texts.items():
         value = entry.get(key)
         if value is not None and not isinstance(value, str):
-            raise _senseless(call, reply, f"{key} of the media {media_id} is not a text")
+            raise _senseless(call, reply, f"{key} of the media {shown_id} is not a text")
         values[field] = value
     for field, key in numbers.items():
         values[field] = _whole_number(entry.get(key))
         if values[field] is None and entry.get(key) is not None:
-            raise _senseless(call, reply, f"{key} of the media {media_id} is not a whole number")
+            raise _senseless(call, reply, f"{key} of the media {shown_id} is not a whole number")
     folder = entry.get("folderId")
     values["folder_id"] = folder if isinstance(folder, (int, str)) and not isinstance(folder, bool) else None
     return Media(id=media_id, created_at=_moment(entry.get("createdAt")), **values)
