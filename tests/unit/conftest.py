@@ -17,7 +17,9 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY"] = "True"  # Airflow 2 warns without it
 sys.path.append(str(HERE / "helpers"))
 
-hypothesis.settings.register_profile("bounded", deadline=None, max_examples=100, database=None)
+# The same examples at each run; `--hypothesis-profile=search` looks for new ones.
+hypothesis.settings.register_profile("bounded", deadline=None, max_examples=100, database=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=3000, database=None)
 hypothesis.settings.load_profile("bounded")
 
 

@@ -124,6 +124,7 @@ def test_odd_but_clear_values_are_read(key: str, value: Any, field: str, read: A
         ({"id": 7, "size": "big"}, "size of the media 7 is not a whole number"),
         ({"id": 7, "size": -1}, "size of the media 7"),
         ({"id": 7, "size": True}, "size of the media 7"),
+        ({"id": "7\nERROR \ud7fc", "name": 5}, "name of the media 7 ERROR is not a text"),
         ({"id": 7, "height": 1.5}, "height of the media 7"),
     ],
 )

@@ -82,6 +82,11 @@ def test_no_id_can_leave_its_place_in_the_path(media_id: str) -> None:
     assert path not in {"/", "/.", "/.."}
 
 
+def test_an_id_cannot_write_log_lines_of_its_own() -> None:
+    assert build_get("7\nERROR all is lost").purpose == "get the media 7 ERROR all is lost"
+    assert build_delete("7\nERROR all is lost").purpose == "delete the media 7 ERROR all is lost"
+
+
 def test_an_upload_is_a_post_that_must_not_be_repeated_blindly() -> None:
     upload = prepare_upload(open_source(BytesIO(b"GIF89a....")), name="Spring")
     call = build_upload(upload)
