@@ -37,6 +37,8 @@ LARGEST_REPLY_BYTES = 32 * 1024 * 1024
 """A page of 1000 files takes about half a megabyte; what goes on beyond this bound is no answer of a Media API."""
 
 _CONNECTIONS = 16
+_REPLY_TIMEOUTS = 5
+"""An answer that began must be whole within so many time-outs."""
 _READ_BYTES = 64 * 1024
 
 T = TypeVar("T")
@@ -192,7 +194,7 @@ class SyncTransport:
                 proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
             )
             with response:
-                reply = _read(call, response)
+                reply = _read(call, response, deadline=time.monotonic() + _REPLY_TIMEOUTS * settings.timeout)
             check_reply(call, reply)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             problem = _as_problem(error, call, settings)
@@ -227,16 +229,19 @@ def _cancelled() -> Problem:
     return Problem(Kind.CANCELLED, "The task was stopped, and its transfer broken off.")
 
 
-def _read(call: Call, response: requests.Response) -> Reply:
+def _read(call: Call, response: requests.Response, *, deadline: float) -> Reply:
     headers = {name.lower(): value for name, value in response.headers.items()}
     encoding = headers.get("content-encoding", "identity").strip().lower()
     chunks: list[bytes] = []
     size = 0
-    while chunk := response.raw.read(_READ_BYTES, decode_content=False):
+    # read1 gives what is there; read would go on for as long as an endless answer drips.
+    while chunk := response.raw.read1(_READ_BYTES, decode_content=False):
         chunks.append(chunk)
         size += len(chunk)
         if size > LARGEST_REPLY_BYTES:
             raise _bad_reply(call, response, f"is larger than {LARGEST_REPLY_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise _bad_reply(call, response, "does not come to an end")
     if encoding not in {"", "identity"} and chunks:
         raise _bad_reply(call, response, f"is compressed ({encoding}), which was not asked for")
     return Reply(status=response.status_code, headers=headers, body=b"".join(chunks))

@@ -77,13 +77,17 @@ class Exchange:
 
 
 class RawServer:
-    """Serves each connection with a function of the test's; remembers what came."""
+    """Serves each connection with a function of the test's; remembers what came.
+
+    :ivar listed: the files that its list shows, besides an older one.
+    """
 
     def __init__(
         self, on_post: Callable[[Exchange], None], context: ssl.SSLContext | None, receive_buffer: int
     ) -> None:
         self._posts: list[Exchange] = []
         self._came = threading.Event()
+        self.listed: list[dict[str, object]] = []
         self._on_post = on_post
         self._context = context
         self._listener = socket.socket()
@@ -127,7 +131,8 @@ class RawServer:
                     self._came.set()
                     self._on_post(exchange)
                 else:
-                    exchange.answer(200, {"content": [ONE_FILE], "totalElements": 1})
+                    listed = [*reversed(self.listed), ONE_FILE]
+                    exchange.answer(200, {"content": listed, "totalElements": len(listed)})
 
     @staticmethod
     def _read_head(sock: socket.socket) -> Exchange | None:
@@ -197,9 +202,9 @@ def hook_for(monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]) ->
 
     monkeypatch.setattr("airflow_provider_media._api.retry.FIRST_WAIT_SECONDS", 0.01)
 
-    def make(base_url: str, **extra: object) -> MediaHook:
+    def make(base_url: str, *, key: str = "the-key", **extra: object) -> MediaHook:
         extra = {"verify": str(certificate[0]), "timeout": 3, "settle_seconds": 0, "max_attempts": 3, **extra}
-        connection = {"conn_type": "media", "host": base_url, "password": "the-key", "extra": extra}
+        connection = {"conn_type": "media", "host": base_url, "password": key, "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_MEDIA_DEFAULT", json.dumps(connection))
         return MediaHook()
 

@@ -1,0 +1,110 @@
+"""Each fault of a server, over HTTP and over TLS: how many POSTs it sees, how many files there are, and their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from time import time
+
+import pytest
+import requests
+
+from airflow_provider_media.sandbox.server import run_in_thread
+from airflow_provider_media.sandbox.settings import SandboxSettings
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 200
+POST = {"method": "POST"}
+STATUS = {**POST, "fault": "status"}
+NOW = formatdate(time(), usegmt=True)
+LOST = {**POST, "fault": "store_then_drop"}
+
+# Each: the faults in their order, and how many POSTs the server sees. The files are always one.
+FAULTS = {
+    "429, Retry-After in seconds": ([{**STATUS, "status": 429, "headers": {"Retry-After": "0"}}], 2),
+    "429, Retry-After as a date": ([{**STATUS, "status": 429, "headers": {"Retry-After": NOW}}], 2),
+    "429, retryAfter": ([{**STATUS, "status": 429, "body": {"message": "slow down", "retryAfter": 0}}], 2),
+    "429, no wait told": ([{**STATUS, "status": 429, "body": {"message": "slow down"}}], 2),
+    "500": ([{**STATUS, "status": 500}], 2),
+    "502": ([{**STATUS, "status": 502}], 2),
+    "503": ([{**STATUS, "status": 503}], 2),
+    "504": ([{**STATUS, "status": 504}], 2),
+    "500 three times": ([{**STATUS, "status": 500, "times": 3}], 4),
+    "reset before the first byte": ([{**POST, "fault": "reset_before_body"}], 2),
+    "reset in the middle": ([{**POST, "fault": "reset_mid_body", "after_bytes": 20_000}], 2),
+    "reset before the answer": ([{**POST, "fault": "reset_before_answer"}], 2),
+    "no answer until the time-out, stored after it": ([{**POST, "fault": "slow", "delay_seconds": 0.6}], 1),
+    "stored, the answer lost": ([LOST], 1),
+    "stored, the answer cut off": ([{**POST, "fault": "cut_answer"}], 1),
+    "stored late": ([{**POST, "fault": "store_late", "delay_seconds": 0.3}], 1),
+    "lost without being stored, several times, then stored and lost": (
+        [{**POST, "fault": "reset_before_answer", "times": 2}, LOST],
+        3,
+    ),
+    "stored, the answer lost, and the look fails too": (
+        [LOST, {"method": "GET", "skip": 1, "times": 2, "fault": "status", "status": 502}],
+        1,
+    ),
+    "stored, the answer lost, and the look is reset": (
+        [LOST, {"method": "GET", "skip": 1, "times": 2, "fault": "reset_before_body"}],
+        1,
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=["http", "tls"])
+def library(request, certificate):
+    tls = {"tls_certificate": certificate[0], "tls_key": certificate[1]} if request.param == "tls" else {}
+    with run_in_thread(SandboxSettings(**tls)) as sandbox, requests.Session() as session:
+        session.trust_env = False  # REQUESTS_CA_BUNDLE would override the line below
+        session.verify = str(certificate[0])
+        session.headers["X-Api-Key"] = sandbox.api_key
+        session.base_url, session.media_url, session.key = sandbox.base_url, sandbox.media_url, sandbox.api_key
+        yield session
+
+
+@pytest.fixture
+def hook(library, hook_for, monkeypatch):
+    monkeypatch.setattr("airflow_provider_media._api.upload_flow._FIRST_LOOK_WAIT_SECONDS", 0.1)
+    library.delete(f"{library.base_url}/_sandbox/requests")
+    library.delete(f"{library.base_url}/_sandbox/faults")
+    return hook_for(library.base_url, key=library.key, timeout=0.4, settle_seconds=0.8, max_attempts=5)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_writer_of_a_name_gets_one_whole_file(library, hook, tmp_path, fault):
+    faults, posts = FAULTS[fault]
+    path = tmp_path / "picture.png"
+    path.write_bytes(PNG)
+    for one in faults:
+        library.post(f"{library.base_url}/_sandbox/faults", json=one).raise_for_status()
+    media = hook.upload(path, name=fault).media
+
+    journal = library.get(f"{library.base_url}/_sandbox/requests").json()
+    assert posts == [call["method"] for call in journal].count("POST")
+    assert [media.id] == [found.id for found in hook.find_media(fault)]
+    assert hashlib.sha256(PNG).digest() == hashlib.sha256(library.get(media.url).content).digest()
+    assert [] == library.get(f"{library.base_url}/_sandbox/faults").json()  # all of them struck
+
+
+@pytest.mark.parametrize("files", [0, 1, 30])
+def test_an_upload_costs_two_requests_at_any_size_of_the_library(library, hook, tmp_path, files):
+    path = tmp_path / "picture.png"
+    path.write_bytes(PNG)
+    for number in range(files):
+        library.post(library.media_url, files={"file": (f"{number}.png", PNG)}).raise_for_status()
+    library.delete(f"{library.base_url}/_sandbox/requests")
+    hook.upload(path, name=f"beside {files}")
+    journal = library.get(f"{library.base_url}/_sandbox/requests").json()
+    assert ["GET", "POST"] == [call["method"] for call in journal]
+
+
+def test_writers_of_one_name_each_get_a_file_of_their_own(library, hook, tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(PNG)
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(lambda _: hook.upload(path, name="contested"), range(12)))
+    ids = {result.media.id for result in results}
+    assert ids == {media.id for media in hook.find_media("contested")}
+    assert 12 == len(ids)
+    assert {len(PNG)} == {result.media.size for result in results}

@@ -1,0 +1,115 @@
+"""Answers that make no sense, or never end, are our own error; the library decides what became of the upload."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+
+import pytest
+
+from airflow_provider_media.exceptions import MediaResponseError
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(500)
+STORED = {"id": 8, "name": "a.png", "mimeType": "image/png", "size": len(PNG), "url": "http://127.0.0.1/8"}
+NONSENSE = {
+    "HTML": b"<html><body>Please log in</body></html>",
+    "truncated JSON": b'{"id": 8, "na',
+    "nothing": b"",
+    "a number": b"42",
+    "no id": b'{"name": "a.png", "size": 508}',
+    "an id of a wrong type": b'{"id": {"a": 1}}',
+    "deep nesting": b"[" * 100_000,
+    "no text": bytes(range(128, 256)),
+}
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(PNG)
+    return path
+
+
+def raw_answer(exchange, body: bytes, *headers: str) -> None:
+    head = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers]
+    exchange.sock.sendall("\r\n".join([*head, "", ""]).encode() + body)
+
+
+def library_that_answers(body: bytes, stored: list, *, stores: bool):
+    def on_post(exchange):
+        exchange.read_all()
+        if stores:
+            stored.append(STORED)
+        raw_answer(exchange, body)
+
+    return on_post
+
+
+@pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
+def test_a_senseless_answer_to_an_upload_that_stored_nothing_is_an_error(raw_server, hook_for, picture, body):
+    server = raw_server(library_that_answers(body, [], stores=False))
+    with pytest.raises(MediaResponseError, match="makes no sense") as caught:
+        hook_for(server.base_url).upload(picture)
+    assert len(server.posts) == 1
+    assert len(str(caught.value)) < 700
+    excerpt = body[:10].decode("ascii", "ignore").strip()
+    assert not excerpt or excerpt in str(caught.value)
+
+
+@pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
+def test_a_senseless_answer_to_an_upload_that_was_stored_is_no_second_copy(raw_server, hook_for, picture, body):
+    stored: list = []
+    server = raw_server(library_that_answers(body, stored, stores=True))
+    server.listed = stored
+    result = hook_for(server.base_url).upload(picture)
+    assert result.media.id == 8
+    assert len(server.posts) == 1
+
+
+def test_a_compressed_answer_is_not_unpacked(raw_server, hook_for, picture):
+    bomb = gzip.compress(json.dumps({"id": 8, "padding": "x" * 50_000_000}).encode())
+
+    def on_post(exchange):
+        exchange.read_all()
+        assert exchange.headers["accept-encoding"] == "identity"
+        raw_answer(exchange, bomb, "Content-Encoding: gzip")
+
+    server = raw_server(on_post)
+    with pytest.raises(MediaResponseError, match="compressed"):
+        hook_for(server.base_url).upload(picture)
+    assert len(server.posts) == 1
+
+
+def test_an_answer_without_end_is_read_up_to_a_bound(raw_server, hook_for, picture, monkeypatch):
+    monkeypatch.setattr("airflow_provider_media._transports.sync.LARGEST_REPLY_BYTES", 1_000_000)
+    sent = []
+
+    def on_post(exchange):
+        exchange.read_all()
+        exchange.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        for _ in range(1000):
+            exchange.sock.sendall(b" " * 65536)
+            sent.append(65536)
+
+    server = raw_server(on_post)
+    with pytest.raises(MediaResponseError, match="larger than 1000000 bytes"):
+        hook_for(server.base_url).upload(picture)
+    assert sum(sent) < 20_000_000
+    assert len(server.posts) == 1
+
+
+def test_an_answer_that_drips_for_ever_is_given_up(raw_server, hook_for, picture):
+    def on_post(exchange):
+        exchange.read_all()
+        exchange.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        for _ in range(1000):
+            exchange.sock.sendall(b" ")
+            time.sleep(0.02)
+
+    server = raw_server(on_post)
+    started = time.monotonic()
+    with pytest.raises(MediaResponseError, match="does not come to an end"):
+        hook_for(server.base_url, timeout=0.2).upload(picture)
+    assert time.monotonic() - started < 5
+    assert len(server.posts) == 1
