@@ -84,7 +84,7 @@ def test_one_writer_of_a_name_gets_one_whole_file(library, hook, tmp_path, fault
     assert posts == [call["method"] for call in journal].count("POST")
     assert [media.id] == [found.id for found in hook.find_media(fault)]
     assert hashlib.sha256(PNG).digest() == hashlib.sha256(library.get(media.url).content).digest()
-    assert [] == library.get(f"{library.base_url}/_sandbox/faults").json()  # all of them struck
+    assert library.get(f"{library.base_url}/_sandbox/faults").json() == []  # all of them struck
 
 
 @pytest.mark.parametrize("files", [0, 1, 30])
@@ -96,7 +96,7 @@ def test_an_upload_costs_two_requests_at_any_size_of_the_library(library, hook, 
     library.delete(f"{library.base_url}/_sandbox/requests")
     hook.upload(path, name=f"beside {files}")
     journal = library.get(f"{library.base_url}/_sandbox/requests").json()
-    assert ["GET", "POST"] == [call["method"] for call in journal]
+    assert [call["method"] for call in journal] == ["GET", "POST"]
 
 
 def test_writers_of_one_name_each_get_a_file_of_their_own(library, hook, tmp_path):
@@ -106,5 +106,5 @@ def test_writers_of_one_name_each_get_a_file_of_their_own(library, hook, tmp_pat
         results = list(pool.map(lambda _: hook.upload(path, name="contested"), range(12)))
     ids = {result.media.id for result in results}
     assert ids == {media.id for media in hook.find_media("contested")}
-    assert 12 == len(ids)
+    assert len(ids) == 12
     assert {len(PNG)} == {result.media.size for result in results}
