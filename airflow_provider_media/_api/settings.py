@@ -23,6 +23,9 @@ _SCHEMES = ("http", "https")
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 _ONLY_AN_ADDRESS = "The connection's host must hold only scheme, host, port and path; the API key is the password."
+_LARGEST_NUMBER = 1_000_000
+"""Of seconds, say: eleven days; the operating system takes no time-outs of months."""
+
 _LONGEST_NUMBER = 18
 """Digits of a whole number; no sensible one has more, and Python refuses to read thousands."""
 
@@ -173,7 +176,7 @@ def _extras(extra: str | Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _number(*, above: float = -math.inf, at_least: float = -math.inf) -> Callable[[str, Any], float]:
-    wanted = "a number of at least 0" if at_least == 0 else "a number greater than 0"
+    wanted = "a number of at least 0" if at_least == 0 else f"a number greater than {above:g}"
 
     def read(field_name: str, value: Any) -> float:
         try:
@@ -182,6 +185,8 @@ def _number(*, above: float = -math.inf, at_least: float = -math.inf) -> Callabl
             number = math.nan
         if not (math.isfinite(number) and number > above and number >= at_least):
             raise _wrong(f"{field_name} must be {wanted}, not {value!r}.")
+        if number > _LARGEST_NUMBER:
+            raise _wrong(f"{field_name} must be at most {_LARGEST_NUMBER}, not {value!r}.")
         return number
 
     return read
@@ -232,6 +237,6 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "retry_budget": _number(at_least=0),
     "verify": _verify,
     "proxy": _proxy,
-    "requests_per_second": _number(above=0),
+    "requests_per_second": _number(above=1 / _LARGEST_NUMBER),
     "allow_delete": _boolean,
 }
