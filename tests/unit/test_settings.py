@@ -186,7 +186,8 @@ def test_extra_may_be_the_text_of_a_json_object() -> None:
     [
         *[(key, wrong) for key in ("timeout", "connect_timeout") for wrong in ("abc", 0, -1, True, [], math.nan)],
         *[(key, wrong) for key in ("settle_seconds", "retry_budget") for wrong in ("abc", -0.1, False, {}, "inf")],
-        *[("requests_per_second", wrong) for wrong in (0, "-1", "1e999")],
+        *[("requests_per_second", wrong) for wrong in (0, "-1", "1e999", 1e-300)],
+        *[(key, 1e12) for key in ("timeout", "connect_timeout", "settle_seconds", "retry_budget")],
         *[("max_attempts", wrong) for wrong in (0, "two", 1.5, True, -1, [])],
         pytest.param("requests_per_second", 10**400, id="requests_per_second-400 digits"),
         pytest.param("max_attempts", "9" * 400, id="max_attempts-400 digits"),
