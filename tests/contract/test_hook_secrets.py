@@ -75,8 +75,11 @@ def test_no_representation_shows_the_key(connect: Any, library: SandboxLibrary) 
         assert library.sandbox.api_key not in repr(thing)
 
 
-def test_the_key_is_told_to_airflows_masker(connect: Any, library: SandboxLibrary) -> None:
+def test_the_key_as_it_is_sent_is_told_to_airflows_masker(connect: Any, library: SandboxLibrary) -> None:
+    """Airflow itself masks the password as it is written, here with blanks around it."""
     from airflow.providers.common.compat.sdk import redact
 
-    connect(library.sandbox.base_url, KEY).settings  # noqa: B018 - reading them is what registers it
-    assert KEY not in str(redact(f"the key {KEY} in a text"))
+    key = "sk-known-to-this-test-alone"
+    assert key in str(redact(f"the key {key} in a text"))
+    assert connect(library.sandbox.base_url, f"  {key}\n").settings.api_key == key
+    assert key not in str(redact(f"the key {key} in a text"))
