@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import struct
 import time
@@ -63,6 +64,28 @@ def test_a_server_that_refuses_and_hangs_up_politely_is_heard(raw_server, hook_f
     assert len(server.posts[0].received) < big_file.stat().st_size
 
 
+class SlowSource(io.BytesIO):
+    """A source slower than the line, so that the client never has to wait for room to send."""
+
+    def readinto(self, buffer):
+        time.sleep(0.01)
+        return super().readinto(buffer)
+
+
+@PROTOCOLS
+def test_a_refusal_is_heard_although_a_slow_source_never_fills_the_line(raw_server, hook_for, big_file, tls):
+    def on_post(exchange):
+        exchange.read(1000)
+        refuse(413)(exchange)
+        exchange.drain()
+
+    server = raw_server(on_post, tls=tls)
+    source = SlowSource(big_file.read_bytes())
+    with pytest.raises(MediaRequestError, match="no, thank you"):
+        hook_for(server.base_url).upload(source, name="big.mp4")
+    assert source.tell() < big_file.stat().st_size / 2
+
+
 @PROTOCOLS
 def test_a_server_that_refuses_and_resets_is_not_sent_the_file_over_and_over(raw_server, hook_for, big_file, tls):
     def on_post(exchange):
@@ -107,7 +130,7 @@ def test_a_connection_whose_body_was_cut_short_is_not_used_again(raw_server, hoo
         exchange.drain()
 
     server = raw_server(on_post, tls=tls)
-    hook = hook_for(server.base_url)
+    hook = hook_for(server.base_url, max_attempts=1)
     with pytest.raises(MediaRequestError):
         hook.upload(big_file)
     assert [media.id for media in hook.iter_media()] == [7]  # in the rest of a body it would go unanswered
