@@ -68,6 +68,7 @@ class Exchange:
                 self.sock = self.sock.unwrap()
             self.sock.shutdown(socket.SHUT_WR)
         self.drain()
+        self.sock.close()
 
     def drain(self) -> None:
         """Read until the client leaves."""
@@ -121,10 +122,13 @@ class RawServer:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
-        with suppress(OSError):  # the client broke off, which is what many tests are about
-            if self._context:
+        if self._context:
+            try:
                 sock = self._context.wrap_socket(sock, server_side=True)
-                self._connections.append(sock)
+            except OSError:
+                return
+            self._connections.append(sock)
+        with sock, suppress(OSError):  # the client broke off, which is what many tests are about
             while exchange := self._read_head(sock):
                 if exchange.line.startswith("POST"):
                     self._posts.append(exchange)
