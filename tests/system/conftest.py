@@ -1,0 +1,95 @@
+"""Tests on a whole Airflow; they take minutes, so they run by their own command only.
+
+    python -m pytest tests/system --system
+
+Needs Airflow 3.3. Airflow runs in processes of its own, once for all tests; the sandbox runs here, anew for each test.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path += [str(HERE / "helpers"), str(HERE.parent / "contract" / "helpers")]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_system import AirflowSystem, Run
+    from gate import Gate
+    from sandbox_library import SandboxLibrary
+
+TIMEOUT_SECONDS = 300  # of one test; the first starts Airflow
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--system", action="store_true", help="run the tests on a whole Airflow (tests/system)")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    asked_for = config.getoption("--system", default=False)  # without it this file may be read after the options
+    return True if HERE in collection_path.parents and not asked_for else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is called here is on this machine."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSystem]:
+    """Run Airflow with the DAGs of ``dags/``."""
+    from airflow_system import AirflowSystem
+
+    dags = HERE / "dags"
+    dag_ids = [path.stem for path in dags.glob("*.py")]
+    with AirflowSystem(tmp_path_factory.mktemp("airflow"), dags, dag_ids) as system:
+        yield system
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """An empty library behind a gate, and an Airflow connection to it.
+
+    :param library: what is in it, asked past the gate.
+    """
+
+    airflow: AirflowSystem
+    library: SandboxLibrary
+    gate: Gate
+    media_conn_id: str
+
+    def upload(self, file: Path, name: str, if_exists: str = "upload") -> Run:
+        """Start a DAG run that uploads a file."""
+        conf = {"file": str(file), "name": name, "if_exists": if_exists, "media_conn_id": self.media_conn_id}
+        return self.airflow.trigger("upload", **conf)
+
+
+@pytest.fixture
+def platform(airflow: AirflowSystem, request: pytest.FixtureRequest) -> Iterator[Platform]:
+    from gate import Gate
+    from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media.sandbox.server import run_in_thread
+
+    with run_in_thread() as sandbox, Gate(sandbox.base_url) as gate:
+        conn_id = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
+        airflow.connect(conn_id, gate.base_url, sandbox.api_key)
+        yield Platform(airflow=airflow, library=SandboxLibrary(sandbox), gate=gate, media_conn_id=conn_id)
+
+
+@pytest.fixture(scope="session")
+def picture() -> Path:
+    return HERE.parent.parent / "example_dags" / "media" / "banner.jpg"

@@ -1,0 +1,278 @@
+"""A whole Airflow 3.3 on this machine: API server, scheduler with its LocalExecutor, DAG processor, triggerer.
+
+`airflow standalone` is not used: it listens on all addresses, and leaves its children behind when it is stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any, Self
+
+import psutil
+import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HEARTBEAT_TIMEOUT_SECONDS = 8
+"""How long a task may be silent; a supervisor gives a sign every second, also on a busy machine."""
+
+_POLL_SECONDS = 0.2
+_PATIENCE_SECONDS = 120
+_STOP_SECONDS = 20
+_LOG_TAIL_BYTES = 3000
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = _PATIENCE_SECONDS) -> Any:
+    """Poll until the condition gives something true; return that.
+
+    :raises TimeoutError: it did not; names what was awaited.
+    """
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Waited {seconds:g} s in vain for {what}.")
+        time.sleep(_POLL_SECONDS)
+    return value
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process still runs; one that only waits to be reaped does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+class AirflowSystem:
+    """Airflow as the tests see it; a context manager that starts and ends it.
+
+    :param home: an empty folder for the database and the logs.
+    :param dags: the folder of the DAG files; all DAGs in it are active.
+    :param dag_ids: the DAGs to wait for at the start.
+    """
+
+    def __init__(self, home: Path, dags: Path, dag_ids: list[str]) -> None:
+        self._home = home
+        self._dag_ids = dag_ids
+        self._port = _free_port()
+        self._url = f"http://127.0.0.1:{self._port}"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._days = count()
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxies
+        self._environment = _environment(home, dags, self._url)
+
+    def __enter__(self) -> Self:
+        try:
+            subprocess.run(
+                [sys.executable, "-m", "airflow", "db", "migrate"],
+                cwd=self._home, env=self._environment, check=True, capture_output=True,
+            )  # fmt: skip
+            self._start("api-server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1")
+            self._start("scheduler", "--skip-serve-logs")  # the server of logs would listen on all addresses
+            self._start("dag-processor")
+            self._start("triggerer", "--skip-serve-logs")
+            wait_for(self._is_healthy, "Airflow")
+            self._session.headers["Authorization"] = f"Bearer {self._token()}"
+            wait_for(lambda: set(self._dag_ids) <= self._known_dags(), f"the DAGs {self._dag_ids}")
+        except BaseException as error:
+            self._end()
+            error.add_note(self._log_tails())
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def call(self, method: str, path: str, value: Any = None, **params: Any) -> Any:
+        """Call the public REST API; None when what is asked for is not there (404)."""
+        answer = self._session.request(method, f"{self._url}/api/v2/{path}", json=value, params=params, timeout=30)
+        if answer.status_code == requests.codes.not_found:
+            return None
+        if not answer.ok:
+            raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}")
+        return answer.json() if answer.content else None
+
+    def connect(self, conn_id: str, host: str, password: str, **extra: Any) -> None:
+        """Define a connection of the type media."""
+        connection = {"connection_id": conn_id, "conn_type": "media", "host": host, "password": password}
+        self.call("POST", "connections", {**connection, "extra": json.dumps(extra) if extra else None})
+
+    def trigger(self, dag_id: str, **conf: Any) -> Run:
+        """Start a run, of a day of its own: without a logical date, templates have no ``ds``."""
+        day = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=next(self._days))
+        run = self.call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": day.isoformat(), "conf": conf})
+        return Run(self, dag_id, run["dag_run_id"])
+
+    def _start(self, *command: str) -> None:
+        with (self._home / f"{command[0]}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *command],
+                cwd=self._home, env=self._environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self._processes.append(process)
+
+    def _is_healthy(self) -> bool:
+        for process in self._processes:
+            if process.poll() is not None:
+                raise RuntimeError(f"{' '.join(map(str, process.args))} ended.")
+        try:
+            health = self.call("GET", "monitor/health")
+        except requests.ConnectionError:
+            return False
+        return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor", "triggerer"))
+
+    def _token(self) -> str:
+        answer = self._session.get(f"{self._url}/auth/token", timeout=30)  # everybody is admin
+        answer.raise_for_status()
+        return str(answer.json()["access_token"])
+
+    def _known_dags(self) -> set[str]:
+        if errors := self.call("GET", "importErrors")["import_errors"]:
+            raise RuntimeError(f"A DAG file does not load:\n{errors[0]['stack_trace']}")
+        return {dag["dag_id"] for dag in self.call("GET", "dags")["dags"]}
+
+    def _log_tails(self) -> str:
+        """Give the end of what each process said."""
+        tails = [f"== {path.name}\n{path.read_text()[-_LOG_TAIL_BYTES:]}" for path in self._home.glob("*.log")]
+        return "\n".join(tails)
+
+    def _end(self) -> None:
+        """End each process with all that it started, the API server last: the others talk to it until their end.
+
+        A task has a process group, but no session, of its own. The leaders of the sessions are reaped only when all is
+        over, so that nothing else can get their ids.
+        """
+        for group in (self._processes[1:], self._processes[:1]):
+            leaders = {process.pid for process in group}
+            _signal(leaders, signal.SIGTERM)
+            with suppress(TimeoutError):
+                wait_for(lambda leaders=leaders: not _members(leaders), "the end of Airflow", _STOP_SECONDS)
+            _signal(_members(leaders), signal.SIGKILL)
+        for process in self._processes:
+            process.wait()
+
+
+class Run:
+    """One DAG run.
+
+    :param airflow: where it runs.
+    """
+
+    def __init__(self, airflow: AirflowSystem, dag_id: str, run_id: str) -> None:
+        self._airflow = airflow
+        self._dag_id = dag_id
+        self._run_id = run_id
+        self._path = f"dags/{dag_id}/dagRuns/{run_id}"
+
+    @property
+    def state(self) -> str:
+        """The run's state."""
+        return str(self._airflow.call("GET", self._path)["state"])
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        """Tell all about a task instance: ``state``, ``try_number``, ``pid`` and more."""
+        instance: dict[str, Any] = self._airflow.call("GET", f"{self._path}/taskInstances/{task_id}")
+        return instance
+
+    def wait_for_end(self) -> str:
+        """Wait until the run has ended; return its state.
+
+        :raises TimeoutError: it did not end in time.
+        """
+        return str(wait_for(lambda: (state := self.state) in {"success", "failed"} and state, f"the end of {self}"))
+
+    def xcom(self, task_id: str, key: str = "return_value") -> Any:
+        """Read what a task pushed; None for nothing."""
+        entry = self._airflow.call("GET", f"{self._path}/taskInstances/{task_id}/xcomEntries/{key}")
+        return entry and entry["value"]
+
+    def task_log(self, task_id: str, try_number: int = 1) -> str:
+        """Read what a task logged, as lines of JSON."""
+        path = f"{self._path}/taskInstances/{task_id}/logs/{try_number}"
+        lines = self._airflow.call("GET", path, full_content=True)["content"]
+        return "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+
+    def task_state(self, task_id: str) -> dict[str, Any]:
+        """Read all that the task state store keeps for a task."""
+        entries = self._airflow.call("GET", f"{self._path}/taskInstances/{task_id}/state-store")
+        return {entry["key"]: entry["value"] for entry in entries["task_state_store"]}
+
+    def events(self, event: str) -> int:
+        """Count the entries of the audit log with this name."""
+        params = {"dag_id": self._dag_id, "run_id": self._run_id, "event": event}
+        return int(self._airflow.call("GET", "eventLogs", **params)["total_entries"])
+
+    def mark(self, task_id: str, state: str) -> None:
+        """Set a task's state, as the UI's buttons do."""
+        self._airflow.call("PATCH", f"{self._path}/taskInstances/{task_id}", {"new_state": state})
+
+    def clear(self, task_id: str) -> None:
+        """Have a task run again, as the UI's button does."""
+        wanted = {"dag_run_id": self._run_id, "task_ids": [task_id], "only_failed": False, "dry_run": False}
+        self._airflow.call("POST", f"dags/{self._dag_id}/clearTaskInstances", wanted)
+
+    def __str__(self) -> str:
+        return f"{self._dag_id} {self._run_id}"
+
+
+def _members(leaders: set[int]) -> set[int]:
+    """Tell which processes of these leaders' sessions are alive."""
+    members = set()
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError):
+            if os.getsid(pid) in leaders and is_alive(pid):
+                members.add(pid)
+    return members
+
+
+def _signal(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _environment(home: Path, dags: Path, url: str) -> dict[str, str]:
+    """Give Airflow's processes their settings, and none that were meant for another Airflow."""
+    settings = {
+        "API__BASE_URL": url,
+        "API__SECRET_KEY": secrets.token_hex(24),
+        "API_AUTH__JWT_SECRET": secrets.token_hex(32),
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "CORE__DAGS_FOLDER": str(dags),
+        "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__PARALLELISM": "4",
+        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        # What is left of a killed worker is found by its silence: in earnest after five minutes.
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_SECONDS),
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    }
+    own = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
+    return {
+        **own,
+        **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+        "AIRFLOW_HOME": str(home),
+        "NO_PROXY": "127.0.0.1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

@@ -1,0 +1,62 @@
+"""What people do to a task in the UI: clear it, and mark it failed while it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow_system import is_alive, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "Autumn banner"
+LARGE_BYTES = 64 * 1024 * 1024  # more than the sockets' buffers take
+PROMPTLY_SECONDS = 20  # a second until Airflow's own next sign of life, and room for a busy machine
+
+
+def test_task_cleared_after_success_starts_afresh(platform: Any, picture: Path) -> None:
+    run = platform.upload(picture, NAME, "upload")
+    assert run.wait_for_end() == "success", run.task_log("upload")
+    first_id = run.xcom("upload", "id")
+    assert run.task_state("upload") == {}
+
+    run.clear("upload")
+    wait_for(lambda: run.task("upload")["try_number"] == 2, "the second try")
+
+    assert run.wait_for_end() == "success", run.task_log("upload", 2)
+    first, second = platform.library.files()
+    assert (first["id"], second["name"]) == (first_id, NAME)
+    assert run.xcom("upload", "id") == second["id"]
+    assert platform.library.count("POST") == 2
+    assert run.task_state("upload") == {}
+
+
+@pytest.fixture
+def large_picture(tmp_path: Path, picture: Path) -> Path:
+    """Make a file that begins as a picture and takes no room on the disk."""
+    path = tmp_path / "large.jpg"
+    path.write_bytes(picture.read_bytes())
+    os.truncate(path, LARGE_BYTES)
+    return path
+
+
+def test_task_marked_failed_breaks_off_its_transfer(platform: Any, large_picture: Path) -> None:
+    platform.gate.in_body.shut()
+    run = platform.upload(large_picture, NAME, "upload")
+    assert platform.gate.in_body.reached.wait(120)
+    task = run.task("upload")["pid"]
+
+    run.mark("upload", "failed")
+    wait_for(lambda: not is_alive(task), "the end of the task", PROMPTLY_SECONDS)
+    platform.gate.in_body.open()
+    wait_for(lambda: platform.gate.broken_off, "the end of the connection", PROMPTLY_SECONDS)
+
+    ((received, declared),) = platform.gate.broken_off
+    assert received < LARGE_BYTES < declared
+    assert "The task was stopped, and its transfer broken off." in run.task_log("upload")
+    assert run.wait_for_end() == "failed"
+    assert (run.task("upload")["state"], run.task("upload")["try_number"]) == ("failed", 1)
+    assert run.task_state("upload") == {}  # surely not stored, so a cleared task need not look for it
+    assert platform.library.files() == []
