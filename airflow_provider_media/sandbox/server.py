@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import tempfile
 import threading
@@ -9,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -20,7 +22,6 @@ from airflow_provider_media.sandbox.pauses import Pauses
 from airflow_provider_media.sandbox.settings import HOST, MEDIA_PATH, SandboxSettings
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterator
 
     from starlette.types import Receive, Scope, Send
@@ -33,8 +34,12 @@ _STOP_SECONDS = 1
 class _Protocol(H11Protocol):
     """HTTP/1.1 whose application can get at the connection, for the faults."""
 
+    transports: WeakSet[asyncio.Transport]
+    """Where the connections are noted, each for as long as it lives."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transports.add(transport)
         app = self.app
 
         async def app_with_transport(scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,9 +57,10 @@ class _Protocol(H11Protocol):
 class _Server(uvicorn.Server):
     """A server that tells when it is ready, and that ends the pauses when it is to stop."""
 
-    def __init__(self, config: uvicorn.Config, pauses: Pauses) -> None:
+    def __init__(self, config: uvicorn.Config, pauses: Pauses, transports: WeakSet[asyncio.Transport]) -> None:
         super().__init__(config)
         self._pauses = pauses
+        self._transports = transports
         self.on_ready: Callable[[], None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -65,6 +71,9 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._pauses.end_all()
         await super().shutdown(sockets)
+        for transport in list(self._transports):
+            transport.abort()  # one that is still closing in order would be left open with the loop's end
+        await asyncio.sleep(0)  # in which the loop carries that out
 
 
 class Sandbox:
@@ -75,7 +84,7 @@ class Sandbox:
     """
 
     def __init__(self, settings: SandboxSettings) -> None:
-        pauses = Pauses()
+        pauses, transports = Pauses(), WeakSet[asyncio.Transport]()
         with ExitStack() as undo:
             self._socket = undo.enter_context(socket.create_server((HOST, settings.port)))
             self.port: int = self._socket.getsockname()[1]
@@ -87,7 +96,7 @@ class Sandbox:
             undo.callback(library.close)
             config = uvicorn.Config(
                 build_app(settings, library=library, base_url=self.base_url, pauses=pauses),
-                http=_Protocol,
+                http=type("_NotingProtocol", (_Protocol,), {"transports": transports}),
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
@@ -104,7 +113,7 @@ class Sandbox:
                 ssl_keyfile=settings.tls_key,
             )
             config.load()
-            self._server = _Server(config, pauses)
+            self._server = _Server(config, pauses, transports)
             self._undo = undo.pop_all()
 
     def run(self, on_ready: Callable[[], None]) -> None:
