@@ -12,7 +12,7 @@ export AIRFLOW__CORE__LOAD_EXAMPLES = False
 # Without it Airflow 2.11 prints two deprecation warnings with every command.
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
-.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run prove bench upgrade clean
+.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run system-test prove bench upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -56,6 +56,9 @@ schemathesis: $(VENV)/airflow3/.ready ## let schemathesis look for faults of the
 
 fault-run: $(VENV)/airflow3/.ready ## upload a thousand files under seeded faults; count and compare
 	$(AIRFLOW3)/python tests/faults/run.py $(ARGS)
+
+system-test: $(VENV)/airflow3/.ready ## kill real workers on a whole Airflow 3 (three minutes)
+	$(AIRFLOW3)/python -m pytest tests/system --system $(ARGS)
 
 prove: $(VENV)/airflow3/.ready ## take each protection of the upload away, and see its test fail
 	$(AIRFLOW3)/python tests/faults/prove.py

@@ -158,7 +158,8 @@ def upload_media(
     reusable = next((media for media in namesakes if upload.equals(media)), None)
     if if_exists == "reuse" and reusable:
         memory.forget()
-        return UploadResult(media=reusable, created=False)
+        stored_by_earlier_try = earlier_mark is not None and earlier_mark.is_older_than(reusable)
+        return UploadResult(media=reusable, created=stored_by_earlier_try)
     found: Media | None = None
     if earlier_mark:
         log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)

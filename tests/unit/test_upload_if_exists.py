@@ -242,6 +242,7 @@ def test_what_a_killed_try_stored_is_found_and_not_sent_again(if_exists: str) ->
     memory = FakeMemory(Mark(newest_id=1))
     result = run(library, if_exists, memory=memory)
     assert (result.media.id, library.posts(), library.ids) == (2, 0, [1, 2])
+    assert result.created is True  # by the task, whichever try it was
     assert memory.mark is None
 
 
