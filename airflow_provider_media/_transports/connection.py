@@ -191,7 +191,8 @@ class WatchfulAdapter(HTTPAdapter):
     def __init__(self, *, stall_seconds: float, connections: int) -> None:
         """Make the connection classes with this adapter's figures."""
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        namespace = {"stall_seconds": stall_seconds, "on_connect": staticmethod(self._sockets.add)}
+        self._broken_off = False
+        namespace = {"stall_seconds": stall_seconds, "on_connect": staticmethod(self._note)}
         plain = type("PlainConnection", (_Watchful, HTTPConnection), namespace)
         secure = type("SecureConnection", (_Watchful, HTTPSConnection), namespace)
         self._pool_classes = {
@@ -213,10 +214,20 @@ class WatchfulAdapter(HTTPAdapter):
         return manager
 
     def break_off(self) -> None:
-        """End all transfers at once; safe in a signal handler and from another thread."""
+        """End all transfers at once, and each that would begin; safe in a signal handler and from another thread."""
+        self._broken_off = True
         for sock in list(self._sockets):
-            try:
-                # Not SSLSocket.shutdown, which would take the TLS state away from under a running send.
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except OSError:  # it has ended by itself
-                continue
+            _shut_down(sock)
+
+    def _note(self, sock: socket.socket) -> None:
+        self._sockets.add(sock)
+        if self._broken_off:  # while it was being connected
+            _shut_down(sock)
+
+
+def _shut_down(sock: socket.socket) -> None:
+    try:
+        # Not SSLSocket.shutdown, which would take the TLS state away from under a running send.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError:  # it has ended by itself
+        return

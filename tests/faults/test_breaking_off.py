@@ -1,0 +1,70 @@
+"""A transfer that is cancelled ends promptly, whenever the cancelling comes."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import urllib3.util.connection
+
+from airflow_provider_media.exceptions import MediaError
+
+PROTOCOLS = pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
+
+
+@PROTOCOLS
+def test_a_transfer_that_waits_for_room_is_broken_off(raw_server, hook_for, big_file, tls):
+    came = threading.Event()
+    over = threading.Event()
+
+    def on_post(exchange):
+        came.set()
+        over.wait(20)
+
+    server = raw_server(on_post, tls=tls)
+    hook = hook_for(server.base_url, timeout=20)
+
+    def cancel():
+        came.wait(10)
+        hook.cancel()
+
+    threading.Thread(target=cancel).start()
+    started = time.monotonic()
+    with pytest.raises(MediaError, match="was stopped"):
+        hook.upload(big_file)
+    over.set()
+    assert time.monotonic() - started < 5
+    assert len(server.posts) == 1
+
+
+def test_a_wait_before_a_retry_is_broken_off(raw_server, hook_for, big_file):
+    def on_post(exchange):
+        exchange.answer(503, {"message": "later"}, "Retry-After: 30")
+        threading.Timer(0.1, hook.cancel).start()
+
+    server = raw_server(on_post)
+    hook = hook_for(server.base_url)
+    started = time.monotonic()
+    with pytest.raises(MediaError, match="was stopped"):
+        hook.upload(big_file)
+    assert time.monotonic() - started < 5
+
+
+@PROTOCOLS
+def test_cancelling_while_a_connection_is_being_made_is_not_missed(raw_server, hook_for, monkeypatch, tls):
+    server = raw_server(lambda exchange: None, tls=tls)
+    hook = hook_for(server.base_url, timeout=20)
+    transport = hook.get_conn()
+    connect = urllib3.util.connection.create_connection
+
+    def connect_and_cancel(*args, **kwargs):
+        sock = connect(*args, **kwargs)
+        transport.cancel()  # as a signal's handler does, at the worst moment: nobody knows of the socket yet
+        return sock
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", connect_and_cancel)
+    started = time.monotonic()
+    with pytest.raises(MediaError, match="was stopped"):
+        hook.list_page()
+    assert time.monotonic() - started < 5
