@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
@@ -39,6 +39,9 @@ LARGEST_REPLY_BYTES = 32 * 1024 * 1024
 _CONNECTIONS = 16
 _REPLY_TIMEOUTS = 5
 """An answer that began must be whole within so many time-outs."""
+_SHORTEST_SECRET = 5
+"""A key of fewer letters is none, and would be found in any text."""
+
 _READ_BYTES = 64 * 1024
 
 T = TypeVar("T")
@@ -52,11 +55,8 @@ class SyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         """Prepare; nothing is connected yet."""
-        if isinstance(settings.verify, str) and not os.path.exists(settings.verify):  # noqa: PTH110 - a text from the settings
-            raise Problem(
-                Kind.CONFIGURATION,
-                f"The connection's extra 'verify' names a CA bundle that is not there: {settings.verify}.",
-            )
+        if isinstance(settings.verify, str):
+            _check_bundle(settings.verify)
         self._settings = settings
         self._cancelled = threading.Event()
         self._pace = Pace(settings.requests_per_second, time.monotonic)
@@ -195,6 +195,7 @@ class SyncTransport:
             )
             with response:
                 reply = _read(call, response, deadline=time.monotonic() + _REPLY_TIMEOUTS * settings.timeout)
+            reply = _without_key(reply, settings.api_key)
             check_reply(call, reply)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             problem = _as_problem(error, call, settings)
@@ -204,6 +205,17 @@ class SyncTransport:
             problem.body_cut_short = body is not None and not body.finished
             raise
         return reply
+
+
+def _check_bundle(path: str) -> None:
+    try:
+        folder = Path(path).is_dir()
+        ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
+    except OSError as error:  # an SSLError is one, too
+        reason = "it is not there" if isinstance(error, FileNotFoundError) else str(error)
+        raise Problem(
+            Kind.CONFIGURATION, f"The connection's extra 'verify' names {path}, which is no CA bundle: {reason}."
+        ) from error
 
 
 def multipart_body(upload: Upload, on_block: Callable[[int], None] | None = None) -> tuple[StreamingBody, str]:
@@ -247,6 +259,14 @@ def _read(call: Call, response: requests.Response, *, deadline: float) -> Reply:
     return Reply(status=response.status_code, headers=headers, body=b"".join(chunks))
 
 
+def _without_key(reply: Reply, key: str) -> Reply:
+    """Strike out the API key where a server repeats it: its words go into errors and logs."""
+    if len(key) < _SHORTEST_SECRET:
+        return reply
+    headers = {name: value.replace(key, "***") for name, value in reply.headers.items()}
+    return Reply(status=reply.status, headers=headers, body=reply.body.replace(key.encode(), b"***"))
+
+
 def _bad_reply(call: Call, response: requests.Response, reason: str) -> Problem:
     return Problem(
         Kind.RESPONSE,
@@ -271,8 +291,16 @@ def _as_problem(error: Exception, call: Call, settings: Settings) -> Problem:
             f"The certificate of {address} is not trusted ({certificate.verify_message}): if it is your own, give its"
             " CA bundle's path as the connection's extra 'verify'.",
         )
-    if has(requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader):
-        return Problem(Kind.CONFIGURATION, f"Could not {call.purpose}: {error}.")
+    if has(
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidHeader,
+        urllib3.exceptions.LocationParseError,
+        UnicodeError,
+    ):
+        return Problem(
+            Kind.CONFIGURATION, f"Could not {call.purpose}: {address} is no address ({str(error).rstrip('.')})."
+        )
     reason = _reason(causes)
     if has(urllib3.exceptions.NameResolutionError):
         return Problem(

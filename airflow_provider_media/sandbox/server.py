@@ -87,6 +87,8 @@ class Sandbox:
         pauses, transports = Pauses(), WeakSet[asyncio.Transport]()
         with ExitStack() as undo:
             self._socket = undo.enter_context(socket.create_server((HOST, settings.port)))
+            # Inherited by each connection: else head and body of an answer go out 40 ms apart (Nagle's algorithm).
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.port: int = self._socket.getsockname()[1]
             self.base_url = f"{settings.scheme}://{HOST}:{self.port}"
             self.data_dir = settings.data_dir or Path(

@@ -23,7 +23,8 @@ class MediaExistsSensor(BaseSensorOperator):
     """Wait until all that is asked for is in the library; also the gate just before a send.
 
     Ask by ids or by names. Returns ``Media.to_dict()`` in the order asked: a dict for one id or one plain name, a list
-    otherwise. What was found once is not asked for again while the task runs.
+    otherwise: one file for each id and each plain name (the oldest of that name), and all that match a pattern. What
+    was found once is not asked for again while the task runs.
 
     :param media_id: the library's id. (templated)
     :param media_ids: several of them. (templated)
@@ -80,10 +81,10 @@ class MediaExistsSensor(BaseSensorOperator):
             self._last_missing = missing
         if missing:
             return PokeReturnValue(is_done=False)
-        several = (
-            self.media_ids is not None or self.names is not None or any(map(_is_pattern, wanted if by_name else []))
-        )
-        found = [media for key in wanted for media in (self._found[key] if several else self._found[key][:1])]
+        patterns = set(filter(_is_pattern, wanted)) if by_name else set()
+        several = self.media_ids is not None or self.names is not None or bool(patterns)
+        # Of several files with one plain name it is the oldest, as with if_exists="reuse"; a pattern gives all.
+        found = [media for key in wanted for media in self._found[key][: None if key in patterns else 1]]
         for media in found:
             self.log.info("Found %r: id %s, %s bytes, %s", media.name, media.id, media.size, media.url)
         dicts = [media.to_dict() for media in found]

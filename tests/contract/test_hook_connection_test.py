@@ -74,7 +74,7 @@ def test_a_rejected_key_is_told(connect: Any, library: SandboxLibrary) -> None:
             "https://127.0.0.1:9",
             "a-key-that-nobody-has",
             {"verify": "/no/such/bundle.pem"},
-            "a CA bundle that is not there",
+            "is no CA bundle: it is not there",
         ),
     ],
 )

@@ -83,3 +83,17 @@ def test_the_key_as_it_is_sent_is_told_to_airflows_masker(connect: Any, library:
     assert key in str(redact(f"the key {key} in a text"))
     assert connect(library.sandbox.base_url, f"  {key}\n").settings.api_key == key
     assert key not in str(redact(f"the key {key} in a text"))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_server_that_repeats_the_key_does_not_get_it_into_the_log_of_a_retry(
+    hook: MediaHook, library: SandboxLibrary, picture: Path, seen: Callable[[], str], method: str
+) -> None:
+    key = library.sandbox.api_key
+    for body in ({"message": f"busy with {key}"}, {"text": "z" * 190 + key}):
+        library.fail("status", method, status=502, body=body)
+    hook.upload(picture)
+    text = seen()
+    assert text.count("the server answered 502") >= 2
+    assert key not in text
+    assert key[:8] not in text

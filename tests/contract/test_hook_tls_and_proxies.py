@@ -73,8 +73,15 @@ def test_a_ca_bundle_of_the_connection_wins_over_one_of_the_environment(
 
 
 def test_a_ca_bundle_that_is_not_there_is_named(connect: Any) -> None:
-    with pytest.raises(MediaConfigurationError, match=r"a CA bundle that is not there: /no/such/bundle\.pem"):
+    with pytest.raises(MediaConfigurationError, match=r"/no/such/bundle\.pem, which is no CA bundle: it is not there"):
         connect("https://127.0.0.1:9", verify="/no/such/bundle.pem").list_page()
+
+
+def test_a_ca_bundle_that_is_none_is_named(connect: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bundle.pem"
+    path.write_text("no certificate at all")
+    with pytest.raises(MediaConfigurationError, match=r"bundle\.pem, which is no CA bundle"):
+        connect("https://127.0.0.1:9", verify=str(path)).list_page()
 
 
 @pytest.fixture
