@@ -82,9 +82,12 @@ $(UV):
 	@$(PYTHON) -m venv $(VENV)/bootstrap
 	@$(VENV)/bootstrap/bin/pip install --quiet --disable-pip-version-check uv
 
+# pyenv keeps its versions where PATH does not lead.
+PYENV_BINS := $(shell ls -d "$$(pyenv root 2>/dev/null)"/versions/3.1[1-9]*/bin 2>/dev/null | paste -sd:)
+
 $(VENV)/%/.ready: pyproject.toml constraints/airflow2.txt constraints/airflow3.txt | $(UV)
 	@echo "-- Setting up the environment $*"
-	@$(UV) venv --quiet --allow-existing --python '$(PYTHON_OF_$*)' $(VENV)/$*
+	@PATH="$$PATH:$(PYENV_BINS)" $(UV) venv --quiet --allow-existing --python '$(PYTHON_OF_$*)' $(VENV)/$*
 	@VIRTUAL_ENV=$(VENV)/$* $(UV) pip install --quiet $(NEEDS_OF_$*)
 	@touch $@
 

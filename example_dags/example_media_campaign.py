@@ -36,6 +36,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
+    max_active_runs=1,  # two runs of one day would share their files, and the first would delete them
     tags=["example", "media"],
     doc_md=__doc__,
     default_args={"retries": 2},

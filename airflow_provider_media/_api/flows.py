@@ -41,6 +41,7 @@ class Pause:
 Flow = Generator[Call | Pause, Reply, T]
 
 _REPEATED_PAGES_ALLOWED = 3
+_MOST_WALKS = 3
 _LONGEST_NUMBER = 100
 """Digits; an id with more is no number, and Python refuses to read thousands."""
 
@@ -67,12 +68,19 @@ class PageWalk:
         self._page = 0
         self._seen: set[str] = set()
         self._repeated = 0
+        self._total: int | None = None
+        self._shrank = False
         self._call: Call | None = self._build()
 
     @property
     def next_call(self) -> Call | None:
         """The call for the next page; None at the end of the list."""
         return self._call
+
+    @property
+    def may_have_missed(self) -> bool:
+        """Whether the totals tell that files were deleted meanwhile, which moves others past the next page's start."""
+        return self._shrank or (self._total is not None and len(self._seen) < self._total)
 
     def feed(self, reply: Reply) -> tuple[Media, ...]:
         """Take the answer of :attr:`next_call`; return the files on it that were not seen before.
@@ -91,23 +99,34 @@ class PageWalk:
                 f"Could not {self._call.purpose}: page {page.page} and the pages before it repeat what was already"
                 " listed, so the list has no end; the server seems to ignore the page number.",
             )
+        if page.total is not None:
+            self._shrank = self._shrank or (self._total is not None and page.total < self._total)
+            self._total = page.total
         self._page += 1
         self._call = None if self._is_last(page) else self._build()
         return new
 
     def _is_last(self, page: MediaPage) -> bool:
-        return not page.items or (page.total is not None and len(self._seen) >= page.total)
+        # A total of fewer files than were seen is none that ends anything.
+        return not page.items or (page.total is not None and len(self._seen) == page.total)
 
     def _build(self) -> Call:
         return build_list(page=self._page, limit=self._page_size, sort_by=self._sort_by, sort_order=self._sort_order)
 
 
 def list_all() -> Flow[list[Media]]:
-    """List the whole library, by id, so that what is added meanwhile comes at the end."""
-    walk = PageWalk(sort_by="id", sort_order="asc")
+    """List the whole library, by id, so that what is added meanwhile comes at the end.
+
+    When files are deleted meanwhile, others can be missed; where the totals tell, the list is read again.
+    """
     found: list[Media] = []
-    while walk.next_call:
-        found += walk.feed((yield walk.next_call))
+    for _ in range(_MOST_WALKS):
+        walk = PageWalk(sort_by="id", sort_order="asc")
+        found = []
+        while walk.next_call:
+            found += walk.feed((yield walk.next_call))
+        if not walk.may_have_missed:
+            break
     return found
 
 

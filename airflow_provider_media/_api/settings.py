@@ -20,7 +20,7 @@ MEDIA_PATH = "/partner-gateway/v1/media"
 """Where the library lives under the base address (Media API reference)."""
 
 _SCHEMES = ("http", "https")
-_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+_PROXY_SCHEMES = ("http", "https")
 _LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 _ONLY_AN_ADDRESS = "The connection's host must hold only scheme, host, port and path; the API key is the password."
 _LARGEST_NUMBER = 1_000_000
@@ -221,7 +221,7 @@ def _verify(field_name: str, value: Any) -> bool | str:
 def _proxy(field_name: str, value: Any) -> str:
     try:
         parts = urlsplit(str(value).strip())
-        usable = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname)
+        usable = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     if not usable:  # not repeated in the message: it may hold a password

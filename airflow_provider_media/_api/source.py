@@ -219,6 +219,8 @@ def _open_path(path: Path) -> Source:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
             raise file_problem(str(path), "it is a folder")
+        if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
+            raise file_problem(str(path), "it is a device")
         if not stat.S_ISREG(found.st_mode):  # a named pipe, say: it can be read only once
             with path.open("rb") as stream:
                 return _StreamSource(stream, label=str(path), base_name=path.name)

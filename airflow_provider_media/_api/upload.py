@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,21 +76,27 @@ def prepare_upload(
     :raises Problem: of kind FILE or CONFIGURATION, with one sentence.
     """
     name = _text("name", name) or source.base_name
-    file_name = (_text("file_name", file_name) or source.base_name or name or "").replace("\\", "/").rpartition("/")[2]
     if not name:
         raise _wrong(f"The file {source.label} has no name of its own: give it one with name=...")
+    file_name = _base_name(_text("file_name", file_name) or source.base_name or name)
     for field, text in {"name": name, "description": description, "file_name": file_name}.items():
         _check_sendable(field, text)
-    if any(not letter.isprintable() or letter in '"\\' for letter in file_name):
+    if any(unicodedata.category(letter) == "Cc" or letter == '"' for letter in file_name):
         raise _wrong(f"The file name {file_name!r} holds a quote or a control character: give another as file_name=...")
     return Upload(
         source=source,
         name=name,
-        file_name=file_name or name,
+        file_name=file_name,
         mime_type=_mime_type(source, mime_type, file_name),
         description=description,
         folder_id=_folder_id(folder_id),
     )
+
+
+def _base_name(path: str) -> str:
+    """Return the last component of a path: no more of it is told to the platform."""
+    last = path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return "file" if last in {"", ".", ".."} else last
 
 
 def _wrong(sentence: str) -> Problem:

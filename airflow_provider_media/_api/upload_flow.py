@@ -71,7 +71,7 @@ class Mark:
 def take_mark(name: str) -> Flow[Mark]:
     """Ask for the newest id: one request at any size of the library. It also meets a rejected key before a large body.
 
-    Two items are asked for, not one: only that shows whether the server sorts as told. Where it does not, or where
+    Two items are asked for, not one: a server that does not sort as told mostly shows by that. Then, and where
     ids have no order (texts, also of digits: "9" may come after "10"), the whole list is read for the ids that bear
     the name.
     """
@@ -170,7 +170,9 @@ def upload_media(
         memory.keep(upload, mark)
         found = yield from _send(upload, mark, retries, settle_seconds, memory if earlier_mark is None else NoMemory())
     media = yield from _verify(upload, found, must_get=if_exists == "replace" and bool(namesakes))
-    replaced = (yield from _delete_replaced(namesakes, before_delete)) if if_exists == "replace" else ()
+    # Never the new file itself, should a platform answer with the id of an equal one that was there.
+    older = [old for old in namesakes if str(old.id) != str(media.id)]
+    replaced = (yield from _delete_replaced(media, older, before_delete)) if if_exists == "replace" else ()
     memory.forget()
     return UploadResult(media=media, created=True, replaced=replaced)
 
@@ -195,18 +197,21 @@ def _check_namesakes(
 
 
 def _delete_replaced(
-    namesakes: list[Media], before_delete: Callable[[Iterable[Media]], None]
+    new: Media, older: list[Media], before_delete: Callable[[Iterable[Media]], None]
 ) -> Flow[tuple[int | str, ...]]:
     """Delete the files that the new one replaces; ask again first, because the transfer took time."""
-    if namesakes:
-        before_delete(namesakes)
-    for old in namesakes:
+    try:
+        before_delete(older)
+    except Exception:
+        log.warning("%r is stored as %s, and the files that it should replace are kept", new.name, new.id)
+        raise
+    for old in older:
         try:
             yield from delete_media(old.id)
         except Problem as problem:
             if problem.kind is not Kind.NOT_FOUND:
                 raise
-    return tuple(old.id for old in namesakes)
+    return tuple(old.id for old in older)
 
 
 def _mark_and_namesakes(upload: Upload) -> Flow[tuple[Mark, list[Media]]]:

@@ -44,6 +44,7 @@ class _Watchful:
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]  # the connection class it is mixed into has it
+        self._answered_early = False  # urllib3 connects the same object anew
         self.sock.settimeout(self.stall_seconds)
         type(self).on_connect(self.sock)
 
@@ -55,11 +56,21 @@ class _Watchful:
         """
         if self.sock is None:
             self.connect()
-        if isinstance(data, FileRegion) and not isinstance(self.sock, ssl.SSLSocket):
+        if not self._is_watchable:
+            super().send(data.fill() if isinstance(data, FileRegion) else data)  # type: ignore[misc]
+        elif isinstance(data, FileRegion) and not isinstance(self.sock, ssl.SSLSocket):
             self._push(len(data), lambda done: data.send_to(self.sock, done))
         else:
             block = data.fill() if isinstance(data, FileRegion) else memoryview(data)
             self._push(len(block), lambda done: self.sock.send(block[done:]))
+
+    @property
+    def _is_watchable(self) -> bool:
+        """Whether this is a bare socket or one with TLS; a TLS tunnel through a TLS proxy is neither.
+
+        The descriptor of such a tunnel is that of the connection to the proxy: nothing may be written to it directly.
+        """
+        return type(self.sock) is socket.socket or isinstance(self.sock, ssl.SSLSocket)
 
     def _push(self, size: int, send_from: Callable[[int], int]) -> None:
         if _is_readable(self.sock) and self._has_answered():
@@ -87,7 +98,7 @@ class _Watchful:
 
         :raises TimeoutError: when no byte moved for :attr:`stall_seconds`.
         """
-        if not self._answered_early and _unacknowledged(self.sock):
+        if self._is_watchable and not self._answered_early and _unacknowledged(self.sock):
             self._wait(select.POLLIN)
         return super().getresponse()  # type: ignore[misc]
 
@@ -130,9 +141,12 @@ class _Watchful:
 
 
 def _unacknowledged(sock: socket.socket) -> int:
-    """Count the bytes that were handed to the kernel and not yet acknowledged by the other side."""
+    """Count the bytes that were handed to the kernel and not yet acknowledged; 0 where that cannot be told."""
     count = array.array("i", [0])
-    fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+    try:
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+    except OSError:  # not every system has it for sockets
+        return 0
     return count[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,3 +35,13 @@ class Pace:
             moment = max(now, self._next)
             self._next = moment + self._interval
             return moment - now
+
+
+_paces: dict[tuple[str, str, float | None], Pace] = {}
+_paces_lock = threading.Lock()
+
+
+def pace_of(base_url: str, api_key: str, per_second: float | None) -> Pace:
+    """Return the one pace of this process for an address, key and rate, however many hooks there are."""
+    with _paces_lock:
+        return _paces.setdefault((base_url, api_key, per_second), Pace(per_second, time.monotonic))

@@ -22,7 +22,7 @@ from airflow_provider_media._api.progress import Progress
 from airflow_provider_media._api.protocol import Call, Reply, check_reply
 from airflow_provider_media._api.retry import Retries
 from airflow_provider_media._transports.connection import WatchfulAdapter
-from airflow_provider_media._transports.pace import Pace
+from airflow_provider_media._transports.pace import pace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class SyncTransport:
             _check_bundle(settings.verify)
         self._settings = settings
         self._cancelled = threading.Event()
-        self._pace = Pace(settings.requests_per_second, time.monotonic)
+        self._pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_second)
         self._adapter = WatchfulAdapter(stall_seconds=settings.timeout, connections=_CONNECTIONS)
         self._session = requests.Session()
         self._session.mount("https://", self._adapter)
@@ -195,12 +195,14 @@ class SyncTransport:
             )
             with response:
                 reply = _read(call, response, deadline=time.monotonic() + _REPLY_TIMEOUTS * settings.timeout)
-            reply = _without_key(reply, settings.api_key)
+            if not response.ok:
+                reply = _without_key(reply, settings.api_key)
             check_reply(call, reply)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             problem = _as_problem(error, call, settings)
             problem.body_cut_short = body is not None and not body.finished
-            raise problem from error
+            # What says that an address is wrong may repeat a proxy's password.
+            raise problem from (None if problem.kind is Kind.CONFIGURATION else error)
         except Problem as problem:
             problem.body_cut_short = body is not None and not body.finished
             raise
@@ -279,48 +281,55 @@ def _bad_reply(call: Call, response: requests.Response, reason: str) -> Problem:
 def _as_problem(error: Exception, call: Call, settings: Settings) -> Problem:
     """Say what a failure of the HTTP client means; the one place that knows its exceptions."""
     causes = list(_causes(error))
+    wrong = _wrong_setting(causes, settings)
+    if wrong:
+        return Problem(Kind.CONFIGURATION, f"Could not {call.purpose}: {wrong}.")
 
     def has(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
-    address = settings.base_url
-    certificate = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
-    if certificate:
-        return Problem(
-            Kind.CONFIGURATION,
-            f"The certificate of {address} is not trusted ({certificate.verify_message}): if it is your own, give its"
-            " CA bundle's path as the connection's extra 'verify'.",
-        )
-    if has(
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidHeader,
-        urllib3.exceptions.LocationParseError,
-        UnicodeError,
-    ):
-        return Problem(
-            Kind.CONFIGURATION, f"Could not {call.purpose}: {address} is no address ({str(error).rstrip('.')})."
-        )
-    reason = _reason(causes)
-    if has(urllib3.exceptions.NameResolutionError):
-        return Problem(
-            Kind.UNAVAILABLE,
-            f"Could not {call.purpose}: the address {address} is unknown; check the connection's host.",
-            transient=True,
-        )
-    if has(urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
-        return Problem(
-            Kind.UNAVAILABLE, f"Could not {call.purpose}: no connection to {address} ({reason}).", transient=True
-        )
-    if has(requests.exceptions.ChunkedEncodingError, urllib3.exceptions.IncompleteRead):
-        return Problem(
-            Kind.RESPONSE, f"Could not {call.purpose}: the answer was cut off.", transient=True, maybe_acted=True
-        )
-    if has(requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
+    address, reason = settings.base_url, _reason(causes)
+    kind, maybe_acted = Kind.UNAVAILABLE, False
+    if has(requests.exceptions.ProxyError):
+        sentence = f"the proxy on the way to {address} cannot be used ({reason})"
+    elif has(urllib3.exceptions.NameResolutionError):
+        sentence = f"the address {address} is unknown; check the connection's host"
+    elif has(urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+        sentence = f"no connection to {address} ({reason})"
+    elif has(requests.exceptions.ChunkedEncodingError, urllib3.exceptions.IncompleteRead):
+        kind, maybe_acted = Kind.RESPONSE, True
+        sentence = "the answer was cut off"
+    elif has(requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
+        maybe_acted = True
         sentence = f"{address} did not answer for {settings.timeout:g} s"
     else:
+        maybe_acted = True
         sentence = f"the connection to {address} broke ({reason})"
-    return Problem(Kind.UNAVAILABLE, f"Could not {call.purpose}: {sentence}.", transient=True, maybe_acted=True)
+    return Problem(kind, f"Could not {call.purpose}: {sentence}.", transient=True, maybe_acted=maybe_acted)
+
+
+_UNUSABLE_ADDRESS = (
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidHeader,
+    urllib3.exceptions.LocationParseError,
+    UnicodeError,
+)
+
+
+def _wrong_setting(causes: list[BaseException], settings: Settings) -> str | None:
+    """Say what is wrong with the connection, where that is the reason; trying again cannot help then."""
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate of {settings.base_url} is not trusted ({cause.verify_message}); if it is your own,"
+                " give its CA bundle's path as the connection's extra 'verify'"
+            )
+        if isinstance(cause, OSError) and "Tunnel connection failed: 4" in str(cause):  # 403, 407
+            return f"the proxy refuses the way to {settings.base_url}; check the connection's extra 'proxy'"
+        if isinstance(cause, _UNUSABLE_ADDRESS):
+            return f"{settings.base_url}, or the proxy, is no address that can be used"
+    return None
 
 
 def _causes(error: BaseException | None) -> Any:

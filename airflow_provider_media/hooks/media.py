@@ -80,6 +80,10 @@ class MediaHook(BaseHook):
                 password=connection.password,
                 extra=connection.extra,
             )
+        if settings.proxy:
+            from urllib.parse import urlsplit
+
+            mask_secret(urlsplit(settings.proxy).password)
         if settings.sends_key_in_clear and settings.base_url not in _warned_of:
             _warned_of.add(settings.base_url)
             self.log.warning(

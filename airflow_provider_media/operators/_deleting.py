@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
+    from airflow_provider_media.operators._memory import DeletedMemory
 
     References = Callable[[Media], Iterable[str]] | str
 
@@ -63,26 +64,37 @@ def delete_all(
     if_missing: str,
     references: References | None,
     on_reference: str,
+    memory: DeletedMemory,
 ) -> dict[str, list[int | str]]:
     """Delete the files that may be deleted; tell which were deleted, missing and skipped.
 
+    :param memory: what earlier tries of the task began to delete: missing now, it was deleted by them.
     :raises MediaNotFoundError: an id is missing (``if_missing="fail"``); before anything is deleted.
     :raises MediaInUseError: a file is used (``on_reference="fail"``); before anything is deleted.
     """
     outcome: dict[str, list[int | str]] = {"deleted": [], "missing": [], "skipped": []}
     found: list[Media] = []
     if if_missing == "fail" or references is not None:
-        found, outcome["missing"] = _look_up(hook, media_ids, if_missing)
+        found, outcome["missing"] = _look_up(hook, media_ids)
+        begun = {str(media_id) for media_id in memory.recall()}
+        outcome["deleted"] = [media_id for media_id in outcome["missing"] if str(media_id) in begun]
+        outcome["missing"] = [media_id for media_id in outcome["missing"] if str(media_id) not in begun]
+        if outcome["missing"] and if_missing == "fail":
+            raise MediaNotFoundError(
+                f"The library has no media {', '.join(map(str, outcome['missing']))}; nothing more was deleted.",
+                status=404,
+            )
     used = users_of(found, references)
     if used and on_reference == "fail":
         raise MediaInUseError(_in_use(used) + " Nothing was deleted.")
     if used:
         log.warning("Not deleted. %s", _in_use(used))
     outcome["skipped"] = list(used)
-    left_alone = {str(media_id) for media_id in (*outcome["missing"], *outcome["skipped"])}
+    left_alone = {str(media_id) for ids in outcome.values() for media_id in ids}
     for media_id in media_ids:
         if str(media_id) in left_alone:
             continue
+        memory.keep([*outcome["deleted"], media_id])
         try:
             hook.delete(media_id)
         except MediaNotFoundError:
@@ -90,11 +102,12 @@ def delete_all(
             outcome["missing"].append(media_id)
         else:
             outcome["deleted"].append(media_id)
+    memory.forget()
     log.info("Deleted %(deleted)s, missing %(missing)s, skipped as still used %(skipped)s", outcome)
     return outcome
 
 
-def _look_up(hook: MediaHook, media_ids: list[int | str], if_missing: str) -> tuple[list[Media], list[int | str]]:
+def _look_up(hook: MediaHook, media_ids: list[int | str]) -> tuple[list[Media], list[int | str]]:
     """Get each file's metadata; return it, and the ids that the library does not have."""
     found: list[Media] = []
     missing: list[int | str] = []
@@ -102,7 +115,5 @@ def _look_up(hook: MediaHook, media_ids: list[int | str], if_missing: str) -> tu
         try:
             found.append(hook.get_media(media_id))
         except MediaNotFoundError:
-            if if_missing == "fail":
-                raise
             missing.append(media_id)
     return found, missing

@@ -1,4 +1,4 @@
-"""Remember an upload in Airflow's task state, so that the retry of a killed task finds the file that it stored.
+"""Remember uploads and deletes in Airflow's task state, so that the retry of a broken-off task goes on from there.
 
 Airflow has a task state store from 3.3 on; it is kept for the tries of one task in one run.
 """
@@ -15,6 +15,33 @@ if TYPE_CHECKING:
 
 KEY = "media_upload"
 """The name under which the task state store keeps it."""
+
+
+DELETED_KEY = "media_deleted"
+
+
+class DeletedMemory:
+    """The ids that earlier tries of this task deleted; knows of none where Airflow has no task state.
+
+    :param context: the task's context.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._store: Any = context.get("task_state_store")
+
+    def recall(self) -> list[int | str]:
+        """Return the ids."""
+        return [] if self._store is None else list(self._store.get(DELETED_KEY) or [])
+
+    def keep(self, deleted: list[int | str]) -> None:
+        """Remember them."""
+        if self._store is not None:
+            self._store.set(DELETED_KEY, list(deleted))
+
+    def forget(self) -> None:
+        """Remember nothing: the task is done."""
+        if self._store is not None:
+            self._store.delete(DELETED_KEY)
 
 
 def upload_memory(context: Context) -> Memory | None:

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_media.operators._arguments import all_ids, filled_text, one_of, whole_number
 from airflow_provider_media.operators._deleting import delete_all, refuse_if_used
-from airflow_provider_media.operators._memory import upload_memory
+from airflow_provider_media.operators._memory import DeletedMemory, upload_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -64,7 +64,8 @@ class MediaUploadOperator(_MediaOperator):
         there is none; ``upload`` always sends; ``replace`` sends, makes sure, then deletes the files of that name
         seen before; ``fail`` raises. (templated)
     :param references: for ``replace``: a callable (or the dotted path of one) that tells what still uses a file, as an
-        iterable of texts; while anything does, the old file is not deleted and the task fails, before sending.
+        iterable of texts. It is asked before sending, and again before deleting; while anything does, no old file is
+        deleted and the task fails.
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     :raises MediaFileError: the file is missing, empty, unreadable, unsupported, or changed while being sent.
     :raises MediaConflictError: the name is taken (``fail``).
@@ -214,7 +215,8 @@ class MediaDeleteOperator(_MediaOperator):
 
     Messages and campaigns not yet sent that name a deleted id will fail, and the API cannot tell which do: let
     ``references`` tell it. First all files are asked about, then deleted; if any is used, none is deleted (unless
-    ``on_reference="skip"``).
+    ``on_reference="skip"``). On Airflow 3.3 a retry goes on where the last try was broken off; before that, use
+    ``if_missing="ignore"`` with retries.
 
     Returns ``{"deleted": [ids], "missing": [ids], "skipped": [ids]}``.
 
@@ -250,7 +252,7 @@ class MediaDeleteOperator(_MediaOperator):
         self.references = references
         self.on_reference = on_reference
 
-    def execute(self, context: Context) -> dict[str, list[int | str]]:  # noqa: ARG002 - Airflow's signature
+    def execute(self, context: Context) -> dict[str, list[int | str]]:
         """Ask, then delete."""
         return delete_all(
             self.hook,
@@ -258,4 +260,5 @@ class MediaDeleteOperator(_MediaOperator):
             if_missing=one_of("if_missing", self.if_missing, ("fail", "ignore")),
             references=self.references,
             on_reference=one_of("on_reference", self.on_reference, ("fail", "skip")),
+            memory=DeletedMemory(context),
         )

@@ -91,7 +91,7 @@ def test_an_untrusted_certificate_is_told(connect: Any, certificate: tuple[Path,
     with run_in_thread(settings) as running:
         works, told = connect(running.base_url).test_connection()
     assert not works
-    assert f"The certificate of {running.base_url} is not trusted (self-signed certificate)" in told
+    assert f"the certificate of {running.base_url} is not trusted (self-signed certificate)" in told
     assert "'verify'" in told
 
 

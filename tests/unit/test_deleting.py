@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, MediaNotFoundError
+from airflow_provider_media.exceptions import (
+    MediaConfigurationError,
+    MediaInUseError,
+    MediaNotFoundError,
+    MediaUnavailableError,
+)
 from airflow_provider_media.models import Media
 from airflow_provider_media.operators._deleting import delete_all, refuse_if_used, users_of
+from airflow_provider_media.operators._memory import DeletedMemory
 
 LIBRARY = {"1", "2", "3"}
 
@@ -36,7 +42,7 @@ class FakeHook:
 
 
 def delete(hook: FakeHook, ids: list[int | str], **arguments: Any) -> dict[str, list[int | str]]:
-    options = {"if_missing": "fail", "references": None, "on_reference": "fail"}
+    options = {"if_missing": "fail", "references": None, "on_reference": "fail", "memory": DeletedMemory({})}
     return delete_all(hook, ids, **(options | arguments))  # type: ignore[arg-type]
 
 
@@ -116,3 +122,30 @@ def test_a_file_without_users_may_go(references: Any) -> None:
 def test_a_file_with_users_may_not() -> None:
     with pytest.raises(MediaInUseError, match="media 2 by spring campaign"):
         refuse_if_used([Media(id=1), Media(id=2)], used_by_spring)
+
+
+class FakeStore(dict[str, Any]):
+    """A task state store that has just a dict."""
+
+    set = dict.__setitem__
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+def test_a_retry_goes_on_where_the_last_try_was_broken_off() -> None:
+    hook, store = FakeHook(), FakeStore()
+    remove = hook.delete
+
+    def fail_at_two(media_id: int | str) -> None:
+        if media_id == 2:
+            raise MediaUnavailableError("later")
+        remove(media_id)
+
+    hook.delete = fail_at_two  # type: ignore[method-assign]
+    with pytest.raises(MediaUnavailableError):
+        delete(hook, [1, 2, 3], memory=DeletedMemory({"task_state_store": store}))  # type: ignore[typeddict-unknown-key]
+    hook.delete = remove  # type: ignore[method-assign]
+    outcome = delete(hook, [1, 2, 3], memory=DeletedMemory({"task_state_store": store}))  # type: ignore[typeddict-unknown-key]
+    assert outcome == {"deleted": [1, 2, 3], "missing": [], "skipped": []}
+    assert store == {}

@@ -21,7 +21,7 @@ from airflow_provider_media._api.flows import (
     oldest_first,
 )
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import Reply
+from airflow_provider_media._api.protocol import Call, Reply
 from airflow_provider_media.models import Media
 
 
@@ -182,3 +182,27 @@ def test_an_id_is_a_number_when_it_is_digits(media_id: int | str, number: int | 
 
 def test_an_id_of_thousands_of_digits_is_no_number() -> None:
     assert id_number("9" * 5000) is None
+
+
+def test_the_list_is_read_again_when_a_file_was_deleted_meanwhile() -> None:
+    """Files behind the deleted one move to the page before, which was read already."""
+    ids = list(range(1, 2501))
+
+    def answer(call: Call) -> Reply:
+        asked = dict(call.params)
+        start = int(asked["page"]) * int(asked["limit"])
+        page = [{"id": number} for number in ids[start : start + int(asked["limit"])]]
+        body = json.dumps({"content": page, "totalElements": len(ids)}).encode()
+        if start == 0 and 5 in ids:
+            ids.remove(5)  # between the first page and the second
+        return Reply(status=200, headers={}, body=body)
+
+    flow = list_all()
+    call = next(flow)
+    while True:
+        try:
+            call = flow.send(answer(call))  # type: ignore[arg-type]
+        except StopIteration as end:
+            found = [media.id for media in end.value]
+            break
+    assert found == ids

@@ -144,7 +144,6 @@ def test_blanks_around_the_key_are_taken_off() -> None:
         ("allow_delete", "Yes", True),
         ("allow_delete", True, True),
         ("proxy", "http://user:word@proxy.example:3128", "http://user:word@proxy.example:3128"),
-        ("proxy", "socks5h://proxy.example", "socks5h://proxy.example"),
     ],
 )
 def test_extras_are_read_from_numbers_booleans_and_text(key: str, given: Any, value: Any) -> None:

@@ -9,13 +9,14 @@ import pytest
 from fake_library import PNG, FakeLibrary, lost, make_upload
 
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._api.retry import Retries
 from airflow_provider_media._api.upload_flow import Mark, NoMemory, upload_media
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_media._api.protocol import Call, Reply
+    from airflow_provider_media._api.protocol import Call
     from airflow_provider_media._api.upload import Upload
     from airflow_provider_media.models import Media
 
@@ -309,3 +310,25 @@ def test_what_is_sent_are_the_bytes_of_the_file() -> None:
     library = FakeLibrary()
     run(library, "reuse")
     assert library.contents == [PNG]
+
+
+def test_replace_never_deletes_the_file_that_it_answers_with() -> None:
+    library = FakeLibrary()
+    library.add()  # equal, so that a platform that keeps each content once answers with it
+    library.add(size=5)
+    library.on_post = [lambda _: Reply(status=200, headers={}, body=b'{"id": 1}')]
+    result = run(library, "replace")
+    assert (result.media.id, result.replaced, library.ids) == (1, (2,), [1])
+
+
+def test_what_an_earlier_try_left_in_doubt_is_not_forgotten_by_a_refusal() -> None:
+    library = FakeLibrary()
+
+    def refuse(_call: Call) -> Reply | None:
+        raise Problem(Kind.REQUEST, "refused", status=400)
+
+    library.on_post = [refuse]
+    memory = FakeMemory(Mark(newest_id=1))
+    with pytest.raises(Problem, match="refused"):
+        run(library, "upload", memory=memory)
+    assert memory.mark == Mark(newest_id=1)

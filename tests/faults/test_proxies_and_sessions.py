@@ -1,0 +1,143 @@
+"""What holds beyond one request: a TLS proxy, a session after an early answer, one pace for a process, secrets."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaRequestError, MediaUnavailableError
+
+GIF = b"GIF89a" + bytes(range(256)) * 4000
+STORED = {"id": 8, "name": "a.gif", "mimeType": "image/gif", "size": len(GIF), "url": "http://127.0.0.1/8"}
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "a.gif"
+    path.write_bytes(GIF)
+    return path
+
+
+def store(exchange):
+    exchange.read_all()
+    exchange.answer(201, STORED)
+
+
+def pump(source, target):
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def tls_proxy(certificate):
+    """A proxy that is itself spoken to over TLS, and tunnels."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    open_sockets = []
+
+    def serve(sock):
+        with suppress(OSError):
+            client = context.wrap_socket(sock, server_side=True)
+            open_sockets.append(client)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(65536)
+            host, _, port = head.split()[1].decode().partition(":")
+            target = socket.create_connection((host, int(port)))
+            open_sockets.append(target)
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            threading.Thread(target=pump, args=(target, client), daemon=True).start()
+            pump(client, target)
+
+    def accept():
+        with suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                open_sockets.append(sock)
+                threading.Thread(target=serve, args=(sock,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+    for sock in open_sockets:
+        sock.close()
+
+
+def test_an_upload_goes_whole_through_a_proxy_that_speaks_tls_itself(
+    raw_server, hook_for, tls_proxy, picture, certificate, monkeypatch
+):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    server = raw_server(store, tls=True)
+    assert hook_for(server.base_url, proxy=tls_proxy).upload(picture).media.id == 8
+    (post,) = server.posts
+    assert GIF in bytes(post.received)
+
+
+def test_after_an_early_answer_the_session_is_as_good_as_new(raw_server, hook_for, big_file, picture):
+    connections = []
+
+    def on_post(exchange):
+        connections.append(exchange.sock)
+        if len(connections) == 1:
+            exchange.read(1000)
+            exchange.answer(413, {"message": "too large"}, "Connection: close")
+            exchange.hang_up_politely()
+        else:
+            store(exchange)
+
+    server = raw_server(on_post)
+    hook = hook_for(server.base_url)
+    with pytest.raises(MediaRequestError):
+        hook.upload(big_file)
+    for _ in range(4):
+        hook.upload(picture)
+    assert len(set(connections)) == 2  # one that was cut short, one for all that followed
+
+
+def test_all_hooks_of_a_process_share_one_pace(raw_server, hook_for):
+    server = raw_server(store)
+    hooks = [hook_for(server.base_url, requests_per_second=20) for _ in range(4)]
+    started = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: hooks[number % 4].list_page(), range(13)))
+    assert time.monotonic() - started >= 12 / 20
+
+
+def test_a_good_answer_that_holds_the_letters_of_the_key_is_not_changed(raw_server, hook_for, picture):
+    server = raw_server(store)
+    server.listed = [{**STORED, "name": "summer-banner.gif"}]
+    hook = hook_for(server.base_url, key="summer")
+    result = hook.upload(picture, name="summer-banner.gif", if_exists="reuse")
+    assert (result.created, result.media.name) == (False, "summer-banner.gif")
+
+
+def said_by(error: BaseException | None) -> str:
+    """Tell what a traceback of the error would say, of all that led to it."""
+    said = ""
+    while error:
+        said += f"{error} {error!r} "
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return said
+
+
+@pytest.mark.parametrize("port", ["99999", "x"])
+def test_a_proxy_of_a_wrong_port_is_refused_without_its_password(hook_for, port):
+    with pytest.raises(MediaConfigurationError, match="'proxy'") as caught:
+        hook_for("https://127.0.0.1:9", proxy=f"http://user:s3cr3t@127.0.0.1:{port}").list_page()
+    assert "s3cr3t" not in said_by(caught.value)
+
+
+def test_a_proxy_that_is_not_there_is_named_as_the_reason(hook_for):
+    with pytest.raises(MediaUnavailableError, match="the proxy on the way") as caught:
+        hook_for("https://127.0.0.1:9", proxy="http://user:s3cr3t@127.0.0.1:9", max_attempts=1).list_page()
+    assert "s3cr3t" not in said_by(caught.value)
