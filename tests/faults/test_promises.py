@@ -25,6 +25,7 @@ FAULTS = {
     "429, Retry-After as a date": ([{**STATUS, "status": 429, "headers": {"Retry-After": NOW}}], 2),
     "429, retryAfter": ([{**STATUS, "status": 429, "body": {"message": "slow down", "retryAfter": 0}}], 2),
     "429, no wait told": ([{**STATUS, "status": 429, "body": {"message": "slow down"}}], 2),
+    "408": ([{**STATUS, "status": 408}], 2),
     "500": ([{**STATUS, "status": 500}], 2),
     "502": ([{**STATUS, "status": 502}], 2),
     "503": ([{**STATUS, "status": 503}], 2),
