@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from time import time
@@ -10,6 +11,7 @@ from time import time
 import pytest
 import requests
 
+from airflow_provider_media.exceptions import MediaResponseError, MediaUnavailableError
 from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
 
@@ -109,3 +111,39 @@ def test_writers_of_one_name_each_get_a_file_of_their_own(library, hook, tmp_pat
     assert ids == {media.id for media in hook.find_media("contested")}
     assert len(ids) == 12
     assert {len(PNG)} == {result.media.size for result in results}
+
+
+def test_a_delete_whose_answer_was_lost_is_done(library, hook, tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(PNG)
+    media_id = hook.upload(path, name="to be deleted").media.id
+    library.post(f"{library.base_url}/_sandbox/faults", json={**LOST, "method": "DELETE"}).raise_for_status()
+    hook.delete(media_id)
+    assert hook.exists(media_id) is False
+    journal = library.get(f"{library.base_url}/_sandbox/requests").json()
+    assert [call["method"] for call in journal].count("DELETE") == 2
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_where_nobody_listens_the_reason_is_told(hook_for, tmp_path, scheme):
+    path = tmp_path / "picture.png"
+    path.write_bytes(PNG)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(MediaUnavailableError, match="no connection to"):
+        hook_for(f"{scheme}://127.0.0.1:{port}", max_attempts=2).upload(path)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
+def test_a_redirect_of_an_upload_is_not_followed(raw_server, hook_for, tmp_path, tls):
+    path = tmp_path / "picture.png"
+    path.write_bytes(PNG)
+
+    def redirect(exchange):
+        exchange.read_all()
+        exchange.answer(307, {}, "Location: https://other.example/media")
+
+    server = raw_server(redirect, tls=tls)
+    with pytest.raises(MediaResponseError, match=r"other\.example"):
+        hook_for(server.base_url).upload(path)
+    assert len(server.posts) == 1
