@@ -87,7 +87,7 @@ class RawServer:
         self, on_post: Callable[[Exchange], None], context: ssl.SSLContext | None, receive_buffer: int
     ) -> None:
         self._posts: list[Exchange] = []
-        self._came = threading.Event()
+        self._came = threading.Condition()
         self.listed: list[dict[str, object]] = []
         self._on_post = on_post
         self._context = context
@@ -102,9 +102,14 @@ class RawServer:
 
     @property
     def posts(self) -> list[Exchange]:
-        """The uploads seen, in order; a client may fail before its request's head is read, so the first is awaited."""
-        self._came.wait(2)
-        return self._posts
+        """The uploads seen, in order; at least one is awaited."""
+        return self.await_posts(1)
+
+    def await_posts(self, count: int) -> list[Exchange]:
+        """Tell the uploads seen, in order, when there are so many: a client may fail before its request is read."""
+        with self._came:
+            self._came.wait_for(lambda: len(self._posts) >= count, timeout=10)
+            return list(self._posts)
 
     def close(self) -> None:
         for sock in (self._listener, *self._connections):
@@ -131,8 +136,9 @@ class RawServer:
         with sock, suppress(OSError):  # the client broke off, which is what many tests are about
             while exchange := self._read_head(sock):
                 if exchange.line.startswith("POST"):
-                    self._posts.append(exchange)
-                    self._came.set()
+                    with self._came:
+                        self._posts.append(exchange)
+                        self._came.notify_all()
                     self._on_post(exchange)
                 else:
                     listed = [*reversed(self.listed), ONE_FILE]

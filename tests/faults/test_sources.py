@@ -71,7 +71,7 @@ def test_a_file_that_is_replaced_between_two_attempts_is_not_sent(raw_server, ho
     server = raw_server(on_post)
     with pytest.raises(MediaFileError, match="changed"):
         hook_for(server.base_url).upload(path)
-    assert [post.is_whole for post in server.posts] == [True, False]  # the second ends before its first byte
+    assert [post.is_whole for post in server.await_posts(2)] == [True, False]  # the second ends before its first byte
 
 
 class Unreadable(io.BytesIO):
