@@ -29,7 +29,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class MediaError(AirflowException):
@@ -39,6 +39,7 @@ class MediaError(AirflowException):
     :param status: the HTTP status, when there was an answer.
     :param server_message: the server's own words, when it said any.
     :param request_id: the server's name for the request.
+    :param retry_after: the seconds that the server asked to wait before trying again.
     """
 
     retryable: ClassVar[bool] = True
@@ -51,12 +52,14 @@ class MediaError(AirflowException):
         status: int | None = None,
         server_message: str | None = None,
         request_id: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         """Keep what is known."""
         super().__init__(message)
         self.status = status
         self.server_message = server_message
         self.request_id = request_id
+        self.retry_after = retry_after
 
 
 class _PermanentError(MediaError, AirflowFailException):
@@ -124,19 +127,22 @@ _CLASSES: dict[Kind, type[MediaError]] = {
 
 
 @contextmanager
-def public_errors(*, secret: str | None = None) -> Iterator[None]:
+def public_errors(*, secret: str | Callable[[], str | None] | None = None) -> Iterator[None]:
     """Turn the inner rooms' problems into the errors of this module.
 
-    :param secret: the API key; should a server repeat it in its answer, it is struck out.
+    :param secret: the API key, or what gives it where it is read only meanwhile; should a server repeat it in its
+        answer, it is struck out.
     """
     try:
         yield
     except Problem as problem:
+        secret = secret() if callable(secret) else secret
         raise _CLASSES[problem.kind](
             _without(secret, problem.message) or "",
             status=problem.status,
             server_message=_without(secret, problem.server_message),
             request_id=_without(secret, problem.request_id),
+            retry_after=problem.retry_after,
         ) from problem.__cause__
 
 

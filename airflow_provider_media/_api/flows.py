@@ -6,6 +6,7 @@ thrown into the generator as a :class:`Problem`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -76,6 +77,19 @@ class PageWalk:
     def next_call(self) -> Call | None:
         """The call for the next page; None at the end of the list."""
         return self._call
+
+    @property
+    def requests_done(self) -> int:
+        """How many pages were read."""
+        return self._page
+
+    @property
+    def requests_left(self) -> int | None:
+        """How many more pages there are, judged by the total and the pages so far; None without a total."""
+        if self._total is None or not self._seen:
+            return None
+        a_page = len(self._seen) / self._page
+        return math.ceil(max(0, self._total - len(self._seen)) / a_page)
 
     @property
     def may_have_missed(self) -> bool:

@@ -2,47 +2,43 @@
 
 from __future__ import annotations
 
-import logging
-import ssl
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import requests
 import urllib3.exceptions
 from requests_toolbelt.multipart.encoder import MultipartEncoder
-from tenacity import RetryCallState, Retrying, retry_if_exception
+from tenacity import Retrying
 
-from airflow_provider_media import __version__
 from airflow_provider_media._api.body import StreamingBody
 from airflow_provider_media._api.flows import Pause
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.progress import Progress
-from airflow_provider_media._api.protocol import Call, Reply, check_reply
-from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._api.protocol import Call, Reply
 from airflow_provider_media._transports.connection import WatchfulAdapter
 from airflow_provider_media._transports.pace import pace_of
+from airflow_provider_media._transports.trying import (
+    CONNECTIONS,
+    READ_BYTES,
+    IncomingReply,
+    cancelled,
+    causes_of,
+    check_bundle,
+    new_retries,
+    reason_of,
+    request_headers,
+    tenacity_options,
+    untrusted_certificate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_media._api.flows import Flow
+    from airflow_provider_media._api.retry import Retries
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._api.upload import Upload
-
-log = logging.getLogger(__name__)
-
-LARGEST_REPLY_BYTES = 32 * 1024 * 1024
-"""A page of 1000 files takes about half a megabyte; what goes on beyond this bound is no answer of a Media API."""
-
-_CONNECTIONS = 16
-_REPLY_TIMEOUTS = 5
-"""An answer that began must be whole within so many time-outs."""
-_SHORTEST_SECRET = 5
-"""A key of fewer letters is none, and would be found in any text."""
-
-_READ_BYTES = 64 * 1024
 
 T = TypeVar("T")
 
@@ -56,24 +52,16 @@ class SyncTransport:
     def __init__(self, settings: Settings) -> None:
         """Prepare; nothing is connected yet."""
         if isinstance(settings.verify, str):
-            _check_bundle(settings.verify)
+            check_bundle(settings.verify)
         self._settings = settings
         self._cancelled = threading.Event()
         self._pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_second)
-        self._adapter = WatchfulAdapter(stall_seconds=settings.timeout, connections=_CONNECTIONS)
+        self._adapter = WatchfulAdapter(stall_seconds=settings.timeout, connections=CONNECTIONS)
         self._session = requests.Session()
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
         self._session.auth = _no_other_credentials
-        self._session.headers.update(
-            {
-                "X-Api-Key": settings.api_key,
-                "Accept": "application/json",
-                # Compressed, a small answer could unpack to one without end.
-                "Accept-Encoding": "identity",
-                "User-Agent": f"airflow-provider-media/{__version__}",
-            }
-        )
+        self._session.headers.update(request_headers(settings))
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end.
@@ -99,39 +87,11 @@ class SyncTransport:
         :raises Problem: for the last failure.
         """
         retries = call.retries or self.new_retries()
-        acted: list[Problem] = []
-        waits: list[float] = []
-
-        def try_again(error: BaseException) -> bool:
-            if not isinstance(error, Problem):
-                return False
-            error.after_lost_answer = bool(acted)
-            if error.maybe_acted:
-                acted.append(error)
-                if not call.may_be_repeated:
-                    return False
-            wait = retries.next_wait(error)
-            if wait is not None:
-                waits.append(wait)
-            return wait is not None
-
-        def tell(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            log.warning("%s Trying again in %.1f s (attempt %d of %d)", error, waits[-1], retries.attempts + 1,
-                        retries.max_attempts)  # fmt: skip
-
-        retrying = Retrying(
-            retry=retry_if_exception(try_again), wait=lambda _: waits[-1], sleep=self._sleep, before_sleep=tell
-        )
-        return retrying(self._attempt, call, retries)
+        return Retrying(sleep=self._sleep, **tenacity_options(call, retries))(self._attempt, call, retries)
 
     def new_retries(self) -> Retries:
         """Give the tries of one request."""
-        return Retries(
-            max_attempts=self._settings.max_attempts,
-            budget_seconds=self._settings.retry_budget,
-            clock=time.monotonic,
-        )
+        return new_retries(self._settings)
 
     def cancel(self) -> None:
         """Break off what is under way, promptly, and start nothing more; safe in a signal handler."""
@@ -150,19 +110,19 @@ class SyncTransport:
 
     def _sleep(self, seconds: float) -> None:
         if self._cancelled.wait(seconds):
-            raise _cancelled()
+            raise cancelled()
 
     def _attempt(self, call: Call, retries: Retries) -> Reply:
         if wait := self._pace.reserve():
             self._sleep(wait)
         if self._cancelled.is_set():
-            raise _cancelled()
+            raise cancelled()
         started = time.monotonic()
         try:
             return self._exchange(call, retries)
         except Problem as problem:
             if self._cancelled.is_set():
-                stopped = _cancelled()
+                stopped = cancelled()
                 stopped.maybe_acted = problem.maybe_acted and not problem.body_cut_short
                 raise stopped from None
             raise
@@ -194,10 +154,11 @@ class SyncTransport:
                 proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
             )
             with response:
-                reply = _read(call, response, deadline=time.monotonic() + _REPLY_TIMEOUTS * settings.timeout)
-            if not response.ok:
-                reply = _without_key(reply, settings.api_key)
-            check_reply(call, reply)
+                incoming = IncomingReply(call, response.status_code, response.headers, settings)
+                # read1 gives what is there; read would go on for as long as an endless answer drips.
+                while chunk := response.raw.read1(READ_BYTES, decode_content=False):
+                    incoming.add(chunk)
+            reply = incoming.whole()
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             problem = _as_problem(error, call, settings)
             problem.body_cut_short = body is not None and not body.finished
@@ -207,17 +168,6 @@ class SyncTransport:
             problem.body_cut_short = body is not None and not body.finished
             raise
         return reply
-
-
-def _check_bundle(path: str) -> None:
-    try:
-        folder = Path(path).is_dir()
-        ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
-    except OSError as error:  # an SSLError is one, too
-        reason = "it is not there" if isinstance(error, FileNotFoundError) else str(error)
-        raise Problem(
-            Kind.CONFIGURATION, f"The connection's extra 'verify' names {path}, which is no CA bundle: {reason}."
-        ) from error
 
 
 def multipart_body(upload: Upload, on_block: Callable[[int], None] | None = None) -> tuple[StreamingBody, str]:
@@ -239,48 +189,9 @@ def _no_other_credentials(request: requests.PreparedRequest) -> requests.Prepare
     return request
 
 
-def _cancelled() -> Problem:
-    return Problem(Kind.CANCELLED, "The task was stopped, and its transfer broken off.")
-
-
-def _read(call: Call, response: requests.Response, *, deadline: float) -> Reply:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    chunks: list[bytes] = []
-    size = 0
-    # read1 gives what is there; read would go on for as long as an endless answer drips.
-    while chunk := response.raw.read1(_READ_BYTES, decode_content=False):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > LARGEST_REPLY_BYTES:
-            raise _bad_reply(call, response, f"is larger than {LARGEST_REPLY_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise _bad_reply(call, response, "does not come to an end")
-    if encoding not in {"", "identity"} and chunks:
-        raise _bad_reply(call, response, f"is compressed ({encoding}), which was not asked for")
-    return Reply(status=response.status_code, headers=headers, body=b"".join(chunks))
-
-
-def _without_key(reply: Reply, key: str) -> Reply:
-    """Strike out the API key where a server repeats it: its words go into errors and logs."""
-    if len(key) < _SHORTEST_SECRET:
-        return reply
-    headers = {name: value.replace(key, "***") for name, value in reply.headers.items()}
-    return Reply(status=reply.status, headers=headers, body=reply.body.replace(key.encode(), b"***"))
-
-
-def _bad_reply(call: Call, response: requests.Response, reason: str) -> Problem:
-    return Problem(
-        Kind.RESPONSE,
-        f"Could not {call.purpose}: the answer ({response.status_code}) {reason}.",
-        status=response.status_code,
-        maybe_acted=call.method == "POST",
-    )
-
-
 def _as_problem(error: Exception, call: Call, settings: Settings) -> Problem:
     """Say what a failure of the HTTP client means; the one place that knows its exceptions."""
-    causes = list(_causes(error))
+    causes = causes_of(error)
     wrong = _wrong_setting(causes, settings)
     if wrong:
         return Problem(Kind.CONFIGURATION, f"Could not {call.purpose}: {wrong}.")
@@ -288,7 +199,7 @@ def _as_problem(error: Exception, call: Call, settings: Settings) -> Problem:
     def has(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
-    address, reason = settings.base_url, _reason(causes)
+    address, reason = settings.base_url, reason_of(causes)
     kind, maybe_acted = Kind.UNAVAILABLE, False
     if has(requests.exceptions.ProxyError):
         sentence = f"the proxy on the way to {address} cannot be used ({reason})"
@@ -319,36 +230,11 @@ _UNUSABLE_ADDRESS = (
 
 def _wrong_setting(causes: list[BaseException], settings: Settings) -> str | None:
     """Say what is wrong with the connection, where that is the reason; trying again cannot help then."""
+    if sentence := untrusted_certificate(causes, settings):
+        return sentence
     for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"the certificate of {settings.base_url} is not trusted ({cause.verify_message}); if it is your own,"
-                " give its CA bundle's path as the connection's extra 'verify'"
-            )
         if isinstance(cause, OSError) and "Tunnel connection failed: 4" in str(cause):  # 403, 407
             return f"the proxy refuses the way to {settings.base_url}; check the connection's extra 'proxy'"
         if isinstance(cause, _UNUSABLE_ADDRESS):
             return f"{settings.base_url}, or the proxy, is no address that can be used"
     return None
-
-
-def _causes(error: BaseException | None) -> Any:
-    """Walk an exception and all it wraps: requests and urllib3 put the cause into args or ``reason``."""
-    seen: list[int] = []
-    waiting = [error]
-    while waiting:
-        current = waiting.pop(0)
-        if not isinstance(current, BaseException) or id(current) in seen:
-            continue
-        seen.append(id(current))
-        yield current
-        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None)]
-        waiting += [argument for argument in current.args if isinstance(argument, BaseException)]
-
-
-def _reason(causes: list[BaseException]) -> str:
-    """Name the innermost cause in a few words, without addresses of objects."""
-    for cause in reversed(causes):
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-    return type(causes[-1]).__name__

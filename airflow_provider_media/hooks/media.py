@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_media.exceptions import MediaError, public_errors
+from airflow_provider_media.hooks._async import MediaAsyncHook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._api.upload_flow import Memory
     from airflow_provider_media._transports.sync import SyncTransport
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
-_warned_of: set[str] = set()
-"""Base addresses whose unencrypted key was warned of; once in a process is enough."""
+__all__ = ["MediaAsyncHook", "MediaHook"]
+
+T = TypeVar("T")
 
 
 class MediaHook(BaseHook):
@@ -64,34 +67,9 @@ class MediaHook(BaseHook):
 
         :raises MediaConfigurationError: with one sentence that names the wrong field.
         """
-        from airflow.providers.common.compat.sdk import mask_secret
+        from airflow_provider_media.hooks._connection import read_connection
 
-        from airflow_provider_media._api.settings import read_settings
-
-        connection = self.get_connection(self.media_conn_id)
-        if connection.password:
-            mask_secret(connection.password)
-            mask_secret(connection.password.strip())
-        with public_errors(secret=connection.password):
-            settings = read_settings(
-                host=connection.host,
-                schema=connection.schema,
-                port=connection.port,
-                password=connection.password,
-                extra=connection.extra,
-            )
-        if settings.proxy:
-            from urllib.parse import urlsplit
-
-            mask_secret(urlsplit(settings.proxy).password)
-        if settings.sends_key_in_clear and settings.base_url not in _warned_of:
-            _warned_of.add(settings.base_url)
-            self.log.warning(
-                "The connection %s sends the API key unencrypted to %s; use https",
-                self.media_conn_id,
-                settings.base_url,
-            )
-        return settings
+        return read_connection(self.get_connection(self.media_conn_id), self.media_conn_id)
 
     @cached_property
     def _transport(self) -> SyncTransport:
@@ -225,8 +203,7 @@ class MediaHook(BaseHook):
         """
         from airflow_provider_media._api.flows import get_media
 
-        with self._public_errors():
-            return self._transport.run(get_media(media_id))
+        return self.run_flow(get_media(media_id))
 
     def exists(self, media_id: int | str) -> bool:
         """Tell whether the library has a file of this id; every doubt but a plain "no" (404) raises.
@@ -266,8 +243,12 @@ class MediaHook(BaseHook):
         """
         from airflow_provider_media._api.flows import find_media
 
+        return self.run_flow(find_media(name))
+
+    def run_flow(self, flow: Flow[T]) -> T:
+        """Carry out one of this package's own sequences of requests (see ``_api/flows.py``)."""
         with self._public_errors():
-            return self._transport.run(find_media(name))
+            return self._transport.run(flow)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for one file; say in words what works or what is wrong (the "Test" button of the connection form)."""

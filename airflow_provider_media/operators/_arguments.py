@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_media.exceptions import MediaConfigurationError
@@ -34,6 +35,29 @@ def filled_text(field: str, value: Any) -> str:
             f"{field} must not be {value!r}; did a template or an earlier task's result come out empty?"
         )
     return text
+
+
+def moment(field: str, value: Any) -> datetime:
+    """Read a point in time, which a template may have made a text.
+
+    :raises MediaConfigurationError: it is none, or has no time zone.
+    """
+    read = value
+    if isinstance(value, str):
+        try:
+            read = datetime.fromisoformat(value.strip())
+        except ValueError:
+            read = None
+    if not isinstance(read, datetime):
+        raise MediaConfigurationError(
+            f"{field} must be a datetime or its text in ISO 8601, not {value!r}; did a template or an earlier task's"
+            " result come out empty?"
+        )
+    if read.utcoffset() is None:
+        raise MediaConfigurationError(
+            f"{field} must have a time zone, as 2026-07-01T09:00:00+02:00 has; {value} has none."
+        )
+    return read
 
 
 def one_of(field: str, value: Any, choices: tuple[str, ...]) -> str:

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
 
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaNotFoundError
-from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, whole_number
+from airflow_provider_media import exceptions
+from airflow_provider_media.exceptions import (
+    MediaAuthError,
+    MediaConfigurationError,
+    MediaError,
+    MediaRateLimitError,
+    public_errors,
+)
+from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, moment, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_media._api.waiting import Found, Wanted
     from airflow_provider_media.hooks.media import MediaHook
-    from airflow_provider_media.models import Media
+    from airflow_provider_media.sensors._memory import WaitMemory
+
+SHORTEST_INTERVAL_SECONDS = 0.5
+"""No look follows the last one sooner, whatever ``poke_interval`` says."""
+
+_BACKSTOP = timedelta(minutes=5)
+"""Airflow's own deferral time-out comes so much after our deadline: when no triggerer was there to see it pass."""
 
 
 class MediaExistsSensor(BaseSensorOperator):
@@ -24,18 +46,38 @@ class MediaExistsSensor(BaseSensorOperator):
 
     Ask by ids or by names. Returns ``Media.to_dict()`` in the order asked: a dict for one id or one plain name, a list
     otherwise: one file for each id and each plain name (the oldest of that name), and all that match a pattern. What
-    was found once is not asked for again while the task runs.
+    was found once is not asked for again.
+
+    The wait ends at ``needed_by`` or when ``timeout`` is over, counted from the task's first start, whichever comes
+    first; it looks once at least. Then it fails for good (``AirflowSensorTimeout``), or is skipped with ``soft_fail``.
+    A rejected key or address fails at once; a rate limit is waited out; other failures fail the task when
+    ``max_poll_failures`` looks in a row met one.
 
     :param media_id: the library's id. (templated)
     :param media_ids: several of them. (templated)
     :param name: a human-readable name; with ``*``, ``?`` or ``[...]`` it is a pattern. (templated)
     :param names: several of them. (templated)
     :param min_matches: how many files must match a pattern. (templated)
+    :param needed_by: when they must be there at the latest: a datetime with a time zone, or its text in ISO 8601.
+        (templated)
+    :param max_poll_failures: how many looks in a row may fail. (templated)
+    :param deferrable: wait on a triggerer, without a worker slot; by default as Airflow's setting
+        ``operators.default_deferrable`` says. There, all sensors of one connection share one poll.
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     :raises MediaConfigurationError: neither ids nor names are given, or both, or one came out empty.
+    :raises AirflowSensorTimeout: the time is over; says which limit ended it, what is missing and what is there.
     """
 
-    template_fields: Sequence[str] = ("media_id", "media_ids", "name", "names", "min_matches", "media_conn_id")
+    template_fields: Sequence[str] = (
+        "media_id",
+        "media_ids",
+        "name",
+        "names",
+        "min_matches",
+        "needed_by",
+        "max_poll_failures",
+        "media_conn_id",
+    )
     ui_color = "#e9f0d5"
 
     def __init__(
@@ -46,6 +88,9 @@ class MediaExistsSensor(BaseSensorOperator):
         name: str | None = None,
         names: Any = None,
         min_matches: int | str = 1,
+        needed_by: datetime | str | None = None,
+        max_poll_failures: int | str = 5,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         media_conn_id: str = "media_default",
         **kwargs: Any,
     ) -> None:
@@ -55,9 +100,15 @@ class MediaExistsSensor(BaseSensorOperator):
         self.name = name
         self.names = names
         self.min_matches = min_matches
+        self.needed_by = needed_by
+        self.max_poll_failures = max_poll_failures
+        self.deferrable = deferrable
         self.media_conn_id = media_conn_id
-        self._found: dict[str, list[Media]] = {}
-        self._last_missing: list[str] = []
+        # An earlier task's result may come out as None, which must not pass for "no deadline".
+        self._has_deadline = needed_by is not None
+        self._memory: WaitMemory | None = None
+        self._told: list[str] | None = None
+        self._asked_to_wait = 0.0
 
     @cached_property
     def hook(self) -> MediaHook:
@@ -66,65 +117,189 @@ class MediaExistsSensor(BaseSensorOperator):
 
         return MediaHook(self.media_conn_id)
 
-    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
+    def on_kill(self) -> None:
+        """Break off promptly when the task is cancelled."""
+        if "hook" in self.__dict__:
+            self.hook.cancel()
+
+    def execute(self, context: Context) -> Any:
+        """Wait in this process (poke), or look once and be rescheduled or deferred.
+
+        :raises AirflowSensorTimeout: the time is over.
+        """
+        if not self.deferrable:
+            return super().execute(context)
+        try:
+            answer = self.poke(context)
+        except (AirflowSensorTimeout, AirflowFailException) as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(f"Skipped instead of failed: {error}") from error
+            raise
+        return answer.xcom_value if answer.is_done else self._defer(context)
+
+    def poke(self, context: Context) -> PokeReturnValue:
         """Look once for what is still missing."""
+        wanted, memory = self._wanted(), self._remembered(context)
+        self._asked_to_wait = 0.0
+        failures_before = memory.failures
+        seen: Found = {}
+        try:
+            self._look(wanted, memory.found, seen)
+        except (MediaAuthError, MediaConfigurationError):
+            memory.forget()
+            raise
+        except MediaError as error:
+            if isinstance(error, MediaRateLimitError):
+                self._asked_to_wait = error.retry_after or 0.0
+            else:
+                memory.failures += 1
+            if memory.failures >= whole_number("max_poll_failures", self.max_poll_failures):
+                memory.forget()
+                raise
+            self.log.warning("A look failed (%d in a row): %s", memory.failures, error)
+        else:
+            memory.failures = 0
+        news = wanted.satisfied_by(seen)
+        memory.found |= news
+        if not wanted.missing(memory.found):
+            return PokeReturnValue(is_done=True, xcom_value=self._finish(wanted, memory))
+        self._tell(wanted, memory.found)
+        deadline, limit = self._deadline(memory)
+        if datetime.now(UTC) >= deadline:
+            memory.forget()
+            raise AirflowSensorTimeout(f"{limit} is over: {wanted.progress(memory.found)}.")
+        if self.reschedule and (news or memory.failures != failures_before):
+            memory.keep()
+        return PokeReturnValue(is_done=False)
+
+    def execute_complete(self, context: Context, event: Any, found: dict[str, Any] | None = None) -> Any:
+        """Go on after the trigger's event.
+
+        :param event: what the trigger sent.
+        :param found: what was there before the task was deferred.
+        :raises AirflowSensorTimeout: the time is over, and a last look did not find the rest.
+        """
+        from airflow_provider_media._api.waiting import WaitOutcome, found_from_dicts
+
+        with public_errors():
+            outcome = WaitOutcome.from_dict(event)
+        wanted, memory = self._wanted(), self._remembered(context)
+        memory.found |= found_from_dicts(found or {}) | outcome.found
+        if outcome.status == "failed":
+            memory.forget()
+            error = getattr(exceptions, outcome.error or "", MediaError)
+            raise error(f"{outcome.message} ({wanted.progress(memory.found)})")
+        if not wanted.missing(memory.found):
+            return self._finish(wanted, memory)
+        # The deadline. A last look tells what became of the missing since the trigger's.
+        answer = self.poke(context)
+        return answer.xcom_value if answer.is_done else self._defer(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Take Airflow's own deferral time-out, which comes when no triggerer saw the deadline, for the deadline."""
+        if next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout":
+            next_method, next_kwargs = "execute_complete", {"event": {"status": "deadline"}}
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _defer(self, context: Context) -> None:
+        from airflow_provider_media._api.waiting import found_to_dicts
+        from airflow_provider_media.triggers.media import MediaExistsTrigger
+
+        wanted, memory = self._wanted(), self._remembered(context)
+        missing = wanted.missing(memory.found)
+        deadline, _ = self._deadline(memory)
+        self.defer(
+            trigger=MediaExistsTrigger(
+                media_conn_id=self.media_conn_id,
+                media_ids=missing if wanted.ids else (),
+                names=missing if wanted.names else (),
+                min_matches=wanted.min_matches,
+                poll_interval=self.poke_interval,
+                deadline=deadline.isoformat(),
+                max_poll_failures=whole_number("max_poll_failures", self.max_poll_failures),
+            ),
+            method_name="execute_complete",
+            kwargs={"found": found_to_dicts(memory.found)},
+            timeout=max(deadline - datetime.now(UTC), timedelta(0)) + _BACKSTOP,
+        )
+
+    def _wanted(self) -> Wanted:
+        """Check the arguments.
+
+        :raises MediaConfigurationError: with one sentence; nothing is sent.
+        """
+        from airflow_provider_media._api.waiting import Wanted
+
         by_id = self.media_id is not None or self.media_ids is not None
         by_name = self.name is not None or self.names is not None
         if by_id == by_name:
             raise MediaConfigurationError(
                 "Give either media_id or media_ids, or else name or names; did an earlier task's result come out empty?"
             )
-        wanted = self._look_for_ids() if by_id else self._look_for_names()
-        missing = [key for key in wanted if key not in self._found]
-        if missing != self._last_missing:
-            self.log.info("Found %d of %d; missing: %s", len(wanted) - len(missing), len(wanted), missing or "none")
-            self._last_missing = missing
-        if missing:
-            return PokeReturnValue(is_done=False)
-        patterns = set(filter(_is_pattern, wanted)) if by_name else set()
-        several = self.media_ids is not None or self.names is not None or bool(patterns)
-        # Of several files with one plain name it is the oldest, as with if_exists="reuse"; a pattern gives all.
-        found = [media for key in wanted for media in self._found[key][: None if key in patterns else 1]]
-        for media in found:
-            self.log.info("Found %r: id %s, %s bytes, %s", media.name, media.id, media.size, media.url)
-        dicts = [media.to_dict() for media in found]
-        return PokeReturnValue(is_done=True, xcom_value=dicts if several else dicts[0])
-
-    def on_kill(self) -> None:
-        """Break off promptly when the task is cancelled."""
-        if "hook" in self.__dict__:
-            self.hook.cancel()
-
-    def _look_for_ids(self) -> list[str]:
-        ids = all_ids(self.media_id, self.media_ids, ignore_none=False)
-        for media_id in ids:
-            if str(media_id) not in self._found:
-                try:
-                    self._found[str(media_id)] = [self.hook.get_media(media_id)]
-                except MediaNotFoundError:
-                    continue
-        return [str(media_id) for media_id in ids]
-
-    def _look_for_names(self) -> list[str]:
-        from fnmatch import fnmatchcase
-
+        if by_id:
+            ids = all_ids(self.media_id, self.media_ids, ignore_none=False)
+            return Wanted(ids=tuple(str(media_id) for media_id in ids))
         given = [*([] if self.name is None else [self.name]), *([] if self.names is None else as_list(self.names))]
         if not given:
             raise MediaConfigurationError("names is empty: give at least one name to wait for.")
-        wanted = list(dict.fromkeys(filled_text("name", name) for name in given))
-        least = whole_number("min_matches", self.min_matches)
-        missing = [name for name in wanted if name not in self._found]
-        matches: dict[str, list[Media]] = {name: [] for name in missing}
-        if missing:
-            for media in self.hook.iter_media(sort_by="id", sort_order="asc"):
-                for name in missing:
-                    if media.name == name or (_is_pattern(name) and fnmatchcase(media.name or "", name)):
-                        matches[name].append(media)
-        self._found |= {
-            name: found for name, found in matches.items() if len(found) >= (least if _is_pattern(name) else 1)
-        }
-        return wanted
+        names = dict.fromkeys(filled_text("name", name) for name in given)
+        return Wanted(names=tuple(names), min_matches=whole_number("min_matches", self.min_matches))
 
+    def _remembered(self, context: Context) -> WaitMemory:
+        from airflow_provider_media.sensors._memory import WaitMemory
 
-def _is_pattern(name: str) -> bool:
-    return any(letter in name for letter in "*?[")
+        if self._memory is None:
+            self._memory = WaitMemory.of_task(context)
+        return self._memory
+
+    def _deadline(self, memory: WaitMemory) -> tuple[datetime, str]:
+        """Tell when the wait ends, and by which limit."""
+        ends = [(memory.started + timedelta(seconds=self.timeout), f"The sensor's timeout of {self.timeout:g} s")]
+        if self._has_deadline:
+            needed_by = moment("needed_by", self.needed_by)
+            ends.append((needed_by, f"The time until needed_by, {needed_by.isoformat()},"))
+        return min(ends)
+
+    def _look(self, wanted: Wanted, found: Found, seen: Found) -> None:
+        from airflow_provider_media._api.waiting import look
+
+        missing = wanted.missing(found)
+        ids, names = (missing, ()) if wanted.ids else ((), missing)
+        self.hook.run_flow(look(ids, names, size=self._size, seen=seen))
+
+    @cached_property
+    def _size(self) -> Any:
+        from airflow_provider_media._api.waiting import LibrarySize
+
+        return LibrarySize()
+
+    def _finish(self, wanted: Wanted, memory: WaitMemory) -> Any:
+        from airflow_provider_media._api.waiting import is_pattern
+
+        memory.forget()
+        media = wanted.in_order(memory.found)
+        for one in media:
+            self.log.info("Found %r: id %s, %s bytes, %s", one.name, one.id, one.size, one.url)
+        several = self.media_ids is not None or self.names is not None or any(map(is_pattern, wanted.names))
+        dicts = [one.to_dict() for one in media]
+        return dicts if several else dicts[0]
+
+    def _tell(self, wanted: Wanted, found: Found) -> None:
+        missing = list(wanted.missing(found))
+        if missing != self._told:
+            self._told = missing
+            self.log.info("Waiting: %s", wanted.progress(found))
+
+    def _get_next_poke_interval(
+        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
+    ) -> float:
+        """Wait as long as the server asks, but not beyond the deadline, so that the last look comes in time."""
+        interval = max(
+            super()._get_next_poke_interval(started_at, run_duration, poke_count),
+            self._asked_to_wait,
+            SHORTEST_INTERVAL_SECONDS,
+        )
+        if self._memory is None:
+            return interval
+        deadline, _ = self._deadline(self._memory)
+        return min(interval, max((deadline - datetime.now(UTC)).total_seconds(), SHORTEST_INTERVAL_SECONDS))

@@ -82,7 +82,7 @@ def test_a_compressed_answer_is_not_unpacked(raw_server, hook_for, picture):
 
 
 def test_an_answer_without_end_is_read_up_to_a_bound(raw_server, hook_for, picture, monkeypatch):
-    monkeypatch.setattr("airflow_provider_media._transports.sync.LARGEST_REPLY_BYTES", 1_000_000)
+    monkeypatch.setattr("airflow_provider_media._transports.trying.LARGEST_REPLY_BYTES", 1_000_000)
     sent = []
 
     def on_post(exchange):

@@ -5,31 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fake_library import FakeLibrary
 
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaNotFoundError, MediaUnavailableError
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media.exceptions import (
+    MediaAuthError,
+    MediaConfigurationError,
+    MediaUnavailableError,
+    public_errors,
+)
 from airflow_provider_media.models import Media
 from airflow_provider_media.sensors.media import MediaExistsSensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from airflow_provider_media._api.flows import Flow
 
 
 class FakeHook:
     def __init__(self, *names: str) -> None:
-        self.library = [Media(id=number, name=name) for number, name in enumerate(names, 1)]
-        self.calls: list[str] = []
+        self.library = FakeLibrary()
+        for name in names:
+            self.library.add(name)
         self.cancelled = False
 
-    def get_media(self, media_id: int | str) -> Media:
-        self.calls.append(f"get {media_id}")
-        for media in self.library:
-            if str(media.id) == str(media_id):
-                return media
-        raise MediaNotFoundError("no such file", status=404)
+    @property
+    def calls(self) -> list[str]:
+        return self.library.calls
 
-    def iter_media(self, **_order: str) -> Iterator[Media]:
-        self.calls.append("list")
-        return iter(self.library)
+    def run_flow(self, flow: Flow[Any]) -> Any:
+        with public_errors():
+            return self.library.run(flow)
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -85,8 +90,9 @@ def test_a_name_with_wildcards_in_it_is_found_as_it_is_written() -> None:
 
 
 def test_the_metadata_is_returned_as_a_dict() -> None:
-    hook = FakeHook("banner")
-    assert sensor(hook, media_id=1).poke({}).xcom_value == hook.library[0].to_dict()  # type: ignore[typeddict-item]
+    answer = sensor(FakeHook("banner"), media_id=1).poke({})  # type: ignore[typeddict-item]
+    expected = Media(id=1, name="banner", mime_type="image/png", size=32, url="http://h/x")
+    assert answer.xcom_value == expected.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -118,15 +124,15 @@ def test_what_was_found_once_is_not_asked_for_again() -> None:
     hook = FakeHook("a")
     waiting = sensor(hook, media_ids=[1, 2])
     assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
-    hook.library.append(Media(id=2))
+    hook.library.add("b")
     assert waiting.poke({}).is_done  # type: ignore[typeddict-item]
-    assert hook.calls == ["get 1", "get 2", "get 2"]
+    assert hook.calls == ["GET /1", "GET /2", "GET /2"]
 
 
 def test_all_names_take_one_walk_of_the_list() -> None:
     hook = FakeHook("a", "b")
     assert found(hook, names=["a", "b", "a*"]) == [1, 2, 1]
-    assert hook.calls == ["list"]
+    assert hook.calls == ["GET ?page=0&limit=1000&sortBy=id&sortOrder=asc"]
 
 
 def test_what_is_missing_is_told_once_and_again_when_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,23 +140,53 @@ def test_what_is_missing_is_told_once_and_again_when_it_changes(capsys: pytest.C
     waiting = sensor(hook, names=["a", "b", "c"])
     waiting.poke({})  # type: ignore[typeddict-item]
     waiting.poke({})  # type: ignore[typeddict-item]
-    hook.library.append(Media(id=2, name="b"))
+    hook.library.add("b")
     waiting.poke({})  # type: ignore[typeddict-item]
     told = capsys.readouterr().out
-    assert told.count("; missing: ") == 2
-    assert "Found 1 of 3; missing: ['b', 'c']" in told
-    assert "Found 2 of 3; missing: ['c']" in told
+    assert told.count("missing: ") == 2
+    assert "1 of 3 there ('a'), missing: 'b', 'c'" in told
+    assert "2 of 3 there ('a', 'b'), missing: 'c'" in told
 
 
-def test_trouble_other_than_missing_is_passed_on() -> None:
+def fails_with(hook: FakeHook, *kinds: Kind | None) -> None:
+    """Let the next requests fail, one after the other; None lets one succeed."""
+    coming = list(kinds)
+
+    def fail(_line: str) -> None:
+        kind = coming.pop(0) if coming else None
+        if kind:
+            raise Problem(kind, "It went wrong.", transient=True)
+
+    hook.library.on_call = fail
+
+
+def test_some_failures_in_a_row_fail_the_wait_and_a_look_that_succeeds_begins_the_count_anew() -> None:
     hook = FakeHook()
-
-    def fail(_media_id: int | str) -> Media:
-        raise MediaUnavailableError("down")
-
-    hook.get_media = fail  # type: ignore[method-assign]
+    waiting = sensor(hook, media_id=1, max_poll_failures=3)
+    fails_with(hook, *[Kind.UNAVAILABLE] * 2, None, *[Kind.UNAVAILABLE] * 3)
+    for _ in range(5):
+        assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
     with pytest.raises(MediaUnavailableError):
-        sensor(hook, media_id=1).poke({})  # type: ignore[typeddict-item]
+        waiting.poke({})  # type: ignore[typeddict-item]
+
+
+def test_a_rejected_key_fails_at_once_and_a_rate_limit_never() -> None:
+    hook = FakeHook()
+    waiting = sensor(hook, media_id=1, max_poll_failures=1)
+    fails_with(hook, *[Kind.RATE_LIMIT] * 3, Kind.AUTH)
+    for _ in range(3):
+        assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
+    with pytest.raises(MediaAuthError):
+        waiting.poke({})  # type: ignore[typeddict-item]
+
+
+def test_what_was_seen_before_a_failure_counts() -> None:
+    hook = FakeHook("a", "b")
+    waiting = sensor(hook, media_ids=[1, 2])
+    fails_with(hook, None, Kind.UNAVAILABLE)
+    assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
+    assert waiting.poke({}).is_done  # type: ignore[typeddict-item]
+    assert hook.calls == ["GET /1", "GET /2", "GET /2"]
 
 
 def test_a_cancelled_sensor_breaks_its_hook_off_and_makes_none_for_that() -> None:
@@ -164,5 +200,8 @@ def test_a_cancelled_sensor_breaks_its_hook_off_and_makes_none_for_that() -> Non
 
 def test_every_template_field_is_an_argument_and_an_attribute() -> None:
     made = MediaExistsSensor(task_id="wait", media_id=1)
-    assert set(made.template_fields) == {"media_id", "media_ids", "name", "names", "min_matches", "media_conn_id"}
+    assert set(made.template_fields) == {
+        *("media_id", "media_ids", "name", "names", "min_matches"),
+        *("needed_by", "max_poll_failures", "media_conn_id"),
+    }
     assert all(hasattr(made, field) for field in made.template_fields)

@@ -1,0 +1,212 @@
+"""What it means to wait for media: what is wanted, one look for it in the cheaper way, and the outcome as JSON."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from fnmatch import translate
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_media._api.flows import Flow, PageWalk, get_media, oldest_first
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media.models import Media
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+Found = dict[str, list[Media]]
+"""For each id (as text), name or pattern: the files that are there."""
+
+_WILDCARDS = re.compile(r"[*?\[]")
+_SURELY_CHEAP = 2
+"""So many ids are asked for one by one without knowing the library's size: reading the list takes as much."""
+
+_SHOWN_IN_LOG = 20
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name has wildcards."""
+    return bool(_WILDCARDS.search(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What one sensor waits for: ids, or else names.
+
+    :param ids: as text.
+    :param names: names; those with ``*``, ``?`` or ``[...]`` are patterns.
+    :param min_matches: how many files must match a pattern.
+    """
+
+    ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    min_matches: int = 1
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All that is wanted, in the order asked."""
+        return self.ids or self.names
+
+    def missing(self, found: Mapping[str, Any]) -> tuple[str, ...]:
+        """Tell what is not among the found."""
+        return tuple(key for key in self.keys if key not in found)
+
+    def satisfied_by(self, seen: Found) -> Found:
+        """Pick what is there, and in sufficient number."""
+        picked = {}
+        for key in self.keys:
+            least = self.min_matches if self.names and is_pattern(key) else 1
+            if len(seen.get(key, ())) >= least:
+                picked[key] = seen[key]
+        return picked
+
+    def in_order(self, found: Found) -> list[Media]:
+        """Give the files in the order asked: one for each id and plain name (the oldest), all for a pattern."""
+        return [media for key in self.keys for media in found[key][: None if self.names and is_pattern(key) else 1]]
+
+    def progress(self, found: Mapping[str, Any]) -> str:
+        """Say how far it is, for the log and for errors."""
+        missing, there = self.missing(found), [key for key in self.keys if key in found]
+        return f"{len(there)} of {len(self.keys)} there ({_some(there)}), missing: {_some(missing)}"
+
+
+def _some(keys: Collection[str]) -> str:
+    shown = ", ".join(map(repr, list(keys)[:_SHOWN_IN_LOG]))
+    more = len(keys) - _SHOWN_IN_LOG
+    return (f"{shown} and {more} more" if more > 0 else shown) or "none"
+
+
+@dataclass(slots=True)
+class LibrarySize:
+    """What earlier looks told of the library's size; it decides which way of asking is the cheaper.
+
+    :param requests: how many requests reading the whole list takes, when that is known.
+    """
+
+    requests: int | None = None
+
+    def makes_asking_cheaper(self, ids: int) -> bool:
+        """Whether asking for so many ids one by one takes no more requests than reading the list."""
+        return ids <= (_SURELY_CHEAP if self.requests is None else self.requests)
+
+
+def look(ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Found) -> Flow[None]:
+    """Look once for ids and names, in the way that takes fewer requests.
+
+    :param size: what is known of the library's size; updated.
+    :param seen: gets what is there; ids even when the look fails half-way.
+    """
+    if not names and size.makes_asking_cheaper(len(ids)):
+        yield from _ask_for(ids, seen)
+        return
+    index = NameIndex(names)
+    matches: Found = {}
+    missing = dict.fromkeys(ids)
+    walk = PageWalk(sort_by="id", sort_order="asc" if names else "desc")
+    while walk.next_call:
+        for media in walk.feed((yield walk.next_call)):
+            if str(media.id) in missing:
+                seen[str(media.id)] = [media]
+                del missing[str(media.id)]
+            for name in index.matching(media.name):
+                matches.setdefault(name, []).append(media)
+        if names:
+            continue
+        if not missing:
+            break
+        if walk.next_call and len(missing) < (walk.requests_left or walk.requests_done):
+            # Fewer ids are left than pages; without a total, than pages read so far.
+            size.requests = walk.requests_done + (walk.requests_left or len(missing))
+            yield from _ask_for(missing, seen)
+            return
+    size.requests = walk.requests_done + (walk.requests_left or 0)
+    seen |= {name: oldest_first(found) for name, found in matches.items()}
+
+
+def _ask_for(ids: Iterable[str], seen: Found) -> Flow[None]:
+    for media_id in ids:
+        try:
+            seen[media_id] = [(yield from get_media(media_id))]
+        except Problem as problem:
+            if problem.kind is not Kind.NOT_FOUND:
+                raise
+
+
+class NameIndex:
+    """Finds, of many names and patterns, those that a file's name matches, without trying each of them.
+
+    :param names: names and patterns.
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        """Sort the patterns by what stands before their first wildcard."""
+        self._names = frozenset(names)
+        self._patterns: dict[int, dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+        for name in self._names:
+            if wildcard := _WILDCARDS.search(name):
+                start = name[: wildcard.start()]
+                of_this_length = self._patterns.setdefault(len(start), {})
+                of_this_length.setdefault(start, []).append((name, re.compile(translate(name))))
+
+    def matching(self, name: str | None) -> Iterator[str]:
+        """Give the names and patterns that a file's name matches; a name with wildcards also matches itself."""
+        if name is None:
+            return
+        if name in self._names:
+            yield name
+        for length, starts in self._patterns.items():
+            for pattern, expression in starts.get(name[:length], ()):
+                if pattern != name and expression.match(name):
+                    yield pattern
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitOutcome:
+    """How a wait ended, on its way from a trigger to its sensor.
+
+    :param status: ``found``: all is there; ``deadline``: the time is over; ``failed``: asking failed.
+    :param found: what is there.
+    :param error: the name of the public error class, when it failed.
+    :param message: its sentence.
+    """
+
+    status: Literal["found", "deadline", "failed"]
+    found: Found = field(default_factory=dict)
+    error: str | None = None
+    message: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-able values."""
+        return {
+            "status": self.status,
+            "found": found_to_dicts(self.found),
+            "error": self.error,
+            "message": self.message,
+        }
+
+    @classmethod
+    def from_dict(cls, event: Any) -> WaitOutcome:
+        """Check and read what :meth:`to_dict` returned, now or in an older release.
+
+        :raises Problem: of kind RESPONSE when it is something else.
+        """
+        status = event.get("status") if isinstance(event, dict) else None
+        if status not in {"found", "deadline", "failed"}:
+            raise Problem(Kind.RESPONSE, f"The trigger's event {event!r} has no known status; clear the task.")
+        try:
+            found = found_from_dicts(event.get("found") or {})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Problem(
+                Kind.RESPONSE, f"The trigger's event holds no media that can be read ({error}); clear the task."
+            ) from error
+        return cls(status=status, found=found, error=event.get("error"), message=event.get("message"))
+
+
+def found_to_dicts(found: Found) -> dict[str, list[dict[str, Any]]]:
+    """Return what was found as JSON-able values."""
+    return {key: [media.to_dict() for media in several] for key, several in found.items()}
+
+
+def found_from_dicts(values: Mapping[str, Any]) -> Found:
+    """Make what was found again of what :func:`found_to_dicts` returned."""
+    return {key: [Media.from_dict(media) for media in several] for key, several in values.items()}

@@ -1,0 +1,214 @@
+"""Carry calls with httpx on an event loop; the same tries as the blocking transport's, carried out by tenacity."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from typing import TYPE_CHECKING, TypeVar
+
+import certifi
+import httpx
+from tenacity import AsyncRetrying
+
+from airflow_provider_media._api.flows import Pause
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._transports.pace import pace_of
+from airflow_provider_media._transports.trying import (
+    CONNECTIONS,
+    READ_BYTES,
+    IncomingReply,
+    causes_of,
+    check_bundle,
+    new_retries,
+    reason_of,
+    request_headers,
+    tenacity_options,
+    untrusted_certificate,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from airflow_provider_media._api.flows import Flow
+    from airflow_provider_media._api.protocol import Call, Reply
+    from airflow_provider_media._api.retry import Retries
+    from airflow_provider_media._api.settings import Settings
+
+T = TypeVar("T")
+
+UNAUTHORIZED = 401
+
+
+class AsyncTransport:
+    """One session with the server, for calls without a body: what waiting needs.
+
+    :param read_settings: reads the connection; asked when first used, and once more after each rejected key.
+    """
+
+    def __init__(self, read_settings: Callable[[], Awaitable[Settings]]) -> None:
+        """Prepare; the connection is not read yet."""
+        self._read_settings = read_settings
+        self._sessions: list[_Session] = []
+        self._opening = asyncio.Lock()
+        self._resume_at = 0.0
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Drive a flow to its end.
+
+        :raises Problem: what the flow does not handle.
+        """
+        try:
+            command = next(flow)
+            while True:
+                if isinstance(command, Pause):  # of uploads, which are not sent from here
+                    raise TypeError
+                try:
+                    reply = await self.send(command)
+                except Problem as problem:
+                    command = flow.throw(problem)
+                else:
+                    command = flow.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def send(self, call: Call) -> Reply:
+        """Send one call until it succeeds or trying again cannot help, or is used up.
+
+        A rejected key is read again once: it may have been rotated since the connection was read.
+
+        :raises Problem: for the last failure.
+        """
+        session = await self._current()
+        try:
+            return await self._try(session, call)
+        except Problem as problem:
+            if problem.status != UNAUTHORIZED:
+                raise
+            renewed = await self._current(rejected=session)
+            if renewed.settings == session.settings:
+                raise
+            return await self._try(renewed, call)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        while self._sessions:
+            await self._sessions.pop().client.aclose()
+
+    async def _current(self, *, rejected: _Session | None = None) -> _Session:
+        """Return the session; a new one when the server rejected the key of the present one.
+
+        The one before is not closed yet: other calls may be under way on it.
+        """
+        async with self._opening:
+            if not self._sessions or self._sessions[-1] is rejected:
+                settings = await self._read_settings()
+                # Reading the certificates takes long enough to hold up everything else on the loop.
+                context = await asyncio.to_thread(_ssl_context, settings)
+                self._sessions.append(_Session(settings, context))
+            return self._sessions[-1]
+
+    async def _try(self, session: _Session, call: Call) -> Reply:
+        retries = call.retries or new_retries(session.settings)
+        return await AsyncRetrying(sleep=asyncio.sleep, **tenacity_options(call, retries))(
+            self._attempt, session, call, retries
+        )
+
+    async def _attempt(self, session: _Session, call: Call, retries: Retries) -> Reply:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(session.pace.reserve())
+        await asyncio.sleep(max(0.0, self._resume_at - loop.time()))
+        try:
+            return await session.exchange(call)
+        except Problem as problem:
+            # What the server asks one caller to wait, it asks all callers that share the key.
+            if problem.retry_after and problem.retry_after <= retries.budget_seconds:
+                self._resume_at = loop.time() + problem.retry_after
+            raise
+
+
+class _Session:
+    """One httpx client with the settings that it was made of.
+
+    :param settings: the connection's settings.
+    :param context: how certificates are checked.
+    """
+
+    def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
+        self.settings = settings
+        self.pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_second)
+        try:
+            self.client = httpx.AsyncClient(
+                headers=request_headers(settings),
+                timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout, pool=None),
+                limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+                verify=context,
+                proxy=settings.proxy,
+                follow_redirects=False,
+            )
+        except (httpx.InvalidURL, ValueError, ImportError) as error:
+            # Not repeated: it may hold the proxy's password.
+            raise Problem(Kind.CONFIGURATION, "The connection's extra 'proxy' is no address that can be used.") from (
+                error if isinstance(error, ImportError) else None
+            )
+
+    async def exchange(self, call: Call) -> Reply:
+        """Send one call once.
+
+        :raises Problem: for a failure.
+        """
+        incoming: IncomingReply | None = None
+        try:
+            url = self.settings.media_url + call.path
+            async with self.client.stream(call.method, url, params=dict(call.params) or None) as response:
+                incoming = IncomingReply(call, response.status_code, response.headers, self.settings)
+                async for chunk in response.aiter_raw(READ_BYTES):
+                    incoming.add(chunk)
+            return incoming.whole()
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+            problem = _as_problem(error, call, self.settings, answer_began=incoming is not None)
+            raise problem from (None if problem.kind is Kind.CONFIGURATION else error)
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
+    """Check certificates as the blocking transport does, by whose rules ``verify`` is explained."""
+    if isinstance(settings.verify, str):
+        return check_bundle(settings.verify)
+    if settings.verify:
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+        return check_bundle(bundle)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_began: bool) -> Problem:
+    """Say what a failure of httpx means; the one place that knows its exceptions."""
+    causes = causes_of(error)
+    wrong = untrusted_certificate(causes, settings)
+    if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError)):
+        wrong = f"{settings.base_url}, or the proxy, is no address that can be used"
+    if wrong:
+        return Problem(Kind.CONFIGURATION, f"Could not {call.purpose}: {wrong}.")
+    address, reason = settings.base_url, reason_of(causes)
+    kind, maybe_acted = Kind.UNAVAILABLE, True
+    if isinstance(error, httpx.ProxyError):
+        maybe_acted = False
+        sentence = f"the proxy on the way to {address} cannot be used ({reason})"
+    elif any(isinstance(cause, socket.gaierror) for cause in causes):
+        maybe_acted = False
+        sentence = f"the address {address} is unknown; check the connection's host"
+    elif isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
+        maybe_acted = False
+        sentence = f"no connection to {address} ({reason})"
+    elif isinstance(error, httpx.TimeoutException):
+        sentence = f"{address} did not answer for {settings.timeout:g} s"
+    elif answer_began:
+        kind = Kind.RESPONSE
+        sentence = "the answer was cut off"
+    else:
+        sentence = f"the connection to {address} broke ({reason})"
+    return Problem(kind, f"Could not {call.purpose}: {sentence}.", transient=True, maybe_acted=maybe_acted)

@@ -1,0 +1,198 @@
+"""What both transports do around an exchange: the tries of a call, carried out by tenacity, and a bounded answer."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tenacity import RetryCallState, retry_if_exception
+
+from airflow_provider_media import __version__
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import Call, Reply, check_reply
+from airflow_provider_media._api.retry import Retries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_media._api.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LARGEST_REPLY_BYTES = 32 * 1024 * 1024
+"""A page of 1000 files takes about half a megabyte; what goes on beyond this bound is no answer of a Media API."""
+
+CONNECTIONS = 16
+"""How many connections a session keeps open for the next requests."""
+
+READ_BYTES = 64 * 1024
+
+_REPLY_TIMEOUTS = 5
+"""An answer that began must be whole within so many time-outs."""
+
+_SHORTEST_SECRET = 5
+"""A key of fewer letters is none, and would be found in any text."""
+
+
+def new_retries(settings: Settings) -> Retries:
+    """Give the tries of one request."""
+    return Retries(max_attempts=settings.max_attempts, budget_seconds=settings.retry_budget, clock=time.monotonic)
+
+
+def request_headers(settings: Settings) -> dict[str, str]:
+    """Give the headers of every request."""
+    return {
+        "X-Api-Key": settings.api_key,
+        "Accept": "application/json",
+        # Compressed, a small answer could unpack to one without end.
+        "Accept-Encoding": "identity",
+        "User-Agent": f"airflow-provider-media/{__version__}",
+    }
+
+
+def tenacity_options(call: Call, retries: Retries) -> dict[str, Any]:
+    """Let tenacity (blocking or not) do for a call what the one retry policy says.
+
+    A call that must not be sent twice ends with the first failure after which the server may have acted.
+    """
+    acted: list[Problem] = []
+    waits: list[float] = []
+
+    def try_again(error: BaseException) -> bool:
+        if not isinstance(error, Problem):
+            return False
+        error.after_lost_answer = bool(acted)
+        if error.maybe_acted:
+            acted.append(error)
+            if not call.may_be_repeated:
+                return False
+        wait = retries.next_wait(error)
+        if wait is not None:
+            waits.append(wait)
+        return wait is not None
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("%s Trying again in %.1f s (attempt %d of %d)", error, waits[-1], retries.attempts + 1,
+                    retries.max_attempts)  # fmt: skip
+
+    return {"retry": retry_if_exception(try_again), "wait": lambda _: waits[-1], "before_sleep": tell}
+
+
+class IncomingReply:
+    """One answer while it arrives, bounded in size and in time.
+
+    :param call: what is answered.
+    :param status: the HTTP status.
+    :param headers: the answer's headers.
+    :param settings: the connection's settings.
+    """
+
+    def __init__(self, call: Call, status: int, headers: Mapping[str, str], settings: Settings) -> None:
+        """Start the clock."""
+        self._call = call
+        self._status = status
+        self._headers = {name.lower(): value for name, value in headers.items()}
+        self._key = settings.api_key
+        self._deadline = time.monotonic() + _REPLY_TIMEOUTS * settings.timeout
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Take what arrived.
+
+        :raises Problem: of kind RESPONSE when it is too much, or takes too long.
+        """
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > LARGEST_REPLY_BYTES:
+            raise self._senseless(f"is larger than {LARGEST_REPLY_BYTES} bytes")
+        if time.monotonic() > self._deadline:
+            raise self._senseless("does not come to an end")
+
+    def whole(self) -> Reply:
+        """Give the answer, when all has arrived and it is a success.
+
+        :raises Problem: for every status but 2xx, and for an answer that is compressed.
+        """
+        encoding = self._headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in {"", "identity"} and self._chunks:
+            raise self._senseless(f"is compressed ({encoding}), which was not asked for")
+        reply = Reply(status=self._status, headers=self._headers, body=b"".join(self._chunks))
+        if not 200 <= self._status < 300:  # noqa: PLR2004 - the server's words go into errors and logs
+            reply = self._without_key(reply)
+        check_reply(self._call, reply)
+        return reply
+
+    def _without_key(self, reply: Reply) -> Reply:
+        """Strike out the API key where a server repeats it."""
+        if len(self._key) < _SHORTEST_SECRET:
+            return reply
+        headers = {name: value.replace(self._key, "***") for name, value in reply.headers.items()}
+        return Reply(status=reply.status, headers=headers, body=reply.body.replace(self._key.encode(), b"***"))
+
+    def _senseless(self, reason: str) -> Problem:
+        return Problem(
+            Kind.RESPONSE,
+            f"Could not {self._call.purpose}: the answer ({self._status}) {reason}.",
+            status=self._status,
+            maybe_acted=not self._call.may_be_repeated,
+        )
+
+
+def check_bundle(path: str) -> ssl.SSLContext:
+    """Read a CA bundle.
+
+    :raises Problem: of kind CONFIGURATION when the path leads to none.
+    """
+    try:
+        folder = Path(path).is_dir()
+        return ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
+    except OSError as error:  # an SSLError is one, too
+        reason = "it is not there" if isinstance(error, FileNotFoundError) else str(error)
+        raise Problem(
+            Kind.CONFIGURATION, f"The connection's extra 'verify' names {path}, which is no CA bundle: {reason}."
+        ) from error
+
+
+def cancelled() -> Problem:
+    """Say that the task was stopped."""
+    return Problem(Kind.CANCELLED, "The task was stopped, and its transfer broken off.")
+
+
+# --- what the failures of HTTP clients have in common ---------------------------------------------------------------
+
+
+def causes_of(error: BaseException | None) -> list[BaseException]:
+    """Give an exception and all it wraps; HTTP clients put the cause into ``args`` or ``reason``, too."""
+    found: list[BaseException] = []
+    waiting: list[Any] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if not isinstance(current, BaseException) or any(current is known for known in found):
+            continue
+        found.append(current)
+        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+    return found
+
+
+def reason_of(causes: list[BaseException]) -> str:
+    """Name the innermost cause in a few words, without addresses of objects."""
+    for cause in reversed(causes):
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    return type(causes[-1]).__name__
+
+
+def untrusted_certificate(causes: list[BaseException], settings: Settings) -> str | None:
+    """Say what is wrong with the server's certificate, where that is the cause; trying again cannot help then."""
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate of {settings.base_url} is not trusted ({cause.verify_message}); if it is your own,"
+                " give its CA bundle's path as the connection's extra 'verify'"
+            )
+    return None

@@ -1,0 +1,91 @@
+"""What a sensor keeps between its looks: when it first started, what it found, how many looks failed in a row.
+
+Within one process that is memory; between the tries and reschedules of a task it is Airflow's task state store, which
+Airflow has from 3.3 on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_media._api.waiting import Found, found_from_dicts, found_to_dicts
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+KEY = "media_wait"
+"""The name under which the task state store keeps it."""
+
+_LARGEST_BYTES = 48 * 1024
+"""Airflow warns of values above 64 KiB; what was found is asked for again then."""
+
+
+@dataclass(slots=True)
+class WaitMemory:
+    """What is known of a wait so far.
+
+    :param started: when the task first started, retries, reschedules and deferrals included.
+    :param found: what is there.
+    :param failures: how many looks in a row failed.
+    """
+
+    started: datetime
+    found: Found = field(default_factory=dict)
+    failures: int = 0
+    _store: Any = None
+    _first_try: int | None = None
+
+    @classmethod
+    def of_task(cls, context: Context) -> WaitMemory:
+        """Recall what earlier processes of this task knew; a cleared task starts afresh."""
+        store: Any = context.get("task_state_store")
+        first_try = _first_try_number(context)
+        kept = store.get(KEY) if store is not None else None
+        if kept and kept["first_try"] == first_try:
+            return cls(
+                datetime.fromisoformat(kept["started"]),
+                found_from_dicts(kept["found"]),
+                kept["failures"],
+                store,
+                first_try,
+            )
+        memory = cls(_first_start(context) or datetime.now(UTC), _store=store, _first_try=first_try)
+        memory.keep()
+        return memory
+
+    def keep(self) -> None:
+        """Remember all this beyond the life of the process, where Airflow can."""
+        if self._store is None:
+            return
+        kept = {
+            "first_try": self._first_try,
+            "started": self.started.isoformat(),
+            "found": found_to_dicts(self.found),
+            "failures": self.failures,
+        }
+        if len(json.dumps(kept)) > _LARGEST_BYTES:
+            kept["found"] = {}
+        self._store.set(KEY, kept)
+
+    def forget(self) -> None:
+        """Remember nothing: the wait is over."""
+        if self._store is not None:
+            self._store.delete(KEY)
+
+
+def _first_try_number(context: Context) -> int | None:
+    """Tell the number of the first try since the task was last cleared: clearing raises ``max_tries``."""
+    ti: Any = context.get("ti")
+    max_tries, retries = getattr(ti, "max_tries", None), getattr(getattr(ti, "task", None), "retries", None)
+    return max_tries - (retries or 0) + 1 if isinstance(max_tries, int) else None
+
+
+def _first_start(context: Context) -> datetime | None:
+    """Ask Airflow 3 when a rescheduled task first started; Airflow 2 does not tell."""
+    ti: Any = context.get("ti")
+    ask = getattr(ti, "get_first_reschedule_date", None)
+    moment = ask(context) if ask else None
+    return moment if isinstance(moment, datetime) else None

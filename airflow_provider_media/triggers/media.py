@@ -1,0 +1,98 @@
+"""Wait until media are in the library, on the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_media._api.waiting import WaitOutcome, Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from airflow_provider_media.triggers._poller import Watch
+
+
+class MediaExistsTrigger(BaseTrigger):
+    """Fire when all that is asked for is in the library, or the time is over, or asking failed for good.
+
+    All triggers of one connection share one poll in a triggerer, by the shortest of their intervals. The event is the
+    dict of a :class:`~airflow_provider_media._api.waiting.WaitOutcome`.
+
+    :param media_conn_id: the Airflow connection, of type ``media``.
+    :param media_ids: the ids to wait for.
+    :param names: or else the names; those with ``*``, ``?`` or ``[...]`` are patterns.
+    :param min_matches: how many files must match a pattern.
+    :param poll_interval: seconds between looks; at least 0.5.
+    :param deadline: when the wait ends at the latest, in ISO 8601 with an offset. The trigger looks once at least.
+    :param max_poll_failures: how many looks in a row may fail before the wait does.
+    """
+
+    def __init__(
+        self,
+        *,
+        media_conn_id: str = "media_default",
+        media_ids: Sequence[int | str] = (),
+        names: Sequence[str] = (),
+        min_matches: int = 1,
+        poll_interval: float = 60.0,
+        deadline: str | None = None,
+        max_poll_failures: int = 5,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.media_conn_id = media_conn_id
+        self.media_ids = list(media_ids)
+        self.names = list(names)
+        self.min_matches = min_matches
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.max_poll_failures = max_poll_failures
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class's path and the arguments to make it again, as plain JSON."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "media_conn_id": self.media_conn_id,
+                "media_ids": self.media_ids,
+                "names": self.names,
+                "min_matches": self.min_matches,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "max_poll_failures": self.max_poll_failures,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait; yield one event."""
+        from airflow_provider_media.triggers._poller import Watch, watched
+
+        wanted = Wanted(ids=tuple(map(str, self.media_ids)), names=tuple(self.names), min_matches=self.min_matches)
+        watch = Watch(wanted, interval=self.poll_interval, max_failures=self.max_poll_failures)
+        async with watched(self.media_conn_id, watch):
+            outcome = await self._wait(watch)
+        yield TriggerEvent(outcome.to_dict())  # type: ignore[no-untyped-call]
+
+    async def _wait(self, watch: Watch) -> WaitOutcome:
+        deadline = datetime.fromisoformat(self.deadline) if self.deadline else None
+        told = 0
+        while watch.missing and watch.error is None:
+            left = (deadline - datetime.now(UTC)).total_seconds() if deadline and watch.looks else None
+            try:
+                async with asyncio.timeout(None if left is None else max(left, 0.0)):
+                    await watch.changed()
+            except TimeoutError:
+                return WaitOutcome(status="deadline", found=watch.found)
+            if watch.failure and watch.error is None:
+                self.log.warning("A look failed (%d in a row): %s", watch.failures, watch.failure)
+            if len(watch.found) != told or watch.looks == 1:
+                told = len(watch.found)
+                self.log.info("Waiting: %s", watch.wanted.progress(watch.found))
+        if watch.error is not None and watch.missing:
+            return WaitOutcome(
+                status="failed", found=watch.found, error=type(watch.error).__name__, message=str(watch.error)
+            )
+        return WaitOutcome(status="found", found=watch.found)
