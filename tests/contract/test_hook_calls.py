@@ -13,7 +13,7 @@ from airflow_provider_media.exceptions import (
     MediaNotFoundError,
     MediaResponseError,
 )
-from airflow_provider_media.hooks import media as hooks_module
+from airflow_provider_media.hooks import _connection as connection_module
 
 if TYPE_CHECKING:
     from raw_server import RawServer
@@ -152,13 +152,13 @@ def test_requests_are_held_to_the_rate_of_the_connection(connect: Any, library: 
 
 @pytest.mark.parametrize(("host", "warnings"), [("http://media.example", 1), ("https://media.example", 0)])
 def test_sending_the_key_in_clear_over_a_network_warns_once(
-    connect: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, host: str, warnings: int
+    connect: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, host: str, warnings: int
 ) -> None:
-    monkeypatch.setattr(hooks_module, "_warned_of", set())
+    monkeypatch.setattr(connection_module, "_warned_of", set())
     logging.getLogger("airflow").setLevel(logging.INFO)
     for _ in range(2):
         assert connect(host).settings.base_url == host
-    assert capsys.readouterr().out.count("sends the API key unencrypted") == warnings
+    assert caplog.text.count("sends the API key unencrypted") == warnings
 
 
 def test_a_wrong_extra_is_a_configuration_error_that_names_it(connect: Any) -> None:
