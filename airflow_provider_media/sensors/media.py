@@ -46,7 +46,7 @@ class MediaExistsSensor(BaseSensorOperator):
 
     Ask by ids or by names. Returns ``Media.to_dict()`` in the order asked: a dict for one id or one plain name, a list
     otherwise: one file for each id and each plain name (the oldest of that name), and all that match a pattern. What
-    was found once is not asked for again.
+    was found is not asked for again until the last one is there; then a closing look makes sure of those found earlier.
 
     The wait ends at ``needed_by`` or when ``timeout`` is over, counted from the task's first start, whichever comes
     first; it looks once at least. Then it fails for good (``AirflowSensorTimeout``), or is skipped with ``soft_fail``.
@@ -140,35 +140,27 @@ class MediaExistsSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once for what is still missing."""
         wanted, memory = self._wanted(), self._remembered(context)
+        before, failures_before = dict(memory.found), memory.failures
         self._asked_to_wait = 0.0
-        failures_before = memory.failures
-        seen: Found = {}
         try:
-            self._look(wanted, memory.found, seen)
-        except (MediaAuthError, MediaConfigurationError):
-            memory.forget()
-            raise
+            self._look(wanted, wanted.missing(before), memory.found)
+            if before and not wanted.missing(memory.found):
+                # The last one is there: are those found earlier still there, too?
+                for key in before:
+                    del memory.found[key]
+                self._look(wanted, tuple(before), memory.found)
         except MediaError as error:
-            if isinstance(error, MediaRateLimitError):
-                self._asked_to_wait = error.retry_after or 0.0
-            else:
-                memory.failures += 1
-            if memory.failures >= whole_number("max_poll_failures", self.max_poll_failures):
-                memory.forget()
-                raise
-            self.log.warning("A look failed (%d in a row): %s", memory.failures, error)
+            self._count(error, memory)
         else:
             memory.failures = 0
-        news = wanted.satisfied_by(seen)
-        memory.found |= news
-        if not wanted.missing(memory.found):
-            return PokeReturnValue(is_done=True, xcom_value=self._finish(wanted, memory))
+            if not wanted.missing(memory.found):
+                return PokeReturnValue(is_done=True, xcom_value=self._finish(wanted, memory))
         self._tell(wanted, memory.found)
         deadline, limit = self._deadline(memory)
         if datetime.now(UTC) >= deadline:
             memory.forget()
             raise AirflowSensorTimeout(f"{limit} is over: {wanted.progress(memory.found)}.")
-        if self.reschedule and (news or memory.failures != failures_before):
+        if self.reschedule and (memory.found != before or memory.failures != failures_before):
             memory.keep()
         return PokeReturnValue(is_done=False)
 
@@ -189,9 +181,9 @@ class MediaExistsSensor(BaseSensorOperator):
             memory.forget()
             error = getattr(exceptions, outcome.error or "", MediaError)
             raise error(f"{outcome.message} ({wanted.progress(memory.found)})")
-        if not wanted.missing(memory.found):
+        if not wanted.missing(memory.found) and len(wanted.keys) == 1:
             return self._finish(wanted, memory)
-        # The deadline. A last look tells what became of the missing since the trigger's.
+        # A last look, at the deadline, or at all of them: those found first may be gone again.
         answer = self.poke(context)
         return answer.xcom_value if answer.is_done else self._defer(context)
 
@@ -260,12 +252,28 @@ class MediaExistsSensor(BaseSensorOperator):
             ends.append((needed_by, f"The time until needed_by, {needed_by.isoformat()},"))
         return min(ends)
 
-    def _look(self, wanted: Wanted, found: Found, seen: Found) -> None:
+    def _count(self, error: MediaError, memory: WaitMemory) -> None:
+        """Take note of a look that failed; raise the error when it ends the wait."""
+        if isinstance(error, MediaRateLimitError):
+            self._asked_to_wait = error.retry_after or 0.0
+        else:
+            memory.failures += 1
+        final = isinstance(error, (MediaAuthError, MediaConfigurationError))
+        if final or memory.failures >= whole_number("max_poll_failures", self.max_poll_failures):
+            memory.forget()
+            raise error
+        self.log.warning("A look failed (%d in a row): %s", memory.failures, error)
+
+    def _look(self, wanted: Wanted, keys: tuple[str, ...], found: Found) -> None:
+        """Look once; add what is there to the found, even when the look fails half-way."""
         from airflow_provider_media._api.waiting import look
 
-        missing = wanted.missing(found)
-        ids, names = (missing, ()) if wanted.ids else ((), missing)
-        self.hook.run_flow(look(ids, names, size=self._size, seen=seen))
+        seen: Found = {}
+        ids, names = (keys, ()) if wanted.ids else ((), keys)
+        try:
+            self.hook.run_flow(look(ids, names, size=self._size, seen=seen))
+        finally:
+            found |= wanted.satisfied_by(seen)
 
     @cached_property
     def _size(self) -> Any:

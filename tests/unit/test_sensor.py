@@ -120,13 +120,26 @@ def test_what_came_out_empty_is_refused_instead_of_waited_for(arguments: dict[st
     assert hook.calls == []
 
 
-def test_what_was_found_once_is_not_asked_for_again() -> None:
+def test_what_was_found_is_not_asked_for_again_until_the_last_one_is_there() -> None:
+    hook = FakeHook("a")
+    waiting = sensor(hook, media_ids=[1, 2])
+    for _ in range(3):
+        assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
+    hook.library.add("b")
+    assert waiting.poke({}).is_done  # type: ignore[typeddict-item]
+    assert hook.calls == ["GET /1", "GET /2", "GET /2", "GET /2", "GET /2", "GET /1"]
+
+
+def test_what_is_gone_again_when_the_last_one_comes_is_waited_for() -> None:
     hook = FakeHook("a")
     waiting = sensor(hook, media_ids=[1, 2])
     assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
     hook.library.add("b")
-    assert waiting.poke({}).is_done  # type: ignore[typeddict-item]
-    assert hook.calls == ["GET /1", "GET /2", "GET /2"]
+    gone = hook.library.files.pop(0)
+    assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
+    hook.library.files.append(gone)
+    answer = waiting.poke({})  # type: ignore[typeddict-item]
+    assert [media["id"] for media in answer.xcom_value] == [1, 2]
 
 
 def test_all_names_take_one_walk_of_the_list() -> None:
@@ -186,7 +199,7 @@ def test_what_was_seen_before_a_failure_counts() -> None:
     fails_with(hook, None, Kind.UNAVAILABLE)
     assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
     assert waiting.poke({}).is_done  # type: ignore[typeddict-item]
-    assert hook.calls == ["GET /1", "GET /2", "GET /2"]
+    assert hook.calls == ["GET /1", "GET /2", "GET /2", "GET /1"]
 
 
 def test_a_cancelled_sensor_breaks_its_hook_off_and_makes_none_for_that() -> None:
