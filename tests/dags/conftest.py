@@ -132,6 +132,11 @@ class Platform:
         answer.raise_for_status()
         return int(answer.json()["id"])
 
+    def delete(self, media_id: int) -> None:
+        """Delete a file without Airflow."""
+        url = f"{self.sandbox.media_url}/{media_id}"
+        requests.delete(url, headers={"X-Api-Key": self.sandbox.api_key}, timeout=10).raise_for_status()
+
     def add_fault(self, **fault: Any) -> None:
         """Have the next matching calls go wrong."""
         url = f"{self.sandbox.base_url}/_sandbox/faults"
