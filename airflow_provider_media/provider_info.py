@@ -94,6 +94,12 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_media.operators.media"]}],
         "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_media.sensors.media"]}],
+        "triggers": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": ["airflow_provider_media.triggers.media", "airflow_provider_media.triggers.events"],
+            }
+        ],
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_media.hooks.media"]}],
         "connection-types": [
             {
