@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.problem import Kind, Problem, strike_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,9 +108,6 @@ class MediaUnavailableError(MediaError):
     """The server failed (5xx), could not be reached or did not answer, for as long as the retry budget allows."""
 
 
-_SHORTEST_TELLING_START = 3
-"""The first letters of a key that give nothing away yet."""
-
 _CLASSES: dict[Kind, type[MediaError]] = {
     Kind.CONFIGURATION: MediaConfigurationError,
     Kind.FILE: MediaFileError,
@@ -138,18 +135,9 @@ def public_errors(*, secret: str | Callable[[], str | None] | None = None) -> It
     except Problem as problem:
         secret = secret() if callable(secret) else secret
         raise _CLASSES[problem.kind](
-            _without(secret, problem.message) or "",
+            strike_out(secret, problem.message) or "",
             status=problem.status,
-            server_message=_without(secret, problem.server_message),
-            request_id=_without(secret, problem.request_id),
+            server_message=strike_out(secret, problem.server_message),
+            request_id=strike_out(secret, problem.request_id),
             retry_after=problem.retry_after,
         ) from problem.__cause__
-
-
-def _without(secret: str | None, text: str | None) -> str | None:
-    if not (secret and text):
-        return text
-    text = text.replace(secret, "***")
-    for length in range(len(secret) - 1, _SHORTEST_TELLING_START, -1):  # a long answer's quotation may end within it
-        text = text.replace(f"{secret[:length]}…", "***…")
-    return text

@@ -64,3 +64,20 @@ class Problem(Exception):  # noqa: N818 - it is turned into a public ...Error be
         """Set by the transport when an earlier attempt of the same request may already have acted."""
         self.body_cut_short = False
         """Set by the transport when the upload's end was never handed over, so that no whole file can be stored."""
+
+
+_SHORTEST_SECRET = 5
+"""A key of fewer letters is none, and would be found in any text."""
+
+_SHORTEST_TELLING_START = 3
+"""The first letters of a key that give nothing away yet."""
+
+
+def strike_out(secret: str | None, text: str | None) -> str | None:
+    """Take the API key out of a text that a server may have repeated it in: texts go into errors and logs."""
+    if not (secret and text) or len(secret) < _SHORTEST_SECRET:
+        return text
+    text = text.replace(secret, "***")
+    for length in range(len(secret) - 1, _SHORTEST_TELLING_START, -1):  # a long answer's quotation may end within it
+        text = text.replace(f"{secret[:length]}…", "***…")
+    return text

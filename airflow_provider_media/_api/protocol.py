@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.problem import Kind, Problem, strike_out
 from airflow_provider_media._api.retry import read_retry_after
 from airflow_provider_media.models import Media, MediaPage
 
@@ -63,11 +64,13 @@ class Reply:
     :param status: the HTTP status.
     :param headers: by name in lower case.
     :param body: as sent.
+    :param secret: the API key, which is struck out of all that is quoted from the answer.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+    secret: str | None = dataclasses.field(default=None, repr=False)
 
 
 def build_list(*, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None) -> Call:
@@ -158,10 +161,10 @@ def check_reply(call: Call, reply: Reply) -> None:
     server_failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT
     raise Problem(
         kind,
-        sentence + ".",
+        strike_out(reply.secret, sentence + ".") or "",
         status=status,
-        server_message=said,
-        request_id=request_id,
+        server_message=strike_out(reply.secret, said),
+        request_id=strike_out(reply.secret, request_id),
         transient=server_failed or status == HTTPStatus.TOO_MANY_REQUESTS,
         # 503 comes from before the service; every other failure of the server's may come after it stored the file.
         maybe_acted=server_failed and status != HTTPStatus.SERVICE_UNAVAILABLE,
@@ -248,11 +251,14 @@ def _json(call: Call, reply: Reply) -> Any:
 
 def _senseless(call: Call, reply: Reply, reason: str) -> Problem:
     start = _one_line(reply.body.decode("utf-8", "replace"))
-    return Problem(
-        Kind.RESPONSE,
+    sentence = (
         f"Could not {call.purpose}: the answer ({reply.status}) makes no sense, {reason}"
         + (f"; it begins: {start}" if start else "")
-        + ". Is the connection's host the base address of a Media API?",
+        + ". Is the connection's host the base address of a Media API?"
+    )
+    return Problem(
+        Kind.RESPONSE,
+        strike_out(reply.secret, sentence) or "",
         status=reply.status,
         maybe_acted=call.method == "POST",
     )

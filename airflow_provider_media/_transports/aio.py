@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 from typing import TYPE_CHECKING, TypeVar
@@ -18,7 +17,9 @@ from airflow_provider_media._transports.pace import pace_of
 from airflow_provider_media._transports.trying import (
     CONNECTIONS,
     READ_BYTES,
+    REPLY_TIMEOUTS,
     IncomingReply,
+    ca_bundle,
     causes_of,
     check_bundle,
     new_retries,
@@ -162,7 +163,11 @@ class _Session:
         incoming: IncomingReply | None = None
         try:
             url = self.settings.media_url + call.path
-            async with self.client.stream(call.method, url, params=dict(call.params) or None) as response:
+            # httpx bounds each single read: an answer that drips, byte by byte, would have no end.
+            async with (
+                asyncio.timeout(REPLY_TIMEOUTS * self.settings.timeout),
+                self.client.stream(call.method, url, params=dict(call.params) or None) as response,
+            ):
                 incoming = IncomingReply(call, response.status_code, response.headers, self.settings)
                 async for chunk in response.aiter_raw(READ_BYTES):
                     incoming.add(chunk)
@@ -177,8 +182,7 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext:
     if isinstance(settings.verify, str):
         return check_bundle(settings.verify)
     if settings.verify:
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
-        return check_bundle(bundle)
+        return check_bundle(ca_bundle() or certifi.where())
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -204,7 +208,7 @@ def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_bega
     elif isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
         maybe_acted = False
         sentence = f"no connection to {address} ({reason})"
-    elif isinstance(error, httpx.TimeoutException):
+    elif isinstance(error, (httpx.TimeoutException, TimeoutError)):
         sentence = f"{address} did not answer for {settings.timeout:g} s"
     elif answer_began:
         kind = Kind.RESPONSE

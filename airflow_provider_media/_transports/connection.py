@@ -10,10 +10,13 @@ from __future__ import annotations
 import array
 import fcntl
 import io
+import math
+import re
 import select
 import socket
 import ssl
 import termios
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d")
+_LONGEST_INTERIM_BYTES = 64 * 1024
 _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -34,16 +39,20 @@ class _Watchful:
     """Replaces how a connection sends; mixed into urllib3's connection classes.
 
     :cvar stall_seconds: how long not a single byte may move.
+    :cvar head_seconds: how long an answer's status and headers may take.
     :cvar on_connect: told of each new socket.
     """
 
     stall_seconds: float
+    head_seconds: float
     on_connect: Callable[[socket.socket], None]
     sock: Any
     _answered_early = False
+    _heard = b""
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]  # the connection class it is mixed into has it
+        self._heard = b""
         self._answered_early = False  # urllib3 connects the same object anew
         self.sock.settimeout(self.stall_seconds)
         type(self).on_connect(self.sock)
@@ -100,7 +109,14 @@ class _Watchful:
         """
         if self._is_watchable and not self._answered_early and _unacknowledged(self.sock):
             self._wait(select.POLLIN)
-        return super().getresponse()  # type: ignore[misc]
+        sock, heard, self._heard = self.sock, self._heard, b""
+        answering = self.sock = _Answering(sock, heard, deadline=time.monotonic() + self.head_seconds)
+        try:
+            return super().getresponse()  # type: ignore[misc]
+        finally:
+            answering.deadline = math.inf  # whoever reads the rest bounds it
+            if self.sock is not None:  # else the answer ends the connection
+                self.sock = sock
 
     def _wait(self, events: int) -> bool:
         """Wait, as long as bytes move, for room to send or for something to read; return whether it is the latter.
@@ -120,19 +136,23 @@ class _Watchful:
     def _has_answered(self) -> bool:
         """Tell, when there is something to read, whether it is (the start of) an answer or the end.
 
-        Over TLS it may be no answer but session tickets, and only reading tells. The byte that is read is put back.
+        Over TLS it may be no answer but session tickets, and only reading tells; what is read is put back. An interim
+        answer (1xx), which a client must take at any time (RFC 9110, 15.2), is none: it is dropped.
         """
-        if not isinstance(self.sock, ssl.SSLSocket):
-            return True
         self.sock.settimeout(0)
         try:
-            first = self.sock.recv(1)
+            data = self.sock.recv(4096)
         except _NOT_YET:
             return False
         except OSError:
             return True
-        self.sock = _Unread(self.sock, first)
-        return True
+        self._heard += data
+        while _INTERIM.match(self._heard) and b"\r\n\r\n" in self._heard:
+            self._heard = self._heard.partition(b"\r\n\r\n")[2]
+        if not data or len(self._heard) > _LONGEST_INTERIM_BYTES:
+            return True
+        is_too_short_to_tell = len(self._heard) < len(b"HTTP/1.1 1")
+        return not (is_too_short_to_tell or _INTERIM.match(self._heard))
 
     @property
     def is_connected(self) -> bool:
@@ -156,39 +176,45 @@ def _is_readable(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-class _Unread:
-    """A socket whose first byte was read already and is given again.
+class _Answering:
+    """A socket from which an answer is read, in bounded time.
 
     :param sock: the socket.
-    :param first: what was read of it; b"" when it had ended.
+    :param heard: what was read of the answer already, and is given again.
+    :param deadline: when reading ends (monotonic seconds): an answer that drips, byte by byte, would have no end.
     """
 
-    def __init__(self, sock: socket.socket, first: bytes) -> None:
+    def __init__(self, sock: socket.socket, heard: bytes, *, deadline: float) -> None:
         self._sock = sock
-        self._first = first
+        self._heard = heard
+        self.deadline = deadline
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
     def makefile(self, mode: Literal["rb"]) -> io.BufferedReader:
-        return io.BufferedReader(_Prefixed(self._first, self._sock.makefile(mode, buffering=0)))
+        return io.BufferedReader(_AnswerBytes(self, self._heard, self._sock.makefile(mode, buffering=0)))
 
 
-class _Prefixed(io.RawIOBase):
-    def __init__(self, first: bytes, rest: Any) -> None:
-        self._first = first
+class _AnswerBytes(io.RawIOBase):
+    def __init__(self, answering: _Answering, heard: bytes, rest: Any) -> None:
+        self._answering = answering
+        self._heard = heard
         self._rest = rest
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if not self._first:
+        if time.monotonic() > self._answering.deadline:
+            raise TimeoutError
+        if not self._heard:
             count: int | None = self._rest.readinto(buffer)
             return count
-        buffer[0] = self._first[0]
-        self._first = b""
-        return 1
+        given = self._heard[: len(buffer)]
+        buffer[: len(given)] = given
+        self._heard = self._heard[len(given) :]
+        return len(given)
 
     def close(self) -> None:
         self._rest.close()
@@ -199,14 +225,19 @@ class WatchfulAdapter(HTTPAdapter):
     """The requests adapter that uses such connections, and can break them all off.
 
     :param stall_seconds: how long not a single byte of a body may move.
+    :param head_seconds: how long an answer's status and headers may take.
     :param connections: how many are kept open for the next requests.
     """
 
-    def __init__(self, *, stall_seconds: float, connections: int) -> None:
+    def __init__(self, *, stall_seconds: float, head_seconds: float, connections: int) -> None:
         """Make the connection classes with this adapter's figures."""
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._broken_off = False
-        namespace = {"stall_seconds": stall_seconds, "on_connect": staticmethod(self._note)}
+        namespace = {
+            "stall_seconds": stall_seconds,
+            "head_seconds": head_seconds,
+            "on_connect": staticmethod(self._note),
+        }
         plain = type("PlainConnection", (_Watchful, HTTPConnection), namespace)
         secure = type("SecureConnection", (_Watchful, HTTPSConnection), namespace)
         self._pool_classes = {

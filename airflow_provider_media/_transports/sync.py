@@ -21,7 +21,9 @@ from airflow_provider_media._transports.pace import pace_of
 from airflow_provider_media._transports.trying import (
     CONNECTIONS,
     READ_BYTES,
+    REPLY_TIMEOUTS,
     IncomingReply,
+    ca_bundle,
     cancelled,
     causes_of,
     check_bundle,
@@ -56,11 +58,21 @@ class SyncTransport:
         self._settings = settings
         self._cancelled = threading.Event()
         self._pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_second)
-        self._adapter = WatchfulAdapter(stall_seconds=settings.timeout, connections=CONNECTIONS)
+        self._adapter = WatchfulAdapter(
+            stall_seconds=settings.timeout, head_seconds=REPLY_TIMEOUTS * settings.timeout, connections=CONNECTIONS
+        )
         self._session = requests.Session()
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
-        self._session.auth = _no_other_credentials
+        # What the environment says is read once: requests would walk all of it for each request, and take what a .netrc
+        # file holds for the host. REQUESTS_CA_BUNDLE would even override a session's verify that is False.
+        self._session.trust_env = False
+        self._proxies = (
+            {"http": settings.proxy, "https": settings.proxy}
+            if settings.proxy
+            else requests.utils.get_environ_proxies(settings.base_url)
+        )
+        self._verify = ca_bundle() or True if settings.verify is True else settings.verify
         self._session.headers.update(request_headers(settings))
 
     def run(self, flow: Flow[T]) -> T:
@@ -149,9 +161,8 @@ class SyncTransport:
                 timeout=(settings.connect_timeout, settings.timeout),
                 allow_redirects=False,
                 stream=True,
-                # Per request: REQUESTS_CA_BUNDLE would override a session's verify, even False.
-                verify=settings.verify,
-                proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
+                verify=self._verify,
+                proxies=self._proxies,
             )
             with response:
                 incoming = IncomingReply(call, response.status_code, response.headers, settings)
@@ -182,11 +193,6 @@ def multipart_body(upload: Upload, on_block: Callable[[int], None] | None = None
     before = framing.removesuffix(after)
     body = StreamingBody(before=before, source=upload.source, after=after, on_block=on_block)
     return body, encoder.content_type
-
-
-def _no_other_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from adding what a .netrc file holds for the host."""
-    return request
 
 
 def _as_problem(error: Exception, call: Call, settings: Settings) -> Problem:

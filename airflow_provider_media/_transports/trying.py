@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 import time
 from pathlib import Path
@@ -30,11 +31,8 @@ CONNECTIONS = 16
 
 READ_BYTES = 64 * 1024
 
-_REPLY_TIMEOUTS = 5
-"""An answer that began must be whole within so many time-outs."""
-
-_SHORTEST_SECRET = 5
-"""A key of fewer letters is none, and would be found in any text."""
+REPLY_TIMEOUTS = 5
+"""An answer must be whole within so many time-outs."""
 
 
 def new_retries(settings: Settings) -> Retries:
@@ -97,7 +95,7 @@ class IncomingReply:
         self._status = status
         self._headers = {name.lower(): value for name, value in headers.items()}
         self._key = settings.api_key
-        self._deadline = time.monotonic() + _REPLY_TIMEOUTS * settings.timeout
+        self._deadline = time.monotonic() + REPLY_TIMEOUTS * settings.timeout
         self._chunks: list[bytes] = []
         self._size = 0
 
@@ -121,18 +119,9 @@ class IncomingReply:
         encoding = self._headers.get("content-encoding", "identity").strip().lower()
         if encoding not in {"", "identity"} and self._chunks:
             raise self._senseless(f"is compressed ({encoding}), which was not asked for")
-        reply = Reply(status=self._status, headers=self._headers, body=b"".join(self._chunks))
-        if not 200 <= self._status < 300:  # noqa: PLR2004 - the server's words go into errors and logs
-            reply = self._without_key(reply)
+        reply = Reply(status=self._status, headers=self._headers, body=b"".join(self._chunks), secret=self._key)
         check_reply(self._call, reply)
         return reply
-
-    def _without_key(self, reply: Reply) -> Reply:
-        """Strike out the API key where a server repeats it."""
-        if len(self._key) < _SHORTEST_SECRET:
-            return reply
-        headers = {name: value.replace(self._key, "***") for name, value in reply.headers.items()}
-        return Reply(status=reply.status, headers=headers, body=reply.body.replace(self._key.encode(), b"***"))
 
     def _senseless(self, reason: str) -> Problem:
         return Problem(
@@ -156,6 +145,11 @@ def check_bundle(path: str) -> ssl.SSLContext:
         raise Problem(
             Kind.CONFIGURATION, f"The connection's extra 'verify' names {path}, which is no CA bundle: {reason}."
         ) from error
+
+
+def ca_bundle() -> str | None:
+    """Tell the CA bundle that the environment names, as requests reads it."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None
 
 
 def cancelled() -> Problem:

@@ -162,3 +162,29 @@ def test_a_line_on_which_nothing_moves_is_given_up(raw_server, hook_for, big_fil
     with pytest.raises(MediaUnavailableError, match=r"did not answer for 0\.3 s"):
         hook_for(server.base_url, timeout=0.3, max_attempts=1).upload(big_file)
     assert len(server.posts) == 1
+
+
+@PROTOCOLS
+@pytest.mark.parametrize(
+    "interim",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+    ],
+    ids=["100", "102", "103"],
+)
+def test_an_interim_answer_is_none(raw_server, hook_for, big_file, tls, interim):
+    """A client must be able to take one at any time (RFC 9110, 15.2)."""
+
+    def on_post(exchange):
+        for part in (interim[:9], interim[9:]):
+            exchange.sock.sendall(part)
+            exchange.read(len(exchange.received) + 1_000_000)
+        exchange.read_all()
+        if exchange.is_whole:
+            exchange.answer(201, {"id": 8, "size": big_file.stat().st_size, "url": "http://127.0.0.1/8"})
+
+    server = raw_server(on_post, tls=tls)
+    assert hook_for(server.base_url, timeout=5).upload(big_file).media.id == 8
+    assert len(server.posts) == 1

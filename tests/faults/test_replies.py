@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import time
 
 import pytest
 
-from airflow_provider_media.exceptions import MediaResponseError
+from airflow_provider_media.exceptions import MediaResponseError, MediaUnavailableError
 
+PROTOCOLS = pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(500)
 STORED = {"id": 8, "name": "a.png", "mimeType": "image/png", "size": len(PNG), "url": "http://127.0.0.1/8"}
 NONSENSE = {
@@ -113,3 +115,40 @@ def test_an_answer_that_drips_for_ever_is_given_up(raw_server, hook_for, picture
         hook_for(server.base_url, timeout=0.2).upload(picture)
     assert time.monotonic() - started < 5
     assert len(server.posts) == 1
+
+
+@PROTOCOLS
+@pytest.mark.parametrize(
+    ("start", "drip"),
+    [(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), (b"HTTP/1.1 200 OK\r\nX: ", b"a")],
+    ids=["interim answers without end", "a header without end"],
+)
+def test_an_answer_whose_head_drips_for_ever_is_given_up(raw_server, hook_for, picture, tls, start, drip):
+    def on_post(exchange):
+        exchange.read_all()
+        exchange.sock.sendall(start)
+        for _ in range(2000):
+            exchange.sock.sendall(drip)
+            time.sleep(0.02)
+
+    server = raw_server(on_post, tls=tls)
+    started = time.monotonic()
+    with pytest.raises(MediaUnavailableError, match="did not answer"):
+        hook_for(server.base_url, timeout=0.2, max_attempts=1).upload(picture)
+    assert time.monotonic() - started < 20
+    assert len(server.posts) == 1
+
+
+def test_a_key_in_a_senseless_answer_is_in_no_log_line_and_no_error(raw_server, hook_for, picture, caplog):
+    caplog.set_level(logging.DEBUG)
+    key = "sk-live-4f5e6d7c8b9a"
+
+    def on_post(exchange):
+        exchange.read_all()
+        raw_answer(exchange, f"<html>your key {key}</html>".encode())
+
+    with pytest.raises(MediaResponseError, match="your key \\*\\*\\*") as caught:
+        hook_for(raw_server(on_post).base_url, key=key).upload(picture)
+    assert key not in str(caught.value)
+    assert "your key ***" in caplog.text
+    assert key not in caplog.text
