@@ -27,6 +27,8 @@ LARGEST_PAGE = 1000
 
 _ITEM_KEYS = ("content", "items", "data", "results", "media")
 _TOTAL_KEYS = ("totalElements", "total", "totalCount", "count")
+_TEXT_KEYS = ("name", "mimeType", "url", "description")
+_TEXT_OR_NONE = (str, type(None))
 _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "request-id")
 _EXCERPT_LETTERS = 200
 _FIRST_YEAR_2001_IN_MILLISECONDS = 1e12
@@ -272,25 +274,32 @@ def _media(entry: Any, call: Call, reply: Reply) -> Media:
         media_id = entry.get("mediaId")
     if isinstance(media_id, bool) or not isinstance(media_id, (int, str)) or media_id == "":
         raise _senseless(call, reply, "a media has no usable id")
-    shown_id = _one_line(str(media_id))
-    texts = {"name": "name", "mime_type": "mimeType", "url": "url", "description": "description"}
-    numbers = {"size": "size", "width": "width", "height": "height"}
-    values: dict[str, Any] = {}
-    for field, key in texts.items():
-        value = entry.get(key)
-        if value is not None and not isinstance(value, str):
-            raise _senseless(call, reply, f"{key} of the media {shown_id} is not a text")
-        values[field] = value
-    for field, key in numbers.items():
-        values[field] = _whole_number(entry.get(key))
-        if values[field] is None and entry.get(key) is not None:
-            raise _senseless(call, reply, f"{key} of the media {shown_id} is not a whole number")
-    folder = entry.get("folderId")
-    values["folder_id"] = folder if isinstance(folder, (int, str)) and not isinstance(folder, bool) else None
-    return Media(id=media_id, created_at=_moment(entry.get("createdAt")), **values)
+    get = entry.get
+    for key in _TEXT_KEYS:
+        if not isinstance(get(key), _TEXT_OR_NONE):
+            raise _senseless(call, reply, f"{key} of the media {_one_line(str(media_id))} is not a text")
+    size, width, height = _whole_number(get("size")), _whole_number(get("width")), _whole_number(get("height"))
+    for key, value in (("size", size), ("width", width), ("height", height)):
+        if value is None and get(key) is not None:
+            raise _senseless(call, reply, f"{key} of the media {_one_line(str(media_id))} is not a whole number")
+    folder = get("folderId")
+    return Media(
+        id=media_id,
+        name=get("name"),
+        mime_type=get("mimeType"),
+        size=size,
+        url=get("url"),
+        description=get("description"),
+        folder_id=folder if isinstance(folder, (int, str)) and not isinstance(folder, bool) else None,
+        width=width,
+        height=height,
+        created_at=_moment(get("createdAt")),
+    )
 
 
 def _whole_number(value: Any) -> int | None:
+    if type(value) is int and value >= 0:  # the rule, told first: a page holds thousands of numbers
+        return value
     if isinstance(value, str) and value.isdecimal() and len(value) < 20:  # noqa: PLR2004 - what fits 64 bits
         return int(value)
     if isinstance(value, float) and value.is_integer():
