@@ -12,7 +12,7 @@ export AIRFLOW__CORE__LOAD_EXAMPLES = False
 # Without it Airflow 2.11 prints two deprecation warnings with every command.
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
-.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run system-test prove bench upgrade clean
+.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run system-test prove bench bench-waiting upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -65,6 +65,9 @@ prove: $(VENV)/airflow3/.ready ## take each protection of the upload away, and s
 
 bench: $(VENV)/airflow3/.ready ## measure uploads beside curl, requests, httpx and others
 	$(AIRFLOW3)/python benchmarks/uploads.py $(ARGS)
+
+bench-waiting: $(VENV)/airflow3/.ready ## measure waiting beside Airflow's deferrable HttpSensor (a quarter of an hour)
+	$(AIRFLOW3)/python benchmarks/waiting.py $(ARGS)
 
 upgrade: $(UV) ## move all pinned versions to the newest
 	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group check --group bench \
