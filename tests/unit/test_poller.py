@@ -1,0 +1,60 @@
+"""What the poller owes to everything else on a triggerer's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import groupby
+
+from airflow_provider_media._api.protocol import Reply
+from airflow_provider_media._api.waiting import Wanted
+from airflow_provider_media.triggers import _poller
+from airflow_provider_media.triggers._poller import Poller, Watch
+
+
+class HookOfOnePage:
+    def __init__(self, names):
+        content = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+        self._body = json.dumps({"content": content, "totalElements": len(content)}).encode()
+
+    async def run_flow(self, flow):
+        try:
+            next(flow)
+            flow.send(Reply(status=200, headers={}, body=self._body))
+        except StopIteration:
+            return
+
+    async def aclose(self):
+        pass
+
+
+def test_others_have_their_turns_while_hundreds_are_told(monkeypatch):
+    monkeypatch.setattr(_poller.random, "random", lambda: 0.0)
+    names = [f"file-{number}.png" for number in range(300)]
+    happened = []
+
+    async def wait_for(watch):
+        while watch.missing:
+            await watch.changed()
+        happened.append("told")
+
+    async def take_turns():
+        while True:
+            await asyncio.sleep(0)
+            happened.append("turn")
+
+    async def scenario():
+        poller = Poller(HookOfOnePage(names))
+        watches = [Watch(Wanted(names=(name,)), interval=60, max_failures=5) for name in names]
+        for watch in watches:
+            poller.add(watch)
+        others = asyncio.create_task(take_turns())
+        await asyncio.gather(*map(wait_for, watches))
+        others.cancel()
+        await poller.stop()
+
+    asyncio.run(scenario())
+
+    told_in_a_row = [len(list(group)) for what, group in groupby(happened) if what == "told"]
+    assert sum(told_in_a_row) == len(names)
+    assert max(told_in_a_row) <= 2 * _poller._TOLD_AT_A_TIME
