@@ -239,22 +239,28 @@ def _read_run(dag: Any, day: datetime) -> Run:
 
 
 @pytest.fixture
-def load_example() -> Callable[[str], Any]:
-    """Load an example DAG anew, so that a test may change its tasks."""
+def load_dag() -> Callable[[Path, str], Any]:
+    """Load a DAG from its file, as Airflow does."""
 
-    def load(dag_id: str) -> Any:
+    def load(file: Path, dag_id: str) -> Any:
         if IS_AIRFLOW_3:
             from airflow.dag_processing.dagbag import DagBag
 
-            bag = DagBag(ROOT / "example_dags" / f"{dag_id}.py")
+            bag = DagBag(file)
         else:
             from airflow.models.dagbag import DagBag
 
-            bag = DagBag(ROOT / "example_dags" / f"{dag_id}.py", include_examples=False)
+            bag = DagBag(file, include_examples=False)
         assert bag.import_errors == {}
         return bag.dags[dag_id]
 
     return load
+
+
+@pytest.fixture
+def load_example(load_dag: Callable[[Path, str], Any]) -> Callable[[str], Any]:
+    """Load an example DAG anew, so that a test may change its tasks."""
+    return lambda dag_id: load_dag(ROOT / "example_dags" / f"{dag_id}.py", dag_id)
 
 
 @pytest.fixture
