@@ -43,7 +43,9 @@ class Retries:
         """Decide after a failed attempt: the seconds to wait before the next one, or None to give up.
 
         What the server asks for (``Retry-After``, ``retryAfter``) is obeyed, and when it is more than what is left,
-        trying ends at once: waiting less would be refused, waiting more is not allowed.
+        trying ends at once: waiting less would be refused, waiting more is not allowed. The backoff is the shortest
+        wait all the same: a server that asks for none (0, or a date that its clock or ours takes for past) would
+        else be asked all times within a moment.
         """
         self.attempts += 1
         now = self.clock()
@@ -52,14 +54,14 @@ class Retries:
         if not problem.transient or self.attempts >= self.max_attempts:
             return None
         left = self.budget_seconds - (now - self._first_failure - self._left_out)
+        backoff = backoff_seconds(self.attempts)
         if problem.retry_after is None:
-            wait = backoff_seconds(self.attempts)
-        else:
-            # A little later than asked, by chance: all who were refused together should not return together.
-            wait = problem.retry_after * (1 + random.random() / 20)  # noqa: S311 - spreads load, keeps no secret
-            if problem.retry_after <= left:
-                wait = min(wait, left)
-        return wait if wait <= left else None
+            return backoff if backoff <= left else None
+        if problem.retry_after > left or left <= 0:
+            return None
+        # A little later than asked, by chance: all who were refused together should not return together.
+        asked = problem.retry_after * (1 + random.random() / 20)  # noqa: S311 - spreads load, keeps no secret
+        return min(max(asked, backoff), left)
 
 
 def backoff_seconds(attempt: int) -> float:

@@ -99,14 +99,32 @@ def test_asked_to_wait_exactly_what_is_left_it_waits(clock: Clock) -> None:
 @given(asked=st.floats(min_value=0, max_value=1e6), budget=st.floats(min_value=0, max_value=1e6))
 def test_a_wait_is_never_shorter_than_asked_nor_longer_than_is_left(asked: float, budget: float) -> None:
     wait = Retries(max_attempts=9, budget_seconds=budget, clock=lambda: 0.0).next_wait(failure(retry_after=asked))
-    assert (wait is None) == (asked > budget)
+    assert (wait is None) == (asked > budget or budget == 0)
     if wait is not None:
-        assert asked <= wait <= max(asked, min(budget, asked * 1.05))
+        assert asked <= wait <= max(asked, min(budget, max(asked * 1.05, FIRST_WAIT_SECONDS)))
 
 
-def test_without_a_budget_only_waits_of_nothing_are_left(clock: Clock) -> None:
+@pytest.mark.parametrize("asked", [0, 0.001])
+def test_a_server_that_asks_for_no_wait_is_still_waited_for_longer_each_time(clock: Clock, asked: float) -> None:
+    retries = Retries(max_attempts=6, budget_seconds=100, clock=clock)
+    for attempt in range(1, 6):
+        wait = retries.next_wait(failure(retry_after=asked))
+        assert wait is not None
+        assert wait >= FIRST_WAIT_SECONDS * 2 ** (attempt - 1) / 2
+
+
+def test_what_is_left_of_the_budget_is_waited_when_the_backoff_is_longer_than_it_and_what_was_asked(
+    clock: Clock,
+) -> None:
+    retries = Retries(max_attempts=99, budget_seconds=10, clock=clock, attempts=20)
+    assert retries.next_wait(failure(retry_after=1)) == 10
+    clock.now += 10
+    assert retries.next_wait(failure(retry_after=0)) is None
+
+
+def test_without_a_budget_nothing_is_tried_again(clock: Clock) -> None:
     assert Retries(max_attempts=9, budget_seconds=0, clock=clock).next_wait(failure()) is None
-    assert Retries(max_attempts=9, budget_seconds=0, clock=clock).next_wait(failure(retry_after=0)) == 0
+    assert Retries(max_attempts=9, budget_seconds=0, clock=clock).next_wait(failure(retry_after=0)) is None
 
 
 @pytest.mark.parametrize(
