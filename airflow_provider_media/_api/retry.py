@@ -23,7 +23,7 @@ class Retries:
 
     :param max_attempts: how often the request is sent at most, the first time included.
     :param budget_seconds: how long trying may go on after the first failure; time spent transferring a body,
-        told to :meth:`leave_out`, does not count.
+        told to :meth:`leave_out`, does not count. The silence of a server that has the body does.
     :param clock: monotonic seconds.
     """
 

@@ -129,7 +129,6 @@ class SyncTransport:
             self._sleep(wait)
         if self._cancelled.is_set():
             raise cancelled()
-        started = time.monotonic()
         try:
             return self._exchange(call, retries)
         except Problem as problem:
@@ -138,9 +137,6 @@ class SyncTransport:
                 stopped.maybe_acted = problem.maybe_acted and not problem.body_cut_short
                 raise stopped from None
             raise
-        finally:
-            if call.upload:
-                retries.leave_out(time.monotonic() - started)
 
     def _exchange(self, call: Call, retries: Retries) -> Reply:
         settings = self._settings
@@ -178,6 +174,9 @@ class SyncTransport:
         except Problem as problem:
             problem.body_cut_short = body is not None and not body.finished
             raise
+        finally:
+            if body:
+                retries.leave_out(body.transfer_seconds)
         return reply
 
 

@@ -52,6 +52,21 @@ def test_a_body_is_finished_only_when_its_end_is_given_away() -> None:
     assert states == [(b"<<", False), (b"content", False), (b">>", True)]
 
 
+def test_the_transfer_lasts_from_the_first_byte_to_the_last_that_was_taken() -> None:
+    now = [100.0]
+    body = body_of(b"x" * (BLOCK_BYTES + 5), clock=lambda: now[0])
+    now[0] += 7  # connecting
+    blocks = iter(body)
+    lasted = []
+    for _ in range(4):
+        next(blocks)
+        lasted.append(body.transfer_seconds)
+        now[0] += 2  # on its way
+    assert list(blocks) == []
+    now[0] += 50  # no answer
+    assert [*lasted, body.transfer_seconds] == [0, 0, 4, 6, 8]
+
+
 @pytest.mark.parametrize("change", [b"", b" and more"])
 def test_a_source_that_shrank_or_grew_never_gets_the_end_of_its_body(change: bytes) -> None:
     stream = io.BytesIO(b"content")

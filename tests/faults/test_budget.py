@@ -1,0 +1,51 @@
+"""The retry budget bounds an upload: silence counts, bytes that move do not."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from airflow_provider_media.exceptions import MediaUnavailableError
+
+PROTOCOLS = pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
+STORED = {"id": 8, "size": 64 * 1024 * 1024, "url": "http://127.0.0.1/8"}
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 200)
+    return path
+
+
+@PROTOCOLS
+def test_a_server_that_takes_the_body_and_says_nothing_is_given_up_with_the_budget(raw_server, hook_for, picture, tls):
+    def on_post(exchange):
+        exchange.read_all()
+        exchange.drain()
+
+    server = raw_server(on_post, tls=tls)
+    hook = hook_for(server.base_url, timeout=0.5, retry_budget=1.2, max_attempts=20)
+    started = time.monotonic()
+    with pytest.raises(MediaUnavailableError, match=r"did not answer for 0\.5 s"):
+        hook.upload(picture)
+    assert time.monotonic() - started < 6  # all twenty attempts would take ten
+    assert 2 <= len(server.posts) <= 4
+
+
+@PROTOCOLS
+def test_a_transfer_that_lasts_longer_than_the_budget_does_not_use_it_up(raw_server, hook_for, big_file, tls):
+    def on_post(exchange):
+        exchange.read(1024 * 1024)
+        time.sleep(0.8)
+        exchange.read_all()
+        if len(server.posts) < 4:
+            exchange.answer(503, {"message": "later"})
+        else:
+            exchange.answer(201, STORED)
+
+    server = raw_server(on_post, tls=tls)
+    hook = hook_for(server.base_url, retry_budget=1, max_attempts=9)
+    assert hook.upload(big_file).media.id == 8
+    assert len(server.posts) == 4
