@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_media._api.problem import Kind, Problem
@@ -24,6 +24,7 @@ from airflow_provider_media._api.protocol import (
 )
 
 if TYPE_CHECKING:
+    from airflow_provider_media._api.retry import Retries
     from airflow_provider_media.models import Media, MediaPage
 
 T = TypeVar("T")
@@ -40,6 +41,25 @@ class Pause:
 
 
 Flow = Generator[Call | Pause, Reply, T]
+
+
+def with_tries(flow: Flow[T], retries: Retries) -> Flow[T]:
+    """Let all calls of a flow share the same tries; by default each call has its own."""
+    try:
+        command = next(flow)
+        while True:
+            if isinstance(command, Call):
+                command = replace(command, retries=retries)
+            try:
+                reply = yield command
+            except Problem as problem:
+                command = flow.throw(problem)
+            else:
+                command = flow.send(reply)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
 
 _REPEATED_PAGES_ALLOWED = 3
 _MOST_WALKS = 3

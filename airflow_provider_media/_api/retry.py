@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,17 @@ class Retries:
         if self._first_failure is not None:
             self._left_out += seconds
 
+    @property
+    def seconds_left(self) -> float:
+        """What is left of the budget now."""
+        if self._first_failure is None:
+            return self.budget_seconds
+        return self.budget_seconds - (self.clock() - self._first_failure - self._left_out)
+
+    def for_looking(self) -> Retries:
+        """Give tries to requests that look what became of this one: attempts of their own, but no new budget."""
+        return replace(self, attempts=0)
+
     def next_wait(self, problem: Problem) -> float | None:
         """Decide after a failed attempt: the seconds to wait before the next one, or None to give up.
 
@@ -48,12 +59,11 @@ class Retries:
         else be asked all times within a moment.
         """
         self.attempts += 1
-        now = self.clock()
         if self._first_failure is None:
-            self._first_failure = now
+            self._first_failure = self.clock()
         if not problem.transient or self.attempts >= self.max_attempts:
             return None
-        left = self.budget_seconds - (now - self._first_failure - self._left_out)
+        left = self.seconds_left
         backoff = backoff_seconds(self.attempts)
         if problem.retry_after is None:
             return backoff if backoff <= left else None

@@ -20,6 +20,7 @@ from airflow_provider_media._api.flows import (
     id_number,
     list_all,
     oldest_first,
+    with_tries,
 )
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list, build_upload, parse_media, parse_page
@@ -163,7 +164,7 @@ def upload_media(
     found: Media | None = None
     if earlier_mark:
         log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)
-        found, _ = yield from _settle(upload, mark, settle_seconds)
+        found = yield from _settle(upload, mark, settle_seconds, retries.for_looking())
         namesakes = [media for media in namesakes if not mark.is_older_than(media)]
     if found is None:
         _check_namesakes(upload, namesakes, if_exists, before_delete)
@@ -259,35 +260,42 @@ def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, m
                 raise
             in_doubt = True
             wait = retries.next_wait(problem)
+            began = retries.clock()
             log.warning("%s It may be stored all the same; looking for it before sending again", problem.message)
             # Without the body's end no server has a whole file, so one look is enough: there is nothing to wait for.
             patience = 0.0 if problem.body_cut_short else settle_seconds
-            adopted, waited = yield from _settle(upload, mark, patience, problem)
+            adopted = yield from _settle(upload, mark, patience, retries.for_looking(), problem)
             if adopted:
                 return adopted
-            if wait is None:
+            pause = 0.0 if wait is None else max(0.0, wait - (retries.clock() - began))
+            if wait is None or pause > retries.seconds_left:
                 raise
             log.warning("The library does not have %r; sending it again", upload.name)
-            yield Pause(max(0.0, wait - waited))
+            yield Pause(pause)
         else:
             if in_doubt:
-                yield from _warn_of_strays(upload, mark, media)
+                yield from _warn_of_strays(upload, mark, media, retries.for_looking())
             return media
 
 
 def _settle(
-    upload: Upload, mark: Mark, settle_seconds: float, problem: Problem | None = None
-) -> Flow[tuple[Media | None, float]]:
-    """Look until the file is found or had the time to show up; return it and the seconds waited.
+    upload: Upload, mark: Mark, settle_seconds: float, retries: Retries, problem: Problem | None = None
+) -> Flow[Media | None]:
+    """Look until the file is found or had the time to show up.
 
+    The last look begins when that time is over. Looks that fail share their tries: when these are used up, each
+    further look is one request, so a server that says nothing is not asked for longer than time and budget last.
+
+    :param retries: the tries of all looks together; their clock tells the time.
     :param problem: what led to the doubt.
     :raises Problem: when the last look fails too, the problem that led here: unseen, the file must not be sent again.
     """
-    waited, delay = 0.0, _FIRST_LOOK_WAIT_SECONDS
+    until, delay = retries.clock() + settle_seconds, _FIRST_LOOK_WAIT_SECONDS
+    is_last = settle_seconds <= 0
     while True:
         failed: Problem | None = None
         try:
-            found = yield from look_for(upload, mark)
+            found = yield from with_tries(look_for(upload, mark), retries)
         except Problem as look_problem:
             found, failed = [], look_problem
             if not look_problem.transient:
@@ -300,21 +308,21 @@ def _settle(
             )
         if found:
             log.warning("The answer was lost, but the library has %r as %s; it is used", upload.name, found[0].id)
-            return found[0], waited
-        if waited >= settle_seconds:
+            return found[0]
+        left = until - retries.clock()
+        if is_last or (failed and left <= 0):
             break
-        delay = min(delay, settle_seconds - waited)
-        yield Pause(delay)
-        waited += delay
+        is_last = delay >= left
+        yield Pause(max(0.0, min(delay, left)))
         delay = min(delay * 2, _LONGEST_LOOK_WAIT_SECONDS)
     if failed:
         raise (problem or failed) from failed
-    return None, waited
+    return None
 
 
-def _warn_of_strays(upload: Upload, mark: Mark, media: Media) -> Flow[None]:
+def _warn_of_strays(upload: Upload, mark: Mark, media: Media, retries: Retries) -> Flow[None]:
     try:
-        found = yield from look_for(upload, mark)
+        found = yield from with_tries(look_for(upload, mark), retries)
     except Problem as problem:
         log.warning("Could not look whether an earlier attempt was stored as well: %s", problem.message)
         return

@@ -81,6 +81,8 @@ class RawServer:
     """Serves each connection with a function of the test's; remembers what came.
 
     :ivar listed: the files that its list shows, besides an older one.
+    :ivar lists: whether it answers when the list is asked for, or says nothing.
+    :ivar unanswered: how often it said nothing.
     """
 
     def __init__(
@@ -89,6 +91,8 @@ class RawServer:
         self._posts: list[Exchange] = []
         self._came = threading.Condition()
         self.listed: list[dict[str, object]] = []
+        self.lists = True
+        self.unanswered = 0
         self._on_post = on_post
         self._context = context
         self._listener = socket.socket()
@@ -140,6 +144,9 @@ class RawServer:
                         self._posts.append(exchange)
                         self._came.notify_all()
                     self._on_post(exchange)
+                elif not self.lists:
+                    self.unanswered += 1
+                    exchange.drain()
                 else:
                     listed = [*reversed(self.listed), ONE_FILE]
                     exchange.answer(200, {"content": listed, "totalElements": len(listed)})

@@ -56,9 +56,30 @@ CASES = [
     Case(
         "the look goes on for the settling time",
         "_api/upload_flow.py",
-        "if waited >= settle_seconds:",
-        "if True:",
+        "is_last = settle_seconds <= 0",
+        "is_last = True",
         "test_promises.py -k 'http-stored and late'",
+    ),
+    Case(
+        "the looks have no budget of their own",
+        "_api/upload_flow.py",
+        "with_tries(look_for(upload, mark), retries)\n        except Problem as look_problem",
+        "look_for(upload, mark)\n        except Problem as look_problem",
+        "test_budget.py -k 'altogether and http'",
+    ),
+    Case(
+        "a server's silence counts",
+        "_transports/sync.py",
+        "retries.leave_out(body.transfer_seconds)",
+        "retries.leave_out(1e9)",
+        "test_budget.py -k 'says_nothing and http'",
+    ),
+    Case(
+        "a transfer does not count",
+        "_transports/sync.py",
+        "retries.leave_out(body.transfer_seconds)",
+        "retries.leave_out(0)",
+        "test_budget.py -k 'does_not_use_it_up and http'",
     ),
     Case(
         "a 503 is sent again",

@@ -49,3 +49,25 @@ def test_a_transfer_that_lasts_longer_than_the_budget_does_not_use_it_up(raw_ser
     hook = hook_for(server.base_url, retry_budget=1, max_attempts=9)
     assert hook.upload(big_file).media.id == 8
     assert len(server.posts) == 4
+
+
+@PROTOCOLS
+def test_a_server_that_falls_silent_altogether_is_given_up_within_settling_time_and_budget(
+    raw_server, hook_for, picture, tls
+):
+    def on_post(exchange):
+        exchange.read_all()
+        server.lists = False
+        exchange.drain()
+
+    server = raw_server(on_post, tls=tls)
+    hook = hook_for(server.base_url, timeout=0.5, settle_seconds=6, retry_budget=4, max_attempts=9)
+    hook.list_page()
+    started = time.monotonic()
+    with pytest.raises(MediaUnavailableError, match=r"upload 'picture.png'.* did not answer for 0\.5 s"):
+        hook.upload(picture)
+    # A time-out for the file, the settling time, a time-out for the last look: 7 s, were nothing slow.
+    assert time.monotonic() - started < 12
+    assert len(server.posts) == 1
+    # Eight use up the budget, then one each time: with a budget of its own, the second look were eight again.
+    assert 3 <= server.unanswered <= 12

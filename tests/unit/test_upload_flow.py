@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import pytest
-from fake_library import PNG, FakeLibrary, lost, make_upload
+from fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ def flow(upload: Any = UPLOAD, *, attempts: int = 4, settle_seconds: float = 6, 
     options = {
         "if_exists": "upload",
         "settle_seconds": settle_seconds,
-        "retries": Retries(max_attempts=attempts, budget_seconds=100, clock=lambda: 0.0),
+        "retries": Retries(max_attempts=attempts, budget_seconds=100, clock=CLOCK),
         "before_delete": lambda _: None,
         "memory": NoMemory(),
     }
@@ -280,6 +280,70 @@ def test_a_look_that_fails_once_is_repeated() -> None:
     library.on_call = fail_sometimes
     assert library.run(flow()).media.id == 1
     assert library.posts() == 1
+
+
+def fails_from_now_on(library: FakeLibrary, *, each_takes: float = 0) -> None:
+    def fail(_line: str) -> None:
+        CLOCK.now += each_takes
+        raise Problem(Kind.UNAVAILABLE, "down", transient=True)
+
+    library.on_call = fail
+
+
+def test_the_time_that_looks_take_counts_as_time_to_settle() -> None:
+    library = FakeLibrary()
+
+    def act(call: Call) -> Reply | None:
+        fails_from_now_on(library, each_takes=4)
+        raise lost()
+
+    library.on_post = [act]
+    began = CLOCK.now
+    with pytest.raises(Problem, match="the connection broke"):
+        library.run(flow(settle_seconds=10))
+    assert 10 <= CLOCK.now - began <= 10 + 4
+
+
+def test_a_look_that_saw_nothing_before_the_settling_time_was_over_is_not_the_last() -> None:
+    library = FakeLibrary()
+    library.on_post = [loses()]
+
+    def look_slowly(_line: str) -> None:
+        if library.posts():
+            CLOCK.now += 4  # while which the file is stored
+            library.on_call = lambda _: library.ids or library.add()
+
+    library.on_call = look_slowly
+    assert library.run(flow(settle_seconds=3)).media.id == 1
+    assert library.posts() == 1
+
+
+def test_all_looks_after_a_lost_answer_share_tries_with_what_is_left_of_the_budget() -> None:
+    library = FakeLibrary()
+    seen: list[Any] = []
+    answer = library.answer
+
+    def note(call: Call) -> Reply:
+        seen.append(call)
+        return answer(call)
+
+    library.answer = note  # type: ignore[method-assign]
+    library.on_post = [loses()]
+    library.run(flow(settle_seconds=6))
+    mark, post, *looks, second_post, strays = seen
+    assert mark.retries is None
+    assert post.retries is second_post.retries
+    assert len({id(look.retries) for look in looks}) == 1
+    assert looks[0].retries is not post.retries
+    assert looks[0].retries.seconds_left == strays.retries.seconds_left == post.retries.seconds_left < 100
+
+
+def test_when_the_settling_used_up_the_budget_the_file_is_not_sent_again() -> None:
+    library = FakeLibrary()
+    library.on_post = [loses()] * 9
+    with pytest.raises(Problem, match="the connection broke"):
+        library.run(flow(settle_seconds=60))
+    assert library.posts() == 2
 
 
 def test_the_attempts_of_a_post_are_bounded_and_the_last_is_looked_for_as_well() -> None:

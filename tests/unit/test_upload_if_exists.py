@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_library import PNG, FakeLibrary, lost, make_upload
+from fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Reply
@@ -57,7 +57,7 @@ class FakeMemory:
 def run(library: FakeLibrary, if_exists: str, upload: Upload = UPLOAD, **arguments: Any) -> Any:
     options = {
         "settle_seconds": 3,
-        "retries": Retries(max_attempts=3, budget_seconds=100, clock=lambda: 0.0),
+        "retries": Retries(max_attempts=3, budget_seconds=100, clock=CLOCK),
         "before_delete": lambda _: None,
         "memory": NoMemory(),
     }

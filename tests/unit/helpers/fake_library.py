@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 24
 
 
+class Clock:
+    """A time that passes only by the pauses of flows, and as tests say."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
 def make_upload(content: bytes = PNG, name: str = "banner", **arguments: Any) -> Upload:
     return prepare_upload(open_source(BytesIO(content)), name=name, **arguments)
 
@@ -134,6 +147,7 @@ class FakeLibrary:
         if isinstance(command, Call):
             return self.answer(command)
         self.pauses.append(command.seconds)
+        CLOCK.now += command.seconds
         self.on_pause(command.seconds)
         return Reply(status=0, headers={})
 
