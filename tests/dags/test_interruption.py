@@ -7,13 +7,14 @@ import signal
 import socket
 import threading
 import time
-from dataclasses import dataclass, field
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 
+import airflow_provider_media._transports.sync  # noqa: F401 - loading it should not use up the time-out
 from airflow_provider_media.operators.media import MediaUploadOperator
 
 if TYPE_CHECKING:
@@ -21,41 +22,87 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROMPTLY_SECONDS = 5
+EMPTY_LIST = b'HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\n{"content":[], "totalElements":0}'
 LARGE_BYTES = 64 * 1024 * 1024  # more than the sockets' buffers take
 
 
-@dataclass(kw_only=True)
 class DeafServer:
-    """A server that takes connections and then never reads."""
+    """A server that answers each GET, takes the start of a POST and then reads no more until it is told to.
 
-    address: str
-    connections: list[socket.socket] = field(default_factory=list)
-    connected: threading.Event = field(default_factory=threading.Event)
-    connected_at: float = 0.0
+    :ivar posts: the heads of the POSTs, each with the first bytes of its body.
+    :ivar sending: set when a body has begun to arrive.
+    :ivar hearing: set to have it read on.
+    :ivar received: how many bytes followed.
+    :ivar ended: set when a connection with a POST has ended; until it hears, what is on its way hides the end.
+    """
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.posts: list[bytes] = []
+        self.sending = threading.Event()
+        self.sending_at = 0.0
+        self.hearing = threading.Event()
+        self.received = 0
+        self.ended = threading.Event()
+        self._connections: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def close(self) -> None:
+        self.hearing.set()
+        for sock in (self._listener, *self._connections):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for sock in (self._listener, *self._connections):
+            sock.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
+            self._threads[-1].start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                head, body_start = self._read_head(connection)
+                if head.startswith(b"GET"):
+                    connection.sendall(EMPTY_LIST)
+                    continue
+                self.posts.append(head + (body_start or connection.recv(1024)))
+                self.sending_at = time.monotonic()
+                self.sending.set()
+                self.hearing.wait()
+                with suppress(ConnectionError):
+                    while data := connection.recv(1024 * 1024):
+                        self.received += len(data)
+                self.ended.set()
+                return
+
+    @staticmethod
+    def _read_head(connection: socket.socket) -> tuple[bytes, bytes]:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            block = connection.recv(1024)
+            if not block:
+                raise ConnectionError
+            data += block
+        head, _, rest = data.partition(b"\r\n\r\n")
+        return head, rest
 
 
 @pytest.fixture
 def deaf_server() -> Iterator[DeafServer]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = DeafServer(address=f"http://127.0.0.1:{listener.getsockname()[1]}")
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                server.connections.append(connection)
-                server.connected_at = server.connected_at or time.monotonic()
-                server.connected.set()
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield server
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        for connection in server.connections:
-            connection.close()
+    server = DeafServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -73,15 +120,25 @@ def upload_dag(name: str, file: Path, **arguments: Any) -> DAG:
     return dag
 
 
+def assert_broken_off(server: DeafServer) -> None:
+    """One body was begun, and its connection has ended before its end."""
+    server.hearing.set()
+    assert server.ended.wait(PROMPTLY_SECONDS)
+    assert server.received < LARGE_BYTES
+    (post,) = server.posts
+    assert post.startswith(b"POST ")
+    assert b"\r\nContent-Disposition: form-data" in post
+
+
 def test_execution_timeout_breaks_off_a_transfer(
     deaf_server: DeafServer, connect: Any, run_dag: Any, large_picture: Path
 ) -> None:
     connect(deaf_server.address, "key")
-    run = run_dag(upload_dag("timed_out", large_picture, execution_timeout=timedelta(seconds=1)))
+    run = run_dag(upload_dag("timed_out", large_picture, execution_timeout=timedelta(seconds=3)))
 
     assert run.states == {"upload": "failed"}
-    assert time.monotonic() - deaf_server.connected_at < PROMPTLY_SECONDS + 1
-    assert len(deaf_server.connections) == 1
+    assert time.monotonic() - deaf_server.sending_at < PROMPTLY_SECONDS + 3
+    assert_broken_off(deaf_server)
 
 
 def test_stopped_task_breaks_off_a_transfer(
@@ -92,7 +149,7 @@ def test_stopped_task_breaks_off_a_transfer(
     stopped_at: list[float] = []
 
     def stop() -> None:
-        deaf_server.connected.wait(30)
+        deaf_server.sending.wait(30)
         stopped_at.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -106,7 +163,7 @@ def test_stopped_task_breaks_off_a_transfer(
 
     assert run.states == {"upload": "failed"}
     assert time.monotonic() - stopped_at[0] < PROMPTLY_SECONDS
-    assert len(deaf_server.connections) == 1
+    assert_broken_off(deaf_server)
     (error,) = errors
     assert error in {
         "The task was stopped, and its transfer broken off.",
