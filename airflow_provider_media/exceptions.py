@@ -12,8 +12,8 @@
         ├── MediaConflictError      * the name is taken, or two files could be the one that was sent
         ├── MediaInUseError         * a delete refused because something still refers to the media
         ├── MediaResponseError      * an answer that makes no sense (not JSON, no id, a redirect)
-        ├── MediaRateLimitError       429, after the retry budget
-        └── MediaUnavailableError     5xx, no connection, or no answer, after the retry budget
+        ├── MediaRateLimitError       429, after the attempts or the budget are used up
+        └── MediaUnavailableError     5xx, no connection, or no answer, likewise
 
 Those marked * are AirflowFailExceptions too: asking again cannot mend them, so a task that raises one fails at once,
 whatever its ``retries``. None is an OSError: HTTP clients take an OSError out of a body for a broken connection.
@@ -101,11 +101,11 @@ class MediaResponseError(_PermanentError):
 
 
 class MediaRateLimitError(MediaError):
-    """Too many requests (429), even after waiting as long as the retry budget allows."""
+    """Too many requests (429), still when the attempts or the budget were used up."""
 
 
 class MediaUnavailableError(MediaError):
-    """The server failed (5xx), could not be reached or did not answer, for as long as the retry budget allows."""
+    """The server failed (5xx), could not be reached or did not answer, until attempts or budget were used up."""
 
 
 _CLASSES: dict[Kind, type[MediaError]] = {

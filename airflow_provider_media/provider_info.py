@@ -27,12 +27,13 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "max_attempts": {
         "label": "Attempts",
-        "description": "How often one request is sent at most, the first time included. Default 5.",
+        "description": "How often one request is sent at most, the first time included. Default 10.",
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },
     "retry_budget": {
         "label": "Retry budget (seconds)",
-        "description": "How long trying may go on after the first failure, transfers left out. Default 120.",
+        "description": "How long trying may go on after the first failure, transfers left out, unless the attempts are"
+        " used up before. Default 120.",
         "schema": {"type": ["number", "null"], "minimum": 0},
     },
     "verify": {
@@ -68,7 +69,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "timeout": "60",
         "connect_timeout": "10",
         "settle_seconds": "30",
-        "max_attempts": "5",
+        "max_attempts": "10",
         "retry_budget": "120",
         "verify": "true, false or /path/to/ca-bundle.pem",
         "proxy": "http://proxy.example:3128",

@@ -52,7 +52,7 @@ class Settings:
     timeout: float = 60.0
     connect_timeout: float = 10.0
     settle_seconds: float = 30.0
-    max_attempts: int = 5
+    max_attempts: int = 10
     retry_budget: float = 120.0
     verify: bool | str = True
     proxy: str | None = field(default=None, repr=False)  # may carry a password

@@ -178,7 +178,7 @@ def test_each_retry_is_one_line_that_says_why_and_how_long(
     hook.list_page()
     told = [record.getMessage() for record in caplog.records if "Trying again" in record.getMessage()]
     assert len(told) == 2
-    assert re.search(r"the server answered 502 .* Trying again in 0\.0 s \(attempt 2 of 5\)", told[0])
+    assert re.search(r"the server answered 502 .* Trying again in 0\.0 s \(attempt 2 of 10\)", told[0])
 
 
 @pytest.mark.parametrize("way", ["header", "date", "body"])

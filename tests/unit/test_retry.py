@@ -18,6 +18,7 @@ from airflow_provider_media._api.retry import (
     backoff_seconds,
     read_retry_after,
 )
+from airflow_provider_media._api.settings import Settings
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -168,3 +169,15 @@ DATES = st.from_regex(
 def test_whatever_a_server_says_is_a_wait_or_nothing(header: str | None, body_value: Any) -> None:
     seconds = read_retry_after(header, body_value)
     assert seconds is None or 0 <= seconds < float("inf")
+
+
+@pytest.mark.parametrize("luck", [0.5, 0.75, 1.0])
+def test_by_default_an_outage_of_a_minute_is_outlived(luck: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_media._api.retry.random.uniform", lambda *_: luck)
+    settings = Settings(base_url="http://h", api_key="k")
+    clock = Clock()
+    retries = Retries(max_attempts=settings.max_attempts, budget_seconds=settings.retry_budget, clock=clock)
+    began = clock.now
+    while (wait := retries.next_wait(failure())) is not None:
+        clock.now += wait
+    assert 60 < clock.now - began <= settings.retry_budget

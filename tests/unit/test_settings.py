@@ -32,7 +32,7 @@ def test_an_empty_connection_leads_to_the_platform_with_the_documented_defaults(
         timeout=60,
         connect_timeout=10,
         settle_seconds=30,
-        max_attempts=5,
+        max_attempts=10,
         retry_budget=120,
         verify=True,
         proxy=None,
