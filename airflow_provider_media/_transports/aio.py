@@ -22,11 +22,11 @@ from airflow_provider_media._transports.trying import (
     ca_bundle,
     causes_of,
     check_bundle,
+    failed_handshake,
     new_retries,
     reason_of,
     request_headers,
     tenacity_options,
-    untrusted_certificate,
 )
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext:
 def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_began: bool) -> Problem:
     """Say what a failure of httpx means; the one place that knows its exceptions."""
     causes = causes_of(error)
-    wrong = untrusted_certificate(causes, settings)
+    wrong = failed_handshake(causes, settings)
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError)):
         wrong = f"{settings.base_url}, or the proxy, is no address that can be used"
     if wrong:

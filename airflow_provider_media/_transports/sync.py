@@ -27,11 +27,11 @@ from airflow_provider_media._transports.trying import (
     cancelled,
     causes_of,
     check_bundle,
+    failed_handshake,
     new_retries,
     reason_of,
     request_headers,
     tenacity_options,
-    untrusted_certificate,
 )
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ _UNUSABLE_ADDRESS = (
 
 def _wrong_setting(causes: list[BaseException], settings: Settings) -> str | None:
     """Say what is wrong with the connection, where that is the reason; trying again cannot help then."""
-    if sentence := untrusted_certificate(causes, settings):
+    if sentence := failed_handshake(causes, settings):
         return sentence
     for cause in causes:
         if isinstance(cause, OSError) and "Tunnel connection failed: 4" in str(cause):  # 403, 407

@@ -7,6 +7,7 @@ import os
 import ssl
 import time
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from tenacity import RetryCallState, retry_if_exception
@@ -181,12 +182,34 @@ def reason_of(causes: list[BaseException]) -> str:
     return type(causes[-1]).__name__
 
 
-def untrusted_certificate(causes: list[BaseException], settings: Settings) -> str | None:
-    """Say what is wrong with the server's certificate, where that is the cause; trying again cannot help then."""
+_NOT_TLS = {
+    "HTTP_REQUEST",
+    "HTTPS_PROXY_REQUEST",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "UNKNOWN_PROTOCOL",
+    "WRONG_VERSION_NUMBER",
+}
+"""What OpenSSL says of bytes that are none of TLS; mostly the last, the others in some of its versions."""
+
+
+def failed_handshake(causes: list[BaseException], settings: Settings) -> str | None:
+    """Say what is wrong with the server's certificate or TLS, where that is the cause; trying again cannot help then.
+
+    Bytes that are none of TLS mean a wrong address only in the handshake: later, a file may have been sent already.
+    """
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
                 f"the certificate of {settings.base_url} is not trusted ({cause.verify_message}); if it is your own,"
                 " give its CA bundle's path as the connection's extra 'verify'"
             )
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS and _was_in_handshake(cause):
+            where = f"{settings.base_url}, or the proxy," if settings.proxy else settings.base_url
+            return f"{where} does not speak TLS; if it is a plain HTTP server, write http:// in the connection's host"
     return None
+
+
+def _was_in_handshake(error: BaseException) -> bool:
+    """Tell by where it was raised: the error itself does not say."""
+    return any(frame.f_code.co_name == "do_handshake" for frame, _ in walk_tb(error.__traceback__))

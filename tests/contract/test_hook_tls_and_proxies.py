@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import certifi
@@ -9,6 +10,10 @@ import pytest
 from raw_server import RawServer, answer
 from sandbox_library import sha256_of
 
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import build_list
+from airflow_provider_media._api.settings import Settings
+from airflow_provider_media._transports.aio import AsyncTransport
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaUnavailableError
 from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
@@ -33,6 +38,37 @@ def test_an_untrusted_certificate_is_refused_at_once(connect: Any, secure_sandbo
     with pytest.raises(MediaConfigurationError, match=r"is not trusted \(self-signed certificate\)") as raised:
         connect(secure_sandbox.base_url).list_page()
     assert not raised.value.retryable
+
+
+NOT_TLS = r"https://127\.0\.0\.1:\d+ does not speak TLS; if it is a plain HTTP server, write http:// in the .*host"
+
+
+def test_a_plain_http_server_that_is_taken_for_one_with_tls_is_told_at_once(
+    connect: Any, library: SandboxLibrary, picture: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = connect(library.sandbox.base_url.removeprefix("http://"))
+    with pytest.raises(MediaConfigurationError, match=NOT_TLS):
+        hook.upload(picture)
+    assert "Trying again" not in caplog.text
+
+
+def test_it_is_told_on_an_event_loop_too(library: SandboxLibrary, caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(base_url=library.sandbox.base_url.replace("http://", "https://"), api_key="key-of-the-tests")
+
+    async def read_settings() -> Settings:
+        return settings
+
+    async def ask() -> None:
+        transport = AsyncTransport(read_settings)
+        try:
+            await transport.send(build_list())
+        finally:
+            await transport.close()
+
+    with pytest.raises(Problem, match=NOT_TLS) as raised:
+        asyncio.run(ask())
+    assert raised.value.kind is Kind.CONFIGURATION
+    assert "Trying again" not in caplog.text
 
 
 def test_the_path_of_a_ca_bundle_is_trusted(

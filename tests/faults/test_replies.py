@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import socket
 import time
 
 import pytest
@@ -152,3 +153,14 @@ def test_a_key_in_a_senseless_answer_is_in_no_log_line_and_no_error(raw_server, 
     assert key not in str(caught.value)
     assert "your key ***" in caplog.text
     assert key not in caplog.text
+
+
+def test_garbage_in_the_place_of_an_answer_over_tls_is_no_wrong_address(raw_server, hook_for, picture):
+    def on_post(exchange):
+        exchange.read_all()
+        server.listed.append(STORED)
+        socket.socket.sendall(exchange.sock, b"HTTP/1.1 502 Bad Gateway\r\n\r\n")  # not encrypted
+
+    server = raw_server(on_post, tls=True)
+    assert hook_for(server.base_url).upload(picture).media.id == STORED["id"]
+    assert len(server.posts) == 1
