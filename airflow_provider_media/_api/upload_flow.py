@@ -52,8 +52,8 @@ class Mark:
     newest_id: int | None = None
     namesakes: tuple[str, ...] = ()
 
-    def is_older_than(self, media: Media) -> bool:
-        """Whether the file came after the mark."""
+    def precedes(self, media: Media) -> bool:
+        """Whether the mark was taken before the file came."""
         number = id_number(media.id)
         if self.newest_id is not None and number is not None:
             return number > self.newest_id
@@ -92,13 +92,13 @@ def look_for(upload: Upload, mark: Mark) -> Flow[list[Media]]:
     """Find the files newer than the mark that equal the upload."""
     newer: list[Media] = []
     if mark.newest_id is None:
-        newer = [media for media in (yield from list_all()) if mark.is_older_than(media)]
+        newer = [media for media in (yield from list_all()) if mark.precedes(media)]
     else:
         walk = PageWalk(page_size=_LOOK_PAGE, sort_by="id", sort_order="desc")
         while walk.next_call:
             page = walk.feed((yield walk.next_call))
-            newer += [media for media in page if mark.is_older_than(media)]
-            if page and not any(mark.is_older_than(media) for media in page):
+            newer += [media for media in page if mark.precedes(media)]
+            if page and not any(mark.precedes(media) for media in page):
                 break
     candidates = yield from _in_full([media for media in newer if upload.may_be(media)])
     return [media for media in candidates if upload.equals(media)]
@@ -159,13 +159,13 @@ def upload_media(
     reusable = next((media for media in namesakes if upload.equals(media)), None)
     if if_exists == "reuse" and reusable:
         memory.forget()
-        stored_by_earlier_try = earlier_mark is not None and earlier_mark.is_older_than(reusable)
+        stored_by_earlier_try = earlier_mark is not None and earlier_mark.precedes(reusable)
         return UploadResult(media=reusable, created=stored_by_earlier_try)
     found: Media | None = None
     if earlier_mark:
         log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)
         found = yield from _settle(upload, mark, settle_seconds, retries.for_looking())
-        namesakes = [media for media in namesakes if not mark.is_older_than(media)]
+        namesakes = [media for media in namesakes if not mark.precedes(media)]
     if found is None:
         _check_namesakes(upload, namesakes, if_exists, before_delete)
         memory.keep(upload, mark)

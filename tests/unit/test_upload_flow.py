@@ -65,7 +65,7 @@ def test_a_mark_survives_json(mark: Mark) -> None:
     ],
 )
 def test_a_mark_tells_what_came_after_it(mark: Mark, media_id: int | str, *, newer: bool) -> None:
-    assert mark.is_older_than(Media(id=media_id)) is newer
+    assert mark.precedes(Media(id=media_id)) is newer
 
 
 def test_the_mark_is_the_newest_id_and_takes_one_request() -> None:
