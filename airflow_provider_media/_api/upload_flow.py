@@ -270,7 +270,8 @@ def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, m
             pause = 0.0 if wait is None else max(0.0, wait - (retries.clock() - began))
             if wait is None or pause > retries.seconds_left:
                 raise
-            log.warning("The library does not have %r; sending it again", upload.name)
+            log.warning("The library does not have %r; sending it again in %.1f s (attempt %d of %d)",
+                        upload.name, pause, retries.attempts + 1, retries.max_attempts)  # fmt: skip
             yield Pause(pause)
         else:
             if in_doubt:

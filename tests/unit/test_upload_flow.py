@@ -209,6 +209,18 @@ def test_a_file_that_is_not_there_is_sent_again_only_after_the_settling_time() -
     assert library.posts() == 2
 
 
+def test_the_line_of_a_second_attempt_says_how_long_the_wait_is_and_which_attempt_it_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    library = FakeLibrary()
+    library.on_post = [loses(cut_short=True)]
+    library.run(flow(attempts=4))
+    (pause,) = library.pauses
+    assert pause > 0
+    line = f"The library does not have 'banner'; sending it again in {pause:.1f} s (attempt 2 of 4)"
+    assert line in [record.getMessage() for record in caplog.records]
+
+
 def test_a_file_that_shows_up_late_is_adopted_within_the_settling_time() -> None:
     library = FakeLibrary()
     library.on_post = [loses()]
