@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 HEAVY = {"requests", "requests_toolbelt", "urllib3", "httpx", "tenacity", "PIL", "starlette", "uvicorn", "multipart"}
+ROOT = Path(__file__).parents[2]
 OURS = "airflow_provider_media"
 
 
@@ -39,6 +41,15 @@ def test_what_is_read_before_airflow_is_configured_imports_nothing_of_airflow(mo
     added = loaded_by(f"import {module}") - loaded_by()
     assert {name.partition(".")[0] for name in added} & {"airflow", *HEAVY} == set()
     assert module in added
+
+
+def test_the_media_api_without_input_and_output_loads_the_standard_library_only() -> None:
+    modules = [f"{OURS}._api.{path.stem}" for path in (ROOT / OURS / "_api").glob("[!_]*.py")]
+    added = loaded_by(*(f"import {module}" for module in modules)) - loaded_by()
+    assert {name.partition(".")[0] for name in added} - sys.stdlib_module_names == {OURS}
+    assert added >= set(modules) != set()
+    of_ours = {name for name in added if name.startswith(f"{OURS}.")}
+    assert all(name.startswith((f"{OURS}._api", f"{OURS}.models")) for name in of_ours)
 
 
 def test_the_package_itself_is_a_version_and_nothing_else() -> None:
