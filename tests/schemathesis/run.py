@@ -26,7 +26,7 @@ def main() -> int:
     options = parser.parse_args()
     command = shutil.which("schemathesis", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if command is None:
-        sys.exit("Schemathesis is not installed: it is in the dependency group 'schemathesis'.")
+        sys.exit("Schemathesis is not installed: it is in the dependency group 'check'.")
     with tempfile.TemporaryDirectory() as data_dir, _start_sandbox(data_dir) as sandbox:
         try:
             base_url = _read_base_url(sandbox)
