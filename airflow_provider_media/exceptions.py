@@ -115,7 +115,6 @@ _CLASSES: dict[Kind, type[MediaError]] = {
     Kind.AUTH: MediaAuthError,
     Kind.NOT_FOUND: MediaNotFoundError,
     Kind.CONFLICT: MediaConflictError,
-    Kind.IN_USE: MediaInUseError,
     Kind.RATE_LIMIT: MediaRateLimitError,
     Kind.UNAVAILABLE: MediaUnavailableError,
     Kind.RESPONSE: MediaResponseError,

@@ -49,7 +49,6 @@ def test_only_what_asking_again_can_mend_leaves_a_task_its_retries(error: type[M
         (Kind.AUTH, exceptions.MediaAuthError),
         (Kind.NOT_FOUND, exceptions.MediaNotFoundError),
         (Kind.CONFLICT, exceptions.MediaConflictError),
-        (Kind.IN_USE, exceptions.MediaInUseError),
         (Kind.RATE_LIMIT, exceptions.MediaRateLimitError),
         (Kind.UNAVAILABLE, exceptions.MediaUnavailableError),
         (Kind.RESPONSE, exceptions.MediaResponseError),

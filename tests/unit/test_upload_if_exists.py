@@ -12,6 +12,7 @@ from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._api.retry import Retries
 from airflow_provider_media._api.upload_flow import Mark, NoMemory, upload_media
+from airflow_provider_media.exceptions import MediaInUseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +35,7 @@ class Guard:
     def __call__(self, found: Iterable[Media]) -> None:
         self.asked.append(([media.id for media in found], self._library.posts()))
         if len(self.asked) == self._refuses_at:
-            raise Problem(Kind.IN_USE, "still used by the spring campaign")
+            raise MediaInUseError("still used by the spring campaign")
 
 
 class FakeMemory:
@@ -206,7 +207,7 @@ def test_replace_asks_before_sending_and_again_before_deleting() -> None:
 def test_a_refused_replacement_deletes_nothing(refuses_at: int, posts: int) -> None:
     library = FakeLibrary()
     library.add()
-    with pytest.raises(Problem, match="spring campaign"):
+    with pytest.raises(MediaInUseError, match="spring campaign"):
         run(library, "replace", before_delete=Guard(library, refuses_at=refuses_at))
     assert library.posts() == posts
     assert 1 in library.ids
