@@ -43,7 +43,7 @@ class Source(Protocol):
 
 def file_problem(label: str, reason: str) -> Problem:
     """Say what is wrong with a local file."""
-    return Problem(Kind.FILE, f"The file {label} cannot be uploaded: {reason}.")
+    return Problem(Kind.FILE, f"The file {label} cannot be uploaded: {reason}{'' if reason.endswith('?') else '.'}")
 
 
 def open_source(file: Any) -> Source:

@@ -306,3 +306,22 @@ def test_closing_lets_go_of_the_copy_and_leaves_the_callers_file_open() -> None:
     spooled = open_source(Unseekable(GIF))
     spooled.close()
     assert "closed file" in refusal(content, spooled)
+
+
+def test_a_file_that_this_user_may_not_read_is_told_before_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "secret.png"
+    path.write_bytes(b"x")
+    path.chmod(0)
+    if os.access(path, os.R_OK):  # root may read everything
+        monkeypatch.setattr("airflow_provider_media._api.source.os.access", lambda *_: False)
+    with pytest.raises(Problem, match=r"secret\.png cannot be uploaded: it may not be read by this user") as raised:
+        open_source(path)
+    assert raised.value.kind is Kind.FILE
+
+
+@pytest.mark.parametrize("file", ["", "None", None])
+def test_a_sentence_that_asks_ends_with_its_question_mark(file: Any) -> None:
+    with pytest.raises(Problem, match=r"did a template come out empty\?$"):
+        open_source(file)
