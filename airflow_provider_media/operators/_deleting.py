@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pkgutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, MediaNotFoundError
 
@@ -24,23 +24,35 @@ def users_of(found: Iterable[Media], references: References | None) -> dict[int 
     """Ask what still uses each file; return those that anything uses, with their users.
 
     :param references: a callable or its dotted path; None knows of no users.
-    :raises MediaConfigurationError: the dotted path leads nowhere.
+    :raises MediaConfigurationError: the dotted path leads nowhere, or what it leads to cannot be called.
     """
     if references is None:
         return {}
     ask = _resolve(references)
-    answers = {media.id: [str(user) for user in ask(media) or ()] for media in found}
+    answers = {media.id: _as_users(ask(media)) for media in found}
     return {media_id: users for media_id, users in answers.items() if users}
 
 
+def _as_users(answer: Iterable[str] | None) -> list[str]:
+    """Read an answer; a single text is one user, not one for each letter."""
+    if isinstance(answer, str):
+        return [answer] if answer else []
+    return [str(user) for user in answer or ()]
+
+
 def _resolve(references: References) -> Callable[[Media], Iterable[str]]:
-    if not isinstance(references, str):
-        return references
-    try:
-        found: Callable[[Media], Iterable[str]] = pkgutil.resolve_name(references)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise MediaConfigurationError(f"references={references!r} cannot be imported: {error}.") from error
-    return found
+    found: Any = references
+    if isinstance(references, str):
+        try:
+            found = pkgutil.resolve_name(references)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise MediaConfigurationError(f"references={references!r} cannot be imported: {error}.") from error
+    if not callable(found):
+        raise MediaConfigurationError(
+            f"references={references!r} must be a callable or the dotted path of one, not {type(found).__name__}."
+        )
+    asker: Callable[[Media], Iterable[str]] = found
+    return asker
 
 
 def refuse_if_used(found: Iterable[Media], references: References | None) -> None:

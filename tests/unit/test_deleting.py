@@ -149,3 +149,16 @@ def test_a_retry_goes_on_where_the_last_try_was_broken_off() -> None:
     outcome = delete(hook, [1, 2, 3], memory=DeletedMemory({"task_state_store": store}))  # type: ignore[typeddict-unknown-key]
     assert outcome == {"deleted": [1, 2, 3], "missing": [], "skipped": []}
     assert store == {}
+
+
+@pytest.mark.parametrize(("answer", "users"), [("spring campaign", ["spring campaign"]), ("", []), (None, [])])
+def test_a_text_as_the_answer_is_one_user(answer: Any, users: list[str]) -> None:
+    assert users_of([Media(id=1)], lambda _: answer) == ({1: users} if users else {})
+
+
+@pytest.mark.parametrize("references", ["os.sep", 7, ["used_by"]])
+def test_references_that_cannot_be_called_are_refused(references: Any) -> None:
+    hook = FakeHook()
+    with pytest.raises(MediaConfigurationError, match=r"^references=.* must be a callable or the dotted path of one"):
+        delete(hook, [1], references=references)
+    assert hook.ids == LIBRARY
