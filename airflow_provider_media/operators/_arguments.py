@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -71,15 +72,30 @@ def one_of(field: str, value: Any, choices: tuple[str, ...]) -> str:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Spread what was given for several: a sequence, what mapped tasks returned, one value, or the text of a list."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "(")):
-        try:
-            value = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            raise MediaConfigurationError(f"{value!r} is not a list of ids or names.") from None
+    """Spread what was given for several: a sequence, what mapped tasks returned, one value, or the text of a list.
+
+    The text may be JSON, as ``tojson`` writes it, or Python's. One that only begins like a list is one value: files may
+    be named "[draft] banner".
+    """
+    if isinstance(value, str):
+        value = _list_of_text(value)
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict)):
         return list(value)
     return [value]
+
+
+def _list_of_text(text: str) -> Any:
+    """Return the list that a text writes down, or else the text."""
+    stripped = text.strip()
+    if stripped.startswith(("[", "(")):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                found = read(stripped)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two for deep nesting
+                continue
+            if isinstance(found, (list, tuple)):
+                return found
+    return text
 
 
 def all_ids(media_id: Any, media_ids: Any, *, ignore_none: bool) -> list[int | str]:
@@ -92,7 +108,11 @@ def all_ids(media_id: Any, media_ids: Any, *, ignore_none: bool) -> list[int | s
     from airflow_provider_media.exceptions import public_errors
 
     several = [] if media_ids is None else as_list(media_ids)
+    if isinstance(media_ids, str) and several == [media_ids] and media_ids.lstrip().startswith(("[", "(")):
+        raise MediaConfigurationError(f"{media_ids!r} is not a list of ids.")
     given = [value for value in (media_id, *several) if value is not None]
+    if not ignore_none and media_id is None and media_ids is not None and not several:
+        raise MediaConfigurationError("No id was given: media_ids is empty; did an earlier task find nothing?")
     if not ignore_none and (None in several or not given):
         raise MediaConfigurationError(
             "None is not a media id: give media_id or media_ids; did an earlier task's result come out empty?"

@@ -54,6 +54,13 @@ def test_a_choice_is_one_of_its_choices() -> None:
         ((number for number in (1, 2)), [1, 2]),
         ("[1, 'b', None]", [1, "b", None]),
         (" (1, 2) ", [1, 2]),
+        ('["a", null, 3]', ["a", None, 3]),
+        ('["it\'s", "\\u00e9"]', ["it's", "é"]),
+        ("[draft] banner", ["[draft] banner"]),
+        ("(5)", ["(5)"]),
+        ("[a, b]", ["[a, b]"]),
+        ("(open('x'))", ["(open('x'))"]),
+        pytest.param("[" * 10_000, ["[" * 10_000], id="deep nesting"),
         ("med_7", ["med_7"]),
         (7, [7]),
         (None, [None]),
@@ -66,9 +73,17 @@ def test_several_may_be_given_in_many_ways(value: Any, spread: list[Any]) -> Non
 
 
 @pytest.mark.parametrize("value", ["[1, 2", "[a, b]", "(open('x'))", "[" * 10_000])
-def test_a_text_that_only_looks_like_a_list_is_refused(value: str) -> None:
-    with pytest.raises(MediaConfigurationError, match="is not a list of ids or names"):
-        as_list(value)
+def test_a_text_that_only_looks_like_a_list_is_no_id(value: str) -> None:
+    with pytest.raises(MediaConfigurationError, match="is not a list of ids"):
+        all_ids(None, value, ignore_none=True)
+
+
+@pytest.mark.parametrize("media_ids", [[], "[]", ()])
+def test_an_empty_list_is_told_as_such_unless_nothing_is_fine(media_ids: Any) -> None:
+    with pytest.raises(MediaConfigurationError, match="No id was given: media_ids is empty"):
+        all_ids(None, media_ids, ignore_none=False)
+    assert all_ids(7, media_ids, ignore_none=False) == [7]
+    assert all_ids(None, media_ids, ignore_none=True) == []
 
 
 @pytest.mark.parametrize(
@@ -90,7 +105,7 @@ def test_ids_are_put_together_each_once_in_their_order(media_id: Any, media_ids:
 
 @pytest.mark.parametrize(
     ("media_id", "media_ids"),
-    [(None, None), (None, []), (None, [None]), (7, [None]), (None, [1, None]), (None, "[]"), (None, "[None]")],
+    [(None, None), (None, [None]), (7, [None]), (None, [1, None]), (None, "[None]"), (None, "[null]")],
 )
 def test_none_is_refused_as_an_id_unless_told_to_ignore_it(media_id: Any, media_ids: Any) -> None:
     with pytest.raises(MediaConfigurationError, match="None is not a media id"):
