@@ -18,6 +18,12 @@ EXTENSIONS = {
 }
 """The accepted MIME types, each with the file extensions that go with it."""
 
+_PICTURES = (".avif", ".bmp", ".heic", ".heif", ".ico", ".psd", ".svg", ".tif", ".tiff", ".webp")
+_FILMS = (".3gp", ".avi", ".mkv", ".mov", ".mpeg", ".mpg", ".webm", ".wmv")
+_OTHERS = (".m4a", ".mp3", ".ogg", ".wav", ".gz", ".html", ".json", ".pdf", ".txt", ".zip")
+_KNOWN_EXTENSIONS = {*_PICTURES, *_FILMS, *_OTHERS, *(one for several in EXTENSIONS.values() for one in several)}
+"""Of the accepted types, and of others that such a file may be taken for."""
+
 ACCEPTED_TYPES = "JPEG, PNG or GIF images and MP4 video"
 
 # Files of the ISO base media format all start alike; these major brands say "some other format":
@@ -42,6 +48,9 @@ def detect_mime_type(head: bytes) -> str | None:
 
 
 def extension_disagrees(file_name: str, mime_type: str) -> bool:
-    """Whether the name's extension says another type than the bytes do; a name without one disagrees with nothing."""
+    """Whether the name's extension says another type than the bytes do.
+
+    Only an extension that is known to stand for a type says anything: "banner-2026.07" has none.
+    """
     extension = PurePath(file_name).suffix.lower()
-    return bool(extension) and extension not in EXTENSIONS.get(mime_type, ())
+    return extension in _KNOWN_EXTENSIONS and extension not in EXTENSIONS.get(mime_type, ())

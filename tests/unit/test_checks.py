@@ -84,6 +84,10 @@ def test_any_bytes_get_an_accepted_type_or_none_and_the_head_decides(content: by
         ("a.png", "image/jpeg", True),
         ("a.txt", "video/mp4", True),
         ("a.m4v", "video/mp4", False),
+        ("a.webp", "image/png", True),
+        ("a.MOV", "video/mp4", True),
+        ("banner-2026.07", "image/png", False),
+        ("v1.2", "image/jpeg", False),
     ],
 )
 def test_an_extension_that_says_another_type_is_noticed(file_name: str, mime_type: str, *, disagrees: bool) -> None:
