@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 from dataclasses import dataclass, field
@@ -21,7 +22,6 @@ MEDIA_PATH = "/partner-gateway/v1/media"
 
 _SCHEMES = ("http", "https")
 _PROXY_SCHEMES = ("http", "https")
-_LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 _ONLY_AN_ADDRESS = "The connection's host must hold only scheme, host, port and path; the API key is the password."
 _LARGEST_NUMBER = 1_000_000
 """Of seconds, say: eleven days; the operating system takes no time-outs of months."""
@@ -68,7 +68,7 @@ class Settings:
     def sends_key_in_clear(self) -> bool:
         """Whether the key travels unencrypted over a network."""
         parts = urlsplit(self.base_url)
-        return parts.scheme == "http" and parts.hostname not in _LOOPBACK_HOSTS
+        return parts.scheme == "http" and not _stays_here(parts.hostname or "")
 
 
 def read_settings(
@@ -96,6 +96,14 @@ def read_settings(
         api_key=_api_key(password),
         **_extras(extra),
     )
+
+
+def _stays_here(host: str) -> bool:
+    """Whether what is sent to the host never leaves this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _wrong(sentence: str) -> Problem:

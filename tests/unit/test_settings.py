@@ -231,6 +231,9 @@ def test_repr_shows_neither_key_nor_proxy() -> None:
         ("http://127.0.0.1:8080", False),
         ("http://localhost", False),
         ("http://[::1]:80", False),
+        ("http://127.0.0.2:9", False),
+        ("http://127.example", True),
+        ("http://10.0.0.1", True),
     ],
 )
 def test_the_key_travels_in_clear_over_http_unless_it_stays_on_this_machine(host: str, *, in_clear: bool) -> None:
