@@ -71,6 +71,7 @@ def prepare_upload(
     """Check all that is to be sent, before anything is.
 
     :param name: by default the file's base name.
+    :param description: by default none; an empty text or "None" is what a template renders to when there is nothing.
     :param mime_type: wins where the bytes say nothing; must not contradict them.
     :param file_name: by default the file's base name; only the last component of a path is used.
     :raises Problem: of kind FILE or CONFIGURATION, with one sentence.
@@ -79,6 +80,7 @@ def prepare_upload(
     if not name:
         raise _wrong(f"The file {source.label} has no name of its own: give it one with name=...")
     file_name = _base_name(_text("file_name", file_name) or source.base_name or name)
+    description = _text("description", description)
     for field, text in {"name": name, "description": description, "file_name": file_name}.items():
         _check_sendable(field, text)
     if any(unicodedata.category(letter) == "Cc" or letter == '"' for letter in file_name):

@@ -142,7 +142,7 @@ CONTENTS = st.binary(max_size=200).map(lambda content: b"GIF89a" + content)
 
 @given(
     name=NAMES,
-    description=st.none() | st.text(max_size=50),
+    description=st.none() | NAMES,
     folder_id=st.none() | st.integers(1),
     file_name=FILE_NAMES,
     content=CONTENTS,

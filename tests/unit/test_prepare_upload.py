@@ -29,8 +29,8 @@ def test_name_and_file_name_default_to_the_base_name_of_the_file() -> None:
 
 
 def test_all_text_parts_are_given_when_all_are_known() -> None:
-    upload = prepared(name="Spring", description="", folder_id="12")
-    assert upload.fields == {"name": "Spring", "description": "", "folderId": "12"}
+    upload = prepared(name="Spring", description="for Easter", folder_id="12")
+    assert upload.fields == {"name": "Spring", "description": "for Easter", "folderId": "12"}
 
 
 def test_bytes_without_a_file_name_need_a_name_and_take_it_for_the_file() -> None:
@@ -57,7 +57,7 @@ def test_a_name_may_be_any_text(name: str) -> None:
     [
         *[({"name": wrong}, "name must be a text") for wrong in ("", "  ", "None", 5, b"x")],
         *[({"file_name": wrong}, "file_name must be a text") for wrong in ("", "None", 5)],
-        ({"description": 5}, "description must be a text, not int"),
+        *[({"description": wrong}, "description must be a text, not") for wrong in ("", "None", 5)],
         ({"name": "half \ud83c"}, "lone surrogate"),
         ({"description": "half \udf89"}, "lone surrogate"),
         *[({"file_name": wrong}, "quote or a control character") for wrong in ('a".gif', "a\r\n.gif", "a\x00.gif")],
