@@ -151,7 +151,7 @@ class MediaListOperator(_MediaOperator):
 
     The API cannot filter, so the list is read page by page and filtered here.
 
-    :param name: only files whose name matches; ``*``, ``?`` and ``[...]`` are wildcards. (templated)
+    :param name: only files whose name is this or matches it; ``*``, ``?`` and ``[...]`` are wildcards. (templated)
     :param mime_type: only files of this type; wildcards too (``image/*``). (templated)
     :param folder_id: only files that are known to be in this folder. (templated)
     :param sort_by: ``id``, ``name``, ``mimeType``, ``size`` or ``createdAt``. (templated)
@@ -202,7 +202,11 @@ class MediaListOperator(_MediaOperator):
 
         def fits(media: Media) -> bool:
             in_folder = folder is None or (media.folder_id is not None and str(media.folder_id) == folder)
-            return in_folder and all(fnmatchcase(getattr(media, key) or "", wanted[key]) for key in wanted)
+            # A name that holds wildcards of its own, as "banner [1].png", matches itself as well.
+            return in_folder and all(
+                getattr(media, key) == given[key] or fnmatchcase(getattr(media, key) or "", wanted[key])
+                for key in wanted
+            )
 
         library = self.hook.iter_media(sort_by=self.sort_by, sort_order=self.sort_order)
         found = [media.to_dict() for media in islice(filter(fits, library), most)]
