@@ -51,8 +51,8 @@ class _MediaOperator(BaseOperator):
 class MediaUploadOperator(_MediaOperator):
     """Upload one file and return what the library made of it.
 
-    Returns ``Media.to_dict()`` plus ``created`` and ``replaced``. The id is pushed under the XCom key ``id`` as well,
-    so that ``upload.output["id"]`` works downstream, plain and mapped.
+    Returns ``Media.to_dict()`` plus ``created`` and ``replaced``. Each of its keys is an XCom of its own as well
+    (``multiple_outputs``), so that ``upload.output["id"]`` works downstream, plain and mapped.
 
     :param file: a path, or the URI of an object store (``s3://bucket/banner.png``). (templated)
     :param name: the human-readable name; by default the file's base name. Let it carry ``{{ ds }}`` where each run
@@ -119,7 +119,6 @@ class MediaUploadOperator(_MediaOperator):
             before_delete=lambda found: refuse_if_used(found, self.references),
             memory=upload_memory(context),
         )
-        context["ti"].xcom_push(key="id", value=result.media.id)
         return {**result.media.to_dict(), "created": result.created, "replaced": list(result.replaced)}
 
 
@@ -138,11 +137,10 @@ class MediaGetOperator(_MediaOperator):
         super().__init__(media_conn_id=media_conn_id, **kwargs)
         self.media_id = media_id
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
         """Get the metadata."""
         media = self.hook.get_media(self.media_id)
         self.log.info("Found %r: id %s, %s bytes, %s", media.name, media.id, media.size, media.url)
-        context["ti"].xcom_push(key="id", value=media.id)
         return media.to_dict()
 
 
