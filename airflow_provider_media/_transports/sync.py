@@ -206,11 +206,13 @@ def _as_problem(error: Exception, call: Call, settings: Settings) -> Problem:
 
     address, reason = settings.base_url, reason_of(causes)
     kind, maybe_acted = Kind.UNAVAILABLE, False
-    if has(requests.exceptions.ProxyError):
+    # urllib3 blames the proxy also when a request was passed on and its answer lost; then the server may have acted.
+    never_sent = has(*_NOT_CONNECTED) or any("Tunnel connection failed" in str(cause) for cause in causes)
+    if has(requests.exceptions.ProxyError) and never_sent:
         sentence = f"the proxy on the way to {address} cannot be used ({reason})"
     elif has(urllib3.exceptions.NameResolutionError):
         sentence = f"the address {address} is unknown; check the connection's host"
-    elif has(urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+    elif has(*_NOT_CONNECTED):
         sentence = f"no connection to {address} ({reason})"
     elif has(requests.exceptions.ChunkedEncodingError, urllib3.exceptions.IncompleteRead):
         kind, maybe_acted = Kind.RESPONSE, True
@@ -223,6 +225,8 @@ def _as_problem(error: Exception, call: Call, settings: Settings) -> Problem:
         sentence = f"the connection to {address} broke ({reason})"
     return Problem(kind, f"Could not {call.purpose}: {sentence}.", transient=True, maybe_acted=maybe_acted)
 
+
+_NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 _UNUSABLE_ADDRESS = (
     requests.exceptions.InvalidSchema,

@@ -176,6 +176,22 @@ def test_an_upload_goes_through_a_proxy_whole(connect: Any, picture: Path) -> No
     assert server.body_bytes[-1] > picture.stat().st_size
 
 
+def test_an_upload_whose_answer_a_proxy_lost_is_not_sent_again(connect: Any, picture: Path) -> None:
+    stored = {"id": 5, "name": "banner.png", "size": picture.stat().st_size, "mimeType": "image/png"}
+    listed: list[dict[str, Any]] = []
+
+    def lose(head: str) -> bytes:
+        if head.startswith("POST"):
+            listed.append(stored)
+            return b""
+        return answer(200, stored if "media/5" in head else {"items": listed, "total": len(listed)})
+
+    with RawServer(lose) as server:
+        result = connect("http://media.example", proxy=server.url).upload(picture)
+    assert (result.created, result.media.id) == (True, 5)
+    assert [line.split()[0] for line in server.lines].count("POST") == 1
+
+
 def test_a_proxy_that_is_not_there_is_told_without_its_password(connect: Any) -> None:
     hook = connect("http://media.example", proxy="http://user:pass-word@127.0.0.1:9", max_attempts=1)
     with pytest.raises(MediaUnavailableError) as raised:
