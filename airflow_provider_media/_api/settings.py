@@ -129,6 +129,7 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
     try:
         parts = urlsplit(address)
         own_port, hostname = parts.port, parts.hostname
+        (hostname or "").encode("idna")  # an empty or overlong part of the name is a ValueError
     except ValueError as error:
         raise _wrong(f"The connection's host {host!r} is not an address: {error}.") from None
     if parts.scheme not in _SCHEMES or not hostname or any(letter.isspace() for letter in address):
@@ -226,7 +227,11 @@ def _verify(field_name: str, value: Any) -> bool | str:
     return _boolean(field_name, value)
 
 
-def _proxy(field_name: str, value: Any) -> str:
+def read_proxy(field_name: str, value: Any) -> str:
+    """Check the address of a proxy.
+
+    :raises Problem: of kind CONFIGURATION.
+    """
     try:
         parts = urlsplit(str(value).strip())
         usable = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -244,7 +249,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "max_attempts": _count,
     "retry_budget": _number(at_least=0),
     "verify": _verify,
-    "proxy": _proxy,
+    "proxy": read_proxy,
     "requests_per_second": _number(above=1 / _LARGEST_NUMBER),
     "allow_delete": _boolean,
 }

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import ipaddress
 import socket
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import certifi
 import httpx
@@ -13,13 +18,12 @@ from tenacity import AsyncRetrying
 
 from airflow_provider_media._api.flows import Pause
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.settings import read_proxy
 from airflow_provider_media._transports.pace import pace_of
 from airflow_provider_media._transports.trying import (
     CONNECTIONS,
-    READ_BYTES,
     REPLY_TIMEOUTS,
     IncomingReply,
-    ca_bundle,
     causes_of,
     check_bundle,
     failed_handshake,
@@ -27,6 +31,7 @@ from airflow_provider_media._transports.trying import (
     reason_of,
     request_headers,
     tenacity_options,
+    trusted_bundle,
 )
 
 if TYPE_CHECKING:
@@ -104,8 +109,13 @@ class AsyncTransport:
         The one before is not closed yet: other calls may be under way on it.
         """
         async with self._opening:
-            if not self._sessions or self._sessions[-1] is rejected:
-                settings = await self._read_settings()
+            if self._sessions and self._sessions[-1] is not rejected:
+                return self._sessions[-1]
+            settings = await self._read_settings()
+            if rejected and rejected.settings == settings:
+                # Known from now on as one that is not worth reading again for the calls rejected with this one.
+                self._sessions[-1] = copy.copy(rejected)
+            else:
                 # Reading the certificates takes long enough to hold up everything else on the loop.
                 context = await asyncio.to_thread(_ssl_context, settings)
                 self._sessions.append(_Session(settings, context))
@@ -140,20 +150,21 @@ class _Session:
     def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
         self.settings = settings
         self.pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_second)
+        self._proxy = settings.proxy or _environment_proxy(settings.base_url)
         try:
             self.client = httpx.AsyncClient(
                 headers=request_headers(settings),
                 timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout, pool=None),
                 limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
                 verify=context,
-                proxy=settings.proxy,
+                proxy=self._proxy
+                and httpx.Proxy(self._proxy, ssl_context=context if self._proxy.startswith("https:") else None),
+                trust_env=False,  # what it says is read as requests reads it
                 follow_redirects=False,
             )
-        except (httpx.InvalidURL, ValueError, ImportError) as error:
+        except (httpx.InvalidURL, ValueError):
             # Not repeated: it may hold the proxy's password.
-            raise Problem(Kind.CONFIGURATION, "The connection's extra 'proxy' is no address that can be used.") from (
-                error if isinstance(error, ImportError) else None
-            )
+            raise Problem(Kind.CONFIGURATION, "The proxy's address is none that can be used.") from None
 
     async def exchange(self, call: Call) -> Reply:
         """Send one call once.
@@ -163,56 +174,73 @@ class _Session:
         incoming: IncomingReply | None = None
         try:
             url = self.settings.media_url + call.path
-            # httpx bounds each single read: an answer that drips, byte by byte, would have no end.
+            # httpx bounds each single read: an answer's head that drips, byte by byte, would have no end.
             async with (
-                asyncio.timeout(REPLY_TIMEOUTS * self.settings.timeout),
+                asyncio.timeout(REPLY_TIMEOUTS * self.settings.timeout) as time_for_head,
                 self.client.stream(call.method, url, params=dict(call.params) or None) as response,
             ):
+                time_for_head.reschedule(None)
                 incoming = IncomingReply(call, response.status_code, response.headers, self.settings)
-                async for chunk in response.aiter_raw(READ_BYTES):
+                async for chunk in response.aiter_raw():  # as it arrives; a size would collect so much first
                     incoming.add(chunk)
             return incoming.whole()
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-            problem = _as_problem(error, call, self.settings, answer_began=incoming is not None)
+            problem = _as_problem(
+                error, call, self.settings, answer_began=incoming is not None, by_proxy=self._proxy is not None
+            )
             raise problem from (None if problem.kind is Kind.CONFIGURATION else error)
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext:
     """Check certificates as the blocking transport does, by whose rules ``verify`` is explained."""
-    if isinstance(settings.verify, str):
-        return check_bundle(settings.verify)
-    if settings.verify:
-        return check_bundle(ca_bundle() or certifi.where())
+    verify = trusted_bundle(settings)
+    if verify:
+        return check_bundle(verify if isinstance(verify, str) else certifi.where())
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_began: bool) -> Problem:
+def _environment_proxy(base_url: str) -> str | None:
+    """Find the proxy that the environment names for an address, by the rules of requests."""
+    parts, proxies = urlsplit(base_url), getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc):
+        return None
+    for network in proxies.get("no", "").split(","):
+        with suppress(ValueError):
+            if ipaddress.ip_address(parts.hostname or "") in ipaddress.ip_network(network.strip(), strict=False):
+                return None
+    return read_proxy("The environment's proxy", proxy if "://" in proxy else f"http://{proxy}")
+
+
+def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_began: bool, by_proxy: bool) -> Problem:
     """Say what a failure of httpx means; the one place that knows its exceptions."""
     causes = causes_of(error)
     wrong = failed_handshake(causes, settings)
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError)):
         wrong = f"{settings.base_url}, or the proxy, is no address that can be used"
+    elif isinstance(error, httpx.ProxyError) and str(error).startswith("4"):  # 403, 407
+        wrong = f"the proxy refuses the way to {settings.base_url}; check the connection's extra 'proxy'"
     if wrong:
         return Problem(Kind.CONFIGURATION, f"Could not {call.purpose}: {wrong}.")
     address, reason = settings.base_url, reason_of(causes)
-    kind, maybe_acted = Kind.UNAVAILABLE, True
-    if isinstance(error, httpx.ProxyError):
-        maybe_acted = False
+    kind, maybe_acted = Kind.UNAVAILABLE, False
+    not_connected = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
+    if isinstance(error, httpx.ProxyError) or (by_proxy and not_connected):
         sentence = f"the proxy on the way to {address} cannot be used ({reason})"
     elif any(isinstance(cause, socket.gaierror) for cause in causes):
-        maybe_acted = False
         sentence = f"the address {address} is unknown; check the connection's host"
-    elif isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
-        maybe_acted = False
+    elif not_connected:
         sentence = f"no connection to {address} ({reason})"
     elif isinstance(error, (httpx.TimeoutException, TimeoutError)):
+        maybe_acted = True
         sentence = f"{address} did not answer for {settings.timeout:g} s"
-    elif answer_began:
-        kind = Kind.RESPONSE
+    elif answer_began and isinstance(error, httpx.RemoteProtocolError):
+        kind, maybe_acted = Kind.RESPONSE, True
         sentence = "the answer was cut off"
     else:
+        maybe_acted = True
         sentence = f"the connection to {address} broke ({reason})"
     return Problem(kind, f"Could not {call.purpose}: {sentence}.", transient=True, maybe_acted=maybe_acted)

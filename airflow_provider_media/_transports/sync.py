@@ -23,7 +23,6 @@ from airflow_provider_media._transports.trying import (
     READ_BYTES,
     REPLY_TIMEOUTS,
     IncomingReply,
-    ca_bundle,
     cancelled,
     causes_of,
     check_bundle,
@@ -32,6 +31,7 @@ from airflow_provider_media._transports.trying import (
     reason_of,
     request_headers,
     tenacity_options,
+    trusted_bundle,
 )
 
 if TYPE_CHECKING:
@@ -53,9 +53,10 @@ class SyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         """Prepare; nothing is connected yet."""
-        if isinstance(settings.verify, str):
-            check_bundle(settings.verify)
         self._settings = settings
+        self._verify = trusted_bundle(settings)
+        if isinstance(self._verify, str):
+            check_bundle(self._verify)
         self._cancelled = threading.Event()
         self._pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_second)
         self._adapter = WatchfulAdapter(
@@ -72,7 +73,6 @@ class SyncTransport:
             if settings.proxy
             else requests.utils.get_environ_proxies(settings.base_url)
         )
-        self._verify = ca_bundle() or True if settings.verify is True else settings.verify
         self._session.headers.update(request_headers(settings))
 
     def run(self, flow: Flow[T]) -> T:
@@ -142,6 +142,7 @@ class SyncTransport:
         settings = self._settings
         headers: dict[str, str] = {}
         body: StreamingBody | None = None
+        incoming: IncomingReply | None = None
         if call.upload:
             progress = Progress(
                 call.upload.name, call.upload.source.size, attempt=retries.attempts + 1, clock=time.monotonic
@@ -167,7 +168,7 @@ class SyncTransport:
                     incoming.add(chunk)
             reply = incoming.whole()
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            problem = _as_problem(error, call, settings)
+            problem = _as_problem(error, call, settings, answer_began=incoming is not None)
             problem.body_cut_short = body is not None and not body.finished
             # What says that an address is wrong may repeat a proxy's password.
             raise problem from (None if problem.kind is Kind.CONFIGURATION else error)
@@ -194,7 +195,7 @@ def multipart_body(upload: Upload, on_block: Callable[[int], None] | None = None
     return body, encoder.content_type
 
 
-def _as_problem(error: Exception, call: Call, settings: Settings) -> Problem:
+def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_began: bool) -> Problem:
     """Say what a failure of the HTTP client means; the one place that knows its exceptions."""
     causes = causes_of(error)
     wrong = _wrong_setting(causes, settings)
@@ -214,7 +215,7 @@ def _as_problem(error: Exception, call: Call, settings: Settings) -> Problem:
         sentence = f"the address {address} is unknown; check the connection's host"
     elif has(*_NOT_CONNECTED):
         sentence = f"no connection to {address} ({reason})"
-    elif has(requests.exceptions.ChunkedEncodingError, urllib3.exceptions.IncompleteRead):
+    elif answer_began and not has(OSError):
         kind, maybe_acted = Kind.RESPONSE, True
         sentence = "the answer was cut off"
     elif has(requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
@@ -231,7 +232,6 @@ _NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.Conn
 _UNUSABLE_ADDRESS = (
     requests.exceptions.InvalidSchema,
     requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidHeader,
     urllib3.exceptions.LocationParseError,
     UnicodeError,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import ssl
@@ -133,6 +134,13 @@ class IncomingReply:
         )
 
 
+def trusted_bundle(settings: Settings) -> bool | str:
+    """Tell by which CA bundle certificates are checked: the connection's word, or else the environment's."""
+    if settings.verify is not True:
+        return settings.verify
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+
+
 def check_bundle(path: str) -> ssl.SSLContext:
     """Read a CA bundle.
 
@@ -144,13 +152,10 @@ def check_bundle(path: str) -> ssl.SSLContext:
     except OSError as error:  # an SSLError is one, too
         reason = "it is not there" if isinstance(error, FileNotFoundError) else str(error)
         raise Problem(
-            Kind.CONFIGURATION, f"The connection's extra 'verify' names {path}, which is no CA bundle: {reason}."
+            Kind.CONFIGURATION,
+            f"The connection's extra 'verify', or else REQUESTS_CA_BUNDLE, names {path}, which is no CA bundle:"
+            f" {reason}.",
         ) from error
-
-
-def ca_bundle() -> str | None:
-    """Tell the CA bundle that the environment names, as requests reads it."""
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or None
 
 
 def cancelled() -> Problem:
@@ -171,13 +176,16 @@ def causes_of(error: BaseException | None) -> list[BaseException]:
             continue
         found.append(current)
         waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+        waiting += getattr(current, "exceptions", ())  # of a group: one for each address of a host
     return found
 
 
 def reason_of(causes: list[BaseException]) -> str:
     """Name the innermost cause in a few words, without addresses of objects."""
     for cause in reversed(causes):
-        if isinstance(cause, OSError) and cause.strerror:
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, ssl.SSLWantReadError):
+            if cause.errno and cause.errno in errno.errorcode and not isinstance(cause, ssl.SSLError):
+                return os.strerror(cause.errno)  # asyncio puts the address into its own text
             return cause.strerror
     return type(causes[-1]).__name__
 

@@ -88,7 +88,7 @@ class MediaAsyncHook(BaseHook):
             call = build_list(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order)
             return parse_page(call, await self._transport.send(call))
 
-    async def iter_media(
+    def iter_media(
         self, *, page_size: int = 1000, sort_by: str | None = None, sort_order: str | None = None
     ) -> AsyncIterator[Media]:
         """Walk the whole library, page by page as the iterator is used; no file is given twice.
@@ -102,6 +102,9 @@ class MediaAsyncHook(BaseHook):
 
         with self._public_errors():
             walk = PageWalk(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
+        return self._iterate(walk)
+
+    async def _iterate(self, walk: Any) -> AsyncIterator[Media]:
         while walk.next_call:
             with self._public_errors():
                 found = walk.feed(await self._transport.send(walk.next_call))
