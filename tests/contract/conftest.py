@@ -74,24 +74,34 @@ def library(shared_sandbox: RunningSandbox) -> SandboxLibrary:
 
 
 @pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., MediaHook]]:
+def hook_class() -> str:
+    """Which hook the test uses; see ``blocking.both_hooks``."""
+    return "MediaHook"
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch, hook_class: str) -> Iterator[Callable[..., MediaHook]]:
     """Make a hook whose connection stands in the environment: ``connect(host, key, **extra)``."""
-    from airflow_provider_media.hooks.media import MediaHook
+    from blocking import BlockingHook
+
+    from airflow_provider_media.hooks.media import MediaAsyncHook, MediaHook
 
     numbers = count(1)
-    made: list[MediaHook] = []
+    made: list[Any] = []
 
     def make(host: str, key: str | None = "key-of-the-tests", **extra: Any) -> MediaHook:
         conn_id = f"media_{next(numbers)}"
         extra = {"settle_seconds": 0.2, "timeout": 5, **extra}
         connection = {"conn_type": "media", "host": host, "password": key, "extra": extra}
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
-        made.append(MediaHook(conn_id))
+        made.append(MediaHook(conn_id) if hook_class == "MediaHook" else BlockingHook(MediaAsyncHook(conn_id)))
         return made[-1]
 
     yield make
     for hook in made:
-        if "_transport" in vars(hook):
+        if isinstance(hook, BlockingHook):
+            hook.close()
+        elif "_transport" in vars(hook):
             hook.get_conn().close()  # else the collector closes its sockets, with a warning, in any later test
 
 

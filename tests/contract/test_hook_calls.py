@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from blocking import both_hooks
 
 from airflow_provider_media.exceptions import (
     MediaAuthError,
@@ -31,6 +32,7 @@ def ids(library: SandboxLibrary) -> list[int]:
     return found
 
 
+@both_hooks
 def test_a_page_has_its_items_and_the_total(hook: MediaHook, ids: list[int]) -> None:
     page = hook.list_page(limit=2, sort_by="id", sort_order="asc")
     assert ([media.id for media in page], page.total, page.page, page.limit) == (ids[:2], 3, 0, 2)
@@ -38,6 +40,7 @@ def test_a_page_has_its_items_and_the_total(hook: MediaHook, ids: list[int]) -> 
     assert len(hook.list_page(page=7)) == 0
 
 
+@both_hooks
 @pytest.mark.parametrize(
     ("sort_by", "order"), [("id", [0, 1, 2]), ("name", [1, 0, 2]), ("size", [0, 2, 1]), ("createdAt", [0, 1, 2])]
 )
@@ -46,6 +49,7 @@ def test_the_order_is_the_servers_work(hook: MediaHook, ids: list[int], sort_by:
     assert [media.id for media in page] == [ids[place] for place in order]
 
 
+@both_hooks
 @pytest.mark.parametrize(
     "arguments", [{"page": -1}, {"limit": 0}, {"limit": 1001}, {"sort_by": "x"}, {"sort_order": "x"}]
 )
@@ -57,11 +61,13 @@ def test_what_the_list_does_not_take_is_refused_without_a_request(
     assert library.journal() == []
 
 
+@both_hooks
 @pytest.mark.parametrize("page_size", [1, 2, 3, 1000])
 def test_the_walk_gives_each_file_once(hook: MediaHook, ids: list[int], page_size: int) -> None:
     assert [media.id for media in hook.iter_media(page_size=page_size, sort_by="id", sort_order="desc")] == ids[::-1]
 
 
+@both_hooks
 def test_the_walk_asks_only_as_far_as_it_is_used(hook: MediaHook, ids: list[int], library: SandboxLibrary) -> None:
     walk = hook.iter_media(page_size=1)
     assert library.journal() == []
@@ -69,11 +75,13 @@ def test_the_walk_asks_only_as_far_as_it_is_used(hook: MediaHook, ids: list[int]
     assert len(library.journal()) == 1
 
 
+@both_hooks
 def test_a_wrong_page_size_is_refused_before_the_walk_begins(hook: MediaHook) -> None:
     with pytest.raises(MediaConfigurationError, match="limit"):
         hook.iter_media(page_size=0)
 
 
+@both_hooks
 def test_a_server_that_repeats_its_page_for_ever_is_an_error(connect: Any, raw_server: Any) -> None:
     from raw_server import answer
 
@@ -83,6 +91,7 @@ def test_a_server_that_repeats_its_page_for_ever_is_an_error(connect: Any, raw_s
     assert len(server.heads) < 10
 
 
+@both_hooks
 def test_get_and_exists(hook: MediaHook, ids: list[int]) -> None:
     media = hook.get_media(str(ids[1]))
     assert (media.id, media.name, media.size, media.mime_type) == (ids[1], "a", 11, "image/png")
@@ -95,6 +104,7 @@ def test_get_and_exists(hook: MediaHook, ids: list[int]) -> None:
     assert raised.value.server_message is not None
 
 
+@both_hooks
 @pytest.mark.parametrize("status", [400, 401, 403, 500])
 def test_exists_says_no_for_404_only(connect: Any, library: SandboxLibrary, status: int) -> None:
     library.fail("status", "GET", status=status, times=5)
@@ -103,6 +113,7 @@ def test_exists_says_no_for_404_only(connect: Any, library: SandboxLibrary, stat
         hook.exists(1)
 
 
+@both_hooks
 def test_find_gives_exactly_the_name_oldest_first(hook: MediaHook, ids: list[int]) -> None:
     assert [media.id for media in hook.find_media("b")] == [ids[0], ids[2]]
     assert hook.find_media("B") == []
@@ -136,12 +147,14 @@ def test_an_id_that_came_out_empty_is_refused_without_a_request(
     assert library.journal() == []
 
 
+@both_hooks
 def test_a_wrong_key_is_an_auth_error(connect: Any, library: SandboxLibrary) -> None:
     with pytest.raises(MediaAuthError, match="check the connection's password") as raised:
         connect(library.sandbox.base_url, "another-key").get_media(1)
     assert raised.value.status == 401
 
 
+@both_hooks
 def test_requests_are_held_to_the_rate_of_the_connection(connect: Any, library: SandboxLibrary) -> None:
     hook = connect(library.sandbox.base_url, requests_per_second=20)
     for _ in range(4):
@@ -150,6 +163,7 @@ def test_requests_are_held_to_the_rate_of_the_connection(connect: Any, library: 
     assert moments[-1] - moments[0] >= 3 / 20 - 0.02
 
 
+@both_hooks
 @pytest.mark.parametrize(("host", "warnings"), [("http://media.example", 1), ("https://media.example", 0)])
 def test_sending_the_key_in_clear_over_a_network_warns_once(
     connect: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, host: str, warnings: int
@@ -161,6 +175,7 @@ def test_sending_the_key_in_clear_over_a_network_warns_once(
     assert caplog.text.count("sends the API key unencrypted") == warnings
 
 
+@both_hooks
 def test_a_wrong_extra_is_a_configuration_error_that_names_it(connect: Any) -> None:
     with pytest.raises(MediaConfigurationError, match="extra 'timeout' must be a number greater than 0, not 'abc'"):
         connect("http://127.0.0.1:1", timeout="abc").get_media(1)

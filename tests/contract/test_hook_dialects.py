@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import requests
+from blocking import both_hooks
 
 from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import Envelope, IdStyle, SandboxSettings
@@ -74,6 +75,21 @@ def test_list_get_upload_reuse_replace_and_delete_work_in_every_dialect(
     works, told = hook.test_connection()
     assert works
     assert ("the library holds 4 files" in told) is tells_totals
+
+
+@both_hooks
+def test_reading_works_in_every_dialect(hook: MediaHook, dialect: SandboxSettings, picture: Path) -> None:
+    url, headers = hook.settings.media_url, {"X-Api-Key": "key-of-the-tests"}
+    for name in ("a", "b", "a"):
+        with picture.open("rb") as stream:
+            requests.post(url, files={"file": stream}, data={"name": name}, headers=headers, timeout=5)
+    media = list(hook.iter_media(page_size=2))
+    assert sorted(str(one.name) for one in media) == ["a", "a", "b"]
+    tells_totals = dialect.totals and dialect.envelope != "array"
+    assert hook.list_page(limit=2).total == (3 if tells_totals else None)
+    assert {one.id for one in hook.find_media("a")} == {one.id for one in media if one.name == "a"}
+    assert [hook.get_media(one.id) for one in media] == media
+    assert hook.exists(media[0].id)
 
 
 def test_a_lost_answer_is_settled_in_every_dialect(hook: MediaHook, picture: Path) -> None:

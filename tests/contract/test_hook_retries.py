@@ -11,6 +11,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from blocking import both_hooks
 from sandbox_library import SandboxLibrary, sha256_of
 
 from airflow_provider_media.exceptions import (
@@ -44,6 +45,7 @@ def assert_stored_once(library: SandboxLibrary, picture: Path, methods: str) -> 
     assert sha256_of(stored["url"]) == sha256_of(picture.read_bytes())
 
 
+@both_hooks
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_get_is_sent_again_after_a_passing_failure(hook: MediaHook, library: SandboxLibrary, status: int) -> None:
     media_id = library.store("a", PNG)
@@ -53,6 +55,7 @@ def test_a_get_is_sent_again_after_a_passing_failure(hook: MediaHook, library: S
     assert library.methods() == "GET GET GET"
 
 
+@both_hooks
 @pytest.mark.parametrize("fault", ["reset_before_body", "reset_before_answer", "store_then_drop", "cut_answer"])
 def test_a_get_is_sent_again_after_a_broken_connection(hook: MediaHook, library: SandboxLibrary, fault: str) -> None:
     media_id = library.store("a", PNG)
@@ -62,6 +65,7 @@ def test_a_get_is_sent_again_after_a_broken_connection(hook: MediaHook, library:
     assert library.methods() == "GET GET"
 
 
+@both_hooks
 def test_a_get_is_sent_again_after_a_time_out(connect: Any, library: SandboxLibrary) -> None:
     media_id = library.store("a", PNG)
     library.forget()
@@ -171,6 +175,7 @@ def test_trying_ends_with_the_last_attempt(connect: Any, library: SandboxLibrary
     assert (raised.value.status, raised.value.retryable) == (503, True)
 
 
+@both_hooks
 def test_each_retry_is_one_line_that_says_why_and_how_long(
     hook: MediaHook, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -218,6 +223,7 @@ def test_asked_to_wait_longer_than_the_budget_it_gives_up_at_once(
     assert library.methods() == WHOLE
 
 
+@both_hooks
 def test_the_sandboxs_own_rate_limit_is_kept_to(connect: Any) -> None:
     with run_in_thread(SandboxSettings(api_key="key-of-the-tests", burst_per_second=3)) as running:
         hook = connect(running.base_url)
@@ -259,6 +265,7 @@ def free_port() -> int:
         return int(held.getsockname()[1])
 
 
+@both_hooks
 def test_a_refused_connection_is_tried_again_and_then_told(connect: Any, caplog: pytest.LogCaptureFixture) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(MediaUnavailableError, match=rf"no connection to {address} \(Connection refused\)"):

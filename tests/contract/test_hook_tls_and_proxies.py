@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import certifi
 import pytest
+from blocking import both_hooks
 from raw_server import RawServer, answer
 from sandbox_library import sha256_of
 
@@ -34,6 +35,7 @@ def secure_sandbox(certificate: tuple[Path, Path]) -> Iterator[RunningSandbox]:
         yield running
 
 
+@both_hooks
 def test_an_untrusted_certificate_is_refused_at_once(connect: Any, secure_sandbox: RunningSandbox) -> None:
     with pytest.raises(MediaConfigurationError, match=r"is not trusted \(self-signed certificate\)") as raised:
         connect(secure_sandbox.base_url).list_page()
@@ -83,6 +85,7 @@ def test_the_path_of_a_ca_bundle_is_trusted(
     assert sha256_of(stored.read_bytes()) == sha256_of(film.read_bytes())
 
 
+@both_hooks
 @UNCHECKED
 @pytest.mark.parametrize("verify", [False, "false"])
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
@@ -93,6 +96,7 @@ def test_no_variable_of_the_environment_overrides_verify_false(
     assert len(connect(secure_sandbox.base_url, verify=verify).list_page()) >= 0
 
 
+@both_hooks
 def test_a_ca_bundle_of_the_environment_counts_where_the_connection_says_nothing(
     connect: Any, secure_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
 ) -> None:
@@ -100,6 +104,7 @@ def test_a_ca_bundle_of_the_environment_counts_where_the_connection_says_nothing
     assert len(connect(secure_sandbox.base_url).list_page()) >= 0
 
 
+@both_hooks
 def test_a_ca_bundle_of_the_connection_wins_over_one_of_the_environment(
     connect: Any, secure_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
 ) -> None:
@@ -108,16 +113,28 @@ def test_a_ca_bundle_of_the_connection_wins_over_one_of_the_environment(
         connect(secure_sandbox.base_url, verify=certifi.where()).list_page()
 
 
+@both_hooks
 def test_a_ca_bundle_that_is_not_there_is_named(connect: Any) -> None:
     with pytest.raises(MediaConfigurationError, match=r"/no/such/bundle\.pem, which is no CA bundle: it is not there"):
         connect("https://127.0.0.1:9", verify="/no/such/bundle.pem").list_page()
 
 
+@both_hooks
 def test_a_ca_bundle_that_is_none_is_named(connect: Any, tmp_path: Path) -> None:
     path = tmp_path / "bundle.pem"
     path.write_text("no certificate at all")
     with pytest.raises(MediaConfigurationError, match=r"bundle\.pem, which is no CA bundle"):
         connect("https://127.0.0.1:9", verify=str(path)).list_page()
+
+
+@both_hooks
+@pytest.mark.parametrize("host", ["http://127.0.0.1:9", "https://127.0.0.1:9"])
+def test_a_ca_bundle_of_the_environment_that_is_not_there_is_named(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
+    with pytest.raises(MediaConfigurationError, match=r"REQUESTS_CA_BUNDLE, names /no/such/bundle\.pem, which is"):
+        connect(host).list_page()
 
 
 @pytest.fixture
@@ -131,6 +148,7 @@ def proxy() -> Iterator[RawServer]:
         yield server
 
 
+@both_hooks
 def test_a_proxy_of_the_environment_is_used(connect: Any, proxy: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     assert [media.id for media in connect("http://media.example/api").list_page()] == [77]
@@ -138,6 +156,7 @@ def test_a_proxy_of_the_environment_is_used(connect: Any, proxy: RawServer, monk
     assert proxy.lines == [expected]
 
 
+@both_hooks
 def test_https_goes_through_a_tunnel_that_never_sees_the_key(
     connect: Any, proxy: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +168,8 @@ def test_https_goes_through_a_tunnel_that_never_sees_the_key(
     assert "key-of-the-tests" not in proxy.heads[0]
 
 
-@pytest.mark.parametrize("no_proxy", ["127.0.0.1", "*", "media.example,127.0.0.1"])
+@both_hooks
+@pytest.mark.parametrize("no_proxy", ["127.0.0.1", "*", "media.example,127.0.0.1", "10.0.0.0/8, 127.0.0.0/8"])
 def test_no_proxy_is_honoured(
     connect: Any, library: SandboxLibrary, proxy: RawServer, monkeypatch: pytest.MonkeyPatch, no_proxy: str
 ) -> None:
@@ -159,6 +179,7 @@ def test_no_proxy_is_honoured(
     assert proxy.lines == []
 
 
+@both_hooks
 def test_a_proxy_of_the_connection_wins_over_the_environment(
     connect: Any, proxy: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +195,37 @@ def test_an_upload_goes_through_a_proxy_whole(connect: Any, picture: Path) -> No
         assert connect("http://media.example", proxy=server.url).upload(picture).media.id == 5
     assert server.lines[-1] == "POST http://media.example/partner-gateway/v1/media HTTP/1.1"
     assert server.body_bytes[-1] > picture.stat().st_size
+
+
+@both_hooks
+@pytest.mark.parametrize("host", ["http://media.example", "https://media.example"])
+def test_a_proxy_of_the_environment_that_is_not_there_is_named_as_the_reason(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "127.0.0.1:9")
+    with pytest.raises(MediaUnavailableError, match=r"the proxy on the way .* cannot be used \(Connection refused\)"):
+        connect(host, max_attempts=1).list_page()
+
+
+@both_hooks
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://user:pass-word@127.0.0.1:99999"])
+def test_a_proxy_of_the_environment_that_cannot_be_used_is_refused_without_its_password(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(MediaConfigurationError, match="proxy") as raised:
+        connect("http://media.example").list_page()
+    assert "pass-word" not in str(raised.value) + repr(raised.value.__cause__)
+
+
+@both_hooks
+@pytest.mark.parametrize("status", [403, 407])
+def test_a_proxy_that_refuses_the_way_is_told_at_once(connect: Any, status: int) -> None:
+    with RawServer(lambda _: answer(status)) as server:
+        with pytest.raises(MediaConfigurationError, match=r"the proxy refuses the way to https://media\.example"):
+            connect("https://media.example", proxy=server.url).list_page()
+        assert len(server.heads) == 1
 
 
 def test_an_upload_whose_answer_a_proxy_lost_is_not_sent_again(connect: Any, picture: Path) -> None:
@@ -192,6 +244,7 @@ def test_an_upload_whose_answer_a_proxy_lost_is_not_sent_again(connect: Any, pic
     assert [line.split()[0] for line in server.lines].count("POST") == 1
 
 
+@both_hooks
 def test_a_proxy_that_is_not_there_is_told_without_its_password(connect: Any) -> None:
     hook = connect("http://media.example", proxy="http://user:pass-word@127.0.0.1:9", max_attempts=1)
     with pytest.raises(MediaUnavailableError) as raised:
@@ -200,6 +253,7 @@ def test_a_proxy_that_is_not_there_is_told_without_its_password(connect: Any) ->
     assert "pass-word" not in str(raised.value) + shown
 
 
+@both_hooks
 def test_a_netrc_file_adds_no_credentials(
     connect: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

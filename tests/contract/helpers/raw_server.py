@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _READ_BYTES = 256 * 1024
 
@@ -24,10 +25,11 @@ def answer(status: int, value: Any = "", *headers: str) -> bytes:
 class RawServer:
     """Reads each request whole, notes its head, answers what the test says.
 
-    :param on_request: given a request's head, returns the bytes to answer.
+    :param on_request: given a request's head, returns the bytes to answer, or gives them one by one; a
+        ConnectionResetError from among them is what the client gets.
     """
 
-    def __init__(self, on_request: Callable[[str], bytes]) -> None:
+    def __init__(self, on_request: Callable[[str], bytes | Iterable[bytes]]) -> None:
         self._on_request = on_request
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
@@ -78,4 +80,9 @@ class RawServer:
         while size < int(fields.get("content-length", "0")):
             size += connection.recv_into(buffer)
         self.body_bytes.append(size)
-        connection.sendall(self._on_request(text))
+        reply = self._on_request(text)
+        try:
+            for block in [reply] if isinstance(reply, bytes) else reply:
+                connection.sendall(block)
+        except ConnectionResetError:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets it

@@ -1,0 +1,162 @@
+"""Answers that break off, never end, or are none: both hooks say the same of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from blocking import both_hooks
+from raw_server import answer
+
+from airflow_provider_media.exceptions import (
+    MediaConfigurationError,
+    MediaError,
+    MediaResponseError,
+    MediaUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from raw_server import RawServer
+
+pytestmark = both_hooks
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+LONG = HEAD + b"Content-Length: 500\r\n\r\n"
+
+
+def reset_half_way(_head: str) -> Iterator[bytes]:
+    yield LONG + b"{"
+    threading.Event().wait(0.1)  # else the reset overtakes what was sent
+    raise ConnectionResetError
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "words"),
+    [
+        (LONG, MediaResponseError, "the answer was cut off"),
+        (LONG + b'{"id": 1', MediaResponseError, "the answer was cut off"),
+        (CHUNKED + b'8\r\n{"id": 1\r\n', MediaResponseError, "the answer was cut off"),
+        (CHUNKED + b"no number\r\n", MediaResponseError, "the answer was cut off"),
+        (b"", MediaUnavailableError, "the connection to .* broke"),
+        (b"220 mail.example ESMTP\r\n", MediaUnavailableError, "the connection to .* broke"),
+        (HEAD + b"Content-Length: 5\r\nContent-Length: 7\r\n\r\n12345", MediaUnavailableError, "the connection"),
+    ],
+)
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    connect: Any, raw_server: Any, reply: bytes, error: type[MediaError], words: str
+) -> None:
+    server: RawServer = raw_server(lambda _: reply)
+    with pytest.raises(error, match=words):
+        connect(server.url, max_attempts=3).get_media(1)
+    assert len(server.heads) == 3
+
+
+def test_a_connection_reset_in_the_middle_of_an_answer_is_no_senseless_answer(connect: Any, raw_server: Any) -> None:
+    server: RawServer = raw_server(reset_half_way)
+    with pytest.raises(MediaUnavailableError, match=r"the connection to .* broke \(Connection reset by peer\)"):
+        connect(server.url, max_attempts=2).get_media(1)
+    assert len(server.heads) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (answer(200, "zzzz", "Content-Encoding: gzip"), r"is compressed \(gzip\), which was not asked for"),
+        (answer(200, ""), "it is empty"),
+        (answer(204, ""), "it is empty"),
+        (answer(200, "<html>"), "it is not JSON"),
+        (answer(200, {"name": "a"}), "a media has no usable id"),
+        (answer(304, ""), "redirects are not followed"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_told_at_once(connect: Any, raw_server: Any, reply: bytes, words: str) -> None:
+    server: RawServer = raw_server(lambda _: reply)
+    with pytest.raises(MediaResponseError, match=words):
+        connect(server.url).get_media(1)
+    [head] = server.heads
+    assert "Accept-Encoding: identity" in head
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(connect: Any, raw_server: Any, status: int) -> None:
+    other: RawServer = raw_server(lambda _: answer(200, {"id": 1}))
+    server: RawServer = raw_server(lambda _: answer(status, "", f"Location: {other.url}/elsewhere"))
+    with pytest.raises(MediaResponseError, match=f"points to '{other.url}/elsewhere'"):
+        connect(server.url).get_media(1)
+    assert (len(server.heads), other.heads) == (1, [])
+
+
+def test_an_answer_without_end_is_read_up_to_a_bound(
+    connect: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_media._transports.trying.LARGEST_REPLY_BYTES", 1_000_000)
+    sent: list[int] = []
+
+    def endless(_head: str) -> Iterator[bytes]:
+        yield HEAD + b"\r\n"
+        while len(sent) < 1000:
+            sent.append(65536)
+            yield b" " * 65536
+
+    with pytest.raises(MediaResponseError, match="larger than 1000000 bytes"):
+        connect(raw_server(endless).url).get_media(1)
+    assert sum(sent) < 20_000_000
+
+
+def test_an_answer_that_drips_for_ever_is_given_up(connect: Any, raw_server: Any) -> None:
+    def drip(_head: str) -> Iterator[bytes]:
+        yield HEAD + b"\r\n"
+        for _ in range(1000):
+            threading.Event().wait(0.02)
+            yield b" "
+
+    started = time.monotonic()
+    with pytest.raises(MediaResponseError, match="does not come to an end"):
+        connect(raw_server(drip).url, timeout=0.2).get_media(1)
+    assert time.monotonic() - started < 5
+
+
+def test_silence_is_waited_out_for_the_time_out_only(connect: Any, raw_server: Any) -> None:
+    over = threading.Event()
+
+    def be_silent(_head: str) -> Iterator[bytes]:
+        over.wait(10)
+        yield b""
+
+    server: RawServer = raw_server(be_silent)
+    with pytest.raises(MediaUnavailableError, match=r"did not answer for 0\.2 s"):
+        connect(server.url, timeout=0.2, max_attempts=1).get_media(1)
+    over.set()
+
+
+@pytest.mark.parametrize("media_id", ["a/b c%2F~é?#;:@&=+$,", "..a%41 [x]{}|\\^`\"<>'", 7])
+def test_an_id_travels_to_the_letter(connect: Any, raw_server: Any, media_id: Any) -> None:
+    from urllib.parse import quote
+
+    server: RawServer = raw_server(lambda _: answer(200, {"id": media_id}))
+    assert connect(server.url).get_media(media_id).id == media_id
+    assert server.lines == [f"GET /partner-gateway/v1/media/{quote(str(media_id), safe='')} HTTP/1.1"]
+
+
+@pytest.mark.parametrize("host", ["http://media..example", f"http://{'a' * 64}.example"])
+def test_a_name_that_no_host_can_have_is_refused_at_once(connect: Any, host: str) -> None:
+    with pytest.raises(MediaConfigurationError, match="is not an address"):
+        connect(host).get_media(1)
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("http://no-such-host.invalid", "the address http://no-such-host.invalid is unknown; check the connection's"),
+        ("http://localhost:9", r"no connection to http://localhost:9 \(Connection refused\)"),
+        ("https://127.0.0.1:9", r"no connection to https://127\.0\.0\.1:9 \(Connection refused\)"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_told_in_the_same_words(connect: Any, host: str, words: str) -> None:
+    with pytest.raises(MediaUnavailableError, match=words):
+        connect(host, max_attempts=1).get_media(1)
