@@ -51,13 +51,14 @@ class Wanted:
         """Tell what is not among the found."""
         return tuple(key for key in self.keys if key not in found)
 
-    def satisfied_by(self, seen: Found) -> Found:
+    def satisfied_by(self, seen: Seen) -> Found:
         """Pick what is there, and in sufficient number."""
+        there = seen.ids if self.ids else seen.names
         picked = {}
         for key in self.keys:
             least = self.min_matches if self.names and is_pattern(key) else 1
-            if len(seen.get(key, ())) >= least:
-                picked[key] = seen[key]
+            if len(there.get(key, ())) >= least:
+                picked[key] = there[key]
         return picked
 
     def in_order(self, found: Found) -> list[Media]:
@@ -77,6 +78,18 @@ def _some(keys: Collection[str]) -> str:
 
 
 @dataclass(slots=True)
+class Seen:
+    """What a look saw. An id is not to be taken for the same text as a name.
+
+    :param ids: by id.
+    :param names: by name or pattern.
+    """
+
+    ids: Found = field(default_factory=dict)
+    names: Found = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class LibrarySize:
     """What earlier looks told of the library's size; it decides which way of asking is the cheaper.
 
@@ -90,14 +103,14 @@ class LibrarySize:
         return ids <= (_SURELY_CHEAP if self.requests is None else self.requests)
 
 
-def look(ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Found) -> Flow[None]:
+def look(ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Seen) -> Flow[None]:
     """Look once for ids and names, in the way that takes fewer requests.
 
     :param size: what is known of the library's size; updated.
     :param seen: gets what is there; ids even when the look fails half-way.
     """
     if not names and size.makes_asking_cheaper(len(ids)):
-        yield from _ask_for(ids, seen)
+        yield from _ask_for(ids, seen.ids)
         return
     index = NameIndex(names)
     matches: Found = {}
@@ -106,7 +119,7 @@ def look(ids: Collection[str], names: Collection[str], *, size: LibrarySize, see
     while walk.next_call:
         for media in walk.feed((yield walk.next_call)):
             if str(media.id) in missing:
-                seen[str(media.id)] = [media]
+                seen.ids[str(media.id)] = [media]
                 del missing[str(media.id)]
             for name in index.matching(media.name):
                 matches.setdefault(name, []).append(media)
@@ -117,10 +130,10 @@ def look(ids: Collection[str], names: Collection[str], *, size: LibrarySize, see
         if walk.next_call and len(missing) < (walk.requests_left or walk.requests_done):
             # Fewer ids are left than pages; without a total, than pages read so far.
             size.requests = walk.requests_done + (walk.requests_left or len(missing))
-            yield from _ask_for(missing, seen)
+            yield from _ask_for(missing, seen.ids)
             return
     size.requests = walk.requests_done + (walk.requests_left or 0)
-    seen |= {name: oldest_first(found) for name, found in matches.items()}
+    seen.names = {name: oldest_first(found) for name, found in matches.items()}
 
 
 def _ask_for(ids: Iterable[str], seen: Found) -> Flow[None]:
@@ -190,16 +203,19 @@ class WaitOutcome:
 
         :raises Problem: of kind RESPONSE when it is something else.
         """
-        status = event.get("status") if isinstance(event, dict) else None
-        if status not in {"found", "deadline", "failed"}:
+        values = event if isinstance(event, dict) else {}
+        status, error, message = values.get("status"), values.get("error"), values.get("message")
+        if status not in ("found", "deadline", "failed"):
             raise Problem(Kind.RESPONSE, f"The trigger's event {event!r} has no known status; clear the task.")
+        if not all(text is None or isinstance(text, str) for text in (error, message)):
+            raise Problem(Kind.RESPONSE, f"The trigger's event {event!r} tells no error in words; clear the task.")
         try:
-            found = found_from_dicts(event.get("found") or {})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            found = found_from_dicts(values.get("found") or {})
+        except (AttributeError, KeyError, TypeError, ValueError) as wrong:
             raise Problem(
-                Kind.RESPONSE, f"The trigger's event holds no media that can be read ({error}); clear the task."
-            ) from error
-        return cls(status=status, found=found, error=event.get("error"), message=event.get("message"))
+                Kind.RESPONSE, f"The trigger's event holds no media that can be read ({wrong}); clear the task."
+            ) from wrong
+        return cls(status=status, found=found, error=error, message=message)
 
 
 def found_to_dicts(found: Found) -> dict[str, list[dict[str, Any]]]:
@@ -208,5 +224,11 @@ def found_to_dicts(found: Found) -> dict[str, list[dict[str, Any]]]:
 
 
 def found_from_dicts(values: Mapping[str, Any]) -> Found:
-    """Make what was found again of what :func:`found_to_dicts` returned."""
-    return {key: [Media.from_dict(media) for media in several] for key, several in values.items()}
+    """Make what was found again of what :func:`found_to_dicts` returned.
+
+    :raises ValueError: (and what reading other things as such a dict raises) it is something else.
+    """
+    found = {key: [Media.from_dict(media) for media in several] for key, several in values.items()}
+    if not all(several and all(isinstance(media.id, (int, str)) for media in several) for several in found.values()):
+        raise ValueError("no media, or no id")
+    return found

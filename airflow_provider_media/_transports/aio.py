@@ -136,7 +136,7 @@ class AsyncTransport:
         except Problem as problem:
             # What the server asks one caller to wait, it asks all callers that share the key.
             if problem.retry_after and problem.retry_after <= retries.budget_seconds:
-                self._resume_at = loop.time() + problem.retry_after
+                self._resume_at = max(self._resume_at, loop.time() + problem.retry_after)
             raise
 
 

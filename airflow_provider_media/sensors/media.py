@@ -266,9 +266,9 @@ class MediaExistsSensor(BaseSensorOperator):
 
     def _look(self, wanted: Wanted, keys: tuple[str, ...], found: Found) -> None:
         """Look once; add what is there to the found, even when the look fails half-way."""
-        from airflow_provider_media._api.waiting import look
+        from airflow_provider_media._api.waiting import Seen, look
 
-        seen: Found = {}
+        seen = Seen()
         ids, names = (keys, ()) if wanted.ids else ((), keys)
         try:
             self.hook.run_flow(look(ids, names, size=self._size, seen=seen))

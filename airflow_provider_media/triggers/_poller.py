@@ -11,7 +11,7 @@ import weakref
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.waiting import Found, LibrarySize, Wanted, look
+from airflow_provider_media._api.waiting import Found, LibrarySize, Seen, Wanted, look
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,
@@ -69,9 +69,9 @@ class Watch:
         await self._changed.wait()
         self._changed.clear()
 
-    def take(self, seen: Found) -> None:
-        """Take note of what a look saw, as far as it is wanted."""
-        news = self.wanted.satisfied_by({key: seen[key] for key in self.missing if key in seen})
+    def take(self, seen: Seen) -> None:
+        """Take note of what a look saw, as far as it is wanted and new."""
+        news = {key: found for key, found in self.wanted.satisfied_by(seen).items() if key not in self.found}
         if news:
             self.found |= news
             self._changed.set()
@@ -167,7 +167,7 @@ class Poller:
         names = dict.fromkeys(key for watch in watches if watch.wanted.names for key in watch.missing)
         if not (ids or names):
             return None
-        seen: Found = {}
+        seen = Seen()
         failure: Exception | None = None
         try:
             await self._hook.run_flow(look(ids, names, size=self._size, seen=seen))

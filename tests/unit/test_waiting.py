@@ -1,0 +1,229 @@
+"""One look for what is waited for: in the cheaper way, with and without totals; and what it found, as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+from fake_library import FakeLibrary
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_media._api import flows
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.waiting import (
+    LibrarySize,
+    NameIndex,
+    Seen,
+    WaitOutcome,
+    Wanted,
+    found_from_dicts,
+    found_to_dicts,
+    look,
+)
+from airflow_provider_media.models import Media
+
+PAGE = 10
+
+
+@pytest.fixture(autouse=True)
+def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make pages of ten files, so that libraries of many pages are quickly made."""
+    monkeypatch.setattr(
+        flows.PageWalk.__init__, "__kwdefaults__", {"page_size": PAGE, "sort_by": None, "sort_order": None}
+    )
+
+
+def library_of(files: int, **options: Any) -> FakeLibrary:
+    library = FakeLibrary(**options)
+    for number in range(files):
+        library.add(f"file {number}")
+    return library
+
+
+def look_in(library: FakeLibrary, ids: Any = (), names: Any = (), size: LibrarySize | None = None) -> tuple[Seen, int]:
+    """Look once; return what was seen, and how many requests it took."""
+    seen, before = Seen(), len(library.calls)
+    library.run(look([str(i) for i in ids], names, size=size or LibrarySize(), seen=seen))
+    return seen, len(library.calls) - before
+
+
+def ids_seen(seen: Seen) -> set[str]:
+    return set(seen.ids)
+
+
+@pytest.mark.parametrize("totals", [True, False])
+@pytest.mark.parametrize("files", [1, 9, 10, 11, 55, 100, 101])
+@pytest.mark.parametrize("waiting", [1, 2, 3, 10, 11, 12, 200])
+@pytest.mark.parametrize("there", ["none", "newest", "oldest"])
+def test_ids_cost_at_most_one_request_each_and_at_most_the_list(
+    files: int, waiting: int, there: str, *, totals: bool
+) -> None:
+    library, size = library_of(files, totals=totals), LibrarySize()
+    first = {"none": 5000, "newest": files, "oldest": 1}[there]
+    ids = range(first, first + waiting) if there != "newest" else range(first, max(first - waiting, -5000), -1)
+    expected = {str(i) for i in ids if 1 <= i <= files}
+    most = min(waiting, math.ceil(files / PAGE) + 1)
+
+    seen, requests = look_in(library, ids, size=size)
+    assert ids_seen(seen) == expected
+    # The first look does not know the library's size yet; without a total it learns it by reading on.
+    assert requests <= (most + 1 if totals else 2 * most + 1)
+    for _ in range(3):
+        seen, requests = look_in(library, ids, size=size)
+        assert ids_seen(seen) == expected
+        assert requests <= most
+
+
+@pytest.mark.parametrize("totals", [True, False])
+@pytest.mark.parametrize("files", [0, 1, 10, 11, 55, 100])
+def test_names_cost_at_most_the_list_and_ids_come_along(files: int, *, totals: bool) -> None:
+    library = library_of(files, totals=totals)
+    seen, requests = look_in(library, [1, 7, 999], ["file 0", "file *", "nothing"])
+    assert requests <= math.ceil(files / PAGE) + 1
+    assert ids_seen(seen) == {str(i) for i in (1, 7) if i <= files}
+    assert {name: len(found) for name, found in seen.names.items()} == ({"file 0": 1, "file *": files} if files else {})
+
+
+def test_with_a_total_names_cost_no_more_than_the_pages() -> None:
+    assert look_in(library_of(100), names=["x"])[1] == 10
+
+
+def test_a_few_ids_are_asked_for_without_reading_the_list() -> None:
+    library = library_of(100)
+    look_in(library, [1, 2])
+    assert library.calls == ["GET /1", "GET /2"]
+
+
+def test_an_empty_library_costs_one_request_for_many_ids_and_two_for_two() -> None:
+    size = LibrarySize()
+    assert [look_in(library_of(0), range(waiting), size=size)[1] for waiting in (50, 50, 2, 1)] == [1, 1, 1, 1]
+    assert look_in(library_of(0), range(2))[1] == 2
+
+
+def test_new_files_are_found_on_the_first_page_whatever_the_librarys_size() -> None:
+    library, size = library_of(100), LibrarySize()
+    look_in(library, range(200, 220), size=size)
+    assert look_in(library, range(95, 101), size=size)[1] == 6  # fewer ids than pages
+    assert look_in(library, range(91, 101), size=LibrarySize())[1] == 1
+
+
+def test_a_server_of_short_pages_is_judged_by_what_it_gives() -> None:
+    """Asked for 10 files it gives 4; so the list takes 25 requests, and 20 ids are asked for one by one."""
+    library = library_of(100)
+    answer = library._page
+
+    def page_of_four(params: dict[str, str]) -> Any:
+        return answer({**params, "limit": "4"})
+
+    library._page = page_of_four  # type: ignore[method-assign]
+    size = LibrarySize()
+    seen, requests = look_in(library, range(1, 21), size=size)
+    assert (len(seen.ids), requests <= 22) == (20, True)
+    assert look_in(library, range(1, 21), size=size)[1] == 20
+    assert look_in(library, range(1, 31), size=size)[1] <= 25
+
+
+def test_what_was_seen_before_a_failure_is_kept() -> None:
+    library, seen = library_of(3), Seen()
+
+    def fail(line: str) -> None:
+        if line == "GET /2":
+            raise Problem(Kind.UNAVAILABLE, "It went wrong.")
+
+    library.on_call = fail
+    with pytest.raises(Problem):
+        library.run(look(["1", "2"], (), size=LibrarySize(), seen=seen))
+    assert ids_seen(seen) == {"1"}
+
+
+def test_an_id_is_not_taken_for_a_name_of_the_same_letters() -> None:
+    library = library_of(3)
+    seen, _ = look_in(library, [2], ["2", "file 2"])
+    assert Wanted(names=("2",)).satisfied_by(seen) == {}
+    assert list(Wanted(ids=("2",)).satisfied_by(seen)) == ["2"]
+    assert list(Wanted(names=("file 2",)).satisfied_by(seen)) == ["file 2"]
+
+
+ALPHABET = "ab*?[]!-^.\\ \n"
+
+
+@given(
+    patterns=st.lists(st.text(ALPHABET, min_size=1, max_size=6), max_size=8),
+    names=st.lists(st.text(ALPHABET, max_size=8), max_size=8),
+)
+def test_the_index_finds_what_trying_each_pattern_finds(patterns: list[str], names: list[str]) -> None:
+    index = NameIndex(patterns)
+    for name in names:
+        matching = list(index.matching(name))
+        expected = {pattern for pattern in patterns if pattern == name or fnmatchcase(name, pattern)}
+        assert (set(matching), len(matching)) == (expected, len(expected))
+    assert list(index.matching(None)) == []
+
+
+MEDIA = st.builds(
+    Media,
+    id=st.integers(0) | st.text(min_size=1),
+    name=st.none() | st.text(),
+    size=st.none() | st.integers(0),
+    created_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+)
+FOUND = st.dictionaries(st.text(), st.lists(MEDIA, min_size=1, max_size=3), max_size=4)
+
+
+@given(
+    outcome=st.builds(
+        WaitOutcome,
+        status=st.sampled_from(["found", "deadline", "failed"]),
+        found=FOUND,
+        error=st.none() | st.just("MediaAuthError"),
+        message=st.none() | st.text(),
+    )
+)
+def test_an_outcome_is_the_same_after_json(outcome: WaitOutcome) -> None:
+    assert WaitOutcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
+
+
+@given(found=FOUND)
+def test_what_was_found_is_the_same_after_json(found: dict[str, list[Media]]) -> None:
+    assert found_from_dicts(json.loads(json.dumps(found_to_dicts(found)))) == found
+
+
+def test_an_outcome_without_the_newer_keys_is_read() -> None:
+    assert WaitOutcome.from_dict({"status": "deadline"}) == WaitOutcome(status="deadline")
+    old = {"status": "found", "found": {"1": [{"id": 1, "a later key": 2}]}, "a later key": 3}
+    assert WaitOutcome.from_dict(old) == WaitOutcome(status="found", found={"1": [Media(id=1)]})
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(None, 5, "found", [], {}),
+        *({"status": None}, {"status": "done"}, {"status": ["found"]}, {"status": {}}),
+        *({"status": "found", "found": value} for value in (5, "x", [1])),
+        *({"status": "found", "found": {"1": value}} for value in (None, 5, {"id": 1}, [5], [{}], [{"name": "a"}])),
+        {"status": "found", "found": {"1": [{"id": 1, "created_at": "yesterday"}]}},
+        {"status": "found", "found": {"1": [{"id": None}]}},
+        {"status": "found", "found": {"1": [{"id": {"a": 1}}]}},
+        {"status": "found", "found": {"1": []}},
+        {"status": "failed", "error": 5},
+        {"status": "failed", "message": ["x"]},
+    ],
+    ids=repr,
+)
+def test_an_event_that_makes_no_sense_is_refused(event: Any) -> None:
+    with pytest.raises(Problem, match="clear the task") as raised:
+        WaitOutcome.from_dict(event)
+    assert raised.value.kind is Kind.RESPONSE
+
+
+def test_progress_names_what_is_there_and_what_is_missing_but_not_a_thousand() -> None:
+    wanted = Wanted(ids=tuple(map(str, range(1000))))
+    told = wanted.progress({"0": [Media(id=0, created_at=datetime(2026, 1, 1, tzinfo=UTC))]})
+    assert told.startswith("1 of 1000 there ('0'), missing: '1', '2'")
+    assert told.endswith("'20' and 979 more")
+    assert Wanted(names=("a",)).progress({}) == "0 of 1 there (none), missing: 'a'"
