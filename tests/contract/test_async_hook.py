@@ -1,0 +1,222 @@
+"""What only the hook of the event loop has: a key that is read again, one session for many callers, a free loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from raw_server import answer
+from until import until
+
+from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaNotFoundError
+from airflow_provider_media.hooks.media import MediaAsyncHook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from raw_server import RawServer
+    from sandbox_library import SandboxLibrary
+
+PNG = b"\x89PNG\r\n\x1a\n"
+CONN_ID = "media_async"
+
+
+@pytest.fixture
+def define(monkeypatch: pytest.MonkeyPatch, library: SandboxLibrary) -> Callable[..., None]:
+    """Write the connection: ``define(key, **extra)``."""
+
+    def write(key: str = "key-of-the-tests", host: str | None = None, **extra: Any) -> None:
+        connection = {"conn_type": "media", "host": host or library.sandbox.base_url, "password": key, "extra": extra}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(connection))
+
+    write()
+    return write
+
+
+def run(use: Callable[[MediaAsyncHook], Coroutine[Any, Any, Any]]) -> Any:
+    async def main() -> Any:
+        async with MediaAsyncHook(CONN_ID) as hook:
+            return await use(hook)
+
+    return asyncio.run(main())
+
+
+def count_reads(hook: MediaAsyncHook) -> list[str]:
+    """Note the keys of the connection, each time that it is read."""
+    keys: list[str] = []
+    read = hook._read_settings
+
+    async def read_and_note() -> Any:
+        settings = await read()
+        keys.append(settings.api_key)
+        return settings
+
+    hook._read_settings = read_and_note  # type: ignore[method-assign]
+    return keys
+
+
+def test_a_key_that_is_rejected_and_the_same_when_read_again_is_one_error(define: Any, library: SandboxLibrary) -> None:
+    define("an-old-key")
+
+    async def use(hook: MediaAsyncHook) -> list[str]:
+        keys = count_reads(hook)
+        with pytest.raises(MediaAuthError, match="the API key is rejected"):
+            await hook.list_page()
+        return keys
+
+    assert run(use) == ["an-old-key"] * 2
+    assert library.methods() == "GET"
+
+
+def test_a_key_rotated_meanwhile_is_read_again_and_used(define: Any, library: SandboxLibrary) -> None:
+    define("an-old-key")
+
+    async def use(hook: MediaAsyncHook) -> list[str]:
+        keys = count_reads(hook)
+        with pytest.raises(MediaAuthError):
+            await hook.list_page()
+        define()
+        library.forget()
+        assert (await hook.list_page()).total == 0
+        assert [call["status"] for call in library.journal()] == [401, 200]
+        assert (await hook.list_page()).total == 0
+        return keys
+
+    assert run(use) == ["an-old-key", "an-old-key", "key-of-the-tests"]
+    assert library.methods() == "GET GET GET"
+
+
+def test_a_new_key_that_is_rejected_too_ends_it(define: Any, library: SandboxLibrary) -> None:
+    define("an-old-key")
+
+    async def use(hook: MediaAsyncHook) -> None:
+        with pytest.raises(MediaAuthError):
+            await hook.list_page()
+        define("another-key")
+        with pytest.raises(MediaAuthError) as raised:
+            await hook.list_page()
+        assert raised.value.status == 401
+
+    run(use)
+    assert library.methods() == "GET GET GET"
+
+
+@pytest.mark.parametrize("new_key", ["an-old-key", "key-of-the-tests"])
+def test_calls_that_are_rejected_together_read_the_connection_once(
+    define: Any, library: SandboxLibrary, new_key: str
+) -> None:
+    define("an-old-key")
+
+    async def use(hook: MediaAsyncHook) -> list[str]:
+        keys = count_reads(hook)
+        await hook._transport._current()
+        define(new_key)
+        ends = await asyncio.gather(*(hook.list_page() for _ in range(10)), return_exceptions=True)
+        failed = [end for end in ends if isinstance(end, MediaAuthError)]
+        assert len(failed) == (10 if new_key == "an-old-key" else 0)
+        return keys
+
+    assert run(use) == ["an-old-key", new_key]
+    assert library.count("GET") == (10 if new_key == "an-old-key" else 20)
+
+
+def test_rejected_calls_leave_no_sessions_behind(define: Any) -> None:
+    define("an-old-key")
+
+    async def use(hook: MediaAsyncHook) -> None:
+        for _ in range(5):
+            with pytest.raises(MediaAuthError):
+                await hook.list_page()
+        assert len(hook._transport._sessions) == 1
+
+    run(use)
+
+
+def test_a_403_reads_nothing_again(define: Any, library: SandboxLibrary) -> None:
+    library.fail("status", "GET", status=403, times=5)
+
+    async def use(hook: MediaAsyncHook) -> list[str]:
+        keys = count_reads(hook)
+        with pytest.raises(MediaAuthError, match="this machine's address is not allowed"):
+            await hook.list_page()
+        return keys
+
+    assert len(run(use)) == 1
+    assert library.methods() == "GET"
+
+
+def test_a_connection_that_became_wrong_is_told_and_read_again_next_time(define: Any) -> None:
+    define(timeout="abc")
+
+    async def use(hook: MediaAsyncHook) -> None:
+        with pytest.raises(MediaConfigurationError, match="'timeout'"):
+            await hook.list_page()
+        define()
+        assert (await hook.list_page()).total == 0
+
+    run(use)
+
+
+def test_many_calls_at_once_share_the_connections(define: Any, raw_server: Any, library: SandboxLibrary) -> None:
+    ids = [library.store(f"file {number}", PNG) for number in range(5)]
+
+    async def use(hook: MediaAsyncHook) -> None:
+        found = await asyncio.gather(*(hook.get_media(media_id) for media_id in ids * 20))
+        assert [media.id for media in found] == ids * 20
+        pool = hook._transport._sessions[0].client._transport._pool  # type: ignore[attr-defined]
+        assert len(pool.connections) <= 16
+
+    run(use)
+
+
+def test_what_the_server_asks_one_caller_to_wait_it_asks_all(define: Any, raw_server: Any) -> None:
+    moments: list[float] = []
+
+    def refuse_the_first(_head: str) -> bytes:
+        moments.append(time.monotonic())
+        return answer(429, "", "Retry-After: 0.5") if len(moments) == 1 else answer(200, {"items": [], "total": 0})
+
+    server: RawServer = raw_server(refuse_the_first)
+    define(host=server.url)
+
+    async def use(hook: MediaAsyncHook) -> None:
+        first = asyncio.ensure_future(hook.list_page())
+        await until(lambda: hook._transport._resume_at)
+        await asyncio.gather(first, *(hook.list_page() for _ in range(5)))
+
+    run(use)
+    assert len(moments) == 7
+    assert min(moments[1:]) - moments[0] >= 0.49
+
+
+def test_the_loop_is_not_held_up_while_it_connects_and_asks(define: Any, library: SandboxLibrary) -> None:
+    ids = [library.store(f"file {number}", PNG) for number in range(50)]
+
+    async def use(hook: MediaAsyncHook) -> float:
+        stalls: list[float] = []
+
+        async def watch() -> None:
+            while True:
+                before = time.monotonic()
+                await asyncio.sleep(0.005)
+                stalls.append(time.monotonic() - before)
+
+        watching = asyncio.ensure_future(watch())
+        await asyncio.gather(*(hook.get_media(media_id) for media_id in ids))
+        watching.cancel()
+        return max(stalls)
+
+    run(use)  # what is imported when first used
+    assert run(use) < 0.25  # the machine of a test is shared; the benchmark measures
+
+
+def test_a_file_that_is_not_there_is_that(define: Any) -> None:
+    async def use(hook: MediaAsyncHook) -> None:
+        with pytest.raises(MediaNotFoundError):
+            await hook.get_media(404404)
+        assert not await hook.exists(404404)
+
+    run(use)
