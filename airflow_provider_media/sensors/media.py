@@ -179,7 +179,9 @@ class MediaExistsSensor(BaseSensorOperator):
         memory.found |= found_from_dicts(found or {}) | outcome.found
         if outcome.status == "failed":
             memory.forget()
-            error = getattr(exceptions, outcome.error or "", MediaError)
+            error = getattr(exceptions, outcome.error or "", None)
+            if not (isinstance(error, type) and issubclass(error, MediaError)):  # of Airflow's own, say
+                error = MediaError
             raise error(f"{outcome.message} ({wanted.progress(memory.found)})")
         if not wanted.missing(memory.found) and len(wanted.keys) == 1:
             return self._finish(wanted, memory)
