@@ -106,6 +106,29 @@ def connect(monkeypatch: pytest.MonkeyPatch, hook_class: str) -> Iterator[Callab
 
 
 @pytest.fixture
+def define(monkeypatch: pytest.MonkeyPatch, library: SandboxLibrary) -> Callable[..., str]:
+    """Write a connection, by default to the shared sandbox: ``define(key, host, **extra)`` gives its id."""
+
+    def write(key: str = "key-of-the-tests", host: str | None = None, **extra: Any) -> str:
+        connection = {"conn_type": "media", "host": host or library.sandbox.base_url, "password": key, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_MEDIA_ASYNC", json.dumps(connection))
+        return "media_async"
+
+    return write
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a poller look every 50 ms when asked to, and read the list in pages of ten files."""
+    from airflow_provider_media._api import flows
+    from airflow_provider_media.triggers import _poller
+
+    monkeypatch.setattr(_poller, "SHORTEST_INTERVAL_SECONDS", 0.05)
+    defaults = {"page_size": 10, "sort_by": None, "sort_order": None}
+    monkeypatch.setattr(flows.PageWalk.__init__, "__kwdefaults__", defaults)
+
+
+@pytest.fixture
 def hook(connect: Any, library: SandboxLibrary) -> MediaHook:
     """A hook for the shared sandbox."""
     made: MediaHook = connect(library.sandbox.base_url)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,24 +20,17 @@ if TYPE_CHECKING:
     from sandbox_library import SandboxLibrary
 
 PNG = b"\x89PNG\r\n\x1a\n"
-CONN_ID = "media_async"
 
 
-@pytest.fixture
-def define(monkeypatch: pytest.MonkeyPatch, library: SandboxLibrary) -> Callable[..., None]:
-    """Write the connection: ``define(key, **extra)``."""
-
-    def write(key: str = "key-of-the-tests", host: str | None = None, **extra: Any) -> None:
-        connection = {"conn_type": "media", "host": host or library.sandbox.base_url, "password": key, "extra": extra}
-        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(connection))
-
-    write()
-    return write
+@pytest.fixture(autouse=True)
+def defined(define: Any) -> None:
+    """Begin with a connection that works."""
+    define()
 
 
 def run(use: Callable[[MediaAsyncHook], Coroutine[Any, Any, Any]]) -> Any:
     async def main() -> Any:
-        async with MediaAsyncHook(CONN_ID) as hook:
+        async with MediaAsyncHook("media_async") as hook:
             return await use(hook)
 
     return asyncio.run(main())

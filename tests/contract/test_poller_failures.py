@@ -1,0 +1,189 @@
+"""A poll that fails: it sleeps whatever happens, obeys the server for all at once, and tells who waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from triggers import looks, start, stop
+from until import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox_library import SandboxLibrary
+
+pytestmark = pytest.mark.usefixtures("quick_looks")
+
+INTERVAL = 0.2
+WATCHED_SECONDS = 1.5
+LONG = 100_000
+
+
+def requests_in_a_while(conn_id: str, library: SandboxLibrary, *, triggers: int = 5, **arguments: Any) -> list[float]:
+    """Let triggers wait for a bounded time; tell the moments of the requests."""
+
+    async def main() -> None:
+        options = {"poll_interval": INTERVAL, "max_poll_failures": LONG, **arguments}
+        waiting = [start(conn_id, media_ids=[901], **options) for _ in range(triggers)]
+        await until(library.journal)
+        end = time.monotonic() + WATCHED_SECONDS
+        await until(lambda: time.monotonic() > end)
+        assert not any(task.done() for task in waiting)
+        await stop(waiting)
+
+    asyncio.run(main())
+    return [call["started_at"] for call in library.journal()]
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("status", {"status": 500}),
+        ("status", {"status": 503, "headers": {"Retry-After": "0"}}),
+        ("status", {"status": 429}),
+        ("status", {"status": 429, "headers": {"Retry-After": "0"}}),
+        ("reset_before_body", {}),
+        ("store_then_drop", {}),
+        ("cut_answer", {}),
+        ("status", {"status": 200, "body": "nonsense"}),
+    ],
+)
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_every_look_is_followed_by_a_sleep_whatever_lasts(
+    define: Any, library: SandboxLibrary, fault: str, options: dict[str, Any], attempts: int
+) -> None:
+    library.fail(fault, "GET", times=9999, **options)
+    moments = requests_in_a_while(define(max_attempts=attempts), library)
+    most = (WATCHED_SECONDS + 0.5) / INTERVAL + 1
+    assert 2 <= len(moments) <= most * attempts
+
+
+def test_a_server_that_refuses_connections_is_not_hammered(
+    define: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> int:
+        conn_id = define(host="http://127.0.0.1:9", max_attempts=1)
+        waiting = [start(conn_id, media_ids=[901], poll_interval=INTERVAL, max_poll_failures=LONG)]
+        end = time.monotonic() + WATCHED_SECONDS
+        await until(lambda: time.monotonic() > end)
+        seen = looks(conn_id)
+        await stop(waiting)
+        return seen
+
+    assert 2 <= asyncio.run(main()) <= WATCHED_SECONDS / INTERVAL + 1
+    assert "A look for 1 ids and 0 names failed" in caplog.text
+
+
+@pytest.mark.parametrize("attempts", [1, 5])
+def test_retry_after_is_obeyed_for_all_at_once(define: Any, library: SandboxLibrary, attempts: int) -> None:
+    library.fail("status", "GET", status=429, headers={"Retry-After": "1"})
+    moments = requests_in_a_while(define(max_attempts=attempts), library, triggers=20)
+    assert moments[1] - moments[0] >= 0.99
+    assert len(moments) <= 1 + (WATCHED_SECONDS - 1) / INTERVAL + 2
+
+
+def test_retry_after_beyond_the_budget_of_a_request_is_obeyed_too(define: Any, library: SandboxLibrary) -> None:
+    library.fail("status", "GET", status=429, headers={"Retry-After": "3600"}, times=9999)
+
+    async def main() -> None:
+        waiting = [start(define(), media_ids=[901], poll_interval=INTERVAL) for _ in range(3)]
+        await until(lambda: looks("media_async") == 1)
+        waiting.append(start(define(), media_ids=[902], poll_interval=0.1))  # who joins has to wait, too
+        end = time.monotonic() + 1
+        await until(lambda: time.monotonic() > end)
+        await stop(waiting)
+
+    asyncio.run(main())
+    assert library.methods() == "GET"
+
+
+def test_failures_in_a_row_end_the_wait_and_a_success_between_begins_the_count_anew(
+    define: Any, library: SandboxLibrary
+) -> None:
+    library.fail("status", "GET", status=500, times=2)
+    library.fail("status", "GET", status=404)
+    library.fail("status", "GET", status=500, times=99)
+    event = asyncio.run(_one(define(max_attempts=1), media_ids=[901], max_poll_failures=3))
+    assert (event["status"], event["error"]) == ("failed", "MediaUnavailableError")
+    assert "the server answered 500" in event["message"]
+    assert [call["status"] for call in library.journal()] == [500, 500, 404, 500, 500, 500]
+
+
+async def _one(conn_id: str, **arguments: Any) -> dict[str, Any]:
+    return await start(conn_id, **arguments)
+
+
+def test_a_rate_limit_is_no_failure(define: Any, library: SandboxLibrary) -> None:
+    library.fail("status", "GET", status=429, times=6)
+    library.fail("status", "GET", status=500)
+    event = asyncio.run(_one(define(max_attempts=1), media_ids=[901], max_poll_failures=1))
+    assert (event["status"], event["error"]) == ("failed", "MediaUnavailableError")
+    assert [call["status"] for call in library.journal()] == [*[429] * 6, 500]
+
+
+@pytest.mark.parametrize(("status", "words"), [(401, "the API key is rejected"), (403, "address is not allowed")])
+def test_a_rejected_key_or_address_ends_all_waits_at_once(
+    define: Any, library: SandboxLibrary, status: int, words: str
+) -> None:
+    library.fail("status", "GET", status=status, times=99)
+
+    async def main() -> list[dict[str, Any]]:
+        return await asyncio.gather(*(start(define(), media_ids=[901 + number]) for number in range(2)))
+
+    for event in asyncio.run(main()):
+        assert (event["status"], event["error"]) == ("failed", "MediaAuthError")
+        assert words in event["message"]
+        assert "key-of-the-tests" not in str(event)
+    assert library.methods() == "GET"
+
+
+def test_a_connection_that_is_wrong_ends_the_wait_at_once(define: Any, library: SandboxLibrary) -> None:
+    event = asyncio.run(_one(define(timeout="abc"), media_ids=[901]))
+    assert (event["status"], event["error"]) == ("failed", "MediaConfigurationError")
+    assert "'timeout'" in event["message"]
+    assert library.journal() == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_connection_that_is_not_there_ends_the_wait_after_some_looks() -> None:
+    event = asyncio.run(_one("media_of_nobody", media_ids=[901], max_poll_failures=2))
+    assert event["status"] == "failed"
+    assert "media_of_nobody" in event["message"]
+
+
+def test_each_trigger_has_its_own_count_of_failures(define: Any, library: SandboxLibrary) -> None:
+    library.fail("status", "GET", status=500, times=9999)
+
+    async def main() -> None:
+        conn_id = define(max_attempts=1)
+        patient, hasty = (start(conn_id, media_ids=[901], max_poll_failures=most) for most in (LONG, 2))
+        assert (await hasty)["status"] == "failed"
+        seen = looks(conn_id)
+        await until(lambda: looks(conn_id) > seen)
+        assert not patient.done()
+        await stop([patient])
+
+    asyncio.run(main())
+
+
+def test_what_is_found_before_a_failure_within_a_look_counts(define: Any, library: SandboxLibrary) -> None:
+    there = library.store("a", b"\x89PNG\r\n\x1a\n")
+    library.forget()
+    library.fail("status", "GET", status=500, path=f"*/{there + 1}", times=99)
+
+    async def main() -> list[dict[str, Any]]:
+        conn_id = define(max_attempts=1)
+        return await asyncio.gather(*(start(conn_id, media_ids=[one]) for one in (there, there + 1)))
+
+    found, failed = asyncio.run(main())
+    assert (found["status"], failed["status"]) == ("found", "failed")
+    assert [call["path"].rpartition("/")[2] for call in library.journal()].count(str(there)) == 1
+
+
+@pytest.fixture(autouse=True)
+def _no_faults_left(library: SandboxLibrary) -> Iterator[None]:
+    yield
+    library.emptied()

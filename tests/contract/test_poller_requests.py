@@ -1,0 +1,178 @@
+"""How many requests the one poll for all takes, counted by the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from triggers import looks, pollers, start, stop
+from until import until
+
+if TYPE_CHECKING:
+    from sandbox_library import SandboxLibrary
+
+pytestmark = pytest.mark.usefixtures("quick_looks")
+
+PNG = b"\x89PNG\r\n\x1a\n"
+PAGE = 10
+FILES = 25
+PAGES = math.ceil(FILES / PAGE)
+
+
+@pytest.fixture
+def ids(library: SandboxLibrary) -> list[int]:
+    """A library of three pages; the ids in it."""
+    found = [library.store(f"file {number}", PNG) for number in range(FILES)]
+    library.forget()
+    return found
+
+
+def requests_of_looks(conn_id: str, library: SandboxLibrary, *, waits: list[dict[str, Any]]) -> list[int]:
+    """Let triggers wait together for a few looks; tell how many requests each of the looks took."""
+
+    async def main() -> list[int]:
+        waiting = [start(conn_id, poll_interval=0.4, **arguments) for arguments in waits]
+        counts = []
+        for look in range(1, 5):
+            await until(lambda look=look: looks(conn_id) >= look)
+            counts.append(len(library.journal()))
+        await stop(waiting)
+        return [after - before for before, after in zip([0, *counts], counts, strict=False)]
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("waiting", [1, 2, 3, 4, 40])
+def test_ids_cost_the_cheaper_of_one_each_and_the_list(
+    define: Any, library: SandboxLibrary, ids: list[int], waiting: int
+) -> None:
+    missing = [ids[-1] + 1000 + number for number in range(waiting)]
+    first, *later = requests_of_looks(define(), library, waits=[{"media_ids": [one]} for one in missing])
+    most = min(waiting, PAGES + 1)
+    assert first <= most + 1  # the library's size is not known yet
+    assert max(later) <= most
+    assert all(call["status"] in {200, 404} for call in library.journal())
+
+
+@pytest.mark.parametrize("waiting", [1, 40])
+def test_names_cost_the_list_once(define: Any, library: SandboxLibrary, ids: list[int], waiting: int) -> None:
+    waits = [{"names": [f"nobody-{number}"]} for number in range(waiting)]
+    assert requests_of_looks(define(), library, waits=waits) == [PAGES] * 4
+
+
+def test_ids_come_along_with_names(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
+    waits = [{"names": ["nobody*"]}, *({"media_ids": [ids[-1] + 1000 + number]} for number in range(40))]
+    assert requests_of_looks(define(), library, waits=waits) == [PAGES] * 4
+
+
+def test_the_same_id_is_asked_for_once_for_all(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
+    waits = [{"media_ids": [ids[-1] + 1000]}] * 20
+    assert requests_of_looks(define(), library, waits=waits) == [1] * 4
+
+
+def test_what_one_trigger_found_is_not_asked_for_again(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
+    missing = ids[-1] + 1000
+    assert requests_of_looks(define(), library, waits=[{"media_ids": [ids[0], missing]}]) == [2, 1, 1, 1]
+
+
+def test_all_that_is_there_is_found_in_the_first_look(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
+    async def main() -> list[dict[str, Any]]:
+        by_id = [start(define(), media_ids=[one]) for one in ids]
+        by_name = [start(define(), names=["file 3", "file 2?"])]
+        return await asyncio.gather(*by_id, *by_name)
+
+    events = asyncio.run(main())
+    assert [event["status"] for event in events] == ["found"] * (FILES + 1)
+    assert [event["found"][str(one)][0]["id"] for one, event in zip(ids, events, strict=False)] == ids
+    assert {name: len(found) for name, found in events[-1]["found"].items()} == {"file 3": 1, "file 2?": 5}
+    assert len(library.journal()) == PAGES
+
+
+def test_an_id_does_not_pass_for_a_name_of_the_same_letters(
+    define: Any, library: SandboxLibrary, ids: list[int]
+) -> None:
+    async def main() -> None:
+        by_id, by_name = start(define(), media_ids=[ids[0]]), start(define(), names=[str(ids[0])])
+        assert (await by_id)["status"] == "found"
+        await until(lambda: looks("media_async") >= 2)
+        assert not by_name.done()
+        await stop([by_name])
+
+    asyncio.run(main())
+
+
+def test_each_interval_is_kept_and_no_look_comes_sooner_than_the_shortest_wants(
+    define: Any, library: SandboxLibrary
+) -> None:
+    async def main() -> None:
+        waiting = [start(define(), media_ids=[901], poll_interval=0.2)]
+        await until(lambda: looks("media_async") >= 1)  # connected
+        waiting.append(start(define(), media_ids=[902], poll_interval=1))
+        await until(lambda: Counter(call["path"][-3:] for call in library.journal())["902"] >= 3)
+        await stop(waiting)
+
+    asyncio.run(main())
+    moments = {
+        media_id: [call["started_at"] for call in library.journal() if call["path"].endswith(media_id)]
+        for media_id in ("901", "902")
+    }
+    del moments["901"][0]  # the time to connect came before it
+    gaps = {one: [after - before for before, after in pairwise(times)] for one, times in moments.items()}
+    assert min(gaps["901"]) >= 0.19
+    assert min(gaps["902"]) >= 0.75  # up to one of the shorter intervals early, in a look that is due anyway
+    assert max(gaps["902"]) <= 1.5
+
+
+@pytest.mark.parametrize("interval_of_the_second", [1.0, 5.0])
+def test_who_joins_is_served_by_the_next_look(
+    define: Any, library: SandboxLibrary, interval_of_the_second: float
+) -> None:
+    async def main() -> None:
+        first = start(define(), media_ids=[901], poll_interval=1.0)
+        await until(lambda: looks("media_async") == 2)
+        second = start(define(), media_ids=[902], poll_interval=interval_of_the_second)
+        await until(lambda: looks("media_async") == 3)
+        await stop([first, second])
+
+    asyncio.run(main())
+    _, second, *third_look = library.journal()
+    assert second["path"].endswith("901")
+    assert {call["path"][-3:] for call in third_look} == {"901", "902"}
+    assert min(call["started_at"] for call in third_look) - second["started_at"] >= 0.95
+
+
+def test_who_joins_with_a_shorter_interval_brings_the_next_look_forward(define: Any, library: SandboxLibrary) -> None:
+    async def main() -> float:
+        clock = asyncio.get_running_loop().time
+        first = start(define(), media_ids=[901], poll_interval=60)
+        await until(lambda: looks("media_async") == 1)
+        joined = clock()
+        second = start(define(), media_ids=[902], poll_interval=0.2)
+        await until(lambda: library.count("GET") >= 3)
+        await stop([first, second])
+        return clock() - joined
+
+    assert asyncio.run(main()) < 5
+    assert [call["path"][-3:] for call in library.journal()].count("901") <= 2
+
+
+def test_triggers_of_two_connections_have_a_poll_each(
+    define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    define()
+    monkeypatch.setenv("AIRFLOW_CONN_MEDIA_OTHER", os.environ["AIRFLOW_CONN_MEDIA_ASYNC"])
+
+    async def main() -> None:
+        waiting = [start("media_async", media_ids=[901]), start("media_other", media_ids=[901])]
+        await until(lambda: looks("media_async") and looks("media_other"))
+        assert set(pollers()) == {"media_async", "media_other"}
+        await stop(waiting)
+        assert pollers() == {}
+
+    asyncio.run(main())
