@@ -84,8 +84,8 @@ def _first_try_number(context: Context) -> int | None:
 
 
 def _first_start(context: Context) -> datetime | None:
-    """Ask Airflow 3 when a rescheduled task first started; Airflow 2 does not tell."""
+    """Ask Airflow when the task first started: deferrals keep its start, and so do reschedules on Airflow 2."""
     ti: Any = context.get("ti")
-    ask = getattr(ti, "get_first_reschedule_date", None)
-    moment = ask(context) if ask else None
-    return moment if isinstance(moment, datetime) else None
+    ask = getattr(ti, "get_first_reschedule_date", None)  # of Airflow 3
+    moments = (ask(context) if ask else None, getattr(ti, "start_date", None))
+    return next((moment for moment in moments if isinstance(moment, datetime)), None)

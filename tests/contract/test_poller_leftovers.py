@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
+import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -32,24 +34,25 @@ def no_records(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "airflow_provider_media")
 
 
-def open_sockets() -> int:
-    """Count this process's sockets; the sandbox's ends of connections are among them."""
+def connections_to(port: int) -> int:
+    """Count this process's sockets that are connected to a port."""
     count = 0
     for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):
-            count += str(link.readlink()).startswith("socket:")
+        with suppress(OSError):
+            if str(link.readlink()).startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(link.name))) as copy:
+                    count += copy.getpeername()[1:2] == (port,)  # local sockets have names of other kinds
     return count
 
 
-def leaves_nothing(scenario: Callable[[], Awaitable[None]]) -> None:
+def leaves_nothing(library: SandboxLibrary, scenario: Callable[[], Awaitable[None]]) -> None:
     """Run a scenario; see that no task, socket or entry is left on its loop, nor in memory after it."""
 
     async def main() -> None:
-        before = open_sockets()
         await scenario()
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert pollers() == {}
-        await until(lambda: open_sockets() == before)  # the sandbox closes its ends a little later
+        assert connections_to(library.sandbox.port) == 0
 
     asyncio.run(main())
     gc.collect()
@@ -63,14 +66,14 @@ def test_a_trigger_that_found_all(define: Any, library: SandboxLibrary) -> None:
     async def scenario() -> None:
         assert (await start(define(), media_ids=[media_id]))["status"] == "found"
 
-    leaves_nothing(scenario)
+    leaves_nothing(library, scenario)
 
 
 def test_a_trigger_that_failed(define: Any, library: SandboxLibrary) -> None:
     async def scenario() -> None:
         assert (await start(define("a-wrong-key"), media_ids=[1]))["status"] == "failed"
 
-    leaves_nothing(scenario)
+    leaves_nothing(library, scenario)
 
 
 def test_a_trigger_whose_time_is_over(define: Any, library: SandboxLibrary) -> None:
@@ -78,16 +81,17 @@ def test_a_trigger_whose_time_is_over(define: Any, library: SandboxLibrary) -> N
         event = await start(define(), media_ids=[901], deadline="2026-01-01T00:00:00+00:00")
         assert event["status"] == "deadline"
 
-    leaves_nothing(scenario)
+    leaves_nothing(library, scenario)
 
 
 def test_triggers_that_are_cancelled_between_two_looks(define: Any, library: SandboxLibrary) -> None:
     async def scenario() -> None:
         waiting = [start(define(), media_ids=[901 + number], poll_interval=60) for number in range(20)]
         await until(lambda: looks("media_async") == 1)
+        assert connections_to(library.sandbox.port) >= 1
         await stop(waiting)
 
-    leaves_nothing(scenario)
+    leaves_nothing(library, scenario)
 
 
 def test_a_trigger_that_is_cancelled_before_it_looked(define: Any, library: SandboxLibrary) -> None:
@@ -96,7 +100,7 @@ def test_a_trigger_that_is_cancelled_before_it_looked(define: Any, library: Sand
         await asyncio.sleep(0)
         await stop([waiting])
 
-    leaves_nothing(scenario)
+    leaves_nothing(library, scenario)
     assert library.journal() == []
 
 
@@ -109,7 +113,7 @@ def test_a_trigger_that_is_cancelled_in_the_middle_of_a_request(define: Any, lib
         await until(library.journal)
         await stop([waiting])
 
-    leaves_nothing(scenario)
+    leaves_nothing(library, scenario)
     assert time.monotonic() - started < 5
 
 
@@ -121,7 +125,7 @@ def test_a_trigger_that_is_cancelled_while_a_retry_waits(define: Any, library: S
         await until(library.journal)
         await stop([waiting])
 
-    leaves_nothing(scenario)
+    leaves_nothing(library, scenario)
 
 
 def test_a_cancelled_trigger_does_not_disturb_the_others(define: Any, library: SandboxLibrary) -> None:
@@ -137,7 +141,7 @@ def test_a_cancelled_trigger_does_not_disturb_the_others(define: Any, library: S
         event = await patient
         assert event["found"]["late"][0]["id"] == media_id
 
-    leaves_nothing(scenario)
+    leaves_nothing(library, scenario)
 
 
 def test_the_one_that_comes_after_the_last_has_a_poll_of_its_own(define: Any, library: SandboxLibrary) -> None:
@@ -147,7 +151,7 @@ def test_the_one_that_comes_after_the_last_has_a_poll_of_its_own(define: Any, li
         for _ in range(3):
             assert (await start(define(), media_ids=[media_id]))["status"] == "found"
 
-    leaves_nothing(scenario)
+    leaves_nothing(library, scenario)
     assert library.count("GET") >= 3
 
 

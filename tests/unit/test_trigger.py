@@ -1,0 +1,86 @@
+"""What of a trigger travels: every argument, as plain JSON, also from an older release."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_media.triggers.media import MediaExistsTrigger
+
+DEFAULTS: dict[str, Any] = {
+    "media_conn_id": "media_default",
+    "media_ids": [],
+    "names": [],
+    "min_matches": 1,
+    "poll_interval": 60.0,
+    "deadline": None,
+    "max_poll_failures": 5,
+}
+OTHERS: dict[str, Any] = {
+    "media_conn_id": "media_other",
+    "media_ids": ["1", "med_a"],
+    "names": ["a", "b*"],
+    "min_matches": 3,
+    "poll_interval": 0.5,
+    "deadline": "2026-07-01T09:00:00+02:00",
+    "max_poll_failures": 1,
+}
+
+
+def made_again(trigger: MediaExistsTrigger) -> MediaExistsTrigger:
+    """Send a trigger through JSON, and make it as a triggerer does."""
+    path, arguments = json.loads(json.dumps(trigger.serialize()))
+    module, _, name = path.rpartition(".")
+    made: MediaExistsTrigger = getattr(importlib.import_module(module), name)(**arguments)
+    return made
+
+
+def test_every_argument_is_tested_here() -> None:
+    parameters = inspect.signature(MediaExistsTrigger).parameters
+    assert {name: parameter.default for name, parameter in parameters.items()} == {
+        **DEFAULTS,
+        "media_ids": (),
+        "names": (),
+    }
+    assert set(OTHERS) == set(DEFAULTS)
+
+
+@pytest.mark.parametrize("argument", OTHERS)
+def test_each_argument_arrives(argument: str) -> None:
+    trigger = MediaExistsTrigger(**{argument: OTHERS[argument]})
+    again = made_again(trigger)
+    assert again.serialize() == trigger.serialize()
+    assert again.serialize()[1] == {**DEFAULTS, argument: OTHERS[argument]}
+    assert getattr(again, argument) == OTHERS[argument]
+
+
+def test_all_arguments_arrive_together() -> None:
+    assert made_again(MediaExistsTrigger(**OTHERS)).serialize()[1] == OTHERS
+
+
+def test_tuples_become_what_json_has() -> None:
+    trigger = MediaExistsTrigger(media_ids=("1", 2), names=("a",))
+    assert trigger.serialize()[1]["media_ids"] == ["1", 2]
+    assert made_again(trigger).serialize() == trigger.serialize()
+
+
+@pytest.mark.parametrize("missing", DEFAULTS)
+def test_what_a_release_without_some_key_serialized_still_loads(missing: str) -> None:
+    older = {key: value for key, value in OTHERS.items() if key != missing}
+    assert MediaExistsTrigger(**older).serialize()[1] == {**OTHERS, missing: DEFAULTS[missing]}
+
+
+def test_the_class_path_is_what_running_deferrals_name() -> None:
+    assert MediaExistsTrigger().serialize()[0] == "airflow_provider_media.triggers.media.MediaExistsTrigger"
+
+
+def test_airflow_itself_stores_and_reads_it() -> None:
+    from airflow.models.trigger import Trigger
+
+    row = Trigger.from_object(MediaExistsTrigger(**OTHERS))
+    assert row.classpath == MediaExistsTrigger().serialize()[0]
+    assert MediaExistsTrigger(**row.kwargs).serialize()[1] == OTHERS
