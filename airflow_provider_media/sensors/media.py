@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from airflow_provider_media.exceptions import (
 from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, moment, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -129,13 +130,9 @@ class MediaExistsSensor(BaseSensorOperator):
         """
         if not self.deferrable:
             return super().execute(context)
-        try:
+        with self._skipping_instead():
             answer = self.poke(context)
-        except (AirflowSensorTimeout, AirflowFailException) as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(f"Skipped instead of failed: {error}") from error
-            raise
-        return answer.xcom_value if answer.is_done else self._defer(context)
+            return answer.xcom_value if answer.is_done else self._defer(context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once for what is still missing."""
@@ -193,7 +190,22 @@ class MediaExistsSensor(BaseSensorOperator):
         """Take Airflow's own deferral time-out, which comes when no triggerer saw the deadline, for the deadline."""
         if next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout":
             next_method, next_kwargs = "execute_complete", {"event": {"status": "deadline"}}
-        return super().resume_execution(next_method, next_kwargs, context)
+        with self._skipping_instead():
+            # Past the sensors' base class, which skips more after a deferral than its other modes do.
+            return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+
+    @contextmanager
+    def _skipping_instead(self) -> Iterator[None]:
+        """Skip where the base class does in its own modes: what is final with soft_fail, all with never_fail."""
+        try:
+            yield
+        except AirflowSkipException:
+            raise
+        except Exception as error:
+            final = isinstance(error, (AirflowSensorTimeout, AirflowFailException))
+            if self.never_fail or (final and self.soft_fail):
+                raise AirflowSkipException(f"Skipped instead of failed: {error}") from error
+            raise
 
     def _defer(self, context: Context) -> None:
         from airflow_provider_media._api.waiting import found_to_dicts
