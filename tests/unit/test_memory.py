@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from fake_library import PNG, make_upload
+from waiting_task import FakeStore
 
 from airflow_provider_media._api.upload_flow import Mark
 from airflow_provider_media.operators._memory import KEY, upload_memory
 
 MARK = Mark(newest_id=7)
-
-
-class FakeStore:
-    """Keeps JSON, as Airflow's does."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
-
-    def get(self, key: str) -> Any:
-        return json.loads(self.kept[key]) if key in self.kept else None
-
-    def set(self, key: str, value: Any) -> None:
-        self.kept[key] = json.dumps(value)
-
-    def delete(self, key: str) -> None:
-        self.kept.pop(key, None)
 
 
 def memory(store: FakeStore) -> Any:

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from fake_library import FakeLibrary
+from waiting_task import FakeHook
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,
     MediaUnavailableError,
-    public_errors,
 )
 from airflow_provider_media.models import Media
 from airflow_provider_media.sensors.media import MediaExistsSensor
-
-if TYPE_CHECKING:
-    from airflow_provider_media._api.flows import Flow
-
-
-class FakeHook:
-    def __init__(self, *names: str) -> None:
-        self.library = FakeLibrary()
-        for name in names:
-            self.library.add(name)
-        self.cancelled = False
-
-    @property
-    def calls(self) -> list[str]:
-        return self.library.calls
-
-    def run_flow(self, flow: Flow[Any]) -> Any:
-        with public_errors():
-            return self.library.run(flow)
-
-    def cancel(self) -> None:
-        self.cancelled = True
 
 
 def sensor(hook: FakeHook, **arguments: Any) -> MediaExistsSensor:

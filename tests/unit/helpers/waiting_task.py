@@ -1,0 +1,105 @@
+"""The sensor as Airflow runs it, execution by execution, with a hook that has just a list in memory."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from fake_library import FakeLibrary
+
+from airflow_provider_media.exceptions import public_errors
+from airflow_provider_media.sensors.media import MediaExistsSensor
+
+if TYPE_CHECKING:
+    from airflow_provider_media._api.flows import Flow
+
+
+class FakeHook:
+    def __init__(self, *names: str) -> None:
+        self.library = FakeLibrary()
+        for name in names:
+            self.library.add(name)
+        self.cancelled = False
+
+    @property
+    def calls(self) -> list[str]:
+        return self.library.calls
+
+    def run_flow(self, flow: Flow[Any]) -> Any:
+        with public_errors():
+            return self.library.run(flow)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class FakeStore:
+    """Keeps JSON, as Airflow's task state store does."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        return json.loads(self.kept[key]) if key in self.kept else None
+
+    def set(self, key: str, value: Any) -> None:
+        self.kept[key] = json.dumps(value)
+
+    def delete(self, key: str) -> None:
+        self.kept.pop(key, None)
+
+
+class WaitingTask:
+    """One task in one run: each execution is a new process, as far as the sensor can tell.
+
+    :param hook: what answers.
+    :param store: the task state store; None before Airflow 3.3.
+    :param arguments: the sensor's.
+    """
+
+    def __init__(self, hook: FakeHook, store: FakeStore | None = None, **arguments: Any) -> None:
+        self.hook = hook
+        self.store = store
+        self.arguments = {"task_id": "wait", **arguments}
+        self.max_tries = arguments.get("retries", 0)
+        self.started = datetime.now(UTC)
+        self.first_reschedule: datetime | None = None
+
+    def sensor(self) -> MediaExistsSensor:
+        """Make the sensor anew."""
+        sensor = MediaExistsSensor(**self.arguments)
+        sensor.__dict__["hook"] = self.hook
+        return sensor
+
+    @property
+    def context(self) -> Any:
+        """What Airflow hands to an execution."""
+        ti = SimpleNamespace(
+            dag_id="d",
+            task_id="wait",
+            run_id="r",
+            map_index=-1,
+            max_tries=self.max_tries,
+            task=SimpleNamespace(retries=self.arguments.get("retries", 0)),
+            start_date=self.started,
+            get_first_reschedule_date=lambda _context: self.first_reschedule,
+        )
+        return {"ti": ti, **({"task_state_store": self.store} if self.store is not None else {})}
+
+    def execute(self) -> Any:
+        with self._without_database():
+            return self.sensor().execute(self.context)
+
+    def resume(self, next_method: str, next_kwargs: dict[str, Any] | None) -> Any:
+        return self.sensor().resume_execution(next_method, next_kwargs, self.context)
+
+    def _without_database(self) -> AbstractContextManager[Any]:
+        """Answer Airflow 2, which asks its database when a rescheduled task first started."""
+        if version("apache-airflow").startswith("3."):
+            return nullcontext()
+        return patch("airflow.sensors.base._orig_start_date", lambda **_: self.first_reschedule)
