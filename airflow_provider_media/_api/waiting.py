@@ -137,12 +137,19 @@ def look(ids: Collection[str], names: Collection[str], *, size: LibrarySize, see
 
 
 def _ask_for(ids: Iterable[str], seen: Found) -> Flow[None]:
+    """Ask for each id. One that fails does not keep the answers of the others back; a second ends the look."""
+    failure: Problem | None = None
     for media_id in ids:
         try:
             seen[media_id] = [(yield from get_media(media_id))]
         except Problem as problem:
-            if problem.kind is not Kind.NOT_FOUND:
+            if problem.kind is Kind.NOT_FOUND:
+                continue
+            if failure or problem.kind in (Kind.AUTH, Kind.RATE_LIMIT):
                 raise
+            failure = problem
+    if failure:
+        raise failure
 
 
 class NameIndex:

@@ -99,7 +99,7 @@ class Poller:
     def __init__(self, hook: MediaAsyncHook) -> None:
         """Start the task that looks; a little later, for others are about to join: after a restart, all of them."""
         self._hook = hook
-        self._watches: set[Watch] = set()
+        self._watches: dict[Watch, None] = {}  # in the order in which they joined
         self._size = LibrarySize()
         loop = asyncio.get_running_loop()
         self._clock = loop.time
@@ -119,14 +119,14 @@ class Poller:
     def add(self, watch: Watch) -> None:
         """Watch for something from the next look on, which serves all; its interval may bring that look forward."""
         watch.due = self._clock()
-        self._watches.add(watch)
+        self._watches[watch] = None
         if self._last_look > -math.inf:
             self._next_look = min(self._next_look, max(self._last_look + watch.interval, self._not_before))
             self._wake.set()
 
     def remove(self, watch: Watch) -> None:
         """Watch for it no longer."""
-        self._watches.discard(watch)
+        self._watches.pop(watch, None)
 
     async def stop(self) -> None:
         """Stop looking and close the connections."""
