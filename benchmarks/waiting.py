@@ -4,7 +4,7 @@
 
 Prints one table: 10, 100 and 1,000 sensors, each waiting for a file of its own, in libraries of 100, 10,000 and 100,000
 files. Each combination runs with a server of its own in a process of its own, forked as Airflow forks its trigger
-runner; two at a time, for most of the time they wait. The default run takes about 15 minutes.
+runner; two at a time, for most of the time they wait. A round takes about five minutes on an idle machine.
 """
 
 from __future__ import annotations
