@@ -137,6 +137,8 @@ class MediaExistsSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once for what is still missing."""
         wanted, memory = self._wanted(), self._remembered(context)
+        deadline, limit = self._deadline(memory)
+        most_failures = whole_number("max_poll_failures", self.max_poll_failures)
         before, failures_before = dict(memory.found), memory.failures
         self._asked_to_wait = 0.0
         try:
@@ -147,13 +149,12 @@ class MediaExistsSensor(BaseSensorOperator):
                     del memory.found[key]
                 self._look(wanted, tuple(before), memory.found)
         except MediaError as error:
-            self._count(error, memory)
+            self._count(error, memory, most_failures)
         else:
             memory.failures = 0
             if not wanted.missing(memory.found):
                 return PokeReturnValue(is_done=True, xcom_value=self._finish(wanted, memory))
         self._tell(wanted, memory.found)
-        deadline, limit = self._deadline(memory)
         if datetime.now(UTC) >= deadline:
             memory.forget()
             raise AirflowSensorTimeout(f"{limit} is over: {wanted.progress(memory.found)}.")
@@ -266,14 +267,14 @@ class MediaExistsSensor(BaseSensorOperator):
             ends.append((needed_by, f"The time until needed_by, {needed_by.isoformat()},"))
         return min(ends)
 
-    def _count(self, error: MediaError, memory: WaitMemory) -> None:
+    def _count(self, error: MediaError, memory: WaitMemory, most: int) -> None:
         """Take note of a look that failed; raise the error when it ends the wait."""
         if isinstance(error, MediaRateLimitError):
             self._asked_to_wait = error.retry_after or 0.0
         else:
             memory.failures += 1
         final = isinstance(error, (MediaAuthError, MediaConfigurationError))
-        if final or memory.failures >= whole_number("max_poll_failures", self.max_poll_failures):
+        if final or memory.failures >= most:
             memory.forget()
             raise error
         self.log.warning("A look failed (%d in a row): %s", memory.failures, error)

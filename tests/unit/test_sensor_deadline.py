@@ -89,8 +89,19 @@ def test_a_wait_that_is_over_is_skipped_when_that_is_wanted(
 )
 @MODES
 def test_a_deadline_that_is_none_is_refused(needed_by: Any, mode: dict[str, Any]) -> None:
+    hook = FakeHook()
     with pytest.raises(MediaConfigurationError, match="needed_by"):
-        WaitingTask(FakeHook(), media_id=7, needed_by=needed_by, **mode).execute()
+        WaitingTask(hook, media_id=7, needed_by=needed_by, **mode).execute()
+    assert hook.calls == []
+
+
+@pytest.mark.parametrize("most", [0, "", "None", "1.5", True], ids=repr)
+@MODES
+def test_a_count_of_failures_that_is_none_is_refused(most: Any, mode: dict[str, Any]) -> None:
+    hook = FakeHook()
+    with pytest.raises(MediaConfigurationError, match="max_poll_failures"):
+        WaitingTask(hook, media_id=7, max_poll_failures=most, **mode).execute()
+    assert hook.calls == []
 
 
 def test_a_deadline_that_an_earlier_task_left_empty_is_refused() -> None:
