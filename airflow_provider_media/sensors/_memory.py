@@ -84,8 +84,14 @@ def _first_try_number(context: Context) -> int | None:
 
 
 def _first_start(context: Context) -> datetime | None:
-    """Ask Airflow when the task first started: deferrals keep its start, and so do reschedules on Airflow 2."""
+    """Ask Airflow when the task first started: reschedules are noted with it, and deferrals keep its start."""
     ti: Any = context.get("ti")
-    ask = getattr(ti, "get_first_reschedule_date", None)  # of Airflow 3
-    moments = (ask(context) if ask else None, getattr(ti, "start_date", None))
-    return next((moment for moment in moments if isinstance(moment, datetime)), None)
+    if ti is None:
+        return None
+    if hasattr(ti, "get_first_reschedule_date"):  # Airflow 3
+        moment = ti.get_first_reschedule_date(context)
+    else:
+        from airflow.sensors.base import _orig_start_date  # of Airflow 2 only
+
+        moment = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, _first_try_number(context))
+    return next((start for start in (moment, ti.start_date) if isinstance(start, datetime)), None)
