@@ -1,0 +1,179 @@
+"""The sensor on real Airflow in its three modes, mapped too; Airflow runs triggers in this process then."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider_media.sensors.media import MediaExistsSensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+MODES = pytest.mark.parametrize(
+    "mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}], ids=["poke", "reschedule", "deferrable"]
+)
+LOOKS = {"poke_interval": 0.5, "timeout": 60}
+
+
+def new_dag(name: str) -> DAG:
+    return DAG(name, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False)
+
+
+@pytest.fixture
+def later(platform: Any) -> Iterator[Callable[[Callable[[], Any]], None]]:
+    """Have another party do something as soon as a sensor has looked in vain: ``later(action)``."""
+    threads: list[threading.Thread] = []
+
+    def wait_and_act(action: Callable[[], Any]) -> None:
+        for _ in range(600):
+            if platform.calls("GET"):
+                break
+            threading.Event().wait(0.05)
+        action()
+
+    def start(action: Callable[[], Any]) -> None:
+        threads.append(threading.Thread(target=wait_and_act, args=(action,)))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()
+
+
+@MODES
+def test_files_that_come_later_are_found_and_used_downstream(
+    mode: dict[str, Any], platform: Any, run_dag: Any, media_folder: Path, later: Any
+) -> None:
+    with new_dag("late_files") as dag:
+
+        @task
+        def send(media: dict[str, Any]) -> str:
+            return f"{media['id']} {media['name']}"
+
+        wait = MediaExistsSensor(task_id="wait", names=["one-{{ ds }}", "card-*"], min_matches=2, **mode, **LOOKS)
+        send.expand(media=wait.output)
+
+    def store() -> None:
+        for name in ("card-b", "one-2026-07-01", "card-a"):
+            platform.store(media_folder / "card-latte.jpg", name)
+
+    later(store)
+    run = run_dag(dag)
+
+    assert run.state == "success"
+    found = run.xcom("wait")
+    assert [media["name"] for media in found] == ["one-2026-07-01", "card-b", "card-a"]
+    assert [run.xcom(f"send[{n}]") for n in range(3)] == [f"{media['id']} {media['name']}" for media in found]
+
+
+@MODES
+def test_mapped_sensors_each_give_their_file(
+    mode: dict[str, Any], platform: Any, run_dag: Any, media_folder: Path, later: Any
+) -> None:
+    names = [f"card-{number}" for number in range(3)]
+    with new_dag("mapped_waits") as dag:
+
+        @task
+        def names_of_the_day() -> list[str]:
+            return names
+
+        @task
+        def send(found: Any) -> list[str]:
+            return [media["name"] for media in found]
+
+        wait = MediaExistsSensor.partial(task_id="wait", **mode, **LOOKS).expand(name=names_of_the_day())
+        send(wait.output)
+    later(lambda: [platform.store(media_folder / "card-latte.jpg", name) for name in names])
+    run = run_dag(dag)
+
+    assert run.state == "success"
+    assert run.xcom("send") == names
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("limit", ["needed_by", "timeout"])
+@MODES
+def test_a_wait_ends_at_its_limit_without_a_retry(
+    mode: dict[str, Any], limit: str, platform: Any, run_dag: Any, *, soft: bool
+) -> None:
+    errors: list[str] = []
+    deadline = datetime.now(UTC) + timedelta(seconds=6)
+    limits: dict[str, Any] = {"timeout": 3} if limit == "timeout" else {"timeout": 600, "needed_by": str(deadline)}
+    with new_dag("over") as dag:
+        MediaExistsSensor(
+            task_id="wait",
+            media_ids=[901, 902],
+            retries=3,
+            soft_fail=soft,
+            poke_interval=1,
+            on_failure_callback=lambda context: errors.append(str(context["exception"])),
+            **limits,
+            **mode,
+        )
+    started = time.monotonic()
+    run = run_dag(dag)
+
+    assert run.states == {"wait": "skipped" if soft else "failed"}
+    assert run.tries == {"wait": 1}
+    assert time.monotonic() - started < 45
+    if not soft:
+        [error] = errors
+        assert "is over: 0 of 2 there (none), missing: '901', '902'." in error
+        assert limit in error
+
+
+def test_a_cleared_run_whose_deadline_is_past_looks_once(platform: Any, run_dag: Any, media_folder: Path) -> None:
+    media_id = platform.store(media_folder / "card-latte.jpg", "there")
+    with new_dag("past") as dag:
+        for name, wanted in (("there", media_id), ("missing", 901)):
+            MediaExistsSensor(task_id=name, media_id=wanted, deferrable=True, needed_by="{{ ds }}T09:00:00+02:00")
+    run = run_dag(dag)
+
+    assert run.states == {"there": "success", "missing": "failed"}
+    assert platform.calls("GET") == 2
+
+
+@MODES
+def test_a_deadline_that_an_earlier_task_left_empty_fails_at_once(
+    mode: dict[str, Any], platform: Any, run_dag: Any
+) -> None:
+    with new_dag("empty_deadline") as dag:
+
+        @task
+        def send_time() -> None:
+            return None
+
+        @task
+        def real_time() -> str:
+            return "2026-01-01T09:00:00+00:00"
+
+        MediaExistsSensor(task_id="empty", media_id=901, needed_by=send_time(), retries=3, **mode)
+        MediaExistsSensor(task_id="given", media_id=901, needed_by=real_time(), retries=3, **mode)
+    run = run_dag(dag)
+
+    assert (run.states["empty"], run.tries["empty"]) == ("failed", 1)
+    assert (run.states["given"], run.tries["given"]) == ("failed", 1)
+    assert platform.calls("GET") == 1
+
+
+def test_a_key_that_is_rejected_during_a_deferral_fails_the_task_at_once(
+    platform: Any, run_dag: Any, later: Any
+) -> None:
+    with new_dag("rejected") as dag:
+        MediaExistsSensor(task_id="wait", media_id=901, deferrable=True, retries=3, **LOOKS)
+    later(lambda: platform.add_fault(fault="status", status=401, method="GET", times=99))
+    run = run_dag(dag)
+
+    assert run.states == {"wait": "failed"}
+    assert run.tries == {"wait": 1}
+
+
+def test_deferrable_is_what_airflows_setting_says() -> None:
+    assert MediaExistsSensor(task_id="wait", media_id=1).deferrable is False
