@@ -129,7 +129,11 @@ class MediaExistsSensor(BaseSensorOperator):
         :raises AirflowSensorTimeout: the time is over.
         """
         if not self.deferrable:
-            return super().execute(context)
+            try:
+                return super().execute(context)
+            except AirflowSkipException as skip:
+                # Airflow's own sentence names soft_fail, and leaves out what was missing.
+                raise _skip_instead_of(skip.__cause__ or skip) from skip.__cause__
         with self._skipping_instead():
             answer = self.poke(context)
             return answer.xcom_value if answer.is_done else self._defer(context)
@@ -205,7 +209,7 @@ class MediaExistsSensor(BaseSensorOperator):
         except Exception as error:
             final = isinstance(error, (AirflowSensorTimeout, AirflowFailException))
             if self.never_fail or (final and self.soft_fail):
-                raise AirflowSkipException(f"Skipped instead of failed: {error}") from error
+                raise _skip_instead_of(error) from error
             raise
 
     def _defer(self, context: Context) -> None:
@@ -326,3 +330,7 @@ class MediaExistsSensor(BaseSensorOperator):
             return interval
         deadline, _ = self._deadline(self._memory)
         return min(interval, max((deadline - datetime.now(UTC)).total_seconds(), SHORTEST_INTERVAL_SECONDS))
+
+
+def _skip_instead_of(error: BaseException) -> AirflowSkipException:
+    return AirflowSkipException(f"Skipped instead of failed: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 from waiting_task import FakeHook
 
 from airflow_provider_media._api.problem import Kind, Problem
@@ -177,6 +178,43 @@ def test_what_was_seen_before_a_failure_counts() -> None:
     assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
     assert waiting.poke({}).is_done  # type: ignore[typeddict-item]
     assert hook.calls == ["GET /1", "GET /2", "GET /2", "GET /1"]
+
+
+def ends(waiting: MediaExistsSensor, how: str) -> None:
+    """Have a wait end in one of its modes, after the look that ends it."""
+    if how == "after a deferral":
+        waiting.resume_execution("execute_complete", {"event": {"status": "deadline"}}, {})  # type: ignore[typeddict-item]
+    else:
+        waiting.deferrable = how == "deferrable"
+        waiting.execute({})  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize("how", ["poke", "deferrable", "after a deferral"])
+class TestSkipping:
+    @pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
+    def test_a_skip_at_the_deadline_says_what_was_missing(self, how: str, option: str) -> None:
+        waiting = sensor(FakeHook("a"), names=["a", "b"], needed_by="2026-01-01T00:00:00Z", **{option: True})
+        sentence = "The time until needed_by.* is over: 1 of 2 there \\('a'\\), missing: 'b'"
+        with pytest.raises(AirflowSkipException, match=sentence):
+            ends(waiting, how)
+
+    def test_soft_fail_skips_what_is_final_and_leaves_the_retries_the_rest(self, how: str) -> None:
+        hook = FakeHook()
+        fails_with(hook, Kind.AUTH, Kind.UNAVAILABLE)
+        with pytest.raises(AirflowSkipException, match="It went wrong"):
+            ends(sensor(hook, media_id=1, soft_fail=True), how)
+        with pytest.raises(MediaUnavailableError):
+            ends(sensor(hook, media_id=1, soft_fail=True, max_poll_failures=1), how)
+
+    def test_never_fail_skips_whatever_it_is(self, how: str) -> None:
+        hook = FakeHook()
+        fails_with(hook, Kind.UNAVAILABLE)
+        with pytest.raises(AirflowSkipException, match="It went wrong"):
+            ends(sensor(hook, media_id=1, never_fail=True, max_poll_failures=1), how)
+
+    def test_without_these_it_fails(self, how: str) -> None:
+        with pytest.raises(AirflowSensorTimeout, match="missing: 'b'"):
+            ends(sensor(FakeHook("a"), names=["a", "b"], needed_by="2026-01-01T00:00:00Z"), how)
 
 
 def test_a_cancelled_sensor_breaks_its_hook_off_and_makes_none_for_that() -> None:
