@@ -239,28 +239,34 @@ def _read_run(dag: Any, day: datetime) -> Run:
 
 
 @pytest.fixture
-def load_dag() -> Callable[[Path, str], Any]:
-    """Load a DAG from its file, as Airflow does."""
+def load_dags() -> Callable[[Path], dict[str, Any]]:
+    """Load the DAGs of a file or of a folder, as Airflow does."""
 
-    def load(file: Path, dag_id: str) -> Any:
+    def load(path: Path) -> dict[str, Any]:
         if IS_AIRFLOW_3:
             from airflow.dag_processing.dagbag import DagBag
 
-            bag = DagBag(file)
+            bag = DagBag(path)
         else:
             from airflow.models.dagbag import DagBag
 
-            bag = DagBag(file, include_examples=False)
+            bag = DagBag(path, include_examples=False)
         assert bag.import_errors == {}
-        return bag.dags[dag_id]
+        return dict(bag.dags)
 
     return load
 
 
 @pytest.fixture
-def load_example(load_dag: Callable[[Path, str], Any]) -> Callable[[str], Any]:
+def load_dag(load_dags: Callable[[Path], dict[str, Any]]) -> Callable[[Path, str], Any]:
+    """Load a DAG from its file, as Airflow does."""
+    return lambda file, dag_id: load_dags(file)[dag_id]
+
+
+@pytest.fixture
+def load_example(load_dags: Callable[[Path], dict[str, Any]]) -> Callable[[str], Any]:
     """Load an example DAG anew, so that a test may change its tasks."""
-    return lambda dag_id: load_dag(ROOT / "example_dags" / f"{dag_id}.py", dag_id)
+    return lambda dag_id: load_dags(ROOT / "example_dags" / f"{dag_id}.py")[dag_id]
 
 
 @pytest.fixture

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +14,19 @@ import requests
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
+
+EXAMPLES = [
+    "example_media_campaign",
+    "example_media_mapped",
+    "example_media_taskflow",
+    "example_media_wait_for_assets",
+    pytest.param(
+        "example_media_event_driven",
+        marks=pytest.mark.skipif(not IS_AIRFLOW_3, reason="Airflow 2 cannot start DAGs by events"),
+    ),
+]
 
 UPLOADS = {
     "upload_banner": "banner.jpg",
@@ -150,7 +167,70 @@ def test_taskflow_uses_the_hook_and_tidies_up(platform: Any, run_dag: Any, load_
     assert platform.items() == []
 
 
-@pytest.mark.parametrize("dag_id", ["example_media_campaign", "example_media_mapped", "example_media_taskflow"])
+def autumn_names(ds: str) -> list[str]:
+    return [f"autumn-banner-{ds}", *(f"autumn-card-{number}-{ds}" for number in (1, 2, 3))]
+
+
+def test_a_campaign_waits_for_pictures_until_the_last_one_is_there(
+    platform: Any, run_dag: Any, load_example: Any, media_folder: Path
+) -> None:
+    dag = load_example("example_media_wait_for_assets")
+    dag.get_task("wait_for_pictures").poke_interval = 0.5
+    tomorrow = datetime.now(UTC).replace(hour=6, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    banner, *cards = autumn_names(tomorrow.date().isoformat())
+    platform.store(media_folder / "card-latte.jpg", cards[0])
+
+    def store_the_rest_after_a_look() -> None:
+        for _ in range(400):
+            if platform.calls("GET") >= 2:
+                break
+            threading.Event().wait(0.05)
+        for name in (*cards[1:], banner):
+            platform.store(media_folder / "card-latte.jpg", name)
+
+    designers = threading.Thread(target=store_the_rest_after_a_look)
+    designers.start()
+    run = run_dag(dag, day=tomorrow)
+    designers.join()
+
+    assert all_successful("wait_for_pictures", "send_campaign") == run.states
+    assert [media["name"] for media in run.xcom("wait_for_pictures")] == [banner, *cards]
+    message = run.xcom("send_campaign")
+    assert message["sendAt"] == tomorrow.replace(hour=18).isoformat()
+    ids = {item["name"]: item["id"] for item in platform.items()}
+    assert message["richCard"]["media"]["mediaId"] == ids[banner]
+    assert [card["media"]["mediaId"] for card in message["carousel"]] == [ids[name] for name in cards]
+
+
+def test_a_campaign_without_all_its_pictures_fails_for_good_before_its_send(
+    platform: Any, run_dag: Any, load_example: Any, media_folder: Path
+) -> None:
+    for name in autumn_names("2026-07-01")[:-1]:
+        platform.store(media_folder / "card-latte.jpg", name)
+    run = run_dag(load_example("example_media_wait_for_assets"))
+
+    assert run.states == {"wait_for_pictures": "failed", "send_campaign": "upstream_failed"}
+    assert run.tries["wait_for_pictures"] == 1
+
+
+@pytest.mark.skipif(not IS_AIRFLOW_3, reason="Airflow 2 cannot start DAGs by events")
+def test_a_picture_is_taken_once_whatever_number_of_events_tell_of_it(load_example: Any, monkeypatch: Any) -> None:
+    """The system tests start this example by real events."""
+    monkeypatch.setenv("AIRFLOW_VAR_EXAMPLE_MEDIA_EVENT_DRIVEN_SEEN", "[1]")
+    events = [SimpleNamespace(extra={"payload": {"id": media_id}}) for media_id in (1, 2, 3, 2)]
+    pick_new = load_example("example_media_event_driven").get_task("pick_new").python_callable
+
+    assert pick_new({"pictures": events[:2], "others": events[2:]}) == [{"id": 2}, {"id": 3}]
+
+
+def test_all_examples_load_and_those_for_airflow_3_define_nothing_elsewhere(load_dags: Any, media_folder: Path) -> None:
+    expected = {example if isinstance(example, str) else example.values[0] for example in EXAMPLES}
+    if not IS_AIRFLOW_3:
+        expected.remove("example_media_event_driven")
+    assert load_dags(media_folder.parent).keys() == expected
+
+
+@pytest.mark.parametrize("dag_id", EXAMPLES)
 def test_example_survives_serialization(dag_id: str, load_example: Any) -> None:
     dag = load_example(dag_id)
     try:
