@@ -21,7 +21,7 @@ except ImportError:  # Airflow 2
 from airflow_provider_media._api.arrivals import Arrivals, Cursor, SortField, list_newest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable
+    from collections.abc import AsyncIterator, Callable, Hashable
 
     from airflow_provider_media.models import Media
 
@@ -29,13 +29,25 @@ log = logging.getLogger(__name__)
 
 SHORTEST_INTERVAL_SECONDS = 0.5
 
+APART_SECONDS = 20.0
+"""How much later than the others the last event of several is given.
+
+Up to 3.3.2 at least, Airflow starts a run with the events up to the one that asked for it, and those that came between
+that and the run's creation wait for one event more (apache/airflow issue 54659). The last event must be that one: it
+comes when the scheduler has surely seen the others.
+"""
+
+_APART_SECONDS_AN_EVENT = 0.1
+"""Time for Airflow to write each of many events into its database, one after the other."""
+
 
 class MediaEventTrigger(BaseEventTrigger):
     """Fire an asset event for each file that appears in the library; for the ``AssetWatcher`` of an asset.
 
     The event's payload is ``Media.to_dict()``. Each file is in the triggering events of at least one run, across
-    restarts of the triggerer; it may come twice, so tell files apart by their ids. The first start begins at the newest
-    file. Where ids are texts, files are ordered by their creation dates.
+    restarts of the triggerer; it may come twice, so tell files apart by their ids. When several come together, the last
+    one's event is given 20 s later, so that Airflow leaves none of them out. The first start begins at the newest file.
+    Where ids are texts, files are ordered by their creation dates.
 
     Watchers of one connection and interval share one poll (Airflow 3.3). What was seen is kept in the asset state store
     (Airflow 3.3), else in memory: then a restarted triggerer begins at the newest file again.
@@ -99,21 +111,26 @@ class MediaEventTrigger(BaseEventTrigger):
 
     async def _events(self, stream: AsyncIterator[Arrivals]) -> AsyncIterator[TriggerEvent]:
         store = _CursorStore(getattr(self, "asset_state_store", None), self._arguments)
+        spacing = _Spacing()
         cursor: Cursor | None = None
+        previous: Arrivals | None = None
         async for newest in stream:
-            arrivals = newest
             try:
-                cursor = cursor or await store.load() or Cursor.at_newest(arrivals)
-                if cursor.misses(arrivals):
-                    arrivals = await self._list_down_to(cursor.floor, arrivals.sort_by)
+                cursor = cursor or await store.load() or Cursor.at_newest(newest)
+                if newest is not previous:
+                    arrivals = newest
+                    if cursor.misses(newest):
+                        arrivals = await self._list_down_to(cursor.floor, newest.sort_by)
+                    previous = newest
             except Exception:
                 log.exception("Could not tell what is new; trying again at the next look")
                 continue
-            for place, media in arrivals.media:
-                if cursor.is_new(place, media):
-                    if self._wants(media):
-                        yield TriggerEvent(media.to_dict())  # type: ignore[no-untyped-call]
-                    cursor.note(place, media, time.time())  # after the event: rather twice than never
+            new = [(place, media) for place, media in arrivals.media if cursor.is_new(place, media)]
+            for place, media in spacing.select(new, self._wants):
+                if self._wants(media):
+                    yield TriggerEvent(media.to_dict())  # type: ignore[no-untyped-call]
+                    spacing.given()
+                cursor.note(place, media, time.time())  # after the event: rather twice than never
             cursor.settle(time.time())
             await store.save(cursor)
 
@@ -137,6 +154,7 @@ async def _poll(media_conn_id: str, interval: float) -> AsyncIterator[Arrivals]:
     from airflow_provider_media.hooks.media import MediaAsyncHook
 
     cursor: Cursor | None = None
+    arrivals: Arrivals | None = None
     sort_by: SortField = "id"
     async with MediaAsyncHook(media_conn_id) as hook:
         while True:
@@ -156,7 +174,36 @@ async def _poll(media_conn_id: str, interval: float) -> AsyncIterator[Arrivals]:
                 cursor.settle(time.time())
                 sort_by = arrivals.sort_by
                 yield arrivals
+            while arrivals and pause > APART_SECONDS + 1:  # for those who keep an event back
+                await asyncio.sleep(APART_SECONDS + 1)
+                pause -= APART_SECONDS + 1
+                yield arrivals
             await asyncio.sleep(pause)
+
+
+class _Spacing:
+    """Keeps the last of several events back until Airflow has surely seen the others."""
+
+    def __init__(self) -> None:
+        self._kept_back: tuple[int, Media] | None = None
+        self._surely_seen_at = 0.0
+
+    def select(self, new: list[tuple[int, Media]], wants: Callable[[Media], bool]) -> list[tuple[int, Media]]:
+        """Tell which of the new files are to be noted now: all but the last wanted one, if that must wait.
+
+        What waits is not noted, and so still new at the next look.
+        """
+        if self._kept_back and self._kept_back[1].id not in {media.id for _, media in new}:
+            new = [self._kept_back, *new]  # deleted meanwhile
+        wanted = [pair for pair in new if wants(pair[1])]
+        must_wait = len(wanted) > 1 or time.monotonic() < self._surely_seen_at
+        self._kept_back = wanted[-1] if wanted and must_wait else None
+        return [pair for pair in new if pair is not self._kept_back]
+
+    def given(self) -> None:
+        """Take note of an event."""
+        now = time.monotonic()
+        self._surely_seen_at = max(self._surely_seen_at + _APART_SECONDS_AN_EVENT, now + APART_SECONDS)
 
 
 class _CursorStore:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 
 PNG = b"\x89PNG\r\n\x1a\n"
 INTERVAL = 0.05
+APART = 0.4
 
 
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "SHORTEST_INTERVAL_SECONDS", INTERVAL)
+    monkeypatch.setattr(events, "APART_SECONDS", APART)
     monkeypatch.setattr(_poller, "SHORTEST_INTERVAL_SECONDS", INTERVAL)
 
 
@@ -67,10 +70,12 @@ class Watcher:
     def __init__(self, trigger: Any) -> None:
         self.trigger = trigger
         self.names: list[str] = []
+        self.given_at: list[float] = []
 
     async def run(self) -> None:
         async for event in self.trigger.run():
             self.names.append(event.payload["name"])
+            self.given_at.append(time.monotonic())
 
     async def sees(self, *names: str) -> None:
         """Wait for events; fail when they do not come."""
@@ -145,6 +150,67 @@ def test_what_came_while_no_triggerer_ran_is_an_event_after_its_restart(library:
             return watcher.names
 
     assert asyncio.run(scenario()) == ["meanwhile"]
+
+
+def test_the_last_of_several_events_is_given_apart_from_the_others(library: SandboxLibrary) -> None:
+    """Airflow takes the others into the run that this one asks for."""
+
+    async def scenario() -> Watcher:
+        async with watching(Store(), name="summer-*") as watcher:
+            await asyncio.to_thread(library.store, "summer-0", PNG)
+            await watcher.sees("summer-0")
+            for number in (1, 2, 3):
+                await asyncio.to_thread(library.store, f"summer-{number}", PNG)
+            await asyncio.to_thread(library.store, "winter", PNG)
+            await watcher.sees("summer-3")
+            return watcher
+
+    watcher = asyncio.run(scenario())
+    assert watcher.names == ["summer-0", "summer-1", "summer-2", "summer-3"]
+    assert watcher.given_at[3] - watcher.given_at[2] >= APART > watcher.given_at[2] - watcher.given_at[0]
+
+
+def test_an_event_that_is_kept_back_comes_also_when_its_file_is_deleted(library: SandboxLibrary) -> None:
+    async def scenario() -> list[str]:
+        async with watching(Store()) as watcher:
+            await asyncio.to_thread(library.store, "a", PNG)
+            await watcher.sees("a")
+            last = await asyncio.to_thread(library.store, "b", PNG)
+            looks = library.count("GET")
+            await until(lambda: library.count("GET") >= looks + 2)
+            assert watcher.names == ["a"]
+            await asyncio.to_thread(library.delete, last)
+            await watcher.sees("b")
+            return watcher.names
+
+    assert asyncio.run(scenario()) == ["a", "b"]
+
+
+def test_an_event_that_is_kept_back_comes_after_a_restart(library: SandboxLibrary) -> None:
+    async def scenario() -> list[str]:
+        store = Store()
+        async with watching(store) as watcher:
+            await asyncio.to_thread(library.store, "a", PNG)
+            await watcher.sees("a")
+            await asyncio.to_thread(library.store, "b", PNG)
+        async with watching(store) as watcher:
+            await watcher.sees("a", "b")
+            return watcher.names
+
+    assert asyncio.run(scenario()) == ["a", "b"]
+
+
+def test_an_event_that_is_kept_back_does_not_wait_for_the_next_look(library: SandboxLibrary) -> None:
+    async def scenario() -> list[list[str]]:
+        stream = events.MediaEventTrigger.open_shared_stream({"media_conn_id": "media_1", "poll_interval": 3.0})
+        listed = [[media.name for _, media in (await anext(stream)).media] for _ in range(2)]
+        await stream.aclose()
+        return listed
+
+    library.store("a", PNG)
+    library.forget()
+    assert asyncio.run(scenario()) == [["a"], ["a"]]
+    assert library.count("GET") == 1
 
 
 def test_a_watcher_survives_failures_of_the_library_and_of_the_store(library: SandboxLibrary) -> None:

@@ -25,7 +25,7 @@ class SandboxLibrary:
         """Start anew."""
         self._control("DELETE", "faults")
         for media in self.files():
-            requests.delete(f"{self.sandbox.media_url}/{media['id']}", headers=self._headers, timeout=5)
+            self.delete(media["id"])
         self.forget()
         return self
 
@@ -56,6 +56,10 @@ class SandboxLibrary:
         )
         media_id: int = answer.json()["id"]
         return media_id
+
+    def delete(self, media_id: int) -> None:
+        """Delete a file as somebody else would."""
+        requests.delete(f"{self.sandbox.media_url}/{media_id}", headers=self._headers, timeout=5).raise_for_status()
 
     def journal(self) -> list[dict[str, Any]]:
         """Tell the calls since the last :meth:`forget`, oldest first."""
