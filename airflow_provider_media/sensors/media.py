@@ -166,11 +166,14 @@ class MediaExistsSensor(BaseSensorOperator):
             memory.keep()
         return PokeReturnValue(is_done=False)
 
-    def execute_complete(self, context: Context, event: Any, found: dict[str, Any] | None = None) -> Any:
+    def execute_complete(
+        self, context: Context, event: Any, found: dict[str, Any] | None = None, started: str | None = None
+    ) -> Any:
         """Go on after the trigger's event.
 
         :param event: what the trigger sent.
         :param found: what was there before the task was deferred.
+        :param started: when the task first started.
         :raises AirflowSensorTimeout: the time is over, and a last look did not find the rest.
         """
         from airflow_provider_media._api.waiting import WaitOutcome, found_from_dicts
@@ -179,6 +182,8 @@ class MediaExistsSensor(BaseSensorOperator):
             outcome = WaitOutcome.from_dict(event)
         wanted, memory = self._wanted(), self._remembered(context)
         memory.found |= found_from_dicts(found or {}) | outcome.found
+        if started:
+            memory.started = min(memory.started, datetime.fromisoformat(started))
         if outcome.status == "failed":
             memory.forget()
             error = getattr(exceptions, outcome.error or "", None)
@@ -194,7 +199,10 @@ class MediaExistsSensor(BaseSensorOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Take Airflow's own deferral time-out, which comes when no triggerer saw the deadline, for the deadline."""
         if next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout":
-            next_method, next_kwargs = "execute_complete", {"event": {"status": "deadline"}}
+            # What the task knew when it was deferred is not among these, but its timeout is over.
+            started = datetime.now(UTC) - timedelta(seconds=self.timeout)
+            next_kwargs = {"event": {"status": "deadline"}, "started": started.isoformat()}
+            next_method = "execute_complete"
         with self._skipping_instead():
             # Past the sensors' base class, which skips more after a deferral than its other modes do.
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
@@ -230,7 +238,8 @@ class MediaExistsSensor(BaseSensorOperator):
                 max_poll_failures=whole_number("max_poll_failures", self.max_poll_failures),
             ),
             method_name="execute_complete",
-            kwargs={"found": found_to_dicts(memory.found)},
+            # Airflow before 3.3 has nothing else that would outlast the deferral.
+            kwargs={"found": found_to_dicts(memory.found), "started": memory.started.isoformat()},
             timeout=max(deadline - datetime.now(UTC), timedelta(0)) + _BACKSTOP,
         )
 

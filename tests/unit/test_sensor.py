@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from waiting_task import FakeHook
 
 from airflow_provider_media._api.problem import Kind, Problem
@@ -215,6 +216,43 @@ class TestSkipping:
     def test_without_these_it_fails(self, how: str) -> None:
         with pytest.raises(AirflowSensorTimeout, match="missing: 'b'"):
             ends(sensor(FakeHook("a"), names=["a", "b"], needed_by="2026-01-01T00:00:00Z"), how)
+
+
+class TestTimeoutAcrossDeferrals:
+    """Each process is new, and without a task state store (before Airflow 3.3) none knows of the others."""
+
+    def deferred(self, **arguments: Any) -> TaskDeferred:
+        with pytest.raises(TaskDeferred) as raised:
+            sensor(FakeHook(), media_id=1, deferrable=True, **arguments).execute({})  # type: ignore[typeddict-item]
+        return raised.value
+
+    def test_it_counts_from_the_first_start(self) -> None:
+        first = self.deferred(timeout=0.2)
+        threading.Event().wait(0.2)
+        with pytest.raises(AirflowSensorTimeout, match=r"timeout of 0\.2 s is over"):
+            sensor(FakeHook(), media_id=1, timeout=0.2).resume_execution(
+                first.method_name,
+                {**(first.kwargs or {}), "event": {"status": "deadline"}},
+                {},  # type: ignore[typeddict-item]
+            )
+
+    def test_a_second_deferral_leaves_the_deadline_as_it_was(self) -> None:
+        first = self.deferred(timeout=60)
+        with pytest.raises(TaskDeferred) as raised:
+            sensor(FakeHook(), media_ids=[1, 2], timeout=60).resume_execution(
+                first.method_name,
+                {**(first.kwargs or {}), "event": {"status": "found"}},
+                {},  # type: ignore[typeddict-item]
+            )
+        assert raised.value.trigger.deadline == first.trigger.deadline
+
+    def test_airflow_s_own_deferral_timeout_ends_it_too(self) -> None:
+        with pytest.raises(AirflowSensorTimeout, match="timeout of 60 s is over"):
+            sensor(FakeHook(), media_id=1, timeout=60).resume_execution(
+                "__fail__",
+                {"error": "Trigger timeout"},
+                {},  # type: ignore[typeddict-item]
+            )
 
 
 def test_a_cancelled_sensor_breaks_its_hook_off_and_makes_none_for_that() -> None:
