@@ -63,8 +63,10 @@ system-test: $(VENV)/airflow3/.ready ## kill real workers on a whole Airflow 3 (
 prove: $(VENV)/airflow3/.ready ## take each protection of the upload away, and see its test fail
 	$(AIRFLOW3)/python tests/faults/prove.py
 
-bench: $(VENV)/airflow3/.ready ## measure uploads beside curl, requests, httpx and others
+bench: $(VENV)/airflow3/.ready ## measure uploads beside curl, requests, httpx and others; then imports
 	$(AIRFLOW3)/python benchmarks/uploads.py $(ARGS)
+	@echo
+	$(AIRFLOW3)/python benchmarks/imports.py
 
 bench-waiting: $(VENV)/airflow3/.ready ## measure waiting beside Airflow's deferrable HttpSensor (a quarter of an hour)
 	$(AIRFLOW3)/python benchmarks/waiting.py $(ARGS)
