@@ -27,9 +27,10 @@ def file_part_size(exchange) -> int:
 
 
 def file_part(exchange) -> bytes:
-    """Cut the last part's content out of a multipart body."""
+    """Cut the file out of a multipart body: what follows the header of the last part, the one with a file name."""
     boundary = exchange.headers["content-type"].partition("boundary=")[2].encode()
-    return bytes(exchange.received).rpartition(b"\r\n\r\n")[2].removesuffix(b"\r\n--" + boundary + b"--\r\n")
+    from_header = bytes(exchange.received).partition(b'filename="')[2]
+    return from_header.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n--" + boundary + b"--\r\n")
 
 
 def store_after(exchange, act):
@@ -57,7 +58,8 @@ def test_a_file_that_changes_while_it_is_sent_is_not_stored(raw_server, hook_for
     assert not server.posts[0].is_whole
 
 
-def test_a_file_that_is_replaced_between_two_attempts_is_not_sent(raw_server, hook_for, tmp_path):
+@PROTOCOLS
+def test_a_file_that_is_replaced_between_two_attempts_is_not_sent(raw_server, hook_for, tmp_path, tls):
     path = tmp_path / "picture.gif"
     path.write_bytes(GIF + b"first")
 
@@ -68,7 +70,7 @@ def test_a_file_that_is_replaced_between_two_attempts_is_not_sent(raw_server, ho
         other.replace(path)
         exchange.answer(503, {"message": "later"})
 
-    server = raw_server(on_post)
+    server = raw_server(on_post, tls=tls)
     with pytest.raises(MediaFileError, match="changed"):
         hook_for(server.base_url).upload(path)
     assert [post.is_whole for post in server.await_posts(2)] == [True, False]  # the second ends before its first byte
@@ -108,9 +110,10 @@ class Lying(io.BytesIO):
         return self.told if whence == os.SEEK_END else super().seek(offset, whence)
 
 
+@PROTOCOLS
 @pytest.mark.parametrize(("told", "reason"), [(2_000_000, "shorter"), (500_000, "grew")])
-def test_a_file_object_that_does_not_hold_what_it_told_is_not_stored(raw_server, hook_for, told, reason):
-    server = raw_server(store)
+def test_a_file_object_that_does_not_hold_what_it_told_is_not_stored(raw_server, hook_for, told, reason, tls):
+    server = raw_server(store, tls=tls)
     with pytest.raises(MediaFileError, match=reason):
         hook_for(server.base_url).upload(Lying(told, held=1_000_000), name="a.gif")
     assert len(server.posts) == 1
@@ -132,16 +135,18 @@ def refuse_first(refusals: int, status: int):
     return on_post
 
 
-def test_a_file_object_is_sent_from_where_it_stands_each_time(raw_server, hook_for):
-    server = raw_server(refuse_first(2, 503))
+@PROTOCOLS
+def test_a_file_object_is_sent_from_where_it_stands_each_time(raw_server, hook_for, tls):
+    server = raw_server(refuse_first(2, 503), tls=tls)
     stream = io.BytesIO(b"something before it " + GIF + bytes(range(256)) * 3000)
     stream.seek(20)
     hook_for(server.base_url).upload(stream, name="a.gif")
     assert [GIF + bytes(range(256)) * 3000] * 3 == [file_part(post) for post in server.posts]
 
 
+@PROTOCOLS
 @pytest.mark.parametrize("size", [1_000, 3_000_000], ids=["kept in memory", "spooled to disk"])
-def test_what_can_be_read_only_once_is_still_sent_twice(raw_server, hook_for, size):
+def test_what_can_be_read_only_once_is_still_sent_twice(raw_server, hook_for, size, tls):
     content = GIF + os.urandom(size)
     reader, writer = os.pipe()
 
@@ -150,7 +155,7 @@ def test_what_can_be_read_only_once_is_still_sent_twice(raw_server, hook_for, si
             stream.write(content)
 
     threading.Thread(target=write).start()
-    server = raw_server(refuse_first(1, 503))
+    server = raw_server(refuse_first(1, 503), tls=tls)
     with os.fdopen(reader, "rb") as stream:
         hook_for(server.base_url).upload(stream, name="a.gif")
     assert [hashlib.sha256(content).digest()] * 2 == [hashlib.sha256(file_part(post)).digest() for post in server.posts]
@@ -159,7 +164,7 @@ def test_what_can_be_read_only_once_is_still_sent_twice(raw_server, hook_for, si
 @PROTOCOLS
 def test_the_body_on_the_wire_is_the_file(raw_server, hook_for, tmp_path, tls):
     path = tmp_path / "picture.gif"
-    path.write_bytes(GIF + os.urandom(3_000_001))
+    path.write_bytes(GIF + b"\r\n\r\n" + os.urandom(3_000_001))
     server = raw_server(store, tls=tls)
     hook_for(server.base_url).upload(path)
     assert path.read_bytes() == file_part(server.posts[0])
