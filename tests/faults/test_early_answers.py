@@ -34,16 +34,16 @@ def test_a_server_that_refuses_and_lingers_without_reading_is_heard(
     server = raw_server(on_post, tls=tls)
     started = time.monotonic()
     with pytest.raises(ERRORS[status], match="no, thank you") as caught:
-        hook_for(server.base_url).upload(big_file)
+        hook_for(server.base_url, timeout=10).upload(big_file)
+    assert time.monotonic() - started < 8  # not only when the time is out
     assert caught.value.status == status
     assert len(server.posts) == 1
     assert len(server.posts[0].received) < big_file.stat().st_size
-    assert time.monotonic() - started < 3
 
 
 def wait_until_the_client_leaves(sock: socket.socket) -> None:
     """Read nothing; a client that leaves resets the connection, which shows as an error of the socket."""
-    for _ in range(300):
+    for _ in range(1500):
         if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             return
         time.sleep(0.01)
@@ -139,7 +139,7 @@ def test_a_connection_whose_body_was_cut_short_is_not_used_again(raw_server, hoo
 @PROTOCOLS
 def test_an_upload_lives_as_long_as_bytes_move(raw_server, hook_for, tmp_path, tls):
     path = tmp_path / "slow.gif"
-    path.write_bytes(b"GIF89a" + bytes(450_000))
+    path.write_bytes(b"GIF89a" + bytes(900_000))
 
     def on_post(exchange):
         while not exchange.is_whole:
@@ -150,17 +150,19 @@ def test_an_upload_lives_as_long_as_bytes_move(raw_server, hook_for, tmp_path, t
     server = raw_server(on_post, tls=tls, receive_buffer=8192)
     started = time.monotonic()
     # Each block of the body takes longer than either time-out.
-    result = hook_for(server.base_url, timeout=0.6, connect_timeout=0.3).upload(path)
+    result = hook_for(server.base_url, timeout=1.2, connect_timeout=0.6).upload(path)
     assert result.media.id == 8
-    assert time.monotonic() - started > 0.8
+    assert time.monotonic() - started > 1.5
     assert len(server.posts) == 1
 
 
 @PROTOCOLS
 def test_a_line_on_which_nothing_moves_is_given_up(raw_server, hook_for, big_file, tls):
     server = raw_server(lambda exchange: wait_until_the_client_leaves(exchange.sock), tls=tls)
-    with pytest.raises(MediaUnavailableError, match=r"did not answer for 0\.3 s"):
-        hook_for(server.base_url, timeout=0.3, max_attempts=1).upload(big_file)
+    started = time.monotonic()
+    with pytest.raises(MediaUnavailableError, match="did not answer for 1 s"):
+        hook_for(server.base_url, timeout=1, max_attempts=1).upload(big_file)
+    assert time.monotonic() - started < 10
     assert len(server.posts) == 1
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
-from time import time
 
 import pytest
 import requests
@@ -18,14 +19,10 @@ from airflow_provider_media.sandbox.settings import SandboxSettings
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 200
 POST = {"method": "POST"}
 STATUS = {**POST, "fault": "status"}
-NOW = formatdate(time(), usegmt=True)
 LOST = {**POST, "fault": "store_then_drop"}
 
 # Each: the faults in their order, and how many POSTs the server sees. The files are always one.
 FAULTS = {
-    "429, Retry-After in seconds": ([{**STATUS, "status": 429, "headers": {"Retry-After": "0"}}], 2),
-    "429, Retry-After as a date": ([{**STATUS, "status": 429, "headers": {"Retry-After": NOW}}], 2),
-    "429, retryAfter": ([{**STATUS, "status": 429, "body": {"message": "slow down", "retryAfter": 0}}], 2),
     "429, no wait told": ([{**STATUS, "status": 429, "body": {"message": "slow down"}}], 2),
     "408": ([{**STATUS, "status": 408}], 2),
     "500": ([{**STATUS, "status": 500}], 2),
@@ -36,7 +33,7 @@ FAULTS = {
     "reset before the first byte": ([{**POST, "fault": "reset_before_body"}], 2),
     "reset in the middle": ([{**POST, "fault": "reset_mid_body", "after_bytes": 20_000}], 2),
     "reset before the answer": ([{**POST, "fault": "reset_before_answer"}], 2),
-    "no answer until the time-out, stored after it": ([{**POST, "fault": "slow", "delay_seconds": 0.6}], 1),
+    "no answer until the time-out, stored after it": ([{**POST, "fault": "slow", "delay_seconds": 1.3}], 1),
     "stored, the answer lost": ([LOST], 1),
     "stored, the answer cut off": ([{**POST, "fault": "cut_answer"}], 1),
     "stored late": ([{**POST, "fault": "store_late", "delay_seconds": 0.3}], 1),
@@ -71,23 +68,46 @@ def hook(library, hook_for, monkeypatch):
     monkeypatch.setattr("airflow_provider_media._api.upload_flow._FIRST_LOOK_WAIT_SECONDS", 0.1)
     library.delete(f"{library.base_url}/_sandbox/requests")
     library.delete(f"{library.base_url}/_sandbox/faults")
-    return hook_for(library.base_url, key=library.key, timeout=0.4, settle_seconds=0.8, max_attempts=5)
+    return hook_for(library.base_url, key=library.key, timeout=1, settle_seconds=1.2, max_attempts=5)
+
+
+@pytest.fixture
+def posts_of_an_upload_under(library, hook, tmp_path):
+    """Upload under faults, see that it ends in one whole file, and tell the POSTs that the server saw."""
+
+    def upload(name, faults):
+        path = tmp_path / "picture.png"
+        path.write_bytes(PNG)
+        for fault in faults:
+            library.post(f"{library.base_url}/_sandbox/faults", json=fault).raise_for_status()
+        media = hook.upload(path, name=name).media
+
+        journal = library.get(f"{library.base_url}/_sandbox/requests").json()
+        assert [media.id] == [found.id for found in hook.find_media(name)]
+        assert hashlib.sha256(PNG).digest() == hashlib.sha256(library.get(media.url).content).digest()
+        assert library.get(f"{library.base_url}/_sandbox/faults").json() == []  # all of them struck
+        return [call for call in journal if call["method"] == "POST"]
+
+    return upload
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_writer_of_a_name_gets_one_whole_file(library, hook, tmp_path, fault):
+def test_one_writer_of_a_name_gets_one_whole_file(posts_of_an_upload_under, fault):
     faults, posts = FAULTS[fault]
-    path = tmp_path / "picture.png"
-    path.write_bytes(PNG)
-    for one in faults:
-        library.post(f"{library.base_url}/_sandbox/faults", json=one).raise_for_status()
-    media = hook.upload(path, name=fault).media
+    assert len(posts_of_an_upload_under(fault, faults)) == posts
 
-    journal = library.get(f"{library.base_url}/_sandbox/requests").json()
-    assert posts == [call["method"] for call in journal].count("POST")
-    assert [media.id] == [found.id for found in hook.find_media(fault)]
-    assert hashlib.sha256(PNG).digest() == hashlib.sha256(library.get(media.url).content).digest()
-    assert library.get(f"{library.base_url}/_sandbox/faults").json() == []  # all of them struck
+
+@pytest.mark.parametrize("way", ["Retry-After in seconds", "Retry-After as a date", "retryAfter"])
+def test_after_a_429_the_file_is_sent_again_when_the_server_said(posts_of_an_upload_under, way):
+    moment = math.ceil(time.time()) + 1  # a date has whole seconds
+    ways = {
+        "Retry-After in seconds": {"headers": {"Retry-After": "0.3"}},
+        "Retry-After as a date": {"headers": {"Retry-After": formatdate(moment, usegmt=True)}},
+        "retryAfter": {"body": {"message": "slow down", "retryAfter": 0.3}},
+    }
+    refused, taken = posts_of_an_upload_under(f"429, {way}", [{**STATUS, "status": 429, **ways[way]}])
+    earliest = moment if "date" in way else refused["started_at"] + 0.3
+    assert taken["started_at"] >= earliest - 0.01  # the two clocks are not read at once
 
 
 @pytest.mark.parametrize("files", [0, 1, 30])

@@ -75,13 +75,12 @@ def test_a_compressed_answer_is_not_unpacked(raw_server, hook_for, picture):
 
     def on_post(exchange):
         exchange.read_all()
-        assert exchange.headers["accept-encoding"] == "identity"
         raw_answer(exchange, bomb, "Content-Encoding: gzip")
 
     server = raw_server(on_post)
     with pytest.raises(MediaResponseError, match="compressed"):
         hook_for(server.base_url).upload(picture)
-    assert len(server.posts) == 1
+    assert [post.headers["accept-encoding"] for post in server.posts] == ["identity"]
 
 
 def test_an_answer_without_end_is_read_up_to_a_bound(raw_server, hook_for, picture, monkeypatch):
@@ -106,15 +105,15 @@ def test_an_answer_that_drips_for_ever_is_given_up(raw_server, hook_for, picture
     def on_post(exchange):
         exchange.read_all()
         exchange.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-        for _ in range(1000):
+        for _ in range(1500):
             exchange.sock.sendall(b" ")
             time.sleep(0.02)
 
     server = raw_server(on_post)
     started = time.monotonic()
     with pytest.raises(MediaResponseError, match="does not come to an end"):
-        hook_for(server.base_url, timeout=0.2).upload(picture)
-    assert time.monotonic() - started < 5
+        hook_for(server.base_url, timeout=0.6).upload(picture)
+    assert time.monotonic() - started < 15
     assert len(server.posts) == 1
 
 
