@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BIG_BYTES = 200 * 1024 * 1024
-ALLOWED_GROWTH_BYTES = 16 * 1024 * 1024
+ALLOWED_GROWTH_BYTES = 8 * 1024 * 1024
 
 SCRIPT = """
 import resource, sys
@@ -41,30 +42,41 @@ print("grew by", peak() - before)
 """
 
 
-@pytest.fixture
-def drain() -> Iterator[RawServer]:
+@pytest.fixture(params=["http", "tls"])
+def drain(request: pytest.FixtureRequest, certificate: tuple[Path, Path]) -> Iterator[RawServer]:
     """Takes everything and keeps nothing."""
+    context = None
+    if request.param == "tls":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
 
     def serve(head: str) -> bytes:
         return answer(200, []) if "limit=" in head.partition("\r\n")[0] else answer(200, {"id": 5})
 
-    with RawServer(serve) as server:
+    with RawServer(serve, context) as server:
         yield server
 
 
 @pytest.mark.parametrize("kind", ["path", "file object"])
-def test_memory_does_not_grow_with_the_file(kind: str, drain: RawServer, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_file(
+    kind: str, drain: RawServer, tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
     for name, size in (("small.mp4", 1000), ("big.mp4", BIG_BYTES)):
         with (tmp_path / name).open("wb") as stream:
             stream.write(b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00")
             stream.truncate(size)
-    connection: dict[str, Any] = {"conn_type": "media", "host": drain.url, "password": "key-of-the-tests"}
+    connection: dict[str, Any] = {
+        "conn_type": "media",
+        "host": drain.url,
+        "password": "key-of-the-tests",
+        "extra": {"verify": str(certificate[0])},
+    }
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, kind, str(tmp_path / "small.mp4"), str(tmp_path / "big.mp4")],
         env={**os.environ, "AIRFLOW_CONN_MEDIA_MEMORY": json.dumps(connection)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -6,11 +6,13 @@ import json
 import socket
 import struct
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
 _READ_BYTES = 256 * 1024
 
@@ -27,13 +29,17 @@ class RawServer:
 
     :param on_request: given a request's head, returns the bytes to answer, or gives them one by one; a
         ConnectionResetError from among them is what the client gets.
+    :param context: how to speak TLS; None for plain HTTP.
     """
 
-    def __init__(self, on_request: Callable[[str], bytes | Iterable[bytes]]) -> None:
+    def __init__(
+        self, on_request: Callable[[str], bytes | Iterable[bytes]], context: ssl.SSLContext | None = None
+    ) -> None:
         self._on_request = on_request
+        self._context = context
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        self.url = f"http://{self.host}"
+        self.url = f"http{'s' if context else ''}://{self.host}"
         self.heads: list[str] = []
         """The heads of the requests so far."""
         self.body_bytes: list[int] = []
@@ -62,7 +68,11 @@ class RawServer:
                 return
             with connection, suppress(OSError):
                 connection.settimeout(10)
-                self._answer(connection)
+                with self._spoken_over(connection) as spoken:
+                    self._answer(spoken)
+
+    def _spoken_over(self, connection: socket.socket) -> AbstractContextManager[socket.socket]:
+        return self._context.wrap_socket(connection, server_side=True) if self._context else nullcontext(connection)
 
     def _answer(self, connection: socket.socket) -> None:
         data = b""

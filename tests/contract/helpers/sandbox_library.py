@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class SandboxLibrary:
     """Looks at the sandbox from outside, past the hook.
 
-    :param sandbox: the sandbox; one of the default dialect.
+    :param sandbox: the sandbox; one of the default dialect. The certificate of one over TLS is to be found by the
+        environment (``REQUESTS_CA_BUNDLE``).
     """
 
     def __init__(self, sandbox: RunningSandbox) -> None:
