@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -157,10 +158,11 @@ def test_a_wrong_key_is_an_auth_error(connect: Any, library: SandboxLibrary) -> 
 @both_hooks
 def test_requests_are_held_to_the_rate_of_the_connection(connect: Any, library: SandboxLibrary) -> None:
     hook = connect(library.sandbox.base_url, requests_per_second=20)
+    started = time.monotonic()
     for _ in range(4):
         hook.list_page()
-    moments = [call["started_at"] for call in library.journal()]
-    assert moments[-1] - moments[0] >= 3 / 20 - 0.02
+    assert time.monotonic() - started >= 3 / 20
+    assert library.count("GET") == 4
 
 
 @both_hooks

@@ -36,6 +36,19 @@ PNG = b"\x89PNG\r\n\x1a\n"
 WHOLE = "GET POST"
 SENT_AGAIN_BLINDLY = "GET POST POST"
 LOOKED_THEN_SENT_AGAIN = r"GET POST (GET )+POST( GET)+"
+PROTOCOLS = pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
+
+
+@pytest.fixture
+def settings_for(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Callable[..., SandboxSettings]:
+    """Settings for a sandbox of one protocol or the other, whose certificate is trusted."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+
+    def make(*, tls: bool, **options: Any) -> SandboxSettings:
+        of_tls: Any = {"tls_certificate": certificate[0], "tls_key": certificate[1]} if tls else {}
+        return SandboxSettings(api_key="key-of-the-tests", **of_tls, **options)
+
+    return make
 
 
 def assert_stored_once(library: SandboxLibrary, picture: Path, methods: str) -> None:
@@ -69,8 +82,8 @@ def test_a_get_is_sent_again_after_a_broken_connection(hook: MediaHook, library:
 def test_a_get_is_sent_again_after_a_time_out(connect: Any, library: SandboxLibrary) -> None:
     media_id = library.store("a", PNG)
     library.forget()
-    library.fail("slow", "GET", delay_seconds=0.45)
-    assert connect(library.sandbox.base_url, timeout=0.1).get_media(media_id).name == "a"
+    library.fail("slow", "GET", delay_seconds=2)
+    assert connect(library.sandbox.base_url, timeout=0.8).get_media(media_id).name == "a"
     assert library.methods() == "GET GET"
 
 
@@ -140,8 +153,8 @@ def test_an_upload_whose_answer_was_lost_is_adopted_and_not_sent_again(
 def test_an_upload_that_timed_out_is_adopted_when_it_shows_up(
     connect: Any, library: SandboxLibrary, picture: Path
 ) -> None:
-    library.fail("store_late", delay_seconds=0.45, drop_after_seconds=0.45)
-    connect(library.sandbox.base_url, settle_seconds=5, timeout=0.15).upload(picture)
+    library.fail("store_late", delay_seconds=2, drop_after_seconds=2)
+    connect(library.sandbox.base_url, settle_seconds=10, timeout=0.8).upload(picture)
     assert_stored_once(library, picture, r"GET POST( GET)+")
 
 
@@ -154,16 +167,20 @@ def test_an_older_equal_file_is_not_taken_for_the_one_whose_answer_was_lost(
     assert len(library.files()) == 2
 
 
+@PROTOCOLS
 def test_one_stored_after_the_settling_time_is_told_and_left(
-    connect: Any, library: SandboxLibrary, picture: Path, caplog: pytest.LogCaptureFixture
+    connect: Any, settings_for: Any, picture: Path, caplog: pytest.LogCaptureFixture, *, tls: bool
 ) -> None:
-    library.fail("store_late", delay_seconds=0.3, drop_after_seconds=0.0)
-    hook = connect(library.sandbox.base_url, settle_seconds=0, max_attempts=4)
-    library.fail("slow", delay_seconds=0.45)  # the second sending, so that the first is stored meanwhile
-    media = hook.upload(picture).media
-    first, second = library.files()
-    assert second["id"] == media.id
-    assert f"An earlier attempt was stored late: {first['id']}" in caplog.text
+    with run_in_thread(settings_for(tls=tls)) as running:
+        library = SandboxLibrary(running)
+        library.fail("store_late", delay_seconds=1, drop_after_seconds=0)
+        library.fail("slow", delay_seconds=1.5)  # the second sending, so that the first is stored meanwhile
+        media = connect(running.base_url, settle_seconds=0, max_attempts=4).upload(picture).media
+        first, second = library.files()
+        assert second["id"] == media.id
+        assert f"An earlier attempt was stored late: {first['id']}" in caplog.text
+        assert library.count("POST") == 2
+        assert {sha256_of(file["url"]) for file in (first, second)} == {sha256_of(picture.read_bytes())}
 
 
 def test_trying_ends_with_the_last_attempt(connect: Any, library: SandboxLibrary, picture: Path) -> None:
@@ -202,7 +219,7 @@ def test_the_wait_that_the_server_asks_for_is_kept(
     if way == "date":
         assert taken["started_at"] >= until.timestamp() - 0.05
     else:
-        assert 0.29 <= taken["started_at"] - refused["started_at"] < 0.3 + 0.45
+        assert 0.29 <= taken["started_at"] - refused["started_at"] < 30  # and not what the body says beside the header
     assert_stored_once(library, picture, SENT_AGAIN_BLINDLY)
 
 
@@ -225,12 +242,12 @@ def test_asked_to_wait_longer_than_the_budget_it_gives_up_at_once(
 
 @both_hooks
 def test_the_sandboxs_own_rate_limit_is_kept_to(connect: Any) -> None:
-    with run_in_thread(SandboxSettings(api_key="key-of-the-tests", burst_per_second=3)) as running:
+    with run_in_thread(SandboxSettings(api_key="key-of-the-tests", burst_per_second=1)) as running:
         hook = connect(running.base_url)
-        pages = [hook.list_page() for _ in range(5)]
+        pages = [hook.list_page() for _ in range(3)]
         statuses = [call["status"] for call in SandboxLibrary(running).journal()]
-    assert len(pages) == 5
-    assert statuses.count(200) == 5
+    assert len(pages) == 3
+    assert statuses.count(200) == 3
     assert 429 in statuses
 
 
@@ -273,13 +290,18 @@ def test_a_refused_connection_is_tried_again_and_then_told(connect: Any, caplog:
     assert caplog.text.count("Trying again") == 2
 
 
-def test_a_server_that_comes_up_meanwhile_gets_the_upload_once(connect: Any, picture: Path) -> None:
-    port = free_port()
-    hook = connect(f"http://127.0.0.1:{port}", max_attempts=500, retry_budget=30)
+@PROTOCOLS
+def test_a_server_that_comes_up_meanwhile_gets_the_upload_once(
+    connect: Any, settings_for: Any, picture: Path, caplog: pytest.LogCaptureFixture, *, tls: bool
+) -> None:
+    settings = settings_for(tls=tls, port=free_port())
+    hook = connect(f"{settings.scheme}://127.0.0.1:{settings.port}", max_attempts=500, retry_budget=30)
     results: list[Any] = []
     uploading = threading.Thread(target=lambda: results.append(hook.upload(picture)))
     uploading.start()
-    with run_in_thread(SandboxSettings(port=port, api_key="key-of-the-tests")) as running:
+    while uploading.is_alive() and "Connection refused" not in caplog.text:
+        time.sleep(0.01)
+    with run_in_thread(settings) as running:
         uploading.join()
         assert_stored_once(SandboxLibrary(running), picture, WHOLE)
     assert results[0].created
