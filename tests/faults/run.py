@@ -2,14 +2,16 @@
 
     python tests/faults/run.py [--uploads 1000] [--seed 7] [--threads 8]
 
-At least 30 in 100 uploads meet a fault, each kind at least 20 times in a run of 1000, stored-then-lost and stored-late
-among them. Every upload has a name of its own (one writer per name), and the sandbox stores within the settling time,
-so the promise is: exactly one whole file for each. Exits 1, naming what is wrong, when it does not hold.
+Half of them go over HTTP, half over TLS, each to a library of its own. At least 30 in 100 uploads meet a fault, each
+kind at least 20 times in a run of 1000, stored-then-lost and stored-late among them. Every upload has a name of its own
+(one writer per name), and the sandbox stores within the settling time, so the promise is: exactly one whole file for
+each. Exits 1, naming what is wrong, when it does not hold.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import io
 import json
@@ -20,8 +22,10 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from threading import local
 from typing import Any
 
@@ -29,6 +33,8 @@ SETTLE_SECONDS = 3.0
 LATE_SECONDS = 0.5
 FAULTS_IN_100 = 48
 PNG_START = b"\x89PNG\r\n\x1a\n"
+
+sys.path.append(str(Path(__file__).parents[1] / "contract" / "helpers"))  # certificates
 
 
 def _soon() -> str:
@@ -69,15 +75,63 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         os.environ.setdefault("AIRFLOW_HOME", home)
         os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")  # a thousand uploads say a lot
-        return run(arguments.uploads, arguments.seed, arguments.threads)
+        return run(arguments.uploads, arguments.seed, arguments.threads, Path(home))
 
 
-def run(uploads: int, seed: int, threads: int) -> int:
+class Library:
+    """One sandbox, the hooks of the threads that upload into it, and a look at it from outside.
+
+    :param sandbox: the running sandbox.
+    :param bundle: the certificates to trust.
+    """
+
+    def __init__(self, sandbox: Any, bundle: Path) -> None:
+        import requests
+
+        self._control = f"{sandbox.base_url}/_sandbox/faults"
+        self._conn_id = f"media_{sandbox.port}"
+        self._own = local()
+        self._hooks: list[Any] = []
+        self.session = requests.Session()
+        self.session.trust_env = False  # a bundle of the environment would go before the next line
+        self.session.verify = str(bundle)
+        extra = {"timeout": 1.0, "settle_seconds": SETTLE_SECONDS, "max_attempts": 8, "verify": str(bundle)}
+        connection = {"conn_type": "media", "host": sandbox.base_url, "password": sandbox.api_key, "extra": extra}
+        os.environ[f"AIRFLOW_CONN_{self._conn_id.upper()}"] = json.dumps(connection)
+
+    @property
+    def hook(self) -> Any:
+        """This thread's hook."""
+        from airflow_provider_media.hooks.media import MediaHook
+
+        if not hasattr(self._own, "hook"):
+            self._own.hook = MediaHook(self._conn_id)
+            self._hooks.append(self._own.hook)
+        return self._own.hook
+
+    def close(self) -> None:
+        """Leave the sandbox, which waits for its clients when it stops."""
+        self.session.close()
+        for hook in self._hooks:
+            hook.get_conn().close()
+        gc.collect()  # urllib3 closes a pool's connections when the pool is collected
+
+    def fail(self, kind: str) -> None:
+        """Let a fault strike the next upload."""
+        self.session.post(self._control, json={**_kinds()[kind], "method": "POST"}).raise_for_status()
+
+    def pending(self) -> list[Any]:
+        """Tell the faults that struck nothing."""
+        faults: list[Any] = self.session.get(self._control).json()
+        return faults
+
+
+def run(uploads: int, seed: int, threads: int, folder: Path) -> int:
     """Upload under faults and check the outcome."""
-    import requests
+    from certificates import write_certificate
 
-    from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.sandbox.server import run_in_thread
+    from airflow_provider_media.sandbox.settings import SandboxSettings
 
     chance = random.Random(seed)
     kinds = list(_kinds())
@@ -87,27 +141,28 @@ def run(uploads: int, seed: int, threads: int) -> int:
     plan += [None] * (uploads - struck)
     chance.shuffle(plan)
     contents = [PNG_START + chance.randbytes(chance.randrange(3_000, 60_000)) for _ in range(uploads)]
+    bundle, key = write_certificate(folder)
     started = time.monotonic()
-    with run_in_thread() as sandbox:
-        extra = {"timeout": 1.0, "settle_seconds": SETTLE_SECONDS, "max_attempts": 8}
-        connection = {"conn_type": "media", "host": sandbox.base_url, "password": sandbox.api_key, "extra": extra}
-        os.environ["AIRFLOW_CONN_MEDIA_DEFAULT"] = json.dumps(connection)
-        control, own = requests.Session(), local()
+    with ExitStack() as running:
+        settings = SandboxSettings(), SandboxSettings(tls_certificate=bundle, tls_key=key)
+        libraries = [Library(running.enter_context(run_in_thread(one)), bundle) for one in settings]
+        for library in libraries:
+            running.callback(library.close)
 
         def upload(number: int) -> int | str:
-            kind = plan[number]
+            library, kind = libraries[number % 2], plan[number]
             if kind:
-                fault = {**_kinds()[kind], "method": "POST"}
-                control.post(f"{sandbox.base_url}/_sandbox/faults", json=fault).raise_for_status()
-            if not hasattr(own, "hook"):
-                own.hook = MediaHook()
-            return own.hook.upload(io.BytesIO(contents[number]), name=f"file {number}").media.id
+                library.fail(kind)
+            media_id: int | str = library.hook.upload(io.BytesIO(contents[number]), name=f"file {number}").media.id
+            return media_id
 
         with ThreadPoolExecutor(threads) as pool:
             ids = list(pool.map(upload, range(uploads)))
-        pending = control.get(f"{sandbox.base_url}/_sandbox/faults").json()
+        pending = [fault for library in libraries for fault in library.pending()]
         time.sleep(0.4 if any("late" in (kind or "") for kind in plan) else 0)  # what is late would be here by now
-        problems = check(MediaHook(), contents, ids) + ([f"{len(pending)} faults struck nothing"] if pending else [])
+        problems = [f"{len(pending)} faults struck nothing"] if pending else []
+        for protocol, library in enumerate(libraries):
+            problems += check(library, {number: contents[number] for number in range(protocol, uploads, 2)}, ids)
     met = Counter(kind for kind in plan if kind)
     seconds = time.monotonic() - started
     for problem in problems[:20]:
@@ -120,22 +175,19 @@ def run(uploads: int, seed: int, threads: int) -> int:
     return 1 if problems else 0
 
 
-def check(hook: Any, contents: list[bytes], ids: list[int | str]) -> list[str]:
-    """Compare the library with what was sent; return what is wrong."""
-    import requests
-
-    session = requests.Session()
-    library = list(hook.iter_media())
-    problems = [f"{len(library)} files instead of {len(contents)}"] if len(library) != len(contents) else []
-    by_id = {str(media.id): media for media in library}
-    for number, (content, media_id) in enumerate(zip(contents, ids, strict=True)):
-        media = by_id.get(str(media_id))
+def check(library: Library, contents: dict[int, bytes], ids: list[int | str]) -> list[str]:
+    """Compare a library with what was sent to it; return what is wrong."""
+    stored = list(library.hook.iter_media())
+    problems = [f"{len(stored)} files instead of {len(contents)}"] if len(stored) != len(contents) else []
+    by_id = {str(media.id): media for media in stored}
+    for number, content in contents.items():
+        media = by_id.get(str(ids[number]))
         if media is None or media.name != f"file {number}":
-            problems.append(f"the id {media_id} of file {number} is that of {media}")
+            problems.append(f"the id {ids[number]} of file {number} is that of {media}")
             continue
-        stored = session.get(media.url).content
-        if hashlib.sha256(stored).digest() != hashlib.sha256(content).digest():
-            problems.append(f"file {number} ({media_id}) differs: {len(stored)} of {len(content)} bytes")
+        served = library.session.get(media.url).content
+        if hashlib.sha256(served).digest() != hashlib.sha256(content).digest():
+            problems.append(f"file {number} ({media.id}) differs: {len(served)} of {len(content)} bytes")
     return problems
 
 
