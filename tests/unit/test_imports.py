@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"requests", "requests_toolbelt", "urllib3", "httpx", "tenacity", "PIL", "starlette", "uvicorn", "multipart"}
+HEAVY = {
+    *("requests", "requests_toolbelt", "urllib3", "httpx", "httpcore", "aiohttp", "anyio"),
+    *("PIL", "filetype", "magic", "puremagic", "tenacity", "starlette", "uvicorn", "multipart", "python_multipart"),
+}
 ROOT = Path(__file__).parents[2]
 OURS = "airflow_provider_media"
 
