@@ -134,7 +134,7 @@ def test_an_answer_whose_head_drips_for_ever_is_given_up(raw_server, hook_for, p
     server = raw_server(on_post, tls=tls)
     started = time.monotonic()
     with pytest.raises(MediaUnavailableError, match="did not answer"):
-        hook_for(server.base_url, timeout=0.2, max_attempts=1).upload(picture)
+        hook_for(server.base_url, timeout=0.5, max_attempts=1).upload(picture)
     assert time.monotonic() - started < 20
     assert len(server.posts) == 1
 
