@@ -106,11 +106,13 @@ def test_after_an_early_answer_the_session_is_as_good_as_new(raw_server, hook_fo
 
 def test_all_hooks_of_a_process_share_one_pace(raw_server, hook_for):
     server = raw_server(store)
-    hooks = [hook_for(server.base_url, requests_per_second=20) for _ in range(4)]
+    hooks = [hook_for(server.base_url, requests_per_second=4) for _ in range(4)]
+    for hook in hooks:
+        hook.list_page()  # what is done only once is not to be measured
     started = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda number: hooks[number % 4].list_page(), range(13)))
-    assert time.monotonic() - started >= 12 / 20
+        list(pool.map(lambda number: hooks[number % 4].list_page(), range(9)))
+    assert time.monotonic() - started >= 8 / 4  # each at a pace of its own would take less than one second
 
 
 def test_a_good_answer_that_holds_the_letters_of_the_key_is_not_changed(raw_server, hook_for, picture):
