@@ -57,7 +57,7 @@ schemathesis: $(VENV)/airflow3/.ready ## let schemathesis look for faults of the
 fault-run: $(VENV)/airflow3/.ready ## upload a thousand files under seeded faults; count and compare
 	$(AIRFLOW3)/python tests/faults/run.py $(ARGS)
 
-system-test: $(VENV)/airflow3/.ready ## kill real workers on a whole Airflow 3 (three minutes)
+system-test: $(VENV)/airflow3/.ready ## kill real workers and triggerers on a whole Airflow 3 (six minutes)
 	$(AIRFLOW3)/python -m pytest tests/system --system $(ARGS)
 
 prove: $(VENV)/airflow3/.ready ## take each protection of the upload away, and see its test fail

@@ -7,6 +7,7 @@ Needs Airflow 3.3. Airflow runs in processes of its own, once for all tests; the
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 HERE = Path(__file__).parent
+EXAMPLES = HERE.parent.parent / "example_dags"
 sys.path += [str(HERE / "helpers"), str(HERE.parent / "contract" / "helpers")]
 
 if TYPE_CHECKING:
@@ -50,10 +52,11 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSystem]:
-    """Run Airflow with the DAGs of ``dags/``."""
+    """Run Airflow with the DAGs of ``dags/``, and the example that only new files can start."""
     from airflow_system import AirflowSystem
 
-    dags = HERE / "dags"
+    dags = shutil.copytree(HERE / "dags", tmp_path_factory.mktemp("dags"), dirs_exist_ok=True)
+    shutil.copy(EXAMPLES / "example_media_event_driven.py", dags)
     dag_ids = [path.stem for path in dags.glob("*.py")]
     with AirflowSystem(tmp_path_factory.mktemp("airflow"), dags, dag_ids) as system:
         yield system
@@ -92,4 +95,4 @@ def platform(airflow: AirflowSystem, request: pytest.FixtureRequest) -> Iterator
 
 @pytest.fixture(scope="session")
 def picture() -> Path:
-    return HERE.parent.parent / "example_dags" / "media" / "banner.jpg"
+    return EXAMPLES / "media" / "banner.jpg"

@@ -26,7 +26,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEARTBEAT_TIMEOUT_SECONDS = 8
-"""How long a task may be silent; a supervisor gives a sign every second, also on a busy machine."""
+"""How long a task or a triggerer may be silent; each gives a sign every second, also on a busy machine."""
+
+_SCHEDULER_LOADS = """
+import sys
+
+if "scheduler" in sys.argv:
+    import airflow.sdk.execution_time.task_runner
+    import airflow_provider_media._transports.sync
+    import airflow_provider_media.hooks.media
+    import airflow_provider_media.sensors.media
+"""
+"""Each task is a fork of the scheduler's; what that has loaded already, hundreds of tasks need not load again."""
 
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 120
@@ -75,6 +86,8 @@ class AirflowSystem:
         self._environment = _environment(home, dags, self._url)
 
     def __enter__(self) -> Self:
+        (self._home / "config").mkdir()
+        (self._home / "config" / "airflow_local_settings.py").write_text(_SCHEDULER_LOADS)
         try:
             subprocess.run(
                 [sys.executable, "-m", "airflow", "db", "migrate"],
@@ -83,7 +96,7 @@ class AirflowSystem:
             self._start("api-server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1")
             self._start("scheduler", "--skip-serve-logs")  # the server of logs would listen on all addresses
             self._start("dag-processor")
-            self._start("triggerer", "--skip-serve-logs")
+            self.start_triggerer()
             wait_for(self._is_healthy, "Airflow")
             self._session.headers["Authorization"] = f"Bearer {self._token()}"
             wait_for(lambda: set(self._dag_ids) <= self._known_dags(), f"the DAGs {self._dag_ids}")
@@ -105,6 +118,28 @@ class AirflowSystem:
             raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json() if answer.content else None
 
+    def start_triggerer(self) -> None:
+        """Start the triggerer, at the beginning or after :meth:`kill_triggerer`."""
+        self._start("triggerer", "--skip-serve-logs")
+
+    def kill_triggerer(self) -> None:
+        """End the triggerer, with all that it started, without notice; nobody else's triggers run then."""
+        triggerer = self._processes.pop()
+        assert "triggerer" in triggerer.args, triggerer.args
+        _signal(_members({triggerer.pid}), signal.SIGKILL)
+        triggerer.wait()
+
+    def runs(self, dag_id: str) -> list[Run]:
+        """Tell all runs of a DAG, whoever started them, oldest first."""
+        runs = self.call("GET", f"dags/{dag_id}/dagRuns", order_by="id", limit=100)["dag_runs"]
+        return [Run(self, dag_id, run["dag_run_id"]) for run in runs]
+
+    def asset_state(self, name: str) -> dict[str, Any]:
+        """Read all that the asset state store keeps for an asset."""
+        (asset,) = [asset for asset in self.call("GET", "assets")["assets"] if asset["name"] == name]
+        entries = self.call("GET", f"assets/{asset['id']}/state-store")
+        return {entry["key"]: entry["value"] for entry in entries["asset_state_store"]}
+
     def connect(self, conn_id: str, host: str, password: str, **extra: Any) -> None:
         """Define a connection of the type media."""
         connection = {"connection_id": conn_id, "conn_type": "media", "host": host, "password": password}
@@ -117,7 +152,7 @@ class AirflowSystem:
         return Run(self, dag_id, run["dag_run_id"])
 
     def _start(self, *command: str) -> None:
-        with (self._home / f"{command[0]}.log").open("wb") as log:
+        with (self._home / f"{command[0]}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "airflow", *command],
                 cwd=self._home, env=self._environment, stdout=log, stderr=log, start_new_session=True,
@@ -187,16 +222,22 @@ class Run:
         instance: dict[str, Any] = self._airflow.call("GET", f"{self._path}/taskInstances/{task_id}")
         return instance
 
-    def wait_for_end(self) -> str:
+    def wait_for_end(self, seconds: float = _PATIENCE_SECONDS) -> str:
         """Wait until the run has ended; return its state.
 
         :raises TimeoutError: it did not end in time.
         """
-        return str(wait_for(lambda: (state := self.state) in {"success", "failed"} and state, f"the end of {self}"))
+        end = wait_for(lambda: (state := self.state) in {"success", "failed"} and state, f"the end of {self}", seconds)
+        return str(end)
 
-    def xcom(self, task_id: str, key: str = "return_value") -> Any:
-        """Read what a task pushed; None for nothing."""
-        entry = self._airflow.call("GET", f"{self._path}/taskInstances/{task_id}/xcomEntries/{key}")
+    def count(self, state: str) -> int:
+        """Count the task instances in a state."""
+        return int(self._airflow.call("GET", f"{self._path}/taskInstances", state=state, limit=1)["total_entries"])
+
+    def xcom(self, task_id: str, key: str = "return_value", *, map_index: int = -1) -> Any:
+        """Read what a task, or one of a mapped task, pushed; None for nothing."""
+        path = f"{self._path}/taskInstances/{task_id}/xcomEntries/{key}"
+        entry = self._airflow.call("GET", path, map_index=map_index)
         return entry and entry["value"]
 
     def task_log(self, task_id: str, try_number: int = 1) -> str:
@@ -266,6 +307,8 @@ def _environment(home: Path, dags: Path, url: str) -> dict[str, str]:
         # What is left of a killed worker is found by its silence: in earnest after five minutes.
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_SECONDS),
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
+        "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+        "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEARTBEAT_TIMEOUT_SECONDS),
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }
     own = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
