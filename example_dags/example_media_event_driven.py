@@ -40,7 +40,7 @@ if not airflow_version.startswith("2."):  # Airflow 2 cannot start DAGs by event
             arrived = {event.extra["payload"]["id"]: event.extra["payload"] for event in events}
             return [media for media_id, media in arrived.items() if media_id not in seen]
 
-        @task(map_index_template="{{ task.op_kwargs['media']['name'] }}")
+        @task(multiple_outputs=False, map_index_template="{{ task.op_kwargs['media']['name'] }}")
         def build_card(media: dict[str, Any]) -> dict[str, Any]:
             """Do with one picture what is to be done."""
             # Your own step goes here.

@@ -124,7 +124,9 @@ def test_each_interval_is_kept_and_no_look_comes_sooner_than_the_shortest_wants(
     gaps = {one: [after - before for before, after in pairwise(times)] for one, times in moments.items()}
     assert min(gaps["901"]) >= 0.19
     assert min(gaps["902"]) >= 0.75  # up to one of the shorter intervals early, in a look that is due anyway
-    assert max(gaps["902"]) <= 1.5
+    # Counted in the others' looks, for a busy machine delays both: five fit into its interval.
+    between = [sum(before < moment < after for moment in moments["901"]) for before, after in pairwise(moments["902"])]
+    assert max(between) <= 6
 
 
 @pytest.mark.parametrize("interval_of_the_second", [1.0, 5.0])
