@@ -40,8 +40,9 @@ def deferred(task: WaitingTask) -> TaskDeferred:
     return raised.value
 
 
-def event_comes(task: WaitingTask, event: Any, found: Any = None) -> Any:
-    return task.resume("execute_complete", {"found": found or {}, "event": json.loads(json.dumps(event))})
+def event_comes(task: WaitingTask, event: Any, **kept: Any) -> Any:
+    """Resume the task with an event, and with what it kept over the deferral."""
+    return task.resume("execute_complete", {**kept, "event": json.loads(json.dumps(event))})
 
 
 def media(media_id: int, name: str = "a") -> dict[str, Any]:
