@@ -27,8 +27,8 @@ def test_a_server_that_refuses_and_lingers_without_reading_is_heard(
 ):
     def on_post(exchange):
         exchange.read(read_first)
+        time.sleep(0.3)  # meanwhile all buffers fill up, and the client waits for room
         refuse(status)(exchange)
-        time.sleep(0.01)
         wait_until_the_client_leaves(exchange.sock)
 
     server = raw_server(on_post, tls=tls)
