@@ -102,7 +102,8 @@ class RawServer:
         self._listener.listen(16)
         self.base_url = f"http{'s' if context else ''}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._connections: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
 
     @property
     def posts(self) -> list[Exchange]:
@@ -116,10 +117,19 @@ class RawServer:
             return list(self._posts)
 
     def close(self) -> None:
+        """End all connections, and only then give their numbers back: a thread may still read from one of them."""
         for sock in (self._listener, *self._connections):
             with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(0.2)  # one that waits for something else reads nothing
+        for sock in (self._listener, *self._connections):
             sock.close()
+
+    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _accept(self) -> None:
         while True:
@@ -128,7 +138,7 @@ class RawServer:
             except OSError:  # closed: the test is over
                 return
             self._connections.append(sock)
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+            self._start(self._serve, sock)
 
     def _serve(self, sock: socket.socket) -> None:
         if self._context:
