@@ -30,9 +30,10 @@ test-airflow2: $(VENV)/airflow2/.ready ## run the tests on Airflow 2
 	@echo "== Tests on Airflow $$($(UV) pip show -q --python $(AIRFLOW2)/python apache-airflow 2>/dev/null | sed -n 's/^Version: //p')"
 	$(AIRFLOW2)/python -m pytest $(ARGS)
 
-test-pythons: $(VENV)/python3.12/.ready $(VENV)/python3.13/.ready ## run the unit tests on Python 3.12 and 3.13
-	$(VENV)/python3.12/bin/python -m pytest tests/unit
-	$(VENV)/python3.13/bin/python -m pytest tests/unit
+test-pythons: test-python3.12 test-python3.13 ## run the unit tests on Python 3.12 and 3.13
+
+test-python%: $(VENV)/python%/.ready
+	$(VENV)/python$*/bin/python -m pytest tests/unit
 
 check: lint types walls ## check style, types and who imports whom
 
