@@ -3,8 +3,8 @@
     make bench-waiting          # or: python benchmarks/waiting.py --rounds 3 --interval 10
 
 Prints one table: 10, 100 and 1,000 sensors, each waiting for a file of its own, in libraries of 100, 10,000 and 100,000
-files. Each combination runs with a server of its own in a process of its own, forked as Airflow forks its trigger
-runner; two at a time, for most of the time they wait. A round takes about five minutes on an idle machine.
+files in the end. Each combination runs with a server of its own in a process of its own, forked as Airflow forks its
+trigger runner; two at a time, for most of the time they wait. A round takes about five minutes on an idle machine.
 """
 
 from __future__ import annotations
@@ -95,21 +95,22 @@ class Run:
 
     :param peer: who waits.
     :param sensors: how many triggers.
-    :param files: how many files the library holds at first.
+    :param files: how many files the library holds at last; where fewer are there than sensors, at first.
     :param interval: seconds between looks.
     """
 
     def __init__(self, peer: str, sensors: int, files: int, interval: float) -> None:
         """Start both."""
         self.combination = peer, sensors, files
-        command = [sys.executable, str(FOLDER / "library_server.py"), str(files)]
+        files_at_first = files - sensors if sensors < files else files
+        command = [sys.executable, str(FOLDER / "library_server.py"), str(files_at_first)]
         self._server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         base = self._server.stdout.readline().strip()
         self.answer, theirs = multiprocessing.Pipe(duplex=False)
         import waiting_peers  # Airflow, imported once, before the first fork
 
         def work() -> None:
-            theirs.send(waiting_peers.run(peer, base, sensors, files, interval))
+            theirs.send(waiting_peers.run(peer, base, sensors, files_at_first, interval))
 
         self._process = multiprocessing.get_context("fork").Process(target=work)
         self._process.start()
