@@ -100,7 +100,7 @@ def look_for(upload: Upload, mark: Mark) -> Flow[list[Media]]:
             newer += [media for media in page if mark.precedes(media)]
             if page and not any(mark.precedes(media) for media in page):
                 break
-    candidates = yield from _in_full([media for media in newer if upload.may_be(media)])
+    candidates = yield from in_full([media for media in newer if upload.may_be(media)])
     return [media for media in candidates if upload.equals(media)]
 
 
@@ -218,19 +218,36 @@ def _delete_replaced(
 def _mark_and_namesakes(upload: Upload) -> Flow[tuple[Mark, list[Media]]]:
     """Read the whole list once, for both."""
     library = yield from list_all()
-    known = [media.id for media in library if isinstance(media.id, int)]
     same_name = [media for media in library if media.name == upload.name]
-    ordered = len(known) == len(library)
-    mark = (
-        Mark(newest_id=max(known, default=0))
-        if ordered and known
-        else Mark(namesakes=tuple(str(media.id) for media in same_name))
-    )
-    full = yield from _in_full(same_name)
-    return mark, [media for media in oldest_first(full) if upload.may_be(media)]
+    full = yield from in_full(same_name)
+    return mark_in(library, same_name), [media for media in oldest_first(full) if upload.may_be(media)]
 
 
-def _in_full(found: list[Media]) -> Flow[list[Media]]:
+def mark_in(library: list[Media], same_name: list[Media]) -> Mark:
+    """Take the mark from a list that was read anyway.
+
+    :param library: all files.
+    :param same_name: those of them that bear the upload's name.
+    """
+    known = [media.id for media in library if isinstance(media.id, int)]
+    if known and len(known) == len(library):
+        return Mark(newest_id=max(known))
+    return Mark(namesakes=tuple(str(media.id) for media in same_name))
+
+
+def send_for_sync(
+    upload: Upload, mark: Mark, *, settle_seconds: float, retries: Retries, replaces: bool
+) -> Flow[Media]:
+    """Send a file of which a list told that it is not there, and make sure of it; look again only in doubt.
+
+    :param mark: taken from that list.
+    :param replaces: whether older files are to be deleted for it: then it is surely there, by a get of its own.
+    """
+    media = yield from _send(upload, mark, retries, settle_seconds, NoMemory())
+    return (yield from _verify(upload, media, must_get=replaces))
+
+
+def in_full(found: list[Media]) -> Flow[list[Media]]:
     """Ask for the size and type of each file where the list left them out; one that is gone meanwhile is left out."""
     full: list[Media] = []
     for media in found:

@@ -1,0 +1,144 @@
+"""Which files a folder or an object store's prefix holds, and what they are to be called in the library."""
+
+from __future__ import annotations
+
+import os
+import string
+import unicodedata
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_media._api.problem import Kind, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CLUTTER = {"thumbs.db", "desktop.ini"}
+"""What file managers leave behind, in lower case; what begins with a dot is passed over as well."""
+
+_PLACEHOLDERS = ("path", "name", "stem", "suffix")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundFile:
+    """One file of a folder.
+
+    :param path: what opens it: a local path, or that of an object store.
+    :param relative: its path in the folder, with ``/`` and in Unicode's composed form (NFC), whatever the file system
+        writes: so that one file has one name everywhere.
+    """
+
+    path: Any
+    relative: str
+
+
+def find_files(root: Any, pattern: str = "**/*") -> list[FoundFile]:
+    """List the files of a folder, sorted by their relative paths; all of them are looked at once.
+
+    Hidden files and folders, what file managers leave behind, and folders themselves are passed over. Links are
+    followed, but no folder is walked within itself.
+
+    :param root: a local path, or an object store's path object (Airflow's ``ObjectStoragePath``).
+    :param pattern: which files, by their relative paths: ``*``, ``?`` and ``[...]`` stay within one name, ``**`` stands
+        for any number of folders; upper and lower case differ.
+    :raises Problem: of kind FILE when there is no such folder, it cannot be read, or nothing in it matches.
+    """
+    if isinstance(root, (str, os.PathLike)) and str(root) in {"", "None"}:
+        raise _folder_problem(repr(root), "it is not the path of a folder; did a template come out empty?")
+    is_remote = hasattr(root, "fs") and hasattr(root, "path")
+    try:
+        found = list(_walk_object_store(root) if is_remote else _walk(Path(root)))
+    except Problem:
+        raise
+    except Exception as error:
+        raise _folder_problem(str(root), f"{getattr(error, 'strerror', None) or error}".rstrip(".")) from error
+    wanted = pattern.strip("/").split("/")
+    kept = [file for file in found if not _is_clutter(file.relative) and _matches(file.relative.split("/"), wanted)]
+    if not kept:
+        among = f"none of its {len(found)} files matches {pattern!r}" if found else "it holds no files"
+        raise _folder_problem(str(root), among)
+    return sorted(kept, key=lambda file: file.relative)
+
+
+def _folder_problem(label: str, reason: str) -> Problem:
+    return Problem(Kind.FILE, f"The folder {label} cannot be synced: {reason}{'' if reason.endswith('?') else '.'}")
+
+
+def _walk(root: Path) -> Iterator[FoundFile]:
+    if not root.exists():
+        raise _folder_problem(str(root), "it does not exist")
+    if not root.is_dir():
+        raise _folder_problem(str(root), "it is not a folder")
+
+    def stop(error: OSError) -> None:  # os.walk would pass over what it cannot read
+        raise error
+
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=stop):
+        above = {Path(folder).resolve(), *Path(folder).resolve().parents}
+        folders[:] = [
+            name for name in folders if not name.startswith(".") and (Path(folder) / name).resolve() not in above
+        ]
+        for name in names:
+            path = Path(folder) / name
+            yield FoundFile(path=path, relative=_composed(path.relative_to(root).as_posix()))
+
+
+def _walk_object_store(root: Any) -> Iterator[FoundFile]:
+    """Walk a prefix in as few listings as the store allows; its own paths are full ones, so the prefix is cut off."""
+    prefix = root.path.rstrip("/")
+    entries = root.fs.find(root.path, detail=True)
+    if not entries and not root.fs.exists(root.path):
+        raise _folder_problem(str(root), "it does not exist")
+    for full, facts in entries.items():
+        relative = full.removeprefix(prefix).lstrip("/")
+        if facts.get("type") == "directory" or full.endswith("/") or not full.startswith(prefix + "/"):
+            continue  # some stores mark folders with an empty object; a prefix that is a file finds itself
+        yield FoundFile(path=root / relative, relative=_composed(relative))
+
+
+def _composed(relative: str) -> str:
+    return unicodedata.normalize("NFC", relative)
+
+
+def _is_clutter(relative: str) -> bool:
+    parts = relative.split("/")
+    return any(part.startswith(".") for part in parts) or parts[-1].lower() in _CLUTTER
+
+
+def _matches(parts: list[str], wanted: list[str]) -> bool:
+    if not wanted:
+        return not parts
+    if wanted[0] == "**":
+        return any(_matches(parts[skipped:], wanted[1:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], _composed(wanted[0])) and _matches(parts[1:], wanted[1:])
+
+
+def check_name_template(template: Any) -> str:
+    """Return a name template that can be filled in.
+
+    :raises Problem: of kind CONFIGURATION.
+    """
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+    except (TypeError, ValueError):
+        fields = [""]
+    if not fields or any(field not in _PLACEHOLDERS for field in fields):
+        known = ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
+        raise Problem(
+            Kind.CONFIGURATION,
+            f"name_template must be a text with at least one of {known} and no other placeholder, not {template!r}.",
+        )
+    return str(template)
+
+
+def library_name(relative: str, template: str) -> str:
+    """Give the name that a file gets in the library.
+
+    :param relative: the file's path in its folder.
+    :param template: with ``{path}`` (the whole relative path), ``{name}`` (its last part), ``{stem}`` and ``{suffix}``
+        (the last part's two halves: ``banner`` and ``.jpg``).
+    """
+    path = PurePosixPath(relative)
+    return template.format(path=relative, name=path.name, stem=path.stem, suffix=path.suffix)
