@@ -156,7 +156,7 @@ class FileRegion:
         """
         done = start
         while done < len(self):
-            with _reading(self._label):
+            with reading(self._label):
                 count = os.preadv(self._descriptor, [self._buffer[done:]], self._offset + done)
             if not count:
                 raise _shrank(self._label)
@@ -189,7 +189,7 @@ class FileRegion:
 
 def _read_into(label: str, stream: IO[bytes], view: memoryview) -> int:
     if hasattr(stream, "readinto"):
-        with _reading(label):
+        with reading(label):
             return stream.readinto(view) or 0
     data = _read(label, stream, len(view))
     view[: len(data)] = data
@@ -197,7 +197,7 @@ def _read_into(label: str, stream: IO[bytes], view: memoryview) -> int:
 
 
 def _read(label: str, stream: IO[bytes], count: int) -> bytes:
-    with _reading(label):
+    with reading(label):
         data = stream.read(count)
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise file_problem(label, "it gives text; open it in binary mode ('rb')")
@@ -207,9 +207,12 @@ def _read(label: str, stream: IO[bytes], count: int) -> bytes:
 
 
 @contextmanager
-def _reading(label: str) -> Iterator[None]:
+def reading(label: str) -> Iterator[None]:
+    """Turn whatever reading a source raises into a problem of kind FILE."""
     try:
         yield
+    except Problem:
+        raise
     except Exception as error:
         raise file_problem(label, f"reading it failed ({type(error).__name__}: {error})") from error
 
@@ -279,7 +282,7 @@ class _StreamSource:
         if not _is_seekable(self.label, stream):
             stream = self._copy = self._spooled(stream)
         self._stream = stream
-        with _reading(self.label):
+        with reading(self.label):
             self._start = stream.tell()
             self.size = stream.seek(0, os.SEEK_END) - self._start
             stream.seek(self._start)
@@ -297,7 +300,7 @@ class _StreamSource:
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        with _reading(self.label):
+        with reading(self.label):
             self._stream.seek(self._start)
         yield self._stream
 
@@ -322,7 +325,7 @@ class _ObjectSource:
         self.label = str(path)
         self.base_name: str | None = path.name
         self._path = path
-        with _reading(self.label):
+        with reading(self.label):
             found, size = path.is_file(), path.stat().st_size if path.is_file() else 0
         if not found:
             raise file_problem(self.label, "it does not exist or is not a file")
@@ -330,7 +333,7 @@ class _ObjectSource:
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        with _reading(self.label):
+        with reading(self.label):
             stream = self._path.open("rb")
         with stream:
             yield stream

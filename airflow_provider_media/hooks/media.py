@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
+    from airflow_provider_media._api.upload import Upload
     from airflow_provider_media._api.upload_flow import Memory
     from airflow_provider_media._transports.sync import SyncTransport
     from airflow_provider_media.models import Media, MediaPage, UploadResult
@@ -94,6 +95,7 @@ class MediaHook(BaseHook):
         folder_id: int | str | None = None,
         mime_type: str | None = None,
         file_name: str | None = None,
+        channels: Iterable[str] | str = (),
         if_exists: str = "upload",
         before_delete: Callable[[Iterable[Media]], None] | None = None,
         memory: Memory | None = None,
@@ -107,6 +109,8 @@ class MediaHook(BaseHook):
         :param folder_id: the number of the library folder to put it in.
         :param mime_type: by default found from the file's bytes.
         :param file_name: the file name told to the platform; by default the file's base name.
+        :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they refuse is an error before
+            anything is sent, what they recommend otherwise a warning in the log (needs the extra ``channels``).
         :param if_exists: what to do when the name is taken: ``upload`` sends anyway; ``reuse`` returns the oldest file
             with this name, size and type (and folder, where both are known) and sends only when there is none;
             ``replace`` sends, makes sure, then deletes the files of that name seen before; ``fail`` raises.
@@ -118,6 +122,7 @@ class MediaHook(BaseHook):
         :raises MediaConflictError: the name is taken (``fail``), or two files could be the one that was sent.
         :raises MediaRequestError: the platform refuses it for good.
         """
+        from airflow_provider_media._api.channels import channels_of
         from airflow_provider_media._api.source import open_source
         from airflow_provider_media._api.upload import prepare_upload
         from airflow_provider_media._api.upload_flow import IF_EXISTS, NoMemory, upload_media
@@ -127,6 +132,7 @@ class MediaHook(BaseHook):
                 raise _wrong(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
             if if_exists == "replace":
                 self._check_may_delete()
+            of_channels = channels_of(channels)
             source = open_source(_as_path(file))
             try:
                 upload = prepare_upload(
@@ -137,6 +143,7 @@ class MediaHook(BaseHook):
                     mime_type=mime_type,
                     file_name=file_name,
                 )
+                self._check_channels(upload, of_channels)
                 result = self._transport.run(
                     upload_media(
                         upload,
@@ -155,6 +162,16 @@ class MediaHook(BaseHook):
         for old in result.replaced:
             self.log.info("Deleted the media %s, which %s replaces", old, media.id)
         return result
+
+    def _check_channels(self, upload: Upload, channels: tuple[str, ...]) -> None:
+        from airflow_provider_media._api.problem import Kind, Problem
+        from airflow_provider_media._channel_checks import check_channels
+
+        findings = check_channels(upload.source, upload.mime_type, channels)
+        for warning in findings.warnings:
+            self.log.warning("%s", warning)
+        if findings.errors:
+            raise Problem(Kind.FILE, " ".join(findings.errors))
 
     def list_page(
         self, *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_media.operators._arguments import all_ids, filled_text, one_of, whole_number
+from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, one_of, whole_number
 from airflow_provider_media.operators._deleting import delete_all, refuse_if_used
 from airflow_provider_media.operators._memory import DeletedMemory, upload_memory
 
@@ -63,6 +63,9 @@ class MediaUploadOperator(_MediaOperator):
     :param if_exists: ``reuse`` (default) returns the oldest file with this name, size and type and sends only when
         there is none; ``upload`` always sends; ``replace`` sends, makes sure, then deletes the files of that name
         seen before; ``fail`` raises. (templated)
+    :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they refuse is an error before anything
+        is sent, what they recommend otherwise a warning in the log. Needs the extra ``channels`` of this package.
+        (templated)
     :param references: for ``replace``: a callable (or the dotted path of one) that tells what still uses a file, as an
         iterable of texts. It is asked before sending, and again before deleting; while anything does, no old file is
         deleted and the task fails.
@@ -79,6 +82,7 @@ class MediaUploadOperator(_MediaOperator):
         "folder_id",
         "mime_type",
         "if_exists",
+        "channels",
         "media_conn_id",
     )
 
@@ -91,6 +95,7 @@ class MediaUploadOperator(_MediaOperator):
         folder_id: int | str | None = None,
         mime_type: str | None = None,
         if_exists: str = "reuse",
+        channels: Iterable[str] | str = (),
         references: References | None = None,
         media_conn_id: str = "media_default",
         **kwargs: Any,
@@ -105,6 +110,7 @@ class MediaUploadOperator(_MediaOperator):
         self.folder_id = folder_id
         self.mime_type = mime_type
         self.if_exists = if_exists
+        self.channels = channels
         self.references = references
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -115,6 +121,7 @@ class MediaUploadOperator(_MediaOperator):
             description=self.description,
             folder_id=self.folder_id,
             mime_type=self.mime_type,
+            channels=as_list(self.channels),
             if_exists=self.if_exists,
             before_delete=lambda found: refuse_if_used(found, self.references),
             memory=upload_memory(context),
