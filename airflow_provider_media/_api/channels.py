@@ -151,11 +151,9 @@ def _objections(facts: MediaFacts, of_channel: Mapping[str, Rules]) -> Iterator[
         return
     yield from _size(facts.size, rules)
     if rules.colours and facts.colours and (facts.colours not in rules.colours or facts.bits != _BITS):
-        wanted = " or ".join(rules.colours)
-        yield (
-            True,
-            f"its colours are {facts.colours} of {facts.bits} bit{'s' if facts.bits != 1 else ''}, and the channel takes {wanted} of {_BITS} bits",
-        )
+        found = f"{facts.colours} of {facts.bits} bit{'s' if facts.bits != 1 else ''}"
+        wanted = f"{' or '.join(rules.colours)} of {_BITS} bits"
+        yield True, f"its colours are {found}, and the channel takes {wanted}"
     yield from _pixels(facts, rules)
     yield from _codecs(facts, rules)
 

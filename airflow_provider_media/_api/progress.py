@@ -18,7 +18,7 @@ STEP = 0.1
 
 
 class Pauses:
-    """Decides when another line is due: each tenth of the work, but not within 10 seconds of the last; each minute anyway.
+    """Decides when another line is due: each tenth of the work, not within 10 seconds of the last; each minute anyway.
 
     Work that ends within 10 seconds gets no line; work that got one gets one for its end.
 

@@ -63,9 +63,9 @@ class MediaUploadOperator(_MediaOperator):
     :param if_exists: ``reuse`` (default) returns the oldest file with this name, size and type and sends only when
         there is none; ``upload`` always sends; ``replace`` sends, makes sure, then deletes the files of that name
         seen before; ``fail`` raises. (templated)
-    :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they refuse is an error before anything
-        is sent, what they recommend otherwise a warning in the log. Needs the extra ``channels`` of this package.
-        (templated)
+    :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they refuse is an error before
+        anything is sent, what they recommend otherwise a warning in the log. Needs the extra ``channels`` of this
+        package. (templated)
     :param references: for ``replace``: a callable (or the dotted path of one) that tells what still uses a file, as an
         iterable of texts. It is asked before sending, and again before deleting; while anything does, no old file is
         deleted and the task fails.
