@@ -73,9 +73,9 @@ bench-waiting: $(VENV)/airflow3/.ready ## measure waiting beside Airflow's defer
 	$(AIRFLOW3)/python benchmarks/waiting.py $(ARGS)
 
 upgrade: $(UV) ## move all pinned versions to the newest
-	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group check --group bench \
+	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group s3 --group check --group bench \
 	  -o constraints/airflow3.txt
-	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow<3') --group test --python-version 3.11 \
+	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow<3') --group test --group s3 --python-version 3.11 \
 	  -o constraints/airflow2.txt
 
 COMPILE := pyproject.toml --extra channels --extra sandbox --universal --upgrade --no-annotate --no-header --quiet
@@ -102,8 +102,8 @@ PYTHON_OF_airflow2 := >=3.11,<3.13
 PYTHON_OF_python3.12 := 3.12
 PYTHON_OF_python3.13 := 3.13
 
-NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[channels,sandbox]' --group test --group check --group bench
-NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[channels,sandbox]' --group test
+NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[channels,sandbox]' --group test --group s3 --group check --group bench
+NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[channels,sandbox]' --group test --group s3
 NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[channels,sandbox]' --group test
 NEEDS_OF_python3.13 := $(NEEDS_OF_python3.12)
 

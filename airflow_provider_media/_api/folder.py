@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.source import is_object_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +48,8 @@ def find_files(root: Any, pattern: str = "**/*") -> list[FoundFile]:
     """
     if isinstance(root, (str, os.PathLike)) and str(root) in {"", "None"}:
         raise _folder_problem(repr(root), "it is not the path of a folder; did a template come out empty?")
-    is_remote = hasattr(root, "fs") and hasattr(root, "path")
     try:
-        found = list(_walk_object_store(root) if is_remote else _walk(Path(root)))
+        found = list(_walk_object_store(root) if is_object_path(root) else _walk(Path(root)))
     except Problem:
         raise
     except Exception as error:
@@ -72,17 +72,16 @@ def _walk(root: Path) -> Iterator[FoundFile]:
     if not root.is_dir():
         raise _folder_problem(str(root), "it is not a folder")
 
-    def stop(error: OSError) -> None:  # os.walk would pass over what it cannot read
-        raise error
+    yield from _walk_within(root, root, on_the_way=frozenset({root.resolve()}))
 
-    for folder, folders, names in os.walk(root, followlinks=True, onerror=stop):
-        above = {Path(folder).resolve(), *Path(folder).resolve().parents}
-        folders[:] = [
-            name for name in folders if not name.startswith(".") and (Path(folder) / name).resolve() not in above
-        ]
-        for name in names:
-            path = Path(folder) / name
+
+def _walk_within(folder: Path, root: Path, *, on_the_way: frozenset[Path]) -> Iterator[FoundFile]:
+    """Walk one folder; by links, the way may lead back into a folder that it came through."""
+    for path in folder.iterdir():
+        if not path.is_dir():
             yield FoundFile(path=path, relative=_composed(path.relative_to(root).as_posix()))
+        elif not path.name.startswith(".") and (place := path.resolve()) not in on_the_way:
+            yield from _walk_within(path, root, on_the_way=on_the_way | {place})
 
 
 def _walk_object_store(root: Any) -> Iterator[FoundFile]:

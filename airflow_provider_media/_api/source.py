@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BLOCK_BYTES = 512 * 1024
+OBJECT_BLOCK_BYTES = 4 * 1024 * 1024
+"""How much of an object store's file is fetched at a time."""
+
 SPOOL_BYTES = 1024 * 1024
 """What cannot be read twice is kept in memory up to this size, on disk above it."""
 
@@ -33,6 +36,9 @@ class Source(Protocol):
     label: str
     size: int
     base_name: str | None
+
+    def head(self, count: int) -> bytes:
+        """Read the first bytes."""
 
     def opened(self) -> Any:
         """Open the bytes from their start: a context manager that gives a stream, and checks on leaving."""
@@ -49,12 +55,12 @@ def file_problem(label: str, reason: str) -> Problem:
 def open_source(file: Any) -> Source:
     """Measure what a caller wants to upload; nothing is read yet, save from what can be read only once.
 
-    :param file: a path, an object that opens like one (Airflow's ObjectStoragePath), or a binary file object.
+    :param file: a path, an object store's path object (Airflow's ObjectStoragePath), or a binary file object.
     :raises Problem: of kind FILE when it is missing, empty, unreadable, not a file or not binary.
     """
     if hasattr(file, "read"):
         source: Source = _StreamSource(file)
-    elif hasattr(file, "open") and not isinstance(file, type(Path())):  # Airflow 2's ObjectStoragePath is a Path too
+    elif is_object_path(file):  # Airflow 2's ObjectStoragePath is a Path too
         source = _ObjectSource(file)
     elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:
         source = _open_path(Path(file))
@@ -66,14 +72,18 @@ def open_source(file: Any) -> Source:
     return source
 
 
+def is_object_path(file: Any) -> bool:
+    """Whether this is the path of an object store; asked of its class, for the store may not be there."""
+    return hasattr(type(file), "fs") and hasattr(type(file), "path")
+
+
 def sniff(source: Source, *, otherwise: str | None = None) -> str:
     """Tell the type of a source by its first bytes.
 
     :param otherwise: the type to take when the bytes are of none that the platform takes.
     :raises Problem: of kind FILE when the platform takes no such type, or the source cannot be read.
     """
-    with source.opened() as stream:
-        mime_type = detect_mime_type(_read(source.label, stream, HEAD_BYTES)) or otherwise
+    mime_type = detect_mime_type(source.head(HEAD_BYTES)) or otherwise
     if mime_type is None:
         raise file_problem(source.label, f"its content is none of the accepted types, which are {ACCEPTED_TYPES}")
     return mime_type
@@ -248,6 +258,10 @@ class PathSource:
         if not os.access(path, os.R_OK):
             raise file_problem(self.label, "it may not be read by this user")
 
+    def head(self, count: int) -> bytes:
+        with self.opened() as stream:
+            return _read(self.label, stream, count)
+
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
         try:
@@ -298,6 +312,10 @@ class _StreamSource:
         copy.seek(0)
         return copy
 
+    def head(self, count: int) -> bytes:
+        with self.opened() as stream:
+            return _read(self.label, stream, count)
+
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
         with reading(self.label):
@@ -319,24 +337,51 @@ def _is_seekable(label: str, stream: Any) -> bool:
 
 
 class _ObjectSource:
-    """A file of an object store, opened through its path object."""
+    """A file of an object store, which must stay the very object that was measured.
+
+    :param path: an fsspec path object, such as Airflow's ``ObjectStoragePath``: it knows its file system (``fs``) and
+        its name there (``path``).
+    """
 
     def __init__(self, path: Any) -> None:
         self.label = str(path)
         self.base_name: str | None = path.name
-        self._path = path
+        try:
+            with reading(self.label):
+                self._file_system, self._name = path.fs, path.path
+                facts = self._file_system.info(self._name)
+        except Problem as problem:
+            if isinstance(problem.__cause__, FileNotFoundError):
+                raise file_problem(self.label, "it does not exist") from None
+            raise
+        if facts.get("type") != "file":
+            raise file_problem(self.label, "it is a folder")
+        self.size: int = facts["size"]
+        self._facts = _facts_that_change(facts)
+
+    def head(self, count: int) -> bytes:
+        """Read the first bytes, and fetch no more than these."""
         with reading(self.label):
-            found, size = path.is_file(), path.stat().st_size if path.is_file() else 0
-        if not found:
-            raise file_problem(self.label, "it does not exist or is not a file")
-        self.size: int = size
+            return bytes(self._file_system.cat_file(self._name, start=0, end=min(count, self.size)))
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
         with reading(self.label):
-            stream = self._path.open("rb")
+            self._file_system.invalidate_cache(self._name)
+            facts = self._file_system.info(self._name)
+        if _facts_that_change(facts) != self._facts:
+            raise file_problem(self.label, "it changed while it was being sent")
+        with reading(self.label):
+            # The stores' own blocks are up to 50 MiB.
+            stream = self._file_system.open(self._name, "rb", block_size=OBJECT_BLOCK_BYTES)
         with stream:
             yield stream
 
     def close(self) -> None:
         """Nothing is kept open between attempts."""
+
+
+def _facts_that_change(facts: dict[str, Any]) -> tuple[Any, ...]:
+    """Pick what tells one version of an object from another; each store has its own names for it."""
+    names = ("size", "ETag", "etag", "md5Hash", "generation", "VersionId", "content_md5", "mtime", "last_modified")
+    return tuple(str(facts.get(name)) for name in names)

@@ -52,26 +52,50 @@ class Unseekable(io.RawIOBase):
 
 
 class ObjectPath:
-    """Opens like a path of an object store."""
+    """The path of an object store, and the store itself, which may tell another size than the object has."""
 
     name = "banner.gif"
+    path = "bucket/banner.gif"
 
     def __init__(self, content: bytes, *, size: int | None = None) -> None:
-        self._content = content
-        self._size = len(content) if size is None else size
+        self.content = content
+        self.tag = "first"
+        self._size = size
 
     def __str__(self) -> str:
         return "s3://bucket/banner.gif"
 
-    def is_file(self) -> bool:
-        return bool(self._content)
+    @property
+    def fs(self) -> ObjectPath:
+        return self
 
-    def stat(self) -> os.stat_result:
-        return os.stat_result((0, 0, 0, 0, 0, 0, self._size, 0, 0, 0))
+    def info(self, name: str) -> dict[str, Any]:
+        assert name == self.path
+        if not self.content:
+            raise FileNotFoundError(name)
+        size = len(self.content) if self._size is None else self._size
+        return {"type": "file", "size": size, "ETag": self.tag}
 
-    def open(self, mode: str) -> io.BytesIO:
-        assert mode == "rb"
-        return io.BytesIO(self._content)
+    def invalidate_cache(self, name: str) -> None:
+        assert name == self.path
+
+    def cat_file(self, name: str, *, start: int, end: int) -> bytes:
+        assert name == self.path
+        return self.content[start:end]
+
+    def open(self, name: str, mode: str, *, block_size: int) -> io.BytesIO:
+        assert (name, mode) == (self.path, "rb")
+        assert block_size < 50 * 1024 * 1024
+        return io.BytesIO(self.content)
+
+
+def test_an_object_that_is_replaced_is_not_taken_for_the_one_that_was_measured() -> None:
+    path = ObjectPath(GIF)
+    source = open_source(path)
+    assert content(source) == GIF
+    path.tag = "second"
+    with pytest.raises(Problem, match="it changed while it was being sent"):
+        content(source)
 
 
 @pytest.mark.parametrize("as_given", [str, Path, os.fspath, ObjectPath, io.BytesIO, Unseekable])
@@ -153,7 +177,7 @@ def test_a_named_pipe_is_spooled(tmp_path: Path) -> None:
         (lambda _: b"banner.gif", "not the path of a file"),
         (lambda _: io.BytesIO(b""), "is empty"),
         (lambda _: Unseekable(b""), "is empty"),
-        (lambda _: ObjectPath(b""), "does not exist or is not a file"),
+        (lambda _: ObjectPath(b""), "does not exist"),
         (lambda _: ObjectPath(GIF, size=0), "is empty"),
     ],
 )

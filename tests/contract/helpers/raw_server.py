@@ -88,7 +88,9 @@ class RawServer:
         size = len(body)
         buffer = bytearray(_READ_BYTES)
         while size < int(fields.get("content-length", "0")):
-            size += connection.recv_into(buffer)
+            if not (count := connection.recv_into(buffer)):
+                return  # the client broke off
+            size += count
         self.body_bytes.append(size)
         reply = self._on_request(text)
         try:

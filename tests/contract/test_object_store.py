@@ -1,0 +1,160 @@
+"""Files of an object store go through to the library, over S3's own protocol, in flat memory and never to the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from object_store import BUCKET, ObjectStore, serve
+from raw_server import RawServer, answer
+from sandbox_library import sha256_of
+
+from airflow_provider_media.exceptions import MediaFileError
+from airflow_provider_media.operators.media import MediaUploadOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media.hooks.media import MediaHook
+
+PNG = b"\x89PNG\r\n\x1a\n"
+SMALL_BYTES = 8 * 1024 * 1024
+"""More than is fetched at a time, so that the small upload has taken all that any upload takes."""
+
+BIG_BYTES = 96 * 1024 * 1024
+ALLOWED_GROWTH_BYTES = 12 * 1024 * 1024
+
+# What Airflow's Amazon provider and botocore warn of is not ours to mend.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def running_store() -> Iterator[ObjectStore]:
+    with serve() as store:
+        yield store
+
+
+@pytest.fixture
+def store(running_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """The object store, empty; the Airflow connection to it is ``aws_campaigns``."""
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_CAMPAIGNS", running_store.connection)
+    return running_store.emptied()
+
+
+def uri(key: str) -> str:
+    return f"s3://aws_campaigns@{BUCKET}/{key}"
+
+
+@pytest.mark.parametrize("key", ["summer/banner.png", "sp ace #1%2F.png", "Frühling 🎉.png"])
+def test_an_object_arrives_whole(hook: MediaHook, library: SandboxLibrary, store: ObjectStore, key: str) -> None:
+    content = PNG + os.urandom(6 * 1024 * 1024)
+    store.put(key, content)
+    media = hook.upload(uri(key)).media
+    assert media.name == key.rpartition("/")[2]
+    assert sha256_of(str(media.url)) == sha256_of(content)
+    assert len(library.files()) == 1
+
+
+def test_an_operator_takes_it_from_a_template(
+    define: Callable[..., str], library: SandboxLibrary, store: ObjectStore
+) -> None:
+    store.put("2026-07-01/banner.png", PNG + b"x")
+    upload = MediaUploadOperator(task_id="upload", file=uri("{{ ds }}/banner.png"), media_conn_id=define())
+    upload.render_template_fields({"ds": "2026-07-01"})
+    assert upload.execute({})["created"] is True
+    assert [file["name"] for file in library.files()] == ["banner.png"]
+
+
+def test_a_second_attempt_reads_the_object_anew(hook: MediaHook, library: SandboxLibrary, store: ObjectStore) -> None:
+    content = PNG + os.urandom(3_000_000)
+    store.put("banner.png", content)
+    library.fail("status", status=503)
+    media = hook.upload(uri("banner.png")).media
+    assert library.count("POST") == 2
+    assert sha256_of(str(media.url)) == sha256_of(content)
+
+
+def test_an_object_that_is_replaced_between_two_attempts_is_not_sent(
+    raw_server: Callable[..., RawServer], connect: Callable[..., MediaHook], store: ObjectStore
+) -> None:
+    store.put("banner.png", PNG + b"the first")
+
+    def replace_and_fail(head: str) -> bytes:
+        if head.startswith("GET"):
+            return answer(200, [])
+        store.put("banner.png", PNG + b"the other")
+        return answer(503, {})
+
+    server = raw_server(replace_and_fail)
+    with pytest.raises(MediaFileError, match=r"banner\.png cannot be uploaded: it changed while it was being sent"):
+        connect(server.url).upload(uri("banner.png"))
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        (uri("nothing.png"), "it does not exist"),
+        ("s3://aws_campaigns@no-such-bucket/banner.png", "it does not exist|bucket does not exist"),
+        (uri("folder"), "it is a folder"),
+        (uri("empty.png"), "it is empty"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(
+    hook: MediaHook, library: SandboxLibrary, store: ObjectStore, address: str, reason: str
+) -> None:
+    store.put("folder/banner.png", PNG + b"x")
+    store.put("empty.png", b"")
+    with pytest.raises(MediaFileError, match=reason) as caught:
+        hook.upload(address)
+    assert str(caught.value).startswith(f"The file {address} cannot be uploaded: ")
+    assert "\n" not in str(caught.value)
+    assert library.methods() == ""
+
+
+SCRIPT = """
+import resource, sys, tempfile
+from airflow_provider_media.hooks.media import MediaHook
+
+def never(*arguments, **options):
+    raise AssertionError("a temporary file")
+
+tempfile.NamedTemporaryFile = tempfile.TemporaryFile = tempfile.mkstemp = never
+hook = MediaHook("media_memory")
+small, big = sys.argv[1:]
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+hook.upload(small)
+before = peak()
+assert hook.upload(big).media.id == 5
+print("grew by", peak() - before)
+"""
+
+
+def test_memory_does_not_grow_with_the_object(
+    raw_server: Callable[..., RawServer], store: ObjectStore, tmp_path: Path
+) -> None:
+    for key, size in (("small.png", SMALL_BYTES), ("big.png", BIG_BYTES)):
+        store.put(key, PNG + bytes(size))
+    drain = raw_server(lambda head: answer(200, [] if "limit=" in head.partition("\r\n")[0] else {"id": 5}))
+    connection: dict[str, Any] = {"conn_type": "media", "host": drain.url, "password": "key-of-the-tests"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, uri("small.png"), uri("big.png")],
+        env={**os.environ, "AIRFLOW_CONN_MEDIA_MEMORY": json.dumps(connection), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.rpartition("grew by ")[2]) < ALLOWED_GROWTH_BYTES
+    assert max(drain.body_bytes) > BIG_BYTES
+    assert list(tmp_path.iterdir()) == []

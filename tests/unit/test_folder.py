@@ -1,0 +1,141 @@
+"""Which files of a folder are found, and what they are called."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_media._api.folder import check_name_template, find_files, library_name
+from airflow_provider_media._api.problem import Kind, Problem
+
+# Airflow 2's universal_pathlib says so to itself, joining the path of a local file.
+pytestmark = pytest.mark.filterwarnings("ignore:in a future version of UPath this will be set to None")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder as designers leave it behind."""
+    for name in (
+        *("banner.jpg", "cards/latte.PNG", "cards/old/tonic.png", "film.mp4", "sp ace #1%.png"),
+        *(".DS_Store", "Thumbs.db", "cards/desktop.ini", ".hidden/secret.png", "cards/.draft.png"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def names(root: Any, pattern: str = "**/*") -> list[str]:
+    return [file.relative for file in find_files(root, pattern)]
+
+
+AS_GIVEN = pytest.mark.parametrize("as_given", [Path, str, lambda path: ObjectStoragePath(f"file://{path}")])
+
+
+@AS_GIVEN
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("**/*", ["banner.jpg", "cards/latte.PNG", "cards/old/tonic.png", "film.mp4", "sp ace #1%.png"]),
+        ("*", ["banner.jpg", "film.mp4", "sp ace #1%.png"]),
+        ("**", ["banner.jpg", "cards/latte.PNG", "cards/old/tonic.png", "film.mp4", "sp ace #1%.png"]),
+        ("**/*.png", ["cards/old/tonic.png", "sp ace #1%.png"]),
+        ("cards/**/*", ["cards/latte.PNG", "cards/old/tonic.png"]),
+        ("cards/*", ["cards/latte.PNG"]),
+        ("cards/**/*.[pP][nN][gG]", ["cards/latte.PNG", "cards/old/tonic.png"]),
+        ("?anner.jpg", ["banner.jpg"]),
+    ],
+)
+def test_files_are_found_by_their_relative_paths(folder: Path, as_given: Any, pattern: str, found: list[str]) -> None:
+    assert names(as_given(folder), pattern) == found
+
+
+@AS_GIVEN
+def test_what_is_found_can_be_opened(folder: Path, as_given: Any) -> None:
+    for file in find_files(as_given(folder)):
+        with file.path.open("rb") as stream:
+            assert stream.read() == b"x"
+
+
+@AS_GIVEN
+def test_a_decomposed_name_is_composed_and_opened_as_it_is_on_disk(tmp_path: Path, as_given: Any) -> None:
+    on_disk = unicodedata.normalize("NFD", "Frühling.png")
+    (tmp_path / on_disk).write_bytes(b"x")
+    [file] = find_files(as_given(tmp_path))
+    assert file.relative == "Frühling.png" != on_disk
+    with file.path.open("rb") as stream:
+        assert stream.read() == b"x"
+
+
+def test_links_are_followed_and_loops_end(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (other / "linked.png").write_bytes(b"x")
+    (folder / "link").symlink_to(other)
+    (folder / "loop").symlink_to(folder)
+    (other / "back").symlink_to(folder)
+    found = names(folder, "**/*.png")
+    assert "link/linked.png" in found
+    assert len(found) < 20
+
+
+@AS_GIVEN
+def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path, as_given: Any) -> None:
+    missing = as_given(tmp_path / "missing")
+    with pytest.raises(Problem, match=r"^The folder .*missing cannot be synced: it does not exist\.$") as caught:
+        find_files(missing)
+    assert caught.value.kind is Kind.FILE
+
+
+@pytest.mark.parametrize("root", [None, "", "None", 5])
+def test_what_is_no_folder_is_refused(root: Any) -> None:
+    with pytest.raises(Problem, match="cannot be synced") as caught:
+        find_files(root)
+    assert caught.value.kind is Kind.FILE
+
+
+def test_a_file_is_no_folder(folder: Path) -> None:
+    with pytest.raises(Problem, match="it is not a folder"):
+        find_files(folder / "banner.jpg")
+
+
+def test_nothing_to_sync_is_said(folder: Path) -> None:
+    with pytest.raises(Problem, match=r"none of its \d+ files matches '\*\.gif'\."):
+        find_files(folder, "*.gif")
+    with pytest.raises(Problem, match=r"it holds no files\."):
+        find_files(folder / "empty")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_said(folder: Path) -> None:
+    (folder / "cards").chmod(0)
+    try:
+        with pytest.raises(Problem, match="Permission denied"):
+            find_files(folder)
+    finally:
+        (folder / "cards").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("{path}", "cards/latte.final.png"),
+        ("{name}", "latte.final.png"),
+        ("summer-{stem}{suffix}", "summer-latte.final.png"),
+        ("{stem}", "latte.final"),
+        ("{{{suffix}}}", "{.png}"),
+    ],
+)
+def test_a_name_is_made_from_the_path(template: str, name: str) -> None:
+    assert library_name("cards/latte.final.png", check_name_template(template)) == name
+
+
+@pytest.mark.parametrize("template", ["banner", "", "{folder}", "{0}", "{}", "{path", "{path.parent}", None, 5])
+def test_a_template_that_cannot_be_filled_in_is_refused(template: Any) -> None:
+    with pytest.raises(Problem, match=r"name_template must be a text with at least one of \{path\}") as caught:
+        check_name_template(template)
+    assert caught.value.kind is Kind.CONFIGURATION
