@@ -115,11 +115,17 @@ _CLASSES: dict[Kind, type[MediaError]] = {
     Kind.AUTH: MediaAuthError,
     Kind.NOT_FOUND: MediaNotFoundError,
     Kind.CONFLICT: MediaConflictError,
+    Kind.IN_USE: MediaInUseError,
     Kind.RATE_LIMIT: MediaRateLimitError,
     Kind.UNAVAILABLE: MediaUnavailableError,
     Kind.RESPONSE: MediaResponseError,
     Kind.CANCELLED: MediaError,
 }
+
+
+def error_class(kind: Kind) -> type[MediaError]:
+    """Tell which error of this module a kind of problem is."""
+    return _CLASSES[kind]
 
 
 @contextmanager

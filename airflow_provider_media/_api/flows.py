@@ -43,6 +43,14 @@ class Pause:
 Flow = Generator[Call | Pause, Reply, T]
 
 
+def pause(seconds: float) -> Flow[None]:
+    """Wait, and break off when the task is stopped.
+
+    :param seconds: how long.
+    """
+    yield Pause(seconds)
+
+
 def with_tries(flow: Flow[T], retries: Retries) -> Flow[T]:
     """Let all calls of a flow share the same tries; by default each call has its own."""
     try:

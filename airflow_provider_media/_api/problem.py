@@ -18,6 +18,7 @@ class Kind(Enum):
     AUTH = "the server refuses the caller"
     NOT_FOUND = "no such media"
     CONFLICT = "another file of that name is in the way"
+    IN_USE = "something still refers to the media"
     RATE_LIMIT = "too many requests"
     UNAVAILABLE = "the server cannot be reached or fails"
     RESPONSE = "the answer makes no sense"

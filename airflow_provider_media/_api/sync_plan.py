@@ -9,11 +9,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.flows import id_number, oldest_first
 from airflow_provider_media._api.fingerprint import fingerprint_in
+from airflow_provider_media._api.flows import oldest_first
+from airflow_provider_media._api.problem import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow_provider_media._api.upload import Upload
     from airflow_provider_media.models import Media
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 IF_CHANGED = ("replace", "upload", "fail")
 
 ACTIONS = ("create", "replace", "keep", "refuse")
-"""``create``: send; ``replace``: send (unless an earlier try did), make sure, delete the old; ``keep``: nothing is to be
-done; ``refuse``: nothing is done, and the task fails."""
+"""``create``: send; ``replace``: send (unless an earlier try did), make sure, delete the old; ``keep``: do nothing;
+``refuse``: the task fails before anything is sent."""
 
-_SHOWN_UNCHANGED = 20
+_MOST_SHOWN = 500
+_MOST_KEPT_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Prepared:
     :param upload: what would be sent, or None when it cannot be.
     :param fingerprint: the SHA-256 of its content, where that decides what is the same.
     :param problem: why it cannot be sent.
+    :param kind: what kind of problem that is.
     :param warnings: what its channels recommend otherwise.
     """
 
@@ -44,6 +47,7 @@ class Prepared:
     upload: Upload | None = None
     fingerprint: str | None = None
     problem: str | None = None
+    kind: Kind = Kind.FILE
     warnings: tuple[str, ...] = ()
 
 
@@ -59,6 +63,7 @@ class Step:
     :param mime_type: found from its bytes.
     :param there: the file of the library that is kept, or that an earlier try sent.
     :param old: the files of the library that are deleted when the new one is surely there.
+    :param refused: what kind of problem speaks against it, where it is refused.
     :param warnings: what its channels recommend otherwise.
     """
 
@@ -70,6 +75,7 @@ class Step:
     mime_type: str | None = None
     there: Media | None = None
     old: tuple[Media, ...] = ()
+    refused: Kind | None = None
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,11 +124,15 @@ class SyncPlan:
 
     def table(self) -> str:
         """Write it down for a log: all that changes something, and the first of what is kept."""
-        kept = [step for step in self.steps if step.action == "keep"]
-        changing = [step for step in self.steps if step.action != "keep"]
-        rows = [(step.action, step.path, step.reason) for step in (*changing, *kept[:_SHOWN_UNCHANGED])]
-        more = len(kept) - _SHOWN_UNCHANGED
-        return as_table(rows) + (f"\nkeep     and {more} more, unchanged" if more > 0 else "")
+        shown: list[Step] = []
+        left_out = []
+        for action in ("refuse", "replace", "create", "keep"):
+            steps = [step for step in self.steps if step.action == action]
+            room = _MOST_KEPT_SHOWN if action == "keep" else max(0, _MOST_SHOWN - len(shown))
+            shown += steps[:room]
+            if len(steps) > room:
+                left_out.append(f"\n{action}: {len(steps) - room} more")
+        return as_table([(step.action, step.path, step.reason) for step in shown]) + "".join(left_out)
 
 
 def as_table(rows: Sequence[tuple[str, ...]]) -> str:
@@ -144,7 +154,11 @@ def namesakes_of(prepared: Iterable[Prepared], library: Iterable[Media]) -> dict
 
 
 def make_plan(
-    prepared: Sequence[Prepared], namesakes: Mapping[str, list[Media]], *, if_changed: str, resumed: bool = False
+    prepared: Sequence[Prepared],
+    namesakes: Mapping[str, list[Media]],
+    *,
+    if_changed: str,
+    sent_before: Callable[[Media], bool] = lambda _: False,
 ) -> SyncPlan:
     """Decide for each file what is to become of it.
 
@@ -152,23 +166,35 @@ def make_plan(
     :param namesakes: what the library has under each name, oldest first; size and type as far as the API tells them.
     :param if_changed: what to do where the library has something else under the name: ``replace``, ``upload`` or
         ``fail``.
-    :param resumed: whether an earlier try of the same task was cut off: it may have sent a file and not deleted the old
-        ones yet.
+    :param sent_before: whether an earlier try of the same task can have sent a file of the library: if so, it may have
+        had no time to delete the old ones.
     """
-    times = Counter(file.name for file in prepared)
-    steps = []
+    same_name: dict[str, list[str]] = defaultdict(list)
     for file in prepared:
-        if file.problem is None and times[file.name] > 1:
-            others = ", ".join(other.path for other in prepared if other.name == file.name and other is not file)
-            file = replace(file, problem=f"{others} would get the same name {file.name!r} in the library")
-        steps.append(_step(file, namesakes.get(file.name, []), if_changed=if_changed, resumed=resumed))
-    return SyncPlan(tuple(steps))
+        same_name[file.name].append(file.path)
+    return SyncPlan(
+        tuple(
+            _step(_alone(file, same_name[file.name]), namesakes.get(file.name, []), if_changed, sent_before)
+            for file in prepared
+        )
+    )
 
 
-def _step(file: Prepared, bearing_the_name: list[Media], *, if_changed: str, resumed: bool) -> Step:
+def _alone(file: Prepared, same_name: list[str]) -> Prepared:
+    """Refuse a file whose name another one would get as well."""
+    if file.problem is not None or len(same_name) == 1:
+        return file
+    others = [path for path in same_name if path != file.path]
+    named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")  # noqa: PLR2004
+    problem = f"{named} would get the same name {file.name!r}: let name_template tell them apart"
+    return replace(file, problem=problem, kind=Kind.CONFLICT)
+
+
+def _step(file: Prepared, bearing_the_name: list[Media], if_changed: str, sent_before: Callable[[Media], bool]) -> Step:
     upload = file.upload
     if file.problem is not None or upload is None:
-        return Step(action="refuse", path=file.path, name=file.name, reason=file.problem or "it cannot be read")
+        reason = file.problem or "it cannot be read"
+        return Step(action="refuse", path=file.path, name=file.name, reason=reason, refused=file.kind)
     step = Step(
         action="create",
         path=file.path,
@@ -183,10 +209,10 @@ def _step(file: Prepared, bearing_the_name: list[Media], *, if_changed: str, res
         return step
     same = next((media for media in namesakes if _is_same(file, upload, media)), None)
     if same:
-        left = _left_behind(same, namesakes, upload) if resumed and if_changed == "replace" else ()
-        if left:
+        left = [media for media in namesakes if not (sent_before(media) or _is_same(file, upload, media))]
+        if left and if_changed == "replace" and sent_before(same):
             reason = f"an earlier try sent it as {same.id}; still to delete: {_ids(left)}"
-            return replace(step, action="replace", reason=reason, there=same, old=left)
+            return replace(step, action="replace", reason=reason, there=same, old=tuple(left))
         by = "content" if file.fingerprint else "size and type"
         return replace(step, action="keep", reason=f"the library has it as {same.id}: same {by}", there=same)
     return _changed(step, tuple(namesakes), upload, if_changed)
@@ -195,7 +221,8 @@ def _step(file: Prepared, bearing_the_name: list[Media], *, if_changed: str, res
 def _changed(step: Step, namesakes: tuple[Media, ...], upload: Upload, if_changed: str) -> Step:
     differs = f"{_ids(namesakes)} {'differs' if len(namesakes) == 1 else 'differ'}{_difference(namesakes[-1], upload)}"
     if if_changed == "fail":
-        return replace(step, action="refuse", reason=f"{differs}, and if_changed='fail' wants no other version there")
+        reason = f"{differs}, and if_changed='fail' wants no other version there"
+        return replace(step, action="refuse", reason=reason, refused=Kind.CONFLICT)
     if if_changed == "upload":
         return replace(step, reason=f"{differs}; kept beside it")
     return replace(step, action="replace", reason=f"{differs}; deleted when this one is there", old=namesakes)
@@ -212,17 +239,6 @@ def _is_same(file: Prepared, upload: Upload, media: Media) -> bool:
     return upload.equals(media) and file.fingerprint in {None, fingerprint_in(media.description)}
 
 
-def _left_behind(same: Media, namesakes: list[Media], upload: Upload) -> tuple[Media, ...]:
-    """Find the older versions that a try which was cut off after sending had no time to delete."""
-    newest = id_number(same.id)
-    older = []
-    for media in namesakes:
-        number = id_number(media.id)
-        if newest is not None and number is not None and number < newest and not upload.equals(media):
-            older.append(media)
-    return tuple(older)
-
-
 def _ids(found: Iterable[Media]) -> str:
     return ", ".join(str(media.id) for media in found)
 
@@ -231,7 +247,7 @@ def keep_used(plan: SyncPlan, used: Mapping[int | str, list[str]], *, on_referen
     """Change the plan so that nothing is deleted which something still uses.
 
     :param used: by id, who uses it.
-    :param on_reference: ``fail``: what would delete it is refused; ``skip``: the new version is sent beside it.
+    :param on_reference: ``fail``: what would delete it is refused; ``skip``: it is kept beside the new version.
     """
     return SyncPlan(tuple(_without_used(step, used, on_reference) for step in plan.steps))
 
@@ -240,9 +256,10 @@ def _without_used(step: Step, used: Mapping[int | str, list[str]], on_reference:
     in_use = {media.id: used[media.id] for media in step.old if media.id in used}
     if not in_use:
         return step
-    users = "; ".join(f"media {media_id} is used by {', '.join(names)}" for media_id, names in in_use.items())
+    users = "; ".join(f"{media_id} is used by {', '.join(names)}" for media_id, names in in_use.items())
     if on_reference == "fail":
-        return replace(step, action="refuse", reason=f"{users}: it cannot be replaced", old=())
-    if step.there:
-        return replace(step, action="keep", reason=f"{users}: both are kept", old=())
-    return replace(step, action="create", reason=f"{users}: it is sent beside it", old=())
+        reason = f"{users}, so it cannot be replaced"
+        return replace(step, action="refuse", reason=reason, old=(), refused=Kind.IN_USE)
+    unused = tuple(media for media in step.old if media.id not in in_use)
+    action = "replace" if unused else "keep" if step.there else "create"
+    return replace(step, action=action, reason=f"{step.reason}; kept: {users}", old=unused)

@@ -80,8 +80,8 @@ def prepare_upload(
     if not name:
         raise _wrong(f"The file {source.label} has no name of its own: give it one with name=...")
     file_name = _base_name(_text("file_name", file_name) or source.base_name or name)
-    description = _text("description", description)
-    for field, text in {"name": name, "description": description, "file_name": file_name}.items():
+    description, folder_id = check_shared(description, folder_id)
+    for field, text in {"name": name, "file_name": file_name}.items():
         _check_sendable(field, text)
     if any(unicodedata.category(letter) == "Cc" or letter == '"' for letter in file_name):
         raise _wrong(f"The file name {file_name!r} holds a quote or a control character: give another as file_name=...")
@@ -91,8 +91,18 @@ def prepare_upload(
         file_name=file_name,
         mime_type=_mime_type(source, mime_type, file_name),
         description=description,
-        folder_id=_folder_id(folder_id),
+        folder_id=folder_id,
     )
+
+
+def check_shared(description: object, folder_id: object) -> tuple[str | None, int | str | None]:
+    """Check what several files may share: the description and the folder.
+
+    :raises Problem: of kind CONFIGURATION.
+    """
+    text = _text("description", description)
+    _check_sendable("description", text)
+    return text, _folder_id(folder_id)
 
 
 def _base_name(path: str) -> str:

@@ -206,13 +206,20 @@ def _delete_replaced(
     except Exception:
         log.warning("%r is stored as %s, and the files that it should replace are kept", new.name, new.id)
         raise
+    return (yield from delete_older(older))
+
+
+def delete_older(older: Iterable[Media]) -> Flow[tuple[int | str, ...]]:
+    """Delete the files that a new one replaces; return their ids, also of those that are gone meanwhile."""
+    deleted = []
     for old in older:
         try:
             yield from delete_media(old.id)
         except Problem as problem:
             if problem.kind is not Kind.NOT_FOUND:
                 raise
-    return tuple(old.id for old in older)
+        deleted.append(old.id)
+    return tuple(deleted)
 
 
 def _mark_and_namesakes(upload: Upload) -> Flow[tuple[Mark, list[Media]]]:

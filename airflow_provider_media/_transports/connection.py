@@ -261,8 +261,16 @@ class WatchfulAdapter(HTTPAdapter):
     def break_off(self) -> None:
         """End all transfers at once, and each that would begin; safe in a signal handler and from another thread."""
         self._broken_off = True
-        for sock in list(self._sockets):
+        for sock in self._open_sockets():
             _shut_down(sock)
+
+    def _open_sockets(self) -> list[socket.socket]:
+        """Copy the set, although other threads may connect meanwhile; without a lock, on which a handler could hang."""
+        while True:
+            try:
+                return list(self._sockets)
+            except RuntimeError:  # the set changed while it was walked
+                continue
 
     def _note(self, sock: socket.socket) -> None:
         self._sockets.add(sock)

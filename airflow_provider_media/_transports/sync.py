@@ -110,6 +110,11 @@ class SyncTransport:
         self._cancelled.set()
         self._adapter.break_off()
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether :meth:`cancel` was called."""
+        return self._cancelled.is_set()
+
     def close(self) -> None:
         """Close the connections."""
         self._session.close()

@@ -287,6 +287,11 @@ class MediaHook(BaseHook):
             call = replace(build_list(limit=1), retries=replace(transport.new_retries(), max_attempts=1))
             return parse_page(call, transport.send(call))
 
+    def close(self) -> None:
+        """Close the connections, where there are any."""
+        if "_transport" in self.__dict__:
+            self._transport.close()
+
     def cancel(self) -> None:
         """Break off what is under way, promptly; for ``on_kill`` of operators."""
         if "_transport" in self.__dict__:

@@ -14,15 +14,28 @@ _LONGEST_NUMBER = 18
 """Digits of a whole number; no sensible one has more, and Python refuses to read thousands."""
 
 
-def whole_number(field: str, value: Any) -> int:
-    """Read a whole number of at least 1, which a template may have made a text.
+def whole_number(field: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
+    """Read a whole number, which a template may have made a text.
 
-    :raises MediaConfigurationError: it is none.
+    :raises MediaConfigurationError: it is none, or out of its range.
     """
     text = str(value).strip()
-    if isinstance(value, bool) or not text.isdecimal() or len(text) > _LONGEST_NUMBER or int(text) < 1:
-        raise MediaConfigurationError(f"{field} must be a whole number of at least 1, not {value!r}.")
+    is_number = not isinstance(value, bool) and text.isdecimal() and len(text) <= _LONGEST_NUMBER
+    if not is_number or int(text) < least or (most is not None and int(text) > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise MediaConfigurationError(f"{field} must be a whole number {bounds}, not {value!r}.")
     return int(text)
+
+
+def yes_or_no(field: str, value: Any) -> bool:
+    """Read true or false, which a template may have made a text.
+
+    :raises MediaConfigurationError: it is neither.
+    """
+    text = str(value).strip().lower()
+    if text not in {"true", "false"}:
+        raise MediaConfigurationError(f"{field} must be true or false, not {value!r}.")
+    return text == "true"
 
 
 def filled_text(field: str, value: Any) -> str:

@@ -2,53 +2,33 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, one_of, whole_number
+from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._deleting import delete_all, refuse_if_used
 from airflow_provider_media.operators._memory import DeletedMemory, upload_memory
+from airflow_provider_media.operators._sync import MediaSyncOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
 
     References = Callable[[Media], Iterable[str]] | str
 
-
-class _MediaOperator(BaseOperator):
-    """What the operators share: the connection, and breaking off when the task is stopped.
-
-    :param media_conn_id: the Airflow connection, of type ``media``.
-    """
-
-    template_fields: Sequence[str] = ("media_conn_id",)
-    ui_color = "#d5f0ec"
-
-    def __init__(self, *, media_conn_id: str = "media_default", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.media_conn_id = media_conn_id
-
-    @cached_property
-    def hook(self) -> MediaHook:
-        """The connection, made when first used."""
-        from airflow_provider_media.hooks.media import MediaHook
-
-        return MediaHook(self.media_conn_id)
-
-    def on_kill(self) -> None:
-        """Break off a transfer promptly when the task is cancelled or timed out."""
-        if "hook" in self.__dict__:
-            self.hook.cancel()
+__all__ = [
+    "MediaDeleteOperator",
+    "MediaGetOperator",
+    "MediaListOperator",
+    "MediaSyncOperator",
+    "MediaUploadOperator",
+]
 
 
-class MediaUploadOperator(_MediaOperator):
+class MediaUploadOperator(MediaOperator):
     """Upload one file and return what the library made of it.
 
     Returns ``Media.to_dict()`` plus ``created`` and ``replaced``. Each of its keys is an XCom of its own as well
@@ -129,7 +109,7 @@ class MediaUploadOperator(_MediaOperator):
         return {**result.media.to_dict(), "created": result.created, "replaced": list(result.replaced)}
 
 
-class MediaGetOperator(_MediaOperator):
+class MediaGetOperator(MediaOperator):
     """Return one file's metadata, as ``Media.to_dict()``.
 
     :param media_id: the library's id. (templated)
@@ -151,7 +131,7 @@ class MediaGetOperator(_MediaOperator):
         return media.to_dict()
 
 
-class MediaListOperator(_MediaOperator):
+class MediaListOperator(MediaOperator):
     """Return the metadata of the library's files, as a list of ``Media.to_dict()``.
 
     The API cannot filter, so the list is read page by page and filtered here.
@@ -219,7 +199,7 @@ class MediaListOperator(_MediaOperator):
         return found
 
 
-class MediaDeleteOperator(_MediaOperator):
+class MediaDeleteOperator(MediaOperator):
     """Delete files for good; fit for a teardown.
 
     Messages and campaigns not yet sent that name a deleted id will fail, and the API cannot tell which do: let

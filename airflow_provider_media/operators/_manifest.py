@@ -1,0 +1,116 @@
+"""What a sync hands on: for each file of the folder its media in the library."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_media.exceptions import MediaConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+    from airflow_provider_media._api.folder import FoundFile
+    from airflow_provider_media.operators._sync_run import Outcome
+
+log = logging.getLogger(__name__)
+
+
+def manifest_of(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Any]]:
+    """Return one entry for each file that is in the library, by its path in the folder, in the order of the paths."""
+    entries = {}
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.step.path):
+        media = outcome.media
+        if media is not None:
+            entries[outcome.step.path] = {
+                "path": outcome.step.path,
+                "id": media.id,
+                "name": outcome.step.name,
+                "url": media.url,
+                "mime_type": outcome.step.mime_type,
+                "size": outcome.step.size,
+                "action": outcome.action,
+                "warnings": list(outcome.step.warnings),
+            }
+    return entries
+
+
+def check_can_be_mapped(operator: BaseOperator, context: Context, entries: int) -> None:
+    """Refuse before anything is sent what Airflow would refuse when all is sent: a manifest too long to map over.
+
+    :param entries: how many entries the manifest is to have.
+    :raises MediaConfigurationError: Airflow maps a task over it, and allows fewer entries.
+    """
+    from airflow.providers.common.compat.sdk import conf
+
+    most = conf.getint("core", "max_map_length", fallback=1024)
+    is_mapped = getattr(context.get("ti"), "map_index", -1) >= 0  # the results of a mapped task are mapped over as one
+    if entries <= most or is_mapped or operator.get_dag() is None:
+        return
+    mapped = next(iter(operator.iter_mapped_dependants()), None)
+    if mapped is not None:
+        raise MediaConfigurationError(
+            f"The folder holds {entries} files, but Airflow maps a task over at most {most} ([core] max_map_length):"
+            f' raise that, or use output="reference" and let the tasks downstream read the manifest.'
+        )
+
+
+class ManifestFile:
+    """Where a manifest is written to.
+
+    :param path: a local path, or that of an object store.
+    """
+
+    def __init__(self, path: Any) -> None:
+        self.path = path if hasattr(path, "fs") else Path(path)
+        self._is_local = not hasattr(path, "fs")
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def check(self, found: Iterable[FoundFile]) -> None:
+        """See that it can be written, before anything is sent.
+
+        :param found: the files of the folder: a manifest among them would be synced itself, the next time.
+        :raises MediaConfigurationError: it cannot.
+        """
+        if any(str(file.path) == str(self.path) for file in found):
+            raise _wrong(self, "it is one of the files to be synced; put it into another folder")
+        if not self._is_local:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            is_writable = os.access(self.path.parent, os.W_OK)
+        except OSError as error:
+            raise _wrong(self, error.strerror or str(error)) from None
+        if not is_writable:
+            raise _wrong(self, "its folder may not be written to by this user")
+        if self.path.is_dir():
+            raise _wrong(self, "it is a folder; give the path of a file")
+
+    def write(self, manifest: dict[str, dict[str, Any]]) -> None:
+        """Write it as JSON; whoever reads it meanwhile sees the old one or the new one, where it is local."""
+        text = json.dumps(manifest, ensure_ascii=False, indent=1)
+        if not self._is_local:
+            self.path.write_bytes(text.encode())
+        else:
+            descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+            try:
+                with open(descriptor, "w", encoding="utf-8") as stream:  # noqa: PTH123 - of a descriptor
+                    stream.write(text)
+                Path(name).chmod(0o644)
+                Path(name).replace(self.path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+        log.info("Wrote the manifest of %d files to %s", len(manifest), self.path)
+
+
+def _wrong(file: ManifestFile, reason: str) -> MediaConfigurationError:
+    return MediaConfigurationError(f"manifest_path={str(file)!r} cannot be written: {reason}.")

@@ -1,0 +1,141 @@
+"""Look at both sides of a sync: the folder's files, each checked, and the library's files that bear their names."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from airflow_provider_media.exceptions import MediaNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Executor
+
+    from airflow_provider_media._api.folder import FoundFile
+    from airflow_provider_media._api.sync_plan import Prepared
+    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._api.upload_flow import Mark
+    from airflow_provider_media.hooks.media import MediaHook
+    from airflow_provider_media.models import Media
+    from airflow_provider_media.operators._sync_options import SyncOptions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What one listing of the library told.
+
+    :param namesakes: by name, the files that bear it, oldest first.
+    :param mark: tells what is newer than the listing.
+    """
+
+    namesakes: dict[str, list[Media]]
+    mark: Mark
+
+    def mark_for(self, upload: Upload) -> Mark:
+        """Return the mark of one upload: the namesakes count where ids have no order."""
+        if self.mark.newest_id is not None:
+            return self.mark
+        return replace(self.mark, namesakes=tuple(str(media.id) for media in self.namesakes.get(upload.name, ())))
+
+
+def prepare_files(
+    hook: MediaHook, found: Sequence[FoundFile], options: SyncOptions, workers: Executor
+) -> list[Prepared]:
+    """Check every file before anything is sent; what is wrong with a file is kept with it.
+
+    :param workers: reading the first bytes of an object store's files takes long, one after the other.
+    :raises Problem: of kind CANCELLED.
+    """
+    return list(workers.map(partial(_prepare, hook, options), found))
+
+
+def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared:
+    from airflow_provider_media._api.fingerprint import with_fingerprint
+    from airflow_provider_media._api.folder import library_name
+    from airflow_provider_media._api.problem import Kind, Problem
+    from airflow_provider_media._api.source import open_source, sha256
+    from airflow_provider_media._api.sync_plan import Prepared
+    from airflow_provider_media._api.upload import prepare_upload
+
+    if hook.get_conn().is_cancelled:
+        raise Problem(Kind.CANCELLED, "The task was stopped.")
+    name = library_name(file.relative, options.name_template)
+    try:
+        source = open_source(file.path)
+        upload = prepare_upload(source, name=name, description=options.description, folder_id=options.folder_id)
+        errors, warnings = _check_channels(upload, options.channels)
+        fingerprint = sha256(source) if options.fingerprint and not errors else None
+    except Problem as problem:
+        return Prepared(path=file.relative, name=name, problem=problem.message, kind=problem.kind)
+    if errors:
+        return Prepared(path=file.relative, name=name, problem=" ".join(errors), warnings=warnings)
+    if fingerprint:
+        upload = replace(upload, description=with_fingerprint(upload.description, fingerprint))
+    return Prepared(path=file.relative, name=name, upload=upload, fingerprint=fingerprint, warnings=warnings)
+
+
+def _check_channels(upload: Upload, channels: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if not channels:
+        return (), ()
+    from airflow_provider_media._channel_checks import check_channels
+
+    findings = check_channels(upload.source, upload.mime_type, channels)
+    return findings.errors, findings.warnings
+
+
+def look_at_library(hook: MediaHook, prepared: Sequence[Prepared], workers: Executor) -> Known:
+    """List the library once, and ask for each file of which the list does not tell what decides.
+
+    :param workers: ask in parallel.
+    """
+    from airflow_provider_media._api.flows import list_all
+    from airflow_provider_media._api.sync_plan import namesakes_of
+    from airflow_provider_media._api.upload_flow import mark_in
+
+    library = hook.run_flow(list_all())
+    namesakes = namesakes_of(prepared, library)
+    mark = mark_in(library, [media for several in namesakes.values() for media in several])
+    unclear = [media for file in prepared for media in namesakes.get(file.name, ()) if _is_unclear(file, media)]
+    if unclear:
+        log.info("The list does not tell all of %d file%s; asking for each", len(unclear), "s"[: len(unclear) != 1])
+        answers = workers.map(partial(_in_full, hook), unclear)
+        full = {str(media.id): answer for media, answer in zip(unclear, answers, strict=True)}
+        for name, several in namesakes.items():
+            told = (full.get(str(media.id), media) for media in several)
+            namesakes[name] = [media for media in told if media is not None]
+    _warn_of_hidden_descriptions(prepared, namesakes)
+    return Known(namesakes=namesakes, mark=mark)
+
+
+def _is_unclear(file: Prepared, media: Media) -> bool:
+    upload = file.upload
+    if upload is None or not upload.may_be(media):
+        return False
+    if media.size is None or media.mime_type is None:
+        return True
+    return file.fingerprint is not None and media.description is None and upload.equals(media)
+
+
+def _in_full(hook: MediaHook, listed: Media) -> Media | None:
+    """Ask for one file; what its own answer leaves out is taken from the list. None when it is gone meanwhile."""
+    try:
+        media = hook.get_media(listed.id)
+    except MediaNotFoundError:
+        return None
+    known = {field: value for field, value in listed.to_dict().items() if value is not None}
+    return type(media).from_dict(known | {key: value for key, value in media.to_dict().items() if value is not None})
+
+
+def _warn_of_hidden_descriptions(prepared: Sequence[Prepared], namesakes: dict[str, list[Media]]) -> None:
+    hidden = sum(
+        all(media.description is None for media in namesakes[file.name])
+        for file in prepared
+        if file.fingerprint and namesakes.get(file.name)
+    )
+    if hidden:
+        log.warning("The library tells no description of %d file%s, so their content is unknown: they count as changed",
+                    hidden, "s"[: hidden != 1])  # fmt: skip

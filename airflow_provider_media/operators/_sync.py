@@ -1,0 +1,278 @@
+"""The operator that brings a folder's files into the media library."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, error_class, public_errors
+from airflow_provider_media.operators._base import MediaOperator
+from airflow_provider_media.operators._deleting import users_of
+from airflow_provider_media.operators._manifest import check_can_be_mapped, manifest_of
+from airflow_provider_media.operators._memory import EarlierTries, SyncMemory
+from airflow_provider_media.operators._outlets import fill_outlet_events
+from airflow_provider_media.operators._survey import look_at_library, prepare_files
+from airflow_provider_media.operators._sync_options import SyncOptions, read_options
+from airflow_provider_media.operators._sync_run import Outcome, SyncRun, workers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_media._api.folder import FoundFile
+    from airflow_provider_media._api.sync_plan import Prepared, SyncPlan
+    from airflow_provider_media.operators._deleting import References
+    from airflow_provider_media.operators._survey import Known
+
+_MOST_NAMED = 50
+"""How many files an error names."""
+
+
+class MediaSyncOperator(MediaOperator):
+    """Bring the files of a folder, or of an object store's prefix, into the library, and return what is where.
+
+    The folder and the library are listed once each and compared: what the library lacks is sent, what it has is kept,
+    what changed is replaced. All of that is a plan, made and checked before anything is sent. Nothing of the library is
+    deleted but the old versions of what is replaced.
+
+    Returns the manifest: by path in the folder, a dict with ``path``, ``id``, ``name``, ``url``, ``mime_type``,
+    ``size``, ``action`` (``create``, ``replace``, ``keep``) and ``warnings`` of its channels. A dry run returns the
+    plan instead: ``{"counts": ..., "steps": [...]}``.
+
+    :param source: the folder: a path, or the URI of an object store's prefix (``s3://bucket/summer``). (templated)
+    :param pattern: which files, by their paths in the folder; ``**`` stands for any number of folders. Hidden files and
+        ``Thumbs.db`` are passed over. (templated)
+    :param name_template: the name in the library: ``{path}`` in the folder (default), ``{name}``, ``{stem}`` and
+        ``{suffix}`` (``banner.jpg``, ``banner``, ``.jpg``). Two files with one name are refused. (templated)
+    :param folder_id: the number of the library folder to put the files in. (templated)
+    :param description: free text for each file that is sent. (templated)
+    :param if_changed: what to do when the library has another file of that name: ``replace`` (default) sends, makes
+        sure, then deletes the old ones; ``upload`` sends it beside them; ``fail`` refuses. (templated)
+    :param channels: the channels the files are meant for, ``whatsapp`` and ``rcs``: what they refuse fails the task
+        before anything is sent, what they recommend otherwise is in the manifest's ``warnings``. (templated)
+    :param references: a callable (or the dotted path of one) that tells what still uses a file, as texts; asked before
+        sending and again before old versions are deleted.
+    :param on_reference: ``fail`` (default) refuses to replace what is used; ``skip`` keeps it beside the new version,
+        with a warning. (templated)
+    :param max_workers: how many files are sent at once, 1 to 16. (templated)
+    :param allow_failures: how many files may fail without failing the task; they are not in the manifest. (templated)
+    :param dry_run: make the plan, log it and return it; send and delete nothing. (templated)
+    :param fingerprint: tell by the content what is the same, not by size and type: its SHA-256 is kept at the end of
+        the description. (templated)
+    :param output: ``manifest`` (default) returns the manifest; ``reference`` returns where it was written, and counts:
+        ``{"manifest_path": ..., "counts": {...}}``, for thousands of files. (templated)
+    :param manifest_path: where the manifest is written to as JSON: a path, or an object store's URI. (templated)
+    :param media_conn_id: the Airflow connection, of type ``media``. (templated)
+    :raises MediaFileError: a file, or the folder, cannot be read, or its type or a channel refuses it.
+    :raises MediaConflictError: two files would get one name, or a name is taken (``if_changed="fail"``).
+    :raises MediaInUseError: what ``replace`` would delete is still used.
+    :raises MediaConfigurationError: an argument is wrong, or the connection says ``allow_delete: false`` and the plan
+        replaces files.
+    """
+
+    template_fields: Sequence[str] = (
+        "source",
+        "pattern",
+        "name_template",
+        "folder_id",
+        "description",
+        "if_changed",
+        "channels",
+        "on_reference",
+        "max_workers",
+        "allow_failures",
+        "is_dry_run",
+        "fingerprint",
+        "returned",
+        "manifest_path",
+        "media_conn_id",
+    )
+
+    def __init__(  # noqa: PLR0913 - independent settings, all keyword-only
+        self,
+        *,
+        source: Any,
+        pattern: str = "**/*",
+        name_template: str = "{path}",
+        folder_id: int | str | None = None,
+        description: str | None = None,
+        if_changed: str = "replace",
+        channels: Iterable[str] | str = (),
+        references: References | None = None,
+        on_reference: str = "fail",
+        max_workers: int | str = 8,
+        allow_failures: int | str = 0,
+        dry_run: bool | str = False,
+        fingerprint: bool | str = False,
+        output: str = "manifest",
+        manifest_path: Any = None,
+        media_conn_id: str = "media_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(media_conn_id=media_conn_id, **kwargs)
+        self.source = source
+        self.pattern = pattern
+        self.name_template = name_template
+        self.folder_id = folder_id
+        self.description = description
+        self.if_changed = if_changed
+        self.channels = channels
+        self.references = references
+        self.on_reference = on_reference
+        self.max_workers = max_workers
+        self.allow_failures = allow_failures
+        self.fingerprint = fingerprint
+        self.manifest_path = manifest_path
+        # Not under their own names: these are Airflow's for a method and for the XCom that others take.
+        self.is_dry_run = dry_run
+        self.returned = output
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Make the plan, check it, carry it out."""
+        try:
+            return self._execute(context, read_options(self))
+        finally:
+            if hook := self.__dict__.pop("hook", None):  # a broken-off one is of no further use
+                hook.close()
+
+    def _execute(self, context: Context, options: SyncOptions) -> dict[str, Any]:
+        self.hook.get_conn()
+        memory = SyncMemory(context)
+        earlier = memory.recall()
+        found = self._find_files(context, options)
+        with workers_of(self.hook, options.max_workers) as pool:
+            with public_errors():
+                prepared = prepare_files(self.hook, found, options, pool)
+            if earlier.were_cut_off and not options.dry_run:
+                self._let_settle()
+            known = look_at_library(self.hook, prepared, pool)
+        plan = self._make_plan(prepared, known, options, earlier)
+        if options.dry_run:
+            return plan.to_dict()
+        self._check(plan)
+        outcomes = self._carry_out(plan, prepared, known, options, memory)
+        return self._hand_on(context, outcomes, options, memory)
+
+    def _find_files(self, context: Context, options: SyncOptions) -> list[FoundFile]:
+        from airflow_provider_media._api.folder import find_files
+        from airflow_provider_media.hooks.media import _as_path
+
+        with public_errors():
+            found = find_files(_as_path(self.source), options.pattern)
+        if options.returns_manifest and not options.dry_run:
+            check_can_be_mapped(self, context, len(found))
+        if options.manifest_file and not options.dry_run:
+            options.manifest_file.check(found)
+        return found
+
+    def _let_settle(self) -> None:
+        from airflow_provider_media._api.flows import pause
+
+        seconds = self.hook.settings.settle_seconds
+        self.log.info(
+            "An earlier try was cut off while it sent files; waiting %g s for what is still on its way", seconds
+        )
+        self.hook.run_flow(pause(seconds))
+
+    def _make_plan(
+        self, prepared: Sequence[Prepared], known: Known, options: SyncOptions, earlier: EarlierTries
+    ) -> SyncPlan:
+        """Plan, ask what is still used, and log the outcome."""
+        from airflow_provider_media._api.sync_plan import keep_used, make_plan
+
+        plan = make_plan(prepared, known.namesakes, if_changed=options.if_changed, sent_before=earlier.sent)
+        used = users_of([media for step in plan.steps for media in step.old], self.references)
+        plan = keep_used(plan, used, on_reference=options.on_reference)
+        counts = ", ".join(f"{count} {action}" for action, count in plan.counts.items() if count)
+        self.log.info(
+            "The plan%s: %s\n%s", " (dry run: nothing is sent)" if options.dry_run else "", counts, plan.table()
+        )
+        return plan
+
+    def _check(self, plan: SyncPlan) -> None:
+        """See before anything is sent that all of the plan can be done.
+
+        :raises MediaError: it cannot.
+        """
+        refused = plan.refused
+        if refused:
+            kinds = [step.refused for step in refused if step.refused]
+            table = _table([(step.path, step.reason) for step in refused])
+            files = f"{len(refused)} of {len(plan.steps)} files cannot be synced, and nothing was sent"
+            raise error_class(kinds[0])(f"{files}:\n{table}")
+        replaced = sum(bool(step.old) for step in plan.steps)
+        if replaced and not self.hook.settings.allow_delete:
+            raise MediaConfigurationError(
+                f"The plan replaces {replaced} files, but the connection {self.media_conn_id} does not allow to delete"
+                ' (extra \'allow_delete\': false): use if_changed="upload" or "fail", or allow it.'
+            )
+
+    def _carry_out(
+        self,
+        plan: SyncPlan,
+        prepared: Sequence[Prepared],
+        known: Known,
+        options: SyncOptions,
+        memory: SyncMemory,
+    ) -> list[Outcome]:
+        from airflow_provider_media._api.progress import FilesProgress
+
+        outcomes = [Outcome(step=step, action="keep", media=step.there) for step in plan.steps if step.action == "keep"]
+        if not plan.to_send:
+            return outcomes
+        memory.begin(known.mark)
+        sizes = sum(step.size or 0 for step in plan.to_send)
+        progress = FilesProgress(len(plan.to_send), sizes, clock=time.monotonic)
+        with workers_of(self.hook, options.max_workers) as pool:
+            outcomes += SyncRun(
+                self.hook,
+                pool,
+                width=options.max_workers,
+                uploads={file.path: file.upload for file in prepared if file.upload},
+                known=known,
+                references=self.references,
+                on_reference=options.on_reference,
+                progress=progress,
+            ).carry_out(plan.to_send)
+        self.log.info("Sent %s", progress.summary())
+        return outcomes
+
+    def _hand_on(
+        self, context: Context, outcomes: list[Outcome], options: SyncOptions, memory: SyncMemory
+    ) -> dict[str, Any]:
+        """Fail, or return what is where."""
+        counted = Counter(outcome.action for outcome in outcomes)
+        counts = {action: counted[action] for action in ("create", "replace", "keep", "failed")}
+        self.log.info("Synced %d files: %d created, %d replaced, %d kept, %d failed", len(outcomes), *counts.values())
+        failed = [(outcome.step.path, outcome.error) for outcome in outcomes if outcome.error]
+        if len(failed) > options.allow_failures:
+            memory.end()
+            raise _failure(failed, len(outcomes))
+        if failed:
+            table = _table([(path, str(error)) for path, error in failed])
+            self.log.warning("%d files failed, %d may:\n%s", len(failed), options.allow_failures, table)
+        manifest = manifest_of(outcomes)
+        if options.manifest_file:
+            options.manifest_file.write(manifest)
+        memory.forget()
+        where = {"manifest_path": str(options.manifest_file)} if options.manifest_file else {}
+        fill_outlet_events(context, self, {**where, "counts": counts})
+        return manifest if options.returns_manifest else {**where, "counts": counts}
+
+
+def _failure(failed: list[tuple[str, MediaError]], files: int) -> MediaError:
+    """Sum up: Airflow tries again when that can help one of the files at least."""
+    errors = [error for _, error in failed]
+    kind = type(next((error for error in errors if error.retryable), errors[0]))
+    done = files - len(failed)
+    table = _table([(path, str(error)) for path, error in failed])
+    return kind(f"{len(failed)} of {files} files failed; the other {done} are in the library:\n{table}")
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    from airflow_provider_media._api.sync_plan import as_table
+
+    more = len(rows) - _MOST_NAMED
+    return as_table(rows[:_MOST_NAMED]) + (f"\nand {more} more; the log names them" if more > 0 else "")

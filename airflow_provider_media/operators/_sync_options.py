@@ -1,0 +1,79 @@
+"""The arguments of a sync, read and checked before anything else happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_media.exceptions import MediaConfigurationError, public_errors
+from airflow_provider_media.operators._arguments import as_list, filled_text, one_of, whole_number, yes_or_no
+from airflow_provider_media.operators._manifest import ManifestFile
+from airflow_provider_media.operators._sync_run import MOST_WORKERS
+
+if TYPE_CHECKING:
+    from airflow_provider_media.operators._sync import MediaSyncOperator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncOptions:
+    """The operator's arguments, each of its own type; they are described there."""
+
+    pattern: str
+    name_template: str
+    folder_id: int | str | None
+    description: str | None
+    if_changed: str
+    channels: tuple[str, ...]
+    on_reference: str
+    max_workers: int
+    allow_failures: int
+    dry_run: bool
+    fingerprint: bool
+    manifest_file: ManifestFile | None
+    returns_manifest: bool
+
+
+def read_options(operator: MediaSyncOperator) -> SyncOptions:
+    """Read what templates and XComs may have made texts.
+
+    :raises MediaConfigurationError: with one sentence.
+    """
+    from airflow_provider_media._api.folder import check_name_template
+    from airflow_provider_media._api.sync_plan import IF_CHANGED
+    from airflow_provider_media._api.upload import check_shared
+
+    output = one_of("output", operator.returned, ("manifest", "reference"))
+    path = operator.manifest_path
+    if output == "reference" and path is None:
+        raise MediaConfigurationError('output="reference" needs a manifest_path: the path that the manifest goes to.')
+    with public_errors():
+        description, folder_id = check_shared(operator.description, operator.folder_id)
+        return SyncOptions(
+            pattern=filled_text("pattern", operator.pattern),
+            name_template=check_name_template(operator.name_template),
+            folder_id=folder_id,
+            description=description,
+            if_changed=one_of("if_changed", operator.if_changed, IF_CHANGED),
+            channels=_channels(operator.channels),
+            on_reference=one_of("on_reference", operator.on_reference, ("fail", "skip")),
+            max_workers=whole_number("max_workers", operator.max_workers, most=MOST_WORKERS),
+            allow_failures=whole_number("allow_failures", operator.allow_failures, least=0),
+            dry_run=yes_or_no("dry_run", operator.is_dry_run),
+            fingerprint=yes_or_no("fingerprint", operator.fingerprint),
+            manifest_file=None if path is None else _manifest_file(path),
+            returns_manifest=output == "manifest",
+        )
+
+
+def _channels(given: Any) -> tuple[str, ...]:
+    if given is None or len(given) == 0:
+        return ()
+    from airflow_provider_media._api.channels import channels_of
+
+    return channels_of(as_list(given))
+
+
+def _manifest_file(path: Any) -> ManifestFile:
+    from airflow_provider_media.hooks.media import _as_path
+
+    return ManifestFile(_as_path(filled_text("manifest_path", path) if isinstance(path, str) else path))
