@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.sync_plan import Prepared, SyncPlan
     from airflow_provider_media.operators._deleting import References
     from airflow_provider_media.operators._survey import Known
+
+log = logging.getLogger(__name__)
 
 _MOST_NAMED = 50
 """How many files an error names."""
@@ -152,7 +155,10 @@ class MediaSyncOperator(MediaOperator):
         if options.dry_run:
             return plan.to_dict()
         self._check(plan)
-        outcomes = self._carry_out(plan, prepared, known, options, memory)
+        outcomes = [Outcome(step=step, action="keep", media=step.there) for step in plan.steps if step.action == "keep"]
+        if plan.to_send:
+            memory.begin(known.mark)
+            outcomes += self._carry_out(plan, prepared, known, options)
         return self._hand_on(context, outcomes, options, memory)
 
     def _find_files(self, context: Context, options: SyncOptions) -> list[FoundFile]:
@@ -171,9 +177,7 @@ class MediaSyncOperator(MediaOperator):
         from airflow_provider_media._api.flows import pause
 
         seconds = self.hook.settings.settle_seconds
-        self.log.info(
-            "An earlier try was cut off while it sent files; waiting %g s for what is still on its way", seconds
-        )
+        log.info("An earlier try was cut off while it sent files; waiting %g s for what is still on its way", seconds)
         self.hook.run_flow(pause(seconds))
 
     def _make_plan(
@@ -185,10 +189,11 @@ class MediaSyncOperator(MediaOperator):
         plan = make_plan(prepared, known.namesakes, if_changed=options.if_changed, sent_before=earlier.sent)
         used = users_of([media for step in plan.steps for media in step.old], self.references)
         plan = keep_used(plan, used, on_reference=options.on_reference)
+        if used and options.on_reference == "skip":
+            users = "; ".join(f"media {media_id} by {', '.join(names)}" for media_id, names in used.items())
+            log.warning("Kept beside their new versions, because still used: %s", users)
         counts = ", ".join(f"{count} {action}" for action, count in plan.counts.items() if count)
-        self.log.info(
-            "The plan%s: %s\n%s", " (dry run: nothing is sent)" if options.dry_run else "", counts, plan.table()
-        )
+        log.info("The plan%s: %s\n%s", " (dry run: nothing is sent)" if options.dry_run else "", counts, plan.table())
         return plan
 
     def _check(self, plan: SyncPlan) -> None:
@@ -215,18 +220,13 @@ class MediaSyncOperator(MediaOperator):
         prepared: Sequence[Prepared],
         known: Known,
         options: SyncOptions,
-        memory: SyncMemory,
     ) -> list[Outcome]:
         from airflow_provider_media._api.progress import FilesProgress
 
-        outcomes = [Outcome(step=step, action="keep", media=step.there) for step in plan.steps if step.action == "keep"]
-        if not plan.to_send:
-            return outcomes
-        memory.begin(known.mark)
         sizes = sum(step.size or 0 for step in plan.to_send)
         progress = FilesProgress(len(plan.to_send), sizes, clock=time.monotonic)
         with workers_of(self.hook, options.max_workers) as pool:
-            outcomes += SyncRun(
+            outcomes = SyncRun(
                 self.hook,
                 pool,
                 width=options.max_workers,
@@ -236,7 +236,7 @@ class MediaSyncOperator(MediaOperator):
                 on_reference=options.on_reference,
                 progress=progress,
             ).carry_out(plan.to_send)
-        self.log.info("Sent %s", progress.summary())
+        log.info("Sent %s", progress.summary())
         return outcomes
 
     def _hand_on(
@@ -245,14 +245,15 @@ class MediaSyncOperator(MediaOperator):
         """Fail, or return what is where."""
         counted = Counter(outcome.action for outcome in outcomes)
         counts = {action: counted[action] for action in ("create", "replace", "keep", "failed")}
-        self.log.info("Synced %d files: %d created, %d replaced, %d kept, %d failed", len(outcomes), *counts.values())
+        told = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
+        log.info("Synced %d files: %s", len(outcomes), told)
         failed = [(outcome.step.path, outcome.error) for outcome in outcomes if outcome.error]
         if len(failed) > options.allow_failures:
             memory.end()
             raise _failure(failed, len(outcomes))
         if failed:
             table = _table([(path, str(error)) for path, error in failed])
-            self.log.warning("%d files failed, %d may:\n%s", len(failed), options.allow_failures, table)
+            log.warning("%d files failed, %d may:\n%s", len(failed), options.allow_failures, table)
         manifest = manifest_of(outcomes)
         if options.manifest_file:
             options.manifest_file.write(manifest)

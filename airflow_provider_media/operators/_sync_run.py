@@ -239,7 +239,8 @@ class SyncRun:
 
     def _finish(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
-        self._progress.add(outcome.step.size or 0)
+        if not outcome.error:
+            self._progress.add(outcome.step.size or 0)
 
     def _fail(self, step: Step, error: MediaError) -> None:
         log.warning("%s failed: %s", step.path, error)

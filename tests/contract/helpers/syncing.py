@@ -1,0 +1,67 @@
+"""A folder to sync, and the operator as a task runs it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_media.operators.media import MediaSyncOperator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class FakeStore:
+    """Keeps JSON, as Airflow's task state store does."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        return json.loads(self.kept[key]) if key in self.kept else None
+
+    def set(self, key: str, value: Any) -> None:
+        self.kept[key] = json.dumps(value)
+
+    def delete(self, key: str) -> None:
+        self.kept.pop(key, None)
+
+
+class Folder:
+    """Pictures on disk.
+
+    :param root: where they are.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, *paths: str, content: bytes | None = None) -> None:
+        """Write pictures, each with a content of its own unless one is given."""
+        for path in paths:
+            file = self.root / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(PNG + (path.encode() if content is None else content))
+
+
+class Syncing:
+    """One task: each call is a try of it.
+
+    :param source: the folder.
+    :param conn_id: the connection.
+    """
+
+    def __init__(self, source: Path, conn_id: str) -> None:
+        self.arguments: dict[str, Any] = {"task_id": "sync", "source": str(source), "media_conn_id": conn_id}
+        self.store = FakeStore()
+
+    def operator(self, **arguments: Any) -> MediaSyncOperator:
+        """Make the operator."""
+        return MediaSyncOperator(**{**self.arguments, **arguments})
+
+    def __call__(self, **arguments: Any) -> dict[str, Any]:
+        """Run it."""
+        context: Any = {"task_state_store": self.store}
+        return self.operator(**arguments).execute(context)

@@ -1,0 +1,458 @@
+"""MediaSyncOperator against the sandbox: what is sent, kept, replaced and refused, and what it costs."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sandbox_library import sha256_of
+from syncing import PNG, Folder, Syncing
+
+from airflow_provider_media.exceptions import (
+    MediaAuthError,
+    MediaConfigurationError,
+    MediaConflictError,
+    MediaFileError,
+    MediaInUseError,
+    MediaRequestError,
+    MediaUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox_library import SandboxLibrary
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    (tmp_path / "summer").mkdir()
+    return Folder(tmp_path / "summer")
+
+
+@pytest.fixture
+def sync(folder: Folder, connect: Any, library: SandboxLibrary) -> Syncing:
+    return Syncing(folder.root, connect(library.sandbox.base_url).media_conn_id)
+
+
+def named(library: SandboxLibrary) -> dict[str, int]:
+    """Tell the ids by name; of several, the newest."""
+    return {media["name"]: media["id"] for media in library.files()}
+
+
+def test_first_sync_sends_all_and_costs_one_request_a_file(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    folder.write("banner.png", "cards/latte.png", "cards/Größe.png")
+    manifest = sync()
+
+    assert sorted(library.methods().split()) == ["GET", "POST", "POST", "POST"]
+    assert list(manifest) == ["banner.png", "cards/Größe.png", "cards/latte.png"]
+    assert manifest["banner.png"] == {
+        "path": "banner.png",
+        "id": named(library)["banner.png"],
+        "name": "banner.png",
+        "url": manifest["banner.png"]["url"],
+        "mime_type": "image/png",
+        "size": 18,
+        "action": "create",
+        "warnings": [],
+    }
+    for path, entry in manifest.items():
+        assert sha256_of(entry["url"]) == sha256_of((folder.root / path).read_bytes())
+
+
+def test_second_sync_lists_once_and_keeps_all(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
+    folder.write("banner.png", "cards/latte.png")
+    first = sync()
+    library.forget()
+    second = sync()
+
+    assert library.methods() == "GET"
+    assert {path: entry | {"action": "keep"} for path, entry in first.items()} == second
+
+
+def test_a_changed_file_replaces_the_old_one_when_it_is_surely_there(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    folder.write("banner.png", "latte.png")
+    first = sync()
+    folder.write("banner.png", content=b"of today, and longer")
+    library.forget()
+    second = sync()
+
+    assert library.methods() == "GET POST GET DELETE"
+    old = f"/{first['banner.png']['id']}"
+    assert [call["path"].endswith(old) for call in library.journal()] == [False, False, False, True]
+    assert second["banner.png"]["action"] == "replace"
+    assert named(library) == {path: entry["id"] for path, entry in second.items()}
+    assert len(library.files()) == 2
+
+
+def test_an_old_version_is_kept_when_the_new_one_has_not_the_sent_size(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    old = library.store("banner.png", PNG + b"old")
+    folder.write("banner.png")
+    library.fail("status", method="GET", skip=1, status=200, body={"id": 9, "name": "banner.png", "size": 1})
+
+    with pytest.raises(MediaFileError.__mro__[1], match=r"the library says 1 bytes where 18 were sent"):
+        sync()
+    assert old in [media["id"] for media in library.files()]
+
+
+def test_upload_keeps_the_old_version_beside(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
+    old = library.store("banner.png", PNG + b"old")
+    folder.write("banner.png")
+    manifest = sync(if_changed="upload")
+
+    assert [media["id"] for media in library.files()] == [old, manifest["banner.png"]["id"]]
+    assert sync(if_changed="upload")["banner.png"] == manifest["banner.png"] | {"action": "keep"}
+
+
+def test_fail_refuses_a_changed_file_before_anything_is_sent(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    old = library.store("banner.png", PNG + b"old")
+    folder.write("banner.png", "new.png")
+    library.forget()
+
+    with pytest.raises(MediaConflictError, match=rf"1 of 2 files .* nothing was sent:\nbanner.png  {old} differs"):
+        sync(if_changed="fail")
+    assert library.methods() == "GET"
+
+
+def test_all_that_is_wrong_with_any_file_is_told_at_once_and_nothing_is_sent(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    folder.write("good.png", "a/twice.png", "b/twice.png")
+    (folder.root / "empty.png").write_bytes(b"")
+    (folder.root / "notes.txt").write_text("shopping list")
+
+    with pytest.raises(MediaConflictError) as caught:
+        sync(name_template="{name}", allow_failures=10)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "4 of 5 files cannot be synced, and nothing was sent:"
+    assert [line.split()[0] for line in lines] == ["a/twice.png", "b/twice.png", "empty.png", "notes.txt"]
+    assert "b/twice.png would get the same name 'twice.png'" in lines[0]
+    assert lines[2].endswith("it is empty.")
+    assert "none of the accepted types" in lines[3]
+    assert library.count("POST") == 0
+
+
+def test_names_follow_the_template(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
+    folder.write("cards/latte.v2.png")
+    manifest = sync(name_template="summer {stem} ({name}, {suffix}, {path})", folder_id="7", description="Of summer")
+
+    (stored,) = library.files()
+    assert stored["name"] == "summer latte.v2 (latte.v2.png, .png, cards/latte.v2.png)"
+    assert (stored["folderId"], stored["description"]) == (7, "Of summer")
+    assert manifest["cards/latte.v2.png"]["name"] == stored["name"]
+
+
+def test_a_dry_run_sends_nothing_and_returns_what_the_real_run_then_does(
+    folder: Folder, sync: Syncing, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_media.operators._sync import MediaSyncOperator
+
+    plans = []
+    make_plan = MediaSyncOperator._make_plan
+    monkeypatch.setattr(
+        MediaSyncOperator,
+        "_make_plan",
+        lambda *given, **options: plans.append(make_plan(*given, **options)) or plans[-1],
+    )
+    kept, old = library.store("kept.png", PNG + b"kept.png"), library.store("old.png", PNG + b"of yesterday")
+    folder.write("kept.png", "new.png", "old.png")
+    library.forget()
+    planned = sync(dry_run="True")
+
+    assert library.methods() == "GET"
+    assert planned["counts"] == {"create": 1, "replace": 1, "keep": 1, "refuse": 0}
+    steps = {step["path"]: (step["action"], step["id"], step["old_ids"]) for step in planned["steps"]}
+    assert steps == {
+        "kept.png": ("keep", kept, []),
+        "new.png": ("create", None, []),
+        "old.png": ("replace", None, [old]),
+    }
+    manifest = sync(dry_run="False")
+    assert plans[0] == plans[1]
+    assert {path: entry["action"] for path, entry in manifest.items()} == {
+        step["path"]: step["action"] for step in planned["steps"]
+    }
+
+
+def test_a_library_that_changed_after_the_dry_run_is_planned_anew(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    folder.write("new.png")
+    assert sync(dry_run=True)["counts"]["create"] == 1
+    meanwhile = library.store("new.png", PNG + b"new.png")
+    manifest = sync()
+
+    assert (manifest["new.png"]["action"], manifest["new.png"]["id"]) == ("keep", meanwhile)
+
+
+def test_a_name_that_is_taken_after_the_listing_ends_beside_and_settles_with_the_next_sync(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    folder.write("new.png")
+    others: list[int] = []
+
+    def other_stores(_media: Any) -> list[str]:
+        others.append(library.store("new.png", PNG + b"of somebody else"))
+        return []
+
+    folder.write("changed.png")
+    library.store("changed.png", PNG + b"old")
+    manifest = sync(references=other_stores)  # asked after the listing, before the first byte
+
+    assert len(others) == 2
+    assert {media["id"] for media in library.files() if media["name"] == "new.png"} == {
+        *others,
+        manifest["new.png"]["id"],
+    }
+    assert sync()["new.png"] == manifest["new.png"] | {"action": "keep"}
+
+
+def test_an_old_version_that_vanished_meanwhile_is_no_failure(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    old = library.store("banner.png", PNG + b"old")
+    folder.write("banner.png")
+    asked: list[int] = []
+
+    def other_deletes(media: Any) -> list[str]:
+        asked.append(media.id)
+        if len(asked) == 2:
+            library.delete(old)
+        return []
+
+    assert sync(references=other_deletes)["banner.png"]["action"] == "replace"
+    assert len(library.files()) == 1
+
+
+def test_what_is_used_is_not_replaced_and_nothing_is_sent(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    old = library.store("banner.png", PNG + b"old")
+    folder.write("banner.png", "new.png")
+
+    with pytest.raises(MediaInUseError, match=f"{old} is used by campaign 7, campaign 8, so it cannot be replaced"):
+        sync(references=lambda _: ["campaign 7", "campaign 8"])
+    assert [media["id"] for media in library.files()] == [old]
+
+
+def test_skip_keeps_what_is_used_beside_the_new_version(
+    folder: Folder, sync: Syncing, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
+) -> None:
+    used, unused = library.store("banner.png", PNG + b"used"), library.store("banner.png", PNG + b"unused")
+    folder.write("banner.png")
+    manifest = sync(references=lambda media: ["campaign 7"] * (media.id == used), on_reference="skip")
+
+    assert [media["id"] for media in library.files()] == [used, manifest["banner.png"]["id"]]
+    assert unused not in named(library).values()
+    assert f"kept: {used} is used by campaign 7" in caplog.text
+
+
+@pytest.mark.parametrize("on_reference", ["fail", "skip"])
+def test_references_are_asked_again_when_the_new_version_is_there(
+    on_reference: str, folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    old = library.store("banner.png", PNG + b"old")
+    folder.write("banner.png", "other.png")
+    library.forget()
+
+    def used_by_now(_media: Any) -> list[str]:
+        return ["campaign 7"] * library.count("POST")
+
+    if on_reference == "fail":
+        with pytest.raises(MediaInUseError, match=rf"The new version is stored as \d+, but by now {old} is used by"):
+            sync(references=used_by_now)
+    else:
+        manifest = sync(references=used_by_now, on_reference="skip")
+        assert manifest["banner.png"]["action"] == "create"
+    names = sorted(media["name"] for media in library.files())
+    assert names == ["banner.png", "banner.png", "other.png"]
+    assert old in [media["id"] for media in library.files()]
+
+
+def test_references_run_in_the_thread_of_the_task(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
+    library.store("banner.png", PNG + b"old")
+    folder.write("banner.png")
+    threads = set()
+    sync(references=lambda _: threads.add(threading.current_thread()) or [])
+
+    assert threads == {threading.current_thread()}
+
+
+def test_a_connection_that_allows_no_delete_refuses_a_plan_that_replaces(
+    folder: Folder, connect: Any, library: SandboxLibrary
+) -> None:
+    sync = Syncing(folder.root, connect(library.sandbox.base_url, allow_delete=False).media_conn_id)
+    folder.write("banner.png")
+    sync()
+    folder.write("banner.png", content=b"of today, and longer")
+    library.forget()
+
+    with pytest.raises(
+        MediaConfigurationError, match=r"The plan replaces 1 files, but the connection \w+ does not allow"
+    ):
+        sync()
+    assert library.methods() == "GET"
+    assert sync(if_changed="upload")["banner.png"]["action"] == "create"
+
+
+def test_a_failure_of_one_file_does_not_stop_the_others_and_the_retry_does_what_is_left(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    folder.write(*(f"{number}.png" for number in range(12)))
+    library.fail("status", status=400, times=2, body={"status": 400, "error": "Bad Request", "message": "not today"})
+
+    with pytest.raises(MediaRequestError) as caught:
+        sync()
+    first, *lines = str(caught.value).splitlines()
+    assert first == "2 of 12 files failed; the other 10 are in the library:"
+    assert len(lines) == 2
+    assert all("not today" in line for line in lines)
+    assert len(library.files()) == 10
+    library.forget()
+    manifest = sync()
+    assert library.count("POST") == 2
+    assert named(library) == {path: entry["id"] for path, entry in manifest.items()}
+
+
+def test_a_failure_that_trying_again_can_mend_makes_the_task_retryable(
+    folder: Folder, connect: Any, library: SandboxLibrary
+) -> None:
+    sync = Syncing(folder.root, connect(library.sandbox.base_url, max_attempts=1).media_conn_id)
+    folder.write("1.png", "2.png", "3.png")
+    library.fail("status", status=400)
+    library.fail("status", status=503)
+
+    with pytest.raises(MediaUnavailableError, match="2 of 3 files failed"):
+        sync(max_workers=1)
+
+
+def test_failures_up_to_the_allowed_number_are_left_out_of_the_manifest(
+    folder: Folder, sync: Syncing, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write("1.png", "2.png", "3.png")
+    library.fail("status", status=400)
+    manifest = sync(allow_failures="1")
+
+    assert named(library) == {path: entry["id"] for path, entry in manifest.items()}
+    assert len(manifest) == 2
+    assert "1 files failed, 1 may:" in caplog.text
+    assert "Synced 3 files: 2 create, 1 failed" in caplog.text
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_rejected_key_stops_all_at_once(status: int, folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
+    folder.write(*(f"{number:02}.png" for number in range(60)))
+    library.fail("status", status=status, times=100)
+    library.forget()
+
+    with pytest.raises(MediaAuthError):
+        sync(max_workers=2)
+    assert library.count("POST") <= 8
+
+
+def test_a_library_that_fails_and_fails_is_not_asked_for_every_file(
+    folder: Folder, connect: Any, library: SandboxLibrary
+) -> None:
+    sync = Syncing(folder.root, connect(library.sandbox.base_url, max_attempts=1).media_conn_id)
+    folder.write(*(f"{number:02}.png" for number in range(60)))
+    library.fail("status", status=503, times=100)
+
+    with pytest.raises(MediaUnavailableError, match="60 of 60 files failed") as caught:
+        sync(max_workers=2)
+    assert "Not tried" in str(caught.value)
+    assert library.count("POST") <= 12
+
+
+def test_a_lost_answer_leaves_one_file(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
+    folder.write(*(f"{number}.png" for number in range(6)))
+    library.fail("store_then_drop", times=3)
+    manifest = sync()
+
+    assert library.count("POST") == 6
+    assert named(library) == {path: entry["id"] for path, entry in manifest.items()}
+    assert len(library.files()) == 6
+
+
+def test_the_rate_of_the_connection_holds_for_all_threads_together(
+    folder: Folder, connect: Any, library: SandboxLibrary
+) -> None:
+    conn_id = connect(library.sandbox.base_url, requests_per_second=20).media_conn_id
+    folder.write(*(f"{number}.png" for number in range(10)))
+    from time import monotonic
+
+    began = monotonic()
+    Syncing(folder.root, conn_id)()
+    assert monotonic() - began >= 10 / 20
+
+
+def test_fingerprint_tells_by_the_content(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
+    folder.write("banner.png", content=b"day 1")
+    first = sync(fingerprint=True, description="Of summer")
+    (stored,) = library.files()
+    assert stored["description"] == f"Of summer sha256:{sha256_of(PNG + b'day 1')}"
+    assert sync(fingerprint="true", description="Of summer")["banner.png"]["action"] == "keep"
+
+    folder.write("banner.png", content=b"day 2")
+    assert sync()["banner.png"]["action"] == "keep"
+    second = sync(fingerprint=True)
+    assert second["banner.png"]["action"] == "replace"
+    assert [media["id"] for media in library.files()] == [second["banner.png"]["id"]] != [first["banner.png"]["id"]]
+
+
+def test_without_a_fingerprint_in_the_description_a_file_is_never_the_same(
+    folder: Folder, sync: Syncing, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = library.store("banner.png", PNG + b"banner.png")
+    folder.write("banner.png")
+    library.forget()
+    manifest = sync(fingerprint=True)
+
+    assert library.methods() == "GET GET POST GET DELETE"
+    assert manifest["banner.png"]["action"] == "replace"
+    assert manifest["banner.png"]["id"] != old
+    assert "The library tells no description of 1 file" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"if_changed": "always"}, "if_changed must be one of replace, upload, fail, not 'always'."),
+        ({"on_reference": "ignore"}, "on_reference must be one of fail, skip, not 'ignore'."),
+        ({"max_workers": 0}, "max_workers must be a whole number from 1 to 16, not 0."),
+        ({"max_workers": "17"}, "max_workers must be a whole number from 1 to 16, not '17'."),
+        ({"allow_failures": -1}, "allow_failures must be a whole number of at least 0, not -1."),
+        ({"dry_run": ""}, "dry_run must be true or false, not ''."),
+        ({"name_template": "{title}"}, "name_template must be a text with at least one of {path}"),
+        ({"folder_id": "None"}, "folder_id must be a folder's number"),
+        ({"description": ""}, "description must be a text, not ''"),
+        ({"pattern": "None"}, "pattern must not be 'None'"),
+        ({"output": "xcom"}, "output must be one of manifest, reference"),
+        ({"output": "reference"}, 'output="reference" needs a manifest_path'),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence_and_nothing_is_asked(
+    arguments: dict[str, Any], sentence: str, folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    folder.write("banner.png")
+    with pytest.raises(MediaConfigurationError) as caught:
+        sync(**arguments)
+    assert str(caught.value).startswith(sentence)
+    assert library.journal() == []
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"), [("/no/such", "does not exist"), ("None", "come out empty"), ("", "empty")]
+)
+def test_a_wrong_folder_is_one_sentence(source: str, reason: str, sync: Syncing, library: SandboxLibrary) -> None:
+    with pytest.raises(MediaFileError, match=reason):
+        sync(source=source)
+    assert library.journal() == []

@@ -1,0 +1,209 @@
+"""A sync that was cut off: the next try finishes it, and no file is there twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sandbox_library import sha256_of
+from syncing import PNG, Folder, Syncing
+
+from airflow_provider_media.exceptions import MediaError, MediaRequestError, MediaUnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox_library import SandboxLibrary
+
+FILES = 200
+
+ONE_TRY = """
+import json, sys
+from syncing import FakeStore
+from airflow_provider_media.operators.media import MediaSyncOperator
+
+source, kept_at = sys.argv[1:]
+
+class StoreOnDisk(FakeStore):
+    def set(self, key, value):
+        super().set(key, value)
+        with open(kept_at, "w") as stream:
+            json.dump(self.kept, stream)
+
+MediaSyncOperator(task_id="sync", source=source, media_conn_id="media_killed").execute({"task_state_store": StoreOnDisk()})
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    (tmp_path / "summer").mkdir()
+    return Folder(tmp_path / "summer")
+
+
+@pytest.fixture
+def sync(folder: Folder, connect: Any, library: SandboxLibrary) -> Syncing:
+    return Syncing(folder.root, connect(library.sandbox.base_url, max_attempts=1).media_conn_id)
+
+
+def waits(caplog: pytest.LogCaptureFixture) -> int:
+    return caplog.text.count("An earlier try was cut off while it sent files; waiting 0.2 s")
+
+
+def test_sigkill_in_mid_sync_and_the_retry_ends_with_exactly_the_files(
+    folder: Folder,
+    sync: Syncing,
+    library: SandboxLibrary,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder.write(*(f"{number:03}.png" for number in range(FILES)))
+    connection = {"conn_type": "media", "host": library.sandbox.base_url, "password": "key-of-the-tests"}
+    monkeypatch.setenv("AIRFLOW_CONN_MEDIA_KILLED", json.dumps(connection))
+    # From the 100th on, files are stored a while after their bytes: some are stored after the death.
+    library.fail("store_late", skip=100, times=FILES, delay_seconds=0.15)
+    helpers = os.fspath(__import__("pathlib").Path(__file__).parent / "helpers")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([helpers, *sys.path])}
+    kept_at = tmp_path / "state.json"
+    command = [sys.executable, "-c", ONE_TRY, str(folder.root), str(kept_at)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first_try:
+        while library.count("POST") < 110:
+            assert first_try.poll() is None
+            time.sleep(0.02)
+        first_try.send_signal(signal.SIGKILL)
+    library._control("DELETE", "faults")
+    assert 100 <= len(library.files()) < FILES
+    sync.store.kept = json.loads(kept_at.read_text())
+    library.forget()
+    manifest = sync()
+
+    stored = library.files()
+    assert waits(caplog) == 1
+    assert len(stored) == len(manifest) == FILES
+    assert {media["name"]: media["id"] for media in stored} == {path: entry["id"] for path, entry in manifest.items()}
+    assert all(sha256_of(media["url"]) == sha256_of((folder.root / media["name"]).read_bytes()) for media in stored)
+    assert library.count("POST") < 100
+    assert sync.store.kept == {}
+
+
+def test_a_try_that_is_cut_off_is_remembered_before_its_first_byte(
+    folder: Folder, sync: Syncing, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_media.operators._sync_run import SyncRun
+
+    library.store("there.png", PNG)
+    folder.write("banner.png")
+    seen: list[Any] = []
+    monkeypatch.setattr(SyncRun, "carry_out", lambda *_: seen.append(sync.store.get("media_sync")) or [])
+    sync()
+
+    newest = library.files()[-1]["id"]
+    assert seen == [{"sending": True, "mark": {"newest_id": newest, "namesakes": []}}]
+    assert sync.store.kept == {}
+
+
+def test_an_orderly_end_needs_no_waiting(
+    folder: Folder, sync: Syncing, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write("1.png", "2.png")
+    library.fail("status", status=400)
+    with pytest.raises(MediaRequestError):
+        sync()
+    sync()
+    assert waits(caplog) == 0
+    assert len(library.files()) == 2
+
+
+def test_a_replacement_whose_old_version_could_not_be_deleted_is_finished_without_a_second_send(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    old = library.store("banner.png", PNG + b"old")
+    folder.write("banner.png")
+    library.fail("status", method="DELETE", status=503)
+    sentence = rf"banner.png  The new version is stored as \d+, but deleting the old {old} failed: "
+    with pytest.raises(MediaUnavailableError, match=sentence):
+        sync()
+    assert len(library.files()) == 2
+    library.forget()
+    manifest = sync()
+
+    assert library.methods() == "GET DELETE"
+    assert manifest["banner.png"]["action"] == "replace"
+    assert [media["id"] for media in library.files()] == [manifest["banner.png"]["id"]]
+
+
+def test_old_versions_that_no_try_was_to_replace_are_left_alone(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    """Somebody keeps two of that name; that another file failed says nothing about them."""
+    other, same = library.store("banner.png", PNG + b"other"), library.store("banner.png", PNG + b"banner.png")
+    folder.write("banner.png", "new.png")
+    library.fail("status", status=400)
+    with pytest.raises(MediaRequestError):
+        sync()
+    manifest = sync()
+
+    assert manifest["banner.png"]["id"] == same
+    assert other in [media["id"] for media in library.files()]
+
+
+@pytest.mark.parametrize(("began_ago", "left"), [(timedelta(minutes=1), 1), (timedelta(minutes=-1), 2)])
+def test_before_airflow_3_3_the_second_try_waits_and_finishes_what_this_run_sent(
+    began_ago: timedelta,
+    left: int,
+    folder: Folder,
+    sync: Syncing,
+    library: SandboxLibrary,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    library.store("banner.png", PNG + b"old")
+    began = datetime.now(UTC)
+    folder.write("banner.png")
+    library.store("banner.png", PNG + b"banner.png")
+    context: Any = {
+        "ti": SimpleNamespace(try_number=2, map_index=-1),
+        "dag_run": SimpleNamespace(start_date=began if began_ago > timedelta(0) else began - began_ago),
+    }
+    manifest = sync.operator().execute(context)
+
+    assert waits(caplog) == 1
+    assert len(library.files()) == left
+    assert manifest["banner.png"]["id"] == library.files()[-1]["id"]
+
+
+def test_a_stopped_task_breaks_off_what_it_sends_promptly(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    folder.write(*(f"{number}.png" for number in range(30)))
+    library.fail("slow", delay_seconds=60, times=30)
+    operator = sync.operator()
+    monitored: list[float] = []
+
+    def stop() -> None:
+        while not library.count("GET"):
+            time.sleep(0.02)
+        time.sleep(0.5)
+        monitored.append(time.monotonic())
+        operator.on_kill()
+
+    import threading
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(MediaError, match="The task was stopped"):
+        operator.execute({"task_state_store": sync.store})  # type: ignore[typeddict-unknown-key]
+    took = time.monotonic() - monitored[0]
+    stopper.join()
+    library._control("DELETE", "faults")
+
+    assert took < 20
+    assert sync.store.get("media_sync")["sending"] is True
