@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -38,7 +39,8 @@ class StoreOnDisk(FakeStore):
         with open(kept_at, "w") as stream:
             json.dump(self.kept, stream)
 
-MediaSyncOperator(task_id="sync", source=source, media_conn_id="media_killed").execute({"task_state_store": StoreOnDisk()})
+operator = MediaSyncOperator(task_id="sync", source=source, media_conn_id="media_killed")
+operator.execute({"task_state_store": StoreOnDisk()})
 """
 
 
@@ -70,8 +72,7 @@ def test_sigkill_in_mid_sync_and_the_retry_ends_with_exactly_the_files(
     monkeypatch.setenv("AIRFLOW_CONN_MEDIA_KILLED", json.dumps(connection))
     # From the 100th on, files are stored a while after their bytes: some are stored after the death.
     library.fail("store_late", skip=100, times=FILES, delay_seconds=0.15)
-    helpers = os.fspath(__import__("pathlib").Path(__file__).parent / "helpers")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([helpers, *sys.path])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     kept_at = tmp_path / "state.json"
     command = [sys.executable, "-c", ONE_TRY, str(folder.root), str(kept_at)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first_try:
@@ -194,8 +195,6 @@ def test_a_stopped_task_breaks_off_what_it_sends_promptly(
         time.sleep(0.5)
         monitored.append(time.monotonic())
         operator.on_kill()
-
-    import threading
 
     stopper = threading.Thread(target=stop)
     stopper.start()
