@@ -60,31 +60,31 @@ def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared
     from airflow_provider_media._api.source import open_source, sha256
     from airflow_provider_media._api.sync_plan import Prepared
     from airflow_provider_media._api.upload import prepare_upload
+    from airflow_provider_media._channel_checks import check_channels
 
     if hook.get_conn().is_cancelled:
         raise Problem(Kind.CANCELLED, "The task was stopped.")
     name = library_name(file.relative, options.name_template)
+    upload = fingerprint = None
     try:
         source = open_source(file.path)
         upload = prepare_upload(source, name=name, description=options.description, folder_id=options.folder_id)
-        errors, warnings = _check_channels(upload, options.channels)
-        fingerprint = sha256(source) if options.fingerprint and not errors else None
+        findings = check_channels(source, upload.mime_type, options.channels)
+        if options.fingerprint and not findings.errors:
+            fingerprint = sha256(source)
+            upload = replace(upload, description=with_fingerprint(upload.description, fingerprint))
     except Problem as problem:
+        if upload and problem.kind is Kind.CONFIGURATION:  # what the check of the channels needs is not installed
+            raise
         return Prepared(path=file.relative, name=name, problem=problem.message, kind=problem.kind)
-    if errors:
-        return Prepared(path=file.relative, name=name, problem=" ".join(errors), warnings=warnings)
-    if fingerprint:
-        upload = replace(upload, description=with_fingerprint(upload.description, fingerprint))
-    return Prepared(path=file.relative, name=name, upload=upload, fingerprint=fingerprint, warnings=warnings)
-
-
-def _check_channels(upload: Upload, channels: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if not channels:
-        return (), ()
-    from airflow_provider_media._channel_checks import check_channels
-
-    findings = check_channels(upload.source, upload.mime_type, channels)
-    return findings.errors, findings.warnings
+    return Prepared(
+        path=file.relative,
+        name=name,
+        upload=upload,
+        fingerprint=fingerprint,
+        problem=" ".join(findings.errors) or None,
+        warnings=findings.warnings,
+    )
 
 
 def look_at_library(hook: MediaHook, prepared: Sequence[Prepared], workers: Executor) -> Known:

@@ -38,6 +38,7 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
 
     :raises MediaConfigurationError: with one sentence.
     """
+    from airflow_provider_media._api.channels import channels_of
     from airflow_provider_media._api.folder import check_name_template
     from airflow_provider_media._api.sync_plan import IF_CHANGED
     from airflow_provider_media._api.upload import check_shared
@@ -54,7 +55,7 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
             folder_id=folder_id,
             description=description,
             if_changed=one_of("if_changed", operator.if_changed, IF_CHANGED),
-            channels=_channels(operator.channels),
+            channels=channels_of(as_list(operator.channels)),
             on_reference=one_of("on_reference", operator.on_reference, ("fail", "skip")),
             max_workers=whole_number("max_workers", operator.max_workers, most=MOST_WORKERS),
             allow_failures=whole_number("allow_failures", operator.allow_failures, least=0),
@@ -63,14 +64,6 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
             manifest_file=None if path is None else _manifest_file(path),
             returns_manifest=output == "manifest",
         )
-
-
-def _channels(given: Any) -> tuple[str, ...]:
-    if given is None or len(given) == 0:
-        return ()
-    from airflow_provider_media._api.channels import channels_of
-
-    return channels_of(as_list(given))
 
 
 def _manifest_file(path: Any) -> ManifestFile:

@@ -141,6 +141,37 @@ def test_all_that_is_wrong_with_any_file_is_told_at_once_and_nothing_is_sent(
     assert library.count("POST") == 0
 
 
+def picture(path: Path, mode: str, size: tuple[int, int] = (8, 8)) -> None:
+    from PIL import Image
+
+    Image.new(mode, size).save(path)
+
+
+def test_what_channels_refuse_is_told_of_all_files_before_anything_is_sent(
+    folder: Folder, sync: Syncing, library: SandboxLibrary
+) -> None:
+    picture(folder.root / "good.png", "RGB")
+    picture(folder.root / "moving.gif", "P")
+    picture(folder.root / "print.jpg", "CMYK")
+    folder.write("broken.png")
+
+    with pytest.raises(MediaFileError, match="3 of 4 files cannot be synced, and nothing was sent") as caught:
+        sync(channels=["whatsapp"])
+    assert [line.split()[0] for line in str(caught.value).splitlines()[1:]] == ["broken.png", "moving.gif", "print.jpg"]
+    assert "CMYK" in str(caught.value)
+    assert library.count("POST") == 0
+
+
+def test_what_channels_recommend_otherwise_is_in_the_manifest(folder: Folder, sync: Syncing) -> None:
+    picture(folder.root / "card.png", "RGB", (1440, 720))
+    picture(folder.root / "narrow.png", "RGB", (100, 700))
+    for _ in range(2):
+        manifest = sync(channels='["rcs", "whatsapp"]')
+        assert manifest["card.png"]["warnings"] == []
+        (warning,) = manifest["narrow.png"]["warnings"]
+        assert "narrow.png is not what is recommended for RCS" in warning
+
+
 def test_names_follow_the_template(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
     folder.write("cards/latte.v2.png")
     manifest = sync(name_template="summer {stem} ({name}, {suffix}, {path})", folder_id="7", description="Of summer")
