@@ -131,7 +131,7 @@ class MediaHook(BaseHook):
             if if_exists not in IF_EXISTS:
                 raise _wrong(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
             if if_exists == "replace":
-                self._check_may_delete()
+                self._refuse_to_delete()
             of_channels = channels_of(channels)
             source = open_source(_as_path(file))
             try:
@@ -244,12 +244,20 @@ class MediaHook(BaseHook):
         """
         from airflow_provider_media._api.flows import delete_media
 
+        self.check_may_delete()
         with self._public_errors():
-            self._check_may_delete()
             self._transport.run(delete_media(media_id))
         self.log.info("Deleted the media %s", media_id)
 
-    def _check_may_delete(self) -> None:
+    def check_may_delete(self) -> None:
+        """Return when the connection allows to delete.
+
+        :raises MediaConfigurationError: it says ``allow_delete: false``.
+        """
+        with self._public_errors():
+            self._refuse_to_delete()
+
+    def _refuse_to_delete(self) -> None:
         if not self.settings.allow_delete:
             raise _wrong(f"The connection {self.media_conn_id} does not allow to delete (extra 'allow_delete': false).")
 

@@ -29,6 +29,8 @@ def users_of(found: Iterable[Media], references: References | None) -> dict[int 
     if references is None:
         return {}
     ask = _resolve(references)
+    if hasattr(ask, "snapshot"):  # it can read what it knows once for all these questions
+        ask = ask.snapshot()
     answers = {media.id: _as_users(ask(media)) for media in found}
     return {media_id: users for media_id, users in answers.items() if users}
 
@@ -62,10 +64,11 @@ def refuse_if_used(found: Iterable[Media], references: References | None) -> Non
     """
     used = users_of(found, references)
     if used:
-        raise MediaInUseError(_in_use(used) + " Nothing was deleted.")
+        raise MediaInUseError(say_in_use(used) + " Nothing was deleted.")
 
 
-def _in_use(used: dict[int | str, list[str]]) -> str:
+def say_in_use(used: dict[int | str, list[str]]) -> str:
+    """Name the files that are used, and who uses them."""
     return "Still used: " + "; ".join(f"media {key} by {', '.join(users)}" for key, users in used.items()) + "."
 
 
@@ -98,25 +101,38 @@ def delete_all(
             )
     used = users_of(found, references)
     if used and on_reference == "fail":
-        raise MediaInUseError(_in_use(used) + " Nothing was deleted.")
+        raise MediaInUseError(say_in_use(used) + " Nothing was deleted.")
     if used:
-        log.warning("Not deleted. %s", _in_use(used))
+        log.warning("Not deleted. %s", say_in_use(used))
     outcome["skipped"] = list(used)
     left_alone = {str(media_id) for ids in outcome.values() for media_id in ids}
+    left = [media_id for media_id in media_ids if str(media_id) not in left_alone]
+    outcome["deleted"], missing = delete_each(hook, left, memory=memory, deleted=outcome["deleted"])
+    outcome["missing"] += missing
+    log.info("Deleted %(deleted)s, missing %(missing)s, skipped as still used %(skipped)s", outcome)
+    return outcome
+
+
+def delete_each(
+    hook: MediaHook, media_ids: Iterable[int | str], *, memory: DeletedMemory, deleted: Iterable[int | str]
+) -> tuple[list[int | str], list[int | str]]:
+    """Delete one after another; return what was deleted, and what was gone already.
+
+    :param memory: is told of each before it is deleted, and forgets when all are.
+    :param deleted: what earlier tries of the task deleted.
+    """
+    done, missing = list(deleted), []
     for media_id in media_ids:
-        if str(media_id) in left_alone:
-            continue
-        memory.keep([*outcome["deleted"], media_id])
+        memory.keep([*done, media_id])
         try:
             hook.delete(media_id)
         except MediaNotFoundError:
             # Gone since it was looked up, or ignored on request: either way it is not there any more.
-            outcome["missing"].append(media_id)
+            missing.append(media_id)
         else:
-            outcome["deleted"].append(media_id)
+            done.append(media_id)
     memory.forget()
-    log.info("Deleted %(deleted)s, missing %(missing)s, skipped as still used %(skipped)s", outcome)
-    return outcome
+    return done, missing
 
 
 def _look_up(hook: MediaHook, media_ids: list[int | str]) -> tuple[list[Media], list[int | str]]:

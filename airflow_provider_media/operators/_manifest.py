@@ -94,7 +94,7 @@ class ManifestFile:
         if self.path.is_dir():
             raise _wrong(self, "it is a folder; give the path of a file")
 
-    def write(self, manifest: dict[str, dict[str, Any]]) -> None:
+    def write(self, manifest: dict[str, Any]) -> None:
         """Write it as JSON; whoever reads it meanwhile sees the old one or the new one, where it is local."""
         text = json.dumps(manifest, ensure_ascii=False, indent=1)
         if not self._is_local:

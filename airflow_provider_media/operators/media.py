@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, one_of, whole_number
 from airflow_provider_media.operators._base import MediaOperator
+from airflow_provider_media.operators._cleanup import MediaCleanupOperator
 from airflow_provider_media.operators._deleting import delete_all, refuse_if_used
 from airflow_provider_media.operators._memory import DeletedMemory, upload_memory
 from airflow_provider_media.operators._sync import MediaSyncOperator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     References = Callable[[Media], Iterable[str]] | str
 
 __all__ = [
+    "MediaCleanupOperator",
     "MediaDeleteOperator",
     "MediaGetOperator",
     "MediaListOperator",

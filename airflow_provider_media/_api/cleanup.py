@@ -1,0 +1,123 @@
+"""Which files a clean-up selects: by what the API surely tells; what it leaves out is unknown, and never selected."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from airflow_provider_media._api.flows import Flow, get_media, id_number, list_all
+from airflow_provider_media._api.problem import Kind, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_media.models import Media
+
+_ALL = {None, "*", "**", "*/*"}
+"""Patterns that leave nothing out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a clean-up is after; all that is given must hold.
+
+    :param name: a name or a pattern with ``*``, ``?`` and ``[...]``.
+    :param mime_type: a type or a pattern, such as ``image/*``.
+    :param folder_id: the folder that holds the file.
+    :param older_than: how long ago the library stored it at least.
+    :param keep_last: how many of each name stay, the newest ones, however old.
+    """
+
+    name: str | None = None
+    mime_type: str | None = None
+    folder_id: str | None = None
+    older_than: timedelta | None = None
+    keep_last: int | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it leaves nothing out, whatever the library holds."""
+        others = (self.folder_id, self.older_than, self.keep_last)
+        return self.name in _ALL and self.mime_type in _ALL and all(other is None for other in others)
+
+    def may_take(self, media: Media) -> bool:
+        """Whether the list alone does not rule a file out."""
+        name_fits = self.name is None or media.name == self.name or fnmatchcase(media.name or "", self.name)
+        return (
+            name_fits
+            and (self.name in _ALL or media.name is not None)
+            and (self.mime_type is None or fnmatchcase(_plain(media.mime_type), self.mime_type.lower()))
+            and (self.folder_id is None or media.folder_id is None or str(media.folder_id) == self.folder_id)
+        )
+
+    def lacks_facts_of(self, media: Media) -> bool:
+        """Whether the list left out what decides; getting the file by its id may tell."""
+        no_folder = self.folder_id is not None and media.folder_id is None
+        no_moment = self.older_than is not None and media.created_at is None
+        return no_folder or no_moment
+
+
+def _plain(mime_type: str | None) -> str:
+    return (mime_type or "").partition(";")[0].strip().lower()
+
+
+def find_candidates(selection: Selection) -> Flow[list[Media]]:
+    """List the library, and get those of which the list left out what decides; what is gone meanwhile is left out."""
+    candidates = []
+    for media in [media for media in (yield from list_all()) if selection.may_take(media)]:
+        if not selection.lacks_facts_of(media):
+            candidates.append(media)
+            continue
+        try:
+            candidates.append((yield from get_media(media.id)))
+        except Problem as problem:
+            if problem.kind is not Kind.NOT_FOUND:
+                raise
+    return candidates
+
+
+def select(candidates: Iterable[Media], selection: Selection, *, now: datetime) -> tuple[Media, ...]:
+    """Pick the files that a clean-up deletes, in the order of the list.
+
+    :param candidates: what :func:`find_candidates` found.
+    :param now: with a time zone.
+    """
+    in_folder = [media for media in candidates if selection.folder_id is None or media.folder_id is not None]
+    fitting = [media for media in in_folder if selection.may_take(media)]
+    kept = _newest_of_each_name(fitting, selection.keep_last) if selection.keep_last is not None else set()
+    return tuple(media for media in fitting if str(media.id) not in kept and _is_old(media, selection.older_than, now))
+
+
+def _is_old(media: Media, older_than: timedelta | None, now: datetime) -> bool:
+    if older_than is None:
+        return True
+    if media.created_at is None:
+        return False
+    stored = media.created_at if media.created_at.tzinfo else media.created_at.replace(tzinfo=UTC)
+    return stored <= now - older_than
+
+
+def _newest_of_each_name(found: Iterable[Media], count: int) -> set[str]:
+    """Find the ids that are kept: the newest of each name, or all of a name whose files have no known order."""
+    of_name: dict[str | None, list[Media]] = defaultdict(list)
+    for media in found:
+        of_name[media.name].append(media)
+    kept: set[str] = set()
+    for name, several in of_name.items():
+        ordered = None if name is None else _by_age(several)
+        stay = several if ordered is None else ordered[max(0, len(ordered) - count) :]
+        kept.update(str(media.id) for media in stay)
+    return kept
+
+
+def _by_age(found: list[Media]) -> list[Media] | None:
+    """Sort by id where all ids are numbers (they grow), else by creation date where all have one; else give None."""
+    numbers = [id_number(media.id) for media in found]
+    keys = numbers if None not in numbers else [media.created_at for media in found]
+    if None in keys:
+        return None
+    pairs = sorted(zip(keys, range(len(found)), strict=True), key=lambda pair: pair[0])  # type: ignore[arg-type, return-value]
+    return [found[index] for _, index in pairs]

@@ -1,0 +1,186 @@
+"""The operator that deletes what a library no longer needs."""
+
+from __future__ import annotations
+
+import logging
+import math
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
+from airflow_provider_media.operators._arguments import filled_text, one_of, whole_number, yes_or_no
+from airflow_provider_media.operators._base import MediaOperator
+from airflow_provider_media.operators._deleting import delete_each, say_in_use, users_of
+from airflow_provider_media.operators._memory import DeletedMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_media._api.cleanup import Selection
+    from airflow_provider_media.models import Media
+    from airflow_provider_media.operators._deleting import References
+
+log = logging.getLogger(__name__)
+
+_SHOWN_IN_LOG = 200
+
+
+class MediaCleanupOperator(MediaOperator):
+    """Delete the files that a selection names, after all of them were looked at and asked about.
+
+    A dry run unless told otherwise. What the API does not tell of a file (its folder, when it was stored) is unknown,
+    and a file of which it decides is never selected. Several criteria must all hold; without any, nothing is selected
+    and the task fails, unless ``select_all=True`` says that the whole library is meant.
+
+    Returns ``{"dry_run": bool, "deleted": [ids], "missing": [ids], "refused": {id: [users]}}``: what was (in a dry run:
+    would be) deleted, was gone already, and is still used.
+
+    :param name: only files of this name, or whose name matches; ``*``, ``?`` and ``[...]`` are wildcards. (templated)
+    :param mime_type: only this type; wildcards too (``image/*``). (templated)
+    :param folder_id: only files known to be in this folder. (templated)
+    :param older_than: only files that are known to be stored this long ago: a ``timedelta``, or seconds. (templated)
+    :param keep_last: the newest so many of each name stay, however old. Where the age is unknown (ids that are no
+        numbers, and no creation date), all of a name stay. (templated)
+    :param select_all: take the whole library, where no criterion is given. (templated)
+    :param max_deletions: when more files are selected, the task fails before anything is deleted. (templated)
+    :param references: a callable (or the dotted path of one) that tells what still uses a file, as texts; see
+        :class:`airflow_provider_media.references.ListedReferences`.
+    :param on_reference: ``fail`` (default) deletes nothing when any file is used; ``skip`` leaves out the used ones.
+        (templated)
+    :param dry_run: delete nothing; on unless it is false. (templated)
+    :param media_conn_id: the Airflow connection, of type ``media``. (templated)
+    :raises MediaInUseError: a selected file is still used.
+    :raises MediaConfigurationError: an argument is wrong, too much is selected, or the connection says
+        ``allow_delete: false``; nothing was deleted.
+    """
+
+    template_fields: Sequence[str] = (
+        "name",
+        "mime_type",
+        "folder_id",
+        "older_than",
+        "keep_last",
+        "select_all",
+        "max_deletions",
+        "on_reference",
+        "is_dry_run",
+        "media_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        mime_type: str | None = None,
+        folder_id: int | str | None = None,
+        older_than: timedelta | float | str | None = None,
+        keep_last: int | str | None = None,
+        select_all: bool | str = False,
+        max_deletions: int | str = 100,
+        references: References | None = None,
+        on_reference: str = "fail",
+        dry_run: bool | str = True,
+        media_conn_id: str = "media_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(media_conn_id=media_conn_id, **kwargs)
+        self.name = name
+        self.mime_type = mime_type
+        self.folder_id = folder_id
+        self.older_than = older_than
+        self.keep_last = keep_last
+        self.select_all = select_all
+        self.max_deletions = max_deletions
+        self.references = references
+        self.on_reference = on_reference
+        self.is_dry_run = dry_run  # under its own name it would be Airflow's method
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Select, ask, and only then delete."""
+        from airflow_provider_media._api.cleanup import find_candidates, select
+
+        selection = self._selection()
+        on_reference = one_of("on_reference", self.on_reference, ("fail", "skip"))
+        most = whole_number("max_deletions", self.max_deletions)
+        is_dry_run = yes_or_no("dry_run", self.is_dry_run)
+        self.hook.check_may_delete()
+        memory = DeletedMemory(context)
+        candidates = self.hook.run_flow(find_candidates(selection))
+        selected = select(candidates, selection, now=datetime.now(UTC))
+        used = users_of(selected, self.references)
+        free = [media for media in selected if media.id not in used]
+        log.info("%s of %d that match:\n%s", _count(len(free)), len(candidates), _lines(selected, used))
+        if len(free) > most:
+            sentence = (
+                f"{_count(len(free))} are selected, and max_deletions is {most}: narrow the selection or raise it"
+            )
+            if not is_dry_run:
+                raise MediaConfigurationError(f"{sentence}; nothing was deleted.")
+            log.warning("%s; it would fail.", sentence)
+        if used and on_reference == "fail" and not is_dry_run:
+            raise MediaInUseError(say_in_use(used) + " Nothing was deleted.")
+        outcome = {
+            "dry_run": is_dry_run,
+            "deleted": [media.id for media in free],
+            "missing": [],
+            "refused": {str(media_id): users for media_id, users in used.items()},
+        }
+        if is_dry_run:
+            log.info("A dry run: nothing was deleted; with dry_run=False these files would be")
+            return outcome
+        before = memory.recall()
+        deleted, missing = delete_each(self.hook, [media.id for media in free], memory=memory, deleted=before)
+        return {**outcome, "deleted": deleted, "missing": missing}
+
+    def _selection(self) -> Selection:
+        from airflow_provider_media._api.cleanup import Selection
+
+        def text(field: str, value: Any) -> str | None:
+            return None if value is None else filled_text(field, str(value))
+
+        selection = Selection(
+            name=text("name", self.name),
+            mime_type=text("mime_type", self.mime_type),
+            folder_id=text("folder_id", self.folder_id),
+            older_than=None if self.older_than is None else _duration("older_than", self.older_than),
+            keep_last=None if self.keep_last is None else whole_number("keep_last", self.keep_last),
+        )
+        if selection.is_everything and not yes_or_no("select_all", self.select_all):
+            raise MediaConfigurationError(
+                "The selection leaves nothing out of the library: give name, mime_type, folder_id, older_than or"
+                " keep_last, or say select_all=True if all of it is meant; nothing was deleted."
+            )
+        return selection
+
+
+def _duration(field: str, value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    else:
+        try:
+            seconds = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            seconds = math.nan
+    try:
+        duration = timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
+        duration = timedelta(0)
+    if duration <= timedelta(0):
+        raise MediaConfigurationError(f"{field} must be a timedelta or a number of seconds above 0, not {value!r}.")
+    return duration
+
+
+def _count(number: int) -> str:
+    return f"{number} file{'' if number == 1 else 's'}"
+
+
+def _lines(selected: Sequence[Media], used: dict[int | str, list[str]]) -> str:
+    lines = []
+    for media in selected[:_SHOWN_IN_LOG]:
+        users = f", used by {', '.join(used[media.id])}" if media.id in used else ""
+        stored = media.created_at.isoformat() if media.created_at else "unknown"
+        lines.append(f"{media.id}  {media.name!r}, {media.size} bytes, stored {stored}{users}")
+    more = len(selected) - _SHOWN_IN_LOG
+    return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)

@@ -1,0 +1,221 @@
+"""MediaCleanupOperator against the sandbox: looked at, asked about, and only then deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from syncing import FakeStore
+
+from airflow_provider_media.exceptions import (
+    MediaAuthError,
+    MediaConfigurationError,
+    MediaInUseError,
+)
+from airflow_provider_media.operators.media import MediaCleanupOperator, MediaDeleteOperator, MediaUploadOperator
+from airflow_provider_media.references import ListedReferences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from raw_server import RawServer
+    from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media.models import Media
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def cleanup(connect: Any, library: SandboxLibrary) -> Callable[..., dict[str, Any]]:
+    """Run a clean-up of the sandbox: ``cleanup(**arguments)``."""
+    conn_id = connect(library.sandbox.base_url).media_conn_id
+
+    def run(*, store: FakeStore | None = None, conn_id: str = conn_id, **arguments: Any) -> dict[str, Any]:
+        operator = MediaCleanupOperator(task_id="clean_up", media_conn_id=conn_id, **arguments)
+        try:
+            return operator.execute({"task_state_store": store})  # type: ignore[typeddict-unknown-key]
+        finally:
+            operator.hook.get_conn().close()
+
+    return run
+
+
+def names(library: SandboxLibrary) -> list[str]:
+    return [file["name"] for file in library.files()]
+
+
+def test_a_dry_run_tells_and_deletes_nothing(cleanup: Any, library: SandboxLibrary) -> None:
+    ids = [library.store(name, PNG) for name in ("spring-a", "spring-b", "summer")]
+    library.forget()
+    outcome = cleanup(name="spring-*")
+    assert outcome == {"dry_run": True, "deleted": ids[:2], "missing": [], "refused": {}}
+    assert library.methods() == "GET"
+
+
+def test_what_a_dry_run_tells_is_what_is_deleted(cleanup: Any, library: SandboxLibrary) -> None:
+    for name in ("spring-a", "spring-b", "summer", "spring-a"):
+        library.store(name, PNG)
+    told = cleanup(name="spring-*", keep_last=1)
+    done = cleanup(name="spring-*", keep_last=1, dry_run="False")
+    assert done == {**told, "dry_run": False}
+    assert names(library) == ["spring-b", "summer", "spring-a"]
+
+
+@pytest.mark.parametrize("criteria", [{}, {"name": "*"}, {"name": "*", "mime_type": "*/*"}])
+def test_everything_is_not_selected_by_leaving_out_the_criteria(
+    cleanup: Any, library: SandboxLibrary, criteria: dict[str, str]
+) -> None:
+    library.store("a", PNG)
+    library.forget()
+    with pytest.raises(MediaConfigurationError, match=r"say select_all=True .*; nothing was deleted\."):
+        cleanup(**criteria, dry_run=False)
+    assert library.methods() == ""
+    assert len(cleanup(**criteria, dry_run=False, select_all=True)["deleted"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"name": ""}, "name must not be ''"),
+        ({"name": "None"}, "name must not be 'None'"),
+        ({"folder_id": "None"}, "folder_id must not be 'None'"),
+        ({"older_than": 0}, "older_than must be a timedelta or a number of seconds above 0, not 0"),
+        ({"older_than": "soon"}, "older_than must be"),
+        ({"older_than": True}, "older_than must be"),
+        ({"older_than": 1e300}, "older_than must be"),
+        ({"keep_last": 0}, "keep_last must be a whole number"),
+        ({"name": "a", "max_deletions": 0}, "max_deletions must be"),
+        ({"name": "a", "on_reference": "ask"}, "on_reference must be one of fail, skip"),
+        ({"name": "a", "dry_run": "None"}, "dry_run must be true or false"),
+    ],
+)
+def test_bad_arguments_are_one_sentence_and_nothing_is_sent(
+    cleanup: Any, library: SandboxLibrary, arguments: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(MediaConfigurationError, match=sentence):
+        cleanup(**arguments)
+    assert library.methods() == ""
+
+
+def test_more_than_allowed_fails_before_anything_is_deleted(cleanup: Any, library: SandboxLibrary) -> None:
+    for number in range(4):
+        library.store(f"spring-{number}", PNG)
+    with pytest.raises(MediaConfigurationError, match=r"^4 files are selected, and max_deletions is 3: .* deleted\.$"):
+        cleanup(name="spring-*", max_deletions=3, dry_run=False)
+    assert len(names(library)) == 4
+    assert len(cleanup(name="spring-*", max_deletions=3)["deleted"]) == 4, "a dry run tells them all"
+    assert len(cleanup(name="spring-*", max_deletions=4, dry_run=False)["deleted"]) == 4
+
+
+def used_by_summer(media: Media) -> list[str]:
+    return ["summer"] if media.name == "spring-b" else []
+
+
+def test_nothing_is_deleted_while_anything_is_used(cleanup: Any, library: SandboxLibrary) -> None:
+    ids = [library.store(name, PNG) for name in ("spring-a", "spring-b")]
+    with pytest.raises(MediaInUseError, match=rf"media {ids[1]} by summer\. Nothing was deleted\."):
+        cleanup(name="spring-*", references=used_by_summer, dry_run=False)
+    assert names(library) == ["spring-a", "spring-b"]
+
+
+def test_what_is_used_may_be_left_out(cleanup: Any, library: SandboxLibrary) -> None:
+    ids = [library.store(name, PNG) for name in ("spring-a", "spring-b")]
+    outcome = cleanup(name="spring-*", references=used_by_summer, on_reference="skip", dry_run=False)
+    assert outcome == {"dry_run": False, "deleted": [ids[0]], "missing": [], "refused": {str(ids[1]): ["summer"]}}
+    assert names(library) == ["spring-b"]
+
+
+def test_a_list_of_references_that_is_missing_refuses_all(
+    cleanup: Any, library: SandboxLibrary, tmp_path: Path, connect: Any
+) -> None:
+    media_id = library.store("spring", PNG)
+    missing = ListedReferences(path=tmp_path / "in-use.json")
+    conn_id = connect(library.sandbox.base_url).media_conn_id
+    (tmp_path / "new.png").write_bytes(PNG + b"new")
+    delete = MediaDeleteOperator(task_id="d", media_id=media_id, references=missing, media_conn_id=conn_id)
+    replace = MediaUploadOperator(
+        task_id="u",
+        file=str(tmp_path / "new.png"),
+        name="spring",
+        if_exists="replace",
+        references=missing,
+        media_conn_id=conn_id,
+    )
+    library.forget()
+    for attempt in (
+        lambda: cleanup(name="spring", references=missing, on_reference="skip", dry_run=False),
+        lambda: delete.execute({}),
+        lambda: replace.execute({}),
+    ):
+        with pytest.raises(MediaInUseError, match="It is not known what is still used"):
+            attempt()
+    assert library.count("DELETE") == library.count("POST") == 0
+    missing.write({media_id + 1: ["summer"]})
+    assert cleanup(name="spring", references=missing, dry_run=False)["deleted"] == [media_id]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_connection_that_does_not_allow_it_refuses(
+    cleanup: Any, library: SandboxLibrary, connect: Any, dry_run: Any
+) -> None:
+    library.store("spring", PNG)
+    conn_id = connect(library.sandbox.base_url, allow_delete=False).media_conn_id
+    with pytest.raises(MediaConfigurationError, match="does not allow to delete"):
+        cleanup(name="spring", dry_run=dry_run, conn_id=conn_id)
+    assert names(library) == ["spring"]
+
+
+def test_an_age_that_the_list_leaves_out_is_asked_for(
+    cleanup: Any, raw_server: Callable[..., RawServer], connect: Any
+) -> None:
+    """The list has no dates; of one file the get has none either, another is gone by then."""
+    from raw_server import answer
+
+    dates = {"1": "2020-01-01T00:00:00Z", "2": None}
+
+    def serve(head: str) -> bytes:
+        method, target, _ = head.split(" ", 2)
+        media_id = target.rpartition("/")[2]
+        if "limit=" in target:
+            return answer(200, {"content": [{"id": number, "name": "a"} for number in (1, 2, 3)], "totalElements": 3})
+        if media_id not in dates:
+            return answer(404, {})
+        if method == "DELETE":
+            return answer(204, None)
+        return answer(200, {"id": int(media_id), "name": "a", "createdAt": dates[media_id]})
+
+    server = raw_server(serve)
+    conn_id = connect(server.url).media_conn_id
+    assert cleanup(older_than=3600, dry_run=False, conn_id=conn_id)["deleted"] == [1]
+    assert [line.split(" ")[0] for line in server.lines] == ["GET", "GET", "GET", "GET", "DELETE"]
+
+
+def test_what_goes_meanwhile_is_missing(cleanup: Any, library: SandboxLibrary) -> None:
+    ids = [library.store("spring", PNG) for _ in range(2)]
+
+    def delete_one(media: Media) -> list[str]:
+        if media.id == ids[0]:
+            library.delete(ids[0])
+        return []
+
+    outcome = cleanup(name="spring", references=delete_one, dry_run=False)
+    assert (outcome["deleted"], outcome["missing"]) == ([ids[1]], [ids[0]])
+
+
+def test_a_retry_tells_what_the_try_before_deleted(cleanup: Any, library: SandboxLibrary) -> None:
+    ids = [library.store("spring", PNG) for _ in range(3)]
+    store = FakeStore()
+    library.fail("status", method="DELETE", status=400, skip=1)
+    with pytest.raises(Exception, match="400"):
+        cleanup(name="spring", dry_run=False, store=store)
+    assert len(library.files()) == 2
+    assert cleanup(name="spring", dry_run=False, store=store)["deleted"] == ids
+    assert names(library) == []
+
+
+def test_a_rejected_key_ends_it_at_once(cleanup: Any, library: SandboxLibrary, connect: Any) -> None:
+    conn_id = connect(library.sandbox.base_url, "another key").media_conn_id
+    with pytest.raises(MediaAuthError):
+        cleanup(name="a", conn_id=conn_id)

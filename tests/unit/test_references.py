@@ -1,0 +1,123 @@
+"""A list of what is still used is believed only when there is no doubt about it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
+from airflow_provider_media.models import Media
+from airflow_provider_media.operators._deleting import users_of
+from airflow_provider_media.references import ListedReferences
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime.now(UTC)
+
+
+def listed(media: Any, updated_at: Any = None) -> str:
+    return json.dumps({"updated_at": updated_at or NOW.isoformat(), "media": media})
+
+
+@pytest.fixture(params=["variable", "file", "uri"])
+def write(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Write a list, where a Variable or a file holds it, and make the references that read it."""
+
+    def make(text: str | None, **options: Any) -> ListedReferences:
+        if request.param == "variable":
+            if text is not None:
+                monkeypatch.setenv("AIRFLOW_VAR_MEDIA_IN_USE", text)
+            return ListedReferences(variable="media_in_use", **options)
+        path = tmp_path / "in-use.json"
+        if text is not None:
+            path.write_text(text)
+        return ListedReferences(path=f"file://{path}" if request.param == "uri" else path, **options)
+
+    return make
+
+
+def test_users_are_told_by_id(write: Any) -> None:
+    ask = write(listed({"17": ["summer", "template 5"], "med_9": "autumn", "18": []}))
+    assert ask(Media(id=17)) == ["summer", "template 5"]
+    assert ask(Media(id="med_9")) == ["autumn"]
+    assert len(ask(Media(id=18))) == 1, "a listed file is used, whoever uses it"
+    assert ask(Media(id=19)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "cannot be read"),
+        ("", "is empty"),
+        ("  \n", "is empty"),
+        (listed({}), "is empty"),
+        ("{", "cannot be understood"),
+        ("[17, 18]", "cannot be understood"),
+        ('{"media": {"17": []}}', "cannot be understood"),
+        (listed([17]), "cannot be understood"),
+        (listed({"17": 5}), "cannot be understood"),
+        (listed({"17": None}), "cannot be understood"),
+        (listed({"17": []}, "yesterday"), "cannot be understood"),
+        (listed({"17": []}, "2026-07-01T08:00:00"), "has a time without a time zone"),
+        (listed({"17": []}, (NOW - timedelta(hours=25)).isoformat()), r"is 1 day, 1:.* old, more than 1 day"),
+        (listed({"17": []}, (NOW + timedelta(hours=1)).isoformat()), "comes from the future"),
+    ],
+)
+def test_a_list_in_doubt_refuses_every_deletion(write: Any, text: str | None, reason: str) -> None:
+    ask = write(text)
+    with pytest.raises(MediaInUseError, match=f"^It is not known what is still used, because .* {reason}") as caught:
+        users_of([Media(id=99)], ask)
+    assert str(caught.value).endswith("Nothing was deleted.")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_age_may_be_allowed(write: Any) -> None:
+    old = listed({"17": ["summer"]}, (NOW - timedelta(days=3)).isoformat())
+    assert write(old, max_age=timedelta(days=4))(Media(id=17)) == ["summer"]
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    ask = ListedReferences(path=tmp_path / "new folder" / "in-use.json")
+    (tmp_path / "new folder").mkdir()
+    ask.write({17: ["summer"], "18": ("a", "b")})
+    ask.write({18: ["b"]})
+    assert ask(Media(id=18)) == ["b"]
+    assert ask(Media(id=17)) == []
+    assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["in-use.json"]
+
+
+def test_an_empty_list_is_not_written(tmp_path: Path) -> None:
+    ask = ListedReferences(path=tmp_path / "in-use.json")
+    with pytest.raises(MediaConfigurationError, match="never believed"):
+        ask.write({})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deletion_reads_the_list_once_and_the_next_one_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = ListedReferences(path=tmp_path / "in-use.json")
+    ask.write({1: ["summer"]})
+    reads = []
+    read = ListedReferences._text
+    monkeypatch.setattr(ListedReferences, "_text", lambda self: reads.append(1) or read(self))
+    assert users_of([Media(id=1), Media(id=2), Media(id=3)], ask) == {1: ["summer"]}
+    assert len(reads) == 1
+    ask.write({3: ["autumn"]})
+    assert users_of([Media(id=1), Media(id=3)], ask) == {3: ["autumn"]}
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"variable": "x", "path": "y"}, {"variable": "x", "max_age": 5}, {"path": "x", "max_age": None}]
+)
+def test_wrong_arguments_are_refused_at_once(arguments: dict[str, Any]) -> None:
+    with pytest.raises(MediaConfigurationError):
+        ListedReferences(**arguments)
+
+
+def test_they_can_be_pickled_and_named() -> None:
+    copy = pickle.loads(pickle.dumps(ListedReferences(variable="in_use")))  # noqa: S301 - our own
+    assert repr(copy) == "ListedReferences(the Variable 'in_use')"
