@@ -130,7 +130,8 @@ class MediaCleanupOperator(MediaOperator):
         if is_dry_run:
             log.info("A dry run: nothing was deleted; with dry_run=False these files would be")
             return outcome
-        before = memory.recall()
+        still_there = {str(media.id) for media in candidates}
+        before = [media_id for media_id in memory.recall() if str(media_id) not in still_there]
         deleted, missing = delete_each(self.hook, [media.id for media in free], memory=memory, deleted=before)
         return {**outcome, "deleted": deleted, "missing": missing}
 
