@@ -60,7 +60,7 @@ class ListedReferences:
         users = self._read()
         return lambda media: users.get(str(media.id), [])
 
-    def write(self, users: Mapping[int | str, Iterable[str]]) -> None:
+    def write(self, users: Mapping[int, Iterable[str]] | Mapping[str, Iterable[str]]) -> None:
         """Replace the list, whole: a reader sees the old one or the new one.
 
         One task writes it, which knows all users; of two that write at once, the last one wins.

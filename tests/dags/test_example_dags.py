@@ -19,6 +19,7 @@ IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
 
 EXAMPLES = [
     "example_media_campaign",
+    "example_media_cleanup",
     "example_media_mapped",
     "example_media_taskflow",
     "example_media_wait_for_assets",
