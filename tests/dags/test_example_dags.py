@@ -21,6 +21,7 @@ EXAMPLES = [
     "example_media_campaign",
     "example_media_cleanup",
     "example_media_mapped",
+    "example_media_sync",
     "example_media_taskflow",
     "example_media_wait_for_assets",
     pytest.param(
@@ -156,6 +157,41 @@ def test_mapped_uploads_give_their_ids_one_by_one_and_together(platform: Any, ru
     assert names == platform.names()
     labels = [run._instances[f"upload_pictures[{index}]"].rendered_map_index for index in range(3)]
     assert names == labels
+
+
+def test_sync_brings_the_folder_sends_each_file_and_deletes_all(
+    platform: Any, run_dag: Any, load_example: Any, media_folder: Path
+) -> None:
+    run = run_dag(load_example("example_media_sync"))
+
+    files = sorted(path.name for path in media_folder.iterdir())
+    sends = [f"send[{index}]" for index in range(len(files))]
+    assert all_successful("sync_media", *sends, "report", "delete_media") == run.states
+    manifest = run.xcom("sync_media")
+    assert list(manifest) == files
+    assert [manifest[file]["name"] for file in files] == [f"summer-week-2026-07-01/{file}" for file in files]
+    cards = [run.xcom(task)["richCard"] for task in sends]
+    assert [(card["title"], card["media"]["mediaId"]) for card in cards] == [
+        (file, manifest[file]["id"]) for file in files
+    ]
+    assert run.xcom("report") == f"5 messages; the banner is {manifest['banner.jpg']['url']}"
+    assert files == [run._instances[task].rendered_map_index for task in sends]
+    assert [entry["id"] for entry in manifest.values()] == run.xcom("delete_media")["deleted"]
+    assert platform.items() == []
+
+
+def test_teardown_of_a_sync_deletes_after_a_failed_send(platform: Any, run_dag: Any, load_example: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the platform refuses the message")
+
+    dag = load_example("example_media_sync")
+    dag.get_task("report").python_callable = fail
+    dag.get_task("report").retries = 0
+    run = run_dag(dag)
+
+    assert run.states["report"] == "failed"
+    assert run.states["delete_media"] == "success"
+    assert platform.items() == []
 
 
 def test_taskflow_uses_the_hook_and_tidies_up(platform: Any, run_dag: Any, load_example: Any) -> None:
