@@ -259,8 +259,15 @@ class MediaSyncOperator(MediaOperator):
             options.manifest_file.write(manifest)
         memory.forget()
         where = {"manifest_path": str(options.manifest_file)} if options.manifest_file else {}
-        fill_outlet_events(context, self, {**where, "counts": counts})
+        fill_outlet_events(context, self, {**(where or {"manifest_xcom": _xcom_of(context)}), "counts": counts})
         return manifest if options.returns_manifest else {**where, "counts": counts}
+
+
+def _xcom_of(context: Context) -> dict[str, Any]:
+    """Tell where Airflow keeps what the task returns, in the words of ``xcom_pull``."""
+    ti = context.get("ti")
+    names = {"dag_id": "dag_id", "run_id": "run_id", "task_ids": "task_id", "map_indexes": "map_index"}
+    return {argument: getattr(ti, name, None) for argument, name in names.items()}
 
 
 def _failure(failed: list[tuple[str, MediaError]], files: int) -> MediaError:

@@ -90,6 +90,15 @@ def test_the_event_of_an_outlet_tells_counts_and_where_the_manifest_is(
         "manifest_path": str(tmp_path / "m.json"),
     }
 
+    event.extra = {"campaign": "summer"}
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="sync", map_index=-1)
+    sync.operator(outlets=[asset]).execute({"outlet_events": {asset: event}, "ti": ti})  # type: ignore[typeddict-item]
+    assert event.extra == {
+        "campaign": "summer",
+        "counts": {"create": 0, "replace": 0, "keep": 1, "failed": 0},
+        "manifest_xcom": {"dag_id": "d", "run_id": "r", "task_ids": "sync", "map_indexes": -1},
+    }
+
 
 MEASURED = """
 import resource, sys

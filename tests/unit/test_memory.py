@@ -9,7 +9,8 @@ from fake_library import PNG, make_upload
 from waiting_task import FakeStore
 
 from airflow_provider_media._api.upload_flow import Mark
-from airflow_provider_media.operators._memory import KEY, upload_memory
+from airflow_provider_media.models import Media
+from airflow_provider_media.operators._memory import KEY, SYNC_KEY, EarlierTries, SyncMemory, upload_memory
 
 MARK = Mark(newest_id=7)
 
@@ -49,3 +50,42 @@ def test_what_is_forgotten_is_not_recalled() -> None:
     assert store.kept == {}
     kept.forget()
     assert memory(store).recall(make_upload()) is None
+
+
+def sync_memory(store: FakeStore | None) -> SyncMemory:
+    return SyncMemory({} if store is None else {"task_state_store": store})  # type: ignore[arg-type,typeddict-item,typeddict-unknown-key]
+
+
+def test_the_next_try_of_a_sync_knows_what_the_first_one_began_with() -> None:
+    store = FakeStore()
+    assert sync_memory(store).recall() == EarlierTries()
+    sync_memory(store).begin(MARK)
+    second = sync_memory(store)
+    assert second.recall() == EarlierTries(were_cut_off=True, mark=MARK)
+    second.begin(Mark(newest_id=99))
+    second.end()
+    third = sync_memory(store)
+    assert third.recall() == EarlierTries(were_cut_off=False, mark=MARK)
+    third.forget()
+    assert store.kept == {}
+
+
+def test_more_ids_than_a_task_state_holds_are_not_kept() -> None:
+    store = FakeStore()
+    sync_memory(store).begin(Mark(namesakes=tuple(map(str, range(3000)))))
+    assert len(store.kept[SYNC_KEY]) < 100
+    assert sync_memory(store).recall() == EarlierTries(were_cut_off=True)
+
+
+def test_without_a_task_state_store_a_sync_keeps_nothing() -> None:
+    memory = sync_memory(None)
+    memory.begin(MARK)
+    memory.end()
+    memory.forget()
+    assert memory.recall() == EarlierTries()
+
+
+def test_what_earlier_tries_sent_is_newer_than_their_mark() -> None:
+    earlier = EarlierTries(mark=MARK)
+    assert [earlier.sent(Media(id=media_id)) for media_id in (6, 7, 8)] == [False, False, True]
+    assert not EarlierTries().sent(Media(id=8))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.progress import MIB, Progress
+from airflow_provider_media._api.progress import MIB, FilesProgress, Progress
 
 if TYPE_CHECKING:
     import pytest
@@ -36,3 +36,26 @@ def test_a_long_one_tells_each_tenth_and_its_end(caplog: pytest.LogCaptureFixtur
 
 def test_a_very_slow_one_tells_each_minute(caplog: pytest.LogCaptureFixture) -> None:
     assert len(lines(caplog, [(second, MIB + second) for second in range(0, 181, 5)])) == 3
+
+
+def test_many_files_tell_how_far_they_are_and_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    progress = FilesProgress(20, 100 * MIB, clock=lambda: now[0])
+    with caplog.at_level(logging.INFO):
+        for _ in range(20):
+            now[0] += 1
+            progress.add(5 * MIB)
+    assert [record.message for record in caplog.records] == [
+        "Sent 10 of 20 files, 50.0 of 100.0 MiB (1.0 files/s, 5.0 MiB/s); 10 s left"
+    ]
+    assert progress.summary() == "20 of 20 files, 100.0 of 100.0 MiB (1.0 files/s, 5.0 MiB/s), in 20.0 s"
+
+
+def test_a_few_files_tell_nothing_on_their_way(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    progress = FilesProgress(3, 3 * MIB, clock=lambda: now[0])
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            now[0] += 3
+            progress.add(MIB)
+    assert caplog.records == []
