@@ -78,7 +78,7 @@ upgrade: $(UV) ## move all pinned versions to the newest
 	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow<3') --group test --group s3 --python-version 3.11 \
 	  -o constraints/airflow2.txt
 
-COMPILE := pyproject.toml --extra channels --extra sandbox --universal --upgrade --no-annotate --no-header --quiet
+COMPILE := pyproject.toml --extra sandbox --universal --upgrade --no-annotate --no-header --quiet
 
 # --- environments -----------------------------------------------------------------------------------------------------
 
@@ -102,9 +102,9 @@ PYTHON_OF_airflow2 := >=3.11,<3.13
 PYTHON_OF_python3.12 := 3.12
 PYTHON_OF_python3.13 := 3.13
 
-NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[channels,sandbox]' --group test --group s3 --group check --group bench
-NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[channels,sandbox]' --group test --group s3
-NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[channels,sandbox]' --group test
+NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group s3 --group check --group bench
+NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[sandbox]' --group test --group s3
+NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test
 NEEDS_OF_python3.13 := $(NEEDS_OF_python3.12)
 
 clean: ## remove what the commands set up

@@ -75,10 +75,10 @@ _RCS_IMAGE = Rules(
     most=100,
     recommended=2,
     pixels={
-        (1440, 720): "a standalone card",
-        (1440, 1440): "a standalone card",
-        (768, 1024): "a card with its picture beside the text",
-        (960, 720): "a carousel",
+        (1440, 720): "on a standalone card",
+        (1440, 1440): "on a standalone card",
+        (768, 1024): "beside the text",
+        (960, 720): "in a carousel",
     },
 )
 
@@ -118,9 +118,9 @@ def channels_of(value: Any) -> tuple[str, ...]:
     :param value: a list of names, one name, or None.
     :raises Problem: of kind CONFIGURATION, for a name that is none.
     """
-    given = [value] if isinstance(value, str) else value or ()
+    given = [value] if isinstance(value, str) else list(value or ())
     for name in given:
-        if name not in CHANNELS:
+        if not isinstance(name, str) or name not in CHANNELS:
             raise Problem(
                 Kind.CONFIGURATION, f"channels may hold {' and '.join(CHANNELS)}, not {name!r}: a list of their names."
             )
@@ -147,20 +147,20 @@ def _objections(facts: MediaFacts, of_channel: Mapping[str, Rules]) -> Iterator[
     """Give each objection, and whether it is an error."""
     rules = of_channel.get(facts.mime_type)
     if rules is None:
-        yield True, f"it is {facts.mime_type}, and the channel takes {', '.join(of_channel)}"
+        yield True, f"it is {facts.mime_type}, and the channel takes {', '.join(of_channel)}; convert it"
         return
     yield from _size(facts.size, rules)
     if rules.colours and facts.colours and (facts.colours not in rules.colours or facts.bits != _BITS):
         found = f"{facts.colours} of {facts.bits} bit{'s' if facts.bits != 1 else ''}"
         wanted = f"{' or '.join(rules.colours)} of {_BITS} bits"
-        yield True, f"its colours are {found}, and the channel takes {wanted}"
+        yield True, f"its colours are {found}, and the channel takes {wanted}; save it so"
     yield from _pixels(facts, rules)
     yield from _codecs(facts, rules)
 
 
 def _size(size: int, rules: Rules) -> Iterator[tuple[bool, str]]:
     if size > rules.most * _MIB:
-        yield True, f"it has {size / MB:.1f} MB, and the channel takes {rules.most} MB at most"
+        yield True, f"it has {size / MB:.1f} MB, and the channel takes {rules.most} MB at most; make it smaller"
     elif size > rules.most * MB:
         yield False, f"its {size:,} bytes are within {rules.most} MB only if the channel counts 1,048,576 bytes a MB"
     elif rules.recommended and size > rules.recommended * _MIB:
@@ -174,7 +174,7 @@ def _pixels(facts: MediaFacts, rules: Rules) -> Iterator[tuple[bool, str]]:
     same_shape = [size for size in rules.pixels if abs(ratio * size[1] / size[0] - 1) < _SAME_SHAPE]
     if any(facts.width >= width for width, _ in same_shape):
         return
-    wanted = ", ".join(f"{width}x{height} on {use}" for (width, height), use in rules.pixels.items())
+    wanted = ", ".join(f"{width}x{height} {use}" for (width, height), use in rules.pixels.items())
     what = "it is smaller than recommended" if same_shape else "its shape fits none"
     yield False, f"it has {facts.width}x{facts.height} pixels, {what}; recommended are {wanted}"
 
@@ -183,13 +183,14 @@ def _codecs(facts: MediaFacts, rules: Rules) -> Iterator[tuple[bool, str]]:
     if facts.mime_type != "video/mp4":
         return
     if not facts.video_codecs:
-        yield True, "it holds no video stream that can be read"
+        yield True, "it holds no video stream; check how it was exported"
     for kind, found, taken in (
         ("video", facts.video_codecs, rules.video_codecs),
         ("sound", facts.audio_codecs, rules.audio_codecs),
     ):
         others = [codec for codec in found if codec not in taken]
         if taken and others:
-            yield True, f"its {kind} is {', '.join(others)}, and the channel takes {', '.join(taken)}"
-    if rules.most_audio_streams is not None and len(facts.audio_codecs) > rules.most_audio_streams:
-        yield True, f"it has {len(facts.audio_codecs)} streams of sound, and the channel takes one at most"
+            yield True, f"its {kind} is {', '.join(others)}, and the channel takes {', '.join(taken)}; encode it so"
+    streams = len(facts.audio_codecs)
+    if rules.most_audio_streams is not None and streams > rules.most_audio_streams:
+        yield True, f"it has {streams} streams of sound, and the channel takes one at most; leave the others out"

@@ -110,7 +110,7 @@ class MediaHook(BaseHook):
         :param mime_type: by default found from the file's bytes.
         :param file_name: the file name told to the platform; by default the file's base name.
         :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they refuse is an error before
-            anything is sent, what they recommend otherwise a warning in the log (needs the extra ``channels``).
+            anything is sent, what they recommend otherwise a warning in the log.
         :param if_exists: what to do when the name is taken: ``upload`` sends anyway; ``reuse`` returns the oldest file
             with this name, size and type (and folder, where both are known) and sends only when there is none;
             ``replace`` sends, makes sure, then deletes the files of that name seen before; ``fail`` raises.

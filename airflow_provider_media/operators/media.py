@@ -46,8 +46,7 @@ class MediaUploadOperator(MediaOperator):
         there is none; ``upload`` always sends; ``replace`` sends, makes sure, then deletes the files of that name
         seen before; ``fail`` raises. (templated)
     :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they refuse is an error before
-        anything is sent, what they recommend otherwise a warning in the log. Needs the extra ``channels`` of this
-        package. (templated)
+        anything is sent, what they recommend otherwise a warning in the log. (templated)
     :param references: for ``replace``: a callable (or the dotted path of one) that tells what still uses a file, as an
         iterable of texts. It is asked before sending, and again before deleting; while anything does, no old file is
         deleted and the task fails.
