@@ -48,12 +48,14 @@ with DAG(
         file=str(MEDIA / "banner.jpg"),
         name="summer-week-banner-{{ ds }}",
         description="Summer week: the banner of the rich card",
+        channels=["rcs"],  # what a channel would refuse fails here, days before the send
     )
     cards = [
         MediaUploadOperator(
             task_id=f"upload_card_{drink}",
             file=str(MEDIA / file_name),
             name=f"summer-week-card-{drink}-{{{{ ds }}}}",
+            channels=["rcs"],
         )
         for drink, file_name in DRINKS.items()
     ]
@@ -61,6 +63,7 @@ with DAG(
         task_id="upload_video",
         file=str(MEDIA / "pour.mp4"),
         name="summer-week-video-{{ ds }}",
+        channels=["whatsapp"],
     )
     uploads = [banner, *cards, video]
 

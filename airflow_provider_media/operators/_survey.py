@@ -65,7 +65,7 @@ def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared
     if hook.get_conn().is_cancelled:
         raise Problem(Kind.CANCELLED, "The task was stopped.")
     name = library_name(file.relative, options.name_template)
-    upload = fingerprint = None
+    fingerprint = None
     try:
         source = open_source(file.path)
         upload = prepare_upload(source, name=name, description=options.description, folder_id=options.folder_id)
@@ -74,8 +74,6 @@ def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared
             fingerprint = sha256(source)
             upload = replace(upload, description=with_fingerprint(upload.description, fingerprint))
     except Problem as problem:
-        if upload and problem.kind is Kind.CONFIGURATION:  # what the check of the channels needs is not installed
-            raise
         return Prepared(path=file.relative, name=name, problem=problem.message, kind=problem.kind)
     return Prepared(
         path=file.relative,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,11 @@ def banner(tmp_path: Path) -> Path:
     return tmp_path / "banner.jpg"
 
 
-@pytest.mark.parametrize("as_given", [str, Path, lambda path: ObjectStoragePath(f"file://{path}")])
+@pytest.mark.parametrize(
+    "as_given",
+    [str, Path, lambda path: ObjectStoragePath(f"file://{path}")],
+    ids=["text", "path", "object storage"],
+)
 def test_what_a_channel_refuses_is_not_sent(
     hook: MediaHook, library: SandboxLibrary, banner: Path, as_given: Callable[[Path], Any]
 ) -> None:
@@ -36,6 +42,33 @@ def test_what_a_channel_refuses_is_not_sent(
         hook.upload(as_given(banner), channels=["whatsapp", "rcs"])
     assert str(banner) in str(caught.value)
     assert library.methods() == ""
+
+
+def test_all_that_is_refused_is_said_at_once(hook: MediaHook, library: SandboxLibrary) -> None:
+    video = io.BytesIO(
+        (VIDEOS / "h264-two-sounds.mp4").read_bytes().replace(b"avc1", b"hvc1") + bytes(17 * 1024 * 1024)
+    )
+    with pytest.raises(MediaFileError) as caught:
+        hook.upload(video, name="film", channels=["whatsapp"])
+    for reason in ("it has 17.8 MB", "its video is H.265", "it has 2 streams of sound"):
+        assert f"cannot be sent on WhatsApp: {reason}" in str(caught.value)
+    assert library.methods() == ""
+
+
+@pytest.mark.parametrize("name", ["h264-aac.mp4", "h264-aac-headers-last.mp4"])
+def test_a_file_that_is_cut_off_is_not_sent(hook: MediaHook, library: SandboxLibrary, name: str) -> None:
+    with pytest.raises(MediaFileError, match=r"cannot be sent on any channel: it ends within its box"):
+        hook.upload(io.BytesIO((VIDEOS / name).read_bytes()[:-100]), name=name, channels=["rcs"])
+    assert library.methods() == ""
+
+
+@pytest.mark.parametrize("name", ["h264-aac.mp4", "h264-aac-headers-last.mp4"])
+def test_what_all_channels_take_arrives_whole(hook: MediaHook, library: SandboxLibrary, name: str) -> None:
+    behind = io.BytesIO(b"what was read before" + (VIDEOS / name).read_bytes())
+    behind.seek(len(b"what was read before"))
+    media = hook.upload(behind, name=name, channels=["whatsapp", "rcs"]).media
+    assert media.size == (VIDEOS / name).stat().st_size
+    assert library.count("POST") == 1
 
 
 def test_what_a_channel_recommends_otherwise_is_sent_with_a_warning(
@@ -53,14 +86,27 @@ def test_an_unknown_channel_is_refused_before_anything_else(
     assert library.methods() == ""
 
 
-def test_an_operator_reads_its_channels_from_a_template(define: Callable[..., str], library: SandboxLibrary) -> None:
+@pytest.mark.parametrize("channels", [["whatsapp"], "whatsapp", json.dumps(["rcs", "whatsapp"]), "('whatsapp',)"])
+def test_an_operator_reads_its_channels_from_a_template(
+    define: Callable[..., str], library: SandboxLibrary, channels: Any
+) -> None:
     upload = MediaUploadOperator(
         task_id="upload",
         file=str(VIDEOS / "h265-aac.mp4"),
         channels="{{ params.channels }}",
         media_conn_id=define(),
     )
-    upload.render_template_fields({"params": {"channels": ["whatsapp"]}})
+    upload.render_template_fields({"params": {"channels": channels}})
     with pytest.raises(MediaFileError, match=r"cannot be sent on WhatsApp: its video is H\.265"):
+        upload.execute({})
+    assert library.methods() == ""
+
+
+@pytest.mark.parametrize("channels", ["", "None", None, "whatsapp, rcs"])
+def test_a_template_that_came_to_no_channel_is_refused(
+    define: Callable[..., str], library: SandboxLibrary, banner: Path, channels: Any
+) -> None:
+    upload = MediaUploadOperator(task_id="upload", file=str(banner), channels=channels, media_conn_id=define())
+    with pytest.raises(MediaConfigurationError, match="channels may hold whatsapp and rcs, not "):
         upload.execute({})
     assert library.methods() == ""

@@ -167,8 +167,17 @@ def test_a_film_without_pictures_is_refused() -> None:
     assert error == "file cannot be sent on RCS: it holds no video stream; check how it was exported."
 
 
+def test_the_page_of_the_documentation_shows_what_is_said() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "channels.md").read_text()
+    banner = facts(width=1000, height=400, colours="CMYK", bits=8)
+    found = judge("s3://campaigns/summer/banner.jpg", banner, ["whatsapp", "rcs"])
+    assert [sentence in page for sentence in (*found.errors, *found.warnings)] == [True, True]
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.iterdir()))
-def test_examples_may_go_to_all_channels(name: str) -> None:
+def test_the_examples_are_what_their_channels_recommend(name: str) -> None:
+    meant_for = "whatsapp" if name.endswith(".mp4") else "rcs"
+    assert findings((EXAMPLES / name).read_bytes(), meant_for) == NOTHING
     assert findings((EXAMPLES / name).read_bytes(), "whatsapp", "rcs").errors == ()
 
 
