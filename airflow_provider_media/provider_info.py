@@ -78,6 +78,14 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     },
 }
 
+ASSET_URIS: list[dict[str, Any]] = [
+    {
+        "schemes": ["media"],
+        "handler": "airflow_provider_media.assets.media.sanitize_uri",
+        "factory": "airflow_provider_media.assets.media.create_asset",
+    }
+]
+
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's description, as Airflow's ``provider_info.schema.json`` wants it."""
@@ -111,6 +119,8 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONNECTION_FIELDS,
             }
         ],
+        "asset-uris": ASSET_URIS,
+        "dataset-uris": ASSET_URIS,  # the name of Airflow 2
     }
 
 

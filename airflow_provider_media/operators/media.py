@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media.assets.media import media_asset
 from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, one_of, whole_number
 from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._cleanup import MediaCleanupOperator
 from airflow_provider_media.operators._deleting import delete_all, refuse_if_used
 from airflow_provider_media.operators._memory import DeletedMemory, upload_memory
+from airflow_provider_media.operators._outlets import fill_outlet_events, media_extra
 from airflow_provider_media.operators._sync import MediaSyncOperator
 
 if TYPE_CHECKING:
@@ -107,7 +109,14 @@ class MediaUploadOperator(MediaOperator):
             before_delete=lambda found: refuse_if_used(found, self.references),
             memory=upload_memory(context),
         )
-        return {**result.media.to_dict(), "created": result.created, "replaced": list(result.replaced)}
+        media = result.media
+        fill_outlet_events(
+            context,
+            self,
+            media_extra(media),
+            alias_asset=lambda: media_asset(self.media_conn_id, media.name or str(media.id)),
+        )
+        return {**media.to_dict(), "created": result.created, "replaced": list(result.replaced)}
 
 
 class MediaGetOperator(MediaOperator):

@@ -1,0 +1,1 @@
+"""Files of the media library as Airflow's assets."""

@@ -1,0 +1,100 @@
+"""Names of the library as assets: one name, one URI, and back."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+from airflow.providers.common.compat.sdk import Asset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_media.assets.media import create_asset, media_asset, media_uri, read_media_uri, sanitize_uri
+
+NAMES = [
+    "banner.jpg",
+    "Summer Banner.JPG",
+    "summer/week 1/banner",
+    "/banner",
+    "banner/",
+    "..",
+    "../secret",
+    "100% cotton",
+    "already%20encoded",
+    "Käse & Brot — été ☕",
+    "a?b=c#d;e",
+    "user:pass@host",
+    "tab\tand\nline",
+    " spaces around ",
+    "[brackets]",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_comes_back_from_the_asset_that_airflow_makes_of_it(name: str) -> None:
+    asset = media_asset("Media_Default", name)
+    assert read_media_uri(asset.uri) == ("Media_Default", name)
+    assert asset == Asset(uri=asset.uri)
+
+
+@given(st.text(min_size=1, max_size=40).filter(str.strip), st.text(min_size=1, max_size=40).filter(str.strip))
+def test_any_name_of_any_connection_comes_back_and_normalising_changes_nothing(connection: str, name: str) -> None:
+    try:
+        uri = media_uri(connection, name)
+    except ValueError:
+        assert any(0xD800 <= ord(letter) < 0xE000 for letter in connection + name)
+        return
+    assert uri.isascii()
+    assert read_media_uri(uri) == (connection, name)
+    assert sanitize_uri(urlsplit(uri)).geturl() == uri
+
+
+def test_the_form_of_the_uri() -> None:
+    asset = media_asset("media_default", "Summer/Banner 1.jpg")
+    assert asset.uri == "media://media_default/Summer%2FBanner%201.jpg"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "media://media_default/Summer/Banner 1.jpg",
+        "media://media_default/Summer%2fBanner%201.jpg",
+        "MEDIA://media_default/Summer/Banner%201.jpg",
+        "media://media_default/Summer/Banner 1.jpg/",
+        "media://media_default/Summer/Banner 1.jpg#fragment",
+    ],
+)
+def test_what_is_written_by_hand_becomes_the_same_uri(written: str) -> None:
+    assert Asset(uri=written).uri == media_asset("media_default", "Summer/Banner 1.jpg").uri
+
+
+def test_case_is_kept_and_tells_names_apart() -> None:
+    assert media_asset("c", "Banner") != media_asset("c", "banner")
+    assert Asset(uri="media://Prod/Banner").uri == "media://Prod/Banner"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["media:///banner", "media://media_default", "media://media_default/", "media://c/a?b=c", "media://c/%FF", "media:x"],
+)
+def test_a_uri_that_names_no_media_is_refused_in_one_sentence(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]*media asset[^\n]*\.$"):
+        sanitize_uri(urlsplit(wrong))
+
+
+@pytest.mark.parametrize("wrong", ["", "  ", None, 7])
+def test_an_asset_needs_a_connection_and_a_name(wrong: str) -> None:
+    with pytest.raises(ValueError, match=f"^A media asset needs a name, not {wrong!r}.$"):
+        media_asset("media_default", wrong)
+    with pytest.raises(ValueError, match=f"^A media asset needs a connection, not {wrong!r}.$"):
+        media_asset(wrong, "banner")
+
+
+def test_a_name_that_is_too_long_for_an_asset_is_refused() -> None:
+    assert media_asset("c", "a" * 1490)
+    with pytest.raises(ValueError, match="is too long: its URI has 1510 characters, and Airflow takes 1500"):
+        media_asset("c", "a" * 1500)
+
+
+def test_the_factory_of_the_lineage_collector_makes_the_same_asset() -> None:
+    assert create_asset(media_conn_id="c", name="A b", extra={"x": 1}) == media_asset("c", "A b", extra={"x": 1})
