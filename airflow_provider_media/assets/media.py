@@ -12,6 +12,8 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset
 
+    from airflow_provider_media.models import Media
+
 SCHEME = "media"
 
 _LONGEST_URI = 1500
@@ -63,6 +65,14 @@ def read_media_uri(uri: str) -> tuple[str, str]:
     :raises ValueError: it is no URI of a media asset.
     """
     return _read(urlsplit(uri))
+
+
+def media_extra(media: Media) -> dict[str, Any]:
+    """Tell what an asset event says of a file: ``id``, ``name``, ``url``, ``type`` (MIME) and ``size`` (bytes).
+
+    :param media: the file.
+    """
+    return {"id": media.id, "name": media.name, "url": media.url, "type": media.mime_type, "size": media.size}
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:

@@ -126,6 +126,7 @@ class MediaHook(BaseHook):
         from airflow_provider_media._api.source import open_source
         from airflow_provider_media._api.upload import prepare_upload
         from airflow_provider_media._api.upload_flow import IF_EXISTS, NoMemory, upload_media
+        from airflow_provider_media.hooks._lineage import report_upload
 
         with self._public_errors():
             if if_exists not in IF_EXISTS:
@@ -133,7 +134,8 @@ class MediaHook(BaseHook):
             if if_exists == "replace":
                 self._refuse_to_delete()
             of_channels = channels_of(channels)
-            source = open_source(_as_path(file))
+            file = _as_path(file)
+            source = open_source(file)
             try:
                 upload = prepare_upload(
                     source,
@@ -161,6 +163,7 @@ class MediaHook(BaseHook):
         self.log.info("%s %r: id %s, %s bytes, %s", done, upload.name, media.id, media.size, media.url)
         for old in result.replaced:
             self.log.info("Deleted the media %s, which %s replaces", old, media.id)
+        report_upload(self, file, media, upload.name)
         return result
 
     def _check_channels(self, upload: Upload, channels: tuple[str, ...]) -> None:

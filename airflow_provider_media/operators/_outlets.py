@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Asset, BaseOperator, Context
 
-    from airflow_provider_media.models import Media
-
 log = logging.getLogger(__name__)
 
 
@@ -29,8 +27,8 @@ def fill_outlet_events(
 
     :param context: the task's context.
     :param operator: the task; of a mapped one, the operator that executes.
-    :param extra: flat: texts, numbers, booleans and None. (Airflow 2.11 hashes the values of an alias's event: a list
-        or dict among them would fail the task after it has done its work.)
+    :param extra: JSON values; with ``alias_asset`` flat ones: Airflow 2.11 hashes the values of an alias's event, so a
+        list or dict among them would fail the task after it has done its work.
     :param alias_asset: makes the asset that an outlet which is an ``AssetAlias`` stands for in this run; without it,
         Airflow emits no event for an alias. What it refuses (ValueError) is a warning: the work is done.
     """
@@ -38,6 +36,7 @@ def fill_outlet_events(
     if events is None:  # a context of a test, or of an older Airflow
         return
     assets, alias = _outlet_types()
+    outlet: Any
     for outlet in operator.outlets or ():
         if isinstance(outlet, assets):
             events[outlet].extra.update(extra)
@@ -46,11 +45,6 @@ def fill_outlet_events(
                 events[outlet].add(alias_asset(), extra=dict(extra))
             except ValueError as error:
                 log.warning("No asset event for the alias %s: %s", outlet.name, error)
-
-
-def media_extra(media: Media) -> dict[str, Any]:
-    """Tell what the event of one file says of it: ``id``, ``name``, ``url``, ``type`` and ``size`` (in bytes)."""
-    return {"id": media.id, "name": media.name, "url": media.url, "type": media.mime_type, "size": media.size}
 
 
 def _outlet_types() -> tuple[tuple[type, ...], type]:

@@ -75,7 +75,14 @@ def test_case_is_kept_and_tells_names_apart() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["media:///banner", "media://media_default", "media://media_default/", "media://c/a?b=c", "media://c/%FF", "media:x"],
+    [
+        "media:///banner",
+        "media://media_default",
+        "media://media_default/",
+        "media://c/a?b=c",
+        "media://c/%FF",
+        "media:x",
+    ],
 )
 def test_a_uri_that_names_no_media_is_refused_in_one_sentence(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]*media asset[^\n]*\.$"):

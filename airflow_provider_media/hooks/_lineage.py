@@ -1,0 +1,59 @@
+"""Tell Airflow's lineage collector which file became which media; backends such as OpenLineage read it there."""
+
+from __future__ import annotations
+
+import logging
+import string
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow_provider_media.assets.media import media_extra, media_uri
+
+if TYPE_CHECKING:
+    import os
+
+    from airflow_provider_media.hooks.media import MediaHook
+    from airflow_provider_media.models import Media
+
+log = logging.getLogger(__name__)
+
+
+def report_upload(hook: MediaHook, file: Any, media: Media, name: str) -> None:
+    """Report the file as an input and the media as an output; whatever goes wrong here never fails the upload.
+
+    :param hook: the hook that uploaded.
+    :param file: what was uploaded; an open file without a path has no input asset.
+    :param media: what the library made of it.
+    :param name: the name that was asked for, where the library does not tell one.
+    """
+    try:
+        from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+        collector: Any = get_hook_lineage_collector()  # type: ignore[no-untyped-call]
+        if source := file_uri(file):
+            collector.add_input_asset(context=hook, uri=source)
+        target = media_uri(hook.media_conn_id, media.name or name)
+        collector.add_output_asset(context=hook, uri=target, asset_extra=media_extra(media))
+    except Exception:  # plugins of all kinds run in there
+        log.warning("The lineage of the upload %s could not be reported.", media.id, exc_info=True)
+
+
+def file_uri(file: Any) -> str | None:
+    """Return the URI of what can be uploaded; None for an open file that has no path.
+
+    :param file: a path, an ``ObjectStoragePath``, or a binary file object.
+    """
+    if hasattr(file, "read"):
+        file = getattr(file, "name", None)
+        return _local(file) if isinstance(file, str) and Path(file).is_file() else None
+    if hasattr(file, "open") and not isinstance(file, type(Path())):  # Airflow 2's ObjectStoragePath is a Path too
+        scheme, _, rest = str(file).partition("://")
+        store, slash, key = rest.partition("/")
+        # As Airflow itself reports it, but without the connection's id; Airflow 2.11 takes ASCII only.
+        return quote(f"{scheme}://{store.rpartition('@')[2]}{slash}{key}", safe=string.printable)
+    return _local(file)
+
+
+def _local(path: str | os.PathLike[str]) -> str:
+    return Path(path).absolute().as_uri()

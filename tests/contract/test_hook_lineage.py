@@ -1,0 +1,118 @@
+"""An upload tells Airflow's lineage which file became which media; read by a plugin, as lineage backends do."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_media.hooks import _lineage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media.hooks.media import MediaHook
+
+PLUGIN = """
+from airflow.plugins_manager import AirflowPlugin
+from airflow.providers.common.compat.sdk import HookLineageReader
+
+class Readers(AirflowPlugin):
+    name = "readers"
+    hook_lineage_readers = [HookLineageReader]
+"""
+
+UPLOAD = """
+import json, sys
+from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+from airflow_provider_media.hooks.media import MediaHook
+
+for number in (1, 2):
+    MediaHook("media_lineage").upload(sys.argv[1], name="Summer/Banner", if_exists="reuse")
+collector = get_hook_lineage_collector()
+made = {"media_conn_id": "other", "name": "by the factory"}
+collector.add_output_asset(context=None, scheme="media", asset_kwargs=made)
+found = collector.collected_assets
+told = [[[lineage.asset.uri, lineage.asset.extra] for lineage in side] for side in (found.inputs, found.outputs)]
+print()
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture
+def lineage_home(tmp_path: Path) -> Path:
+    """A home of Airflow with a plugin that reads lineage."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "readers.py").write_text(PLUGIN)
+    return tmp_path
+
+
+def test_a_reader_finds_the_file_as_input_and_the_media_as_output(
+    library: SandboxLibrary, picture: Path, lineage_home: Path
+) -> None:
+    connection = {"conn_type": "media", "host": library.sandbox.base_url, "password": library.sandbox.api_key}
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(lineage_home),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(lineage_home / "plugins"),
+        "AIRFLOW_CONN_MEDIA_LINEAGE": json.dumps(connection),
+    }
+    command = [sys.executable, "-c", UPLOAD, picture]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=100)
+    inputs, outputs = json.loads(done.stdout.splitlines()[-1])
+
+    assert {uri for uri, _ in inputs} == {picture.as_uri()}
+    (uri, extra), *_ = outputs
+    (stored,) = library.files()
+    assert uri == "media://media_lineage/Summer%2FBanner"
+    expected = {"id": stored["id"], "name": "Summer/Banner", "url": stored["url"], "type": "image/png", "size": 5008}
+    assert extra == expected
+    assert outputs[-1][0] == "media://other/by%20the%20factory"
+
+
+def test_lineage_that_breaks_does_not_fail_the_upload(
+    hook: MediaHook, picture: Path, library: SandboxLibrary, monkeypatch: Any, caplog: Any
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a plugin's own fault")
+
+    monkeypatch.setattr(_lineage, "file_uri", broken)
+    media = hook.upload(picture).media
+
+    assert [stored["id"] for stored in library.files()] == [media.id]
+    assert f"The lineage of the upload {media.id} could not be reported." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        ("s3://a_connection@bucket/folder/a@b c.png", "s3://bucket/folder/a@b c.png"),
+        ("s3://bucket/été.png", "s3://bucket/%C3%A9t%C3%A9.png"),
+        ("file:///data/banner.png", "file:///data/banner.png"),
+    ],
+)
+def test_an_object_is_told_without_the_connection_it_is_read_by(path: str, uri: str) -> None:
+    class Located:
+        """As an ObjectStoragePath, which would ask for the connection when it is made."""
+
+        open = None
+
+        def __str__(self) -> str:
+            return path
+
+    assert _lineage.file_uri(Located()) == uri
+
+
+def test_a_path_is_told_in_full_and_bytes_without_a_path_are_not_told(picture: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(picture.parent)
+    assert _lineage.file_uri(picture.name) == picture.as_uri()
+    with picture.open("rb") as stream:
+        assert _lineage.file_uri(stream) == picture.as_uri()
+    assert _lineage.file_uri(io.BytesIO(b"x")) is None

@@ -1,0 +1,195 @@
+"""Uploads emit asset events that say what was uploaded, and the DAGs that these start read it there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
+
+from airflow_provider_media.assets.media import media_asset
+from airflow_provider_media.operators.media import MediaUploadOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
+BANNER = media_asset("media_default", "Banner of the Week")
+
+
+@pytest.fixture(autouse=True)
+def no_events_left() -> Iterator[None]:
+    """Forget the events of a test; deleting its DAG leaves them."""
+    yield
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        for event in session.query(_event_model()):
+            session.delete(event)
+
+
+@pytest.fixture
+def events() -> Callable[[], list[tuple[str, dict[str, Any], int]]]:
+    """Tell the events so far, oldest first: URI, extra, and the map index of the task that it came from."""
+
+    def read() -> list[tuple[str, dict[str, Any], int]]:
+        from airflow.utils.session import create_session
+
+        event_model = _event_model()
+        with create_session() as session:
+            found = session.query(event_model).order_by(event_model.id)
+            return [(event.uri, event.extra, event.source_map_index) for event in found]
+
+    return read
+
+
+def _event_model() -> Any:
+    if IS_AIRFLOW_3:
+        from airflow.models.asset import AssetEvent
+
+        return AssetEvent
+    from airflow.models.dataset import DatasetEvent
+
+    return DatasetEvent
+
+
+def write(dag: Any) -> None:
+    """Write a DAG with its assets into the database, as the DAG processor does; on Airflow 3, run_dag does it."""
+    if not IS_AIRFLOW_3:
+        dag.bulk_write_to_db([dag])
+
+
+def new_dag(name: str) -> DAG:
+    return DAG(name, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False)
+
+
+def told(media: dict[str, Any]) -> dict[str, Any]:
+    """What an event says of an upload's result."""
+    return {**{key: media[key] for key in ("id", "name", "url", "size")}, "type": media["mime_type"]}
+
+
+def test_each_outlet_has_an_event_that_tells_the_file(
+    platform: Any, run_dag: Any, media_folder: Path, events: Any
+) -> None:
+    with new_dag("outlets") as dag:
+        MediaUploadOperator(
+            task_id="upload", file=str(media_folder / "banner.jpg"), outlets=[BANNER, Asset(uri="x-any://of-yours")]
+        )
+    write(dag)
+    run = run_dag(dag)
+
+    assert run.state == "success"
+    extra = told(run.xcom("upload"))
+    assert sorted(events()) == [(BANNER.uri, extra, -1), ("x-any://of-yours", extra, -1)]
+    assert (extra["type"], extra["size"]) == ("image/jpeg", (media_folder / "banner.jpg").stat().st_size)
+
+
+def test_each_mapped_upload_has_an_event_of_its_own(
+    platform: Any, run_dag: Any, media_folder: Path, events: Any
+) -> None:
+    files = [str(media_folder / name) for name in ("card-latte.jpg", "card-tonic.png")]
+    with new_dag("mapped_outlets") as dag:
+        MediaUploadOperator.partial(task_id="upload", outlets=[BANNER]).expand(file=files)
+    write(dag)
+    run = run_dag(dag)
+
+    assert run.state == "success"
+    expected = [(BANNER.uri, told(run.xcom(f"upload[{index}]")), index) for index in range(2)]
+    assert sorted(events(), key=lambda event: event[2]) == expected
+
+
+def test_an_alias_stands_for_the_names_that_the_run_gave(
+    platform: Any, run_dag: Any, media_folder: Path, events: Any
+) -> None:
+    with new_dag("alias") as dag:
+        MediaUploadOperator(
+            task_id="upload",
+            file=str(media_folder / "banner.jpg"),
+            name="banner {{ ds }}",
+            outlets=[AssetAlias("uploaded today")],
+        )
+    write(dag)
+    run = run_dag(dag)
+
+    assert run.state == "success"
+    assert events() == [("media://media_default/banner%202026-07-01", told(run.xcom("upload")), -1)]
+
+
+def test_a_name_too_long_for_an_asset_is_uploaded_all_the_same(
+    platform: Any, run_dag: Any, media_folder: Path, events: Any, caplog: Any
+) -> None:
+    with new_dag("long_alias") as dag:
+        MediaUploadOperator(
+            task_id="upload", file=str(media_folder / "banner.jpg"), name="ö" * 300, outlets=[AssetAlias("any")]
+        )
+    write(dag)
+    run = run_dag(dag)
+
+    assert run.state == "success"
+    assert platform.names() == ["ö" * 300]
+    assert events() == []
+    assert "No asset event for the alias any: The media asset of" in caplog.text
+
+
+def test_what_the_author_put_into_the_event_stays(platform: Any, run_dag: Any, media_folder: Path, events: Any) -> None:
+    def note(context: Any) -> None:
+        context["outlet_events"][BANNER].extra["campaign"] = "summer"
+
+    with new_dag("own_extra") as dag:
+        MediaUploadOperator(task_id="upload", file=str(media_folder / "banner.jpg"), outlets=[BANNER], pre_execute=note)
+    write(dag)
+    run = run_dag(dag)
+
+    assert [extra for _, extra, _ in events()] == [{"campaign": "summer", **told(run.xcom("upload"))}]
+
+
+def test_a_failed_upload_emits_nothing(platform: Any, run_dag: Any, events: Any) -> None:
+    with new_dag("no_event") as dag:
+        MediaUploadOperator(task_id="upload", file="no-such-file.png", outlets=[BANNER])
+    write(dag)
+
+    assert run_dag(dag).state == "failed"
+    assert events() == []
+
+
+def test_the_example_reads_the_newest_id_from_the_events_that_started_it(
+    platform: Any, run_dag: Any, load_dag: Any, media_folder: Path, monkeypatch: Any
+) -> None:
+    """The events are real, and given to the run as the scheduler does; a scheduler itself is in the system tests."""
+    file = media_folder.parent / "example_media_assets.py"
+    producer = load_dag(file, "example_media_assets")
+    write(producer)
+    newest = [run_dag(producer, day=datetime(2026, 7, day, tzinfo=UTC)) for day in (1, 2)][-1].xcom("upload_banner")
+    give_all_events_to_runs(monkeypatch)
+    run = run_dag(load_dag(file, "example_media_assets_send"))
+
+    assert run.states == {"build_message": "success", "send": "success"}
+    assert newest["name"] == "daily-banner-2026-07-02"
+    assert run.xcom("build_message") == {
+        "title": newest["name"],
+        "media": {"mediaId": newest["id"], "height": "TALL"},
+    }
+
+
+def give_all_events_to_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have dag.test() make runs that all events so far started."""
+    if IS_AIRFLOW_3:
+        import airflow.models.dagrun as module
+
+        name, consumed = "get_or_create_dagrun", "consumed_asset_events"
+    else:
+        import airflow.models.dag as module
+
+        name, consumed = "_get_or_create_dagrun", "consumed_dataset_events"
+    make = getattr(module, name)
+
+    def make_with_events(**arguments: Any) -> Any:
+        run = make(**arguments)
+        getattr(run, consumed).extend(arguments["session"].query(_event_model()))
+        arguments["session"].commit()
+        return run
+
+    monkeypatch.setattr(module, name, make_with_events)
