@@ -36,8 +36,8 @@ def fill_outlet_events(
     if events is None:  # a context of a test, or of an older Airflow
         return
     assets, alias = _outlet_types()
-    outlet: Any
-    for outlet in operator.outlets or ():
+    outlets: list[Any] = operator.outlets or []
+    for outlet in outlets:
         if isinstance(outlet, assets):
             events[outlet].extra.update(extra)
         elif isinstance(outlet, alias) and alias_asset is not None:
