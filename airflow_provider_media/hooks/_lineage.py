@@ -42,13 +42,13 @@ def report_upload(hook: MediaHook, file: Any, media: Media, name: str) -> None:
 def file_uri(file: Any) -> str | None:
     """Return the URI of what can be uploaded; None for an open file that has no path.
 
-    :param file: a path, an ``ObjectStoragePath``, or a binary file object.
+    :param file: a path, an ``ObjectStoragePath`` or the text of its URI, or a binary file object.
     """
     if hasattr(file, "read"):
         file = getattr(file, "name", None)
         return _local(file) if isinstance(file, str) and Path(file).is_file() else None
-    if hasattr(file, "open") and not isinstance(file, type(Path())):  # Airflow 2's ObjectStoragePath is a Path too
-        scheme, _, rest = str(file).partition("://")
+    scheme, is_uri, rest = str(file).partition("://")
+    if is_uri:
         store, slash, key = rest.partition("/")
         # As Airflow itself reports it, but without the connection's id; Airflow 2.11 takes ASCII only.
         return quote(f"{scheme}://{store.rpartition('@')[2]}{slash}{key}", safe=string.printable)

@@ -36,8 +36,7 @@ def fill_outlet_events(
     if events is None:  # a context of a test, or of an older Airflow
         return
     assets, alias = _outlet_types()
-    outlets: list[Any] = operator.outlets or []
-    for outlet in outlets:
+    for outlet in operator.outlets or ():
         if isinstance(outlet, assets):
             events[outlet].extra.update(extra)
         elif isinstance(outlet, alias) and alias_asset is not None:
@@ -47,7 +46,7 @@ def fill_outlet_events(
                 log.warning("No asset event for the alias %s: %s", outlet.name, error)
 
 
-def _outlet_types() -> tuple[tuple[type, ...], type]:
+def _outlet_types() -> tuple[Any, Any]:
     """Return the types of assets, and that of an alias; references by name or URI exist from Airflow 3 on."""
     from airflow.providers.common.compat.sdk import Asset, AssetAlias
 

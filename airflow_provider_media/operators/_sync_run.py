@@ -189,9 +189,11 @@ class SyncRun:
 
     def _sent(self, step: Step, media: Media) -> None:
         from airflow_provider_media._api.upload_flow import delete_older
+        from airflow_provider_media.hooks._lineage import report_upload
 
         if media is not step.there:
             log.info("Sent %r: id %s, %s bytes, %s", step.path, media.id, media.size, media.url)
+            report_upload(self._hook, self._uploads[step.path].source.label, media, step.name)
         # Never the new file itself, should a platform answer with the id of an equal one that was there.
         old = [one for one in step.old if str(one.id) != str(media.id)]
         try:

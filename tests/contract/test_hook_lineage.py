@@ -33,9 +33,12 @@ UPLOAD = """
 import json, sys
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 from airflow_provider_media.hooks.media import MediaHook
+from airflow_provider_media.operators.media import MediaSyncOperator
 
+hook = MediaHook("media_lineage")
 for number in (1, 2):
-    MediaHook("media_lineage").upload(sys.argv[1], name="Summer/Banner", if_exists="reuse")
+    hook.upload(sys.argv[1], name="Summer/Banner", if_exists="reuse")
+MediaSyncOperator(task_id="sync", source=sys.argv[2], media_conn_id="media_lineage").execute({})
 collector = get_hook_lineage_collector()
 made = {"media_conn_id": "other", "name": "by the factory"}
 collector.add_output_asset(context=None, scheme="media", asset_kwargs=made)
@@ -64,16 +67,24 @@ def test_a_reader_finds_the_file_as_input_and_the_media_as_output(
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(lineage_home / "plugins"),
         "AIRFLOW_CONN_MEDIA_LINEAGE": json.dumps(connection),
     }
-    command = [sys.executable, "-c", UPLOAD, picture]
+    folder = lineage_home / "campaign"
+    folder.mkdir()
+    card = folder / "card 1.png"
+    card.write_bytes(picture.read_bytes())
+    command = [sys.executable, "-c", UPLOAD, picture, folder]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=100)
     inputs, outputs = json.loads(done.stdout.splitlines()[-1])
 
-    assert {uri for uri, _ in inputs} == {picture.as_uri()}
-    (uri, extra), *_ = outputs
-    (stored,) = library.files()
-    assert uri == "media://media_lineage/Summer%2FBanner"
-    expected = {"id": stored["id"], "name": "Summer/Banner", "url": stored["url"], "type": "image/png", "size": 5008}
-    assert extra == expected
+    assert [uri for uri, _ in inputs] == [picture.as_uri(), card.as_uri()]
+    expected = [
+        [uri, {"id": stored["id"], "name": stored["name"], "url": stored["url"], "type": "image/png", "size": 5008}]
+        for uri, stored in zip(
+            ["media://media_lineage/Summer%2FBanner", "media://media_lineage/card%201.png"],
+            library.files(),
+            strict=True,
+        )
+    ]
+    assert outputs[:2] == expected
     assert outputs[-1][0] == "media://other/by%20the%20factory"
 
 
@@ -99,15 +110,7 @@ def test_lineage_that_breaks_does_not_fail_the_upload(
     ],
 )
 def test_an_object_is_told_without_the_connection_it_is_read_by(path: str, uri: str) -> None:
-    class Located:
-        """As an ObjectStoragePath, which would ask for the connection when it is made."""
-
-        open = None
-
-        def __str__(self) -> str:
-            return path
-
-    assert _lineage.file_uri(Located()) == uri
+    assert _lineage.file_uri(path) == uri
 
 
 def test_a_path_is_told_in_full_and_bytes_without_a_path_are_not_told(picture: Path, monkeypatch: Any) -> None:
