@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying
 from airflow_provider_media._api.flows import Pause
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.settings import read_proxy
+from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.pace import pace_of
 from airflow_provider_media._transports.trying import (
     CONNECTIONS,
@@ -123,20 +124,19 @@ class AsyncTransport:
 
     async def _try(self, session: _Session, call: Call) -> Reply:
         retries = call.retries or new_retries(session.settings)
-        return await AsyncRetrying(sleep=asyncio.sleep, **tenacity_options(call, retries))(
+        return await AsyncRetrying(sleep=clock.sleep, **tenacity_options(call, retries))(
             self._attempt, session, call, retries
         )
 
     async def _attempt(self, session: _Session, call: Call, retries: Retries) -> Reply:
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(session.pace.reserve())
-        await asyncio.sleep(max(0.0, self._resume_at - loop.time()))
+        await clock.sleep(session.pace.reserve())
+        await clock.sleep(max(0.0, self._resume_at - clock.now()))
         try:
             return await session.exchange(call)
         except Problem as problem:
             # What the server asks one caller to wait, it asks all callers that share the key.
             if problem.retry_after and problem.retry_after <= retries.budget_seconds:
-                self._resume_at = max(self._resume_at, loop.time() + problem.retry_after)
+                self._resume_at = max(self._resume_at, clock.now() + problem.retry_after)
             raise
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
+
+from airflow_provider_media._transports import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,4 +45,4 @@ _paces_lock = threading.Lock()
 def pace_of(base_url: str, api_key: str, per_second: float | None) -> Pace:
     """Return the one pace of this process for an address, key and rate, however many hooks there are."""
     with _paces_lock:
-        return _paces.setdefault((base_url, api_key, per_second), Pace(per_second, time.monotonic))
+        return _paces.setdefault((base_url, api_key, per_second), Pace(per_second, clock.now))

@@ -16,6 +16,7 @@ from airflow_provider_media._api.flows import Pause
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.progress import Progress
 from airflow_provider_media._api.protocol import Call, Reply
+from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.connection import WatchfulAdapter
 from airflow_provider_media._transports.pace import pace_of
 from airflow_provider_media._transports.trying import (
@@ -126,7 +127,7 @@ class SyncTransport:
         return self.send(command)
 
     def _sleep(self, seconds: float) -> None:
-        if self._cancelled.wait(seconds):
+        if clock.wait(seconds, self._cancelled):
             raise cancelled()
 
     def _attempt(self, call: Call, retries: Retries) -> Reply:

@@ -17,6 +17,7 @@ from airflow_provider_media import __version__
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply, check_reply
 from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._transports import clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ REPLY_TIMEOUTS = 5
 
 def new_retries(settings: Settings) -> Retries:
     """Give the tries of one request."""
-    return Retries(max_attempts=settings.max_attempts, budget_seconds=settings.retry_budget, clock=time.monotonic)
+    return Retries(max_attempts=settings.max_attempts, budget_seconds=settings.retry_budget, clock=clock.now)
 
 
 def request_headers(settings: Settings) -> dict[str, str]:

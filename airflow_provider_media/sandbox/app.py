@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from airflow_provider_media.sandbox import problems
-from airflow_provider_media.sandbox.control_routes import Faults, Requests
+from airflow_provider_media.sandbox.control_routes import Contents, Faults, Requests
 from airflow_provider_media.sandbox.dialect import Dialect
 from airflow_provider_media.sandbox.faults import PendingFaults
 from airflow_provider_media.sandbox.gateway import Gateway
@@ -42,6 +42,7 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, pau
             Route("/favicon.ico", favicon),
             Route("/_sandbox/faults", Faults),
             Route("/_sandbox/requests", Requests),
+            Route("/_sandbox/library", Contents),
         ],
         exception_handlers={
             problems.ProblemError: problems.answer_problem,

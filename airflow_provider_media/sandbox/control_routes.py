@@ -6,14 +6,21 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn
 
+from starlette.concurrency import run_in_threadpool
 from starlette.endpoints import HTTPEndpoint
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_media.sandbox.faults import read_fault
+from airflow_provider_media.sandbox.library import SORT_COLUMNS
 from airflow_provider_media.sandbox.problems import ProblemError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+    from airflow_provider_media.sandbox.dialect import Dialect
+    from airflow_provider_media.sandbox.library import Library
+
+_ALL = -1  # no limit, in SQLite
 
 
 class Faults(HTTPEndpoint):
@@ -49,6 +56,19 @@ class Requests(HTTPEndpoint):
         """Forget the calls so far."""
         request.app.state.journal.clear()
         return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+class Contents(HTTPEndpoint):
+    """``/_sandbox/library``."""
+
+    async def get(self, request: Request) -> Response:
+        """Tell all that the library holds, oldest first; no fault strikes, and no note is made of it."""
+        library: Library = request.app.state.library
+        dialect: Dialect = request.app.state.dialect
+        entries, _, _ = await run_in_threadpool(
+            library.page, offset=0, limit=_ALL, order_by=SORT_COLUMNS["id"], descending=False
+        )
+        return JSONResponse([dialect.media(media) for media in entries])
 
 
 def _refuse_constant(name: str) -> NoReturn:

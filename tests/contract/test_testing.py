@@ -1,0 +1,171 @@
+"""The pytest plugin for users' own tests: what its fixtures promise."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_media._transports import clock
+from airflow_provider_media.exceptions import MediaRateLimitError, MediaUnavailableError
+from airflow_provider_media.hooks.media import MediaAsyncHook, MediaHook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from airflow_provider_media.testing import MediaSandbox
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+
+@pytest.fixture(autouse=True)
+def short_waits() -> None:
+    """Not here: the waits are to be those of earnest."""
+
+
+@pytest.fixture
+def hook(media_connection: str) -> MediaHook:
+    return MediaHook(media_connection)
+
+
+def test_what_the_hook_uploads_is_in_the_library_with_its_bytes(
+    media_sandbox: MediaSandbox, hook: MediaHook, picture: Path
+) -> None:
+    media = hook.upload(picture, name="Banner").media
+    assert media_sandbox.library() == [media]
+    assert media_sandbox.names() == ["Banner"]
+    assert media_sandbox.content(media.id) == picture.read_bytes()
+    with pytest.raises(LookupError, match=r"^The sandbox's library holds no file with the id 99.$"):
+        media_sandbox.content(99)
+
+
+def test_what_others_store_and_delete_the_hook_finds_and_misses(media_sandbox: MediaSandbox, hook: MediaHook) -> None:
+    media = media_sandbox.store(PNG, "Card")
+    assert hook.find_media("Card") == [media]
+    media_sandbox.delete(media.id)
+    assert hook.find_media("Card") == []
+    assert media_sandbox.library() == []
+
+
+def test_looking_at_the_library_meets_no_fault_and_own_calls_are_not_counted(
+    media_sandbox: MediaSandbox, hook: MediaHook
+) -> None:
+    media_sandbox.store(PNG, "Card")
+    media_sandbox.answer(500, times=2)
+    assert media_sandbox.names() == ["Card"]
+    assert media_sandbox.calls() == []
+    assert media_sandbox.pending_faults()[0]["times"] == 2
+
+
+def test_a_fault_that_makes_no_sense_is_told(media_sandbox: MediaSandbox) -> None:
+    with pytest.raises(AssertionError, match="'fault' must be one of status, reset_before_body"):
+        media_sandbox.fail("nonsense")
+
+
+def test_the_connection_is_gone_after_the_test(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["airflow_provider_media.testing"]')
+    (tmp_path / "test_it.py").write_text(
+        "import os, sys\n"
+        "def test_before(): assert 'airflow' not in sys.modules\n"
+        "def test_with(media_connection, media_sandbox):\n"
+        "    assert media_sandbox.base_url in os.environ['AIRFLOW_CONN_MEDIA_DEFAULT']\n"
+        "def test_after(): assert 'AIRFLOW_CONN_MEDIA_DEFAULT' not in os.environ\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    done = subprocess.run(command, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_extras_and_other_connections(media_sandbox: MediaSandbox, monkeypatch: Any) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MEDIA_EU", media_sandbox.connection(max_attempts=3))
+    hook = MediaHook("media_eu")
+    assert hook.settings.max_attempts == 3
+    assert hook.test_connection()[0]
+
+
+def test_a_retry_after_of_a_minute_takes_no_minute(
+    media_sandbox: MediaSandbox, hook: MediaHook, picture: Path, media_no_waiting: list[float]
+) -> None:
+    media_sandbox.answer(429, "POST", headers={"Retry-After": "60"})
+    started = time.monotonic()
+    hook.upload(picture)
+    assert time.monotonic() - started < 30
+    assert [seconds for seconds in media_no_waiting if seconds >= 60] == [pytest.approx(61.5, abs=1.6)]
+    assert media_sandbox.count("POST") == 2
+    assert media_sandbox.pending_faults() == []
+
+
+def ask(hook_class: type) -> Callable[[str], Any]:
+    if hook_class is MediaHook:
+        return lambda conn_id: MediaHook(conn_id).list_page()
+
+    async def with_async_hook(conn_id: str) -> Any:
+        async with MediaAsyncHook(conn_id) as hook:
+            return await hook.get_media(1)
+
+    return lambda conn_id: asyncio.run(with_async_hook(conn_id))
+
+
+@pytest.mark.parametrize("hook_class", [MediaHook, MediaAsyncHook])
+def test_trying_ends_with_the_budget_as_it_would_in_earnest(
+    hook_class: type, media_sandbox: MediaSandbox, media_connection: str, media_no_waiting: list[float]
+) -> None:
+    """Four waits of 30 seconds use up the budget of 120; without the clock's help, all ten attempts would be made."""
+    media_sandbox.answer(429, headers={"Retry-After": "30"}, times=100)
+    with pytest.raises(MediaRateLimitError):
+        ask(hook_class)(media_connection)
+    assert len(media_sandbox.calls()) in {4, 5}
+    assert 90 <= sum(media_no_waiting) <= 125
+
+
+@pytest.mark.parametrize("hook_class", [MediaHook, MediaAsyncHook])
+def test_an_outage_is_asked_the_ten_times_of_earnest(
+    hook_class: type, media_sandbox: MediaSandbox, media_connection: str, media_no_waiting: list[float]
+) -> None:
+    media_sandbox.answer(503, times=100)
+    started = time.monotonic()
+    with pytest.raises(MediaUnavailableError):
+        ask(hook_class)(media_connection)
+    assert len(media_sandbox.calls()) == 10
+    assert len(media_no_waiting) == 9
+    assert sum(media_no_waiting) > 40
+    assert time.monotonic() - started < 40
+
+
+def test_the_settling_time_passes_at_once_and_the_file_is_sent_again(
+    media_sandbox: MediaSandbox, hook: MediaHook, picture: Path, media_no_waiting: list[float]
+) -> None:
+    media_sandbox.fail("reset_before_answer", "POST")
+    hook.upload(picture)
+    assert len(media_sandbox.library()) == 1
+    assert media_sandbox.count("POST") == 2
+    assert sum(media_no_waiting) == pytest.approx(30, abs=10)  # less what the looks took
+
+
+def test_the_pace_of_a_connection_is_not_waited_for(
+    media_sandbox: MediaSandbox, media_no_waiting: list[float], monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MEDIA_SLOW", media_sandbox.connection(requests_per_second=0.01))
+    hook = MediaHook("media_slow")
+    for _ in range(3):
+        hook.list_page()
+    assert media_no_waiting == [pytest.approx(100, abs=5), pytest.approx(100, abs=5)]
+
+
+def test_a_stopped_task_ends_its_wait(media_sandbox: MediaSandbox, hook: MediaHook, media_no_waiting: Any) -> None:
+    hook.get_conn()
+    hook.cancel()
+    with pytest.raises(Exception, match="The task was stopped"):
+        hook.list_page()
+
+
+def test_without_the_switch_the_real_clock_counts() -> None:
+    assert clock.now() == pytest.approx(time.monotonic(), abs=5)
+    assert clock.now.__module__ == clock.__name__
