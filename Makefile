@@ -12,7 +12,7 @@ export AIRFLOW__CORE__LOAD_EXAMPLES = False
 # Without it Airflow 2.11 prints two deprecation warnings with every command.
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
-.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run system-test prove bench bench-waiting upgrade clean
+.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run system-test test-user-project prove bench bench-waiting upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -60,6 +60,13 @@ fault-run: $(VENV)/airflow3/.ready ## upload a thousand files under seeded fault
 
 system-test: $(VENV)/airflow3/.ready ## kill real workers and triggerers on a whole Airflow 3 (six minutes)
 	$(AIRFLOW3)/python -m pytest tests/system --system $(ARGS)
+
+test-user-project: $(UV) ## build the wheel, and run a user's project and its tests on it, in a clean environment
+	@rm -rf $(VENV)/wheel
+	$(UV) build --quiet --wheel --out-dir $(VENV)/wheel
+	@PATH="$$PATH:$(PYENV_BINS)" $(UV) venv --quiet --clear --python '$(PYTHON_OF_airflow3)' $(VENV)/user-project
+	@VIRTUAL_ENV=$(VENV)/user-project $(UV) pip install --quiet --constraint constraints/airflow3.txt "$$(ls $(VENV)/wheel/*.whl)[testing]"
+	cd tests/user_project && ../../$(VENV)/user-project/bin/python -m pytest -p no:cacheprovider $(ARGS)
 
 prove: $(VENV)/airflow3/.ready ## take each protection of the upload away, and see its test fail
 	$(AIRFLOW3)/python tests/faults/prove.py
