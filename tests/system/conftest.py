@@ -52,11 +52,13 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSystem]:
-    """Run Airflow with the DAGs of ``dags/``, and the example that only new files can start."""
+    """Run Airflow with the DAGs of ``dags/``, and the examples that a scheduler is needed for."""
     from airflow_system import AirflowSystem
 
     dags = shutil.copytree(HERE / "dags", tmp_path_factory.mktemp("dags"), dirs_exist_ok=True)
-    shutil.copy(EXAMPLES / "example_media_event_driven.py", dags)
+    for example in ("example_media_event_driven.py", "example_media_assets.py"):
+        shutil.copy(EXAMPLES / example, dags)
+    shutil.copytree(EXAMPLES / "media", dags / "media")
     dag_ids = [path.stem for path in dags.glob("*.py")]
     with AirflowSystem(tmp_path_factory.mktemp("airflow"), dags, dag_ids) as system:
         yield system

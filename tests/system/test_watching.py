@@ -1,12 +1,15 @@
-"""DAGs that new files start: each file reaches a run, across the triggerer's death."""
+"""DAGs that new files and uploads start: each file reaches a run, across the triggerer's death."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_system import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILES = 20
 A_FILE_EVERY_SECONDS = 0.5
@@ -52,3 +55,18 @@ def test_each_file_starts_a_run_also_when_the_triggerer_dies(platform: Any) -> N
     assert collected(platform, "watch_others") == stored["other"]
     wait_for(lambda: cards(platform).keys() >= stored["summer-"], "a card of each picture")
     assert cards(platform) == Counter(stored["summer-"])
+
+
+def test_an_upload_starts_the_dag_that_is_scheduled_on_its_asset(platform: Any, picture: Path) -> None:
+    sandbox = platform.library.sandbox
+    platform.airflow.call("DELETE", "connections/media_default")  # the other test's
+    platform.airflow.connect("media_default", sandbox.base_url, sandbox.api_key)
+
+    assert platform.airflow.trigger("example_media_assets").wait_for_end() == "success"
+    (started,) = wait_for(lambda: platform.airflow.runs("example_media_assets_send"), "the run that the event starts")
+    assert started.wait_for_end() == "success"
+
+    (banner,) = platform.library.files()
+    expected = {"title": banner["name"], "media": {"mediaId": banner["id"], "height": "TALL"}}
+    assert started.xcom("build_message") == expected
+    assert banner["size"] == picture.stat().st_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import pytest
@@ -87,6 +88,15 @@ def test_case_is_kept_and_tells_names_apart() -> None:
 def test_a_uri_that_names_no_media_is_refused_in_one_sentence(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]*media asset[^\n]*\.$"):
         sanitize_uri(urlsplit(wrong))
+
+
+def test_airflow_has_the_uris_of_assets_checked() -> None:
+    if version("apache-airflow").startswith("3."):
+        told = pytest.raises(ValueError, match="'media:///banner' is no media asset")
+    else:
+        told = pytest.warns(UserWarning, match="'media:///banner' is no media asset.*In Airflow 3, this will raise")
+    with told:
+        Asset(uri="media:///banner")
 
 
 @pytest.mark.parametrize("wrong", ["", "  ", None, 7])
