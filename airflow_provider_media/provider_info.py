@@ -110,6 +110,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_media.hooks.media"]}],
+        "extra-links": ["airflow_provider_media.links.media.MediaLink"],
         "connection-types": [
             {
                 "connection-type": "media",

@@ -139,6 +139,7 @@ def upload_media(
     retries: Retries,
     before_delete: Callable[[Iterable[Media]], None],
     memory: Memory,
+    on_stored: Callable[[Media], None] = lambda _: None,
 ) -> Flow[UploadResult]:
     """Store one file by the rules of ``if_exists``.
 
@@ -147,6 +148,7 @@ def upload_media(
     :param retries: the tries of the POST.
     :param before_delete: raises when any of the given files must not be deleted (``replace``).
     :param memory: what is known of an earlier try that was cut off.
+    :param on_stored: called as soon as the library has the file, and again when more is known of it.
     :raises Problem: see :class:`Kind`.
     """
     earlier_mark = memory.recall(upload)
@@ -159,6 +161,7 @@ def upload_media(
     reusable = next((media for media in namesakes if upload.equals(media)), None)
     if if_exists == "reuse" and reusable:
         memory.forget()
+        on_stored(reusable)
         stored_by_earlier_try = earlier_mark is not None and earlier_mark.precedes(reusable)
         return UploadResult(media=reusable, created=stored_by_earlier_try)
     found: Media | None = None
@@ -170,7 +173,10 @@ def upload_media(
         _check_namesakes(upload, namesakes, if_exists, before_delete)
         memory.keep(upload, mark)
         found = yield from _send(upload, mark, retries, settle_seconds, memory if earlier_mark is None else NoMemory())
+    on_stored(found)
     media = yield from _verify(upload, found, must_get=if_exists == "replace" and bool(namesakes))
+    if media is not found:
+        on_stored(media)
     # Never the new file itself, should a platform answer with the id of an equal one that was there.
     older = [old for old in namesakes if str(old.id) != str(media.id)]
     replaced = (yield from _delete_replaced(media, older, before_delete)) if if_exists == "replace" else ()

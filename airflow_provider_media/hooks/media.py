@@ -98,6 +98,7 @@ class MediaHook(BaseHook):
         channels: Iterable[str] | str = (),
         if_exists: str = "upload",
         before_delete: Callable[[Iterable[Media]], None] | None = None,
+        on_stored: Callable[[Media], None] | None = None,
         memory: Memory | None = None,
     ) -> UploadResult:
         """Store one file; memory does not grow with its size.
@@ -116,6 +117,8 @@ class MediaHook(BaseHook):
             ``replace`` sends, makes sure, then deletes the files of that name seen before; ``fail`` raises.
         :param before_delete: for ``replace``: called with the files to be deleted, before sending and again before
             deleting; raises to refuse.
+        :param on_stored: called as soon as the library has the file: before it is verified and before others are
+            deleted; once more when verifying told more about it.
         :param memory: where to remember the upload for the retry of a killed task; the operator has one where Airflow
             keeps task state (3.3).
         :raises MediaFileError: the file is missing, empty, unreadable, of an unsupported type, or changed meanwhile.
@@ -153,6 +156,7 @@ class MediaHook(BaseHook):
                         settle_seconds=self.settings.settle_seconds,
                         retries=self._transport.new_retries(),
                         before_delete=before_delete or (lambda _: None),
+                        on_stored=on_stored or (lambda _: None),
                         memory=memory or NoMemory(),
                     )
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media.assets.media import media_asset, media_extra
+from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, one_of, whole_number
 from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._cleanup import MediaCleanupOperator
@@ -68,6 +69,7 @@ class MediaUploadOperator(MediaOperator):
         "channels",
         "media_conn_id",
     )
+    operator_extra_links = (MediaLink(),)
 
     def __init__(
         self,
@@ -107,6 +109,7 @@ class MediaUploadOperator(MediaOperator):
             channels=as_list(self.channels),
             if_exists=self.if_exists,
             before_delete=lambda found: refuse_if_used(found, self.references),
+            on_stored=lambda media: MediaLink.persist(context, library_link(self.media_conn_id, media)),
             memory=upload_memory(context),
         )
         media = result.media
@@ -128,15 +131,17 @@ class MediaGetOperator(MediaOperator):
     """
 
     template_fields: Sequence[str] = ("media_id", "media_conn_id")
+    operator_extra_links = (MediaLink(),)
 
     def __init__(self, *, media_id: int | str, media_conn_id: str = "media_default", **kwargs: Any) -> None:
         kwargs.setdefault("multiple_outputs", True)  # as of an upload
         super().__init__(media_conn_id=media_conn_id, **kwargs)
         self.media_id = media_id
 
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
+    def execute(self, context: Context) -> dict[str, Any]:
         """Get the metadata."""
         media = self.hook.get_media(self.media_id)
+        MediaLink.persist(context, library_link(self.media_conn_id, media))
         self.log.info("Found %r: id %s, %s bytes, %s", media.name, media.id, media.size, media.url)
         return media.to_dict()
 

@@ -24,6 +24,7 @@ from airflow_provider_media.exceptions import (
     MediaRateLimitError,
     public_errors,
 )
+from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, moment, whole_number
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class MediaExistsSensor(BaseSensorOperator):
         "max_poll_failures",
         "media_conn_id",
     )
+    operator_extra_links = (MediaLink(),)
     ui_color = "#e9f0d5"
 
     def __init__(
@@ -157,7 +159,7 @@ class MediaExistsSensor(BaseSensorOperator):
         else:
             memory.failures = 0
             if not wanted.missing(memory.found):
-                return PokeReturnValue(is_done=True, xcom_value=self._finish(wanted, memory))
+                return PokeReturnValue(is_done=True, xcom_value=self._finish(wanted, memory, context))
         self._tell(wanted, memory.found)
         if datetime.now(UTC) >= deadline:
             memory.forget()
@@ -191,7 +193,7 @@ class MediaExistsSensor(BaseSensorOperator):
                 error = MediaError
             raise error(f"{outcome.message} ({wanted.progress(memory.found)})")
         if not wanted.missing(memory.found) and len(wanted.keys) == 1:
-            return self._finish(wanted, memory)
+            return self._finish(wanted, memory, context)
         # A last look, at the deadline, or at all of them: those found first may be gone again.
         answer = self.poke(context)
         return answer.xcom_value if answer.is_done else self._defer(context)
@@ -309,11 +311,12 @@ class MediaExistsSensor(BaseSensorOperator):
 
         return LibrarySize()
 
-    def _finish(self, wanted: Wanted, memory: WaitMemory) -> Any:
+    def _finish(self, wanted: Wanted, memory: WaitMemory, context: Context) -> Any:
         from airflow_provider_media._api.waiting import is_pattern
 
         memory.forget()
         media = wanted.in_order(memory.found)
+        MediaLink.persist(context, library_link(self.media_conn_id, media[0] if len(media) == 1 else None))
         for one in media:
             self.log.info("Found %r: id %s, %s bytes, %s", one.name, one.id, one.size, one.url)
         several = self.media_ids is not None or self.names is not None or any(map(is_pattern, wanted.names))

@@ -1,0 +1,1 @@
+"""Links on Airflow's task pages."""

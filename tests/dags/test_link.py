@@ -1,0 +1,157 @@
+"""The link "Open in media library": on each task that has a file, as soon as it has it, and whatever comes then."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_media.links.media import MediaLink, library_link
+from airflow_provider_media.models import Media
+from airflow_provider_media.operators.media import MediaGetOperator, MediaUploadOperator
+from airflow_provider_media.sensors.media import MediaExistsSensor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HAS_PAGE = not version("apache-airflow").startswith("2.")
+MODES = pytest.mark.parametrize(
+    "mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}], ids=["poke", "reschedule", "deferrable"]
+)
+
+
+def new_dag(name: str) -> DAG:
+    return DAG(name, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False)
+
+
+def link_of(run: Any, task: str) -> str | None:
+    """Ask for a task's link as Airflow's web server does: by the serialized DAG."""
+    ti = run._instances[task]
+    if HAS_PAGE:
+        from airflow.serialization.definitions.dag import SerializedDAG
+        from airflow.serialization.serialized_objects import DagSerialization
+    else:
+        from airflow.serialization.serialized_objects import SerializedDAG
+
+        DagSerialization = SerializedDAG  # noqa: N806 - a class
+    dag: SerializedDAG = DagSerialization.from_dict(DagSerialization.to_dict(run.dag))
+    link: str | None = dag.get_task(ti.task_id).get_extra_links(ti, MediaLink.name)
+    return link or None
+
+
+def address_of(platform: Any, media_id: int) -> str:
+    (url,) = [item["url"] for item in platform.items() if item["id"] == media_id]
+    return f"/media-library/?connection=media_default&media={media_id}" if HAS_PAGE else url
+
+
+@pytest.fixture
+def run(run_dag: Any) -> Any:
+    def run(dag: DAG) -> Any:
+        run = run_dag(dag)
+        run.dag = dag
+        return run
+
+    return run
+
+
+def test_upload_and_get_have_it(platform: Any, run: Any, media_folder: Path) -> None:
+    with new_dag("link_upload_and_get") as dag:
+        upload = MediaUploadOperator(task_id="upload", file=str(media_folder / "banner.jpg"))
+        MediaGetOperator(task_id="get", media_id=upload.output["id"])
+    done = run(dag)
+
+    expected = address_of(platform, done.xcom("upload", "id"))
+    assert {"upload": expected, "get": expected} == {task: link_of(done, task) for task in done.states}
+
+
+@MODES
+def test_sensor_has_it_also_after_it_was_deferred(
+    mode: dict[str, Any], platform: Any, run: Any, media_folder: Path
+) -> None:
+    media_id = platform.store(media_folder / "banner.jpg", "b")
+    platform.add_fault(fault="status", status=503, method="GET", times=1)  # so that the first look finds nothing
+    platform.connect(platform.sandbox.base_url, platform.sandbox.api_key, max_attempts=1)
+    with new_dag("link_sensor") as dag:
+        MediaExistsSensor(task_id="wait", name="b", poke_interval=0.5, timeout=60, **mode)
+    done = run(dag)
+
+    assert done.states == {"wait": "success"}
+    assert platform.calls("GET") > 1
+    assert link_of(done, "wait") == address_of(platform, media_id)
+
+
+def test_each_map_index_has_its_own(platform: Any, run: Any, media_folder: Path) -> None:
+    with new_dag("link_mapped") as dag:
+        files = [str(media_folder / name) for name in ("card-latte.jpg", "card-tonic.png")]
+        MediaUploadOperator.partial(task_id="upload").expand(file=files)
+    done = run(dag)
+
+    links = [link_of(done, f"upload[{index}]") for index in range(2)]
+    assert links == [address_of(platform, done.xcom(f"upload[{index}]", "id")) for index in range(2)]
+    assert len(set(links)) == 2
+
+
+def used_once_another_is_there() -> Any:
+    """Say "unused" before the upload, "used" after it."""
+    answers = iter([[], ["the spring campaign"]])
+    return lambda _media: next(answers)
+
+
+def test_upload_that_fails_after_the_file_is_stored_has_it(platform: Any, run: Any, media_folder: Path) -> None:
+    old = platform.store(media_folder / "card-latte.jpg", "banner")
+    with new_dag("link_failed") as dag:
+        MediaUploadOperator(
+            task_id="upload",
+            file=str(media_folder / "banner.jpg"),
+            name="banner",
+            if_exists="replace",
+            references=used_once_another_is_there(),
+        )
+    done = run(dag)
+
+    (new,) = [item["id"] for item in platform.items() if item["id"] != old]
+    assert done.states == {"upload": "failed"}
+    assert link_of(done, "upload") == address_of(platform, new)
+
+
+def test_task_without_a_file_has_none(platform: Any, run: Any) -> None:
+    with new_dag("link_none") as dag:
+        MediaGetOperator(task_id="get", media_id=404)
+    done = run(dag)
+
+    assert done.states == {"get": "failed"}
+    assert link_of(done, "get") is None
+
+
+class BrokenTask:
+    """A task instance that cannot push."""
+
+    task: Any = None
+
+    def xcom_push(self, **_: Any) -> None:
+        raise ConnectionError("no database")
+
+
+def test_link_that_cannot_be_kept_does_not_fail_the_task(caplog: pytest.LogCaptureFixture) -> None:
+    MediaLink.persist({"ti": BrokenTask()}, "http://airflow.example/media-library/")  # type: ignore[typeddict-item]
+
+    assert "link" in caplog.text
+
+
+@pytest.mark.skipif(not HAS_PAGE, reason="Airflow 2 has no page")
+def test_it_leads_to_the_base_address_that_airflow_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/prod/")
+
+    assert library_link("a b", Media(id="med_1&x")) == (
+        "https://airflow.example/prod/media-library/?connection=a+b&media=med_1%26x"
+    )
+    assert library_link("shop") == "https://airflow.example/prod/media-library/?connection=shop"
+
+
+@pytest.mark.skipif(HAS_PAGE, reason="Airflow 3 has a page of ours")
+def test_without_the_page_only_an_address_of_the_web_is_a_link() -> None:
+    assert library_link("shop", Media(id=1, url="javascript:alert(1)")) is None
+    assert library_link("shop") is None
