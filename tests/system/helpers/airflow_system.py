@@ -72,21 +72,41 @@ class AirflowSystem:
     :param home: an empty folder for the database and the logs.
     :param dags: the folder of the DAG files; all DAGs in it are active.
     :param dag_ids: the DAGs to wait for at the start.
+    :param passwords: of the users, each named as its role; without any, everybody is admin. The tests are "admin".
+    :param settings: more of Airflow's settings, as ``{"CORE__TEST_CONNECTION": "Enabled"}``.
     """
 
-    def __init__(self, home: Path, dags: Path, dag_ids: list[str]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        dags: Path,
+        dag_ids: list[str],
+        *,
+        passwords: dict[str, str] | None = None,
+        settings: dict[str, str] | None = None,
+    ) -> None:
         self._home = home
         self._dag_ids = dag_ids
         self._port = _free_port()
-        self._url = f"http://127.0.0.1:{self._port}"
+        self.url = f"http://127.0.0.1:{self._port}"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._days = count()
         self._session = requests.Session()
         self._session.trust_env = False  # no proxies
-        self._environment = _environment(home, dags, self._url)
+        self._passwords = passwords or {}
+        self._environment = _environment(home, dags, self.url)
+        self._environment |= {f"AIRFLOW__{name}": value for name, value in (settings or {}).items()}
 
     def __enter__(self) -> Self:
         (self._home / "config").mkdir()
+        if self._passwords:
+            passwords = self._home / "passwords.json"
+            passwords.write_text(json.dumps(self._passwords))
+            self._environment |= {
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{role}:{role}" for role in self._passwords),
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            }
         (self._home / "config" / "airflow_local_settings.py").write_text(_SCHEDULER_LOADS)
         try:
             subprocess.run(
@@ -98,7 +118,7 @@ class AirflowSystem:
             self._start("dag-processor")
             self.start_triggerer()
             wait_for(self._is_healthy, "Airflow")
-            self._session.headers["Authorization"] = f"Bearer {self._token()}"
+            self._session.headers["Authorization"] = f"Bearer {self.token('admin')}"
             wait_for(lambda: set(self._dag_ids) <= self._known_dags(), f"the DAGs {self._dag_ids}")
         except BaseException as error:
             self._end()
@@ -111,7 +131,7 @@ class AirflowSystem:
 
     def call(self, method: str, path: str, value: Any = None, **params: Any) -> Any:
         """Call the public REST API; None when what is asked for is not there (404)."""
-        answer = self._session.request(method, f"{self._url}/api/v2/{path}", json=value, params=params, timeout=30)
+        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=value, params=params, timeout=30)
         if answer.status_code == requests.codes.not_found:
             return None
         if not answer.ok:
@@ -169,8 +189,13 @@ class AirflowSystem:
             return False
         return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor", "triggerer"))
 
-    def _token(self) -> str:
-        answer = self._session.get(f"{self._url}/auth/token", timeout=30)  # everybody is admin
+    def token(self, user: str) -> str:
+        """Sign a user in."""
+        if self._passwords:
+            login = {"username": user, "password": self._passwords[user]}
+            answer = self._session.post(f"{self.url}/auth/token", json=login, timeout=30)
+        else:
+            answer = self._session.get(f"{self.url}/auth/token", timeout=30)  # everybody is admin
         answer.raise_for_status()
         return str(answer.json()["access_token"])
 

@@ -1,0 +1,83 @@
+"""Which files of a library the page shows: search, filter, order and pages; values in, values out."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_media._api.flows import id_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_provider_media.models import Media
+
+FILES_PER_PAGE = 48
+
+
+def _age(media: Media) -> tuple[float, int]:
+    """Order by time, and by id where no time is known or it is the same."""
+    created = media.created_at.timestamp() if media.created_at else 0.0
+    return created, id_number(media.id) or 0
+
+
+def _name(media: Media) -> tuple[str, str]:
+    return (media.name or "").casefold(), str(media.id)
+
+
+def _size(media: Media) -> int:
+    return media.size or 0
+
+
+_ORDERS: dict[str, tuple[Callable[[Media], Any], bool]] = {
+    "newest": (_age, True),
+    "oldest": (_age, False),
+    "name": (_name, False),
+    "largest": (_size, True),
+    "smallest": (_size, False),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a reader of the page wants to see.
+
+    :param search: words that the name must hold, in any order and case; or an id.
+    :param mime_type: a type such as ``image/png``, or the first half of one; "" for all.
+    :param order: ``newest``, ``oldest``, ``name``, ``largest`` or ``smallest``.
+    :param page: from 0; the last one, when there are not so many.
+    """
+
+    search: str = ""
+    mime_type: str = ""
+    order: str = "newest"
+    page: int = 0
+
+    def of(self, library: Sequence[Media]) -> dict[str, Any]:
+        """Return the page's files as JSON-able values, and the figures around them."""
+        found = [media for media in library if self._fits_search(media)]
+        types = Counter(media.mime_type or "unknown" for media in found)
+        found = [media for media in found if self._fits_type(media)]
+        key, is_descending = _ORDERS.get(self.order, _ORDERS["newest"])
+        found.sort(key=key, reverse=is_descending)
+        pages = max(1, math.ceil(len(found) / FILES_PER_PAGE))
+        page = min(self.page, pages - 1)
+        shown = found[page * FILES_PER_PAGE : (page + 1) * FILES_PER_PAGE]
+        return {
+            "items": [media.to_dict() for media in shown],
+            "found": len(found),
+            "page": page,
+            "pages": pages,
+            "types": dict(sorted(types.items())),
+        }
+
+    def _fits_search(self, media: Media) -> bool:
+        name = (media.name or "").casefold()
+        words = self.search.casefold().split()
+        return all(word in name for word in words) or str(media.id).casefold() == self.search.strip().casefold()
+
+    def _fits_type(self, media: Media) -> bool:
+        mime_type = media.mime_type or "unknown"
+        return not self.mime_type or mime_type == self.mime_type or mime_type.startswith(f"{self.mime_type}/")

@@ -1,0 +1,23 @@
+// Light or dark: as chosen in Airflow, which keeps it under "theme" for its address; else as the system says.
+
+const system = matchMedia("(prefers-color-scheme: dark)");
+
+function chosen() {
+  try {
+    return localStorage.getItem("theme");
+  } catch {
+    return null; // storage is blocked
+  }
+}
+
+function apply() {
+  const choice = chosen();
+  const dark = choice === "dark" || (choice !== "light" && system.matches);
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+}
+
+export function followTheme() {
+  apply();
+  system.addEventListener("change", apply);
+  addEventListener("storage", ({ key }) => key === "theme" && apply());
+}

@@ -1,0 +1,46 @@
+"""Tasks with a link: mapped uploads, one that fails only after its file is stored, a get, a deferred wait."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_provider_media.operators.media import MediaGetOperator, MediaUploadOperator
+from airflow_provider_media.sensors.media import MediaExistsSensor
+
+
+def linger_and_fail(context: Any, _result: Any) -> None:
+    """Go on after the upload until the test has looked, then fail."""
+    deadline = time.monotonic() + 60
+    while not Path(context["params"]["go_on"]).exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    raise RuntimeError("The file is stored, and yet the task fails.")
+
+
+with DAG(
+    "link",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    params={"folder": Param("", type="string"), "go_on": Param("", type="string")},
+):
+    banner = MediaUploadOperator(
+        task_id="banner", file="{{ params.folder }}/banner.jpg", name="link-banner", media_conn_id="shop"
+    )
+    MediaUploadOperator.partial(task_id="cards", media_conn_id="shop").expand(
+        file=["{{ params.folder }}/card-latte.jpg", "{{ params.folder }}/card-tonic.png"]
+    )
+    MediaUploadOperator(
+        task_id="fails_later",
+        file="{{ params.folder }}/card-cold-brew.jpg",
+        name="link-cold-brew",
+        post_execute=linger_and_fail,
+        media_conn_id="shop",
+    )
+    MediaGetOperator(task_id="get", media_id=banner.output["id"], media_conn_id="shop")
+    MediaExistsSensor(
+        task_id="wait", name="link-late", deferrable=True, poke_interval=1, timeout=120, media_conn_id="shop"
+    )
