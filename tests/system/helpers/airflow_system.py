@@ -73,7 +73,7 @@ class AirflowSystem:
     :param dags: the folder of the DAG files; all DAGs in it are active.
     :param dag_ids: the DAGs to wait for at the start.
     :param passwords: of the users, each named as its role; without any, everybody is admin. The tests are "admin".
-    :param settings: more of Airflow's settings, as ``{"CORE__TEST_CONNECTION": "Enabled"}``.
+    :param environment: more of the environment of its processes, such as ``AIRFLOW__CORE__TEST_CONNECTION``.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class AirflowSystem:
         dag_ids: list[str],
         *,
         passwords: dict[str, str] | None = None,
-        settings: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self._home = home
         self._dag_ids = dag_ids
@@ -94,8 +94,7 @@ class AirflowSystem:
         self._session = requests.Session()
         self._session.trust_env = False  # no proxies
         self._passwords = passwords or {}
-        self._environment = _environment(home, dags, self.url)
-        self._environment |= {f"AIRFLOW__{name}": value for name, value in (settings or {}).items()}
+        self._environment = _environment(home, dags, self.url) | (environment or {})
 
     def __enter__(self) -> Self:
         (self._home / "config").mkdir()

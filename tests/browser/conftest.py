@@ -1,0 +1,173 @@
+"""Tests of what people see: a whole Airflow, used by a real browser; they run by their own command only.
+
+    python -m pytest tests/browser --in-browser
+
+Needs Airflow 3.3, playwright and Debian's chromium. With ``--pictures FOLDER`` the documentation's pictures are taken.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+HERE = Path(__file__).parent
+TESTS = HERE.parent
+EXAMPLES = TESTS.parent / "example_dags"
+sys.path += [str(TESTS / "system" / "helpers"), str(TESTS / "contract" / "helpers")]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_system import AirflowSystem
+    from playwright.sync_api import Browser, Page
+    from sandbox_library import SandboxLibrary
+
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_OPTIONS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+PATIENCE_MS = 20_000
+FILES = 60
+TIMEOUT_SECONDS = 180  # of one test; the first starts Airflow
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--in-browser", action="store_true", help="run the tests in a real browser (tests/browser)")
+    parser.addoption("--pictures", type=Path, help="the folder to put the documentation's pictures into")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    asked_for = config.getoption("--in-browser", default=False)
+    return True if HERE in collection_path.parents and not asked_for else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is called here is on this machine."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def _sandbox() -> Iterator[SandboxLibrary]:
+    from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media.sandbox.server import run_in_thread
+
+    with run_in_thread() as sandbox:
+        yield SandboxLibrary(sandbox)
+
+
+@pytest.fixture(scope="session")
+def gallery() -> Iterator[SandboxLibrary]:
+    """A library that nobody changes: sixty files, the example campaign's twelve times."""
+    media = sorted((EXAMPLES / "media").iterdir())
+    for library in _sandbox():
+        for number in range(FILES):
+            file = media[number % len(media)]
+            library.store(f"summer-{file.stem}-{number:02d}", file.read_bytes())
+        yield library
+
+
+@pytest.fixture(scope="session")
+def shop() -> Iterator[SandboxLibrary]:
+    """The library that DAGs and single tests work with."""
+    yield from _sandbox()
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    tmp_path_factory: pytest.TempPathFactory, gallery: SandboxLibrary, shop: SandboxLibrary
+) -> Iterator[AirflowSystem]:
+    """Run Airflow with two users, and the DAGs of ``dags/``."""
+    from airflow_system import AirflowSystem
+
+    dags = Path(shutil.copytree(HERE / "dags", tmp_path_factory.mktemp("dags"), dirs_exist_ok=True))
+    of_environment = {"conn_type": "media", "host": gallery.sandbox.base_url, "password": gallery.sandbox.api_key}
+    system = AirflowSystem(
+        tmp_path_factory.mktemp("airflow"),
+        dags,
+        [path.stem for path in dags.glob("*.py")],
+        passwords={"admin": "admin", "viewer": "viewer"},
+        environment={
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW_CONN_OF_ENVIRONMENT": json.dumps(of_environment),
+        },
+    )
+    with system:
+        system.connect("gallery", gallery.sandbox.base_url, gallery.sandbox.api_key)
+        system.connect("shop", shop.sandbox.base_url, shop.sandbox.api_key)
+        system.call("POST", "connections", {"connection_id": "other", "conn_type": "http", "password": "of-another"})
+        yield system
+
+
+@pytest.fixture
+def ask(airflow: AirflowSystem) -> Callable[..., requests.Response]:
+    """Ask the page's server as somebody, or as nobody: ``ask("viewer", "api/connections")``."""
+
+    def ask(user: str | None, path: str, method: str = "GET") -> requests.Response:
+        headers = {"Authorization": f"Bearer {airflow.token(user)}"} if user else {}
+        return requests.request(method, f"{airflow.url}/media-library/{path}", headers=headers, timeout=60)
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(airflow: AirflowSystem, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open an address of Airflow in a browser of its own: ``open_page("media-library/", dark=True)``."""
+    contexts: list[Any] = []
+
+    def open_page(path: str, *, user: str = "admin", dark: bool = False, width: int = 1280, height: int = 840) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            locale="en-US",
+            timezone_id="UTC",
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        context.add_cookies([{"name": "_token", "value": airflow.token(user), "url": airflow.url}])
+        page = context.new_page()
+        page.goto(f"{airflow.url}/{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def take_picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page, str], None]:
+    """Take one of the documentation's pictures, small as a file; only when asked for, it replaces the present one."""
+    folder: Path = request.config.getoption("--pictures") or tmp_path
+
+    def take_picture(page: Page, name: str) -> None:
+        from PIL import Image
+
+        path = folder / f"{name}.png"
+        page.screenshot(path=path)
+        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
+
+    return take_picture

@@ -1,0 +1,50 @@
+"""The connection's form in Airflow: filled in, saved, tested with its button."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NO_SERVER = 9  # the port "discard", where nobody listens
+
+
+@pytest.mark.parametrize(
+    ("conn_id", "answer"),
+    [
+        ("good_key", "accepts the key; the library holds 60 files"),
+        ("wrong_key_here", "the API key is rejected: check the connection's password"),
+        ("no_server", "no connection to http://127.0.0.1:9"),
+    ],
+)
+def test_a_connection_is_made_and_tested(
+    conn_id: str, answer: str, open_page: Callable[..., Page], gallery: Any, take_picture: Any
+) -> None:
+    page = open_page("connections")
+    page.get_by_role("button", name="Add Connection").click()
+    form = page.get_by_role("dialog")
+    form.locator("[name=connection_id]").fill(conn_id)
+    form.get_by_role("combobox").fill("Media Library")
+    page.get_by_role("option", name="Media Library").click()
+    form.locator("[name=host]").fill("http://127.0.0.1")
+    port = NO_SERVER if conn_id == "no_server" else urlsplit(gallery.sandbox.base_url).port
+    form.locator("[name=port]").fill(str(port))
+    form.locator("[name=password]").fill("not-the-key" if conn_id == "wrong_key_here" else gallery.sandbox.api_key)
+    form.get_by_role("button", name="Extra Fields", exact=True).click()
+    form.locator("[name=element_timeout]").fill("20")
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_be_hidden()
+
+    with page.expect_response("**/connections/test") as told:
+        page.get_by_role("row", name=conn_id).get_by_role("button", name="Test Connection").click()
+
+    assert answer in told.value.json()["message"]
+    assert told.value.json()["status"] is (conn_id == "good_key")
+    expect(page.get_by_text(answer).first).to_be_visible()
+    if conn_id == "wrong_key_here":
+        take_picture(page, "connection-test")

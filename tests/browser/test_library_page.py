@@ -1,0 +1,212 @@
+"""The Media library page as people use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from playwright.sync_api import Page, expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCRIPT = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+def files(page: Any) -> Any:
+    return page.locator("#files .card:not(.ghost)")
+
+
+def names(page: Any) -> list[str]:
+    expect(page.locator("#files")).not_to_have_attribute("aria-busy", "true")
+    found: list[str] = page.locator("#files .name").all_inner_texts()
+    return found
+
+
+def answer_once(library: Any, *items: dict[str, Any]) -> None:
+    """Let the library's next list hold these."""
+    body = {"content": list(items), "totalElements": len(items)}
+    library.fail("status", "GET", status=200, body=body)
+
+
+def test_it_is_found_under_browse_and_shows_the_library_as_pictures(
+    open_page: Callable[..., Page], take_picture: Any
+) -> None:
+    page = open_page("")
+    page.get_by_role("button", name="Browse").click()
+    page.get_by_role("menuitem", name="Media library").click()
+    frame = page.frame_locator("iframe[title='Media library']")
+    frame.get_by_label("Connection").select_option("gallery")
+
+    expect(files(frame)).to_have_count(48)
+    expect(frame.locator("#count")).to_have_text("60 files")
+    # A first frame of a video is a picture, too.
+    picture = frame.locator(".preview img").first
+    video = frame.locator(".preview video").first
+    assert picture.evaluate("async (it) => { await it.decode(); return it.naturalWidth }") > 0
+    expect(video).to_have_js_property("error", None)
+    page.wait_for_function(
+        "() => document.querySelector('iframe').contentDocument.querySelector('video').readyState > 1"
+    )
+    take_picture(page, "media-library-page")
+
+
+def test_search_filter_order_and_pages(open_page: Callable[..., Page]) -> None:
+    page = open_page("media-library/?connection=gallery")
+    expect(files(page)).to_have_count(48)
+    page.get_by_role("button", name="Next", exact=True).click()
+    expect(files(page)).to_have_count(12)
+    expect(page.locator("#position")).to_have_text("Page 2 of 2")
+
+    page.get_by_label("Search by name or id").fill("LATTE summer")
+    expect(page.locator("#count")).to_have_text("12 of 60 files")
+    page.get_by_label("Order").select_option("oldest")
+    expect(page.locator("#files .name").first).to_have_text("summer-card-latte-02")
+    page.get_by_label("Search by name or id").fill("")
+    page.get_by_label("Type").select_option("video")
+    expect(page.locator("#count")).to_have_text("12 of 60 files")
+    page.get_by_label("Order").select_option("name")
+    expect(page.locator("#files .name").first).to_have_text("summer-pour-04")
+    assert names(page) == sorted(names(page))
+    page.reload()  # what is asked for stands in the address
+    expect(page.locator("#count")).to_have_text("12 of 60 files")
+    page.get_by_label("Search by name or id").fill("no such name")
+    expect(page.locator("#files")).to_contain_text("No file fits")
+
+
+def test_an_entry_shows_all_and_copies_its_id_by_one_click(open_page: Callable[..., Page], gallery: Any) -> None:
+    (banner,) = [item for item in gallery.files() if item["name"] == "summer-banner-55"]
+    page = open_page("media-library/?connection=gallery&search=summer-banner-55")
+    page.locator(".card .copy").click()
+    expect(page.locator("#said")).to_have_text(f"Copied the id: {banner['id']}")
+    assert page.evaluate("navigator.clipboard.readText()") == str(banner["id"])
+
+    page.get_by_role("button", name="Show summer-banner-55").click()
+    facts = page.locator("#facts")
+    for fact in (str(banner["id"]), "image/jpeg", "81,674 bytes", "1440 \u00d7 720", banner["url"]):
+        expect(facts).to_contain_text(fact)
+    expect(facts.get_by_role("link")).to_have_attribute("href", banner["url"])
+    expect(facts.locator("div", has_text="Stored")).to_contain_text("2026")
+
+
+def test_a_link_opens_its_entry_also_where_the_file_is_not_on_the_page_and_says_when_it_is_gone(
+    open_page: Callable[..., Page], gallery: Any
+) -> None:
+    first = gallery.files()[0]
+    page = open_page(f"media-library/?connection=gallery&media={first['id']}")
+    expect(page.get_by_role("dialog")).to_contain_text(first["name"])
+
+    page = open_page("media-library/?connection=gallery&media=4711")
+    expect(page.get_by_role("alert")).to_contain_text("has no file 4711: it may have been deleted")
+    expect(files(page)).to_have_count(48)
+
+
+def test_names_and_descriptions_are_text_and_only_addresses_of_the_web_are_links(
+    open_page: Callable[..., Page], shop: Any, airflow: Any
+) -> None:
+    airflow.connect("hostile", shop.sandbox.base_url, shop.sandbox.api_key)
+    hostile = {
+        "id": 1,
+        "name": SCRIPT,
+        "description": SCRIPT,
+        "mimeType": "image/png",
+        "size": 5,
+        "url": "javascript:document.title='owned'",
+        "createdAt": "2026-11-01T10:00:00Z",
+    }
+    answer_once(shop, hostile)
+    page = open_page("media-library/?connection=hostile")
+    expect(page.locator(".name")).to_have_text(SCRIPT)
+    page.locator(".open").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(SCRIPT)
+    expect(dialog).to_contain_text("javascript:document.title")
+
+    assert dialog.get_by_role("link").count() == 0
+    assert page.locator("main img, main script, dialog img, dialog script").count() == 0
+    page.wait_for_timeout(300)  # for what should not happen
+    assert page.title() == "Media library"
+
+
+def test_a_file_that_cannot_be_shown_has_an_icon(open_page: Callable[..., Page], shop: Any, airflow: Any) -> None:
+    airflow.connect("gone", shop.sandbox.base_url, shop.sandbox.api_key)
+    gone = {"mimeType": "image/png", "size": 5, "url": f"{shop.sandbox.base_url}/files/4711/gone.png"}
+    answer_once(shop, {"id": 2, "name": "gone", **gone}, {"id": 1, "name": "film", **gone, "mimeType": "video/mp4"})
+    page = open_page("media-library/?connection=gone")
+
+    expect(files(page)).to_have_count(2)
+    expect(page.locator(".preview > svg")).to_have_count(2)
+    expect(page.locator(".preview > img, .preview > video")).to_have_count(0)
+
+
+def test_a_broken_media_api_is_a_sentence_and_can_be_tried_again(
+    open_page: Callable[..., Page], shop: Any, airflow: Any
+) -> None:
+    airflow.connect("broken", shop.sandbox.base_url, shop.sandbox.api_key)
+    airflow.connect("wrong_key", shop.sandbox.base_url, "not-the-key")
+    shop.fail("status", "GET", status=503, times=2)
+    page = open_page("media-library/?connection=broken")
+    expect(page.get_by_role("alert")).to_contain_text("the server answered 503")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+    page.get_by_label("Connection").select_option("wrong_key")
+    expect(page.get_by_role("alert")).to_contain_text("check the connection's password")
+
+
+def test_all_is_within_reach_of_the_keyboard(open_page: Callable[..., Page]) -> None:
+    page = open_page("media-library/?connection=gallery&search=banner&order=oldest")
+    expect(files(page)).to_have_count(12)
+    page.get_by_label("Search by name or id").focus()
+
+    def focused() -> str:
+        page.keyboard.press("Tab")
+        name: str = page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.id")
+        return name
+
+    way = [focused() for _ in range(6)]
+    assert way[:2] == ["type", "order"]
+    assert way[2:] == [
+        "Show summer-banner-00", "Copy the id 1", "Show summer-banner-05", "Copy the id 6",
+    ]  # fmt: skip
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("summer-banner-05")
+    page.keyboard.press("ArrowRight")
+    expect(dialog).to_contain_text("summer-banner-10")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("button", name="Show summer-banner-10")).to_be_focused()
+
+
+def background(page: Page) -> str:
+    colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return colour
+
+
+def test_it_is_dark_when_the_system_is_or_when_airflow_is_told_so(
+    open_page: Callable[..., Page], take_picture: Any
+) -> None:
+    dark = open_page("media-library/?connection=gallery", dark=True, height=760)
+    light = open_page("media-library/?connection=gallery")
+    expect(files(dark)).to_have_count(48)
+    assert background(dark) != background(light)
+    dark.locator(".card", has_text="summer-card-cold-brew-56").locator(".open").click()
+    dark.wait_for_function("document.querySelector('#stage img')?.complete")
+    take_picture(dark, "media-library-entry-dark")
+
+    light.evaluate("localStorage.setItem('theme', 'dark')")
+    light.reload()
+    assert background(light) == background(dark)
+
+
+def test_it_fits_a_narrow_window(open_page: Callable[..., Page], take_picture: Any) -> None:
+    page = open_page("media-library/?connection=gallery", width=390, height=760)
+    expect(files(page)).to_have_count(48)
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.wait_for_function("document.querySelector('.preview img').complete")
+    take_picture(page, "media-library-narrow")
+    page.locator(".open").first.click()
+    expect(page.get_by_role("button", name="Close")).to_be_in_viewport()
+    assert page.evaluate("document.querySelector('#facts').scrollWidth <= document.querySelector('#facts').clientWidth")

@@ -1,0 +1,82 @@
+"""The link "Open in media library" on tasks' pages: while they run, when they failed, for each map index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow_system import wait_for
+from playwright.sync_api import Page, expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_system import Run
+
+EXAMPLE_MEDIA = Path(__file__).parents[2] / "example_dags" / "media"
+LINK = "Open in media library"
+
+
+@pytest.fixture(scope="module")
+def go_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tell the file whose coming lets the failing task go on."""
+    return tmp_path_factory.mktemp("signals") / "go-on"
+
+
+@pytest.fixture(scope="module")
+def run(airflow: Any, go_on: Path) -> Run:
+    started: Run = airflow.trigger("link", folder=str(EXAMPLE_MEDIA), go_on=str(go_on))
+    return started
+
+
+def link(airflow: Any, run: Run, task: str, map_index: int = -1) -> str | None:
+    path = f"{run._path}/taskInstances/{task}/links"
+    links = airflow.call("GET", path, map_index=map_index) or {"extra_links": {}}
+    found: str | None = links["extra_links"].get(LINK)
+    return found
+
+
+def open_task(open_page: Any, run: Run, task: str) -> Page:
+    page: Page = open_page(f"dags/link/runs/{run._run_id}/tasks/{task}/details")
+    return page
+
+
+def test_it_is_there_while_the_task_runs_and_after_it_failed(
+    open_page: Callable[..., Page], airflow: Any, run: Run, go_on: Path, take_picture: Any
+) -> None:
+    wait_for(lambda: link(airflow, run, "fails_later"), "the link of the running task")
+    assert run.task("fails_later")["state"] == "running"
+
+    go_on.touch()
+    wait_for(lambda: run.task("fails_later")["state"] == "failed", "the task to fail")
+    page = open_task(open_page, run, "fails_later")
+    button = page.get_by_role("link", name=LINK)
+    expect(button).to_be_visible()
+    take_picture(page, "task-link")
+    button.click()
+
+    expect(page.get_by_role("dialog")).to_contain_text("link-cold-brew")
+
+
+def test_each_mapped_upload_has_its_own(open_page: Callable[..., Page], airflow: Any, run: Run) -> None:
+    for map_index, name in enumerate(["card-latte.jpg", "card-tonic.png"]):
+        wait_for(lambda index=map_index: link(airflow, run, "cards", index), f"the link of {name}")
+        page = open_task(open_page, run, f"cards/mapped/{map_index}")
+        page.get_by_role("link", name=LINK).click()
+        expect(page.get_by_role("dialog")).to_contain_text(name)
+
+
+def test_a_get_and_a_sensor_that_was_deferred_have_it(
+    open_page: Callable[..., Page], airflow: Any, run: Run, shop: Any
+) -> None:
+    wait_for(lambda: run.task("wait")["state"] == "deferred", "the sensor to be deferred")
+    assert link(airflow, run, "wait") is None
+    shop.store("link-late", b"\x89PNG\r\n\x1a\n")
+    wait_for(lambda: run.task("wait")["state"] == "success", "the sensor")
+    wait_for(lambda: run.task("get")["state"] == "success", "the get")
+
+    for task, name in {"get": "link-banner", "wait": "link-late"}.items():
+        page = open_task(open_page, run, task)
+        page.get_by_role("link", name=LINK).click()
+        expect(page.get_by_role("dialog")).to_contain_text(name)
