@@ -65,7 +65,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "placeholders": {
         "host": "https://lora-api.agiletelecom.com/api (used when left empty)",
         "password": "the platform's API key",
-        "port": "only if the base address needs one",
+        "port": "443 (the Test button of Airflow 3.3.2 wants one)",
         "timeout": "60",
         "connect_timeout": "10",
         "settle_seconds": "30",

@@ -168,6 +168,7 @@ def take_picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Pa
 
         path = folder / f"{name}.png"
         page.screenshot(path=path)
-        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
+        picture = Image.open(path).convert("RGB")
+        picture.quantize(palette=picture.quantize(256)).save(path, optimize=True)
 
     return take_picture
