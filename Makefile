@@ -13,6 +13,7 @@ export AIRFLOW__CORE__LOAD_EXAMPLES = False
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
 .PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run system-test test-user-project prove bench bench-waiting upgrade clean
+.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run system-test browser-test prove bench bench-waiting upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -67,6 +68,13 @@ test-user-project: $(UV) ## build the wheel, and run a user's project and its te
 	@PATH="$$PATH:$(PYENV_BINS)" $(UV) venv --quiet --clear --python '$(PYTHON_OF_airflow3)' $(VENV)/user-project
 	@VIRTUAL_ENV=$(VENV)/user-project $(UV) pip install --quiet --constraint constraints/airflow3.txt "$$(ls $(VENV)/wheel/*.whl)[testing]"
 	cd tests/user_project && ../../$(VENV)/user-project/bin/python -m pytest -p no:cacheprovider $(ARGS)
+browser-test: $(VENV)/airflow3/.ready /usr/bin/chromium ## use the UI of a whole Airflow 3 in a real browser (three minutes)
+	$(AIRFLOW3)/python -m pytest tests/browser --in-browser $(ARGS)
+
+/usr/bin/chromium:
+	@echo "-- Installing Debian's chromium (once)"
+	@apt-get install --yes --quiet --no-install-recommends chromium >/dev/null 2>&1 \
+	  || { echo "Chromium is missing: install Debian's package chromium, then run this again." >&2; exit 1; }
 
 prove: $(VENV)/airflow3/.ready ## take each protection of the upload away, and see its test fail
 	$(AIRFLOW3)/python tests/faults/prove.py
@@ -80,7 +88,7 @@ bench-waiting: $(VENV)/airflow3/.ready ## measure waiting beside Airflow's defer
 	$(AIRFLOW3)/python benchmarks/waiting.py $(ARGS)
 
 upgrade: $(UV) ## move all pinned versions to the newest
-	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group s3 --group check --group bench \
+	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group s3 --group check --group bench --group browser \
 	  -o constraints/airflow3.txt
 	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow<3') --group test --group s3 --python-version 3.11 \
 	  -o constraints/airflow2.txt
@@ -112,6 +120,10 @@ PYTHON_OF_python3.13 := 3.13
 NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group s3 --group check --group bench
 NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[sandbox]' --group test --group s3
 NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test
+NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[channels,sandbox]' --group test --group s3 --group check --group bench \
+  --group browser
+NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[channels,sandbox]' --group test --group s3
+NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[channels,sandbox]' --group test
 NEEDS_OF_python3.13 := $(NEEDS_OF_python3.12)
 
 clean: ## remove what the commands set up

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, error_class, public_errors
+from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._deleting import users_of
 from airflow_provider_media.operators._manifest import check_can_be_mapped, manifest_of
@@ -92,6 +93,7 @@ class MediaSyncOperator(MediaOperator):
         "manifest_path",
         "media_conn_id",
     )
+    operator_extra_links = (MediaLink(),)
 
     def __init__(  # noqa: PLR0913 - independent settings, all keyword-only
         self,
@@ -151,6 +153,7 @@ class MediaSyncOperator(MediaOperator):
             if earlier.were_cut_off and not options.dry_run:
                 self._let_settle()
             known = look_at_library(self.hook, prepared, pool)
+        MediaLink.persist(context, library_link(self.media_conn_id))
         plan = self._make_plan(prepared, known, options, earlier)
         if options.dry_run:
             return plan.to_dict()

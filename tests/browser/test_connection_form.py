@@ -47,4 +47,5 @@ def test_a_connection_is_made_and_tested(
     assert told.value.json()["status"] is (conn_id == "good_key")
     expect(page.get_by_text(answer).first).to_be_visible()
     if conn_id == "wrong_key_here":
+        page.get_by_text("has been successfully created").wait_for(state="hidden")
         take_picture(page, "connection-test")

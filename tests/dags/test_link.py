@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.models import Media
-from airflow_provider_media.operators.media import MediaGetOperator, MediaUploadOperator
+from airflow_provider_media.operators.media import MediaGetOperator, MediaSyncOperator, MediaUploadOperator
 from airflow_provider_media.sensors.media import MediaExistsSensor
 
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ def test_upload_and_get_have_it(platform: Any, run: Any, media_folder: Path) -> 
 
     expected = address_of(platform, done.xcom("upload", "id"))
     assert {"upload": expected, "get": expected} == {task: link_of(done, task) for task in done.states}
+
+
+def test_sync_has_that_of_the_library(platform: Any, run: Any, media_folder: Path) -> None:
+    with new_dag("link_sync") as dag:
+        MediaSyncOperator(task_id="sync", source=str(media_folder), pattern="card-*", dry_run=True)
+    done = run(dag)
+
+    assert link_of(done, "sync") == ("/media-library/?connection=media_default" if HAS_PAGE else None)
 
 
 @MODES

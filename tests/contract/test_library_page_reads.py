@@ -1,0 +1,156 @@
+"""How the Media library page reads a library: once for all who look, kept for seconds, bounded, and soon given up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_media.plugins import _library
+from airflow_provider_media.plugins._library import Libraries, PageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sandbox_library import SandboxLibrary
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def conn_id(define: Any, library: SandboxLibrary) -> str:
+    for number in range(5):
+        library.store(f"file {number}", PNG)
+    library.forget()
+    written: str = define()
+    return written
+
+
+def use(action: Callable[[Libraries], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        return await action(Libraries())
+
+    return asyncio.run(main())
+
+
+def refused(action: Callable[[Libraries], Awaitable[Any]]) -> PageError:
+    with pytest.raises(PageError) as refusal:
+        use(action)
+    return refusal.value
+
+
+def test_all_who_look_at_once_and_for_some_seconds_share_one_reading(conn_id: str, library: SandboxLibrary) -> None:
+    use(lambda libraries: libraries.read(conn_id))
+    once = library.count("GET")
+    library.forget()
+
+    async def look(libraries: Libraries) -> list[int]:
+        snapshots = await asyncio.gather(*(libraries.read(conn_id) for _ in range(10)))
+        snapshots.append(await libraries.read(conn_id))
+        return [len(snapshot.items) for snapshot in snapshots]
+
+    assert use(look) == [5] * 11
+    assert library.count("GET") == once
+
+
+def test_it_is_read_again_when_what_was_kept_is_too_old(conn_id: str, library: SandboxLibrary) -> None:
+    async def look(libraries: Libraries) -> int:
+        await libraries.read(conn_id)
+        library.store("one more", PNG)
+        assert len((await libraries.read(conn_id)).items) == 5
+        return len((await libraries.read(conn_id, not_older_than=0)).items)
+
+    assert use(look) == 6
+
+
+def test_who_goes_away_does_not_end_the_reading_of_the_others(conn_id: str, library: SandboxLibrary) -> None:
+    library.fail("slow", "GET", delay_seconds=0.5)
+
+    async def look(libraries: Libraries) -> int:
+        first = asyncio.create_task(libraries.read(conn_id))
+        second = asyncio.create_task(libraries.read(conn_id))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        return len((await second).items)
+
+    assert use(look) == 5
+
+
+def test_a_large_library_is_cut_off_and_says_so(
+    conn_id: str, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_library, "MOST_FILES", 3)
+    snapshot = use(lambda libraries: libraries.read(conn_id))
+
+    assert [media.name for media in snapshot.items] == ["file 4", "file 3", "file 2"]
+    assert snapshot.total == 5
+    assert snapshot.cut_off == "Only the newest 3 files were read, and are searched and counted."
+
+
+def test_a_slow_answer_is_given_up(conn_id: str, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_library, "DEADLINE_SECONDS", 0.2)
+    library.fail("slow", "GET", delay_seconds=10, times=2)
+
+    refusal = refused(lambda libraries: libraries.read(conn_id))
+    assert refusal.status == 504
+    assert refusal.sentence == "The Media API did not answer within 0.2 s: try again later."
+
+
+def test_few_are_read_at_a_time_and_the_others_are_told(
+    conn_id: str, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = str(library.files()[0]["id"])
+    monkeypatch.setattr(_library, "READS_AT_ONCE", 1)
+    monkeypatch.setattr(_library, "TURN_SECONDS", 0.1)
+    library.fail("slow", "GET", delay_seconds=1)
+
+    async def look(libraries: Libraries) -> PageError:
+        reading = asyncio.create_task(libraries.read(conn_id))
+        await asyncio.sleep(0.05)
+        with pytest.raises(PageError) as refusal:
+            await libraries.entry(conn_id, "1")
+        await reading
+        assert (await libraries.entry(conn_id, first)).name == "file 0"
+        return refusal.value
+
+    assert use(look).status == 503
+
+
+@pytest.mark.parametrize(
+    ("key", "host", "status", "sentence"),
+    [
+        ("not-the-key", None, 502, "check the connection's password"),
+        ("key-of-the-tests", "http://127.0.0.1:9", 502, "no connection to http://127.0.0.1:9"),
+        ("", None, 409, "The connection has no API key"),
+    ],
+)
+def test_what_is_wrong_is_said(define: Any, key: str, host: str | None, status: int, sentence: str) -> None:
+    conn_id = define(key, host)
+
+    refusal = refused(lambda libraries: libraries.read(conn_id))
+    assert refusal.status == status
+    assert sentence in refusal.sentence
+
+
+def test_a_page_view_tries_no_longer_than_a_page_view_may(define: Any, library: SandboxLibrary) -> None:
+    conn_id = define(max_attempts=10)
+    library.fail("status", "GET", status=503, times=10)
+    library.forget()
+
+    assert refused(lambda libraries: libraries.read(conn_id)).status == 502
+    assert library.count("GET") == 2
+
+
+def test_an_entry_that_is_gone_is_said_to_be(conn_id: str) -> None:
+    refusal = refused(lambda libraries: libraries.entry(conn_id, "4711"))
+    assert refusal.status == 404
+    assert refusal.sentence == "The library of 'media_async' has no file 4711: it may have been deleted."
+
+
+def test_a_connection_of_another_type_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", '{"conn_type": "http", "host": "http://127.0.0.1:9", "password": "p"}')
+
+    refusal = refused(lambda libraries: libraries.read("other"))
+    assert refusal.status == 404
+    assert refusal.sentence == "There is no connection 'other' of the type media."

@@ -1,0 +1,76 @@
+"""Which files the Media library page shows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_media.models import Media
+from airflow_provider_media.plugins._views import FILES_PER_PAGE, View
+
+
+def media(media_id: int | str, name: str | None = None, **fields: Any) -> Media:
+    return Media(id=media_id, name=name, **fields)
+
+
+LIBRARY = [
+    media(1, "Summer banner", mime_type="image/jpeg", size=500, created_at=datetime(2026, 3, 1, tzinfo=UTC)),
+    media(2, "autumn Banner", mime_type="image/png", size=900, created_at=datetime(2026, 1, 1, tzinfo=UTC)),
+    media(3, "pour", mime_type="video/mp4", size=700, created_at=datetime(2026, 2, 1, tzinfo=UTC)),
+    media("med_4"),
+]
+
+
+def ids(**view: Any) -> list[int | str]:
+    return [item["id"] for item in View(**view).of(LIBRARY)["items"]]
+
+
+def test_search_finds_all_words_in_any_order_and_case_or_the_id() -> None:
+    assert ids(search="banner SUMMER") == [1]
+    assert sorted(map(str, ids(search="banner"))) == ["1", "2"]
+    assert ids(search=" MED_4 ") == ["med_4"]
+    assert ids(search="winter") == []
+
+
+def test_types_are_filtered_by_the_whole_or_the_first_half() -> None:
+    assert set(ids(mime_type="image")) == {1, 2}
+    assert ids(mime_type="video/mp4") == [3]
+    assert ids(mime_type="unknown") == ["med_4"]
+    assert ids(mime_type="imag") == []
+
+
+def test_the_types_of_what_was_searched_are_counted_whatever_the_filter() -> None:
+    view = View(search="banner", mime_type="video").of(LIBRARY)
+    assert view["types"] == {"image/jpeg": 1, "image/png": 1}
+    assert view["found"] == 0
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("newest", [1, 3, 2, "med_4"]),
+        ("oldest", ["med_4", 2, 3, 1]),
+        ("name", ["med_4", 2, 3, 1]),
+        ("largest", [2, 3, 1, "med_4"]),
+        ("smallest", ["med_4", 1, 3, 2]),
+        ("no such order", [1, 3, 2, "med_4"]),
+    ],
+)
+def test_orders(order: str, expected: list[int | str]) -> None:
+    assert ids(order=order) == expected
+
+
+def test_files_of_unknown_age_go_by_their_ids() -> None:
+    library = [media(2), media(10), media(9)]
+    assert [item["id"] for item in View().of(library)["items"]] == [10, 9, 2]
+
+
+def test_pages_follow_each_other_and_the_last_one_is_shown_for_any_beyond() -> None:
+    library = [media(number) for number in range(FILES_PER_PAGE + 5)]
+    pages = [View(order="oldest", page=page).of(library) for page in (0, 1, 99)]
+    assert [len(page["items"]) for page in pages] == [FILES_PER_PAGE, 5, 5]
+    assert [page["page"] for page in pages] == [0, 1, 1]
+    assert {page["pages"] for page in pages} == {2}
+    assert View().of([])["pages"] == 1
