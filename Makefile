@@ -12,8 +12,8 @@ export AIRFLOW__CORE__LOAD_EXAMPLES = False
 # Without it Airflow 2.11 prints two deprecation warnings with every command.
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
-.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run system-test test-user-project prove bench bench-waiting upgrade clean
-.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run system-test browser-test prove bench bench-waiting upgrade clean
+.PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run
+.PHONY: system-test test-user-project browser-test prove bench bench-waiting upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -68,6 +68,7 @@ test-user-project: $(UV) ## build the wheel, and run a user's project and its te
 	@PATH="$$PATH:$(PYENV_BINS)" $(UV) venv --quiet --clear --python '$(PYTHON_OF_airflow3)' $(VENV)/user-project
 	@VIRTUAL_ENV=$(VENV)/user-project $(UV) pip install --quiet --constraint constraints/airflow3.txt "$$(ls $(VENV)/wheel/*.whl)[testing]"
 	cd tests/user_project && ../../$(VENV)/user-project/bin/python -m pytest -p no:cacheprovider $(ARGS)
+
 browser-test: $(VENV)/airflow3/.ready /usr/bin/chromium ## use the UI of a whole Airflow 3 in a real browser (three minutes)
 	$(AIRFLOW3)/python -m pytest tests/browser --in-browser $(ARGS)
 
@@ -117,13 +118,10 @@ PYTHON_OF_airflow2 := >=3.11,<3.13
 PYTHON_OF_python3.12 := 3.12
 PYTHON_OF_python3.13 := 3.13
 
-NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group s3 --group check --group bench
+NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group s3 --group check --group bench \
+  --group browser
 NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[sandbox]' --group test --group s3
 NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test
-NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[channels,sandbox]' --group test --group s3 --group check --group bench \
-  --group browser
-NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[channels,sandbox]' --group test --group s3
-NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[channels,sandbox]' --group test
 NEEDS_OF_python3.13 := $(NEEDS_OF_python3.12)
 
 clean: ## remove what the commands set up
