@@ -81,6 +81,6 @@ def _bits(picture: ImageFile) -> int:
     """Tell the bits of a channel as the file has them: decoded, Pillow's modes have 8 for most."""
     if picture.mode == "1":
         return 1
-    stored = str(picture.tile[0].args) if picture.tile else ""
+    stored = str(picture.tile[0][3]) if picture.tile else ""  # a tile's fourth part: how its pixels are stored
     found = re.search(r";(\d+)", stored)
     return int(found[1]) if found else 8
