@@ -25,8 +25,9 @@ class SandboxLibrary:
     def emptied(self) -> SandboxLibrary:
         """Start anew."""
         self._control("DELETE", "faults")
-        for media in self.files():
-            self.delete(media["id"])
+        while files := self.files():  # a page of them
+            for media in files:
+                self.delete(media["id"])
         self.forget()
         return self
 
