@@ -101,7 +101,7 @@ def _encode(text: str) -> str:
 
 
 def _read(uri: SplitResult) -> tuple[str, str]:
-    written = uri.geturl()
+    written = f"{uri.scheme}://{uri.netloc}{uri.path}{uri.query and '?' + uri.query}"
     if uri.scheme != SCHEME or uri.query or uri.fragment:
         raise ValueError(f"{written!r} is no media asset: write media://<connection>/<percent-encoded name>.")
     try:
