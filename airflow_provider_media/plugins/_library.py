@@ -130,8 +130,13 @@ class Libraries:
         reading = self._under_way.get(conn_id)
         if reading is None:
             reading = self._under_way[conn_id] = asyncio.create_task(self._read_anew(conn_id))
-            reading.add_done_callback(lambda _: self._under_way.pop(conn_id, None))
+            reading.add_done_callback(lambda done: self._forget(conn_id, done))
         return await asyncio.shield(reading)  # who closes the page does not end it for the others
+
+    def _forget(self, conn_id: str, done: asyncio.Task[Snapshot]) -> None:
+        del self._under_way[conn_id]
+        if not done.cancelled():
+            done.exception()  # asyncio would log it when all who asked are gone
 
     async def entry(self, conn_id: str, media_id: str) -> Media:
         """Return one file with all that the platform tells about it.
