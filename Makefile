@@ -13,7 +13,7 @@ export AIRFLOW__CORE__LOAD_EXAMPLES = False
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
 .PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run
-.PHONY: system-test test-user-project browser-test prove bench bench-waiting upgrade clean
+.PHONY: system-test test-user-project browser-test prove bench bench-waiting docs upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -88,8 +88,16 @@ bench: $(VENV)/airflow3/.ready ## measure uploads beside curl, requests, httpx a
 bench-waiting: $(VENV)/airflow3/.ready ## measure waiting beside Airflow's deferrable HttpSensor (a quarter of an hour)
 	$(AIRFLOW3)/python benchmarks/waiting.py $(ARGS)
 
+docs: $(VENV)/airflow3/.ready ## build the documentation as a site in build/site; every warning is an error
+	AIRFLOW_HOME=$(CURDIR)/build/docs-airflow $(AIRFLOW3)/python -m sphinx --builder html --conf-dir docs --doctree-dir build/doctrees \
+	  --fail-on-warning --keep-going --quiet --jobs auto . build/site
+	@! grep -rlE '<(link|script|img|iframe)[^>]+(href|src)="(https?:)?//' build/site --include='*.html' || \
+	  { echo "These pages load something from the network."; exit 1; }
+	@echo "The site: build/site/index.html"
+
 upgrade: $(UV) ## move all pinned versions to the newest
-	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group s3 --group check --group bench --group browser \
+	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group s3 --group check --group bench \
+	  --group browser --group docs \
 	  -o constraints/airflow3.txt
 	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow<3') --group test --group s3 --python-version 3.11 \
 	  -o constraints/airflow2.txt
@@ -119,7 +127,7 @@ PYTHON_OF_python3.12 := 3.12
 PYTHON_OF_python3.13 := 3.13
 
 NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group s3 --group check --group bench \
-  --group browser
+  --group browser --group docs
 NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[sandbox]' --group test --group s3
 NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test
 NEEDS_OF_python3.13 := $(NEEDS_OF_python3.12)

@@ -48,6 +48,7 @@ os.environ |= {
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
+sys.path.append(str(HERE / "helpers"))
 
 NOT_OURS = (
     # Airflow 3.3 runs its API in this process by starlette's test client.
@@ -267,6 +268,12 @@ def load_dag(load_dags: Callable[[Path], dict[str, Any]]) -> Callable[[Path, str
 def load_example(load_dags: Callable[[Path], dict[str, Any]]) -> Callable[[str], Any]:
     """Load an example DAG anew, so that a test may change its tasks."""
     return lambda dag_id: load_dags(ROOT / "example_dags" / f"{dag_id}.py")[dag_id]
+
+
+@pytest.fixture
+def is_airflow_3() -> bool:
+    """Tell which Airflow this is."""
+    return IS_AIRFLOW_3
 
 
 @pytest.fixture

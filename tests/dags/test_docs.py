@@ -1,70 +1,135 @@
-"""What docs/assets.md and docs/testing.md show to copy works as it stands there."""
+"""What README.md and docs/ show runs as it stands there; helpers/doc_samples.py says how samples are marked."""
 
 from __future__ import annotations
 
+import json
 import os
-import re
-import subprocess
-import sys
-from importlib.metadata import version
+import runpy
+import shutil
+import socket
+import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AssetAlias
+from doc_console import Console
+from doc_samples import PAGES, ROOT, Sample, all_samples, samples_of, with_files
 
-from airflow_provider_media.assets.media import media_asset
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
-DOCS = Path(__file__).parents[2] / "docs"
+pytestmark = pytest.mark.timeout(600)  # a page has many commands
+
+READERS: dict[str, Callable[[str], Any]] = {"json": json.loads, "toml": tomllib.loads}
 
 
-def samples(page: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+def named(sample: Sample) -> Any:
+    return pytest.param(sample, id=str(sample))
+
+
+@pytest.mark.parametrize("sample", [named(sample) for sample in all_samples() if sample.runs_here])
+def test_python(
+    sample: Sample,
+    platform: Any,
+    run_dag: Any,
+    load_dags: Any,
+    tmp_path: Path,
+    is_airflow_3: bool,  # noqa: FBT001
+) -> None:
+    if sample.mark == "Airflow 3" and not is_airflow_3:
+        pytest.skip("Airflow 3 only")
+    file = tmp_path / "sample.py"
+    file.write_text(with_files(sample.source, tmp_path / "data"))
+
+    if "DAG(" not in sample.source and "@dag" not in sample.source:
+        runpy.run_path(str(file), run_name="__main__")
+        return
+    dags = load_dags(file)
+
+    assert dags
+    for dag in dags.values():
+        run = run_dag(dag)
+        assert run.states
+        assert set(run.states.values()) <= {"success", "skipped"}, run.states
+
+
+@pytest.mark.parametrize("sample", [named(sample) for sample in all_samples() if sample.mark == "raised"])
+def test_error(sample: Sample, platform: Any, tmp_path: Path) -> None:
+    file = tmp_path / "sample.py"
+    file.write_text(with_files(sample.source, tmp_path / "data"))
+
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - the sample says which
+        runpy.run_path(str(file))
+
+    assert fnmatchcase(f"{raised.type.__name__}: {raised.value}", sample.code.strip().replace("...", "*"))
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES if "```console" in page.read_text()]
+)
+def test_commands(page: Path, tmp_path: Path, new_console: Callable[..., Console]) -> None:
+    console = new_console(tmp_path)
+    for sample in samples_of(page):
+        if sample.saved_as:
+            path = console.folder / sample.saved_as
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(console.localise(sample.code))
+        elif sample.language == "console":
+            console.carry_out(sample.code)
 
 
 @pytest.fixture
-def dags(load_dags: Any, media_folder: Path, tmp_path: Path) -> Any:
-    """The DAGs of a page's samples, with files that are there."""
+def new_console(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Path], Console]]:
+    """Give a session in Airflow's home, whose DAG folder is the one that ``airflow dags test`` looks into."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    consoles = []
+    before = dict(os.environ)
 
-    def load(page: str) -> dict[str, Any]:
-        for number, source in enumerate(samples(page)):
-            copied = source.replace("/data/banner.jpg", str(media_folder / "banner.jpg"))
-            copied = copied.replace("/data/card.png", str(media_folder / "card-tonic.png"))
-            (tmp_path / f"sample_{number}.py").write_text(copied)
-        return dict(load_dags(tmp_path))
+    def read_output() -> str:
+        return "".join(capfd.readouterr())
 
-    return load
+    def new(data: Path) -> Console:
+        home = Path(os.environ["AIRFLOW_HOME"])
+        monkeypatch.chdir(home)
+        consoles.append(
+            Console(
+                folder=home,
+                localise=lambda text: with_files(
+                    text.replace("8099", port).replace("../example_dags", str(ROOT / "example_dags")), data
+                ),
+                read_output=read_output,
+            )
+        )
+        return consoles[0]
 
-
-def test_the_dags_that_share_an_asset(platform: Any, run_dag: Any, dags: Any) -> None:
-    """That events reach the second one is tested with the example, which is the same."""
-    loaded = dags("assets.md")
-    assert loaded.keys() == {"upload_banner", "send_banner", "upload_cards"}
-    upload = loaded["upload_banner"].get_task("upload")
-    assert upload.outlets == [media_asset("media_default", "daily-banner")]
-    assert loaded["upload_cards"].get_task("upload").outlets == [AssetAlias("media uploads")]
-
-    if not IS_AIRFLOW_3:  # on Airflow 3, run_dag writes DAGs into the database, and their assets with them
-        loaded["upload_banner"].bulk_write_to_db(loaded.values())
-    assert run_dag(loaded["upload_banner"]).state == "success"
-    assert run_dag(loaded["upload_cards"]).state == "success"
-    assert platform.names() == ["card-2026-07-01", "daily-banner-2026-07-01"]
-
-
-def test_the_consumer_takes_the_newest_event(dags: Any, capsys: Any) -> None:
-    from types import SimpleNamespace
-
-    send = dags("assets.md")["send_banner"].get_task("send").python_callable
-    events = [SimpleNamespace(timestamp=time, extra={"id": media_id}) for time, media_id in ((2, 22), (1, 11))]
-    send({"daily": events})
-    assert "send media 22" in capsys.readouterr().out
+    yield new
+    for console in consoles:
+        console.close()
+        shutil.rmtree(console.folder / ".sandbox", ignore_errors=True)
+        for file in (console.folder / "dags").glob("*.py"):
+            file.unlink()
+    os.environ.clear()
+    os.environ.update(before)
 
 
-def test_the_tests_to_copy_pass(tmp_path: Path) -> None:
-    conftest, tests = samples("testing.md")
-    (tmp_path / "conftest.py").write_text(conftest)
-    (tmp_path / "test_copied.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, check=False, cwd=tmp_path, env=os.environ, capture_output=True, text=True)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+@pytest.mark.parametrize(
+    "sample", [named(sample) for sample in all_samples() if not sample.runs_here and sample.language != "console"]
+)
+def test_what_does_not_run_says_why(sample: Sample) -> None:
+    kind, _, what = sample.mark.partition(" ")
+
+    if kind == "raised":
+        return  # test_error runs it
+    if sample.language in READERS and not sample.mark:
+        READERS[sample.language](sample.code)
+    elif kind == "tested":
+        assert sample.page.name in (ROOT / what.removeprefix("by ")).read_text()
+    elif kind == "output":
+        assert f"\n{what.split()[-1]}:" in (ROOT / "Makefile").read_text()
+    else:
+        assert sample.saved_as or sample.mark.startswith("not run: "), f"{sample}: mark it, see helpers/doc_samples.py"

@@ -1,0 +1,21 @@
+"""The tests that docs/testing.md shows to copy pass."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from doc_samples import ROOT, samples_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_tests_to_copy_pass(tmp_path: Path) -> None:
+    conftest, tests = samples_of(ROOT / "docs" / "testing.md")
+    (tmp_path / "conftest.py").write_text(conftest.code)
+    (tmp_path / "test_copied.py").write_text(tests.code)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
