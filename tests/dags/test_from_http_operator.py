@@ -1,4 +1,4 @@
-"""docs/from-http-operator.md: each row of its table, with the DAG written by hand and with the one that takes its place."""
+"""What docs/from-http-operator.md says of a hand-written upload happens, and the same with this package does not."""
 
 from __future__ import annotations
 
