@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -390,6 +391,20 @@ def test_a_rejected_key_stops_all_at_once(status: int, folder: Folder, sync: Syn
     assert library.count("POST") <= 8
 
 
+def test_a_rejected_key_breaks_off_what_is_still_being_sent(
+    folder: Folder, connect: Any, library: SandboxLibrary
+) -> None:
+    sync = Syncing(folder.root, connect(library.sandbox.base_url, timeout=90).media_conn_id)
+    folder.write("1.png", "2.png")
+    library.fail("slow", delay_seconds=60)
+    library.fail("status", status=401)
+    began = monotonic()
+
+    with pytest.raises(MediaAuthError):
+        sync(max_workers=2)
+    assert monotonic() - began < 50  # the slow one alone takes longer
+
+
 def test_a_library_that_fails_and_fails_is_not_asked_for_every_file(
     folder: Folder, connect: Any, library: SandboxLibrary
 ) -> None:
@@ -418,8 +433,6 @@ def test_the_rate_of_the_connection_holds_for_all_threads_together(
 ) -> None:
     conn_id = connect(library.sandbox.base_url, requests_per_second=20).media_conn_id
     folder.write(*(f"{number}.png" for number in range(10)))
-    from time import monotonic
-
     began = monotonic()
     Syncing(folder.root, conn_id)()
     assert monotonic() - began >= 10 / 20
