@@ -10,11 +10,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._api.object_source import may_pass
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.source import is_object_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _CLUTTER = {"thumbs.db", "desktop.ini"}
 """What file managers leave behind, in lower case; what begins with a dot is passed over as well."""
@@ -29,10 +30,12 @@ class FoundFile:
     :param path: what opens it: a local path, or that of an object store.
     :param relative: its path in the folder, with ``/`` and in Unicode's composed form (NFC), whatever the file system
         writes: so that one file has one name everywhere.
+    :param facts: what the listing of an object store tells of it, the size among it.
     """
 
     path: Any
     relative: str
+    facts: Mapping[str, Any] | None = None
 
 
 def find_files(root: Any, pattern: str = "**/*") -> list[FoundFile]:
@@ -44,7 +47,8 @@ def find_files(root: Any, pattern: str = "**/*") -> list[FoundFile]:
     :param root: a local path, or an object store's path object (Airflow's ``ObjectStoragePath``).
     :param pattern: which files, by their relative paths: ``*``, ``?`` and ``[...]`` stay within one name, ``**`` stands
         for any number of folders; upper and lower case differ.
-    :raises Problem: of kind FILE when there is no such folder, it cannot be read, or nothing in it matches.
+    :raises Problem: of kind FILE when there is no such folder, it cannot be read, or nothing in it matches; of kind
+        UNAVAILABLE when an object store does not answer.
     """
     if isinstance(root, (str, os.PathLike)) and str(root) in {"", "None"}:
         raise _folder_problem(repr(root), "it is not the path of a folder; did a template come out empty?")
@@ -53,7 +57,10 @@ def find_files(root: Any, pattern: str = "**/*") -> list[FoundFile]:
     except Problem:
         raise
     except Exception as error:
-        raise _folder_problem(str(root), f"{getattr(error, 'strerror', None) or error}".rstrip(".")) from error
+        problem = _folder_problem(str(root), f"{getattr(error, 'strerror', None) or error}".rstrip("."))
+        if is_object_path(root) and may_pass(error):
+            problem.kind = Kind.UNAVAILABLE
+        raise problem from error
     wanted = pattern.strip("/").split("/")
     kept = [file for file in found if not _is_clutter(file.relative) and _matches(file.relative.split("/"), wanted)]
     if not kept:
@@ -87,6 +94,7 @@ def _walk_within(folder: Path, root: Path, *, on_the_way: frozenset[Path]) -> It
 def _walk_object_store(root: Any) -> Iterator[FoundFile]:
     """Walk a prefix in as few listings as the store allows; its own paths are full ones, so the prefix is cut off."""
     prefix = root.path.rstrip("/")
+    root.fs.invalidate_cache()  # an earlier listing in this process may be old by now
     entries = root.fs.find(root.path, detail=True)
     if not entries and not root.fs.exists(root.path):
         raise _folder_problem(str(root), "it does not exist")
@@ -94,7 +102,7 @@ def _walk_object_store(root: Any) -> Iterator[FoundFile]:
         relative = full.removeprefix(prefix).lstrip("/")
         if facts.get("type") == "directory" or full.endswith("/") or not full.startswith(prefix + "/"):
             continue  # some stores mark folders with an empty object; a prefix that is a file finds itself
-        yield FoundFile(path=root / relative, relative=_composed(relative))
+        yield FoundFile(path=root / relative, relative=_composed(relative), facts=facts)
 
 
 def _composed(relative: str) -> str:

@@ -20,12 +20,9 @@ from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 BLOCK_BYTES = 512 * 1024
-OBJECT_BLOCK_BYTES = 4 * 1024 * 1024
-"""How much of an object store's file is fetched at a time."""
-
 SPOOL_BYTES = 1024 * 1024
 """What cannot be read twice is kept in memory up to this size, on disk above it."""
 
@@ -52,16 +49,20 @@ def file_problem(label: str, reason: str) -> Problem:
     return Problem(Kind.FILE, f"The file {label} cannot be uploaded: {reason}{'' if reason.endswith('?') else '.'}")
 
 
-def open_source(file: Any) -> Source:
+def open_source(file: Any, *, facts: Mapping[str, Any] | None = None) -> Source:
     """Measure what a caller wants to upload; nothing is read yet, save from what can be read only once.
 
     :param file: a path, an object store's path object (Airflow's ObjectStoragePath), or a binary file object.
-    :raises Problem: of kind FILE when it is missing, empty, unreadable, not a file or not binary.
+    :param facts: what a listing of the object store told of it just now, so that it need not be asked again.
+    :raises Problem: of kind FILE when it is missing, empty, unreadable, not a file or not binary; of kind UNAVAILABLE
+        when an object store does not answer.
     """
     if hasattr(file, "read"):
         source: Source = _StreamSource(file)
     elif is_object_path(file):  # Airflow 2's ObjectStoragePath is a Path too
-        source = _ObjectSource(file)
+        from airflow_provider_media._api.object_source import ObjectSource  # which builds on this module
+
+        source = ObjectSource(file, facts)
     elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:
         source = _open_path(Path(file))
     else:
@@ -334,54 +335,3 @@ def _is_seekable(label: str, stream: Any) -> bool:
         return False
     except ValueError as error:
         raise file_problem(label, f"{error}".rstrip(".")) from error
-
-
-class _ObjectSource:
-    """A file of an object store, which must stay the very object that was measured.
-
-    :param path: an fsspec path object, such as Airflow's ``ObjectStoragePath``: it knows its file system (``fs``) and
-        its name there (``path``).
-    """
-
-    def __init__(self, path: Any) -> None:
-        self.label = str(path)
-        self.base_name: str | None = path.name
-        try:
-            with reading(self.label):
-                self._file_system, self._name = path.fs, path.path
-                facts = self._file_system.info(self._name)
-        except Problem as problem:
-            if isinstance(problem.__cause__, FileNotFoundError):
-                raise file_problem(self.label, "it does not exist") from None
-            raise
-        if facts.get("type") != "file":
-            raise file_problem(self.label, "it is a folder")
-        self.size: int = facts["size"]
-        self._facts = _facts_that_change(facts)
-
-    def head(self, count: int) -> bytes:
-        """Read the first bytes, and fetch no more than these."""
-        with reading(self.label):
-            return bytes(self._file_system.cat_file(self._name, start=0, end=min(count, self.size)))
-
-    @contextmanager
-    def opened(self) -> Iterator[IO[bytes]]:
-        with reading(self.label):
-            self._file_system.invalidate_cache(self._name)
-            facts = self._file_system.info(self._name)
-        if _facts_that_change(facts) != self._facts:
-            raise file_problem(self.label, "it changed while it was being sent")
-        with reading(self.label):
-            # The stores' own blocks are up to 50 MiB.
-            stream = self._file_system.open(self._name, "rb", block_size=OBJECT_BLOCK_BYTES)
-        with stream:
-            yield stream
-
-    def close(self) -> None:
-        """Nothing is kept open between attempts."""
-
-
-def _facts_that_change(facts: dict[str, Any]) -> tuple[Any, ...]:
-    """Pick what tells one version of an object from another; each store has its own names for it."""
-    names = ("size", "ETag", "etag", "md5Hash", "generation", "VersionId", "content_md5", "mtime", "last_modified")
-    return tuple(str(facts.get(name)) for name in names)

@@ -67,7 +67,7 @@ def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared
     name = library_name(file.relative, options.name_template)
     fingerprint = None
     try:
-        source = open_source(file.path)
+        source = open_source(file.path, facts=file.facts)
         upload = prepare_upload(source, name=name, description=options.description, folder_id=options.folder_id)
         findings = check_channels(source, upload.mime_type, options.channels)
         if options.fingerprint and not findings.errors:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +14,8 @@ from object_store import BUCKET, ObjectStore, serve
 from raw_server import RawServer, answer
 from sandbox_library import sha256_of
 
-from airflow_provider_media.exceptions import MediaFileError
-from airflow_provider_media.operators.media import MediaUploadOperator
+from airflow_provider_media.exceptions import MediaFileError, MediaUnavailableError
+from airflow_provider_media.operators.media import MediaSyncOperator, MediaUploadOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,6 +96,85 @@ def test_an_object_that_is_replaced_between_two_attempts_is_not_sent(
     server = raw_server(replace_and_fail)
     with pytest.raises(MediaFileError, match=r"banner\.png cannot be uploaded: it changed while it was being sent"):
         connect(server.url).upload(uri("banner.png"))
+
+
+def test_an_object_that_vanishes_between_two_attempts_is_one_sentence(
+    raw_server: Callable[..., RawServer], connect: Callable[..., MediaHook], store: ObjectStore
+) -> None:
+    store.put("banner.png", PNG + b"x")
+
+    def empty_and_fail(head: str) -> bytes:
+        if head.startswith("GET"):
+            return answer(200, [])
+        store.emptied()
+        return answer(503, {})
+
+    server = raw_server(empty_and_fail)
+    with pytest.raises(MediaFileError, match=r"banner\.png cannot be uploaded: it does not exist\.$"):
+        connect(server.url).upload(uri("banner.png"))
+
+
+@pytest.fixture
+def sync(define: Callable[..., str]) -> Callable[..., Counter[str]]:
+    """Sync a prefix of the bucket as a task does, and count what was done."""
+
+    def run(prefix: str) -> Counter[str]:
+        operator = MediaSyncOperator(task_id="sync", source=uri(prefix), media_conn_id=define())
+        return Counter(entry["action"] for entry in operator.execute({}).values())
+
+    return run
+
+
+@pytest.mark.parametrize("is_versioned", [False, True])
+def test_a_prefix_is_synced_and_every_sync_sees_what_is_there_now(
+    sync: Callable[..., Counter[str]], library: SandboxLibrary, store: ObjectStore, *, is_versioned: bool
+) -> None:
+    if is_versioned:  # which cannot be undone, only suspended: so a bucket's listing still tells no versions
+        store.set_versioning("Enabled")
+    store.put("summer/", b"")
+    for key in ("summer/banner.png", "summer/cards/latte.png", "winter.png"):
+        store.put(key, PNG + key.encode())
+    assert sync("summer") == {"create": 2}
+    assert sorted(file["name"] for file in library.files()) == ["banner.png", "cards/latte.png"]
+    assert sync("summer") == {"keep": 2}
+    store.put("summer/banner.png", PNG + b"another size")
+    store.put("summer/cards/tonic.png", PNG + b"new")
+    assert sync("summer/") == {"replace": 1, "create": 1, "keep": 1}
+    store.set_versioning("Suspended")
+
+
+def test_a_listing_tells_the_sizes_of_all_files(
+    sync: Callable[..., Counter[str]], library: SandboxLibrary, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    asked: list[str] = []
+    ask = s3fs.S3FileSystem._call_s3
+
+    async def note(self: Any, method: str, *arguments: Any, **options: Any) -> Any:
+        asked.append(method)
+        return await ask(self, method, *arguments, **options)
+
+    for number in range(10):
+        store.put(f"summer/{number}.png", PNG + b"x" * number)
+    sync("summer")
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", note)
+    assert sync("summer") == {"keep": 10}
+    assert Counter(asked) == {"list_objects_v2": 1, "get_object": 10}  # the first bytes tell the type
+
+
+def test_a_store_that_does_not_answer_is_worth_another_try(
+    hook: MediaHook, library: SandboxLibrary, store: ObjectStore, monkeypatch: pytest.MonkeyPatch, define: Any
+) -> None:
+    connection = json.loads(store.connection)
+    connection["extra"] |= {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 0}}}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DOWN", json.dumps(connection))
+    address = f"s3://aws_down@{BUCKET}/banner.png"
+    with pytest.raises(MediaUnavailableError, match=r"banner\.png cannot be uploaded: reading it failed"):
+        hook.upload(address)
+    with pytest.raises(MediaUnavailableError, match=r"The folder s3://.* cannot be synced: Could not connect"):
+        MediaSyncOperator(task_id="sync", source=address, media_conn_id=define()).execute({})
+    assert library.methods() == ""
 
 
 @pytest.mark.parametrize(

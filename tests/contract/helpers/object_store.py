@@ -51,6 +51,10 @@ class ObjectStore:
         """Store an object."""
         self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
 
+    def set_versioning(self, status: str) -> None:
+        """Keep versions (``Enabled``), or no more (``Suspended``)."""
+        self.client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
+
     def emptied(self) -> ObjectStore:
         """Start anew."""
         for entry in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ()):

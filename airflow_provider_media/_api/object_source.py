@@ -1,0 +1,93 @@
+"""A file of an object store as the source of an upload: streamed through, in flat memory, never onto the disk."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.source import file_problem, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+BLOCK_BYTES = 4 * 1024 * 1024
+"""How much is fetched at a time; the stores' own blocks are up to 50 MiB."""
+
+_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, ImportError)
+"""What a store says of a missing file or bucket, of a key that may not read it, and of an address that is none."""
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether it may help to ask an object store again later: each has errors of its own for a line that is down."""
+    return error is not None and not isinstance(error, _LASTING)
+
+
+class ObjectSource:
+    """A file of an object store, which must stay the very object that was measured.
+
+    :param path: an fsspec path object, such as Airflow's ``ObjectStoragePath``: it knows its file system (``fs``) and
+        its name there (``path``).
+    :param facts: what a listing told of it just now; None asks.
+    :raises Problem: of kind FILE when it cannot be uploaded, of kind UNAVAILABLE when the store does not answer.
+    """
+
+    def __init__(self, path: Any, facts: Mapping[str, Any] | None = None) -> None:
+        self.label = str(path)
+        self.base_name: str | None = path.name
+        with self._reading():
+            self._file_system, self._name = path.fs, path.path
+            facts = facts or self._fresh_facts()
+        if facts.get("type") != "file":
+            raise file_problem(self.label, "it is a folder")
+        self.size: int = facts["size"]
+        self._version = _version_in(facts)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._sorting(), reading(self.label):
+            yield
+
+    @contextmanager
+    def _sorting(self) -> Iterator[None]:
+        """Tell the problems that may pass from those that last."""
+        try:
+            yield
+        except Problem as problem:
+            cause = problem.__cause__
+            if isinstance(cause, FileNotFoundError):
+                raise file_problem(self.label, "it does not exist") from cause
+            if may_pass(cause):
+                raise Problem(Kind.UNAVAILABLE, problem.message) from cause
+            raise
+
+    def _fresh_facts(self) -> Mapping[str, Any]:
+        """Ask the store itself: what an earlier listing in this process told may be old by now."""
+        self._file_system.invalidate_cache(self._name)
+        facts: Mapping[str, Any] = self._file_system.info(self._name)
+        return facts
+
+    def head(self, count: int) -> bytes:
+        """Read the first bytes, and fetch no more than these."""
+        with self._reading():
+            return bytes(self._file_system.cat_file(self._name, start=0, end=min(count, self.size)))
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """Open the object from its start, if it still is the one that was measured."""
+        with self._reading():
+            version = _version_in(self._fresh_facts())
+            if any(version[name] != value for name, value in self._version.items() if name in version):
+                raise file_problem(self.label, "it changed while it was being sent")
+            stream = self._file_system.open(self._name, "rb", block_size=BLOCK_BYTES)
+        with stream, self._sorting():
+            yield stream
+
+    def close(self) -> None:
+        """Nothing is kept open between attempts."""
+
+
+def _version_in(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Pick what tells one version of an object from another; stores differ in the names, and a listing tells less."""
+    names = ("size", "ETag", "etag", "md5Hash", "generation", "VersionId", "content_md5", "mtime", "last_modified")
+    return {name: str(facts[name]) for name in names if facts.get(name) is not None}
