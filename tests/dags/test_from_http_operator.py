@@ -1,4 +1,4 @@
-"""What docs/from-http-operator.md says of a hand-written upload happens, and the same with this package does not."""
+"""docs/from-http-operator.md: each row of its table, by hand and with this package."""
 
 from __future__ import annotations
 

@@ -1,0 +1,48 @@
+"""The tables of arguments in docs/ name every argument that there is, and none that there is not."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_media.operators.media import (
+    MediaCleanupOperator,
+    MediaDeleteOperator,
+    MediaGetOperator,
+    MediaListOperator,
+    MediaSyncOperator,
+    MediaUploadOperator,
+)
+from airflow_provider_media.sensors.media import MediaExistsSensor
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = {
+    "operators/upload.md": MediaUploadOperator,
+    "operators/get.md": MediaGetOperator,
+    "operators/list.md": MediaListOperator,
+    "operators/delete.md": MediaDeleteOperator,
+    "sync.md": MediaSyncOperator,
+    "cleanup.md": MediaCleanupOperator,
+    "waiting.md": MediaExistsSensor,
+}
+
+
+@pytest.mark.parametrize(("page", "class_"), [pytest.param(*item, id=item[0]) for item in PAGES.items()])
+def test_the_table_is_complete(page: str, class_: type) -> None:
+    rows = (DOCS / page).read_text().partition("| argument | meaning | default |\n")[2].partition("\n\n")[0]
+    described = {}
+    for row in rows.splitlines()[1:]:
+        cell = row.split("|")[1]
+        for name in re.findall(r"`(\w+)`", cell):
+            described[name] = ("**" in cell, "†" in cell)
+
+    given = {
+        name: (parameter.default is parameter.empty, name not in class_.template_fields)
+        for name, parameter in inspect.signature(class_.__init__).parameters.items()
+        if name not in {"self", "kwargs", "media_conn_id"}
+    }
+
+    assert described == given
