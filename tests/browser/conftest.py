@@ -33,9 +33,9 @@ CHROMIUM_OPTIONS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-PATIENCE_MS = 20_000
+PATIENCE_MS = 30_000
 FILES = 60
-TIMEOUT_SECONDS = 180  # of one test; the first starts Airflow
+TIMEOUT_SECONDS = 300  # of one test; the first starts Airflow
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
@@ -13,9 +15,6 @@ from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.models import Media
 from airflow_provider_media.operators.media import MediaGetOperator, MediaSyncOperator, MediaUploadOperator
 from airflow_provider_media.sensors.media import MediaExistsSensor
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HAS_PAGE = not version("apache-airflow").startswith("2.")
 MODES = pytest.mark.parametrize(
@@ -132,6 +131,22 @@ def test_task_without_a_file_has_none(platform: Any, run: Any) -> None:
 
     assert done.states == {"get": "failed"}
     assert link_of(done, "get") is None
+
+
+def test_an_operator_of_ones_own_has_it_as_the_documentation_shows(
+    platform: Any, run: Any, media_folder: Path, load_dag: Any, tmp_path: Path
+) -> None:
+    media_id = platform.store(media_folder / "banner.jpg", "banner")
+    page = Path(__file__).parents[2] / "docs" / "airflow-ui.md"
+    (source,) = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    file = tmp_path / "sample.py"
+    dag = "\nfrom airflow.providers.common.compat.sdk import DAG\nwith DAG('link_sample', schedule=None):\n"
+    file.write_text(f"{source}{dag}    SendOperator(task_id='send', media_id={media_id})\n")
+    done = run(load_dag(file, "link_sample"))
+
+    assert done.states == {"send": "success"}
+    link = f"/media-library/?connection=media_default&media={media_id}"
+    assert done.xcom("send", "media_link") == (link if HAS_PAGE else address_of(platform, media_id))
 
 
 class BrokenTask:
