@@ -22,6 +22,7 @@ EXAMPLES = [
     "example_media_campaign",
     "example_media_cleanup",
     "example_media_mapped",
+    "example_media_object_storage",
     "example_media_sync",
     "example_media_taskflow",
     "example_media_wait_for_assets",
