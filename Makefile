@@ -13,7 +13,7 @@ export AIRFLOW__CORE__LOAD_EXAMPLES = False
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
 .PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run
-.PHONY: system-test test-user-project browser-test prove bench bench-waiting docs upgrade clean
+.PHONY: system-test test-user-project browser-test prove bench bench-waiting bench-sync docs upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -87,6 +87,9 @@ bench: $(VENV)/airflow3/.ready ## measure uploads beside curl, requests, httpx a
 
 bench-waiting: $(VENV)/airflow3/.ready ## measure waiting beside Airflow's deferrable HttpSensor (a quarter of an hour)
 	$(AIRFLOW3)/python benchmarks/waiting.py $(ARGS)
+
+bench-sync: $(VENV)/airflow3/.ready ## measure the sync of a folder beside a loop over Airflow's HttpHook and mapped uploads
+	$(AIRFLOW3)/python benchmarks/sync.py $(ARGS)
 
 docs: $(VENV)/airflow3/.ready ## build the documentation as a site in build/site; every warning is an error
 	AIRFLOW_HOME=$(CURDIR)/build/docs-airflow $(AIRFLOW3)/python -m sphinx --builder html --conf-dir docs --doctree-dir build/doctrees \

@@ -1,8 +1,9 @@
 """A server that receives, counts and drains uploads as fast as Python can; it answers as a Media API would.
 
-    python benchmarks/drain_server.py [--tls CERTIFICATE KEY] [--latency SECONDS]
+    python benchmarks/drain_server.py [--tls CERTIFICATE KEY] [--latency SECONDS] [--library]
 
-Prints its base address and serves until it is terminated. ``GET /requests`` answers how many requests came.
+Prints its base address and serves until it is terminated. ``GET /requests`` answers how many requests came. With
+``--library`` it remembers what came by name, type and size, and lists, shows and deletes it, like a library.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import ssl
 import threading
 import time
 from itertools import count
+from urllib.parse import parse_qs, urlsplit
 
 BUFFER_BYTES = 1024 * 1024
 _ids = count(1)
@@ -21,13 +23,40 @@ _requests = count(1)
 _last = {"requests": 0}
 
 
+class Library:
+    """What was uploaded, without its bytes; each step is one of a dict's own, so that threads need no lock."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._files: dict[int, dict[str, object]] = {}
+
+    def keep(self, media: dict[str, object]) -> None:
+        """Remember a file."""
+        self._files[media["id"]] = media
+
+    def answer(self, method: str, target: str) -> tuple[int, object]:
+        """List, show or delete."""
+        url = urlsplit(target)
+        last = url.path.rpartition("/")[2]
+        if not last.isdigit():
+            query = parse_qs(url.query)
+            page, limit = (int(query.get(name, [default])[0]) for name, default in (("page", 0), ("limit", 10)))
+            files = list(self._files.values())
+            return 200, {"content": files[page * limit :][:limit], "totalElements": len(files)}
+        media = self._files.pop(int(last), None) if method == "DELETE" else self._files.get(int(last))
+        if media is None:
+            return 404, {}
+        return (204, None) if method == "DELETE" else (200, media)
+
+
 class Connection:
     """One client, served until it leaves."""
 
-    def __init__(self, sock: socket.socket, latency: float) -> None:
+    def __init__(self, sock: socket.socket, latency: float, library: Library | None) -> None:
         """Take over the socket."""
         self.sock = sock
         self.latency = latency
+        self.library = library
         self.buffer = memoryview(bytearray(BUFFER_BYTES))
         self.rest = b""
 
@@ -56,10 +85,16 @@ class Connection:
         if line.startswith("POST"):
             if headers.get("expect"):
                 self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.told = {"name": None}
             size = self.drain(headers)
-            self.reply(201, {"id": next(_ids), "size": size, "name": None, "url": "http://127.0.0.1/none"})
+            media = {**self.told, "id": next(_ids), "size": size, "url": "http://127.0.0.1/none"}
+            if self.library:
+                self.library.keep(media)
+            self.reply(201, media)
         elif line.startswith("GET /requests"):
             self.reply(200, dict(_last))
+        elif self.library:
+            self.reply(*self.library.answer(*line.split(" ")[:2]))
         else:
             newest = {"id": next(_ids), "name": "older.png", "mimeType": "image/png", "size": 1, "url": "http://x/"}
             self.reply(200, {"content": [newest], "totalElements": 1})
@@ -75,6 +110,10 @@ class Connection:
             start += self.sock.recv(min(65536, left - len(start)))
         parts_head, _, after_name = start.partition(b"filename=")
         file_head = after_name.partition(b"\r\n\r\n")[0]
+        self.told = {
+            "name": parts_head.partition(b'name="name"')[2].partition(b"\r\n\r\n")[2].partition(b"\r\n")[0].decode(),
+            "mimeType": file_head.partition(b"Content-Type: ")[2].partition(b"\r\n")[0].decode(),
+        }
         overhead = len(parts_head) + len(b"filename=") + len(file_head) + 4 + len(boundary) + len("\r\n----\r\n")
         size = left - overhead
         left -= len(start)
@@ -97,25 +136,25 @@ class Connection:
 
     def reply(self, status: int, value: object) -> None:
         """Send a JSON answer."""
-        body = json.dumps(value).encode()
+        body = b"" if value is None else json.dumps(value).encode()
         head = f"HTTP/1.1 {status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self.sock.sendall(head.encode() + body)
 
 
-def serve(context: ssl.SSLContext | None, latency: float) -> None:
+def serve(context: ssl.SSLContext | None, latency: float, library: Library | None) -> None:
     """Accept clients for ever."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
         print(f"http{'s' if context else ''}://127.0.0.1:{server.getsockname()[1]}", flush=True)
         while True:
             client, _ = server.accept()
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=_serve_one, args=(client, context, latency), daemon=True).start()
+            threading.Thread(target=_serve_one, args=(client, context, latency, library), daemon=True).start()
 
 
-def _serve_one(client: socket.socket, context: ssl.SSLContext | None, latency: float) -> None:
+def _serve_one(client: socket.socket, context: ssl.SSLContext | None, latency: float, library: Library | None) -> None:
     try:
         sock = context.wrap_socket(client, server_side=True) if context else client
-        Connection(sock, latency).serve()
+        Connection(sock, latency, library).serve()
     except OSError:  # a client that breaks off is none of a drain's business
         client.close()
 
@@ -124,9 +163,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"))
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--library", action="store_true", help="remember what came")
     arguments = parser.parse_args()
     tls = None
     if arguments.tls:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(*arguments.tls)
-    serve(tls, arguments.latency)
+    serve(tls, arguments.latency, Library() if arguments.library else None)
