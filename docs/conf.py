@@ -6,6 +6,7 @@ them included. What a git host cannot show stands here: the order of the pages, 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import airflow_provider_media
@@ -57,7 +58,6 @@ from-http-operator
 
 ```{toctree}
 :hidden:
-:glob:
 :caption: How to
 
 operators/upload
@@ -73,7 +73,7 @@ operators/delete
 cleanup
 hook
 testing
-*
+REST
 ```
 
 ```{toctree}
@@ -93,7 +93,9 @@ upgrading
 def _add_contents(_app: Sphinx, page: str, source: list[str]) -> None:
     """Write the order of the pages below the first one, where a git host need not show it."""
     if page == root_doc:
-        source[0] += _CONTENTS
+        named = {"index", *_CONTENTS.split()}
+        rest = sorted(page.stem for page in Path(__file__).parent.glob("*.md") if page.stem not in named)
+        source[0] += _CONTENTS.replace("REST\n", "".join(f"{stem}\n" for stem in rest))
 
 
 def setup(app: Sphinx) -> None:

@@ -79,6 +79,15 @@ def test_commands(page: Path, tmp_path: Path, new_console: Callable[..., Console
             console.carry_out(sample.code)
 
 
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Put back what samples and commands set."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture
 def new_console(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -88,7 +97,6 @@ def new_console(
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     consoles = []
-    before = dict(os.environ)
 
     def read_output() -> str:
         return "".join(capfd.readouterr())
@@ -113,8 +121,6 @@ def new_console(
         shutil.rmtree(console.folder / ".sandbox", ignore_errors=True)
         for file in (console.folder / "dags").glob("*.py"):
             file.unlink()
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.mark.parametrize(
