@@ -72,6 +72,7 @@ assets
 operators/delete
 cleanup
 hook
+airflow-ui
 testing
 REST
 ```
