@@ -74,6 +74,18 @@ def library(shared_sandbox: RunningSandbox) -> SandboxLibrary:
 
 
 @pytest.fixture
+def own_library() -> Iterator[SandboxLibrary]:
+    """The library of a sandbox that ends with the test: what is stored late can get into no other's."""
+    from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media.sandbox.server import run_in_thread
+    from airflow_provider_media.sandbox.settings import SandboxSettings
+
+    with run_in_thread(SandboxSettings(api_key="key-of-the-tests")) as running:
+        yield SandboxLibrary(running)
+
+
+@pytest.fixture
 def hook_class() -> str:
     """Which hook the test uses; see ``blocking.both_hooks``."""
     return "MediaHook"

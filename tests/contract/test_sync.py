@@ -392,12 +392,12 @@ def test_a_rejected_key_stops_all_at_once(status: int, folder: Folder, sync: Syn
 
 
 def test_a_rejected_key_breaks_off_what_is_still_being_sent(
-    folder: Folder, connect: Any, library: SandboxLibrary
+    folder: Folder, connect: Any, own_library: SandboxLibrary
 ) -> None:
-    sync = Syncing(folder.root, connect(library.sandbox.base_url, timeout=90).media_conn_id)
+    sync = Syncing(folder.root, connect(own_library.sandbox.base_url, timeout=90).media_conn_id)
     folder.write("1.png", "2.png")
-    library.fail("slow", delay_seconds=60)
-    library.fail("status", status=401)
+    own_library.fail("slow", delay_seconds=60)
+    own_library.fail("status", status=401)
     began = monotonic()
 
     with pytest.raises(MediaAuthError):
