@@ -27,16 +27,23 @@ FILES = {
 }
 
 
+@pytest.fixture(scope="module")
+def running_store() -> Iterator[ObjectStore]:
+    """One for all tests: Airflow keeps a connection's file system for the process's lifetime."""
+    with serve() as store:
+        yield store
+
+
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch, media_folder: Path) -> Iterator[ObjectStore]:
+def store(running_store: ObjectStore, monkeypatch: pytest.MonkeyPatch, media_folder: Path) -> ObjectStore:
     """A bucket as designers keep it; the Airflow connection to it is ``aws_default``."""
-    with serve() as running:
-        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", running.connection)
-        running.put("summer/", b"")
-        for key, file in FILES.items():
-            running.put(f"summer/{key}", (media_folder / file).read_bytes())
-        running.put("winter/banner.jpg", (media_folder / "banner.jpg").read_bytes())
-        yield running
+    store = running_store.emptied()
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", store.connection)
+    store.put("summer/", b"")
+    for key, file in FILES.items():
+        store.put(f"summer/{key}", (media_folder / file).read_bytes())
+    store.put("winter/banner.jpg", (media_folder / "banner.jpg").read_bytes())
+    return store
 
 
 def test_a_campaign_sends_what_its_prefix_holds(
