@@ -41,6 +41,7 @@ if "scheduler" in sys.argv:
 
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 120
+_REQUEST_SECONDS = 90
 _STOP_SECONDS = 20
 _LOG_TAIL_BYTES = 3000
 
@@ -130,7 +131,9 @@ class AirflowSystem:
 
     def call(self, method: str, path: str, value: Any = None, **params: Any) -> Any:
         """Call the public REST API; None when what is asked for is not there (404)."""
-        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=value, params=params, timeout=30)
+        answer = self._session.request(
+            method, f"{self.url}/api/v2/{path}", json=value, params=params, timeout=_REQUEST_SECONDS
+        )
         if answer.status_code == requests.codes.not_found:
             return None
         if not answer.ok:
@@ -192,9 +195,9 @@ class AirflowSystem:
         """Sign a user in."""
         if self._passwords:
             login = {"username": user, "password": self._passwords[user]}
-            answer = self._session.post(f"{self.url}/auth/token", json=login, timeout=30)
+            answer = self._session.post(f"{self.url}/auth/token", json=login, timeout=_REQUEST_SECONDS)
         else:
-            answer = self._session.get(f"{self.url}/auth/token", timeout=30)  # everybody is admin
+            answer = self._session.get(f"{self.url}/auth/token", timeout=_REQUEST_SECONDS)  # everybody is admin
         answer.raise_for_status()
         return str(answer.json()["access_token"])
 
@@ -333,6 +336,8 @@ def _environment(home: Path, dags: Path, url: str) -> dict[str, str]:
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
         "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEARTBEAT_TIMEOUT_SECONDS),
+        # The first task of all waits until the API server has built its routes for workers: on a busy machine, long.
+        "WORKERS__EXECUTION_API_TIMEOUT": str(_REQUEST_SECONDS),
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }
     own = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
