@@ -10,6 +10,8 @@ from airflow.providers.common.compat.sdk import BaseOperator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_media.hooks.media import MediaHook
 
 
@@ -32,6 +34,23 @@ class MediaOperator(BaseOperator):
         from airflow_provider_media.hooks.media import MediaHook
 
         return MediaHook(self.media_conn_id)
+
+    def with_own_xcoms(self, result: dict[str, Any], context: Context) -> dict[str, Any]:
+        """Return a result whose keys Airflow is to push as XComs of their own (``multiple_outputs``).
+
+        Airflow 3.0 cannot push None ("Field required" from its execution API, run on 3.0.6): there, the other keys are
+        pushed here, and Airflow is told not to. Downstream, a key that is not there comes out as None all the same.
+
+        :param result: the values by key; None where the library does not tell.
+        """
+        from airflow.providers.common.compat.version_compat import get_base_airflow_version_tuple
+
+        if get_base_airflow_version_tuple()[:2] == (3, 0) and self.multiple_outputs and self.do_xcom_push:
+            for key, value in result.items():
+                if value is not None:
+                    context["ti"].xcom_push(key=key, value=value)
+            self.multiple_outputs = False  # of the task that is run here; what is downstream reads the DAG's
+        return result
 
     def on_kill(self) -> None:
         """Break off a transfer promptly when the task is cancelled or timed out."""

@@ -119,7 +119,8 @@ class MediaUploadOperator(MediaOperator):
             media_extra(media),
             alias_asset=lambda: media_asset(self.media_conn_id, media.name or str(media.id)),
         )
-        return {**media.to_dict(), "created": result.created, "replaced": list(result.replaced)}
+        outcome = {**media.to_dict(), "created": result.created, "replaced": list(result.replaced)}
+        return self.with_own_xcoms(outcome, context)
 
 
 class MediaGetOperator(MediaOperator):
@@ -143,7 +144,7 @@ class MediaGetOperator(MediaOperator):
         media = self.hook.get_media(self.media_id)
         MediaLink.persist(context, library_link(self.media_conn_id, media))
         self.log.info("Found %r: id %s, %s bytes, %s", media.name, media.id, media.size, media.url)
-        return media.to_dict()
+        return self.with_own_xcoms(media.to_dict(), context)
 
 
 class MediaListOperator(MediaOperator):
