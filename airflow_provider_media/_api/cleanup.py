@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.flows import Flow, get_media, id_number, list_all
+from airflow_provider_media._api.flows import Flow, get_media, id_number, list_all, oldest_first
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_media.models import Media
 
-_ALL = {None, "*", "**", "*/*"}
-"""Patterns that leave nothing out."""
+MOST_LOOKS = 1000
+"""How many files are got by their ids at most: a minute's worth of the platform's rate limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +41,12 @@ class Selection:
     def is_everything(self) -> bool:
         """Whether it leaves nothing out, whatever the library holds."""
         others = (self.folder_id, self.older_than, self.keep_last)
-        return self.name in _ALL and self.mime_type in _ALL and all(other is None for other in others)
+        return _fits_all(self.name) and _fits_all(self.mime_type) and all(other is None for other in others)
 
     def may_take(self, media: Media) -> bool:
         """Whether the list alone does not rule a file out."""
-        name_fits = self.name is None or media.name == self.name or fnmatchcase(media.name or "", self.name)
         return (
-            name_fits
-            and (self.name in _ALL or media.name is not None)
+            (self.name is None or (media.name is not None and _matches(media.name, self.name)))
             and (self.mime_type is None or fnmatchcase(_plain(media.mime_type), self.mime_type.lower()))
             and (self.folder_id is None or media.folder_id is None or str(media.folder_id) == self.folder_id)
         )
@@ -60,23 +58,44 @@ class Selection:
         return no_folder or no_moment
 
 
+def _fits_all(pattern: str | None) -> bool:
+    """Whether a pattern of a name or a type leaves nothing out, as ``*`` and ``*/*`` do not."""
+    return pattern is None or ("*" in pattern and set(pattern) <= set("*?/"))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a name fits; one that holds wildcards of its own, as ``banner [1].png``, is itself as well."""
+    return name == pattern or fnmatchcase(name, pattern)
+
+
 def _plain(mime_type: str | None) -> str:
     return (mime_type or "").partition(";")[0].strip().lower()
 
 
 def find_candidates(selection: Selection) -> Flow[list[Media]]:
-    """List the library, and get those of which the list left out what decides; what is gone meanwhile is left out."""
-    candidates = []
-    for media in [media for media in (yield from list_all()) if selection.may_take(media)]:
-        if not selection.lacks_facts_of(media):
-            candidates.append(media)
-            continue
-        try:
-            candidates.append((yield from get_media(media.id)))
-        except Problem as problem:
-            if problem.kind is not Kind.NOT_FOUND:
-                raise
-    return candidates
+    """List the library; get those files of which the list left out what decides, the oldest ones first.
+
+    At most :data:`MOST_LOOKS` of them are got: what the others leave out stays unknown. What is gone meanwhile is left
+    out.
+    """
+    found = [media for media in (yield from list_all()) if selection.may_take(media)]
+    unclear = [media for media in oldest_first(found) if selection.lacks_facts_of(media)]
+    looked_up: dict[str, Media | None] = {}
+    for media in unclear[:MOST_LOOKS]:
+        looked_up[str(media.id)] = yield from _look_up(media)
+    return [full for media in found if (full := looked_up.get(str(media.id), media))]
+
+
+def _look_up(media: Media) -> Flow[Media | None]:
+    """Add what the list left out, where getting the file by its id tells it; None when it is gone."""
+    try:
+        told = yield from get_media(media.id)
+    except Problem as problem:
+        if problem.kind is not Kind.NOT_FOUND:
+            raise
+        return None
+    folder_id = told.folder_id if media.folder_id is None else media.folder_id
+    return replace(media, folder_id=folder_id, created_at=media.created_at or told.created_at)
 
 
 def select(candidates: Iterable[Media], selection: Selection, *, now: datetime) -> tuple[Media, ...]:

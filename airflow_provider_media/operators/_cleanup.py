@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_media._api.cleanup import Selection
+    from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.models import Media
     from airflow_provider_media.operators._deleting import References
 
@@ -31,11 +32,13 @@ class MediaCleanupOperator(MediaOperator):
     """Delete the files that a selection names, after all of them were looked at and asked about.
 
     A dry run unless told otherwise. What the API does not tell of a file (its folder, when it was stored) is unknown,
-    and a file of which it decides is never selected. Several criteria must all hold; without any, nothing is selected
+    and a file of which it decides is never selected. Where the list leaves it out, up to 1,000 files, the oldest
+    ones, are looked at one by one. Several criteria must all hold; without any, nothing is selected
     and the task fails, unless ``select_all=True`` says that the whole library is meant.
 
-    Returns ``{"dry_run": bool, "deleted": [ids], "missing": [ids], "refused": {id: [users]}}``: what was (in a dry run:
-    would be) deleted, was gone already, and is still used.
+    Returns ``{"dry_run": bool, "deleted": [ids], "missing": [ids], "refused": {id: [users]}, "error": None}``: what was
+    (in a dry run: would be) deleted, was gone already, and is still used. Where the task would fail, a dry run has the
+    sentence as ``error``, and ``deleted`` is empty.
 
     :param name: only files of this name, or whose name matches; ``*``, ``?`` and ``[...]`` are wildcards. (templated)
     :param mime_type: only this type; wildcards too (``image/*``). (templated)
@@ -112,24 +115,27 @@ class MediaCleanupOperator(MediaOperator):
         used = users_of(selected, self.references)
         free = [media for media in selected if media.id not in used]
         log.info("%s of %d that match:\n%s", _count(len(free)), len(candidates), _lines(selected, used))
+        unknown = sum(1 for media in candidates if selection.lacks_facts_of(media))
+        if unknown:
+            log.warning("Left alone, as the API tells no date or folder of them: %s", _count(unknown))
+        refusal: MediaError | None = None
         if len(free) > most:
-            sentence = (
-                f"{_count(len(free))} are selected, and max_deletions is {most}: narrow the selection or raise it"
-            )
-            if not is_dry_run:
-                raise MediaConfigurationError(f"{sentence}; nothing was deleted.")
-            log.warning("%s; it would fail.", sentence)
-        if used and on_reference == "fail" and not is_dry_run:
-            raise MediaInUseError(say_in_use(used) + " Nothing was deleted.")
-        outcome = {
+            sentence = f"{_count(len(free))} selected, more than max_deletions={most}: narrow the selection or raise it"
+            refusal = MediaConfigurationError(f"{sentence}; nothing was deleted.")
+        elif used and on_reference == "fail":
+            refusal = MediaInUseError(say_in_use(used) + " Nothing was deleted.")
+        outcome: dict[str, Any] = {
             "dry_run": is_dry_run,
-            "deleted": [media.id for media in free],
+            "deleted": [] if refusal else [media.id for media in free],
             "missing": [],
             "refused": {str(media_id): users for media_id, users in used.items()},
+            "error": str(refusal) if refusal else None,
         }
         if is_dry_run:
-            log.info("A dry run: nothing was deleted; with dry_run=False these files would be")
+            log.info("A dry run: nothing was deleted; with dry_run=False %s", refusal or "these files would be")
             return outcome
+        if refusal:
+            raise refusal
         still_there = {str(media.id) for media in candidates}
         before = [media_id for media_id in memory.recall() if str(media_id) not in still_there]
         deleted, missing = delete_each(self.hook, [media.id for media in free], memory=memory, deleted=before)

@@ -7,6 +7,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, MediaNotFoundError
+from airflow_provider_media.references import ListedReferences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,8 +30,8 @@ def users_of(found: Iterable[Media], references: References | None) -> dict[int 
     if references is None:
         return {}
     ask = _resolve(references)
-    if hasattr(ask, "snapshot"):  # it can read what it knows once for all these questions
-        ask = ask.snapshot()
+    if isinstance(ask, ListedReferences):
+        ask = ask.snapshot()  # read once for all these questions
     answers = {media.id: _as_users(ask(media)) for media in found}
     return {media_id: users for media_id, users in answers.items() if users}
 
@@ -121,14 +122,17 @@ def delete_each(
     :param memory: is told of each before it is deleted, and forgets when all are.
     :param deleted: what earlier tries of the task deleted.
     """
-    done, missing = list(deleted), []
+    done, missing = list(deleted), list[int | str]()
+    begun = {str(media_id): media_id for media_id in memory.recall()}
     for media_id in media_ids:
-        memory.keep([*done, media_id])
+        was_begun = str(media_id) in begun
+        begun[str(media_id)] = media_id
+        memory.keep(list(begun.values()))
         try:
             hook.delete(media_id)
         except MediaNotFoundError:
-            # Gone since it was looked up, or ignored on request: either way it is not there any more.
-            missing.append(media_id)
+            # Gone since it was looked up, or ignored on request; or the request of a try that was cut off did its work.
+            (done if was_begun else missing).append(media_id)
         else:
             done.append(media_id)
     memory.forget()

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from fake_library import FakeLibrary
 
-from airflow_provider_media._api.cleanup import Selection, select
+from airflow_provider_media._api import cleanup
+from airflow_provider_media._api.cleanup import Selection, find_candidates, select
 from airflow_provider_media.models import Media
 
 NOW = datetime(2026, 7, 31, tzinfo=UTC)
@@ -90,10 +92,58 @@ def test_all_criteria_must_hold() -> None:
         ({}, True),
         ({"name": "*"}, True),
         ({"name": "**", "mime_type": "*/*"}, True),
-        ({"name": "?*"}, False),
+        ({"name": "?*"}, True),
+        ({"name": "?"}, False),
+        ({"name": "*a*"}, False),
+        ({"mime_type": "*/?*"}, True),
+        ({"mime_type": "image/*"}, False),
         ({"keep_last": 1}, False),
         ({"name": "*", "older_than": timedelta(days=1)}, False),
     ],
 )
 def test_a_selection_knows_when_it_leaves_nothing_out(criteria: dict[str, Any], is_everything: Any) -> None:
     assert Selection(**criteria).is_everything is is_everything
+
+
+AGED = {"folderId": 7, "createdAt": "2026-01-01T00:00:00Z"}
+
+
+def test_what_the_list_leaves_out_is_looked_up_where_it_decides() -> None:
+    library = FakeLibrary(list_leaves_out=("folderId", "createdAt"))
+    for name in ("a", "a", "b"):
+        library.add(name, **AGED)
+    found = library.run(find_candidates(Selection(name="a")))
+    assert [media.created_at for media in found] == [None, None]
+    assert len(library.calls) == 1, "a name alone needs no look"
+
+    library.calls.clear()
+    found = library.run(find_candidates(Selection(name="a", folder_id="7")))
+    assert [(media.id, media.folder_id) for media in found] == [(1, 7), (2, 7)]
+    assert library.calls[1:] == ["GET /1", "GET /2"]
+
+
+def test_what_the_list_tells_is_not_lost_by_a_look_that_tells_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeLibrary(list_leaves_out=("createdAt",))
+    library.add("a", **AGED)
+    usual = library.answer
+
+    def answer_less(call: Any) -> Any:
+        if call.path:
+            library.files[0] |= {"name": None, "folderId": None}
+        return usual(call)
+
+    monkeypatch.setattr(library, "answer", answer_less)
+    (found,) = library.run(find_candidates(Selection(name="a", folder_id="7", older_than=timedelta(days=1))))
+    assert (found.name, found.folder_id, found.created_at) == ("a", 7, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_looks_are_bounded_and_go_to_the_oldest_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleanup, "MOST_LOOKS", 2)
+    library = FakeLibrary(ids=iter([30, 9, 100]), list_leaves_out=("createdAt",), ignores_order=True)
+    for _ in range(3):
+        library.add("a", **AGED)
+    selection = Selection(older_than=timedelta(days=30))
+    found = library.run(find_candidates(selection))
+    assert library.calls[1:] == ["GET /9", "GET /30"]
+    assert [media.id for media in found] == [30, 9, 100]
+    assert [media.id for media in select(found, selection, now=NOW)] == [30, 9]

@@ -151,6 +151,13 @@ def test_a_retry_goes_on_where_the_last_try_was_broken_off() -> None:
     assert store == {}
 
 
+def test_what_a_try_had_begun_is_deleted_not_missing_though_nobody_looked() -> None:
+    hook, store = FakeHook(), FakeStore()
+    memory = DeletedMemory({"task_state_store": store})  # type: ignore[typeddict-unknown-key]
+    memory.keep([7, 8])
+    assert delete(hook, [7, 9, 1], if_missing="ignore", memory=memory)["deleted"] == [7, 1]
+
+
 @pytest.mark.parametrize(("answer", "users"), [("spring campaign", ["spring campaign"]), ("", []), (None, [])])
 def test_a_text_as_the_answer_is_one_user(answer: Any, users: list[str]) -> None:
     assert users_of([Media(id=1)], lambda _: answer) == ({1: users} if users else {})
