@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._files import write_text
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
@@ -94,21 +94,9 @@ class ManifestFile:
         if self.path.is_dir():
             raise _wrong(self, "it is a folder; give the path of a file")
 
-    def write(self, manifest: dict[str, Any]) -> None:
+    def write(self, manifest: dict[str, dict[str, Any]]) -> None:
         """Write it as JSON; whoever reads it meanwhile sees the old one or the new one, where it is local."""
-        text = json.dumps(manifest, ensure_ascii=False, indent=1)
-        if not self._is_local:
-            self.path.write_bytes(text.encode())
-        else:
-            descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-            try:
-                with open(descriptor, "w", encoding="utf-8") as stream:  # noqa: PTH123 - of a descriptor
-                    stream.write(text)
-                Path(name).chmod(0o644)
-                Path(name).replace(self.path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+        write_text(self.path, json.dumps(manifest, ensure_ascii=False, indent=1))
         log.info("Wrote the manifest of %d files to %s", len(manifest), self.path)
 
 

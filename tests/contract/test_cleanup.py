@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from syncing import FakeStore
+from syncing import FakeStore, Folder, Syncing
 
 from airflow_provider_media.exceptions import (
     MediaAuthError,
@@ -50,7 +56,7 @@ def test_a_dry_run_tells_and_deletes_nothing(cleanup: Any, library: SandboxLibra
     ids = [library.store(name, PNG) for name in ("spring-a", "spring-b", "summer")]
     library.forget()
     outcome = cleanup(name="spring-*")
-    assert outcome == {"dry_run": True, "deleted": ids[:2], "missing": [], "refused": {}}
+    assert outcome == {"dry_run": True, "deleted": ids[:2], "missing": [], "refused": {}, "error": None}
     assert library.methods() == "GET"
 
 
@@ -102,10 +108,11 @@ def test_bad_arguments_are_one_sentence_and_nothing_is_sent(
 def test_more_than_allowed_fails_before_anything_is_deleted(cleanup: Any, library: SandboxLibrary) -> None:
     for number in range(4):
         library.store(f"spring-{number}", PNG)
-    with pytest.raises(MediaConfigurationError, match=r"^4 files are selected, and max_deletions is 3: .* deleted\.$"):
+    with pytest.raises(MediaConfigurationError, match=r"^4 files selected, more than max_deletions=3: ") as caught:
         cleanup(name="spring-*", max_deletions=3, dry_run=False)
     assert len(names(library)) == 4
-    assert len(cleanup(name="spring-*", max_deletions=3)["deleted"]) == 4, "a dry run tells them all"
+    told = cleanup(name="spring-*", max_deletions=3)
+    assert (told["deleted"], told["error"]) == ([], str(caught.value)), "a dry run tells that it would fail"
     assert len(cleanup(name="spring-*", max_deletions=4, dry_run=False)["deleted"]) == 4
 
 
@@ -115,15 +122,32 @@ def used_by_summer(media: Media) -> list[str]:
 
 def test_nothing_is_deleted_while_anything_is_used(cleanup: Any, library: SandboxLibrary) -> None:
     ids = [library.store(name, PNG) for name in ("spring-a", "spring-b")]
-    with pytest.raises(MediaInUseError, match=rf"media {ids[1]} by summer\. Nothing was deleted\."):
+    with pytest.raises(MediaInUseError, match=rf"media {ids[1]} by summer\. Nothing was deleted\.") as caught:
         cleanup(name="spring-*", references=used_by_summer, dry_run=False)
+    told = cleanup(name="spring-*", references=used_by_summer)
+    assert told == {
+        "dry_run": True,
+        "deleted": [],
+        "missing": [],
+        "refused": {str(ids[1]): ["summer"]},
+        "error": str(caught.value),
+    }
     assert names(library) == ["spring-a", "spring-b"]
 
 
 def test_what_is_used_may_be_left_out(cleanup: Any, library: SandboxLibrary) -> None:
     ids = [library.store(name, PNG) for name in ("spring-a", "spring-b")]
-    outcome = cleanup(name="spring-*", references=used_by_summer, on_reference="skip", dry_run=False)
-    assert outcome == {"dry_run": False, "deleted": [ids[0]], "missing": [], "refused": {str(ids[1]): ["summer"]}}
+    arguments = {"name": "spring-*", "references": used_by_summer, "on_reference": "skip"}
+    told = cleanup(**arguments)
+    outcome = cleanup(**arguments, dry_run=False)
+    assert outcome == {
+        "dry_run": False,
+        "deleted": [ids[0]],
+        "missing": [],
+        "refused": {str(ids[1]): ["summer"]},
+        "error": None,
+    }
+    assert told == outcome | {"dry_run": True}
     assert names(library) == ["spring-b"]
 
 
@@ -213,6 +237,68 @@ def test_a_retry_tells_what_the_try_before_deleted(cleanup: Any, library: Sandbo
     assert len(library.files()) == 2
     assert cleanup(name="spring", dry_run=False, store=store)["deleted"] == ids
     assert names(library) == []
+
+
+ONE_TRY = """
+import json, sys
+from syncing import FakeStore
+from airflow_provider_media.operators.media import MediaCleanupOperator
+
+class StoreOnDisk(FakeStore):
+    def set(self, key, value):
+        super().set(key, value)
+        with open(sys.argv[1], "w") as stream:
+            json.dump(self.kept, stream)
+
+operator = MediaCleanupOperator(task_id="clean_up", name="spring", dry_run=False, media_conn_id="media_1")
+operator.execute({"task_state_store": StoreOnDisk()})
+"""
+
+
+def test_after_sigkill_the_retry_goes_on_and_tells_of_all(
+    cleanup: Any, library: SandboxLibrary, tmp_path: Path
+) -> None:
+    ids = [library.store("spring", PNG) for _ in range(12)]
+    other = library.store("summer", PNG)
+    library.fail("slow", method="DELETE", delay_seconds=0.2, times=len(ids))
+    kept_at = tmp_path / "state.json"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", ONE_TRY, str(kept_at)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first_try:
+        while library.count("DELETE") < 4:
+            assert first_try.poll() is None
+            time.sleep(0.02)
+        first_try.send_signal(signal.SIGKILL)
+    library._control("DELETE", "faults")
+    store = FakeStore()
+    store.kept = json.loads(kept_at.read_text())
+    left = len(library.files()) - 1
+    assert 0 < left < len(ids)
+    outcome = cleanup(name="spring", dry_run=False, store=store)
+
+    assert (sorted(outcome["deleted"]), outcome["missing"]) == (ids, [])
+    assert [file["id"] for file in library.files()] == [other]
+    assert store.kept == {}
+
+
+def test_a_sync_believes_the_list_as_well(library: SandboxLibrary, connect: Any, tmp_path: Path) -> None:
+    old = library.store("banner.png", PNG + b"old")
+    folder = Folder(tmp_path / "summer")
+    folder.write("banner.png")
+    in_use = ListedReferences(path=tmp_path / "in-use.json")
+    sync = Syncing(folder.root, connect(library.sandbox.base_url).media_conn_id)
+    library.forget()
+    for users, sentence in (
+        (None, "It is not known what is still used"),
+        ([old], f"{old} is used by what the file .* lists it for"),
+    ):
+        if users:
+            in_use.write(users)
+        with pytest.raises(MediaInUseError, match=sentence):
+            sync(references=in_use)
+        assert library.count("POST") == library.count("DELETE") == 0
+    in_use.write([old + 1000])
+    assert sync(references=in_use)["banner.png"]["action"] == "replace"
 
 
 def test_a_rejected_key_ends_it_at_once(cleanup: Any, library: SandboxLibrary, connect: Any) -> None:

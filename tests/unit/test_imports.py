@@ -29,7 +29,7 @@ def airflow_alone() -> set[str]:
     return loaded_by("from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, BaseHook")
 
 
-@pytest.mark.parametrize("module", ["operators.media", "sensors.media", "hooks.media", "links.media"])
+@pytest.mark.parametrize("module", ["operators.media", "sensors.media", "hooks.media", "links.media", "references"])
 def test_what_dag_files_import_adds_no_heavy_package_to_what_airflow_loads(
     module: str, airflow_alone: set[str]
 ) -> None:

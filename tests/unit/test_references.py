@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pytest
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 from airflow_provider_media.models import Media
 from airflow_provider_media.operators._deleting import users_of
-from airflow_provider_media.references import ListedReferences
+from airflow_provider_media.references import ListedReferences, _Place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +59,15 @@ def test_users_are_told_by_id(write: Any) -> None:
         (listed({}), "is empty"),
         ("{", "cannot be understood"),
         ("[17, 18]", "cannot be understood"),
+        ("null", "cannot be understood"),
         ('{"media": {"17": []}}', "cannot be understood"),
-        (listed([17]), "cannot be understood"),
+        (listed([]), "is empty"),
+        (listed("17"), "cannot be understood"),
+        (listed([17, None]), "cannot be understood"),
+        (listed(["17", "None"]), "cannot be understood"),
+        (listed([["17"]]), "cannot be understood"),
+        (listed([17.0]), "cannot be understood"),
+        (listed({"": ["summer"]}), "cannot be understood"),
         (listed({"17": 5}), "cannot be understood"),
         (listed({"17": None}), "cannot be understood"),
         (listed({"17": []}, "yesterday"), "cannot be understood"),
@@ -76,6 +84,11 @@ def test_a_list_in_doubt_refuses_every_deletion(write: Any, text: str | None, re
     assert "\n" not in str(caught.value)
 
 
+def test_ids_alone_are_enough(write: Any) -> None:
+    ask = write(listed([17, " med_9 "]))
+    assert [len(ask(Media(id=media_id))) for media_id in (17, "17", "med_9", 18)] == [1, 1, 1, 0]
+
+
 def test_an_age_may_be_allowed(write: Any) -> None:
     old = listed({"17": ["summer"]}, (NOW - timedelta(days=3)).isoformat())
     assert write(old, max_age=timedelta(days=4))(Media(id=17)) == ["summer"]
@@ -85,25 +98,74 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     ask = ListedReferences(path=tmp_path / "new folder" / "in-use.json")
     (tmp_path / "new folder").mkdir()
     ask.write({17: ["summer"], "18": ("a", "b")})
-    ask.write({18: ["b"]})
-    assert ask(Media(id=18)) == ["b"]
-    assert ask(Media(id=17)) == []
+    ask.write({18: ["b"], 19: "autumn"})
+    assert [ask(Media(id=media_id)) for media_id in (17, 18, 19)] == [[], ["b"], ["autumn"]]
+    ask.write(iter([17]))
+    assert [len(ask(Media(id=media_id))) for media_id in (17, 18)] == [1, 0]
     assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["in-use.json"]
 
 
-def test_an_empty_list_is_not_written(tmp_path: Path) -> None:
-    ask = ListedReferences(path=tmp_path / "in-use.json")
-    with pytest.raises(MediaConfigurationError, match="never believed"):
-        ask.write({})
+@pytest.mark.parametrize("users", [{}, [], [None], {"None": ["summer"]}, ["17", ""], [True]])
+def test_what_would_not_be_believed_is_not_written(tmp_path: Path, users: Any) -> None:
+    with pytest.raises(MediaConfigurationError, match=r"never believed|is not a media id"):
+        ListedReferences(path=tmp_path / "in-use.json").write(users)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_that_fails_leaves_the_list_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = ListedReferences(path=tmp_path / "in-use.json")
+    ask.write({1: ["summer"]})
+
+    def fail(*_: Any) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr("pathlib.Path.chmod", fail)
+    with pytest.raises(OSError, match="no room"):
+        ask.write({2: ["autumn"]})
+    assert ask(Media(id=1)) == ["summer"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("as_uri", [False, True])
+def test_a_reader_never_sees_half_a_list(tmp_path: Path, as_uri: Any) -> None:
+    """Two write in turns, and each reading sees one or the other, whole."""
+    path = tmp_path / "in-use.json"
+    ask = ListedReferences(path=f"file://{path}" if as_uri else path)
+    ask.write(range(1, 2000))
+    done = threading.Event()
+
+    def write() -> None:
+        for _ in range(60):
+            ask.write(range(1, 2000))
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not done.is_set():
+        assert len(ask(Media(id=1999))) == 1
+    writer.join()
+
+
+def test_each_writer_has_a_list_of_its_own_and_all_of_them_count(tmp_path: Path) -> None:
+    paths = [tmp_path / "summer.json", str(tmp_path / "autumn.json")]
+    ask = ListedReferences(path=paths)
+    ListedReferences(path=paths[0]).write({1: ["summer"], 2: ["summer"]})
+    with pytest.raises(MediaInUseError, match=r"the file .*autumn\.json cannot be read"):
+        users_of([Media(id=3)], ask)
+    ListedReferences(path=paths[1]).write({2: ["autumn"]})
+    assert users_of([Media(id=number) for number in (1, 2, 3)], ask) == {1: ["summer"], 2: ["summer", "autumn"]}
+    with pytest.raises(
+        MediaConfigurationError, match=r"is read only: write each list by a ListedReferences of its own"
+    ):
+        ask.write([3])
 
 
 def test_a_deletion_reads_the_list_once_and_the_next_one_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = ListedReferences(path=tmp_path / "in-use.json")
     ask.write({1: ["summer"]})
     reads = []
-    read = ListedReferences._text
-    monkeypatch.setattr(ListedReferences, "_text", lambda self: reads.append(1) or read(self))
+    read = _Place._read_text
+    monkeypatch.setattr(_Place, "_read_text", lambda self: reads.append(1) or read(self))
     assert users_of([Media(id=1), Media(id=2), Media(id=3)], ask) == {1: ["summer"]}
     assert len(reads) == 1
     ask.write({3: ["autumn"]})
@@ -111,7 +173,11 @@ def test_a_deletion_reads_the_list_once_and_the_next_one_anew(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    "arguments", [{}, {"variable": "x", "path": "y"}, {"variable": "x", "max_age": 5}, {"path": "x", "max_age": None}]
+    "arguments",
+    [
+        *({}, {"variable": ""}, {"path": []}, {"path": ["x", None]}, {"variable": "x", "path": "y"}),
+        *({"variable": "x", "max_age": 5}, {"path": "x", "max_age": None}),
+    ],
 )
 def test_wrong_arguments_are_refused_at_once(arguments: dict[str, Any]) -> None:
     with pytest.raises(MediaConfigurationError):
