@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, task
 
-from airflow_provider_media.operators.media import MediaDeleteOperator, MediaGetOperator, MediaUploadOperator
+from airflow_provider_media.operators.media import (
+    MediaCleanupOperator,
+    MediaDeleteOperator,
+    MediaGetOperator,
+    MediaUploadOperator,
+)
+from airflow_provider_media.references import ListedReferences
 from airflow_provider_media.sensors.media import MediaExistsSensor
 
 if TYPE_CHECKING:
@@ -158,3 +164,42 @@ def test_transient_failure_beyond_the_retries_fails_the_task(platform: Any, run_
 
     assert run.states == {"upload": "failed"}
     assert run.tries == {"upload": 2}
+
+
+def test_a_mapped_delete_asks_a_list_in_a_variable_that_an_earlier_task_wrote(
+    platform: Any, run_dag: Any, media_folder: Path
+) -> None:
+    ids = [platform.store(media_folder / "banner.jpg", name) for name in ("spring", "summer")]
+    in_use = ListedReferences(variable="media_in_use_by_summer")
+    with new_dag("mapped_delete") as dag:
+
+        @task
+        def write() -> None:
+            in_use.write({ids[1]: ["summer campaign"]})
+
+        delete = MediaDeleteOperator.partial(task_id="delete", references=in_use, on_reference="skip").expand(
+            media_id=ids
+        )
+        write() >> delete
+    run = run_dag(dag)
+
+    assert run.state == "success"
+    assert run.xcom("delete[0]")["deleted"] == [ids[0]]
+    assert run.xcom("delete[1]")["skipped"] == [ids[1]]
+    assert platform.names() == ["summer"]
+
+
+def test_a_mapped_cleanup_is_a_dry_run_unless_told_otherwise(platform: Any, run_dag: Any, media_folder: Path) -> None:
+    ids = [platform.store(media_folder / "banner.jpg", name) for name in ("spring", "summer")]
+    with new_dag("mapped_cleanup") as dag:
+        MediaCleanupOperator.partial(task_id="tell").expand(name=["spring", "summer"])
+        MediaCleanupOperator.partial(task_id="clean_up", older_than=timedelta(0, 0, 1)).expand(
+            dry_run=["{{ 1 > 2 }}", True]
+        )
+        dag.get_task("tell") >> dag.get_task("clean_up")
+    run = run_dag(dag)
+
+    assert [run.xcom(f"tell[{index}]")["deleted"] for index in range(2)] == [[ids[0]], [ids[1]]]
+    assert platform.items() == []
+    assert sorted(run.xcom("clean_up[0]")["deleted"] + run.xcom("clean_up[0]")["missing"]) == ids
+    assert run.xcom("clean_up[1]")["dry_run"] is True
