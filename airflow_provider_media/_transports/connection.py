@@ -258,6 +258,14 @@ class WatchfulAdapter(HTTPAdapter):
             manager.pool_classes_by_scheme = self._pool_classes
         return manager
 
+    def close(self) -> None:
+        """Close the idle connections at once; urllib3 (2.x) leaves that to the garbage collector."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - it cannot be walked itself
+                if pool := manager.pools.get(key):
+                    pool.close()
+        super().close()
+
     def break_off(self) -> None:
         """End all transfers at once, and each that would begin; safe in a signal handler and from another thread."""
         self._broken_off = True

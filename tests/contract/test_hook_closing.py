@@ -1,0 +1,45 @@
+"""A hook that is closed holds no connection any more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_media.exceptions import MediaRequestError
+
+if TYPE_CHECKING:
+    from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media.hooks.media import MediaHook
+
+
+def check_that_closing_closes(hook: MediaHook) -> None:
+    sockets = hook.get_conn()._adapter._open_sockets()
+    assert [sock.fileno() >= 0 for sock in sockets] == [True]
+    hook.close()
+    assert [sock.fileno() for sock in sockets] == [-1]
+
+
+def test_closing_closes_the_idle_connection_although_an_error_still_refers_to_it(hook: MediaHook) -> None:
+    with pytest.raises(MediaRequestError) as caught:
+        hook.get_media(404)
+    check_that_closing_closes(hook)
+    assert caught.value.status == 404  # it is kept until here, and its traceback with it
+
+
+def test_closing_closes_the_connection_to_a_proxy(connect: Any, library: SandboxLibrary) -> None:
+    """The sandbox is none, and says so; it keeps the connection open."""
+    hook = connect("http://media.example", proxy=library.sandbox.base_url)
+    with pytest.raises(MediaRequestError) as caught:
+        hook.list_page()
+    check_that_closing_closes(hook)
+    assert caught.value.status == 404
+
+
+def test_closing_may_come_first_and_twice_and_is_not_the_end(hook: MediaHook) -> None:
+    hook.close()
+    assert hook.list_page().items == ()
+    hook.close()
+    hook.close()
+    assert hook.list_page().items == ()
