@@ -40,7 +40,7 @@ def test_the_table_is_complete(page: str, class_: type) -> None:
             described[name] = ("**" in cell, "†" in cell)
 
     given = {
-        name: (parameter.default is parameter.empty, name not in class_.template_fields)
+        name: (parameter.default is parameter.empty, not {name, f"is_{name}"} & set(class_.template_fields))
         for name, parameter in inspect.signature(class_.__init__).parameters.items()
         if name not in {"self", "kwargs", "media_conn_id"}
     }
