@@ -107,5 +107,8 @@ def _check_install(what: str) -> None:
 
 def _assert_printed(expected: list[str], printed: str, command: str) -> None:
     """See that the lines stand in what was printed, in their order; ``...`` stands for anything."""
-    pattern = ".*".join(re.escape(line.strip()).replace(r"\.\.\.", ".*") for line in expected)
-    assert re.search(pattern, printed, re.DOTALL), f"{command}\nis said to print\n{expected}\nand printed\n{printed}"
+    rest = printed
+    for part in "...".join(expected).split("..."):
+        wanted = part.strip()
+        assert wanted in rest, f"{command}\nis said to print\n{wanted}\nbut went on with\n{rest}"
+        rest = rest[rest.index(wanted) + len(wanted) :]
