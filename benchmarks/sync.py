@@ -44,12 +44,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS))
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="the second table")
     arguments = parser.parse_args()
     runs = defaultdict(list)
     for number in range(arguments.rounds):
-        for server in SERVERS:
+        for server in arguments.servers:
             for peer in arguments.peers:
                 for step, measured in rounds_of(server, peer, arguments.files).items():
                     runs[server, peer, step].append(measured)
@@ -103,6 +104,9 @@ def make_file(path, size):
 def serve(name):
     """Start a server; give its address and what counts its requests."""
     command, told_at = SERVERS[name]
+    library = tempfile.TemporaryDirectory()  # else the sandbox keeps its library from one round to the next
+    if name == "sandbox":
+        command = [*command, "--data-dir", library.name]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         base = next(word for word in process.stdout.readline().split() if word.startswith("http"))
@@ -116,6 +120,7 @@ def serve(name):
     finally:
         process.terminate()
         process.wait()
+        library.cleanup()
 
 
 def run(peer, base, folder):
