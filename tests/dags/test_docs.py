@@ -89,17 +89,12 @@ def environment() -> Iterator[None]:
 
 
 @pytest.fixture
-def new_console(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[Path], Console]]:
+def new_console(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Console]]:
     """Give a session in Airflow's home, whose DAG folder is the one that ``airflow dags test`` looks into."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     consoles = []
-
-    def read_output() -> str:
-        return "".join(capfd.readouterr())
 
     def new(data: Path) -> Console:
         home = Path(os.environ["AIRFLOW_HOME"])
@@ -110,7 +105,6 @@ def new_console(
                 localise=lambda text: with_files(
                     text.replace("8099", port).replace("../example_dags", str(ROOT / "example_dags")), data
                 ),
-                read_output=read_output,
             )
         )
         return consoles[0]
