@@ -32,8 +32,8 @@ def write(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_p
     def make(text: str | None, **options: Any) -> ListedReferences:
         if request.param == "variable":
             if text is not None:
-                monkeypatch.setenv("AIRFLOW_VAR_MEDIA_IN_USE", text)
-            return ListedReferences(variable="media_in_use", **options)
+                monkeypatch.setenv("AIRFLOW_VAR_LISTED_BY_THESE_TESTS", text)
+            return ListedReferences(variable="listed_by_these_tests", **options)
         path = tmp_path / "in-use.json"
         if text is not None:
             path.write_text(text)
