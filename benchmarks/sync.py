@@ -71,8 +71,9 @@ def rounds_of(server, peer, files):
         def step():
             before = requests()
             measured = run(peer, base, folder)
-            # The count itself is a request to the draining server, and so is the peer's warm-up, to both.
-            measured["requests"] = requests() - before - (2 if server.startswith("drain") else 1)
+            # The count is a request to the draining server; all peers but the mapped one warm up with one.
+            not_theirs = int(server.startswith("drain")) + int(peer != MAPPED)
+            measured["requests"] = requests() - before - not_theirs
             return {name: value * files / count if peer == MAPPED else value for name, value in measured.items()}
 
         steps = {"first": step()}
