@@ -83,7 +83,13 @@ def test_the_event_of_an_outlet_tells_counts_and_where_the_manifest_is(
     folder.write("banner.png")
     event = SimpleNamespace(extra={})
     operator = sync.operator(outlets=[asset], output="reference", manifest_path=str(tmp_path / "m.json"))
-    operator.execute({"outlet_events": {asset: event}})  # type: ignore[typeddict-item]
+
+    class Events:  # Airflow's own accessor is no dict either; before 3.1 an asset cannot be hashed
+        def __getitem__(self, outlet: object) -> SimpleNamespace:
+            assert outlet == asset
+            return event
+
+    operator.execute({"outlet_events": Events()})  # type: ignore[typeddict-item]
 
     assert event.extra == {
         "counts": {"create": 1, "replace": 0, "keep": 0, "failed": 0},

@@ -215,14 +215,22 @@ def _register(dag: Any) -> None:
         return
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.serialized_dag import SerializedDagModel
-    from airflow.serialization.definitions.dag import SerializedDAG
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
     from airflow.utils.session import create_session
 
+    try:
+        from airflow.serialization.definitions.dag import SerializedDAG
+    except ImportError:  # before Airflow 3.2
+        from airflow.serialization.serialized_objects import SerializedDAG
+
     with create_session() as session:
         session.merge(DagBundleModel(name="tests"))
-    SerializedDAG.bulk_write_to_db("tests", None, [dag])
-    SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name="tests")
+    if hasattr(LazyDeserializedDAG, "from_dag"):
+        as_stored = LazyDeserializedDAG.from_dag(dag)
+    else:  # before Airflow 3.1
+        as_stored = SerializedDAG.from_dict(SerializedDAG.to_dict(dag))
+    SerializedDAG.bulk_write_to_db("tests", None, [as_stored])
+    SerializedDagModel.write_dag(as_stored, bundle_name="tests")
 
 
 def _read_run(dag: Any, day: datetime) -> Run:
@@ -244,14 +252,11 @@ def load_dags() -> Callable[[Path], dict[str, Any]]:
     """Load the DAGs of a file or of a folder, as Airflow does."""
 
     def load(path: Path) -> dict[str, Any]:
-        if IS_AIRFLOW_3:
+        try:
             from airflow.dag_processing.dagbag import DagBag
-
-            bag = DagBag(path)
-        else:
+        except ImportError:  # before Airflow 3.2
             from airflow.models.dagbag import DagBag
-
-            bag = DagBag(path, include_examples=False)
+        bag = DagBag(path)
         assert bag.import_errors == {}
         return dict(bag.dags)
 

@@ -15,6 +15,12 @@ import pytest
 
 from airflow_provider_media.provider_info import CONNECTION_FIELDS, get_provider_info
 
+AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+FORM_IN_COMMANDS = pytest.mark.skipif(
+    (3, 0) <= AIRFLOW < (3, 2),
+    reason="before 3.2 Airflow 3 shows a form in its commands only where Flask AppBuilder is installed",
+)
+
 AIRFLOW_FOLDER = Path(str(airflow.__file__)).parent
 
 
@@ -69,11 +75,13 @@ def test_providers_hooks_shows_the_connection_type() -> None:
     assert ours["hook_name"] == "Media Library"
 
 
+@FORM_IN_COMMANDS
 def test_providers_behaviours_shows_the_connection_type() -> None:
     rows = airflow_rows("providers", "behaviours")
     assert "media" in [row["field_behaviours"] for row in rows]
 
 
+@FORM_IN_COMMANDS
 def test_providers_widgets_shows_every_extra() -> None:
     rows = [row for row in airflow_rows("providers", "widgets") if "media" in json.dumps(row)]
     shown = json.dumps(rows)
@@ -89,3 +97,19 @@ def test_dag_files_that_import_the_package_load_no_http_client(module: str) -> N
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(
+    AIRFLOW < (3, 1), reason="Airflow 3.0 builds the form only where Flask AppBuilder is installed; 2.11 has its own"
+)
+@pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")
+def test_the_form_that_the_ui_asks_for_has_every_field() -> None:
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+
+    (form,) = [form for form in HookMetaService.hook_meta_data() if form.connection_type == "media"]
+    assert form.standard_fields is not None
+    assert form.extra_fields is not None
+    assert form.hook_name == "Media Library"
+    assert form.standard_fields.password is not None
+    assert form.standard_fields.password.title == "API key"
+    assert list(form.extra_fields) == list(CONNECTION_FIELDS)

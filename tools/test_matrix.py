@@ -1,0 +1,186 @@
+"""Run the tests on each supported Airflow and Python; put the outcome into docs/versions.md: ``make test-matrix``.
+
+    python tools/test_matrix.py [--jobs 1] [AIRFLOW[:PYTHON] ...]
+
+Without arguments all pairs are run (about an hour on two cores); ``3.0`` or ``3.3:3.13`` runs one of them, and leaves
+the other rows of the table as they are. Each pair has an environment of its own under ``.venv``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+ROOT = Path(__file__).parent.parent
+UV = ROOT / ".venv" / "bootstrap" / "bin" / "uv"
+PAGE = ROOT / "docs" / "versions.md"
+HEAD = "| Airflow | Python | unit | contract | example DAGs | registration | other DAGs | skipped | minutes | run on |"
+
+_PYTHONS = {
+    "2.11": ["3.11", "3.12"],
+    "3.0": ["3.12"],
+    "3.1": ["3.12"],
+    "3.2": ["3.12"],
+    "3.3": ["3.11", "3.12", "3.13"],
+}
+_CONSTRAINTS = {"2.11": "airflow2.txt", "3.3": "airflow3.txt"}  # the pins of `make test`; the others have their own
+_SUITES = {
+    "unit": "tests.unit.",
+    "contract": "tests.contract.",
+    "example DAGs": "tests.dags.test_example_dags",
+    "registration": "tests.dags.test_registration",
+    "other DAGs": "tests.dags.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One Airflow on one Python.
+
+    :param airflow: its major and minor version, such as "3.0".
+    """
+
+    airflow: str
+    python: str
+
+    @property
+    def folder(self) -> Path:
+        """The pair's environment."""
+        return ROOT / ".venv" / f"airflow{self.airflow}-python{self.python}"
+
+    @property
+    def constraints(self) -> Path:
+        """The file of pinned versions."""
+        return ROOT / "constraints" / _CONSTRAINTS.get(self.airflow, f"airflow{self.airflow}.txt")
+
+    @property
+    def version(self) -> str:
+        """The Airflow release that is pinned."""
+        (version,) = re.findall(r"^apache-airflow==(\S+)", self.constraints.read_text(), re.MULTILINE)
+        return str(version)
+
+    def __str__(self) -> str:
+        return f"Airflow {self.version} on Python {self.python}"
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What the tests of one pair came to."""
+
+    passed: Counter[str] = field(default_factory=Counter)
+    failed: list[tuple[str, str]] = field(default_factory=list)  # the suite and the test
+    skipped: Counter[str] = field(default_factory=Counter)  # by reason
+    minutes: float = 0
+
+    def row(self, pair: Pair) -> str:
+        """Write the table's row."""
+        wrong = Counter(suite for suite, _ in self.failed)
+        suites = [f"{self.passed[name]:,}" + (f", **{wrong[name]} failed**" if wrong[name] else "") for name in _SUITES]
+        day = f"{datetime.now(UTC):%Y-%m-%d}"
+        cells = [pair.version, pair.python, *suites, str(self.skipped.total()), f"{self.minutes:.0f}", day]
+        return f"| {' | '.join(cells)} |"
+
+
+def main() -> int:
+    """Run the pairs; return 1 when a test failed on any."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pairs", nargs="*", metavar="AIRFLOW[:PYTHON]", help="such as 3.0, or 3.3:3.13; default: all")
+    parser.add_argument("--jobs", type=int, default=1, help="how many at a time (default: %(default)s)")
+    arguments = parser.parse_args()
+    pairs = [Pair(airflow=airflow, python=python) for airflow, pythons in _PYTHONS.items() for python in pythons]
+    if unknown := set(arguments.pairs) - {name for pair in pairs for name in _names(pair)}:
+        parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(_names(pair)[1] for pair in pairs)}")
+    chosen = [pair for pair in pairs if not arguments.pairs or set(_names(pair)) & set(arguments.pairs)]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        outcomes = dict(zip(chosen, pool.map(_run, chosen), strict=True))
+    _write({pair: outcome.row(pair) for pair, outcome in outcomes.items()}, pairs)
+    return 1 if any(outcome.failed for outcome in outcomes.values()) else 0
+
+
+def _names(pair: Pair) -> tuple[str, str]:
+    return pair.airflow, f"{pair.airflow}:{pair.python}"
+
+
+def _run(pair: Pair) -> Outcome:
+    """Set up the pair's environment, run the tests, print what failed and why others were skipped.
+
+    :raises SystemExit: the environment cannot be made, or the tests did not run.
+    """
+    started = time.monotonic()
+    _set_up(pair)
+    report = pair.folder / "tests.xml"
+    report.unlink(missing_ok=True)
+    log = pair.folder / "tests.log"
+    command = [pair.folder / "bin" / "python", "-m", "pytest", "-q", "tests/unit", "tests/contract", "tests/dags"]
+    with log.open("w") as output:
+        done = subprocess.run(
+            [*command, f"--junitxml={report}"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode not in {0, 1} or not report.exists():
+        sys.exit(f"{pair}: the tests did not run to their end; see {log.relative_to(ROOT)}.")
+    outcome = _read(report)
+    outcome.minutes = (time.monotonic() - started) / 60
+    lines = [f"{pair}: {outcome.passed.total()} passed, {len(outcome.failed)} failed, {outcome.minutes:.0f} minutes"]
+    lines += [f"    FAILED {test}" for _, test in outcome.failed]
+    lines += [f"    skipped {times}: {reason}" for reason, times in outcome.skipped.items()]
+    print("\n".join(lines), flush=True)
+    return outcome
+
+
+def _set_up(pair: Pair) -> None:
+    for command in (
+        ["venv", "--quiet", "--allow-existing", "--python", pair.python, pair.folder],
+        ["pip", "install", "--quiet", "--python", pair.folder / "bin" / "python", "--constraint", pair.constraints,
+         "--editable", ".[channels,sandbox]", "--group", "test", "--group", "s3"],
+    ):  # fmt: skip
+        if subprocess.run([UV, *command], cwd=ROOT, env=_environment(), check=False).returncode:
+            sys.exit(f"{pair}: its environment cannot be made; uv says why above.")
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+
+
+def _read(report: Path) -> Outcome:
+    """Read pytest's report."""
+    outcome = Outcome()
+    for test in ET.parse(report).iter("testcase"):  # noqa: S314, pytest's own file
+        name = test.get("classname", "")
+        suite = next(suite for suite, start in _SUITES.items() if f"{name}.".startswith(start))
+        skipped = test.find("skipped")
+        if test.find("failure") is not None or test.find("error") is not None:
+            outcome.failed.append((suite, f"{name}::{test.get('name')}"))
+        elif skipped is not None:
+            outcome.skipped[skipped.get("message", "")] += 1
+        else:
+            outcome.passed[suite] += 1
+    return outcome
+
+
+def _write(new: dict[Pair, str], pairs: list[Pair]) -> None:
+    """Put the new rows into the page's table; the others stay."""
+    before, head, after = PAGE.read_text().partition(HEAD + "\n")
+    if not head:
+        sys.exit(f"{PAGE.relative_to(ROOT)} has no table that starts with: {HEAD}")
+    table, gap, rest = after.partition("\n\n")
+    rule, *old = table.splitlines()
+    rows = {tuple(cell.strip() for cell in row.split("|")[1:3]): row for row in old}
+    rows |= {(pair.version, pair.python): row for pair, row in new.items()}
+    wanted = [(pair.version, pair.python) for pair in pairs]
+    table = "\n".join([rule, *(rows[key] for key in wanted if key in rows)])
+    PAGE.write_text(f"{before}{head}{table}{gap}{rest}")
+    print(f"The table is in {PAGE.relative_to(ROOT)}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
