@@ -13,7 +13,7 @@ export AIRFLOW__CORE__LOAD_EXAMPLES = False
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
 .PHONY: help demo test test-airflow3 test-airflow2 test-pythons check lint types walls format schemathesis fault-run
-.PHONY: system-test test-user-project browser-test prove bench bench-waiting bench-sync docs upgrade clean
+.PHONY: system-test test-user-project browser-test prove bench bench-waiting bench-sync test-matrix test-celery dist docs upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -77,6 +77,15 @@ browser-test: $(VENV)/airflow3/.ready /usr/bin/chromium ## use the UI of a whole
 	@apt-get install --yes --quiet --no-install-recommends chromium >/dev/null 2>&1 \
 	  || { echo "Chromium is missing: install Debian's package chromium, then run this again." >&2; exit 1; }
 
+test-matrix: $(UV) ## run the tests on all supported Airflows and Pythons, into docs/versions.md (an hour; ARGS=3.0: one)
+	PATH="$$PATH:$(PYENV_BINS)" $(VENV)/bootstrap/bin/python tools/test_matrix.py $(ARGS)
+
+test-celery: $(VENV)/celery/.ready ## a campaign on Redis, PostgreSQL, two Celery workers; one is killed
+	$(VENV)/celery/bin/python tests/scale/run.py $(ARGS)
+
+dist: $(VENV)/dist/.ready ## build the wheel and the source archive, check them, run an example from the wheel
+	@$(VENV)/dist/bin/python tools/dist.py
+
 prove: $(VENV)/airflow3/.ready ## take each protection of the upload away, and see its test fail
 	$(AIRFLOW3)/python tests/faults/prove.py
 
@@ -100,11 +109,18 @@ docs: $(VENV)/airflow3/.ready ## build the documentation as a site in build/site
 
 upgrade: $(UV) ## move all pinned versions to the newest
 	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group s3 --group check --group bench \
-	  --group browser --group docs \
+	  --group browser --group docs --group celery --group dist \
 	  -o constraints/airflow3.txt
 	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow<3') --group test --group s3 --python-version 3.11 \
 	  -o constraints/airflow2.txt
+	for release in $(OLD_AIRFLOWS); do version=$${release%=*}; \
+	  $(UV) pip compile $(filter-out --universal,$(COMPILE)) --constraint <(echo "apache-airflow==$$version") --group test --group s3 \
+	  --python-version 3.12 --exclude-newer $${release#*=} --exclude-newer-package $(COMPAT) \
+	  -o constraints/airflow$${version%.*}.txt || exit; done
 
+# With what there was soon after each release, for one Python; only what our own lower limit asks for may be younger.
+OLD_AIRFLOWS := 3.0.6=2025-09-15 3.1.8=2026-03-25 3.2.2=2026-06-15
+COMPAT := apache-airflow-providers-common-compat=2026-11-24
 COMPILE := pyproject.toml --extra sandbox --universal --upgrade --no-annotate --no-header --quiet
 
 # --- environments -----------------------------------------------------------------------------------------------------
@@ -126,14 +142,18 @@ $(VENV)/%/.ready: pyproject.toml constraints/airflow2.txt constraints/airflow3.t
 
 PYTHON_OF_airflow3 := >=3.11,<3.14
 PYTHON_OF_airflow2 := >=3.11,<3.13
+PYTHON_OF_celery := $(PYTHON_OF_airflow3)
+PYTHON_OF_dist := $(PYTHON_OF_airflow3)
 PYTHON_OF_python3.12 := 3.12
 PYTHON_OF_python3.13 := 3.13
 
 NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group s3 --group check --group bench \
   --group browser --group docs
 NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[sandbox]' --group test --group s3
+NEEDS_OF_celery := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group celery --group test
+NEEDS_OF_dist := --constraint constraints/airflow3.txt --group dist
 NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test
 NEEDS_OF_python3.13 := $(NEEDS_OF_python3.12)
 
 clean: ## remove what the commands set up
-	rm -rf $(VENV) .demo
+	rm -rf $(VENV) .demo dist

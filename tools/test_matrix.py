@@ -141,7 +141,7 @@ def _set_up(pair: Pair) -> None:
     for command in (
         ["venv", "--quiet", "--allow-existing", "--python", pair.python, pair.folder],
         ["pip", "install", "--quiet", "--python", pair.folder / "bin" / "python", "--constraint", pair.constraints,
-         "--editable", ".[channels,sandbox]", "--group", "test", "--group", "s3"],
+         "--editable", ".[sandbox]", "--group", "test", "--group", "s3"],
     ):  # fmt: skip
         if subprocess.run([UV, *command], cwd=ROOT, env=_environment(), check=False).returncode:
             sys.exit(f"{pair}: its environment cannot be made; uv says why above.")

@@ -1,4 +1,4 @@
-"""A whole Airflow 3.3 on this machine: API server, scheduler with its LocalExecutor, DAG processor, triggerer.
+"""A whole Airflow 3.3 on this machine: API server, scheduler, DAG processor, triggerer, and Celery's workers if asked.
 
 `airflow standalone` is not used: it listens on all addresses, and leaves its children behind when it is stopped.
 """
@@ -22,26 +22,34 @@ import psutil
 import requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 HEARTBEAT_TIMEOUT_SECONDS = 8
 """How long a task or a triggerer may be silent; each gives a sign every second, also on a busy machine."""
 
-_SCHEDULER_LOADS = """
+_LOCAL_SETTINGS = """
+import os
 import sys
 
-if "scheduler" in sys.argv:
+def worker_name():
+    return os.environ.get("WORKER_NAME", "127.0.0.1")
+
+if {"scheduler", "worker"} & set(sys.argv):
     import airflow.sdk.execution_time.task_runner
     import airflow_provider_media._transports.sync
     import airflow_provider_media.hooks.media
     import airflow_provider_media.sensors.media
 """
-"""Each task is a fork of the scheduler's; what that has loaded already, hundreds of tasks need not load again."""
+"""Each task is a fork of the scheduler's or a worker's; what that has loaded, hundreds of tasks need not load again."""
+
+# The workers' server of logs, too, would listen on all addresses.
+_WORKER = ("celery", "worker", "--skip-serve-logs", "--concurrency", "4", "--celery-hostname")
 
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 120
 _REQUEST_SECONDS = 90
+_START_SECONDS = 300  # with two workers, on a busy machine
 _STOP_SECONDS = 20
 _LOG_TAIL_BYTES = 3000
 
@@ -75,6 +83,7 @@ class AirflowSystem:
     :param dag_ids: the DAGs to wait for at the start.
     :param passwords: of the users, each named as its role; without any, everybody is admin. The tests are "admin".
     :param environment: more of the environment of its processes, such as ``AIRFLOW__CORE__TEST_CONNECTION``.
+    :param workers: the names of Celery's workers; none with the LocalExecutor, which is the default.
     """
 
     def __init__(
@@ -85,10 +94,11 @@ class AirflowSystem:
         *,
         passwords: dict[str, str] | None = None,
         environment: dict[str, str] | None = None,
+        workers: Sequence[str] = (),
     ) -> None:
         self._home = home
         self._dag_ids = dag_ids
-        self._port = _free_port()
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._days = count()
@@ -96,6 +106,7 @@ class AirflowSystem:
         self._session.trust_env = False  # no proxies
         self._passwords = passwords or {}
         self._environment = _environment(home, dags, self.url) | (environment or {})
+        self._workers = {name: home / f"worker-{name}.log" for name in workers}
 
     def __enter__(self) -> Self:
         (self._home / "config").mkdir()
@@ -107,17 +118,16 @@ class AirflowSystem:
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{role}:{role}" for role in self._passwords),
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             }
-        (self._home / "config" / "airflow_local_settings.py").write_text(_SCHEDULER_LOADS)
+        (self._home / "config" / "airflow_local_settings.py").write_text(_LOCAL_SETTINGS)
         try:
-            subprocess.run(
-                [sys.executable, "-m", "airflow", "db", "migrate"],
-                cwd=self._home, env=self._environment, check=True, capture_output=True,
-            )  # fmt: skip
+            self._make_database()
             self._start("api-server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1")
             self._start("scheduler", "--skip-serve-logs")  # the server of logs would listen on all addresses
             self._start("dag-processor")
+            for name, log in self._workers.items():
+                self._start(*_WORKER, f"{name}@127.0.0.1", log=log, WORKER_NAME=name)
             self.start_triggerer()
-            wait_for(self._is_healthy, "Airflow")
+            wait_for(self._is_healthy, "Airflow", _START_SECONDS)
             self._session.headers["Authorization"] = f"Bearer {self.token('admin')}"
             wait_for(lambda: set(self._dag_ids) <= self._known_dags(), f"the DAGs {self._dag_ids}")
         except BaseException as error:
@@ -146,10 +156,11 @@ class AirflowSystem:
 
     def kill_triggerer(self) -> None:
         """End the triggerer, with all that it started, without notice; nobody else's triggers run then."""
-        triggerer = self._processes.pop()
-        assert "triggerer" in triggerer.args, triggerer.args
-        _signal(_members({triggerer.pid}), signal.SIGKILL)
-        triggerer.wait()
+        self._kill("triggerer")
+
+    def kill_worker(self, name: str) -> None:
+        """End a Celery worker, with the tasks that it runs, without notice."""
+        self._kill(f"{name}@127.0.0.1")
 
     def runs(self, dag_id: str) -> list[Run]:
         """Tell all runs of a DAG, whoever started them, oldest first."""
@@ -173,13 +184,26 @@ class AirflowSystem:
         run = self.call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": day.isoformat(), "conf": conf})
         return Run(self, dag_id, run["dag_run_id"])
 
-    def _start(self, *command: str) -> None:
-        with (self._home / f"{command[0]}.log").open("ab") as log:
+    def _start(self, *command: str, log: Path | None = None, **environment: str) -> None:
+        with (log or self._home / f"{command[0]}.log").open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "airflow", *command],
-                cwd=self._home, env=self._environment, stdout=log, stderr=log, start_new_session=True,
+                cwd=self._home, env=self._environment | environment, stdout=output, stderr=output,
+                start_new_session=True,
             )  # fmt: skip
         self._processes.append(process)
+
+    def _make_database(self) -> None:
+        self._start("db", "migrate")
+        if self._processes.pop().wait():
+            raise RuntimeError("Airflow's database could not be made.")
+
+    def _kill(self, argument: str) -> None:
+        """Kill the one process that was started with this argument, and all that it started."""
+        (process,) = [process for process in self._processes if argument in process.args]
+        self._processes.remove(process)
+        _signal(_members({process.pid}), signal.SIGKILL)
+        process.wait()
 
     def _is_healthy(self) -> bool:
         for process in self._processes:
@@ -189,7 +213,8 @@ class AirflowSystem:
             health = self.call("GET", "monitor/health")
         except requests.ConnectionError:
             return False
-        return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor", "triggerer"))
+        parts = [health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor", "triggerer")]
+        return all(parts) and all("ready." in log.read_text() for log in self._workers.values())
 
     def token(self, user: str) -> str:
         """Sign a user in."""
@@ -267,6 +292,14 @@ class Run:
         entry = self._airflow.call("GET", path, map_index=map_index)
         return entry and entry["value"]
 
+    def instances(self, task_id: str) -> list[dict[str, Any]]:
+        """Tell all about each task instance of a mapped task, or of one that is not."""
+        path, params = f"{self._path}/taskInstances", {"task_id": task_id, "limit": 100}
+        found: list[dict[str, Any]] = []
+        while page := self._airflow.call("GET", path, **params, offset=len(found))["task_instances"]:
+            found += page
+        return found
+
     def task_log(self, task_id: str, try_number: int = 1) -> str:
         """Read what a task logged, as lines of JSON."""
         path = f"{self._path}/taskInstances/{task_id}/logs/{try_number}"
@@ -312,7 +345,7 @@ def _signal(pids: set[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -327,6 +360,7 @@ def _environment(home: Path, dags: Path, url: str) -> dict[str, str]:
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "CORE__DAGS_FOLDER": str(dags),
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "CORE__HOSTNAME_CALLABLE": "airflow_local_settings.worker_name",
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__PARALLELISM": "4",
         "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",

@@ -1,0 +1,241 @@
+"""A campaign on Celery at the platform's rate limits, with a worker killed on the way: ``make test-celery``.
+
+    python tests/scale/run.py [--files 200]
+
+Starts Redis, PostgreSQL, Airflow 3.3 with the CeleryExecutor, two workers and a triggerer, and a sandbox that refuses
+more than 1,000 requests a minute or 50 a second. Uploads the files by mapped tasks while a deferred sensor waits for
+all, kills one worker by SIGKILL in the middle, sends, cleans up. Prints figures; exits 1, naming what is wrong, when
+the run is not green, a file is missing, doubled or not whole, a refusal was fatal, or one worker did all the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+HERE = Path(__file__).parent
+sys.path += [str(HERE.parent / "system" / "helpers"), str(HERE.parent / "contract" / "helpers")]
+
+if TYPE_CHECKING:
+    from airflow_system import AirflowSystem, Run
+    from sandbox_library import SandboxLibrary
+
+WORKERS = ("first", "second")
+KILLED = WORKERS[0]
+SLOTS = 8
+"""Of the pool that all tasks share which ask the platform; two workers run as many."""
+
+LIMIT_A_MINUTE, LIMIT_A_SECOND = 1000, 50
+MINUTES = 30
+FEW = 0.05  # of all requests
+
+SETTINGS = {
+    "CELERY__OPERATION_TIMEOUT": "10",
+    "CORE__EXECUTOR": "CeleryExecutor",
+    "CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
+    "CORE__PARALLELISM": "16",
+    # A dead worker's tasks: those that ran are found by their silence, those it had only taken by their wait.
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
+    "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
+    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "30",
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kill:
+    """A worker's end.
+
+    :param at: Unix time in seconds.
+    :param uploads: the map indexes of what it was in the middle of.
+    """
+
+    at: float
+    uploads: set[int]
+
+
+def main() -> int:
+    """Run, check, print; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=200, help="how many to upload (default: %(default)s)")
+    files = parser.parse_args().files
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    from services import install_missing
+
+    install_missing()
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="media-scale-")))
+        return _run(files, home, stack)
+
+
+def _run(files: int, home: Path, stack: ExitStack) -> int:
+    from airflow_system import AirflowSystem
+    from sandbox_library import SandboxLibrary
+    from services import postgresql, redis_server
+
+    from airflow_provider_media.sandbox.server import run_in_thread
+    from airflow_provider_media.sandbox.settings import SandboxSettings
+
+    contents = make_files(home / "files", files)
+    size = sum(map(len, contents.values()))
+    print(f"{files} files, {size / 2**20:.0f} MiB; starting Redis, PostgreSQL, Airflow, two workers ...", flush=True)
+    limits = SandboxSettings(requests_per_minute=LIMIT_A_MINUTE, burst_per_second=LIMIT_A_SECOND)
+    library = SandboxLibrary(stack.enter_context(run_in_thread(limits)))
+    database = stack.enter_context(postgresql())
+    settings = SETTINGS | {
+        "CELERY__BROKER_URL": stack.enter_context(redis_server()),
+        "CELERY__RESULT_BACKEND": f"db+{database}",  # without +psycopg2 it would want another driver
+        "DATABASE__SQL_ALCHEMY_CONN": database,
+    }
+    environment = {f"AIRFLOW__{name}": value for name, value in settings.items()}
+    (home / "airflow").mkdir()
+    system = AirflowSystem(home / "airflow", HERE / "dags", ["campaign"], environment=environment, workers=WORKERS)
+    airflow = stack.enter_context(system)
+    airflow.connect("media_default", library.sandbox.base_url, library.sandbox.api_key)
+    airflow.call("POST", "pools", {"name": "media_library", "slots": SLOTS})
+    run = airflow.trigger("campaign", folder=str(home / "files"), checked=str(home / "checked"))
+    kill = _kill_a_worker(airflow, run, library, files)
+    problems = _check_library(run, library, contents)
+    (home / "checked").touch()
+    problems += _check_run(run, library, files, kill)
+    _print_figures(run, library, files, size, kill)
+    print("\n".join(f"WRONG: {problem}" for problem in problems) or "All as promised.")
+    return 1 if problems else 0
+
+
+def make_files(folder: Path, count: int) -> dict[str, bytes]:
+    """Write pictures, animations and videos of some KB to some MB, the same at each run; return them by name."""
+    from PIL import Image
+
+    chance = random.Random(7)
+    folder.mkdir()
+    video = (HERE.parents[1] / "example_dags" / "media" / "pour.mp4").read_bytes()
+    contents = {}
+    for number in range(count):
+        kind = ("jpg", "png", "gif", "mp4")[number % 4]
+        side = chance.choice([40, 120, 300, 500, 900])
+        noise = chance.randbytes(3 * side * side)
+        if kind == "mp4":  # a box of padding makes each one another
+            content = video + (8 + len(noise)).to_bytes(4, "big") + b"free" + noise
+        else:
+            output = io.BytesIO()
+            Image.frombytes("RGB", (side, side), noise).save(output, "JPEG" if kind == "jpg" else kind.upper())
+            content = output.getvalue()
+        contents[f"autumn {number:03}.{kind}"] = content
+        (folder / f"{number:03}.{kind}").write_bytes(content)
+    return contents
+
+
+def _kill_a_worker(airflow: AirflowSystem, run: Run, library: SandboxLibrary, files: int) -> Kill:
+    """Kill it when a quarter is there, both work and the sensor waits on the triggerer."""
+    from airflow_system import wait_for
+
+    def at_work() -> list[dict[str, Any]]:
+        return [ti for ti in run.instances("upload") if ti["state"] == "running"]
+
+    def ready() -> list[dict[str, Any]] | None:
+        if library.count("POST") < files // 4:
+            return None
+        running = at_work()
+        both = {ti["hostname"] for ti in running} == set(WORKERS)
+        return running if both and run.task("wait")["state"] == "deferred" else None
+
+    running = wait_for(ready, "both workers to be in the middle of it, and the wait deferred", 60 * MINUTES)
+    airflow.kill_worker(KILLED)
+    killed_at = time.time()
+    victims = {ti["map_index"]: ti["id"] for ti in running if ti["hostname"] == KILLED}
+    left = {ti["map_index"] for ti in at_work() if ti["id"] == victims.get(ti["map_index"])}
+    print(f"Killed the worker {KILLED!r} in the middle of {len(left)} uploads.", flush=True)
+    return Kill(at=killed_at, uploads=left)
+
+
+def _check_library(run: Run, library: SandboxLibrary, contents: dict[str, bytes]) -> list[str]:
+    """Wait for the sends, then compare the library with what was to be in it."""
+    from airflow_system import wait_for
+    from sandbox_library import sha256_of
+
+    def over() -> bool:
+        return run.state in {"success", "failed"} or bool(run.task("checked")["start_date"])
+
+    wait_for(over, "the sends", 60 * MINUTES)
+    stored = library.files()
+    problems = [] if len(stored) == len(contents) else [f"{len(stored)} files, not {len(contents)}"]
+    if unlike := Counter(media["name"] for media in stored) - Counter(contents):
+        problems.append(f"there twice, or not to be there: {', '.join(unlike)}")
+    return problems + [
+        f"{media['name']} differs from its file"
+        for media in stored
+        if sha256_of(media["url"]) != sha256_of(contents.get(media["name"], b""))
+    ]
+
+
+def _check_run(run: Run, library: SandboxLibrary, files: int, kill: Kill) -> list[str]:
+    end = run.wait_for_end(60 * MINUTES)
+    uploads = run.instances("upload")
+    calls = library.journal()
+    refused = sum(call["status"] == HTTPStatus.TOO_MANY_REQUESTS for call in calls)
+    workers = {ti["hostname"] for ti in uploads}
+    retried = {ti["map_index"] for ti in uploads if ti["try_number"] > 1}
+    checks = {
+        f"the run ended as {end}": end == "success",
+        f"{len(uploads)} uploads, not {files}": len(uploads) == files,
+        f"only {', '.join(workers)} worked": workers == set(WORKERS),
+        "the worker was killed in the middle of nothing": bool(kill.uploads),
+        f"not retried after the kill: uploads {sorted(kill.uploads - retried)}": kill.uploads <= retried,
+        f"{refused} of {len(calls)} requests were refused": refused <= FEW * len(calls),
+        f"{len(library.files())} files were not cleaned up": library.files() == [],
+    }
+    return [problem for problem, right in checks.items() if not right]
+
+
+def _print_figures(run: Run, library: SandboxLibrary, files: int, size: int, kill: Kill) -> None:
+    uploads = run.instances("upload")
+    seconds = _span(uploads)
+    calls = library.journal()
+    a_second = Counter(int(call["started_at"]) for call in calls)
+    a_minute = Counter(int(call["started_at"] // 60) for call in calls)
+    methods = Counter(f"{call['method']} {call['status']}" for call in calls)
+    back = [_moment(ti["end_date"]) for ti in uploads if ti["map_index"] in kill.uploads]
+    rows = {
+        "uploads": f"{files} files, {size / 2**20:.0f} MiB in {seconds:.0f} s: {60 * files / seconds:.0f} a minute",
+        "by worker": ", ".join(f"{name} {times}" for name, times in Counter(ti["hostname"] for ti in uploads).items()),
+        "tries": ", ".join(f"{times} in {tries}" for tries, times in sorted(_tries(uploads).items())),
+        "killed uploads": f"{len(back)}, the last done {max(back, default=kill.at) - kill.at:.0f} s after the kill",
+        "send": f"{len(run.instances('send'))} tasks in {_span(run.instances('send')):.0f} s",
+        "clean-up": f"{_span(run.instances('clean_up')):.0f} s",
+        "whole run": f"{_span([ti for name in ('list_files', 'clean_up') for ti in run.instances(name)]):.0f} s",
+        "requests": f"{len(calls)}: " + ", ".join(f"{times} {method}" for method, times in methods.most_common()),
+        "busiest": f"{max(a_second.values())} in a second, {max(a_minute.values())} in a minute",
+    }
+    for name, value in rows.items():
+        print(f"{name:<24} {value}")
+
+
+def _tries(instances: list[dict[str, Any]]) -> Counter[int]:
+    return Counter(ti["try_number"] for ti in instances)
+
+
+def _span(instances: list[dict[str, Any]]) -> float:
+    starts = [_moment(ti["start_date"]) for ti in instances if ti["start_date"]]
+    return max(_moment(ti["end_date"]) for ti in instances if ti["end_date"]) - min(starts)
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
