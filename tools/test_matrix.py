@@ -121,7 +121,15 @@ def _run(pair: Pair) -> Outcome:
     report = pair.folder / "tests.xml"
     report.unlink(missing_ok=True)
     log = pair.folder / "tests.log"
-    command = [pair.folder / "bin" / "python", "-m", "pytest", "-q", "tests/unit", "tests/contract", "tests/dags"]
+    command: list[str | Path] = [
+        pair.folder / "bin" / "python",
+        "-m",
+        "pytest",
+        "-q",
+        "tests/unit",
+        "tests/contract",
+        "tests/dags",
+    ]
     with log.open("w") as output:
         done = subprocess.run(
             [*command, f"--junitxml={report}"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False
@@ -138,11 +146,12 @@ def _run(pair: Pair) -> Outcome:
 
 
 def _set_up(pair: Pair) -> None:
-    for command in (
+    commands: tuple[list[str | Path], ...] = (
         ["venv", "--quiet", "--allow-existing", "--python", pair.python, pair.folder],
         ["pip", "install", "--quiet", "--python", pair.folder / "bin" / "python", "--constraint", pair.constraints,
          "--editable", ".[sandbox]", "--group", "test", "--group", "s3"],
-    ):  # fmt: skip
+    )  # fmt: skip
+    for command in commands:
         if subprocess.run([UV, *command], cwd=ROOT, env=_environment(), check=False).returncode:
             sys.exit(f"{pair}: its environment cannot be made; uv says why above.")
 

@@ -173,7 +173,7 @@ def _check_library(run: Run, library: SandboxLibrary, contents: dict[str, bytes]
     wait_for(over, "the sends", 60 * MINUTES)
     stored = library.files()
     problems = [] if len(stored) == len(contents) else [f"{len(stored)} files, not {len(contents)}"]
-    if unlike := Counter(media["name"] for media in stored) - Counter(contents):
+    if unlike := Counter(media["name"] for media in stored) - Counter(list(contents)):
         problems.append(f"there twice, or not to be there: {', '.join(unlike)}")
     return problems + [
         f"{media['name']} differs from its file"
