@@ -121,15 +121,8 @@ def _run(pair: Pair) -> Outcome:
     report = pair.folder / "tests.xml"
     report.unlink(missing_ok=True)
     log = pair.folder / "tests.log"
-    command: list[str | Path] = [
-        pair.folder / "bin" / "python",
-        "-m",
-        "pytest",
-        "-q",
-        "tests/unit",
-        "tests/contract",
-        "tests/dags",
-    ]
+    python: str | Path = pair.folder / "bin" / "python"
+    command = [python, "-m", "pytest", "-q", "tests/unit", "tests/contract", "tests/dags"]
     with log.open("w") as output:
         done = subprocess.run(
             [*command, f"--junitxml={report}"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False
