@@ -84,6 +84,7 @@ REST
 reference/index
 errors
 /benchmarks/README
+versions
 upgrading
 /CHANGELOG
 /CONTRIBUTING
