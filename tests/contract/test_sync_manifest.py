@@ -72,6 +72,18 @@ def test_a_manifest_that_cannot_be_written_is_told_before_anything_is_sent(
     assert library.journal() == []
 
 
+class Events:
+    """The accessor of one outlet's event; Airflow's is no dict either, and before 3.1 an asset cannot be hashed."""
+
+    def __init__(self, outlet: object, event: object) -> None:
+        self._outlet = outlet
+        self._event = event
+
+    def __getitem__(self, outlet: object) -> object:
+        assert outlet == self._outlet
+        return self._event
+
+
 def test_the_event_of_an_outlet_tells_counts_and_where_the_manifest_is(
     folder: Folder, sync: Syncing, tmp_path: Path
 ) -> None:
@@ -83,13 +95,7 @@ def test_the_event_of_an_outlet_tells_counts_and_where_the_manifest_is(
     folder.write("banner.png")
     event = SimpleNamespace(extra={})
     operator = sync.operator(outlets=[asset], output="reference", manifest_path=str(tmp_path / "m.json"))
-
-    class Events:  # Airflow's own accessor is no dict either; before 3.1 an asset cannot be hashed
-        def __getitem__(self, outlet: object) -> SimpleNamespace:
-            assert outlet == asset
-            return event
-
-    operator.execute({"outlet_events": Events()})  # type: ignore[typeddict-item]
+    operator.execute({"outlet_events": Events(asset, event)})  # type: ignore[typeddict-item]
 
     assert event.extra == {
         "counts": {"create": 1, "replace": 0, "keep": 0, "failed": 0},
@@ -98,7 +104,7 @@ def test_the_event_of_an_outlet_tells_counts_and_where_the_manifest_is(
 
     event.extra = {"campaign": "summer"}
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="sync", map_index=-1)
-    sync.operator(outlets=[asset]).execute({"outlet_events": {asset: event}, "ti": ti})  # type: ignore[typeddict-item]
+    sync.operator(outlets=[asset]).execute({"outlet_events": Events(asset, event), "ti": ti})  # type: ignore[typeddict-item]
     assert event.extra == {
         "campaign": "summer",
         "counts": {"create": 0, "replace": 0, "keep": 1, "failed": 0},
