@@ -226,10 +226,10 @@ def _register(dag: Any) -> None:
     with create_session() as session:
         session.merge(DagBundleModel(name="tests"))
     if hasattr(LazyDeserializedDAG, "from_dag"):
-        as_stored = LazyDeserializedDAG.from_dag(dag)
+        model = as_stored = LazyDeserializedDAG.from_dag(dag)
     else:  # before Airflow 3.1
-        as_stored = SerializedDAG.from_dict(SerializedDAG.to_dict(dag))
-    SerializedDAG.bulk_write_to_db("tests", None, [as_stored])
+        model, as_stored = SerializedDAG.from_dict(SerializedDAG.to_dict(dag)), dag
+    SerializedDAG.bulk_write_to_db("tests", None, [model])
     SerializedDagModel.write_dag(as_stored, bundle_name="tests")
 
 

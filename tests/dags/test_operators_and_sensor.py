@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -135,6 +136,9 @@ def test_hook_in_a_task_function_fails_at_once_too(platform: Any, run_dag: Any) 
     assert run.tries == {"upload": 1}
 
 
+@pytest.mark.skipif(
+    version("apache-airflow").startswith("3.0."), reason="Airflow 3.0 does not tell a retry's callback the exception"
+)
 def test_transient_failure_leaves_the_task_its_retries(platform: Any, run_dag: Any, media_folder: Path) -> None:
     platform.connect(platform.sandbox.base_url, platform.sandbox.api_key, **CONNECTION_ONCE)
     platform.add_fault(fault="status", status=503, method="POST", times=2)
