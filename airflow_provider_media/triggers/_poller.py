@@ -17,6 +17,7 @@ from airflow_provider_media.exceptions import (
     MediaConfigurationError,
     MediaRateLimitError,
 )
+from airflow_provider_media.triggers._heap import MANY, freeze_heap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -120,6 +121,8 @@ class Poller:
         """Watch for something from the next look on, which serves all; its interval may bring that look forward."""
         watch.due = self._clock()
         self._watches[watch] = None
+        if len(self._watches) == MANY:
+            freeze_heap()
         if self._last_look > -math.inf:
             self._next_look = min(self._next_look, max(self._last_look + watch.interval, self._not_before))
             self._wake.set()

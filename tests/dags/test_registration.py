@@ -75,6 +75,10 @@ def test_providers_hooks_shows_the_connection_type() -> None:
     assert ours["hook_name"] == "Media Library"
 
 
+def test_config_knows_the_option() -> None:
+    assert airflow_command("config", "get-value", "media", "freeze_heap_on_triggerer").splitlines()[-1] == "True"
+
+
 @FORM_IN_COMMANDS
 def test_providers_behaviours_shows_the_connection_type() -> None:
     rows = airflow_rows("providers", "behaviours")
