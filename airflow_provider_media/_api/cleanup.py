@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, get_media, id_number, list_all, oldest_first
+from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
@@ -45,11 +45,8 @@ class Selection:
 
     def may_take(self, media: Media) -> bool:
         """Whether the list alone does not rule a file out."""
-        return (
-            (self.name is None or (media.name is not None and _matches(media.name, self.name)))
-            and (self.mime_type is None or fnmatchcase(_plain(media.mime_type), self.mime_type.lower()))
-            and (self.folder_id is None or media.folder_id is None or str(media.folder_id) == self.folder_id)
-        )
+        in_folder = media.folder_id is None or folder_fits(media, self.folder_id)
+        return in_folder and name_fits(media, self.name) and type_fits(media, self.mime_type)
 
     def lacks_facts_of(self, media: Media) -> bool:
         """Whether the list left out what decides; getting the file by its id may tell."""
@@ -61,15 +58,6 @@ class Selection:
 def _fits_all(pattern: str | None) -> bool:
     """Whether a pattern of a name or a type leaves nothing out, as ``*`` and ``*/*`` do not."""
     return pattern is None or ("*" in pattern and set(pattern) <= set("*?/"))
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Whether a name fits; one that holds wildcards of its own, as ``banner [1].png``, is itself as well."""
-    return name == pattern or fnmatchcase(name, pattern)
-
-
-def _plain(mime_type: str | None) -> str:
-    return (mime_type or "").partition(";")[0].strip().lower()
 
 
 def find_candidates(selection: Selection) -> Flow[list[Media]]:

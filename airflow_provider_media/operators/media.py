@@ -193,21 +193,18 @@ class MediaListOperator(MediaOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002 - Airflow's signature
         """List the files."""
-        from fnmatch import fnmatchcase
         from itertools import islice
 
+        from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
+
         most = None if self.max_items is None else whole_number("max_items", self.max_items)
-        given = {"name": self.name, "mime_type": self.mime_type}
-        wanted = {field: filled_text(field, pattern) for field, pattern in given.items() if pattern is not None}
-        folder = None if self.folder_id is None else filled_text("folder_id", str(self.folder_id))
+        name = None if self.name is None else filled_text("name", self.name)
+        mime_type = None if self.mime_type is None else filled_text("mime_type", self.mime_type)
+        folder_id = None if self.folder_id is None else filled_text("folder_id", str(self.folder_id))
 
         def fits(media: Media) -> bool:
-            in_folder = folder is None or (media.folder_id is not None and str(media.folder_id) == folder)
-            # A name that holds wildcards of its own, as "banner [1].png", matches itself as well.
-            return in_folder and all(
-                getattr(media, key) == given[key] or fnmatchcase(getattr(media, key) or "", wanted[key])
-                for key in wanted
-            )
+            right_name = media.name == self.name or name_fits(media, name)  # also one with blanks around it
+            return right_name and type_fits(media, mime_type) and folder_fits(media, folder_id)
 
         library = self.hook.iter_media(sort_by=self.sort_by, sort_order=self.sort_order)
         found = [media.to_dict() for media in islice(filter(fits, library), most)]

@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import time
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -19,6 +18,7 @@ except ImportError:  # Airflow 2
     ) from None
 
 from airflow_provider_media._api.arrivals import Arrivals, Cursor, SortField, list_newest
+from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
@@ -141,11 +141,8 @@ class MediaEventTrigger(BaseEventTrigger):
             return await hook.run_flow(list_newest(sort_by=sort_by, down_to=floor + 1))
 
     def _wants(self, media: Media) -> bool:
-        return (
-            (self.name is None or media.name == self.name or fnmatchcase(media.name or "", self.name))
-            and (self.mime_type is None or fnmatchcase((media.mime_type or "").lower(), self.mime_type.lower()))
-            and (self.folder_id is None or str(media.folder_id) == str(self.folder_id))
-        )
+        folder_id = None if self.folder_id is None else str(self.folder_id)
+        return name_fits(media, self.name) and type_fits(media, self.mime_type) and folder_fits(media, folder_id)
 
 
 async def _poll(media_conn_id: str, interval: float) -> AsyncIterator[Arrivals]:

@@ -1,0 +1,47 @@
+"""The list, the clean-up and the events filter by one set of rules."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
+from airflow_provider_media.models import Media
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "fits"),
+    [
+        ("banner.png", None, True),
+        ("banner.png", "banner.*", True),
+        ("banner.png", "Banner.*", False),
+        ("banner [1].png", "banner [1].png", True),
+        ("banner 1.png", "banner [1].png", True),
+        (None, "*", False),
+        (None, None, True),
+    ],
+)
+def test_name(name: str | None, pattern: str | None, *, fits: bool) -> None:
+    assert name_fits(Media(id=1, name=name), pattern) is fits
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "pattern", "fits"),
+    [
+        ("image/png", "image/*", True),
+        ("Image/PNG; charset=binary", "image/png", True),
+        ("image/png", "IMAGE/*", True),
+        ("video/mp4", "image/*", False),
+        (None, "image/*", False),
+        (None, None, True),
+    ],
+)
+def test_type(mime_type: str | None, pattern: str | None, *, fits: bool) -> None:
+    assert type_fits(Media(id=1, mime_type=mime_type), pattern) is fits
+
+
+@pytest.mark.parametrize(
+    ("folder", "wanted", "fits"),
+    [(7, "7", True), ("7", "7", True), (8, "7", False), (None, "7", False), (8, None, True)],
+)
+def test_folder(folder: int | str | None, wanted: str | None, *, fits: bool) -> None:
+    assert folder_fits(Media(id=1, folder_id=folder), wanted) is fits
