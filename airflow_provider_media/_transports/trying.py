@@ -188,7 +188,8 @@ def reason_of(causes: list[BaseException]) -> str:
             if cause.errno and cause.errno in errno.errorcode and not isinstance(cause, ssl.SSLError):
                 return os.strerror(cause.errno)  # asyncio puts the address into its own text
             return cause.strerror
-    return type(causes[-1]).__name__
+    told = [cause for cause in causes if not isinstance(cause, LookupError)]  # such as that of an empty buffer
+    return type((told or causes)[-1]).__name__
 
 
 _NOT_TLS = {

@@ -58,7 +58,8 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
 
 def test_a_connection_reset_in_the_middle_of_an_answer_is_no_senseless_answer(connect: Any, raw_server: Any) -> None:
     server: RawServer = raw_server(reset_half_way)
-    with pytest.raises(MediaUnavailableError, match=r"the connection to .* broke \(Connection reset by peer\)"):
+    reason = "(Connection reset by peer|BrokenResourceError)"  # the anyio of 2025 keeps the cause to itself
+    with pytest.raises(MediaUnavailableError, match=rf"the connection to .* broke \({reason}\)"):
         connect(server.url, max_attempts=2).get_media(1)
     assert len(server.heads) == 2
 

@@ -67,7 +67,9 @@ def test_an_operator_takes_it_from_a_template(
     define: Callable[..., str], library: SandboxLibrary, store: ObjectStore
 ) -> None:
     store.put("2026-07-01/banner.png", PNG + b"x")
-    upload = MediaUploadOperator(task_id="upload", file=uri("{{ ds }}/banner.png"), media_conn_id=define())
+    upload = MediaUploadOperator(
+        task_id="upload", file=uri("{{ ds }}/banner.png"), media_conn_id=define(), do_xcom_push=False
+    )
     upload.render_template_fields({"ds": "2026-07-01"})
     assert upload.execute({})["created"] is True
     assert [file["name"] for file in library.files()] == ["banner.png"]
@@ -160,7 +162,8 @@ def test_a_listing_tells_the_sizes_of_all_files(
     sync("summer")
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", note)
     assert sync("summer") == {"keep": 10}
-    assert Counter(asked) == {"list_objects_v2": 1, "get_object": 10}  # the first bytes tell the type
+    listings = Counter(list_objects_v2=1)  # s3fs of 2025 lists in another way, which is not noted
+    assert Counter(asked) - listings == {"get_object": 10}  # the first bytes tell the type
 
 
 def test_a_store_that_does_not_answer_is_worth_another_try(

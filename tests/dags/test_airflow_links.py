@@ -16,7 +16,7 @@ from airflow_provider_media.models import Media
 from airflow_provider_media.operators.media import MediaGetOperator, MediaSyncOperator, MediaUploadOperator
 from airflow_provider_media.sensors.media import MediaExistsSensor
 
-HAS_PAGE = not version("apache-airflow").startswith("2.")
+HAS_PAGE = not version("apache-airflow").startswith(("2.", "3.0."))
 MODES = pytest.mark.parametrize(
     "mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}], ids=["poke", "reschedule", "deferrable"]
 )
@@ -29,14 +29,11 @@ def new_dag(name: str) -> DAG:
 def link_of(run: Any, task: str) -> str | None:
     """Ask for a task's link as Airflow's web server does: by the serialized DAG."""
     ti = run._instances[task]
-    if HAS_PAGE:
-        from airflow.serialization.definitions.dag import SerializedDAG
-        from airflow.serialization.serialized_objects import DagSerialization
-    else:
-        from airflow.serialization.serialized_objects import SerializedDAG
+    from airflow.serialization import serialized_objects
 
-        DagSerialization = SerializedDAG  # noqa: N806 - a class
-    dag: SerializedDAG = DagSerialization.from_dict(DagSerialization.to_dict(run.dag))
+    # Before Airflow 3.2 the class of what is read also reads it.
+    reader: Any = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+    dag = reader.from_dict(reader.to_dict(run.dag))
     link: str | None = dag.get_task(ti.task_id).get_extra_links(ti, MediaLink.name)
     return link or None
 

@@ -177,11 +177,14 @@ def test_the_example_reads_the_newest_id_from_the_events_that_started_it(
 def give_all_events_to_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have dag.test() make runs that all events so far started."""
     if IS_AIRFLOW_3:
-        import airflow.models.dagrun as module
+        from airflow.models import dag, dagrun
 
-        name, consumed = "get_or_create_dagrun", "consumed_asset_events"
+        consumed = "consumed_asset_events"
+        module, name = (dagrun, "get_or_create_dagrun")
+        if not hasattr(dagrun, name):  # before Airflow 3.1
+            module, name = (dag, f"_{name}")
     else:
-        import airflow.models.dag as module
+        from airflow.models import dag as module
 
         name, consumed = "_get_or_create_dagrun", "consumed_dataset_events"
     make = getattr(module, name)

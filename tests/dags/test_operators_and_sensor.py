@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, task
+from airflow_3_0 import skip_on_airflow_3_0
 
 from airflow_provider_media.operators.media import (
     MediaCleanupOperator,
@@ -136,9 +136,7 @@ def test_hook_in_a_task_function_fails_at_once_too(platform: Any, run_dag: Any) 
     assert run.tries == {"upload": 1}
 
 
-@pytest.mark.skipif(
-    version("apache-airflow").startswith("3.0."), reason="Airflow 3.0 does not tell a retry's callback the exception"
-)
+@skip_on_airflow_3_0
 def test_transient_failure_leaves_the_task_its_retries(platform: Any, run_dag: Any, media_folder: Path) -> None:
     platform.connect(platform.sandbox.base_url, platform.sandbox.api_key, **CONNECTION_ONCE)
     platform.add_fault(fault="status", status=503, method="POST", times=2)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, task
+from airflow_3_0 import skip_on_airflow_3_0
 
 from airflow_provider_media.sensors.media import MediaExistsSensor
 
@@ -97,6 +98,7 @@ def test_mapped_sensors_each_give_their_file(
     assert run.xcom("send") == names
 
 
+@skip_on_airflow_3_0
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("limit", ["needed_by", "timeout"])
 @MODES
