@@ -101,10 +101,13 @@ def main() -> int:
     if unknown := set(arguments.pairs) - {name for pair in pairs for name in _names(pair)}:
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(_names(pair)[1] for pair in pairs)}")
     chosen = [pair for pair in pairs if not arguments.pairs or set(_names(pair)) & set(arguments.pairs)]
+    failed = False
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        outcomes = dict(zip(chosen, pool.map(_run, chosen), strict=True))
-    _write({pair: outcome.row(pair) for pair, outcome in outcomes.items()}, pairs)
-    return 1 if any(outcome.failed for outcome in outcomes.values()) else 0
+        for pair, outcome in zip(chosen, pool.map(_run, chosen), strict=True):
+            _write(pair, outcome.row(pair), pairs)
+            failed = failed or bool(outcome.failed)
+    print(f"The table is in {PAGE.relative_to(ROOT)}.")
+    return 1 if failed else 0
 
 
 def _names(pair: Pair) -> tuple[str, str]:
@@ -157,7 +160,7 @@ def _read(report: Path) -> Outcome:
     """Read pytest's report."""
     outcome = Outcome()
     for test in ET.parse(report).iter("testcase"):  # noqa: S314, pytest's own file
-        name = test.get("classname", "")
+        name = test.get("classname") or test.get("name", "")  # a module that is skipped as a whole has only that
         suite = next(suite for suite, start in _SUITES.items() if f"{name}.".startswith(start))
         skipped = test.find("skipped")
         if test.find("failure") is not None or test.find("error") is not None:
@@ -169,19 +172,18 @@ def _read(report: Path) -> Outcome:
     return outcome
 
 
-def _write(new: dict[Pair, str], pairs: list[Pair]) -> None:
-    """Put the new rows into the page's table; the others stay."""
+def _write(pair: Pair, row: str, pairs: list[Pair]) -> None:
+    """Put a pair's row into the page's table; the others stay."""
     before, head, after = PAGE.read_text().partition(HEAD + "\n")
     if not head:
         sys.exit(f"{PAGE.relative_to(ROOT)} has no table that starts with: {HEAD}")
     table, gap, rest = after.partition("\n\n")
     rule, *old = table.splitlines()
-    rows = {tuple(cell.strip() for cell in row.split("|")[1:3]): row for row in old}
-    rows |= {(pair.version, pair.python): row for pair, row in new.items()}
-    wanted = [(pair.version, pair.python) for pair in pairs]
+    rows = {tuple(cell.strip() for cell in line.split("|")[1:3]): line for line in old}
+    rows[pair.version, pair.python] = row
+    wanted = [(each.version, each.python) for each in pairs]
     table = "\n".join([rule, *(rows[key] for key in wanted if key in rows)])
     PAGE.write_text(f"{before}{head}{table}{gap}{rest}")
-    print(f"The table is in {PAGE.relative_to(ROOT)}.")
 
 
 if __name__ == "__main__":
