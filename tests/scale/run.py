@@ -207,7 +207,7 @@ def _print_figures(run: Run, library: SandboxLibrary, files: int, size: int, kil
     calls = library.journal()
     a_second = Counter(int(call["started_at"]) for call in calls)
     a_minute = Counter(int(call["started_at"] // 60) for call in calls)
-    methods = Counter(f"{call['method']} {call['status']}" for call in calls)
+    kinds = Counter(_kind(call) for call in calls)
     back = [_moment(ti["end_date"]) for ti in uploads if ti["map_index"] in kill.uploads]
     rows = {
         "uploads": f"{files} files, {size / 2**20:.0f} MiB in {seconds:.0f} s: {60 * files / seconds:.0f} a minute",
@@ -217,11 +217,17 @@ def _print_figures(run: Run, library: SandboxLibrary, files: int, size: int, kil
         "send": f"{len(run.instances('send'))} tasks in {_span(run.instances('send')):.0f} s",
         "clean-up": f"{_span(run.instances('clean_up')):.0f} s",
         "whole run": f"{_span([ti for name in ('list_files', 'clean_up') for ti in run.instances(name)]):.0f} s",
-        "requests": f"{len(calls)}: " + ", ".join(f"{times} {method}" for method, times in methods.most_common()),
+        "requests": f"{len(calls)}: " + ", ".join(f"{times} {kind}" for kind, times in kinds.most_common()),
         "busiest": f"{max(a_second.values())} in a second, {max(a_minute.values())} in a minute",
     }
     for name, value in rows.items():
         print(f"{name:<24} {value}")
+
+
+def _kind(call: dict[str, Any]) -> str:
+    """Name what a request asked for, as in "GET list 200"."""
+    what = {"POST": "", "DELETE": ""}.get(call["method"], " list" if call["path"].endswith("/media") else " file")
+    return f"{call['method']}{what} {call['status']}"
 
 
 def _tries(instances: list[dict[str, Any]]) -> Counter[int]:
