@@ -70,6 +70,12 @@ class WaitMemory:
             kept["found"] = {}
         self._store.set(KEY, kept)
 
+    def keep_start(self) -> None:
+        """Remember just when the wait began: this try failed, and a retry has the time that is left."""
+        self.found.clear()
+        self.failures = 0
+        self.keep()
+
     def forget(self) -> None:
         """Remember nothing: the wait is over."""
         if self._store is not None:

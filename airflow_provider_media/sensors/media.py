@@ -187,11 +187,12 @@ class MediaExistsSensor(BaseSensorOperator):
         if started:
             memory.started = min(memory.started, datetime.fromisoformat(started))
         if outcome.status == "failed":
-            memory.forget()
             error = getattr(exceptions, outcome.error or "", None)
             if not (isinstance(error, type) and issubclass(error, MediaError)):  # of Airflow's own, say
                 error = MediaError
-            raise error(f"{outcome.message} ({wanted.progress(memory.found)})")
+            progress = wanted.progress(memory.found)
+            memory.keep_start()
+            raise error(f"{outcome.message} ({progress})")
         if not wanted.missing(memory.found) and len(wanted.keys) == 1:
             return self._finish(wanted, memory, context)
         # A last look, at the deadline, or at all of them: those found first may be gone again.
@@ -290,7 +291,7 @@ class MediaExistsSensor(BaseSensorOperator):
             memory.failures += 1
         final = isinstance(error, (MediaAuthError, MediaConfigurationError))
         if final or memory.failures >= most:
-            memory.forget()
+            memory.keep_start()
             raise error
         self.log.warning("A look failed (%d in a row): %s", memory.failures, error)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, task
 from airflow_3_0 import skip_on_airflow_3_0
+from packaging.version import Version
 
 from airflow_provider_media.sensors.media import MediaExistsSensor
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 MODES = pytest.mark.parametrize(
     "mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}], ids=["poke", "reschedule", "deferrable"]
 )
+HAS_STORE = Version(version("apache-airflow")) >= Version("3.3")
 LOOKS = {"poke_interval": 0.5, "timeout": 60}
 
 
@@ -129,6 +132,38 @@ def test_a_wait_ends_at_its_limit_without_a_retry(
         [error] = errors
         assert "is over: 0 of 2 there (none), missing: '901', '902'." in error
         assert limit in error
+
+
+@pytest.mark.skipif(not HAS_STORE, reason="Airflow before 3.3 keeps nothing from one try to the next")
+@pytest.mark.parametrize("mode", [{"mode": "poke"}, {"deferrable": True}], ids=["poke", "deferrable"])
+def test_a_retry_has_the_time_that_is_left(mode: dict[str, Any], platform: Any, run_dag: Any) -> None:
+    platform.connect(platform.sandbox.base_url, platform.sandbox.api_key, max_attempts=1)
+    platform.add_fault(fault="status", status=500, method="GET")
+    errors: list[str] = []
+
+    def note(context: Any) -> None:
+        errors.append(str(context["exception"]))
+        threading.Event().wait(LOOKS["poke_interval"] * 4)  # longer than the timeout
+
+    with new_dag("retried") as dag:
+        MediaExistsSensor(
+            task_id="wait",
+            media_id=901,
+            retries=1,
+            max_poll_failures=1,
+            timeout=LOOKS["poke_interval"] * 3,
+            poke_interval=LOOKS["poke_interval"],
+            on_retry_callback=note,
+            on_failure_callback=note,
+            **mode,
+        )
+    run = run_dag(dag)
+
+    assert run.tries == {"wait": 2}
+    first, second = errors
+    assert "the server answered 500" in first
+    assert "timeout of 1.5 s is over" in second
+    assert platform.calls("GET") == 2  # the retry looked once
 
 
 def test_a_cleared_run_whose_deadline_is_past_looks_once(platform: Any, run_dag: Any, media_folder: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 from waiting_task import FakeHook, FakeStore, WaitingTask
 
 from airflow_provider_media._api.problem import Kind, Problem
@@ -45,6 +45,11 @@ def event_comes(task: WaitingTask, event: Any, **kept: Any) -> Any:
     return task.resume("execute_complete", {**kept, "event": json.loads(json.dumps(event))})
 
 
+def broken(_line: str) -> None:
+    """Fail each request."""
+    raise Problem(Kind.UNAVAILABLE, "It went wrong.")
+
+
 def media(media_id: int, name: str = "a") -> dict[str, Any]:
     return {"id": media_id, "name": name}
 
@@ -71,17 +76,13 @@ def test_without_a_store_each_execution_looks_for_all() -> None:
 @pytest.mark.parametrize(("store", "looks"), [(FakeStore(), 3), (None, 9)])
 def test_failures_in_a_row_are_counted_over_reschedules_where_there_is_a_store(store: Any, looks: int) -> None:
     task = waiting_task(store=store, mode="reschedule", max_poll_failures=3)
-
-    def fail(_line: str) -> None:
-        raise Problem(Kind.UNAVAILABLE, "It went wrong.")
-
-    task.hook.library.on_call = fail
+    task.hook.library.on_call = broken
     for _ in range(looks - 1):
         rescheduled(task)
     if store is not None:
         with pytest.raises(MediaUnavailableError):
             task.execute()
-        assert store.kept == {}
+        rescheduled(task)  # a retry begins the count anew
 
 
 def test_a_retry_keeps_the_first_start_and_a_cleared_task_starts_afresh() -> None:
@@ -94,6 +95,34 @@ def test_a_retry_keeps_the_first_start_and_a_cleared_task_starts_afresh() -> Non
     task.max_tries += 3  # cleared: Airflow raises max_tries by the tries so far
     assert WaitMemory.of_task(task.context).started == task.started
     assert json.loads(store.kept[KEY])["started"] == task.started.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("mode", "fails_in"),
+    [
+        ({"mode": "poke"}, "the worker"),
+        ({"mode": "reschedule"}, "the worker"),
+        ({"deferrable": True}, "the worker"),
+        ({"deferrable": True}, "the triggerer"),
+    ],
+    ids=str,
+)
+def test_a_retry_after_a_failure_has_the_time_that_is_left(mode: dict[str, Any], fails_in: str) -> None:
+    task = waiting_task(store=FakeStore(), retries=2, timeout=3600, max_poll_failures=1, **mode)
+    task.started -= timedelta(minutes=40)
+    if fails_in == "the worker":
+        task.hook.library.on_call = broken
+        with pytest.raises(MediaUnavailableError):
+            task.execute()
+        task.hook.library.on_call = lambda _: None
+    else:
+        kwargs = deferred(task).kwargs or {}
+        with pytest.raises(MediaUnavailableError):
+            event_comes(task, {"status": "failed", "error": "MediaUnavailableError", "message": "Down."}, **kwargs)
+    task.started = datetime.now(UTC)
+    task.arguments["timeout"] = 1800
+    with pytest.raises(AirflowSensorTimeout, match="timeout of 1800 s is over"):
+        task.execute()
 
 
 def test_without_a_task_instance_a_wait_starts_now() -> None:
@@ -196,7 +225,9 @@ def test_a_failed_wait_raises_its_error_and_says_how_far_it_was(name: str | None
     with pytest.raises(error, match=r"It went wrong\. \(1 of 2 there \('1'\), missing: '2'\)") as raised:
         event_comes(task, event)
     assert type(raised.value) is error
-    assert store.kept == {}
+    task.hook.calls.clear()
+    deferred(task)  # a retry looks for all anew
+    assert task.hook.calls == ["GET /1", "GET /2"]
 
 
 def test_what_an_older_release_deferred_is_taken_up() -> None:
