@@ -285,9 +285,8 @@ class MediaExistsSensor(BaseSensorOperator):
 
     def _count(self, error: MediaError, memory: WaitMemory, most: int) -> None:
         """Take note of a look that failed; raise the error when it ends the wait."""
-        if isinstance(error, MediaRateLimitError):
-            self._asked_to_wait = error.retry_after or 0.0
-        else:
+        self._asked_to_wait = error.retry_after or 0.0
+        if not isinstance(error, MediaRateLimitError):
             memory.failures += 1
         final = isinstance(error, (MediaAuthError, MediaConfigurationError))
         if final or memory.failures >= most:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -170,6 +171,23 @@ def test_a_rejected_key_fails_at_once_and_a_rate_limit_never() -> None:
         assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
     with pytest.raises(MediaAuthError):
         waiting.poke({})  # type: ignore[typeddict-item]
+
+
+def test_a_pause_that_the_server_asks_for_is_for_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = FakeHook()
+    coming = [Problem(Kind.UNAVAILABLE, "In an hour.", retry_after=3600.0), None, None]
+
+    def fail(_line: str) -> None:
+        if problem := coming.pop(0):
+            raise problem
+        if not coming:
+            hook.library.add("late")
+
+    hook.library.on_call = fail
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    assert sensor(hook, media_id=1, poke_interval=60).execute({})["name"] == "late"  # type: ignore[typeddict-item]
+    assert slept == [3600, 60]
 
 
 def test_what_was_seen_before_a_failure_counts() -> None:

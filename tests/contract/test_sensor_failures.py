@@ -1,0 +1,78 @@
+"""A sensor that waits in a worker sleeps between its looks whatever happens, and as long as the server asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+from waiting import wait
+
+from airflow_provider_media.exceptions import MediaUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox_library import SandboxLibrary
+
+pytestmark = pytest.mark.parametrize("mode", ["poke", "reschedule"])
+
+SECONDS = 2
+SHORTEST_INTERVAL = 0.5
+LONG = 100_000
+
+
+@pytest.fixture(autouse=True)
+def _no_faults_left(library: SandboxLibrary) -> Iterator[None]:
+    yield
+    library.emptied()
+
+
+def requests_until_the_timeout(conn_id: str, library: SandboxLibrary, mode: str) -> int:
+    """Wait with the shortest interval that there is for what does not come; tell how many requests that took."""
+    options: dict[str, Any] = {"poke_interval": 0, "timeout": SECONDS, "max_poll_failures": LONG}
+    with pytest.raises(AirflowSensorTimeout, match=f"The sensor's timeout of {SECONDS} s is over"):
+        wait(conn_id, media_id=901, mode=mode, **options)
+    return len(library.journal())
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("status", {"status": 500}),
+        ("status", {"status": 429}),
+        ("status", {"status": 429, "headers": {"Retry-After": "0"}}),
+        ("reset_before_body", {}),
+    ],
+)
+def test_every_look_is_followed_by_a_sleep_whatever_lasts(
+    define: Any, library: SandboxLibrary, mode: str, fault: str, options: dict[str, Any]
+) -> None:
+    library.fail(fault, "GET", times=9999, **options)
+    most = SECONDS / SHORTEST_INTERVAL + 2  # the first look, and the last one at the deadline
+    assert 2 <= requests_until_the_timeout(define(max_attempts=1), library, mode) <= most
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_that_the_server_asks_for_is_kept_up_to_the_deadline(
+    define: Any, library: SandboxLibrary, mode: str, status: int
+) -> None:
+    library.fail("status", "GET", status=status, headers={"Retry-After": "3600"}, times=9999)
+    # The first look, the last one at the deadline, and one for clocks that do not agree.
+    assert 2 <= requests_until_the_timeout(define(max_attempts=5), library, mode) <= 3
+
+
+def test_it_looks_again_when_the_pause_is_over(define: Any, library: SandboxLibrary, mode: str) -> None:
+    library.fail("status", "GET", status=503, headers={"Retry-After": "1"})
+    media_id = library.store("there", b"\x89PNG\r\n\x1a\n")
+    library.forget()
+    assert wait(define(max_attempts=1), media_id=media_id, mode=mode, poke_interval=0, timeout=60)["name"] == "there"
+    first, second = (call["started_at"] for call in library.journal())
+    assert second - first >= 0.99
+
+
+def test_a_503_with_a_pause_is_a_failure_all_the_same(define: Any, library: SandboxLibrary, mode: str) -> None:
+    library.fail("status", "GET", status=503, headers={"Retry-After": "3600"}, times=9999)
+    with pytest.raises(MediaUnavailableError):
+        wait(define(max_attempts=1), media_id=901, mode=mode, poke_interval=0, timeout=SECONDS, max_poll_failures=1)
+    assert library.methods() == "GET"
