@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 SHORTEST_INTERVAL_SECONDS = 0.5
 """No look follows the last one sooner, whatever ``poke_interval`` says."""
 
+_NO_DEADLINE: Any = object()
+"""Stands for a ``needed_by`` left out; None may be an earlier task's empty result, which mapping gives ``__init__``."""
+
 _BACKSTOP = timedelta(minutes=5)
 """Airflow's own deferral time-out comes so much after our deadline: when no triggerer was there to see it pass."""
 
@@ -60,8 +63,8 @@ class MediaExistsSensor(BaseSensorOperator):
     :param name: a human-readable name; with ``*``, ``?`` or ``[...]`` it is a pattern. (templated)
     :param names: several of them. (templated)
     :param min_matches: how many files must match a pattern. (templated)
-    :param needed_by: when they must be there at the latest: a datetime with a time zone, or its text in ISO 8601.
-        (templated)
+    :param needed_by: when they must be there at the latest: a datetime with a time zone, or its text in ISO 8601;
+        leave it out when there is no such moment: None is refused. (templated)
     :param max_poll_failures: how many looks in a row may fail. (templated)
     :param deferrable: wait on a triggerer, without a worker slot; by default as Airflow's setting
         ``operators.default_deferrable`` says. There, all sensors of one connection share one poll.
@@ -91,7 +94,7 @@ class MediaExistsSensor(BaseSensorOperator):
         name: str | None = None,
         names: Any = None,
         min_matches: int | str = 1,
-        needed_by: datetime | str | None = None,
+        needed_by: datetime | str = _NO_DEADLINE,
         max_poll_failures: int | str = 5,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         media_conn_id: str = "media_default",
@@ -103,12 +106,11 @@ class MediaExistsSensor(BaseSensorOperator):
         self.name = name
         self.names = names
         self.min_matches = min_matches
-        self.needed_by = needed_by
+        self._has_deadline = needed_by is not _NO_DEADLINE
+        self.needed_by = needed_by if self._has_deadline else None
         self.max_poll_failures = max_poll_failures
         self.deferrable = deferrable
         self.media_conn_id = media_conn_id
-        # An earlier task's result may come out as None, which must not pass for "no deadline".
-        self._has_deadline = needed_by is not None
         self._memory: WaitMemory | None = None
         self._told: list[str] | None = None
         self._asked_to_wait = 0.0

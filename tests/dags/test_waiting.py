@@ -191,13 +191,19 @@ def test_a_deadline_that_an_earlier_task_left_empty_fails_at_once(
         def real_time() -> str:
             return "2026-01-01T09:00:00+00:00"
 
+        @task
+        def send_times() -> list[str | None]:
+            return ["2026-01-01T09:00:00+00:00", None]
+
+        mapped = MediaExistsSensor.partial(task_id="mapped", media_id=901, retries=3, **mode)
+        mapped.expand(needed_by=send_times())
         MediaExistsSensor(task_id="empty", media_id=901, needed_by=send_time(), retries=3, **mode)
         MediaExistsSensor(task_id="given", media_id=901, needed_by=real_time(), retries=3, **mode)
     run = run_dag(dag)
 
-    assert (run.states["empty"], run.tries["empty"]) == ("failed", 1)
-    assert (run.states["given"], run.tries["given"]) == ("failed", 1)
-    assert platform.calls("GET") == 1
+    for name in ("empty", "given", "mapped[0]", "mapped[1]"):
+        assert (run.states[name], run.tries[name]) == ("failed", 1)
+    assert platform.calls("GET") == 2  # one for each that has a deadline
 
 
 def test_a_key_that_is_rejected_during_a_deferral_fails_the_task_at_once(

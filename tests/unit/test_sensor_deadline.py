@@ -84,7 +84,7 @@ def test_a_wait_that_is_over_is_skipped_when_that_is_wanted(
 
 @pytest.mark.parametrize(
     "needed_by",
-    ["", " ", "None", "tomorrow", "2026-07-01T09:00:00", PAST.replace(tzinfo=None), 5, PAST.date()],
+    [None, "", " ", "None", "tomorrow", "2026-07-01T09:00:00", PAST.replace(tzinfo=None), 5, PAST.date()],
     ids=repr,
 )
 @MODES
