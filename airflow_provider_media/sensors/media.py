@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -56,7 +57,7 @@ class MediaExistsSensor(BaseSensorOperator):
     The wait ends at ``needed_by`` or when ``timeout`` is over, counted from the task's first start, whichever comes
     first; it looks once at least. Then it fails for good (``AirflowSensorTimeout``), or is skipped with ``soft_fail``.
     A rejected key or address fails at once; a rate limit is waited out; other failures fail the task when
-    ``max_poll_failures`` looks in a row met one.
+    ``max_poll_failures`` looks in a row met one, or never with ``silent_fail``.
 
     :param media_id: the library's id. (templated)
     :param media_ids: several of them. (templated)
@@ -146,7 +147,7 @@ class MediaExistsSensor(BaseSensorOperator):
         """Look once for what is still missing."""
         wanted, memory = self._wanted(), self._remembered(context)
         deadline, limit = self._deadline(memory)
-        most_failures = whole_number("max_poll_failures", self.max_poll_failures)
+        most_failures = self._most_failures()
         before, failures_before = dict(memory.found), memory.failures
         self._asked_to_wait = 0.0
         try:
@@ -240,7 +241,7 @@ class MediaExistsSensor(BaseSensorOperator):
                 min_matches=wanted.min_matches,
                 poll_interval=self.poke_interval,
                 deadline=deadline.isoformat(),
-                max_poll_failures=whole_number("max_poll_failures", self.max_poll_failures),
+                max_poll_failures=self._most_failures(),
             ),
             method_name="execute_complete",
             # Airflow before 3.3 has nothing else that would outlast the deferral.
@@ -284,6 +285,11 @@ class MediaExistsSensor(BaseSensorOperator):
             needed_by = moment("needed_by", self.needed_by)
             ends.append((needed_by, f"The time until needed_by, {needed_by.isoformat()},"))
         return min(ends)
+
+    def _most_failures(self) -> int:
+        """Tell how many looks in a row may fail: with Airflow's ``silent_fail``, as many as there are."""
+        most = whole_number("max_poll_failures", self.max_poll_failures)
+        return sys.maxsize if self.silent_fail else most
 
     def _count(self, error: MediaError, memory: WaitMemory, most: int) -> None:
         """Take note of a look that failed; raise the error when it ends the wait."""

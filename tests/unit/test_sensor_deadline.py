@@ -272,6 +272,41 @@ def test_failures_mean_the_same_in_every_mode(
         event_comes(task, deferral_of(task), event)
 
 
+class TestSilentFail:
+    """Airflow's ``silent_fail`` looks on, however many looks fail, and in the same way in every mode."""
+
+    def task(self, kind: Kind, mode: dict[str, Any], **arguments: Any) -> WaitingTask:
+        """Make a task of which each look fails."""
+        hook = FakeHook()
+
+        def fail(_line: str) -> None:
+            raise Problem(kind, "It went wrong.")
+
+        hook.library.on_call = fail
+        # The timeout is for a sensor that overlooks needed_by: it should end, too.
+        options = {"max_poll_failures": 1, "timeout": 1, "silent_fail": True, **arguments}
+        return WaitingTask(hook, media_id=7, **options, **mode)
+
+    @MODES
+    def test_it_ends_at_the_deadline(self, mode: dict[str, Any]) -> None:
+        with pytest.raises(AirflowSensorTimeout, match=r"needed_by.* is over: 0 of 1 there \(none\), missing: '7'"):
+            self.task(Kind.UNAVAILABLE, mode, needed_by=PAST).execute()
+
+    def test_rescheduled_it_goes_on(self) -> None:
+        task = self.task(Kind.UNAVAILABLE, {"mode": "reschedule"}, timeout=3600)
+        with pytest.raises(AirflowRescheduleException):
+            task.execute()
+
+    def test_deferred_it_goes_on(self) -> None:
+        task = self.task(Kind.UNAVAILABLE, {"deferrable": True}, timeout=3600)
+        assert deferral_of(task).trigger.max_poll_failures >= 1_000_000_000
+
+    @MODES
+    def test_what_is_final_fails(self, mode: dict[str, Any]) -> None:
+        with pytest.raises(MediaAuthError):
+            self.task(Kind.AUTH, mode).execute()
+
+
 def test_the_trigger_of_a_deferral_can_be_made() -> None:
     path, arguments = deferral_of(WaitingTask(FakeHook(), media_id=7, deferrable=True)).trigger.serialize()
     module, _, name = path.rpartition(".")
