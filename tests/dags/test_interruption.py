@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
-from airflow_3_0 import skip_on_airflow_3_0
+from older_airflows import needs_the_exception
 
 import airflow_provider_media._transports.sync  # noqa: F401 - loading it should not use up the time-out
 from airflow_provider_media.operators.media import MediaUploadOperator
@@ -142,7 +142,7 @@ def test_execution_timeout_breaks_off_a_transfer(
     assert_broken_off(deaf_server)
 
 
-@skip_on_airflow_3_0
+@needs_the_exception
 def test_stopped_task_breaks_off_a_transfer(
     deaf_server: DeafServer, connect: Any, run_dag: Any, large_picture: Path
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, task
-from airflow_3_0 import skip_on_airflow_3_0
+from older_airflows import needs_the_exception
 
 from airflow_provider_media.operators.media import (
     MediaCleanupOperator,
@@ -136,7 +136,7 @@ def test_hook_in_a_task_function_fails_at_once_too(platform: Any, run_dag: Any) 
     assert run.tries == {"upload": 1}
 
 
-@skip_on_airflow_3_0
+@needs_the_exception
 def test_transient_failure_leaves_the_task_its_retries(platform: Any, run_dag: Any, media_folder: Path) -> None:
     platform.connect(platform.sandbox.base_url, platform.sandbox.api_key, **CONNECTION_ONCE)
     platform.add_fault(fault="status", status=503, method="POST", times=2)

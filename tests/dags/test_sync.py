@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, task
-from airflow_3_0 import skip_on_airflow_3_0
+from older_airflows import needs_the_exception
 
 from airflow_provider_media.operators.media import MediaSyncOperator
 
@@ -77,7 +77,7 @@ def test_a_mapped_sync_brings_several_folders(platform: Any, run_dag: Any, folde
     assert len(platform.names()) == 6
 
 
-@skip_on_airflow_3_0
+@needs_the_exception
 @pytest.mark.parametrize("output", ["manifest", "reference"])
 def test_a_manifest_too_long_to_map_over_is_refused_before_anything_is_sent(
     output: str, platform: Any, run_dag: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
