@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -17,28 +18,21 @@ except ImportError:  # Airflow 2
         " in it with MediaExistsSensor."
     ) from None
 
-from airflow_provider_media._api.arrivals import Arrivals, Cursor, SortField, list_newest
+from airflow_provider_media._api.cursor import Cursor
 from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
+from airflow_provider_media.triggers._event_poll import Depth, poll
+from airflow_provider_media.triggers._event_spacing import Spacing, backlog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable
+    from collections.abc import AsyncIterator, Hashable
 
+    from airflow_provider_media._api.arrivals import Arrivals
     from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 
-SHORTEST_INTERVAL_SECONDS = 0.5
-
-APART_SECONDS = 20.0
-"""How much later than the others the last event of several is given.
-
-Up to 3.3.2 at least, Airflow starts a run with the events up to the one that asked for it, and those that came between
-that and the run's creation wait for one event more (apache/airflow issue 54659). The last event must be that one: it
-comes when the scheduler has surely seen the others.
-"""
-
-_APART_SECONDS_AN_EVENT = 0.1
-"""Time for Airflow to write each of many events into its database, one after the other."""
+_depths: weakref.WeakValueDictionary[tuple[asyncio.AbstractEventLoop, Hashable], Depth] = weakref.WeakValueDictionary()
+"""Of each shared poll that runs."""
 
 
 class MediaEventTrigger(BaseEventTrigger):
@@ -89,130 +83,93 @@ class MediaEventTrigger(BaseEventTrigger):
             "poll_interval": self.poll_interval,
         }
 
+    @property
+    def _watched(self) -> dict[str, Any]:
+        """What it watches for, by the arguments that are given: the same in later releases, which may have more."""
+        defaults = MediaEventTrigger()._arguments  # noqa: SLF001 - its own
+        arguments = self._arguments | {"poll_interval": defaults["poll_interval"]}
+        return {name: value for name, value in arguments.items() if value != defaults.get(name)}
+
     def shared_stream_key(self) -> Hashable | None:
         """Let the watchers of one connection and interval share one poll."""
-        return (__name__, self.media_conn_id, self.poll_interval)
+        return _stream_key(self.media_conn_id, self.poll_interval)
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Arrivals]:
         """Poll for all that share it."""
-        async for arrivals in _poll(kwargs["media_conn_id"], kwargs["poll_interval"]):
+        media_conn_id, interval = kwargs["media_conn_id"], kwargs["poll_interval"]
+        async for arrivals in poll(media_conn_id, interval, _shared_depth(_stream_key(media_conn_id, interval))):
             yield arrivals
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Arrivals]) -> AsyncIterator[TriggerEvent]:
         """Give the events of this watcher, out of the shared poll."""
-        async for event in self._events(shared_stream):
+        async for event in self._events(shared_stream, _shared_depth(self.shared_stream_key())):
             yield event
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Give the events of this watcher, with a poll of its own (before Airflow 3.3)."""
-        async for event in self._events(_poll(self.media_conn_id, self.poll_interval)):
+        depth = Depth()
+        async for event in self._events(poll(self.media_conn_id, self.poll_interval, depth), depth):
             yield event
 
-    async def _events(self, stream: AsyncIterator[Arrivals]) -> AsyncIterator[TriggerEvent]:
-        store = _CursorStore(getattr(self, "asset_state_store", None), self._arguments)
-        spacing = _Spacing()
+    async def _events(self, stream: AsyncIterator[Arrivals], depth: Depth) -> AsyncIterator[TriggerEvent]:
+        store = _CursorStore(getattr(self, "asset_state_store", None), self._watched)
+        spacing = Spacing()
         cursor: Cursor | None = None
-        previous: Arrivals | None = None
-        async for newest in stream:
+        async for arrivals in stream:
             try:
-                cursor = cursor or await store.load() or Cursor.at_newest(newest)
-                if newest is not previous:
-                    arrivals = newest
-                    if cursor.misses(newest):
-                        arrivals = await self._list_down_to(cursor.floor, newest.sort_by)
-                    previous = newest
+                cursor = cursor or await store.load() or Cursor.at_newest(arrivals)
             except Exception:
-                log.exception("Could not tell what is new; trying again at the next look")
+                log.exception("Could not read what was seen before; trying again at the next look")
                 continue
-            new = [(place, media) for place, media in arrivals.media if cursor.is_new(place, media)]
-            for place, media in spacing.select(new, self._wants):
+            if (floor := cursor.lacks(arrivals)) is not None:
+                depth.ask(floor, arrivals.sort_by)
+                continue
+            if arrivals.media and arrivals.sort_by != cursor.sort_by:
+                cursor = self._moved(cursor, arrivals)
+            for place, media in spacing.select(cursor.new_in(arrivals), self._wants):
                 if self._wants(media):
                     yield TriggerEvent(media.to_dict())  # type: ignore[no-untyped-call]
                     spacing.given()
-                cursor.note(place, media, time.time())  # after the event: rather twice than never
-            cursor.settle(time.time())
+                cursor.note(place, media, time.time() + backlog.seconds)  # after the event: rather twice than never
+            cursor.settle(time.time(), below=spacing.kept_back)
             await store.save(cursor)
 
-    async def _list_down_to(self, floor: int, sort_by: SortField) -> Arrivals:
-        from airflow_provider_media.hooks.media import MediaAsyncHook
-
-        async with MediaAsyncHook(self.media_conn_id) as hook:
-            return await hook.run_flow(list_newest(sort_by=sort_by, down_to=floor + 1))
+    def _moved(self, cursor: Cursor, arrivals: Arrivals) -> Cursor:
+        moved = cursor.moved_to(arrivals)
+        if moved is None:
+            log.warning(
+                "The files that %s lists have none of the order in which they were seen before (by %s), so the watcher"
+                " begins anew at the newest file; files that came since its last look are in no event",
+                self.media_conn_id,
+                cursor.sort_by,
+            )
+        return moved or Cursor.at_newest(arrivals)
 
     def _wants(self, media: Media) -> bool:
         folder_id = None if self.folder_id is None else str(self.folder_id)
         return name_fits(media, self.name) and type_fits(media, self.mime_type) and folder_fits(media, folder_id)
 
 
-async def _poll(media_conn_id: str, interval: float) -> AsyncIterator[Arrivals]:
-    """Give the newest files again and again; a failure is logged, and mended by the next look if it can be."""
-    from airflow_provider_media.exceptions import MediaError
-    from airflow_provider_media.hooks.media import MediaAsyncHook
-
-    cursor: Cursor | None = None
-    arrivals: Arrivals | None = None
-    sort_by: SortField = "id"
-    async with MediaAsyncHook(media_conn_id) as hook:
-        while True:
-            pause = max(interval, SHORTEST_INTERVAL_SECONDS)
-            try:
-                down_to = cursor.floor + 1 if cursor else None
-                arrivals = await hook.run_flow(list_newest(sort_by=sort_by, down_to=down_to))
-            except Exception as error:  # noqa: BLE001 - a watcher goes on for ever
-                log.warning("A look for new media through %s failed: %s", media_conn_id, error)
-                pause = max(pause, error.retry_after or 0.0) if isinstance(error, MediaError) else pause
-            else:
-                # Kept for one thing: how far down the next look must go so that no late one is missed.
-                cursor = cursor or Cursor.at_newest(arrivals)
-                for place, media in arrivals.media:
-                    if cursor.is_new(place, media):
-                        cursor.note(place, media, time.time())
-                cursor.settle(time.time())
-                sort_by = arrivals.sort_by
-                yield arrivals
-            while arrivals and pause > APART_SECONDS + 1:  # for those who keep an event back
-                await asyncio.sleep(APART_SECONDS + 1)
-                pause -= APART_SECONDS + 1
-                yield arrivals
-            await asyncio.sleep(pause)
+def _stream_key(media_conn_id: str, interval: float) -> Hashable:
+    return (__name__, media_conn_id, interval)
 
 
-class _Spacing:
-    """Keeps the last of several events back until Airflow has surely seen the others."""
-
-    def __init__(self) -> None:
-        self._kept_back: tuple[int, Media] | None = None
-        self._surely_seen_at = 0.0
-
-    def select(self, new: list[tuple[int, Media]], wants: Callable[[Media], bool]) -> list[tuple[int, Media]]:
-        """Tell which of the new files are to be noted now: all but the last wanted one, if that must wait.
-
-        What waits is not noted, and so still new at the next look.
-        """
-        if self._kept_back and self._kept_back[1].id not in {media.id for _, media in new}:
-            new = [self._kept_back, *new]  # deleted meanwhile
-        wanted = [pair for pair in new if wants(pair[1])]
-        must_wait = len(wanted) > 1 or time.monotonic() < self._surely_seen_at
-        self._kept_back = wanted[-1] if wanted and must_wait else None
-        return [pair for pair in new if pair is not self._kept_back]
-
-    def given(self) -> None:
-        """Take note of an event."""
-        now = time.monotonic()
-        self._surely_seen_at = max(self._surely_seen_at + _APART_SECONDS_AN_EVENT, now + APART_SECONDS)
+def _shared_depth(key: Hashable) -> Depth:
+    """Give the depth of a shared poll to it and to its watchers; the last of them takes it along."""
+    return _depths.setdefault((asyncio.get_running_loop(), key), Depth())
 
 
 class _CursorStore:
     """Where a watcher's cursor outlives the triggerer: Airflow's asset state store (3.3), else nowhere.
 
     :param store: what Airflow gave the trigger.
-    :param arguments: what the watcher watches for; several may watch for one asset.
+    :param watched: what the watcher watches for; several may watch for one asset.
     """
 
-    def __init__(self, store: Any, arguments: dict[str, Any]) -> None:
+    def __init__(self, store: Any, watched: dict[str, Any]) -> None:
         self._store = store
-        digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()
         self._key = f"media_cursor_{digest[:16]}"
         self._saved: dict[str, Any] | None = None
 

@@ -1,0 +1,129 @@
+"""What a watcher has seen of the library: a cursor that survives restarts, late files and another order of arrival."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_media._api.arrivals import Arrivals, SortField, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_media.models import Media
+
+LATE_SECONDS = 300.0
+"""A file may show up in the list so much later than newer ones, and still counts as new."""
+
+UNSURE_SECONDS = 30.0
+"""An event that Airflow was to write at a moment is safe so much later; until then a restart gives it again."""
+
+_MOST_REMEMBERED = 1000
+_BEFORE_ALL = -1
+_LONG_AGO = 0.0
+
+
+@dataclass(slots=True)
+class Cursor:
+    """What was seen: all up to a place, and of the later ones those remembered.
+
+    A file that shows up late, when newer ones were seen already, is told by that.
+
+    :param sort_by: what the places are made of.
+    :param floor: the place.
+    :param recent: of files above it, by id: place, and when its event was to be written (seconds since 1970).
+    """
+
+    sort_by: SortField = "id"
+    floor: int = _BEFORE_ALL
+    recent: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _examined_to: int = field(default=_BEFORE_ALL, init=False)
+
+    @classmethod
+    def at_newest(cls, arrivals: Arrivals) -> Self:
+        """Begin behind the newest file: all that is there now is old."""
+        if not arrivals.media:
+            return cls(arrivals.sort_by)
+        newest = arrivals.media[-1][0]
+        # Several may share its date, so it is remembered by its id.
+        at_the_top = {str(media.id): (place, _LONG_AGO) for place, media in arrivals.media if place == newest}
+        return cls(arrivals.sort_by, newest - 1, at_the_top)
+
+    def lacks(self, arrivals: Arrivals) -> int | None:
+        """Tell down to which place more must be listed before it is clear what is new; None when it is."""
+        if arrivals.sort_by == self.sort_by:
+            return None if arrivals.reaches(max(self.floor, self._examined_to)) else self.floor
+        return None if arrivals.reaches(_BEFORE_ALL) or self._seen_in(arrivals) else _BEFORE_ALL
+
+    def moved_to(self, arrivals: Arrivals) -> Self | None:
+        """Go over to another order of arrival; what was seen by the old one stays seen.
+
+        A file that has no place in the old order is new if it comes after all that were seen. When that is so of all
+        that are listed, nothing tells what is new: None.
+        """
+        if self.floor == _BEFORE_ALL and not self.recent:
+            return type(self)(arrivals.sort_by)
+        seen = self._seen_in(arrivals)
+        newest_seen = max(seen.values(), default=_BEFORE_ALL)
+        others = {str(media.id): (place, media) for place, media in arrivals.media if str(media.id) not in seen}
+        placed = {key: place for key, (place, media) in others.items() if place_of(media, self.sort_by) is not None}
+        if not (seen or placed):
+            return None
+        new = placed | {key: place for key, (place, _) in others.items() if place > newest_seen}
+        unsettled = [place for key, place in seen.items() if key in self.recent]
+        floor = min([*new.values(), *unsettled], default=newest_seen + 1) - 1
+        recent = {
+            key: (place, self.recent.get(key, (place, _LONG_AGO))[1])
+            for key, place in ((str(media.id), place) for place, media in arrivals.media)
+            if place > floor and key not in new
+        }
+        return type(self)(arrivals.sort_by, floor, recent)
+
+    def new_in(self, arrivals: Arrivals) -> list[tuple[int, Media]]:
+        """Pick what was not seen yet, each with its place, oldest first."""
+        if arrivals.media:
+            self._examined_to = max(self._examined_to, arrivals.media[-1][0])
+        return [(place, media) for place, media in arrivals.media if self._is_new(place, media)]
+
+    def note(self, place: int, media: Media, written_at: float) -> None:
+        """Take a file for seen.
+
+        :param written_at: when Airflow will have written its event (seconds since 1970).
+        """
+        self.recent[str(media.id)] = (place, written_at)
+
+    def settle(self, now: float, *, below: int | None = None) -> None:
+        """Forget what is so old that nothing comes before it any more; the floor rises over it.
+
+        :param below: the place of a file that is not noted yet; the floor stays below it.
+        """
+        for media_id, (place, written_at) in sorted(self.recent.items(), key=lambda entry: entry[1][0]):
+            too_many = len(self.recent) > _MOST_REMEMBERED and written_at <= now - UNSURE_SECONDS
+            is_settled = written_at <= now - LATE_SECONDS or too_many
+            if not is_settled or (below is not None and place >= below):
+                return
+            self.floor = max(self.floor, place)
+            del self.recent[media_id]
+
+    def to_dict(self, now: float) -> dict[str, Any]:
+        """Return, as JSON-able values, what surely needs no second event; of very much, as much as a store takes."""
+        safe = [(key, entry) for key, entry in self.recent.items() if entry[1] <= now - UNSURE_SECONDS]
+        kept = {key: list(entry) for key, entry in safe[:_MOST_REMEMBERED]}
+        return {"sort_by": self.sort_by, "floor": self.floor, "recent": kept}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Make it again of what :meth:`to_dict` returned."""
+        recent = {key: (place, written_at) for key, (place, written_at) in values["recent"].items()}
+        return cls(values["sort_by"], values["floor"], recent)
+
+    def _is_new(self, place: int, media: Media) -> bool:
+        return place > self.floor and str(media.id) not in self.recent
+
+    def _seen_in(self, arrivals: Arrivals) -> dict[str, int]:
+        """Tell which of the listed files were seen, in whatever order they are listed: their places there, by id."""
+        return {
+            str(media.id): place
+            for place, media in arrivals.media
+            if (old_place := place_of(media, self.sort_by)) is not None and not self._is_new(old_place, media)
+        }
