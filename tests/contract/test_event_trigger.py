@@ -4,97 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sandbox_library import SandboxLibrary
 
-from airflow_provider_media.triggers import _poller
+from airflow_provider_media.sandbox.server import run_in_thread
+from airflow_provider_media.sandbox.settings import SandboxSettings
+from airflow_provider_media.triggers import _event_poll, _event_spacing
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
                              exc_type=ImportError)  # fmt: skip
 
+from watchers import INTERVAL, Store, Watcher, until, watching  # noqa: E402 - imports the trigger, as above
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-    from sandbox_library import SandboxLibrary
 
     from airflow_provider_media.hooks.media import MediaHook
 
 PNG = b"\x89PNG\r\n\x1a\n"
-INTERVAL = 0.05
 APART = 0.4
 
 
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "SHORTEST_INTERVAL_SECONDS", INTERVAL)
-    monkeypatch.setattr(events, "APART_SECONDS", APART)
-    monkeypatch.setattr(_poller, "SHORTEST_INTERVAL_SECONDS", INTERVAL)
-
-
-class Store:
-    """Airflow's asset state store, in memory; what it keeps is JSON."""
-
-    def __init__(self, failures: int = 0) -> None:
-        self.kept: dict[str, str] = {}
-        self.failures = failures
-
-    async def aget(self, key: str, default: Any = None) -> Any:
-        self._fail()
-        return json.loads(self.kept[key]) if key in self.kept else default
-
-    async def aset(self, key: str, value: Any) -> None:
-        self._fail()
-        self.kept[key] = json.dumps(value)
-
-    def _fail(self) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise RuntimeError("The supervisor does not answer.")
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Wait for a condition; fail when it does not come about."""
-    for _ in range(400):
-        if await asyncio.to_thread(is_so):
-            return
-        await asyncio.sleep(INTERVAL)
-    raise TimeoutError
-
-
-class Watcher:
-    """A trigger that runs, and the names of the files in its events."""
-
-    def __init__(self, trigger: Any) -> None:
-        self.trigger = trigger
-        self.names: list[str] = []
-        self.given_at: list[float] = []
-
-    async def run(self) -> None:
-        async for event in self.trigger.run():
-            self.names.append(event.payload["name"])
-            self.given_at.append(time.monotonic())
-
-    async def sees(self, *names: str) -> None:
-        """Wait for events; fail when they do not come."""
-        await until(lambda: not set(names) - set(self.names))
-
-
-@asynccontextmanager
-async def watching(store: Store, **filters: Any) -> AsyncIterator[Watcher]:
-    """Run a trigger until it has begun to watch; cancel it in the end."""
-    trigger = events.MediaEventTrigger(media_conn_id="media_1", poll_interval=INTERVAL, **filters)
-    trigger.asset_state_store = store
-    watcher = Watcher(trigger)
-    task = asyncio.create_task(watcher.run())
-    await until(lambda: store.kept)
-    try:
-        yield watcher
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
+    monkeypatch.setattr(_event_poll, "SHORTEST_INTERVAL_SECONDS", INTERVAL)
+    monkeypatch.setattr(_event_spacing, "APART_SECONDS", APART)
 
 
 @pytest.fixture
@@ -113,6 +49,18 @@ def test_each_new_file_is_an_event_and_an_old_one_is_none(library: SandboxLibrar
             return watcher.names
 
     assert asyncio.run(scenario()) == ["a", "b", "c"]
+
+
+def test_the_first_file_of_an_empty_library_is_an_event_also_when_ids_are_texts(connect: Any) -> None:
+    async def scenario(library: SandboxLibrary) -> list[str]:
+        async with watching(Store()) as watcher:
+            await asyncio.to_thread(library.store, "first", PNG)
+            await watcher.sees("first")
+            return watcher.names
+
+    with run_in_thread(SandboxSettings(api_key="key-of-the-tests", id_style="text")) as sandbox:
+        connect(sandbox.base_url)
+        assert asyncio.run(scenario(SandboxLibrary(sandbox))) == ["first"]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ class SandboxLibrary:
             headers=self._headers,
             timeout=5,
         )
-        media_id: int = answer.json()["id"]
+        stored = answer.json()
+        media_id: int = stored["id"] if "id" in stored else stored["mediaId"]
         return media_id
 
     def delete(self, media_id: int) -> None:

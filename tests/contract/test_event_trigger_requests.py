@@ -1,0 +1,169 @@
+"""How often event triggers ask, counted by the sandbox: whatever lasts, and what they missed once for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_media.triggers import _event_poll
+
+events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
+                             exc_type=ImportError)  # fmt: skip
+
+from watchers import Store, Watcher, until  # noqa: E402 - imports the trigger, as above
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sandbox_library import SandboxLibrary
+
+pytestmark = pytest.mark.usefixtures("quick_looks")
+
+PNG = b"\x89PNG\r\n\x1a\n"
+INTERVAL = 0.2
+WATCHED_SECONDS = 1.5
+PAGE = 10
+MISSED = 25
+AN_HOUR = 3600
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_event_poll, "SHORTEST_INTERVAL_SECONDS", 0.05)
+
+
+async def watch_for_a_while(conn_id: str) -> None:
+    """Run a trigger for a bounded time; it does not end by itself."""
+    trigger = events.MediaEventTrigger(media_conn_id=conn_id, poll_interval=INTERVAL)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(Watcher(trigger).run(), WATCHED_SECONDS)
+
+
+def moments(library: SandboxLibrary) -> list[float]:
+    return [call["started_at"] for call in library.journal()]
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("status", {"status": 500}),
+        ("status", {"status": 401}),
+        ("status", {"status": 429, "headers": {"Retry-After": "0"}}),
+        ("reset_before_body", {}),
+        ("cut_answer", {}),
+        ("status", {"status": 200, "body": "nonsense"}),
+    ],
+)
+def test_every_look_is_followed_by_a_sleep_whatever_lasts(
+    define: Any, library: SandboxLibrary, fault: str, options: dict[str, Any]
+) -> None:
+    conn_id = define(max_attempts=1)
+    library.fail(fault, "GET", times=9999, **options)
+    asyncio.run(watch_for_a_while(conn_id))
+    assert 2 <= len(moments(library)) <= WATCHED_SECONDS / INTERVAL + 1
+
+
+def test_a_server_that_refuses_connections_is_not_hammered(define: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(watch_for_a_while(define(host="http://127.0.0.1:9", max_attempts=1)))
+    looks = [line for line in caplog.messages if line.startswith("A look for new media")]
+    assert 2 <= len(looks) <= WATCHED_SECONDS / INTERVAL + 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_retry_after_is_obeyed_however_long_it_is(
+    define: Any, library: SandboxLibrary, status: int, attempts: int
+) -> None:
+    conn_id = define(max_attempts=attempts)
+    library.fail("status", "GET", status=status, headers={"Retry-After": str(AN_HOUR)}, times=9999)
+    asyncio.run(watch_for_a_while(conn_id))
+    assert len(moments(library)) == 1
+
+
+def test_a_retry_after_that_ends_is_followed_by_a_look(define: Any, library: SandboxLibrary) -> None:
+    conn_id = define(max_attempts=1)
+    library.fail("status", "GET", status=429, headers={"Retry-After": "1"})
+    asyncio.run(watch_for_a_while(conn_id))
+    first, second = moments(library)[:2]
+    assert second - first >= 1
+
+
+# --- what was missed --------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def sharing(conn_id: str, stores: dict[str, Store], *, interval: float) -> AsyncIterator[list[Watcher]]:
+    """Run triggers for names as Airflow 3.3 does: one poll for all."""
+    stream = pytest.importorskip("airflow.triggers.shared_stream", reason="new in Airflow 3.3")
+    manager = stream.SharedStreamManager()
+    watchers = []
+    for name, store in stores.items():
+        trigger = events.MediaEventTrigger(media_conn_id=conn_id, name=name, poll_interval=interval)
+        trigger.asset_state_store = store
+        watchers.append(Watcher(trigger))
+
+    async def run(number: int, watcher: Watcher) -> None:
+        key = watcher.trigger.shared_stream_key()
+        shared = manager.subscribe(trigger_id=number, trigger=watcher.trigger, key=key)
+        async for event in watcher.trigger.filter_shared_stream(shared):
+            watcher.names.append(event.payload["name"])
+
+    tasks = [asyncio.create_task(run(number, watcher)) for number, watcher in enumerate(watchers)]
+    try:
+        yield watchers
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await manager.stop_all()
+
+
+async def left_behind(conn_id: str, library: SandboxLibrary) -> dict[str, Store]:
+    """Let two watchers begin, and files come by pages while no triggerer runs; return what the watchers kept."""
+    stores = {"summer-*": Store(), "winter-*": Store()}
+    async with sharing(conn_id, stores, interval=AN_HOUR):
+        await until(lambda: all(store.kept for store in stores.values()))
+    for number in range(MISSED):
+        await asyncio.to_thread(library.store, f"{'summer' if number % 2 else 'winter'}-{number}", PNG)
+    library.forget()
+    return stores
+
+
+@pytest.fixture
+def missing(define: Any, library: SandboxLibrary) -> str:
+    """A connection to a library that has been there for longer than its watchers."""
+    for number in range(2 * PAGE):
+        library.store(f"old-{number}", PNG)
+    return str(define(max_attempts=1))
+
+
+def test_what_was_missed_is_listed_once_for_all_watchers_and_soon(missing: str, library: SandboxLibrary) -> None:
+    async def scenario() -> int:
+        stores = await left_behind(missing, library)
+        async with sharing(missing, stores, interval=AN_HOUR) as (summer, winter):
+            await summer.sees(*(f"summer-{number}" for number in range(1, MISSED - 2, 2)))
+            await winter.sees(*(f"winter-{number}" for number in range(0, MISSED - 2, 2)))
+        return sum(len(watcher.names) for watcher in (summer, winter))
+
+    assert asyncio.run(scenario()) == MISSED - 2  # the last of each is kept back
+    assert library.count("GET") == 1 + -(-MISSED // PAGE)
+
+
+def test_retry_after_is_obeyed_also_by_the_look_for_what_was_missed(missing: str, library: SandboxLibrary) -> None:
+    async def scenario() -> None:
+        stores = await left_behind(missing, library)
+        busy = {"status": 429, "headers": {"Retry-After": str(AN_HOUR)}}
+        library.fail("status", "GET", skip=2, times=9999, **busy)  # of the first look, and of the one that reads on
+        async with sharing(missing, stores, interval=INTERVAL):
+            await until(lambda: 429 in {call["status"] for call in library.journal()})
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.Event().wait(), WATCHED_SECONDS)
+
+    asyncio.run(scenario())
+    assert [call["status"] for call in library.journal()].count(429) == 1
+    assert library.journal()[-1]["status"] == 429
