@@ -167,3 +167,21 @@ def test_retry_after_is_obeyed_also_by_the_look_for_what_was_missed(missing: str
     asyncio.run(scenario())
     assert [call["status"] for call in library.journal()].count(429) == 1
     assert library.journal()[-1]["status"] == 429
+
+
+def test_who_asks_for_what_was_missed_does_not_shorten_a_pause(missing: str, library: SandboxLibrary) -> None:
+    async def scenario() -> None:
+        depth = _event_poll.Depth()
+        stream = _event_poll.poll(missing, INTERVAL, depth)
+        await anext(stream)
+        library.forget()
+        library.fail("status", "GET", status=429, headers={"Retry-After": str(AN_HOUR)}, times=9999)
+        going_on = asyncio.ensure_future(anext(stream))
+        await until(library.journal)
+        depth.ask(0, "id")
+        await asyncio.wait({going_on}, timeout=WATCHED_SECONDS)
+        going_on.cancel()
+        await asyncio.wait({going_on})
+
+    asyncio.run(scenario())
+    assert len(moments(library)) == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._api.arrivals import Arrivals
-from airflow_provider_media._api.cursor import Cursor
+from airflow_provider_media._api.cursor import LATE_SECONDS, Cursor
 from airflow_provider_media.models import Media
 from airflow_provider_media.triggers import _event_spacing
 
@@ -58,8 +58,9 @@ class Store:
         self.kept[key] = json.loads(json.dumps(value))
 
 
-def listed(names: list[str]) -> Arrivals:
-    media = tuple((number, Media(id=number, name=name)) for number, name in enumerate(names, start=1))
+def listed(names: list[str | None]) -> Arrivals:
+    """List files with ids from 1 on, without those that are None."""
+    media = tuple((number, Media(id=number, name=name)) for number, name in enumerate(names, start=1) if name)
     return Arrivals(media=media, sort_by="id", complete_from=None)
 
 
@@ -96,6 +97,17 @@ def test_what_airflow_has_not_written_when_it_dies_is_given_again(clock: Clock, 
     again = {media.id for _, media in Cursor.from_dict(kept).new_in(listed(burst)) if media.name == "summer-1"}
 
     assert safe | again == set(range(OLD + 1, OLD + files + 1))
+
+
+def test_a_late_file_whose_event_is_kept_back_is_not_lost(clock: Clock) -> None:
+    """It is kept back because of the one before, while a newer file than it becomes old."""
+    store, every = Store(), 10
+    before, newer = listed(["old"]), listed(["old", None, "winter"])
+    one_given = listed(["old", None, "winter", "summer-1"])
+    one_late = listed(["old", "summer-0", "winter", "summer-1"])
+    looks = [before, *[newer] * (round(LATE_SECONDS / every) - 1), one_given, one_late]
+    assert list(watch(store, clock, looks, every=every)) == [4]
+    assert 2 in watch(store, clock, [one_late] * 3, every=LOOK_EVERY_SECONDS)
 
 
 def test_what_was_given_long_ago_is_not_given_again(clock: Clock) -> None:
