@@ -16,6 +16,8 @@ from airflow_provider_media._api.problem import Kind, Problem
 if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
+_MOST_WALKS = 3
+
 SortField = Literal["id", "createdAt"]
 
 
@@ -49,20 +51,30 @@ class Arrivals:
 def list_newest(*, sort_by: SortField = "id", down_to: int | None = None) -> Flow[Arrivals]:
     """List the newest files: one page, or as many as it takes to get below a place.
 
-    The whole list is read when the server does not sort as asked.
+    The whole list is read when the server does not sort as asked. When files are deleted while several pages are read,
+    others can be missed; where the totals tell, they are read again.
 
     :param sort_by: what to order by; creation dates are taken instead of ids that are no numbers.
     :param down_to: the place, in the order of ``sort_by``; in the other one there is none, so one page is read.
     :raises Problem: of kind RESPONSE when neither ids nor dates tell the order.
     """
-    walk = PageWalk(sort_by=sort_by, sort_order="desc")
+    for _ in range(_MOST_WALKS):
+        walk = PageWalk(sort_by=sort_by, sort_order="desc")
+        arrivals = yield from _read_down(walk, sort_by, down_to)
+        if arrivals is None or not walk.shrank:
+            break
+    return arrivals or (yield from list_newest(sort_by="createdAt"))
+
+
+def _read_down(walk: PageWalk, sort_by: SortField, down_to: int | None) -> Flow[Arrivals | None]:
+    """Read pages until a place; give None when they have ids that are no numbers."""
     placed: list[tuple[int, Media]] = []
     is_sorted = True
     while walk.next_call:
         for media in walk.feed((yield walk.next_call)):
             place = place_of(media, sort_by)
             if place is None and sort_by == "id":
-                return (yield from list_newest(sort_by="createdAt"))
+                return None
             if place is None:
                 raise Problem(
                     Kind.RESPONSE,

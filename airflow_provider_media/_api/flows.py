@@ -120,8 +120,13 @@ class PageWalk:
         return math.ceil(max(0, self._total - len(self._seen)) / a_page)
 
     @property
+    def shrank(self) -> bool:
+        """Whether the totals so far tell that files were deleted, which moves others past the next page's start."""
+        return self._shrank
+
+    @property
     def may_have_missed(self) -> bool:
-        """Whether the totals tell that files were deleted meanwhile, which moves others past the next page's start."""
+        """Whether the totals of the whole list tell that files were deleted meanwhile, and others missed."""
         return self._shrank or (self._total is not None and len(self._seen) < self._total)
 
     def feed(self, reply: Reply) -> tuple[Media, ...]:

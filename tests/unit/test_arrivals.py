@@ -36,6 +36,19 @@ def test_as_many_pages_are_read_as_it_takes_to_get_below_the_place() -> None:
     assert len(library.calls) == 2
 
 
+def test_a_file_that_a_deletion_moves_onto_a_page_already_read_is_not_missed() -> None:
+    library = library_of(3500)
+
+    def delete_one(_: str) -> None:
+        if len(library.calls) == 2:
+            library.files.pop()
+
+    library.on_call = delete_one
+    listed = library.run(list_newest(down_to=1700))
+    assert [place for place, _ in listed.media] == list(range(1500, 3500))
+    assert len(library.calls) == 4
+
+
 def test_the_whole_library_is_complete_from_its_start() -> None:
     assert library_of(3).run(list_newest()).complete_from is None
     assert FakeLibrary().run(list_newest()).media == ()
