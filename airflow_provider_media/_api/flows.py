@@ -125,9 +125,14 @@ class PageWalk:
         return self._shrank
 
     @property
+    def unlisted(self) -> int:
+        """How many files the total counts beyond those on the pages so far."""
+        return max(0, (self._total or 0) - len(self._seen))
+
+    @property
     def may_have_missed(self) -> bool:
         """Whether the totals of the whole list tell that files were deleted meanwhile, and others missed."""
-        return self._shrank or (self._total is not None and len(self._seen) < self._total)
+        return self.shrank or self.unlisted > 0
 
     def feed(self, reply: Reply) -> tuple[Media, ...]:
         """Take the answer of :attr:`next_call`; return the files on it that were not seen before.

@@ -21,6 +21,12 @@ _WILDCARDS = re.compile(r"[*?\[]")
 _SURELY_CHEAP = 2
 """So many ids are asked for one by one without knowing the library's size: reading the list takes as much."""
 
+_LOOKS_BETWEEN_MEASURINGS = 20
+"""So many looks may ask for ids one by one before the library's size is measured again."""
+
+_MOST_WALKS = 2
+"""So often one look reads the list, when files were deleted meanwhile."""
+
 _SHOWN_IN_LOG = 20
 
 
@@ -93,47 +99,75 @@ class Seen:
 class LibrarySize:
     """What earlier looks told of the library's size; it decides which way of asking is the cheaper.
 
-    :param requests: how many requests reading the whole list takes, when that is known.
+    :param requests: how many requests reading the whole list takes, or at least takes, when that is known.
+    :param looks_ago: how many looks have asked for ids one by one since then.
+    :param unlisted: how many files the server counts but never lists.
     """
 
     requests: int | None = None
+    looks_ago: int = 0
+    unlisted: int = 0
 
     def makes_asking_cheaper(self, ids: int) -> bool:
         """Whether asking for so many ids one by one takes no more requests than reading the list."""
-        return ids <= (_SURELY_CHEAP if self.requests is None else self.requests)
+        if self.requests is None:
+            return ids <= _SURELY_CHEAP
+        is_old = self.looks_ago >= _LOOKS_BETWEEN_MEASURINGS and ids > _SURELY_CHEAP
+        return ids <= self.requests and not is_old
+
+    def measure(self, walk: PageWalk) -> None:
+        """Take note of a walk; without a total, one that stopped half-way tells no more than the least."""
+        left = (walk.requests_left or 1) if walk.next_call else 0
+        self.requests, self.looks_ago = walk.requests_done + left, 0
 
 
 def look(ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Seen) -> Flow[None]:
     """Look once for ids and names, in the way that takes fewer requests.
 
+    That is one request for each id, or the list: its pages and one more. Two things cost extra:
+
+    - When files were deleted while the list was read, others may have slipped past, as far as the totals tell. What is
+      still missing is then asked for one by one, where that takes no more requests, or the list is read once more.
+    - The first look does not know the library's size, and every 20th that asks one by one measures it again: one
+      request where the server tells totals, else it reads as many pages as there are ids. The same when, without
+      totals, there are more ids than ever pages were read.
+
     :param size: what is known of the library's size; updated.
     :param seen: gets what is there; ids even when the look fails half-way.
     """
     if not names and size.makes_asking_cheaper(len(ids)):
+        size.looks_ago += 1
         yield from _ask_for(ids, seen.ids)
-        return
-    index = NameIndex(names)
-    matches: Found = {}
-    missing = dict.fromkeys(ids)
-    walk = PageWalk(sort_by="id", sort_order="asc" if names else "desc")
-    while walk.next_call:
-        for media in walk.feed((yield walk.next_call)):
-            if str(media.id) in missing:
-                seen.ids[str(media.id)] = [media]
-                del missing[str(media.id)]
-            for name in index.matching(media.name):
-                matches.setdefault(name, []).append(media)
-        if names:
-            continue
-        if not missing:
-            break
-        if walk.next_call and len(missing) < (walk.requests_left or walk.requests_done):
+    else:
+        yield from _read_list(ids, names, size=size, seen=seen)
+
+
+def _read_list(ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Seen) -> Flow[None]:
+    index, missing = NameIndex(names), dict.fromkeys(ids)
+    matches: dict[str, dict[str, Media]] = {}
+    for walk_number in range(1, _MOST_WALKS + 1):
+        walk = PageWalk(sort_by="id", sort_order="asc" if names else "desc")
+        while walk.next_call:
+            for media in walk.feed((yield walk.next_call)):
+                if str(media.id) in missing:
+                    seen.ids[str(media.id)] = [media]
+                    del missing[str(media.id)]
+                for name in index.matching(media.name):
+                    matches.setdefault(name, {})[str(media.id)] = media
             # Fewer ids are left than pages; without a total, than pages read so far.
-            size.requests = walk.requests_done + (walk.requests_left or len(missing))
+            if not names and len(missing) < (walk.requests_left or walk.requests_done):
+                break
+        size.measure(walk)
+        seen.names = {name: oldest_first(list(found.values())) for name, found in matches.items()}
+        if not walk.next_call:
+            is_sure = not walk.shrank and walk.unlisted <= size.unlisted
+            if is_sure or walk_number == _MOST_WALKS:
+                size.unlisted = walk.unlisted  # what two walks do not show, the server does not list
+                return
+        # Whether enough files match a pattern is not known here.
+        if len(missing) <= (size.requests or 0) and all(name in matches and not is_pattern(name) for name in names):
             yield from _ask_for(missing, seen.ids)
             return
-    size.requests = walk.requests_done + (walk.requests_left or 0)
-    seen.names = {name: oldest_first(found) for name, found in matches.items()}
 
 
 def _ask_for(ids: Iterable[str], seen: Found) -> Flow[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -79,6 +80,34 @@ def test_ids_cost_at_most_one_request_each_and_at_most_the_list(
         assert requests <= most
 
 
+def looks_in(library: FakeLibrary, ids: Any, size: LibrarySize, *, times: int) -> list[int]:
+    return [look_in(library, ids, size=size)[1] for _ in range(times)]
+
+
+@pytest.mark.parametrize("totals", [True, False])
+def test_a_library_that_became_small_is_noticed_after_some_looks(*, totals: bool) -> None:
+    library, size = library_of(200, totals=totals), LibrarySize()
+    ids = range(5000, 5015)
+    assert looks_in(library, ids, size, times=10)[1:] == [15] * 9
+    del library.files[10:]
+    assert looks_in(library, ids, size, times=20)[-5:] == [1 if totals else 2] * 5
+
+
+@pytest.mark.parametrize("totals", [True, False])
+def test_the_size_is_measured_again_seldom(*, totals: bool) -> None:
+    library, size = library_of(200, totals=totals), LibrarySize()
+    requests = looks_in(library, range(5000, 5015), size, times=100)
+    assert sum(count > 15 for count in requests) <= 5
+    assert max(requests) <= (15 + 1 if totals else 2 * 15 + 1)
+
+
+def test_without_totals_more_ids_than_pages_were_read_make_it_read_on() -> None:
+    """The list takes 14 pages and an empty one."""
+    library, size = library_of(140, totals=False), LibrarySize()
+    look_in(library, range(5000, 5012), size=size)
+    assert looks_in(library, range(5000, 5020), size, times=3) == [15, 15, 15]
+
+
 @pytest.mark.parametrize("totals", [True, False])
 @pytest.mark.parametrize("files", [0, 1, 10, 11, 55, 100])
 def test_names_cost_at_most_the_list_and_ids_come_along(files: int, *, totals: bool) -> None:
@@ -126,6 +155,77 @@ def test_a_server_of_short_pages_is_judged_by_what_it_gives() -> None:
     assert (len(seen.ids), requests <= 22) == (20, True)
     assert look_in(library, range(1, 21), size=size)[1] == 20
     assert look_in(library, range(1, 31), size=size)[1] <= 25
+
+
+def deleting(library: FakeLibrary, position: int, *, before_call: int) -> FakeLibrary:
+    """Have a file deleted by somebody just before a call is answered."""
+
+    def act(_: str) -> None:
+        if len(library.calls) == before_call:
+            del library.files[position]
+
+    library.on_call = act
+    return library
+
+
+@pytest.mark.parametrize("name", ["file 10", "file 10*"])
+def test_a_name_that_slips_past_when_another_file_is_deleted_is_found_by_a_second_walk(name: str) -> None:
+    library = deleting(library_of(25), 0, before_call=2)
+    seen, requests = look_in(library, names=[name, "file 5"])
+    assert {found: [media.name for media in several] for found, several in seen.names.items()} == {
+        name: ["file 10"],
+        "file 5": ["file 5"],
+    }
+    assert requests == 6
+
+
+def test_names_that_are_all_there_need_no_second_walk() -> None:
+    assert look_in(deleting(library_of(25), 0, before_call=2), names=["file 5", "file 20"])[1] == 3
+
+
+def test_few_ids_that_slip_past_are_asked_for() -> None:
+    """Newest first, 16 is the last of the first page, until 20 is deleted: then 15 is, and the second begins at 14."""
+    library = deleting(library_of(25), 19, before_call=2)
+    seen, requests = look_in(library, [*range(1, 20), 5000])
+    assert ids_seen(seen) == {str(number) for number in range(1, 20)}
+    assert requests == 3 + 2
+    assert library.calls[3:] == ["GET /15", "GET /5000"]
+
+
+def test_many_ids_that_may_have_slipped_past_are_looked_for_in_the_list_once_more() -> None:
+    library = deleting(library_of(25), 19, before_call=2)
+    seen, requests = look_in(library, [*range(1, 20), *range(5000, 5010)])
+    assert ids_seen(seen) == {str(number) for number in range(1, 20)}
+    assert requests == 3 + 3
+
+
+def test_ids_beside_names_do_not_slip_past_either() -> None:
+    library = deleting(library_of(25), 0, before_call=2)
+    seen, requests = look_in(library, [11], ["file 5"])
+    assert (ids_seen(seen), requests) == ({"11"}, 3 + 1)
+    assert set(seen.names) == {"file 5"}
+
+
+def test_however_much_is_deleted_the_list_is_read_twice_at_most() -> None:
+    library = library_of(100)
+    library.on_call = lambda _: library.files.pop(0) and None
+    assert look_in(library, names=["nobody"])[1] <= 2 * 10
+
+
+def test_a_total_that_counts_more_than_the_list_shows_costs_a_second_walk_only_once() -> None:
+    library, size = library_of(25), LibrarySize()
+    answer = library._page
+
+    def page_with_a_total_too_high(params: dict[str, str]) -> Any:
+        reply = answer(params)
+        page = json.loads(reply.body or b"")
+        return replace(reply, body=json.dumps(page | {"total": page["total"] + 3}).encode())
+
+    library._page = page_with_a_total_too_high  # type: ignore[method-assign]
+    assert [look_in(library, names=["nobody"], size=size)[1] for _ in range(3)] == [8, 4, 4]
+    deleting(library, 0, before_call=len(library.calls) + 2)
+    seen, requests = look_in(library, names=["file 10"], size=size)
+    assert (list(seen.names), requests) == (["file 10"], 8)
 
 
 def test_what_was_seen_before_a_failure_is_kept() -> None:
