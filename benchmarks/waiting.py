@@ -42,7 +42,7 @@ COLUMNS = {
     "memory": "KiB a trigger",
     "cpu": "CPU s an interval",
 }
-WORST = {"longest delay", "stretch", "collection", "requests", "first requests"}
+WORST = {"longest delay", "stall", "first stall", "stretch", "collection", "requests", "first requests"}
 """Of these the highest of all rounds is printed; of the others the median."""
 
 
