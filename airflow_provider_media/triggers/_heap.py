@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import logging
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import AirflowConfigException, conf
 
 log = logging.getLogger(__name__)
 
 MANY = 100
-"""From so many sensors on, what they make sets off full collections; fewer leave the process as it is."""
+"""From so many sensors on, of all connections of a process, what they make sets off full collections; fewer leave the
+process as it is."""
 
 
 def freeze_heap() -> None:
@@ -20,9 +21,15 @@ def freeze_heap() -> None:
     for 0.13 s meanwhile: what a thousand sensors make brings one on. Objects that are frozen are freed as before when
     nothing refers to them; only cycles among them are not found any more. Airflow does the same in its DAG processor.
 
-    Does nothing where the heap was frozen before, by whomever, and with ``[media] freeze_heap_on_triggerer = False``.
+    Does nothing where the heap was frozen before, by whomever, and with ``[media] freeze_heap_on_triggerer = False``;
+    nor with a value that is no boolean, with a warning.
     """
-    if gc.get_freeze_count() or not conf.getboolean("media", "freeze_heap_on_triggerer", fallback=True):
+    try:
+        wanted = conf.getboolean("media", "freeze_heap_on_triggerer", fallback=True)
+    except AirflowConfigException as wrong:
+        log.warning("The heap is not frozen: %s", wrong)
+        return
+    if not wanted or gc.get_freeze_count():
         return
     gc.freeze()
     log.info("%d sensors and more wait here; garbage collections pass over the %d objects there are, from now on.",

@@ -11,18 +11,15 @@ import weakref
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.waiting import Found, LibrarySize, Seen, Wanted, look
-from airflow_provider_media.exceptions import (
-    MediaAuthError,
-    MediaConfigurationError,
-    MediaRateLimitError,
-)
+from airflow_provider_media._api.waiting import LibrarySize, Seen, look
+from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
 from airflow_provider_media.triggers._heap import MANY, freeze_heap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from airflow_provider_media.hooks.media import MediaAsyncHook
+    from airflow_provider_media.triggers._watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -34,70 +31,16 @@ _LONGEST_PAUSE_SECONDS = 60.0
 _TOLD_AT_A_TIME = 10
 
 
-class Watch:
-    """What one trigger waits for, and what is known of it so far.
-
-    :param wanted: ids or names.
-    :param interval: seconds between looks.
-    :param max_failures: how many looks in a row may fail before the wait does.
-
-    :ivar found: what is there.
-    :ivar looks: how many looks there were.
-    :ivar failure: why the last look failed, if it did.
-    :ivar error: what ends the wait.
-    """
-
-    def __init__(self, wanted: Wanted, *, interval: float, max_failures: int) -> None:
-        """Know of nothing yet."""
-        self.wanted = wanted
-        self.interval = max(interval, SHORTEST_INTERVAL_SECONDS)
-        self.found: Found = {}
-        self.looks = 0
-        self.failure: Exception | None = None
-        self.failures = 0
-        self.error: Exception | None = None
-        self.due = 0.0
-        self._max_failures = max_failures
-        self._changed = asyncio.Event()
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """What is still waited for."""
-        return self.wanted.missing(self.found)
-
-    async def changed(self) -> None:
-        """Wait for the next look that tells something new: something found, a failure, or its end."""
-        await self._changed.wait()
-        self._changed.clear()
-
-    def take(self, seen: Seen) -> None:
-        """Take note of what a look saw, as far as it is wanted and new."""
-        news = {key: found for key, found in self.wanted.satisfied_by(seen).items() if key not in self.found}
-        if news:
-            self.found |= news
-            self._changed.set()
-
-    def looked(self, failure: Exception | None) -> None:
-        """Take note of a look's end."""
-        self.looks += 1
-        if failure is None:
-            self.failures = 0
-        elif not isinstance(failure, MediaRateLimitError):
-            self.failures += 1
-        if isinstance(failure, (MediaAuthError, MediaConfigurationError)) or self.failures >= self._max_failures:
-            self.error = failure
-        if failure or self.failure or self.looks == 1:
-            self._changed.set()
-        self.failure = failure
-
-
 class Poller:
     """Looks for all that is watched through one connection, as often as the shortest interval wants.
 
     :param hook: the connection.
+    :param not_before: when the first look may come at the earliest, by the loop's clock.
+
+    :ivar not_before: likewise for the next look: the server may have asked to wait.
     """
 
-    def __init__(self, hook: MediaAsyncHook) -> None:
+    def __init__(self, hook: MediaAsyncHook, *, not_before: float = 0.0) -> None:
         """Start the task that looks; a little later, for others are about to join: after a restart, all of them."""
         self._hook = hook
         self._watches: dict[Watch, None] = {}  # in the order in which they joined
@@ -105,26 +48,36 @@ class Poller:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._last_look = -math.inf
-        self._next_look = self._clock() + SHORTEST_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
-        self._not_before = 0.0
+        self.not_before = not_before
+        soon = self._clock() + SHORTEST_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
+        self._next_look = max(soon, not_before)
         self._wake = asyncio.Event()
         # In a context of its own: that of the trigger which happens to be the first would send our log lines to its
         # task's log.
         self._task = loop.create_task(self._run(), context=contextvars.Context())
+        self._task.add_done_callback(self._tell_the_end)
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nothing is watched."""
-        return not self._watches
+    def waiting(self) -> int:
+        """How many watch."""
+        return len(self._watches)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it looks no more, for whatever reason."""
+        return self._task.done()
 
     def add(self, watch: Watch) -> None:
-        """Watch for something from the next look on, which serves all; its interval may bring that look forward."""
+        """Watch for something from the next look on, which serves all.
+
+        Its interval may bring that look forward, or the end of its time, by which it is to have had one look: that is
+        one look more for all whose time ends together.
+        """
+        watch.interval = max(watch.interval, SHORTEST_INTERVAL_SECONDS)
         watch.due = self._clock()
         self._watches[watch] = None
-        if len(self._watches) == MANY:
-            freeze_heap()
         if self._last_look > -math.inf:
-            self._next_look = min(self._next_look, max(self._last_look + watch.interval, self._not_before))
+            self._next_look = min(self._next_look, self._allowed(min(self._last_look + watch.interval, watch.look_by)))
             self._wake.set()
 
     def remove(self, watch: Watch) -> None:
@@ -148,21 +101,39 @@ class Poller:
         finally:
             await self._hook.aclose()
 
+    def _tell_the_end(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error:
+            log.error("The poll that %d sensors share broke down", len(self._watches), exc_info=error)
+        why = f"{type(error).__name__}; the triggerer's log tells more" if error else "it was cancelled"
+        for watch in self._watches:
+            watch.end(MediaError(f"The poll that all sensors of the connection share broke down ({why}); try again."))
+
+    def _allowed(self, moment: float) -> float:
+        """Tell when a look may come that is wanted at some moment."""
+        return max(moment, self._last_look + SHORTEST_INTERVAL_SECONDS, self.not_before)
+
+    def _period(self) -> float:
+        return min((watch.interval for watch in self._watches), default=_LONGEST_PAUSE_SECONDS)
+
     async def _look(self) -> None:
         started = self._last_look = self._clock()
-        period = min((watch.interval for watch in self._watches), default=_LONGEST_PAUSE_SECONDS)
         # Also those that would be overdue by the next look.
-        due = [watch for watch in self._watches if watch.due < started + period]
+        due = [watch for watch in self._watches if watch.due < started + self._period()]
         failure = await self._serve(due)
         for watch in due:
             watch.due = started + watch.interval
-        ended = self._clock()
-        self._not_before = ended + min(period / 10, SHORTEST_INTERVAL_SECONDS)  # even after a look that took long
-        if isinstance(failure, MediaRateLimitError):
-            self._not_before = ended + max(period, failure.retry_after or 0.0)
+        period = self._period()  # others may have joined during the look
         # By chance a little later, so that several triggerers do not ask at the same moment.
         jitter = random.random() * min(period / 10, _LONGEST_JITTER_SECONDS)  # noqa: S311 - spreads load
-        self._next_look = max(started + period + jitter, self._not_before)
+        pause = min(period / 10, SHORTEST_INTERVAL_SECONDS)  # even after a look that took long
+        if isinstance(failure, MediaRateLimitError):
+            pause = period
+        if isinstance(failure, MediaError) and failure.retry_after:
+            pause = max(pause, failure.retry_after + jitter)
+        self.not_before = self._clock() + pause
+        look_by = min((watch.look_by for watch in self._watches if not watch.looks), default=math.inf)
+        self._next_look = self._allowed(min(started + period + jitter, look_by))
 
     async def _serve(self, watches: Iterable[Watch]) -> Exception | None:
         """Look once for all that the watches miss; tell them, and return why it failed, if it did."""
@@ -187,6 +158,8 @@ class Poller:
 
 
 _pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = weakref.WeakKeyDictionary()
+_pauses: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, float]] = weakref.WeakKeyDictionary()
+"""What the pollers that ended were asked to wait, by connection: the next one's ``not_before``."""
 
 
 @asynccontextmanager
@@ -197,15 +170,22 @@ async def watched(media_conn_id: str, watch: Watch) -> AsyncIterator[None]:
     """
     from airflow_provider_media.hooks.media import MediaAsyncHook
 
-    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
+    loop = asyncio.get_running_loop()
+    pollers, pauses = _pollers.setdefault(loop, {}), _pauses.setdefault(loop, {})
     poller = pollers.get(media_conn_id)
-    if poller is None:
-        poller = pollers[media_conn_id] = Poller(MediaAsyncHook(media_conn_id))
-    poller.add(watch)
+    if poller is None or poller.is_over:
+        not_before = poller.not_before if poller is not None else pauses.pop(media_conn_id, 0.0)
+        poller = pollers[media_conn_id] = Poller(MediaAsyncHook(media_conn_id), not_before=not_before)
     try:
+        poller.add(watch)
+        if sum(each.waiting for of_loop in _pollers.values() for each in of_loop.values()) == MANY:
+            freeze_heap()
         yield
     finally:
         poller.remove(watch)
-        if poller.is_idle:
-            del pollers[media_conn_id]
+        if not poller.waiting:
+            if pollers.get(media_conn_id) is poller:
+                del pollers[media_conn_id]
+                if poller.not_before > loop.time():
+                    pauses[media_conn_id] = poller.not_before
             await poller.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from airflow_provider_media._api.waiting import WaitOutcome, Wanted
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from airflow_provider_media.triggers._poller import Watch
+    from airflow_provider_media.triggers._watch import Watch
 
 
 class MediaExistsTrigger(BaseTrigger):
@@ -27,7 +28,8 @@ class MediaExistsTrigger(BaseTrigger):
     :param names: or else the names; those with ``*``, ``?`` or ``[...]`` are patterns.
     :param min_matches: how many files must match a pattern.
     :param poll_interval: seconds between looks; at least 0.5.
-    :param deadline: when the wait ends at the latest, in ISO 8601 with an offset. The trigger looks once at least.
+    :param deadline: when the wait ends at the latest, in ISO 8601 with an offset. A trigger has ten
+        seconds for its first look, even then; a server that is silent or asks to wait for longer is not waited for.
     :param max_poll_failures: how many looks in a row may fail before the wait does.
     """
 
@@ -68,21 +70,28 @@ class MediaExistsTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait; yield one event."""
-        from airflow_provider_media.triggers._poller import Watch, watched
+        from airflow_provider_media.triggers._poller import watched
+        from airflow_provider_media.triggers._watch import FIRST_LOOK_SECONDS, Watch
 
         wanted = Wanted(ids=tuple(map(str, self.media_ids)), names=tuple(self.names), min_matches=self.min_matches)
-        watch = Watch(wanted, interval=self.poll_interval, max_failures=self.max_poll_failures)
+        look_by = asyncio.get_running_loop().time() + self._seconds_left - FIRST_LOOK_SECONDS
+        watch = Watch(wanted, interval=self.poll_interval, max_failures=self.max_poll_failures, look_by=look_by)
         async with watched(self.media_conn_id, watch):
             outcome = await self._wait(watch)
         yield TriggerEvent(outcome.to_dict())  # type: ignore[no-untyped-call]
 
     async def _wait(self, watch: Watch) -> WaitOutcome:
-        deadline = datetime.fromisoformat(self.deadline) if self.deadline else None
+        from airflow_provider_media.triggers._watch import FIRST_LOOK_SECONDS
+
+        clock = asyncio.get_running_loop().time
+        started = clock()
         told = 0
         while watch.missing and watch.error is None:
-            left = (deadline - datetime.now(UTC)).total_seconds() if deadline and watch.looks else None
+            left = self._seconds_left
+            if not watch.looks:
+                left = max(left, started + FIRST_LOOK_SECONDS - clock())
             try:
-                async with asyncio.timeout(None if left is None else max(left, 0.0)):
+                async with asyncio.timeout(None if left == math.inf else max(left, 0.0)):
                     await watch.changed()
             except TimeoutError:
                 return WaitOutcome(status="deadline", found=watch.found)
@@ -96,3 +105,9 @@ class MediaExistsTrigger(BaseTrigger):
                 status="failed", found=watch.found, error=type(watch.error).__name__, message=str(watch.error)
             )
         return WaitOutcome(status="found", found=watch.found)
+
+    @property
+    def _seconds_left(self) -> float:
+        if not self.deadline:
+            return math.inf
+        return (datetime.fromisoformat(self.deadline) - datetime.now(UTC)).total_seconds()

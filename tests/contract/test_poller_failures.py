@@ -10,6 +10,8 @@ import pytest
 from triggers import looks, start, stop
 from until import until
 
+from airflow_provider_media.triggers import _watch
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -187,3 +189,45 @@ def test_what_is_found_before_a_failure_within_a_look_counts(define: Any, librar
 def _no_faults_left(library: SandboxLibrary) -> Iterator[None]:
     yield
     library.emptied()
+
+
+def test_an_outage_that_asks_to_wait_is_a_failure_and_is_obeyed_too(define: Any, library: SandboxLibrary) -> None:
+    library.fail("status", "GET", status=503, headers={"Retry-After": "3600"}, times=9999)
+
+    async def main() -> dict[str, Any]:
+        patient, hasty = (
+            start(define(), media_ids=[901], poll_interval=INTERVAL, max_poll_failures=most) for most in (2, 1)
+        )
+        event = await hasty
+        end = time.monotonic() + 1
+        await until(lambda: time.monotonic() > end)
+        assert not patient.done()
+        await stop([patient])
+        return event
+
+    event = asyncio.run(main())
+    assert (event["status"], event["error"]) == ("failed", "MediaUnavailableError")
+    assert library.methods() == "GET"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_the_server_asks_outlasts_the_poll_that_heard_it(
+    define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(_watch, "FIRST_LOOK_SECONDS", 0.4)
+    library.fail("status", "GET", status=status, headers={"Retry-After": "3"})
+
+    async def main() -> None:
+        conn_id = define(max_attempts=1)
+        await _one(conn_id, media_ids=[901], deadline="2026-01-01T00:00:00+00:00")
+        for _ in range(3):  # one after the other, each with a poll of its own
+            event = await _one(conn_id, media_ids=[902], deadline="2026-01-01T00:00:00+00:00")
+            assert event["status"] == "deadline"
+            assert library.methods() == "GET"
+        waiting = start(conn_id, media_ids=[903])
+        await until(lambda: library.count("GET") == 2)
+        await stop([waiting])
+
+    asyncio.run(main())
+    first, second = (call["started_at"] for call in library.journal())
+    assert second - first >= 2.99

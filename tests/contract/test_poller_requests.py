@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -178,3 +179,32 @@ def test_triggers_of_two_connections_have_a_poll_each(
         assert pollers() == {}
 
     asyncio.run(main())
+
+
+def test_who_joins_during_a_look_has_its_own_shorter_interval_kept(define: Any, library: SandboxLibrary) -> None:
+    library.fail("slow", "GET", delay_seconds=1)
+
+    async def main() -> None:
+        first = start(define(), media_ids=[901], poll_interval=3600)
+        await until(library.journal)
+        second = start(define(), media_ids=[902], poll_interval=0.2)
+        await until(lambda: [call["path"][-3:] for call in library.journal()].count("902") >= 2)
+        await stop([first, second])
+
+    asyncio.run(main())
+    assert library.journal()[0]["path"].endswith("901")
+
+
+def test_who_joins_with_little_time_left_brings_one_look_forward(define: Any, library: SandboxLibrary) -> None:
+    async def main() -> list[str]:
+        first = start(define(), media_ids=[901], poll_interval=3600)
+        await until(lambda: looks("media_async") == 1)
+        deadline = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+        hasty = [start(define(), media_ids=[902 + n], poll_interval=3600, deadline=deadline) for n in range(5)]
+        async with asyncio.timeout(20):
+            events = await asyncio.gather(*hasty)
+        await stop([first])
+        return [event["status"] for event in events]
+
+    assert asyncio.run(main()) == ["deadline"] * 5
+    assert library.methods() == "GET GET"  # the first look, and one for all six: the list of an empty library

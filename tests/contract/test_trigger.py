@@ -13,6 +13,7 @@ from triggers import looks, start, stop
 from until import until
 
 from airflow_provider_media._api.waiting import WaitOutcome
+from airflow_provider_media.triggers import _watch
 
 if TYPE_CHECKING:
     from sandbox_library import SandboxLibrary
@@ -131,3 +132,48 @@ def test_the_key_is_in_no_event_and_no_log(
     event = event_of(define(), media_ids=[901], max_poll_failures=2)
     assert (event["status"], event["error"]) == ("failed", "MediaRequestError")
     assert key not in str(event) + caplog.text + "".join(capfd.readouterr())
+
+
+def test_a_first_look_that_hangs_does_not_outlast_the_deadline_by_long(
+    define: Any, library: SandboxLibrary, short_first_looks: None
+) -> None:
+    library.fail("slow", "GET", delay_seconds=20)
+    started = time.monotonic()
+    assert event_of(define(timeout=60), media_ids=[901], deadline=PAST)["status"] == "deadline"
+    assert time.monotonic() - started < 10
+
+
+def test_a_server_that_asks_to_wait_is_not_waited_for_beyond_the_deadline(
+    define: Any, library: SandboxLibrary, short_first_looks: None
+) -> None:
+    library.fail("status", "GET", status=429, headers={"Retry-After": "3600"}, times=9)
+
+    async def main() -> list[dict[str, Any]]:
+        deadline = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+        first = start(define(), media_ids=[901], poll_interval=3600, deadline=deadline)
+        await until(lambda: looks("media_async") == 1)
+        async with asyncio.timeout(20):
+            return await asyncio.gather(first, start(define(), media_ids=[902], deadline=PAST))
+
+    assert [event["status"] for event in asyncio.run(main())] == ["deadline", "deadline"]
+    assert library.methods() == "GET"
+
+
+def test_who_joins_just_after_a_look_has_one_before_its_deadline(
+    define: Any, library: SandboxLibrary, ids: list[int]
+) -> None:
+    async def main() -> dict[str, Any]:
+        patient = start(define(), media_ids=[901], poll_interval=3600)
+        await until(lambda: looks("media_async") == 1)
+        async with asyncio.timeout(20):
+            event = await start(define(), media_ids=[ids[0], 902], poll_interval=3600, deadline=PAST)
+        await stop([patient])
+        return event
+
+    event = asyncio.run(main())
+    assert (event["status"], list(event["found"])) == ("deadline", [str(ids[0])])
+
+
+@pytest.fixture
+def short_first_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_watch, "FIRST_LOOK_SECONDS", 0.5)

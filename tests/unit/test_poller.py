@@ -8,8 +8,10 @@ from itertools import groupby
 
 from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._api.waiting import Wanted
+from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.triggers import _poller
-from airflow_provider_media.triggers._poller import Poller, Watch
+from airflow_provider_media.triggers._poller import Poller
+from airflow_provider_media.triggers._watch import Watch
 
 
 class HookOfOnePage:
@@ -58,3 +60,25 @@ def test_others_have_their_turns_while_hundreds_are_told(monkeypatch):
     told_in_a_row = [len(list(group)) for what, group in groupby(happened) if what == "told"]
     assert sum(told_in_a_row) == len(names)
     assert max(told_in_a_row) <= 2 * _poller._TOLD_AT_A_TIME
+
+
+class HookThatIsAskedToWait(HookOfOnePage):
+    async def run_flow(self, flow):
+        flow.close()
+        raise MediaUnavailableError("No.", status=503, retry_after=100.0)
+
+
+def test_a_little_more_than_what_the_server_asks_is_waited_by_chance(monkeypatch):
+    monkeypatch.setattr(_poller.random, "random", lambda: 0.5)
+
+    async def scenario():
+        poller = Poller(HookThatIsAskedToWait([]))
+        watch = Watch(Wanted(names=("a",)), interval=60, max_failures=5)
+        poller.add(watch)
+        await watch.changed()
+        await asyncio.sleep(0.01)  # for the look's end
+        not_before = poller.not_before - asyncio.get_running_loop().time()
+        await poller.stop()
+        return not_before
+
+    assert 100.2 < asyncio.run(scenario()) <= 100.5

@@ -14,48 +14,56 @@ PAGE = Path(__file__).parents[2] / "docs" / "waiting.md"
 
 SCENARIO = """
 import asyncio, gc, json, weakref
+from contextlib import AsyncExitStack
 from airflow_provider_media._api.waiting import Wanted
+from airflow_provider_media.hooks import media
 from airflow_provider_media.triggers._heap import MANY
-from airflow_provider_media.triggers._poller import Poller, Watch
+from airflow_provider_media.triggers._poller import watched
+from airflow_provider_media.triggers._watch import Watch
 
 class SilentHook:
+    def __init__(self, media_conn_id):
+        pass
+
     async def run_flow(self, flow):
         await asyncio.Event().wait()
 
     async def aclose(self):
         pass
 
-async def poll_for(count):
-    poller = Poller(SilentHook())
-    watches = [Watch(Wanted(names=(str(number),)), interval=60, max_failures=5) for number in range(count)]
-    for watch in watches:
-        poller.add(watch)
-    frozen, left = gc.get_freeze_count(), weakref.WeakSet(watches)
-    for watch in watches:
-        poller.remove(watch)
-    del watch, watches
-    await poller.stop()
+media.MediaAsyncHook = SilentHook
+
+async def wait_for(*counts):
+    left = weakref.WeakSet()
+    async with AsyncExitStack() as stack:
+        for connection, count in enumerate(counts):
+            for number in range(count):
+                watch = Watch(Wanted(names=(str(number),)), interval=60, max_failures=5)
+                await stack.enter_async_context(watched(f"media_{connection}", watch))
+                left.add(watch)
+        frozen = gc.get_freeze_count()
+        del watch
     return frozen, len(left)
 
 async def main():
     gc.disable()  # what is left would be found by a collection only
-    return [await poll_for(count) for count in (MANY - 1, MANY, 3 * MANY)]
+    return [await wait_for(*counts) for counts in ((MANY - 1,), (MANY // 2, MANY // 2), (3 * MANY, MANY))]
 
 print(json.dumps(asyncio.run(main())))
 """
 
 
-def run(**environment: str) -> tuple[list[int], list[int]]:
-    """Return, for fewer than many, many, and still more: the objects frozen, and the watches left at the end."""
+def run(**environment: str) -> tuple[list[int], list[int], str]:
+    """Return, for fewer than many, many of two connections, and more: the objects frozen, the watches left; the log."""
     done = subprocess.run(
         [sys.executable, "-c", SCENARIO], env=os.environ | environment, check=True, capture_output=True, text=True
     )
     frozen, left = zip(*json.loads(done.stdout.splitlines()[-1]), strict=True)
-    return list(frozen), list(left)
+    return list(frozen), list(left), done.stdout + done.stderr
 
 
 def test_the_heap_is_frozen_once_when_many_wait_and_what_ends_is_freed() -> None:
-    (of_fewer, of_many, of_more), left = run()
+    (of_fewer, of_many, of_more), left, _ = run()
     assert of_fewer == 0
     assert of_many > 10_000
     assert of_more <= of_many
@@ -67,6 +75,13 @@ def test_the_heap_is_left_alone_where_the_configuration_says_so_as_on_the_page()
     configuration = ConfigParser()
     configuration.read_string(sample)
     options = {f"AIRFLOW__MEDIA__{name.upper()}": value for name, value in configuration["media"].items()}
-    frozen, left = run(**options)
+    frozen, left, _ = run(**options)
     assert frozen == [0, 0, 0]
     assert left == [0, 0, 0]
+
+
+def test_a_setting_that_makes_no_sense_is_told_and_breaks_nothing() -> None:
+    frozen, left, told = run(AIRFLOW__MEDIA__FREEZE_HEAP_ON_TRIGGERER="maybe")
+    assert frozen == [0, 0, 0]
+    assert left == [0, 0, 0]
+    assert 'The heap is not frozen: Failed to convert value to bool. Please check "freeze_heap_on_triggerer"' in told
