@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from functools import cache
 
 from airflow.providers.common.compat.sdk import AirflowConfigException, conf
 
@@ -14,6 +15,7 @@ MANY = 100
 process as it is."""
 
 
+@cache  # once in a process; not by gc.get_freeze_count(), for Python 3.12 freezes some objects itself
 def freeze_heap() -> None:
     """Exempt all objects that exist from Python's garbage collections, once in a process.
 
@@ -21,15 +23,14 @@ def freeze_heap() -> None:
     for 0.13 s meanwhile: what a thousand sensors make brings one on. Objects that are frozen are freed as before when
     nothing refers to them; only cycles among them are not found any more. Airflow does the same in its DAG processor.
 
-    Does nothing where the heap was frozen before, by whomever, and with ``[media] freeze_heap_on_triggerer = False``;
-    nor with a value that is no boolean, with a warning.
+    Does nothing with ``[media] freeze_heap_on_triggerer = False``; nor with a value that is no boolean, with a warning.
     """
     try:
         wanted = conf.getboolean("media", "freeze_heap_on_triggerer", fallback=True)
     except AirflowConfigException as wrong:
         log.warning("The heap is not frozen: %s", wrong)
         return
-    if not wanted or gc.get_freeze_count():
+    if not wanted:
         return
     gc.freeze()
     log.info("%d sensors and more wait here; garbage collections pass over the %d objects there are, from now on.",
