@@ -8,10 +8,10 @@ import pytest
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 
-TELLS_CALLBACKS_THE_EXCEPTION = not (3, 0) <= AIRFLOW < (3, 2)
+TELLS_CALLBACKS_THE_EXCEPTION = not (3, 0) <= AIRFLOW < (3, 3)
 
 needs_the_exception = pytest.mark.skipif(
-    not TELLS_CALLBACKS_THE_EXCEPTION, reason="dag.test() of Airflow 3.0 and 3.1 tells callbacks no exception"
+    not TELLS_CALLBACKS_THE_EXCEPTION, reason="dag.test() of Airflow 3.0 to 3.2 tells callbacks no exception"
 )
 skip_on_airflow_3_0 = pytest.mark.skipif(
     AIRFLOW == (3, 0),
