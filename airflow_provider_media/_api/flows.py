@@ -98,6 +98,7 @@ class PageWalk:
         self._seen: set[str] = set()
         self._repeated = 0
         self._total: int | None = None
+        self._first_total: int | None = None
         self._shrank = False
         self._call: Call | None = self._build()
 
@@ -126,13 +127,13 @@ class PageWalk:
 
     @property
     def unlisted(self) -> int:
-        """How many files the total counts beyond those on the pages so far."""
-        return max(0, (self._total or 0) - len(self._seen))
+        """How many of the files that there were at the first page are on none of the pages so far."""
+        return max(0, (self._first_total or 0) - len(self._seen))
 
     @property
     def may_have_missed(self) -> bool:
         """Whether the totals of the whole list tell that files were deleted meanwhile, and others missed."""
-        return self.shrank or self.unlisted > 0
+        return self._shrank or (self._total is not None and len(self._seen) < self._total)
 
     def feed(self, reply: Reply) -> tuple[Media, ...]:
         """Take the answer of :attr:`next_call`; return the files on it that were not seen before.
@@ -154,6 +155,7 @@ class PageWalk:
         if page.total is not None:
             self._shrank = self._shrank or (self._total is not None and page.total < self._total)
             self._total = page.total
+            self._first_total = page.total if self._first_total is None else self._first_total
         self._page += 1
         self._call = None if self._is_last(page) else self._build()
         return new

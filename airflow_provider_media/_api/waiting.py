@@ -121,31 +121,37 @@ class LibrarySize:
         self.requests, self.looks_ago = walk.requests_done + left, 0
 
 
-def look(ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Seen) -> Flow[None]:
+def look(
+    ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Seen, make_sure: bool = True
+) -> Flow[None]:
     """Look once for ids and names, in the way that takes fewer requests.
 
     That is one request for each id, or the list: its pages and one more. Two things cost extra:
 
-    - When files were deleted while the list was read, others may have slipped past, as far as the totals tell. What is
-      still missing is then asked for one by one, where that takes no more requests, or the list is read once more.
+    - When files were deleted while the list was read, others may have slipped past, as far as the totals tell. To make
+      sure, what is still missing is then asked for one by one, where that takes no more requests, or the list is read
+      once more.
     - The first look does not know the library's size, and every 20th that asks one by one measures it again: one
       request where the server tells totals, else it reads as many pages as there are ids. The same when, without
       totals, there are more ids than ever pages were read.
 
     :param size: what is known of the library's size; updated.
     :param seen: gets what is there; ids even when the look fails half-way.
+    :param make_sure: whether to; without it, the next look finds what slipped past this one.
     """
     if not names and size.makes_asking_cheaper(len(ids)):
         size.looks_ago += 1
         yield from _ask_for(ids, seen.ids)
     else:
-        yield from _read_list(ids, names, size=size, seen=seen)
+        yield from _read_list(ids, names, size=size, seen=seen, most_walks=_MOST_WALKS if make_sure else 1)
 
 
-def _read_list(ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Seen) -> Flow[None]:
+def _read_list(
+    ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Seen, most_walks: int
+) -> Flow[None]:
     index, missing = NameIndex(names), dict.fromkeys(ids)
     matches: dict[str, dict[str, Media]] = {}
-    for walk_number in range(1, _MOST_WALKS + 1):
+    for walk_number in range(1, most_walks + 1):
         walk = PageWalk(sort_by="id", sort_order="asc" if names else "desc")
         while walk.next_call:
             for media in walk.feed((yield walk.next_call)):
@@ -161,7 +167,7 @@ def _read_list(ids: Collection[str], names: Collection[str], *, size: LibrarySiz
         seen.names = {name: oldest_first(list(found.values())) for name, found in matches.items()}
         if not walk.next_call:
             is_sure = not walk.shrank and walk.unlisted <= size.unlisted
-            if is_sure or walk_number == _MOST_WALKS:
+            if is_sure or walk_number == most_walks:
                 size.unlisted = walk.unlisted  # what two walks do not show, the server does not list
                 return
         # Whether enough files match a pattern is not known here.

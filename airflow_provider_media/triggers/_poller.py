@@ -144,7 +144,7 @@ class Poller:
         seen = Seen()
         failure: Exception | None = None
         try:
-            await self._hook.run_flow(look(ids, names, size=self._size, seen=seen))
+            await self._hook.run_flow(look(ids, names, size=self._size, seen=seen, make_sure=False))
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             failure = error
             log.warning("A look for %d ids and %d names failed: %s", len(ids), len(names), error)

@@ -183,6 +183,21 @@ def test_names_that_are_all_there_need_no_second_walk() -> None:
     assert look_in(deleting(library_of(25), 0, before_call=2), names=["file 5", "file 20"])[1] == 3
 
 
+def test_the_poll_of_many_leaves_what_slips_past_to_its_next_look() -> None:
+    library, size, seen = deleting(library_of(25), 0, before_call=2), LibrarySize(), Seen()
+    library.run(look([], ["file 10"], size=size, seen=seen, make_sure=False))
+    assert (seen.names, len(library.calls)) == ({}, 3)
+    library.run(look([], ["file 10"], size=size, seen=seen, make_sure=False))
+    assert (list(seen.names), len(library.calls)) == (["file 10"], 6)
+
+
+@pytest.mark.parametrize("wanted", [{"ids": range(100, 120)}, {"names": ["nobody"]}])
+def test_files_that_are_added_while_the_list_is_read_cost_no_second_walk(wanted: dict[str, Any]) -> None:
+    library = library_of(25)
+    library.on_call = lambda _: library.add("new") and None
+    assert look_in(library, **wanted)[1] <= 3 + 1
+
+
 def test_few_ids_that_slip_past_are_asked_for() -> None:
     """Newest first, 16 is the last of the first page, until 20 is deleted: then 15 is, and the second begins at 14."""
     library = deleting(library_of(25), 19, before_call=2)
