@@ -33,5 +33,4 @@ def freeze_heap() -> None:
     if not wanted:
         return
     gc.freeze()
-    log.info("%d sensors and more wait here; garbage collections pass over the %d objects there are, from now on.",
-             MANY, gc.get_freeze_count())  # fmt: skip
+    log.info("%d sensors wait here; from now on, garbage collections pass over the objects that there are.", MANY)

@@ -118,8 +118,8 @@ class Poller:
 
     async def _look(self) -> None:
         started = self._last_look = self._clock()
-        # Also those that would be overdue by the next look.
-        due = [watch for watch in self._watches if watch.due < started + self._period()]
+        next_look = started + self._period()
+        due = [watch for watch in self._watches if watch.due < next_look]  # also those that would be overdue by then
         failure = await self._serve(due)
         for watch in due:
             watch.due = started + watch.interval
