@@ -73,6 +73,7 @@ operators/delete
 cleanup
 hook
 airflow-ui
+scale
 testing
 REST
 ```
