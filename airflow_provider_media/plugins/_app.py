@@ -40,8 +40,18 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
+
+class _Json(JSONResponse):
+    """JSON in ASCII: a name that was cut in the middle of an emoji has no other form."""
+
+    def render(self, content: Any) -> bytes:
+        """Return its text."""
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
 app = FastAPI(
     title="Media library",
+    default_response_class=_Json,
     dependencies=[Depends(requires_access_connection("GET"))],
     docs_url=None,
     redoc_url=None,
@@ -103,12 +113,19 @@ async def asset(name: str) -> Response:
 def connections(user: GetUserDep, session: SessionDep) -> list[dict[str, Any]]:
     """Tell the connections of the type media that the user may read: of Airflow's database and environment."""
     manager = get_auth_manager()
-    readable = manager.get_authorized_connections(user=user, method="GET", session=session)
+
+    def may_read(conn_id: str) -> bool:
+        return manager.is_authorized_connection(method="GET", details=ConnectionDetails(conn_id=conn_id), user=user)
+
     query = select(Connection.conn_id, Connection.description).where(Connection.conn_type == CONNECTION_TYPE)
-    found = {row.conn_id: row.description for row in session.execute(query) if row.conn_id in readable}
+    rows = session.execute(query).all()
+    if hasattr(manager, "get_authorized_connections"):  # knows of teams, which Airflow has had since 3.2
+        readable = manager.get_authorized_connections(user=user, method="GET", session=session)
+    else:
+        readable = {row.conn_id for row in rows if may_read(row.conn_id)}
+    found = {row.conn_id: row.description for row in rows if row.conn_id in readable}
     for conn_id in _of_environment():
-        details = ConnectionDetails(conn_id=conn_id)
-        if conn_id not in found and manager.is_authorized_connection(method="GET", details=details, user=user):
+        if conn_id not in found and may_read(conn_id):
             found[conn_id] = None
     return [{"id": conn_id, "description": description} for conn_id, description in sorted(found.items())]
 

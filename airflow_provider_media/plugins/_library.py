@@ -7,6 +7,7 @@ waiting is on the event loop, or in a few threads of its own; Airflow's API serv
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media.models import Media
+
+log = logging.getLogger(__name__)
 
 CONNECTION_TYPE = "media"
 MOST_FILES = 5000
@@ -98,6 +101,9 @@ def _settings_of(conn_id: str) -> Settings:
         connection = Connection.get_connection_from_secrets(conn_id)
     except AirflowNotFoundException:
         raise nowhere from None
+    except Exception as error:  # whatever a secrets backend may raise
+        log.exception("The connection %r could not be read", conn_id)
+        raise PageError(503, f"The connection {conn_id!r} could not be read; the API server's log says why.") from error
     if connection.conn_type != CONNECTION_TYPE:  # its password is none of the Media API's
         raise nowhere
     settings = read_connection(connection, conn_id)

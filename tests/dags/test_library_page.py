@@ -1,0 +1,102 @@
+"""The Media library page's routes by themselves: each is guarded, on every Airflow that has a place for the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import airflow
+import pytest
+
+if tuple(map(int, airflow.__version__.split(".")[:2])) < (3, 1):
+    pytest.skip("there is no place for the page before Airflow 3.1", allow_module_level=True)
+
+from airflow.api_fastapi.app import create_auth_manager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PNG = b"\x89PNG\r\n\x1a\n"
+PARAMETERS = {"name": "library.js", "connection_id:path": "media_default"}
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[Any]:
+    create_auth_manager().init()
+    from airflow_provider_media.plugins._app import app
+
+    yield app
+    app.dependency_overrides.clear()
+
+
+@pytest.fixture
+def client(app: Any) -> TestClient:
+    return TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def sign_in(app: Any) -> Callable[[str], None]:
+    from airflow.api_fastapi.core_api.security import get_user
+
+    app.dependency_overrides.clear()
+
+    def sign_in(role: str) -> None:
+        app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="somebody", role=role)
+
+    return sign_in
+
+
+def addresses(app: Any) -> list[str]:
+    """Give an address of every route."""
+    assert all(isinstance(route, APIRoute) for route in app.routes)
+    found = [route.path for route in app.routes]
+    for name, value in PARAMETERS.items():
+        found = [path.replace(f"{{{name}}}", value) for path in found]
+    assert not [path for path in found if "{" in path]
+    return found
+
+
+def test_nobody_and_whoever_may_not_read_connections_get_nothing(
+    app: Any, client: TestClient, sign_in: Callable[[str], None], platform: Any
+) -> None:
+    assert {client.get(path).status_code for path in addresses(app)} == {401}
+    for role in ("VIEWER", "USER"):
+        sign_in(role)
+        assert {client.get(path).status_code for path in addresses(app)} == {403}
+    assert platform.calls("GET") == 0
+
+
+def test_who_may_read_connections_gets_the_connections_and_the_library(
+    client: TestClient, sign_in: Callable[[str], None], platform: Any, media_folder: Any
+) -> None:
+    platform.store(media_folder / "banner.jpg", "banner")
+    sign_in("OP")
+    assert client.get("/").status_code == 200
+    assert "media_default" in [connection["id"] for connection in client.get("/api/connections").json()]
+    shown = client.get("/api/library/media_default", params={"fresh": True})
+    assert [item["name"] for item in shown.json()["items"]] == ["banner"]
+    assert platform.sandbox.api_key not in shown.text
+
+
+def test_a_secrets_backend_that_fails_is_told(
+    client: TestClient, sign_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def fail(conn_id: str) -> None:
+        raise RuntimeError("the vault is sealed")
+
+    monkeypatch.setattr("airflow.models.Connection.get_connection_from_secrets", fail)
+    sign_in("OP")
+    answer = client.get("/api/library/of_the_vault", params={"fresh": True})
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "detail": "The connection 'of_the_vault' could not be read; the API server's log says why."
+    }
+
+
+def test_a_name_that_was_cut_in_the_middle_of_an_emoji_can_be_shown() -> None:
+    from airflow_provider_media.plugins._app import _Json
+
+    assert _Json({"name": "cut \ud83d"}).body == rb'{"name":"cut \ud83d"}'
