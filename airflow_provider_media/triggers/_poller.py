@@ -86,8 +86,11 @@ class Poller:
 
     async def stop(self) -> None:
         """Stop looking and close the connections."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        task = self._task
+        task.cancel()
+        await asyncio.wait({task})
+        # Its exception leads through the frames of the look back to here: a cycle that a frozen heap would keep.
+        del self._task
 
     async def _run(self) -> None:
         try:

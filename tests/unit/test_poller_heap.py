@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack
 from airflow_provider_media._api.waiting import Wanted
 from airflow_provider_media.hooks import media
 from airflow_provider_media.triggers._heap import MANY
-from airflow_provider_media.triggers._poller import watched
+from airflow_provider_media.triggers._poller import SHORTEST_INTERVAL_SECONDS, watched
 from airflow_provider_media.triggers._watch import Watch
 
 class SilentHook:
@@ -44,6 +44,7 @@ async def wait_for(*counts):
                 left.add(watch)
         frozen = gc.get_freeze_count() - at_first
         del watch
+        await asyncio.sleep(1.2 * SHORTEST_INTERVAL_SECONDS)  # each poll is in the middle of its first look when it ends
     await asyncio.sleep(0)  # for the tasks that were cancelled to end
     gc.collect()  # finds cycles that are new, of a look that was broken off; nothing that was frozen
     return frozen, len(left)
