@@ -126,14 +126,15 @@ def look(
 ) -> Flow[None]:
     """Look once for ids and names, in the way that takes fewer requests.
 
-    That is one request for each id, or the list: its pages and one more. Two things cost extra:
+    That is one request for each id, or the list: its pages, and where the server tells no totals an empty one. Without
+    ``make_sure`` no look takes more; with it, two things cost extra:
 
-    - When files were deleted while the list was read, others may have slipped past, as far as the totals tell. To make
-      sure, what is still missing is then asked for one by one, where that takes no more requests, or the list is read
-      once more.
+    - When files were deleted while the list was read, others may have slipped past, as far as the totals tell. What is
+      still missing is then asked for one by one, where that takes no more requests, or the list is read once more.
     - The first look does not know the library's size, and every 20th that asks one by one measures it again: one
       request where the server tells totals, else it reads as many pages as there are ids. The same when, without
-      totals, there are more ids than ever pages were read.
+      totals, there are more ids than ever pages were read. Without ``make_sure`` these requests go off those for the
+      ids, so that some older ids are not asked for in that look (one with totals).
 
     :param size: what is known of the library's size; updated.
     :param seen: gets what is there; ids even when the look fails half-way.
@@ -143,37 +144,57 @@ def look(
         size.looks_ago += 1
         yield from _ask_for(ids, seen.ids)
     else:
-        yield from _read_list(ids, names, size=size, seen=seen, most_walks=_MOST_WALKS if make_sure else 1)
+        yield from _read_list(ids, names, size=size, seen=seen, make_sure=make_sure)
 
 
 def _read_list(
-    ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Seen, most_walks: int
+    ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Seen, make_sure: bool
 ) -> Flow[None]:
     index, missing = NameIndex(names), dict.fromkeys(ids)
     matches: dict[str, dict[str, Media]] = {}
-    for walk_number in range(1, most_walks + 1):
+    walks = _MOST_WALKS if make_sure else 1
+    for walk_number in range(1, walks + 1):
         walk = PageWalk(sort_by="id", sort_order="asc" if names else "desc")
+        oldest: Media | None = None
         while walk.next_call:
             for media in walk.feed((yield walk.next_call)):
+                oldest = media
                 if str(media.id) in missing:
                     seen.ids[str(media.id)] = [media]
                     del missing[str(media.id)]
                 for name in index.matching(media.name):
                     matches.setdefault(name, {})[str(media.id)] = media
-            # Fewer ids are left than pages; without a total, than pages read so far.
-            if not names and len(missing) < (walk.requests_left or walk.requests_done):
+            if not names and _asking_is_cheaper(len(ids), len(missing), walk=walk, make_sure=make_sure):
                 break
         size.measure(walk)
         seen.names = {name: oldest_first(list(found.values())) for name, found in matches.items()}
         if not walk.next_call:
             is_sure = not walk.shrank and walk.unlisted <= size.unlisted
-            if is_sure or walk_number == most_walks:
+            if is_sure or walk_number == walks:
                 size.unlisted = walk.unlisted  # what two walks do not show, the server does not list
                 return
         # Whether enough files match a pattern is not known here.
         if len(missing) <= (size.requests or 0) and all(name in matches and not is_pattern(name) for name in names):
-            yield from _ask_for(missing, seen.ids)
+            most = None if make_sure else len(ids) - walk.requests_done
+            yield from _ask_for(_unread_first(missing, oldest)[:most], seen.ids)
             return
+
+
+def _asking_is_cheaper(ids: int, missing: int, *, walk: PageWalk, make_sure: bool) -> bool:
+    """Whether asking for the ids that are left takes fewer requests than reading on."""
+    if left := walk.requests_left:
+        return missing < left or (not make_sure and walk.requests_done + left > ids)
+    # Without a total: than what was read so far; or, to be sure of it, than the one page more that there is at least.
+    if make_sure:
+        return missing < walk.requests_done
+    return missing <= 1 or walk.requests_done + 1 >= ids
+
+
+def _unread_first(ids: Iterable[str], oldest: Media | None) -> list[str]:
+    """Put the ids last that are newer than the oldest on the pages read: they were on those if they were there."""
+    if oldest is None or not str(oldest.id).isdecimal():
+        return list(ids)
+    return sorted(ids, key=lambda media_id: media_id.isdecimal() and int(media_id) > int(oldest.id))
 
 
 def _ask_for(ids: Iterable[str], seen: Found) -> Flow[None]:

@@ -44,7 +44,7 @@ async def wait_for(*counts):
                 left.add(watch)
         frozen = gc.get_freeze_count() - at_first
         del watch
-        await asyncio.sleep(1.2 * SHORTEST_INTERVAL_SECONDS)  # each poll is in the middle of its first look when it ends
+        await asyncio.sleep(1.2 * SHORTEST_INTERVAL_SECONDS)  # each poll is in its first look when it ends
     await asyncio.sleep(0)  # for the tasks that were cancelled to end
     gc.collect()  # finds cycles that are new, of a look that was broken off; nothing that was frozen
     return frozen, len(left)

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -46,10 +47,12 @@ def library_of(files: int, **options: Any) -> FakeLibrary:
     return library
 
 
-def look_in(library: FakeLibrary, ids: Any = (), names: Any = (), size: LibrarySize | None = None) -> tuple[Seen, int]:
+def look_in(
+    library: FakeLibrary, ids: Any = (), names: Any = (), size: LibrarySize | None = None, *, make_sure: bool = True
+) -> tuple[Seen, int]:
     """Look once; return what was seen, and how many requests it took."""
     seen, before = Seen(), len(library.calls)
-    library.run(look([str(i) for i in ids], names, size=size or LibrarySize(), seen=seen))
+    library.run(look([str(i) for i in ids], names, size=size or LibrarySize(), seen=seen, make_sure=make_sure))
     return seen, len(library.calls) - before
 
 
@@ -64,12 +67,12 @@ def ids_seen(seen: Seen) -> set[str]:
 def test_ids_cost_at_most_one_request_each_and_at_most_the_list(
     files: int, waiting: int, there: str, *, totals: bool
 ) -> None:
-    library, size = library_of(files, totals=totals), LibrarySize()
     first = {"none": 5000, "newest": files, "oldest": 1}[there]
     ids = range(first, first + waiting) if there != "newest" else range(first, max(first - waiting, -5000), -1)
     expected = {str(i) for i in ids if 1 <= i <= files}
     most = min(waiting, math.ceil(files / PAGE) + 1)
 
+    library, size = library_of(files, totals=totals), LibrarySize()
     seen, requests = look_in(library, ids, size=size)
     assert ids_seen(seen) == expected
     # The first look does not know the library's size yet; without a total it learns it by reading on.
@@ -78,6 +81,18 @@ def test_ids_cost_at_most_one_request_each_and_at_most_the_list(
         seen, requests = look_in(library, ids, size=size)
         assert ids_seen(seen) == expected
         assert requests <= most
+
+    # The poll of many keeps to it in each look, also in those that measure; what they leave out, the next finds.
+    library, size, found = library_of(files, totals=totals), LibrarySize(), []
+    for _ in range(2 * 20 + 2):
+        seen, requests = look_in(library, ids, size=size, make_sure=False)
+        found.append(ids_seen(seen))
+        assert requests <= most
+    assert found.count(expected) >= 2 * 19
+    for this, following in pairwise(found):
+        assert this | following == expected
+    if totals:
+        assert all(len(each) >= len(expected) - 1 for each in found)
 
 
 def looks_in(library: FakeLibrary, ids: Any, size: LibrarySize, *, times: int) -> list[int]:
@@ -99,6 +114,28 @@ def test_the_size_is_measured_again_seldom(*, totals: bool) -> None:
     requests = looks_in(library, range(5000, 5015), size, times=100)
     assert sum(count > 15 for count in requests) <= 5
     assert max(requests) <= (15 + 1 if totals else 2 * 15 + 1)
+
+
+def test_a_look_of_the_poll_that_measures_asks_first_for_what_the_page_it_read_does_not_settle() -> None:
+    library, size = library_of(200), LibrarySize()
+    seen, requests = look_in(library, [*range(5000, 5014), 5], size=size, make_sure=False)
+    assert (ids_seen(seen), requests) == ({"5"}, 15)
+
+
+@pytest.mark.parametrize(("oldest", "most"), [(181, 2), (180, 3)])
+def test_a_look_of_the_poll_reads_no_further_than_to_all_ids_but_one(oldest: int, most: int) -> None:
+    """Of 20 ids, 200 to 182 are on the first two pages."""
+    library = library_of(200, totals=False)
+    seen, requests = look_in(library, [*range(200, 181, -1), oldest], make_sure=False)
+    assert (len(seen.ids), requests) == (20, most)
+
+
+def test_with_ids_that_are_text_nothing_is_settled_but_what_is_there() -> None:
+    library = library_of(200, ids=(f"id-{number:03}" for number in range(200)))
+    there, size = ["id-000", "id-001", "id-199"], LibrarySize()
+    not_there = ["123", *(f"zz{number}" for number in range(8))]
+    seen, requests = look_in(library, [*there, *not_there], size=size, make_sure=False)
+    assert (ids_seen(seen), requests) == (set(there), 12)
 
 
 def test_without_totals_more_ids_than_pages_were_read_make_it_read_on() -> None:
