@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from typing import TYPE_CHECKING
 
@@ -91,8 +92,9 @@ async def poll(media_conn_id: str, interval: float, depth: Depth) -> AsyncIterat
                 arrivals = await hook.run_flow(list_newest(sort_by=depth.sort_by, down_to=depth.down_to))
             except Exception as error:  # noqa: BLE001 - a watcher goes on for ever
                 log.warning("A look for new media through %s failed: %s", media_conn_id, error)
-                if isinstance(error, MediaError):
-                    pause = max(pause, error.retry_after or 0.0)
+                if isinstance(error, MediaError) and error.retry_after:
+                    # By chance a little later, so that not all who were told to wait are back at the same moment.
+                    pause = max(pause, error.retry_after + random.random())  # noqa: S311 - spreads load
                 shortest_pause = pause
             else:
                 depth.take(arrivals)
