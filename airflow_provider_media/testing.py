@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from contextvars import ContextVar
 from pathlib import Path
@@ -47,7 +48,6 @@ class MediaSandbox:
         self.sandbox = sandbox
         self._session = requests.Session()
         self._session.trust_env = False
-        self._own_requests: set[str] = set()
 
     @property
     def base_url(self) -> str:
@@ -89,22 +89,22 @@ class MediaSandbox:
         raise LookupError(f"The sandbox's library holds no file with the id {media_id}.")
 
     def store(self, file: Path | bytes, name: str) -> Media:
-        """Put a file there as somebody else would.
+        """Put a file there as somebody else would; no fault strikes, no rate limit counts.
 
         :param file: a path, or the content.
         :param name: the human-readable name.
         """
         content = file if isinstance(file, bytes) else Path(file).read_bytes()
-        stored = self._media("POST", files={"file": ("file", content)}, data={"name": name}).json()
+        stored = self._control("POST", "library", files={"file": ("file", content)}, data={"name": name}).json()
         media_id = str(stored.get("id") or stored.get("mediaId"))
         return next(media for media in self.library() if str(media.id) == media_id)
 
     def delete(self, media_id: int | str) -> None:
-        """Delete a file as somebody else would.
+        """Delete a file as somebody else would; no fault strikes, no rate limit counts.
 
         :param media_id: the library's id.
         """
-        self._media("DELETE", f"/{media_id}")
+        self._control("DELETE", f"library/{media_id}")
 
     def fail(self, fault: str, method: str = "*", **options: Any) -> None:
         """Let a fault strike the next calls; faults asked for earlier come first.
@@ -114,7 +114,7 @@ class MediaSandbox:
         :param method: which calls: ``POST``, ``GET``, ``DELETE``, or all.
         :param options: ``times`` (1), ``skip`` (0), and those of its kind: ``status``, ``headers``, ``body``, ...
         """
-        self._control("POST", "faults", {"fault": fault, "method": method, **options})
+        self._control("POST", "faults", json={"fault": fault, "method": method, **options})
 
     def answer(self, status: int, method: str = "*", **options: Any) -> None:
         """Let the next call be answered with a status, and not be done: ``answer(429, headers={"Retry-After": "60"})``.
@@ -131,8 +131,7 @@ class MediaSandbox:
 
     def calls(self) -> list[dict[str, Any]]:
         """Return the calls of the Media API, without those of this object, oldest first: ``method``, ``status``, ..."""
-        calls = self._control("GET", "requests").json()
-        return [call for call in calls if call["request_id"] not in self._own_requests]
+        return list(self._control("GET", "requests").json())
 
     def count(self, method: str) -> int:
         """Count the calls of one method.
@@ -141,13 +140,8 @@ class MediaSandbox:
         """
         return sum(1 for call in self.calls() if call["method"] == method)
 
-    def _media(self, method: str, path: str = "", **options: Any) -> requests.Response:
-        answer = self._call(method, self.sandbox.media_url + path, headers={"X-Api-Key": self.api_key}, **options)
-        self._own_requests.add(answer.headers["X-Request-Id"])
-        return answer
-
-    def _control(self, method: str, path: str, value: Any = None) -> requests.Response:
-        return self._call(method, f"{self.base_url}/_sandbox/{path}", json=value)
+    def _control(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self._call(method, f"{self.base_url}/_sandbox/{path}", **options)
 
     def _call(self, method: str, url: str, **options: Any) -> requests.Response:
         answer = self._session.request(method, url, timeout=_TIMEOUT_SECONDS, **options)
@@ -169,22 +163,29 @@ def media_sandbox_settings() -> SandboxSettings:
 
 
 @pytest.fixture
-def media_sandbox(media_sandbox_settings: SandboxSettings) -> Iterator[MediaSandbox]:
-    """Run a sandbox with an empty library, for this test."""
+def media_sandbox(media_sandbox_settings: SandboxSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[MediaSandbox]:
+    """Run a sandbox with an empty library, for this test; it is reached past whatever proxies this machine uses."""
     from airflow_provider_media.sandbox.server import run_in_thread
 
+    for variable, hosts in _without_proxy("127.0.0.1").items():
+        monkeypatch.setenv(variable, hosts)
     with run_in_thread(media_sandbox_settings) as running:
         sandbox = MediaSandbox(running)
         yield sandbox
         sandbox.close()
 
 
+def _without_proxy(host: str) -> dict[str, str]:
+    """Add a host to what is reached without a proxy, in both spellings; what stands in one alone counts for both."""
+    upper, lower = (os.environ.get(name, "").strip() for name in ("NO_PROXY", "no_proxy"))
+    known = {"NO_PROXY": upper or lower, "no_proxy": lower or upper}
+    return {name: hosts if hosts == "*" else f"{hosts},{host}".lstrip(",") for name, hosts in known.items()}
+
+
 @pytest.fixture
 def media_connection(media_sandbox: MediaSandbox, monkeypatch: pytest.MonkeyPatch) -> str:
     """Have the Airflow connection ``media_default`` lead to the sandbox, for this test; gives its id."""
     monkeypatch.setenv("AIRFLOW_CONN_MEDIA_DEFAULT", media_sandbox.connection())
-    for variable in ("NO_PROXY", "no_proxy"):  # whatever proxies this machine uses
-        monkeypatch.setenv(variable, "127.0.0.1")
     return "media_default"
 
 

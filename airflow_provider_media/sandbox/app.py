@@ -43,6 +43,7 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, pau
             Route("/_sandbox/faults", Faults),
             Route("/_sandbox/requests", Requests),
             Route("/_sandbox/library", Contents),
+            Route("/_sandbox/library/{media_id}", MediaItem),
         ],
         exception_handlers={
             problems.ProblemError: problems.answer_problem,

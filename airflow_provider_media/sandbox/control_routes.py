@@ -1,4 +1,7 @@
-"""``/_sandbox``: how tests ask for faults and look at what was called. No key: the sandbox listens on loopback only."""
+"""``/_sandbox``: how tests ask for faults, look at what was called, and change the library past all faults.
+
+No key: the sandbox listens on loopback only.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from airflow_provider_media.sandbox.faults import read_fault
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
+from airflow_provider_media.sandbox.media_routes import MediaCollection
 from airflow_provider_media.sandbox.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -58,11 +62,11 @@ class Requests(HTTPEndpoint):
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-class Contents(HTTPEndpoint):
-    """``/_sandbox/library``."""
+class Contents(MediaCollection):
+    """``/_sandbox/library``: a POST stores a file as that of the API does; no fault strikes, no limit counts."""
 
     async def get(self, request: Request) -> Response:
-        """Tell all that the library holds, oldest first; no fault strikes, and no note is made of it."""
+        """Tell all that the library holds, oldest first."""
         library: Library = request.app.state.library
         dialect: Dialect = request.app.state.dialect
         entries, _, _ = await run_in_threadpool(

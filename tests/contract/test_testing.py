@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_media._transports import clock
 from airflow_provider_media.exceptions import MediaRateLimitError, MediaUnavailableError
 from airflow_provider_media.hooks.media import MediaAsyncHook, MediaHook
+from airflow_provider_media.sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,14 +54,56 @@ def test_what_others_store_and_delete_the_hook_finds_and_misses(media_sandbox: M
     assert media_sandbox.library() == []
 
 
-def test_looking_at_the_library_meets_no_fault_and_own_calls_are_not_counted(
-    media_sandbox: MediaSandbox, hook: MediaHook
-) -> None:
-    media_sandbox.store(PNG, "Card")
-    media_sandbox.answer(500, times=2)
-    assert media_sandbox.names() == ["Card"]
+def test_what_the_test_does_itself_meets_no_fault_and_is_not_counted(media_sandbox: MediaSandbox) -> None:
+    media_sandbox.answer(500, times=4)
+    gone, kept = media_sandbox.store(PNG, "Card"), media_sandbox.store(PNG + b"other", "Card 2")
+    media_sandbox.delete(gone.id)
+    assert media_sandbox.library() == [kept]
+    assert media_sandbox.content(kept.id) == PNG + b"other"
     assert media_sandbox.calls() == []
-    assert media_sandbox.pending_faults()[0]["times"] == 2
+    assert media_sandbox.pending_faults()[0]["times"] == 4
+
+
+class TestAtTheRateLimit:
+    """A sandbox with one request a minute."""
+
+    @pytest.fixture
+    def media_sandbox_settings(self) -> SandboxSettings:
+        return SandboxSettings(requests_per_minute=1, id_style="text")
+
+    def test_what_the_test_does_itself_counts_for_no_rate_limit(
+        self, media_sandbox: MediaSandbox, hook: MediaHook
+    ) -> None:
+        stored = [media_sandbox.store(PNG, f"Card {number}") for number in range(3)]
+        media_sandbox.delete(stored[1].id)
+        assert set(hook.list_page().items) == {stored[0], stored[2]}
+
+
+PROXIES = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "all_proxy": "http://127.0.0.1:9"}
+
+
+@pytest.mark.parametrize(
+    ("before", "upper", "lower"),
+    [
+        ({}, "127.0.0.1", "127.0.0.1"),
+        ({"NO_PROXY": "a.example"}, "a.example,127.0.0.1", "a.example,127.0.0.1"),
+        ({"no_proxy": "b.example"}, "b.example,127.0.0.1", "b.example,127.0.0.1"),
+        ({"NO_PROXY": "a.example", "no_proxy": "b.example"}, "a.example,127.0.0.1", "b.example,127.0.0.1"),
+        ({"NO_PROXY": "*"}, "*", "*"),
+    ],
+)
+def test_the_sandbox_is_reached_past_the_machines_proxies_which_stay_for_others(
+    before: dict[str, str], upper: str, lower: str, monkeypatch: Any, request: Any
+) -> None:
+    """Nothing listens on port 9. The connection is one of the test's own making, without ``media_connection``."""
+    for name, value in (PROXIES | before).items():
+        monkeypatch.setenv(name, value)
+    media_sandbox = request.getfixturevalue("media_sandbox")
+    assert (os.environ["NO_PROXY"], os.environ["no_proxy"]) == (upper, lower)
+    monkeypatch.setenv("AIRFLOW_CONN_MEDIA_EU", media_sandbox.connection(max_attempts=1))
+    media = media_sandbox.store(PNG, "Card")
+    assert MediaHook("media_eu").find_media("Card") == [media]
+    assert asyncio.run(get_with_async_hook("media_eu", media.id)) == media
 
 
 def test_a_fault_that_makes_no_sense_is_told(media_sandbox: MediaSandbox) -> None:
@@ -75,10 +118,13 @@ def test_the_connection_is_gone_after_the_test(tmp_path: Path) -> None:
         "def test_before(): assert 'airflow' not in sys.modules\n"
         "def test_with(media_connection, media_sandbox):\n"
         "    assert media_sandbox.base_url in os.environ['AIRFLOW_CONN_MEDIA_DEFAULT']\n"
-        "def test_after(): assert 'AIRFLOW_CONN_MEDIA_DEFAULT' not in os.environ\n"
+        "def test_after():\n"
+        "    assert 'AIRFLOW_CONN_MEDIA_DEFAULT' not in os.environ\n"
+        "    assert (os.environ['NO_PROXY'], os.environ.get('no_proxy')) == ('a.example', None)\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environment["NO_PROXY"] = "a.example"
     done = subprocess.run(command, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert "3 passed" in done.stdout, done.stdout + done.stderr
 
@@ -106,11 +152,12 @@ def ask(hook_class: type) -> Callable[[str], Any]:
     if hook_class is MediaHook:
         return lambda conn_id: MediaHook(conn_id).list_page()
 
-    async def with_async_hook(conn_id: str) -> Any:
-        async with MediaAsyncHook(conn_id) as hook:
-            return await hook.get_media(1)
+    return lambda conn_id: asyncio.run(get_with_async_hook(conn_id, 1))
 
-    return lambda conn_id: asyncio.run(with_async_hook(conn_id))
+
+async def get_with_async_hook(conn_id: str, media_id: int | str) -> Any:
+    async with MediaAsyncHook(conn_id) as hook:
+        return await hook.get_media(media_id)
 
 
 @pytest.mark.parametrize("hook_class", [MediaHook, MediaAsyncHook])

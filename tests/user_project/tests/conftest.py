@@ -14,6 +14,7 @@ pytest_plugins = ["airflow_provider_media.testing"]
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="spring-campaign-")
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["HTTP_PROXY"] = "http://127.0.0.1:9"  # as on a company's machine; the sandbox is reached past it
 
 
 @pytest.fixture(scope="session", autouse=True)

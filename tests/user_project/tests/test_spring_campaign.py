@@ -39,6 +39,7 @@ def test_a_platform_that_stays_down_fails_the_upload_and_nothing_is_sent(run, fo
 
 
 def test_a_name_that_is_taken_fails_the_upload(run, folder, media_sandbox):
+    media_sandbox.answer(429, "POST", times=1000)  # an upload would be answered so; what the test stores is not
     other = media_sandbox.store(b"\x89PNG\r\n\x1a\n another", "spring-2026-03-20")
 
     state, tasks = run()
