@@ -267,7 +267,7 @@ class MediaSyncOperator(MediaOperator):
 
 
 def _xcom_of(context: Context) -> dict[str, Any]:
-    """Tell where Airflow keeps what the task returns, in the words of ``xcom_pull``."""
+    """Tell where Airflow keeps what the task returns, in the words of ``xcom_pull``; Airflow 2.11's knows no run_id."""
     ti = context.get("ti")
     names = {"dag_id": "dag_id", "run_id": "run_id", "task_ids": "task_id", "map_indexes": "map_index"}
     return {argument: getattr(ti, name, None) for argument, name in names.items()}

@@ -3,63 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
+from asset_events import forget_events, give_all_events_to_runs, read_events, write
 
 from airflow_provider_media.assets.media import media_asset
 from airflow_provider_media.operators.media import MediaUploadOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
 BANNER = media_asset("media_default", "Banner of the Week")
 
 
 @pytest.fixture(autouse=True)
 def no_events_left() -> Iterator[None]:
-    """Forget the events of a test; deleting its DAG leaves them."""
+    """Forget the events of a test."""
     yield
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        for event in session.query(_event_model()):
-            session.delete(event)
-
-
-@pytest.fixture
-def events() -> Callable[[], list[tuple[str, dict[str, Any], int]]]:
-    """Tell the events so far, oldest first: URI, extra, and the map index of the task that it came from."""
-
-    def read() -> list[tuple[str, dict[str, Any], int]]:
-        from airflow.utils.session import create_session
-
-        event_model = _event_model()
-        with create_session() as session:
-            found = session.query(event_model).order_by(event_model.id)
-            return [(event.uri, event.extra, event.source_map_index) for event in found]
-
-    return read
-
-
-def _event_model() -> Any:
-    if IS_AIRFLOW_3:
-        from airflow.models.asset import AssetEvent
-
-        return AssetEvent
-    from airflow.models.dataset import DatasetEvent
-
-    return DatasetEvent
-
-
-def write(dag: Any) -> None:
-    """Write a DAG with its assets into the database, as the DAG processor does; on Airflow 3, run_dag does it."""
-    if not IS_AIRFLOW_3:
-        dag.bulk_write_to_db([dag])
+    forget_events()
 
 
 def new_dag(name: str) -> DAG:
@@ -71,9 +35,7 @@ def told(media: dict[str, Any]) -> dict[str, Any]:
     return {**{key: media[key] for key in ("id", "name", "url", "size")}, "type": media["mime_type"]}
 
 
-def test_each_outlet_has_an_event_that_tells_the_file(
-    platform: Any, run_dag: Any, media_folder: Path, events: Any
-) -> None:
+def test_each_outlet_has_an_event_that_tells_the_file(platform: Any, run_dag: Any, media_folder: Path) -> None:
     with new_dag("outlets") as dag:
         MediaUploadOperator(
             task_id="upload", file=str(media_folder / "banner.jpg"), outlets=[BANNER, Asset(uri="x-any://of-yours")]
@@ -83,13 +45,11 @@ def test_each_outlet_has_an_event_that_tells_the_file(
 
     assert run.state == "success"
     extra = told(run.xcom("upload"))
-    assert sorted(events()) == [(BANNER.uri, extra, -1), ("x-any://of-yours", extra, -1)]
+    assert sorted(read_events()) == [(BANNER.uri, extra, -1), ("x-any://of-yours", extra, -1)]
     assert (extra["type"], extra["size"]) == ("image/jpeg", (media_folder / "banner.jpg").stat().st_size)
 
 
-def test_each_mapped_upload_has_an_event_of_its_own(
-    platform: Any, run_dag: Any, media_folder: Path, events: Any
-) -> None:
+def test_each_mapped_upload_has_an_event_of_its_own(platform: Any, run_dag: Any, media_folder: Path) -> None:
     files = [str(media_folder / name) for name in ("card-latte.jpg", "card-tonic.png")]
     with new_dag("mapped_outlets") as dag:
         MediaUploadOperator.partial(task_id="upload", outlets=[BANNER]).expand(file=files)
@@ -98,12 +58,10 @@ def test_each_mapped_upload_has_an_event_of_its_own(
 
     assert run.state == "success"
     expected = [(BANNER.uri, told(run.xcom(f"upload[{index}]")), index) for index in range(2)]
-    assert sorted(events(), key=lambda event: event[2]) == expected
+    assert sorted(read_events(), key=lambda event: event[2]) == expected
 
 
-def test_an_alias_stands_for_the_names_that_the_run_gave(
-    platform: Any, run_dag: Any, media_folder: Path, events: Any
-) -> None:
+def test_an_alias_stands_for_the_names_that_the_run_gave(platform: Any, run_dag: Any, media_folder: Path) -> None:
     with new_dag("alias") as dag:
         MediaUploadOperator(
             task_id="upload",
@@ -115,11 +73,11 @@ def test_an_alias_stands_for_the_names_that_the_run_gave(
     run = run_dag(dag)
 
     assert run.state == "success"
-    assert events() == [("media://media_default/banner%202026-07-01", told(run.xcom("upload")), -1)]
+    assert read_events() == [("media://media_default/banner%202026-07-01", told(run.xcom("upload")), -1)]
 
 
 def test_a_name_too_long_for_an_asset_is_uploaded_all_the_same(
-    platform: Any, run_dag: Any, media_folder: Path, events: Any, caplog: Any
+    platform: Any, run_dag: Any, media_folder: Path, caplog: Any
 ) -> None:
     with new_dag("long_alias") as dag:
         MediaUploadOperator(
@@ -130,11 +88,11 @@ def test_a_name_too_long_for_an_asset_is_uploaded_all_the_same(
 
     assert run.state == "success"
     assert platform.names() == ["ö" * 300]
-    assert events() == []
+    assert read_events() == []
     assert "No asset event for the alias any: The media asset of" in caplog.text
 
 
-def test_what_the_author_put_into_the_event_stays(platform: Any, run_dag: Any, media_folder: Path, events: Any) -> None:
+def test_what_the_author_put_into_the_event_stays(platform: Any, run_dag: Any, media_folder: Path) -> None:
     def note(context: Any) -> None:
         context["outlet_events"][BANNER].extra["campaign"] = "summer"
 
@@ -143,16 +101,16 @@ def test_what_the_author_put_into_the_event_stays(platform: Any, run_dag: Any, m
     write(dag)
     run = run_dag(dag)
 
-    assert [extra for _, extra, _ in events()] == [{"campaign": "summer", **told(run.xcom("upload"))}]
+    assert [extra for _, extra, _ in read_events()] == [{"campaign": "summer", **told(run.xcom("upload"))}]
 
 
-def test_a_failed_upload_emits_nothing(platform: Any, run_dag: Any, events: Any) -> None:
+def test_a_failed_upload_emits_nothing(platform: Any, run_dag: Any) -> None:
     with new_dag("no_event") as dag:
         MediaUploadOperator(task_id="upload", file="no-such-file.png", outlets=[BANNER])
     write(dag)
 
     assert run_dag(dag).state == "failed"
-    assert events() == []
+    assert read_events() == []
 
 
 def test_the_example_reads_the_newest_id_from_the_events_that_started_it(
@@ -172,27 +130,3 @@ def test_the_example_reads_the_newest_id_from_the_events_that_started_it(
         "title": newest["name"],
         "media": {"mediaId": newest["id"], "height": "TALL"},
     }
-
-
-def give_all_events_to_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have dag.test() make runs that all events so far started."""
-    if IS_AIRFLOW_3:
-        from airflow.models import dag, dagrun
-
-        consumed = "consumed_asset_events"
-        module, name = (dagrun, "get_or_create_dagrun")
-        if not hasattr(dagrun, name):  # before Airflow 3.1
-            module, name = (dag, f"_{name}")
-    else:
-        from airflow.models import dag as module
-
-        name, consumed = "_get_or_create_dagrun", "consumed_dataset_events"
-    make = getattr(module, name)
-
-    def make_with_events(**arguments: Any) -> Any:
-        run = make(**arguments)
-        getattr(run, consumed).extend(arguments["session"].query(_event_model()))
-        arguments["session"].commit()
-        return run
-
-    monkeypatch.setattr(module, name, make_with_events)

@@ -2,54 +2,97 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import re
+import shutil
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AssetAlias
+from airflow.providers.common.compat.sdk import DAG, AssetAlias
+from asset_events import IS_AIRFLOW_3, forget_events, give_all_events_to_runs, read_events, write
 from doc_samples import ROOT, samples_of
 
 from airflow_provider_media.assets.media import media_asset
-
-IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
+from airflow_provider_media.operators.media import MediaSyncOperator, MediaUploadOperator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+PAGE = ROOT / "docs" / "assets.md"
+ANY = media_asset("media_default", "any")
+
+
+@pytest.fixture(autouse=True)
+def no_events_left() -> Iterator[None]:
+    """Forget the events of a test."""
+    yield
+    forget_events()
 
 
 @pytest.fixture
 def dags(load_dags: Any, media_folder: Path, tmp_path: Path) -> Any:
-    """The DAGs of a page's samples, with files that are there."""
-
-    def load(page: str) -> dict[str, Any]:
-        for number, sample in enumerate(samples_of(ROOT / "docs" / page)):
-            copied = sample.code.replace("/data/banner.jpg", str(media_folder / "banner.jpg"))
-            copied = copied.replace("/data/card.png", str(media_folder / "card-tonic.png"))
-            (tmp_path / f"sample_{number}.py").write_text(copied)
-        return dict(load_dags(tmp_path))
-
-    return load
+    """The DAGs of the page's samples, with files that are there."""
+    shutil.copytree(media_folder, tmp_path / "summer")
+    for number, sample in enumerate(samples_of(PAGE)):
+        copied = sample.code.replace("/data/banner.jpg", str(media_folder / "banner.jpg"))
+        copied = copied.replace("/data/card.png", str(media_folder / "card-tonic.png"))
+        copied = copied.replace("/data/summer", str(tmp_path / "summer"))
+        if not IS_AIRFLOW_3:
+            copied = copied.replace("triggering_asset_events", "triggering_dataset_events")
+        (tmp_path / f"sample_{number}.py").write_text(copied)
+    return dict(load_dags(tmp_path))
 
 
 def test_the_dags_that_share_an_asset(platform: Any, run_dag: Any, dags: Any) -> None:
     """That events reach the second one is tested with the example, which is the same."""
-    loaded = dags("assets.md")
-    assert loaded.keys() == {"upload_banner", "send_banner", "upload_cards"}
-    upload = loaded["upload_banner"].get_task("upload")
+    assert dags.keys() == {"upload_banner", "send_banner", "sync_summer", "send_summer", "upload_cards"}
+    upload = dags["upload_banner"].get_task("upload")
     assert upload.outlets == [media_asset("media_default", "daily-banner")]
-    assert loaded["upload_cards"].get_task("upload").outlets == [AssetAlias("media uploads")]
+    assert dags["upload_cards"].get_task("upload").outlets == [AssetAlias("media uploads")]
 
-    if not IS_AIRFLOW_3:  # on Airflow 3, run_dag writes DAGs into the database, and their assets with them
-        loaded["upload_banner"].bulk_write_to_db(loaded.values())
-    assert run_dag(loaded["upload_banner"]).state == "success"
-    assert run_dag(loaded["upload_cards"]).state == "success"
+    write(*dags.values())
+    assert run_dag(dags["upload_banner"]).state == "success"
+    assert run_dag(dags["upload_cards"]).state == "success"
     assert platform.names() == ["card-2026-07-01", "daily-banner-2026-07-01"]
 
 
 def test_the_consumer_takes_the_newest_event(dags: Any, capsys: Any) -> None:
     from types import SimpleNamespace
 
-    send = dags("assets.md")["send_banner"].get_task("send").python_callable
+    send = dags["send_banner"].get_task("send").python_callable
     events = [SimpleNamespace(timestamp=time, extra={"id": media_id}) for time, media_id in ((2, 22), (1, 11))]
     send({"daily": events})
     assert "send media 22" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not IS_AIRFLOW_3, reason="xcom_pull of Airflow 2.11 knows no run_id, as the page says")
+def test_the_manifest_is_read_where_the_event_says_it_is(
+    platform: Any, run_dag: Any, dags: Any, media_folder: Path, monkeypatch: Any
+) -> None:
+    write(*dags.values())
+    manifest = run_dag(dags["sync_summer"]).xcom("sync")
+    give_all_events_to_runs(monkeypatch)
+    sent = run_dag(dags["send_summer"]).xcom("send")
+    assert sent == {path: entry["id"] for path, entry in manifest.items()}
+    assert sent.keys() == {file.name for file in media_folder.iterdir()}
+
+
+def test_the_table_has_each_key_of_an_event_and_none_besides(
+    platform: Any, run_dag: Any, media_folder: Path, tmp_path: Path
+) -> None:
+    rows = re.findall(r"^\| (`.+`) \| (upload|sync) \|", PAGE.read_text(), re.MULTILINE)
+    told = {(key, kind) for keys, kind in rows for key in re.findall(r"`(\w+)`", keys)}
+
+    manifest = str(tmp_path / "manifest.json")
+    with DAG("any_event", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        MediaUploadOperator(task_id="upload", file=str(media_folder / "banner.jpg"), outlets=[ANY])
+        MediaSyncOperator(task_id="sync", source=str(media_folder), outlets=[ANY])
+        MediaSyncOperator(task_id="sync_2", source=str(media_folder), manifest_path=manifest, outlets=[ANY])
+        MediaSyncOperator(task_id="sync_dry", source=str(media_folder), dry_run=True, outlets=[ANY])
+    write(dag)
+    assert run_dag(dag).state == "success"
+
+    extras = [extra for _, extra, _ in read_events()]
+    assert {(key, "upload" if "id" in extra else "sync") for extra in extras for key in extra} == told
+    assert (len(extras), {} in extras) == (4, True)
