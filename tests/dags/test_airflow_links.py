@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
+from doc_samples import ROOT, samples_of
 
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.models import Media
 from airflow_provider_media.operators.media import MediaGetOperator, MediaSyncOperator, MediaUploadOperator
 from airflow_provider_media.sensors.media import MediaExistsSensor
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HAS_PAGE = not version("apache-airflow").startswith(("2.", "3.0."))
 MODES = pytest.mark.parametrize(
@@ -134,11 +136,10 @@ def test_an_operator_of_ones_own_has_it_as_the_documentation_shows(
     platform: Any, run: Any, media_folder: Path, load_dag: Any, tmp_path: Path
 ) -> None:
     media_id = platform.store(media_folder / "banner.jpg", "banner")
-    page = Path(__file__).parents[2] / "docs" / "airflow-ui.md"
-    (source,) = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    (sample,) = samples_of(ROOT / "docs" / "airflow-ui.md")
     file = tmp_path / "sample.py"
     dag = "\nfrom airflow.providers.common.compat.sdk import DAG\nwith DAG('link_sample', schedule=None):\n"
-    file.write_text(f"{source}{dag}    SendOperator(task_id='send', media_id={media_id})\n")
+    file.write_text(f"{sample.code}{dag}    SendOperator(task_id='send', media_id={media_id})\n")
     done = run(load_dag(file, "link_sample"))
 
     assert done.states == {"send": "success"}

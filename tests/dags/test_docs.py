@@ -1,4 +1,4 @@
-"""What README.md and docs/ show runs as it stands there; helpers/doc_samples.py says how samples are marked."""
+"""What README.md and docs/ show runs as it stands there; tests/helpers/doc_samples.py says how they are marked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import runpy
 import shutil
 import socket
+import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -123,13 +125,19 @@ def new_console(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Co
 def test_what_does_not_run_says_why(sample: Sample) -> None:
     kind, _, what = sample.mark.partition(" ")
 
-    if kind == "raised":
-        return  # test_error runs it
+    if kind == "raised" or sample.tested_by:
+        return  # test_error runs it, or test_the_tests_that_samples_name_are_there looks for its test
     if sample.language in READERS and not sample.mark:
         READERS[sample.language](sample.code)
-    elif kind == "tested":
-        assert sample.page.name in (ROOT / what.removeprefix("by ")).read_text()
     elif kind == "output":
         assert f"\n{what.split()[-1]}:" in (ROOT / "Makefile").read_text()
     else:
-        assert sample.saved_as or sample.mark.startswith("not run: "), f"{sample}: mark it, see helpers/doc_samples.py"
+        assert sample.saved_as or sample.mark.startswith("not run: "), f"{sample}: mark it as doc_samples.py says"
+
+
+def test_the_tests_that_samples_name_are_there() -> None:
+    """That they use the samples' code, tests/conftest.py sees to when they run."""
+    named = {sample.tested_by for sample in all_samples() if sample.tested_by}
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *sorted(named)]
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+    assert named <= set(done.stdout.splitlines()), done.stdout + done.stderr

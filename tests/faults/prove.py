@@ -20,7 +20,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_media"
-COPIED = (PACKAGE, "tests/faults", "tests/contract", "tests/unit", "pyproject.toml")
+COPIED = (
+    PACKAGE,
+    "tests/faults",
+    "tests/contract",
+    "tests/unit",
+    "tests/helpers",
+    "tests/conftest.py",
+    "pyproject.toml",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from configparser import ConfigParser
-from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "waiting.md"
+from doc_samples import ROOT, samples_of
 
 SCENARIO = """
 import asyncio, gc, json, weakref
@@ -74,9 +72,9 @@ def test_the_heap_is_frozen_once_when_many_wait_and_what_ends_is_freed() -> None
 
 
 def test_the_heap_is_left_alone_where_the_configuration_says_so_as_on_the_page() -> None:
-    (sample,) = re.findall(r"```ini\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (sample,) = (sample for sample in samples_of(ROOT / "docs" / "waiting.md") if sample.language == "ini")
     configuration = ConfigParser()
-    configuration.read_string(sample)
+    configuration.read_string(sample.code)
     options = {f"AIRFLOW__MEDIA__{name.upper()}": value for name, value in configuration["media"].items()}
     frozen, left, _ = run(**options)
     assert frozen == [0, 0, 0]

@@ -8,8 +8,8 @@ A page's samples run as they stand. Where one needs help, an HTML comment before
     it runs on Airflow 3 only;
 ``<!-- sample: raised -->``
     it is the error that the code below ``sample:`` raises; ``...`` stands for anything;
-``<!-- sample: tested by tests/... -->``
-    that test runs it;
+``<!-- sample: tested by tests/dags/test_it.py::test_name -->``
+    that test runs it; the test fails when it does not use the sample's code;
 ``<!-- sample: output of make ... -->``
     it is what that command printed;
 ``<!-- sample: not run: ... -->``
@@ -29,11 +29,11 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 MEDIA = ROOT / "example_dags" / "media"
 EXAMPLES = {".jpg": "banner.jpg", ".png": "card-tonic.png", ".mp4": "pour.mp4"}
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*ROOT.glob("README.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 
 _MARK = re.compile(r"<!--\s*sample:(?P<words>[^\n]*?)(?:\n(?P<hidden>.*?))?\s*-->", re.DOTALL)
 _PREPARED = re.compile(r"(?:/data|s3://[\w-]+)(?P<rest>(?:/[\w.-]+)*)")
@@ -49,6 +49,10 @@ with DAG("fragment", schedule=None, start_date=datetime(2026, 1, 1)):
 """
 
 
+used: set[Sample] = set()
+"""Those whose code has been asked for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One fenced block.
@@ -56,7 +60,7 @@ class Sample:
     :param page: the file it stands in.
     :param line: the line of its fence, from 1.
     :param language: what its fence says; may be empty.
-    :param code: its text.
+    :param text: what stands in it.
     :param mark: the words of its mark; empty without one.
     :param hidden: the code to run before it.
     """
@@ -64,13 +68,24 @@ class Sample:
     page: Path
     line: int
     language: str
-    code: str
+    text: str
     mark: str = ""
     hidden: str = ""
 
     def __str__(self) -> str:
         """Name it as editors do."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def code(self) -> str:
+        """Its text, for use; that is noted."""
+        used.add(self)
+        return self.text
+
+    @property
+    def tested_by(self) -> str:
+        """The test that its mark names, by pytest's node id; empty without one."""
+        return self.mark.removeprefix("tested by ") if self.mark.startswith("tested by ") else ""
 
     @property
     def runs_here(self) -> bool:
@@ -104,7 +119,7 @@ def samples_of(page: Path) -> list[Sample]:
                     page=page,
                     line=token.map[0] + 1,
                     language=token.info.strip(),
-                    code=token.content,
+                    text=token.content,
                     mark=words,
                     hidden=hidden,
                 )
