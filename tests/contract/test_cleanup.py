@@ -11,7 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from syncing import FakeStore, Folder, Syncing
+from fake_store import FakeStore
+from syncing import Folder, Syncing
 
 from airflow_provider_media.exceptions import (
     MediaAuthError,
@@ -241,7 +242,7 @@ def test_a_retry_tells_what_the_try_before_deleted(cleanup: Any, library: Sandbo
 
 ONE_TRY = """
 import json, sys
-from syncing import FakeStore
+from fake_store import FakeStore
 from airflow_provider_media.operators.media import MediaCleanupOperator
 
 class StoreOnDisk(FakeStore):

@@ -28,7 +28,7 @@ FILES = 200
 
 ONE_TRY = """
 import json, sys
-from syncing import FakeStore
+from fake_store import FakeStore
 from airflow_provider_media.operators.media import MediaSyncOperator
 
 source, kept_at = sys.argv[1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fake_store import FakeStore
 
 from airflow_provider_media.exceptions import (
     MediaConfigurationError,
@@ -124,15 +125,6 @@ def test_a_file_with_users_may_not() -> None:
         refuse_if_used([Media(id=1), Media(id=2)], used_by_spring)
 
 
-class FakeStore(dict[str, Any]):
-    """A task state store that has just a dict."""
-
-    set = dict.__setitem__
-
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
-
-
 def test_a_retry_goes_on_where_the_last_try_was_broken_off() -> None:
     hook, store = FakeHook(), FakeStore()
     remove = hook.delete
@@ -148,7 +140,7 @@ def test_a_retry_goes_on_where_the_last_try_was_broken_off() -> None:
     hook.delete = remove  # type: ignore[method-assign]
     outcome = delete(hook, [1, 2, 3], memory=DeletedMemory({"task_state_store": store}))  # type: ignore[typeddict-unknown-key]
     assert outcome == {"deleted": [1, 2, 3], "missing": [], "skipped": []}
-    assert store == {}
+    assert store.kept == {}
 
 
 def test_what_a_try_had_begun_is_deleted_not_missing_though_nobody_looked() -> None:

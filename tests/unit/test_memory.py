@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fake_library import PNG, make_upload
-from waiting_task import FakeStore
+from fake_store import FakeStore
 
 from airflow_provider_media._api.upload_flow import Mark
 from airflow_provider_media.models import Media

@@ -13,7 +13,8 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     TaskDeferred,
 )
-from waiting_task import FakeHook, FakeStore, WaitingTask
+from fake_store import FakeStore
+from waiting_task import FakeHook, WaitingTask
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaUnavailableError

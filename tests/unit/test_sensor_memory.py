@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
-from waiting_task import FakeHook, FakeStore, WaitingTask
+from fake_store import FakeStore
+from waiting_task import FakeHook, WaitingTask
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media.exceptions import (

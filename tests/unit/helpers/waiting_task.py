@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,6 +15,8 @@ from airflow_provider_media.exceptions import public_errors
 from airflow_provider_media.sensors.media import MediaExistsSensor
 
 if TYPE_CHECKING:
+    from fake_store import FakeStore
+
     from airflow_provider_media._api.flows import Flow
 
 
@@ -36,22 +37,6 @@ class FakeHook:
 
     def cancel(self) -> None:
         self.cancelled = True
-
-
-class FakeStore:
-    """Keeps JSON, as Airflow's task state store does."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
-
-    def get(self, key: str) -> Any:
-        return json.loads(self.kept[key]) if key in self.kept else None
-
-    def set(self, key: str, value: Any) -> None:
-        self.kept[key] = json.dumps(value)
-
-    def delete(self, key: str) -> None:
-        self.kept.pop(key, None)
 
 
 class WaitingTask:

@@ -1,0 +1,22 @@
+"""Airflow's task state store, in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class FakeStore:
+    """Keeps JSON, as Airflow's does."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        return json.loads(self.kept[key]) if key in self.kept else None
+
+    def set(self, key: str, value: Any) -> None:
+        self.kept[key] = json.dumps(value)
+
+    def delete(self, key: str) -> None:
+        self.kept.pop(key, None)
