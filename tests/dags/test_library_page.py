@@ -48,23 +48,33 @@ def sign_in(app: Any) -> Callable[[str], None]:
     return sign_in
 
 
-def addresses(app: Any) -> list[str]:
-    """Give an address of every route."""
-    assert all(isinstance(route, APIRoute) for route in app.routes)
-    found = [route.path for route in app.routes]
+def calls(app: Any) -> list[tuple[str, str]]:
+    """Give a call of every route: method and address."""
+    assert all(isinstance(route, APIRoute) for route in app.routes)  # nothing that the app's guard would not reach
+    found = [(method, route.path) for route in app.routes for method in route.methods]
     for name, value in PARAMETERS.items():
-        found = [path.replace(f"{{{name}}}", value) for path in found]
-    assert not [path for path in found if "{" in path]
+        found = [(method, path.replace(f"{{{name}}}", value)) for method, path in found]
+    assert not [path for _, path in found if "{" in path], "a route has a parameter that PARAMETERS lacks"
     return found
+
+
+def test_the_app_serves_these_routes_and_each_only_to_be_read(app: Any) -> None:
+    assert sorted(calls(app)) == [
+        ("GET", "/"),
+        ("GET", "/api/connections"),
+        ("GET", "/api/entry/media_default"),
+        ("GET", "/api/library/media_default"),
+        ("GET", "/assets/library.js"),
+    ]
 
 
 def test_nobody_and_whoever_may_not_read_connections_get_nothing(
     app: Any, client: TestClient, sign_in: Callable[[str], None], platform: Any
 ) -> None:
-    assert {client.get(path).status_code for path in addresses(app)} == {401}
+    assert {call: client.request(*call).status_code for call in calls(app)} == dict.fromkeys(calls(app), 401)
     for role in ("VIEWER", "USER"):
         sign_in(role)
-        assert {client.get(path).status_code for path in addresses(app)} == {403}
+        assert {call: client.request(*call).status_code for call in calls(app)} == dict.fromkeys(calls(app), 403)
     assert platform.calls("GET") == 0
 
 
