@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
+import pkgutil
 import re
 from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import pytest
 
 import airflow_provider_media
 from airflow_provider_media._api.settings import Settings, read_settings
+from airflow_provider_media.assets.media import SCHEME
 from airflow_provider_media.hooks.media import MediaHook
+from airflow_provider_media.links.media import MediaLink
 from airflow_provider_media.provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR, get_provider_info
 
 EXTRAS = {field.name for field in dataclasses.fields(Settings)} - {"base_url", "api_key"}
@@ -57,14 +62,26 @@ def test_the_entry_point_leads_to_the_provider_info() -> None:
     assert point.load() is get_provider_info
 
 
-def test_all_modules_and_classes_that_are_named_are_there() -> None:
+@pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers"])
+def test_every_public_module_is_named_and_nothing_else(kind: str) -> None:
+    package = Path(str(airflow_provider_media.__file__)).parent / kind
+    [named] = get_provider_info()[kind]
+    assert set(named["python-modules"]) == {
+        f"airflow_provider_media.{kind}.{file.stem}" for file in package.glob("[!_]*.py")
+    }
+
+
+def test_all_that_is_named_is_there() -> None:
     info = get_provider_info()
-    modules = [name for kind in ("operators", "sensors", "hooks") for name in info[kind][0]["python-modules"]]
-    assert all(importlib.import_module(name) for name in modules)
     [connection] = info["connection-types"]
-    module, _, name = connection["hook-class-name"].rpartition(".")
-    assert getattr(importlib.import_module(module), name) is MediaHook
+    assert pkgutil.resolve_name(connection["hook-class-name"]) is MediaHook
     assert (connection["connection-type"], connection["hook-name"]) == (MediaHook.conn_type, MediaHook.hook_name)
+    [link] = info["extra-links"]
+    assert pkgutil.resolve_name(link) is MediaLink
+    [uris] = info["asset-uris"]
+    assert (uris["schemes"], info["dataset-uris"]) == ([SCHEME], [uris])
+    assert callable(pkgutil.resolve_name(uris["handler"]))
+    assert callable(pkgutil.resolve_name(uris["factory"]))
 
 
 def test_airflow_2_hides_and_labels_the_same_fields() -> None:
