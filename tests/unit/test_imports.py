@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HEAVY = {
     *("requests", "requests_toolbelt", "urllib3", "httpx", "httpcore", "aiohttp", "anyio"),
@@ -17,38 +22,47 @@ ROOT = Path(__file__).parents[2]
 OURS = "airflow_provider_media"
 
 
+def loaded_by_each(*statements: str) -> list[set[str]]:
+    """Return the names of the modules that each of these adds, one after the other, in a fresh interpreter."""
+    note = "before.append(sorted(sys.modules))"
+    code = "; ".join(("import json, sys", "before = []", note, *(f"{each}; {note}" for each in statements)))
+    command = [sys.executable, "-c", f"{code}; print(); print(json.dumps(before))"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    loaded = [set(names) for names in json.loads(done.stdout.splitlines()[-1])]
+    return [after - before for before, after in pairwise(loaded)]
+
+
 def loaded_by(*statements: str) -> set[str]:
-    """Return the names of the modules that a fresh interpreter has after these statements."""
-    code = "; ".join((*statements, "import json, sys", "print(); print(json.dumps(sorted(sys.modules)))"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    """Return the names of the modules that these add to a fresh interpreter."""
+    return set().union(*loaded_by_each(*statements))
 
 
-@pytest.fixture(scope="module")
-def airflow_alone() -> set[str]:
-    return loaded_by("from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, BaseHook")
+def is_of(name: str, packages: Iterable[str]) -> bool:
+    return any(f"{name}.".startswith(f"{package}.") for package in packages)
 
 
-@pytest.mark.parametrize("module", ["operators.media", "sensors.media", "hooks.media", "links.media", "references"])
-def test_what_dag_files_import_adds_no_heavy_package_to_what_airflow_loads(
-    module: str, airflow_alone: set[str]
-) -> None:
-    added = loaded_by(f"import {OURS}.{module}") - airflow_alone
-    assert {name.partition(".")[0] for name in added} & HEAVY == set()
-    assert not any(name.startswith((f"{OURS}._transports", f"{OURS}.sandbox")) for name in added)
-    assert f"{OURS}.{module}" in added
+def test_what_dag_files_import_adds_no_heavy_package_to_what_airflow_loads() -> None:
+    modules = [
+        f"{OURS}.{name}" for name in ("links.media", "references", "operators.media", "sensors.media", "hooks.media")
+    ]
+    of_airflow = "from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, BaseHook"
+    _, *added = loaded_by_each(of_airflow, *(f"import {module}" for module in modules))
+    by_module = dict(zip(modules, added, strict=True))
+    heavy = (*HEAVY, f"{OURS}._transports", f"{OURS}.sandbox")
+    assert [(module, name) for module, names in by_module.items() for name in names if is_of(name, heavy)] == []
+    assert set(modules) <= set().union(*added)
 
 
 @pytest.mark.parametrize("module", [OURS, f"{OURS}.provider_info", f"{OURS}.models", f"{OURS}._api.upload_flow"])
 def test_what_is_read_before_airflow_is_configured_imports_nothing_of_airflow(module: str) -> None:
-    added = loaded_by(f"import {module}") - loaded_by()
+    added = loaded_by(f"import {module}")
     assert {name.partition(".")[0] for name in added} & {"airflow", *HEAVY} == set()
     assert module in added
 
 
 def test_the_media_api_without_input_and_output_loads_the_standard_library_only() -> None:
     modules = [f"{OURS}._api.{path.stem}" for path in (ROOT / OURS / "_api").glob("[!_]*.py")]
-    added = loaded_by(*(f"import {module}" for module in modules)) - loaded_by()
+    added = loaded_by(*(f"import {module}" for module in modules))
     assert {name.partition(".")[0] for name in added} - sys.stdlib_module_names == {OURS}
     assert added >= set(modules) != set()
     of_ours = {name for name in added if name.startswith(f"{OURS}.")}
@@ -56,4 +70,4 @@ def test_the_media_api_without_input_and_output_loads_the_standard_library_only(
 
 
 def test_the_package_itself_is_a_version_and_nothing_else() -> None:
-    assert loaded_by(f"import {OURS}") - loaded_by("import __future__") == {OURS}
+    assert loaded_by_each("import __future__", f"import {OURS}")[1] == {OURS}

@@ -136,7 +136,7 @@ def test_a_reader_never_sees_half_a_list(tmp_path: Path, as_uri: Any) -> None:
     done = threading.Event()
 
     def write() -> None:
-        for _ in range(60):
+        for _ in range(15):
             ask.write(range(1, 2000))
         done.set()
 
