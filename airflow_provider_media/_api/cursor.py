@@ -18,8 +18,9 @@ LATE_SECONDS = 300.0
 UNSURE_SECONDS = 30.0
 """An event that Airflow was to write at a moment is safe so much later; until then a restart gives it again."""
 
-_MOST_REMEMBERED = 900
-"""Once they are safe; fewer than a page has, so that the newest page reaches down to the floor again."""
+_MOST_REMEMBERED = 700
+"""Once they are safe; fewer than a page has, so that the newest page reaches down to the floor again. With ids of 36
+letters that is 56 KiB; Airflow warns of values above 64."""
 
 _BEFORE_ALL = -1
 _LONG_AGO = 0.0

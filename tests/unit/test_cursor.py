@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,8 +91,10 @@ def test_a_burst_of_files_is_remembered_in_bounded_space_once_their_events_are_s
     new_ones(cursor, arrivals(*range(1, 5001)), now=NOW)
     assert len(cursor.recent) == 4999
     new_ones(cursor, arrivals(*range(1, 5001)), now=NOW + UNSURE_SECONDS)
-    assert len(cursor.recent) == 900
+    assert len(cursor.recent) == 700
     assert len(json.dumps(cursor.to_dict(NOW + UNSURE_SECONDS))) < 48 * 1024
+    long_ids = Cursor("createdAt", recent={str(uuid4()): (10**15 + n, NOW + 0.123456) for n in range(5000)})
+    assert len(json.dumps(long_ids.to_dict(NOW + 100))) < 64 * 1024
     assert new_ones(reloaded(cursor, NOW + UNSURE_SECONDS), arrivals(*range(1, 5001)), now=NOW + UNSURE_SECONDS) == []
 
 
