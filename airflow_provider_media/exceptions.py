@@ -138,11 +138,18 @@ def public_errors(*, secret: str | Callable[[], str | None] | None = None) -> It
     try:
         yield
     except Problem as problem:
-        secret = secret() if callable(secret) else secret
-        raise _CLASSES[problem.kind](
-            strike_out(secret, problem.message) or "",
-            status=problem.status,
-            server_message=strike_out(secret, problem.server_message),
-            request_id=strike_out(secret, problem.request_id),
-            retry_after=problem.retry_after,
-        ) from problem.__cause__
+        raise public_error(problem, secret=secret() if callable(secret) else secret) from problem.__cause__
+
+
+def public_error(problem: Problem, *, secret: str | None) -> MediaError:
+    """Make of one problem the error of this module that it is.
+
+    :param secret: see :func:`public_errors`.
+    """
+    return _CLASSES[problem.kind](
+        strike_out(secret, problem.message) or "",
+        status=problem.status,
+        server_message=strike_out(secret, problem.server_message),
+        request_id=strike_out(secret, problem.request_id),
+        retry_after=problem.retry_after,
+    )

@@ -24,6 +24,8 @@ from airflow_provider_media._api.protocol import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_media._api.retry import Retries
     from airflow_provider_media.models import Media, MediaPage
 
@@ -53,11 +55,28 @@ def pause(seconds: float) -> Flow[None]:
 
 def with_tries(flow: Flow[T], retries: Retries) -> Flow[T]:
     """Let all calls of a flow share the same tries; by default each call has its own."""
+    return _changed(flow, lambda call: replace(call, retries=retries))
+
+
+def within(flow: Flow[T], seconds_left: Callable[[], float]) -> Flow[T]:
+    """Let no call of a flow be tried again after some time.
+
+    :param seconds_left: tells how long that is still, when a call is about to be sent.
+    """
+    return _changed(flow, lambda call: replace(call, retry_seconds=max(0.0, seconds_left())))
+
+
+def tried_once(flow: Flow[T]) -> Flow[T]:
+    """Let no call of a flow be tried again."""
+    return _changed(flow, lambda call: replace(call, max_attempts=1))
+
+
+def _changed(flow: Flow[T], change: Callable[[Call], Call]) -> Flow[T]:
     try:
         command = next(flow)
         while True:
             if isinstance(command, Call):
-                command = replace(command, retries=retries)
+                command = change(command)
             try:
                 reply = yield command
             except Problem as problem:

@@ -44,6 +44,8 @@ class Call:
     :param upload: what the body is made of, for an upload.
     :param purpose: what it is for, in words that complete "could not ...".
     :param retries: the tries to use, when they are shared by several calls; by default the call gets its own.
+    :param max_attempts: gets its own, but so many at most.
+    :param retry_seconds: likewise; trying again may take so long at most.
     """
 
     method: str
@@ -52,6 +54,8 @@ class Call:
     upload: Upload | None = None
     purpose: str
     retries: Retries | None = None
+    max_attempts: int | None = None
+    retry_seconds: float | None = None
 
     @property
     def may_be_repeated(self) -> bool:

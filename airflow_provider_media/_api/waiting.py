@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from fnmatch import translate
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_media._api.flows import Flow, PageWalk, get_media, oldest_first
+from airflow_provider_media._api.flows import Flow, PageWalk, Pause, get_media, oldest_first, tried_once
+from airflow_provider_media._api.name_index import NameIndex, Pattern, compiled, is_pattern
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media.models import Media
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 Found = dict[str, list[Media]]
 """For each id (as text), name or pattern: the files that are there."""
 
-_WILDCARDS = re.compile(r"[*?\[]")
 _SURELY_CHEAP = 2
 """So many ids are asked for one by one without knowing the library's size: reading the list takes as much."""
 
@@ -27,12 +25,16 @@ _LOOKS_BETWEEN_MEASURINGS = 20
 _MOST_WALKS = 2
 """So often one look reads the list, when files were deleted meanwhile."""
 
+_MOST_TROUBLES = 2
+"""With so many ids that fail, no more are asked for."""
+
+_OF_ALL = {Kind.AUTH, Kind.RATE_LIMIT, Kind.CONFIGURATION, Kind.CANCELLED}
+"""What is wrong whichever id is asked for."""
+
+_TRIED_AT_A_TIME = 25_000
+"""After so many patterns that were tried on names, 10 ms, whatever else runs on the loop has its turn."""
+
 _SHOWN_IN_LOG = 20
-
-
-def is_pattern(name: str) -> bool:
-    """Whether a name has wildcards."""
-    return bool(_WILDCARDS.search(name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,11 @@ class Wanted:
     ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     min_matches: int = 1
+    _compiled: tuple[Pattern, ...] = field(default=(), init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Have the patterns compiled for as long as somebody waits for them, and not anew for each look."""
+        object.__setattr__(self, "_compiled", tuple(map(compiled, filter(is_pattern, self.names))))
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -89,10 +96,12 @@ class Seen:
 
     :param ids: by id.
     :param names: by name or pattern.
+    :param failures: why ids could not be asked for, by id.
     """
 
     ids: Found = field(default_factory=dict)
     names: Found = field(default_factory=dict)
+    failures: dict[str, Problem] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -138,13 +147,17 @@ def look(
 
     :param size: what is known of the library's size; updated.
     :param seen: gets what is there; ids even when the look fails half-way.
-    :param make_sure: whether to; without it, the next look finds what slipped past this one.
+    :param make_sure: whether to; without it, the next look finds what slipped past this one. An id that fails is then
+        the matter of those who wait for it, and not tried again while others have answers.
+    :raises Problem: the look failed; without ``make_sure``, for all, whatever they wait for.
     """
     if not names and size.makes_asking_cheaper(len(ids)):
         size.looks_ago += 1
-        yield from _ask_for(ids, seen.ids)
+        yield from _ask_for(ids, seen, make_sure=make_sure)
     else:
         yield from _read_list(ids, names, size=size, seen=seen, make_sure=make_sure)
+    if make_sure and seen.failures:
+        raise next(iter(seen.failures.values()))
 
 
 def _read_list(
@@ -157,13 +170,13 @@ def _read_list(
         walk = PageWalk(sort_by="id", sort_order="asc" if names else "desc")
         oldest: Media | None = None
         while walk.next_call:
-            for media in walk.feed((yield walk.next_call)):
-                oldest = media
+            page = walk.feed((yield walk.next_call))
+            oldest = page[-1] if page else oldest
+            for media in page:
                 if str(media.id) in missing:
                     seen.ids[str(media.id)] = [media]
                     del missing[str(media.id)]
-                for name in index.matching(media.name):
-                    matches.setdefault(name, {})[str(media.id)] = media
+            yield from _match_names(page, index, matches)
             if not names and _asking_is_cheaper(len(ids), len(missing), walk=walk, make_sure=make_sure):
                 break
         size.measure(walk)
@@ -176,8 +189,19 @@ def _read_list(
         # Whether enough files match a pattern is not known here.
         if len(missing) <= (size.requests or 0) and all(name in matches and not is_pattern(name) for name in names):
             most = None if make_sure else len(ids) - walk.requests_done
-            yield from _ask_for(_unread_first(missing, oldest)[:most], seen.ids)
+            yield from _ask_for(_unread_first(missing, oldest)[:most], seen, make_sure=make_sure)
             return
+
+
+def _match_names(page: Iterable[Media], index: NameIndex, matches: dict[str, dict[str, Media]]) -> Flow[None]:
+    """Add the files of a page to what they match, by name and by id."""
+    tried = index.tried
+    for media in page:
+        for name in index.matching(media.name):
+            matches.setdefault(name, {})[str(media.id)] = media
+        if index.tried - tried >= _TRIED_AT_A_TIME:
+            tried = index.tried
+            yield Pause(0)
 
 
 def _asking_is_cheaper(ids: int, missing: int, *, walk: PageWalk, make_sure: bool) -> bool:
@@ -197,48 +221,41 @@ def _unread_first(ids: Iterable[str], oldest: Media | None) -> list[str]:
     return sorted(ids, key=lambda media_id: media_id.isdecimal() and int(media_id) > int(oldest.id))
 
 
-def _ask_for(ids: Iterable[str], seen: Found) -> Flow[None]:
-    """Ask for each id. One that fails does not keep the answers of the others back; a second ends the look."""
-    failure: Problem | None = None
-    for media_id in ids:
+def _ask_for(ids: Collection[str], seen: Seen, *, make_sure: bool) -> Flow[None]:
+    """Ask for each id; one that fails does not keep the answers of the others back.
+
+    The poll of many tries none again, unless none has an answer: then it is no matter of single ids.
+    """
+    if not make_sure and len(ids) > 1 and (yield from _ask_each(ids, seen, once=True)):
+        return
+    seen.failures.clear()
+    yield from _ask_each(ids, seen, once=False)
+
+
+def _ask_each(ids: Collection[str], seen: Seen, *, once: bool) -> Flow[bool]:
+    """Ask for each id until two fail; with ``once``, until two are met with silence.
+
+    :return: whether any has an answer that would not be another a little later.
+    """
+    troubles, answered = 0, False
+    for number, media_id in enumerate(ids):
+        asking = get_media(media_id)
         try:
-            seen[media_id] = [(yield from get_media(media_id))]
+            seen.ids[media_id] = [(yield from (tried_once(asking) if once else asking))]
         except Problem as problem:
+            answered = answered or not problem.transient
             if problem.kind is Kind.NOT_FOUND:
                 continue
-            if failure or problem.kind in (Kind.AUTH, Kind.RATE_LIMIT):
+            if problem.kind in _OF_ALL or problem.retry_after:
                 raise
-            failure = problem
-    if failure:
-        raise failure
-
-
-class NameIndex:
-    """Finds, of many names and patterns, those that a file's name matches, without trying each of them.
-
-    :param names: names and patterns.
-    """
-
-    def __init__(self, names: Collection[str]) -> None:
-        """Sort the patterns by what stands before their first wildcard."""
-        self._names = frozenset(names)
-        self._patterns: dict[int, dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
-        for name in self._names:
-            if wildcard := _WILDCARDS.search(name):
-                start = name[: wildcard.start()]
-                of_this_length = self._patterns.setdefault(len(start), {})
-                of_this_length.setdefault(start, []).append((name, re.compile(translate(name))))
-
-    def matching(self, name: str | None) -> Iterator[str]:
-        """Give the names and patterns that a file's name matches; a name with wildcards also matches itself."""
-        if name is None:
-            return
-        if name in self._names:
-            yield name
-        for length, starts in self._patterns.items():
-            for pattern, expression in starts.get(name[:length], ()):
-                if pattern != name and expression.match(name):
-                    yield pattern
+            seen.failures[media_id] = problem
+            troubles += not once or problem.status is None
+            if troubles == _MOST_TROUBLES:
+                seen.failures.update(dict.fromkeys(list(ids)[number:], problem))
+                break
+        else:
+            answered = True
+    return answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,7 +123,7 @@ class AsyncTransport:
             return self._sessions[-1]
 
     async def _try(self, session: _Session, call: Call) -> Reply:
-        retries = call.retries or new_retries(session.settings)
+        retries = call.retries or new_retries(session.settings, call)
         return await AsyncRetrying(sleep=clock.sleep, **tenacity_options(call, retries))(
             self._attempt, session, call, retries
         )

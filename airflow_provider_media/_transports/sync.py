@@ -99,7 +99,7 @@ class SyncTransport:
 
         :raises Problem: for the last failure.
         """
-        retries = call.retries or self.new_retries()
+        retries = call.retries or new_retries(self._settings, call)
         return Retrying(sleep=self._sleep, **tenacity_options(call, retries))(self._attempt, call, retries)
 
     def new_retries(self) -> Retries:

@@ -38,9 +38,14 @@ REPLY_TIMEOUTS = 5
 """An answer must be whole within so many time-outs."""
 
 
-def new_retries(settings: Settings) -> Retries:
-    """Give the tries of one request."""
-    return Retries(max_attempts=settings.max_attempts, budget_seconds=settings.retry_budget, clock=clock.now)
+def new_retries(settings: Settings, call: Call | None = None) -> Retries:
+    """Give the tries of one request, fewer where it asks for fewer."""
+    attempts, seconds = settings.max_attempts, settings.retry_budget
+    if call and call.max_attempts is not None:
+        attempts = min(attempts, call.max_attempts)
+    if call and call.retry_seconds is not None:
+        seconds = min(seconds, call.retry_seconds)
+    return Retries(max_attempts=attempts, budget_seconds=seconds, clock=clock.now)
 
 
 def request_headers(settings: Settings) -> dict[str, str]:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_media.exceptions import MediaNotFoundError, public_errors
+from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, public_error, public_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_media._api.flows import Flow
+    from airflow_provider_media._api.problem import Problem
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._transports.aio import AsyncTransport
     from airflow_provider_media.models import Media, MediaPage
@@ -124,6 +125,10 @@ class MediaAsyncHook(BaseHook):
         """Carry out one of this package's own sequences of requests (see ``_api/flows.py``)."""
         with self._public_errors():
             return await self._transport.run(flow)
+
+    def public_error(self, problem: Problem) -> MediaError:
+        """Make of a problem, which a flow gave instead of raising it, the error that it is."""
+        return public_error(problem, secret=self._key)
 
     @cached_property
     def _transport(self) -> AsyncTransport:

@@ -299,7 +299,7 @@ class MediaHook(BaseHook):
         with self._public_errors():
             transport = self._transport
             # One attempt: whoever pressed the button waits for the answer.
-            call = replace(build_list(limit=1), retries=replace(transport.new_retries(), max_attempts=1))
+            call = replace(build_list(limit=1), max_attempts=1)
             return parse_page(call, transport.send(call))
 
     def close(self) -> None:

@@ -172,13 +172,19 @@ class MediaExistsSensor(BaseSensorOperator):
         return PokeReturnValue(is_done=False)
 
     def execute_complete(
-        self, context: Context, event: Any, found: dict[str, Any] | None = None, started: str | None = None
+        self,
+        context: Context,
+        event: Any,
+        found: dict[str, Any] | None = None,
+        started: str | None = None,
+        failures: int = 0,
     ) -> Any:
         """Go on after the trigger's event.
 
         :param event: what the trigger sent.
         :param found: what was there before the task was deferred.
         :param started: when the task first started.
+        :param failures: how many of the task's own looks in a row had failed.
         :raises AirflowSensorTimeout: the time is over, and a last look did not find the rest.
         """
         from airflow_provider_media._api.waiting import WaitOutcome, found_from_dicts
@@ -187,6 +193,7 @@ class MediaExistsSensor(BaseSensorOperator):
             outcome = WaitOutcome.from_dict(event)
         wanted, memory = self._wanted(), self._remembered(context)
         memory.found |= found_from_dicts(found or {}) | outcome.found
+        memory.failures = failures
         if started:
             memory.started = min(memory.started, datetime.fromisoformat(started))
         if outcome.status == "failed":
@@ -200,18 +207,28 @@ class MediaExistsSensor(BaseSensorOperator):
             return self._finish(wanted, memory, context)
         # A last look, at the deadline, or at all of them: those found first may be gone again.
         answer = self.poke(context)
-        return answer.xcom_value if answer.is_done else self._defer(context)
+        return (
+            answer.xcom_value if answer.is_done else self._defer(context, pause=timedelta(seconds=self.poke_interval))
+        )
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Take Airflow's own deferral time-out, which comes when no triggerer saw the deadline, for the deadline."""
-        if next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout":
+        error = (next_kwargs or {}).get("error") if next_method == "__fail__" else None
+        if error == "Trigger timeout":
             # What the task knew when it was deferred is not among these, but its timeout is over.
             started = datetime.now(UTC) - timedelta(seconds=self.timeout)
-            next_kwargs = {"event": {"status": "deadline"}, "started": started.isoformat()}
             next_method = "execute_complete"
+            next_kwargs = {"event": {"status": "deadline"}, "started": started.isoformat()}
+        elif error == "Trigger/execution timeout" and self._is_over(context):
+            # Airflow 2 says the same of an execution_timeout, which may pass long before.
+            next_method, next_kwargs = "execute_complete", {"event": {"status": "deadline"}}
         with self._skipping_instead():
             # Past the sensors' base class, which skips more after a deferral than its other modes do.
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+
+    def _is_over(self, context: Context) -> bool:
+        deadline, _ = self._deadline(self._remembered(context))
+        return datetime.now(UTC) >= deadline
 
     @contextmanager
     def _skipping_instead(self) -> Iterator[None]:
@@ -226,7 +243,7 @@ class MediaExistsSensor(BaseSensorOperator):
                 raise _skip_instead_of(error) from error
             raise
 
-    def _defer(self, context: Context) -> None:
+    def _defer(self, context: Context, *, pause: timedelta = timedelta(0)) -> None:
         from airflow_provider_media._api.waiting import found_to_dicts
         from airflow_provider_media.triggers.media import MediaExistsTrigger
 
@@ -242,10 +259,15 @@ class MediaExistsSensor(BaseSensorOperator):
                 poll_interval=self.poke_interval,
                 deadline=deadline.isoformat(),
                 max_poll_failures=self._most_failures(),
+                not_before=(datetime.now(UTC) + pause).isoformat() if pause else None,
             ),
             method_name="execute_complete",
             # Airflow before 3.3 has nothing else that would outlast the deferral.
-            kwargs={"found": found_to_dicts(memory.found), "started": memory.started.isoformat()},
+            kwargs={
+                "found": found_to_dicts(memory.found),
+                "started": memory.started.isoformat(),
+                "failures": memory.failures,
+            },
             timeout=max(deadline - datetime.now(UTC), timedelta(0)) + _BACKSTOP,
         )
 
@@ -304,14 +326,24 @@ class MediaExistsSensor(BaseSensorOperator):
 
     def _look(self, wanted: Wanted, keys: tuple[str, ...], found: Found) -> None:
         """Look once; add what is there to the found, even when the look fails half-way."""
+        from airflow_provider_media._api.flows import within
         from airflow_provider_media._api.waiting import Seen, look
 
         seen = Seen()
         ids, names = (keys, ()) if wanted.ids else ((), keys)
         try:
-            self.hook.run_flow(look(ids, names, size=self._size, seen=seen))
+            self.hook.run_flow(within(look(ids, names, size=self._size, seen=seen), self._time_for_a_look()))
         finally:
             found |= wanted.satisfied_by(seen)
+
+    def _time_for_a_look(self) -> Callable[[], float]:
+        """Count the seconds until the deadline; a look has some time, whatever is left."""
+        from airflow_provider_media.triggers._watch import FIRST_LOOK_SECONDS
+
+        if self._memory is None:  # as _wanted() and _deadline() have been called before
+            return lambda: FIRST_LOOK_SECONDS
+        end = max(self._deadline(self._memory)[0], datetime.now(UTC) + timedelta(seconds=FIRST_LOOK_SECONDS))
+        return lambda: (end - datetime.now(UTC)).total_seconds()  # noqa: PLW0108 - now is then
 
     @cached_property
     def _size(self) -> Any:
@@ -320,7 +352,7 @@ class MediaExistsSensor(BaseSensorOperator):
         return LibrarySize()
 
     def _finish(self, wanted: Wanted, memory: WaitMemory, context: Context) -> Any:
-        from airflow_provider_media._api.waiting import is_pattern
+        from airflow_provider_media._api.name_index import is_pattern
 
         memory.forget()
         media = wanted.in_order(memory.found)

@@ -45,6 +45,7 @@ class Poller:
         self._hook = hook
         self._watches: dict[Watch, None] = {}  # in the order in which they joined
         self._size = LibrarySize()
+        self._failed: frozenset[str] = frozenset()  # the ids that could not be asked for in the last look
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._last_look = -math.inf
@@ -140,7 +141,8 @@ class Poller:
 
     async def _serve(self, watches: Iterable[Watch]) -> Exception | None:
         """Look once for all that the watches miss; tell them, and return why it failed, if it did."""
-        ids = dict.fromkeys(key for watch in watches if watch.wanted.ids for key in watch.missing)
+        ids = list(dict.fromkeys(key for watch in watches if watch.wanted.ids for key in watch.missing))
+        ids.sort(key=self._failed.__contains__)  # those last, for they may take long
         names = dict.fromkeys(key for watch in watches if watch.wanted.names for key in watch.missing)
         if not (ids or names):
             return None
@@ -151,9 +153,14 @@ class Poller:
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             failure = error
             log.warning("A look for %d ids and %d names failed: %s", len(ids), len(names), error)
+        self._failed = frozenset(seen.failures)
+        failures = {media_id: self._hook.public_error(problem) for media_id, problem in seen.failures.items()}
+        if failures:
+            log.warning("%d of %d ids failed, as this one: %s", len(failures), len(ids), next(iter(failures.values())))
         for number, watch in enumerate(watches, start=1):
             watch.take(seen)
-            watch.looked(failure)
+            own = (failures[key] for key in watch.missing if key in failures) if watch.wanted.ids else ()
+            watch.looked(failure or next(iter(own), None))
             if number % _TOLD_AT_A_TIME == 0:
                 # What a triggerer does with a thousand events takes half a second; let others have their turns between.
                 await asyncio.sleep(0)

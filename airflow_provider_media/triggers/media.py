@@ -31,6 +31,7 @@ class MediaExistsTrigger(BaseTrigger):
     :param deadline: when the wait ends at the latest, in ISO 8601 with an offset. A trigger has ten
         seconds for its first look, even then; a server that is silent or asks to wait for longer is not waited for.
     :param max_poll_failures: how many looks in a row may fail before the wait does.
+    :param not_before: when the wait begins at the earliest, likewise: a sensor that waits anew has just looked.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class MediaExistsTrigger(BaseTrigger):
         poll_interval: float = 60.0,
         deadline: str | None = None,
         max_poll_failures: int = 5,
+        not_before: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.media_conn_id = media_conn_id
@@ -52,6 +54,7 @@ class MediaExistsTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.max_poll_failures = max_poll_failures
+        self.not_before = not_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path and the arguments to make it again, as plain JSON."""
@@ -65,6 +68,7 @@ class MediaExistsTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "max_poll_failures": self.max_poll_failures,
+                "not_before": self.not_before,
             },
         )
 
@@ -73,6 +77,8 @@ class MediaExistsTrigger(BaseTrigger):
         from airflow_provider_media.triggers._poller import watched
         from airflow_provider_media.triggers._watch import FIRST_LOOK_SECONDS, Watch
 
+        if self.not_before:
+            await asyncio.sleep(min(_seconds_until(self.not_before), self._seconds_left))
         wanted = Wanted(ids=tuple(map(str, self.media_ids)), names=tuple(self.names), min_matches=self.min_matches)
         look_by = asyncio.get_running_loop().time() + self._seconds_left - FIRST_LOOK_SECONDS
         watch = Watch(wanted, interval=self.poll_interval, max_failures=self.max_poll_failures, look_by=look_by)
@@ -110,4 +116,8 @@ class MediaExistsTrigger(BaseTrigger):
     def _seconds_left(self) -> float:
         if not self.deadline:
             return math.inf
-        return (datetime.fromisoformat(self.deadline) - datetime.now(UTC)).total_seconds()
+        return _seconds_until(self.deadline)
+
+
+def _seconds_until(moment: str) -> float:
+    return (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()

@@ -76,7 +76,7 @@ def test_a_server_that_refuses_connections_is_not_hammered(
         return seen
 
     assert 2 <= asyncio.run(main()) <= WATCHED_SECONDS / INTERVAL + 1
-    assert "A look for 1 ids and 0 names failed" in caplog.text
+    assert "1 of 1 ids failed, as this one: Could not get the media 901: no connection to" in caplog.text
 
 
 @pytest.mark.parametrize("attempts", [1, 5])
@@ -183,6 +183,34 @@ def test_what_is_found_before_a_failure_within_a_look_counts(define: Any, librar
     found, failed = asyncio.run(main())
     assert (found["status"], failed["status"]) == ("found", "failed")
     assert [call["path"].rpartition("/")[2] for call in library.journal()].count(str(there)) == 1
+
+
+@pytest.mark.parametrize("options", [{"status": 400}, {"status": 500}, {"status": 200, "body": "nonsense"}])
+def test_an_id_that_fails_is_no_matter_of_those_who_wait_for_another(
+    define: Any, library: SandboxLibrary, options: dict[str, Any]
+) -> None:
+    """With the tries of a default connection."""
+    library.fail("status", "GET", path="*/901", times=9999, **options)
+
+    async def main() -> tuple[dict[str, Any], dict[str, Any], float]:
+        conn_id = define()
+        wrong = start(conn_id, media_ids=[901], poll_interval=INTERVAL, max_poll_failures=3)
+        patient = start(conn_id, media_ids=[902], poll_interval=INTERVAL, max_poll_failures=3)
+        failed = await wrong
+        there = library.store("a", b"\x89PNG\r\n\x1a\n")
+        assert not patient.done()
+        await stop([patient])
+        wrong = start(conn_id, media_ids=[901], poll_interval=INTERVAL, max_poll_failures=LONG)
+        began = time.monotonic()
+        found = await start(conn_id, media_ids=[there], poll_interval=INTERVAL)
+        took = time.monotonic() - began
+        await stop([wrong])
+        return failed, found, took
+
+    failed, found, took = asyncio.run(main())
+    assert (failed["status"], found["status"]) == ("failed", "found")
+    assert "901" in failed["message"]
+    assert took < 15  # to try the other one again within the look would take a minute
 
 
 @pytest.fixture(autouse=True)

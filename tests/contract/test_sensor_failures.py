@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from waiting import wait
 
 from airflow_provider_media.exceptions import MediaUnavailableError
+from airflow_provider_media.triggers import _watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +62,18 @@ def test_a_pause_that_the_server_asks_for_is_kept_up_to_the_deadline(
     library.fail("status", "GET", status=status, headers={"Retry-After": "3600"}, times=9999)
     # The first look, the last one at the deadline, and one for clocks that do not agree.
     assert 2 <= requests_until_the_timeout(define(max_attempts=5), library, mode) <= 3
+
+
+@pytest.mark.parametrize("options", [{"status": 429, "headers": {"Retry-After": "20"}}, {"status": 500}], ids=str)
+def test_a_look_tries_again_no_longer_than_to_the_deadline(
+    define: Any, library: SandboxLibrary, mode: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the tries of a default connection, which would take more than a minute."""
+    monkeypatch.setattr(_watch, "FIRST_LOOK_SECONDS", 1.0)
+    library.fail("status", "GET", times=9999, **options)
+    began = time.monotonic()
+    requests_until_the_timeout(define(), library, mode)
+    assert time.monotonic() - began < 20
 
 
 def test_it_looks_again_when_the_pause_is_over(define: Any, library: SandboxLibrary, mode: str) -> None:

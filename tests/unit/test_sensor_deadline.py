@@ -14,10 +14,12 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 from fake_store import FakeStore
-from waiting_task import FakeHook, WaitingTask
+from waiting_task import FakeHook, WaitingTask, deferral_time_out
 
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.waiting import found_to_dicts
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaUnavailableError
+from airflow_provider_media.models import Media
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException
@@ -189,6 +191,7 @@ def test_deferred_it_tells_the_trigger_all_that_matters(store: Any) -> None:
         "poll_interval": 7.0,
         "deadline": needed_by.isoformat(),
         "max_poll_failures": 3,
+        "not_before": None,
     }
     assert deferral.timeout is not None
     assert HOUR < deferral.timeout < HOUR + timedelta(minutes=6)  # ours comes first; Airflow's is for lost triggerers
@@ -223,7 +226,7 @@ def test_a_deadline_that_passes_during_a_deferral(store: Any, soft: dict[str, An
     calls = len(hook.calls)
     resume = {
         "by our event": lambda: event_comes(task, deferral, {"status": "deadline", "found": {}}),
-        "by Airflow's time-out": lambda: task.resume("__fail__", {"error": "Trigger timeout"}),
+        "by Airflow's time-out": lambda: task.resume("__fail__", {"error": deferral_time_out()}),
     }
     with pytest.raises(AirflowSkipException if soft else AirflowSensorTimeout) as raised:
         resume[way]()
@@ -240,7 +243,38 @@ def test_what_comes_in_the_last_moment_is_found_by_the_last_look() -> None:
     deferral_of(task)
     hook.library.add("late")
     task.arguments["needed_by"] = PAST
-    assert [media["id"] for media in task.resume("__fail__", {"error": "Trigger timeout"})] == [1, 2]
+    assert [media["id"] for media in task.resume("__fail__", {"error": deferral_time_out()})] == [1, 2]
+
+
+def test_an_execution_timeout_which_airflow_2_calls_the_same_is_an_ordinary_failure() -> None:
+    hook = FakeHook()
+    task = WaitingTask(hook, names=["late"], needed_by=IN_AN_HOUR, deferrable=True, soft_fail=True)
+    deferral_of(task)
+    calls = len(hook.calls)
+    with pytest.raises(Exception, match="Trigger/execution timeout"):
+        task.resume("__fail__", {"error": "Trigger/execution timeout"})
+    assert len(hook.calls) == calls
+
+
+def test_looks_that_fail_between_deferrals_are_counted_and_come_no_sooner_than_the_interval() -> None:
+    """The list has what asking for the id does not: the trigger tells of it each time."""
+    hook = FakeHook("there", "there too")
+    task = WaitingTask(hook, media_ids=[1, 2], deferrable=True, poke_interval=60, max_poll_failures=3)
+
+    def fail(line: str) -> None:
+        if line == "GET /2":
+            raise Problem(Kind.UNAVAILABLE, "It went wrong.", status=500)
+
+    hook.library.on_call = fail
+    event = {"status": "found", "found": found_to_dicts({"2": [Media(id=2)]})}
+    deferral = deferral_of(task)  # the first failure
+    assert deferral.trigger.not_before is None
+    with pytest.raises(TaskDeferred) as raised:
+        event_comes(task, deferral, event)
+    not_before = datetime.fromisoformat(raised.value.trigger.not_before)
+    assert timedelta(seconds=50) < not_before - datetime.now(UTC) <= timedelta(seconds=60)
+    with pytest.raises(MediaUnavailableError, match="It went wrong"):
+        event_comes(task, raised.value, event)
 
 
 def test_a_trigger_that_broke_is_an_ordinary_failure() -> None:

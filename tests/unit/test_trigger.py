@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "poll_interval": 60.0,
     "deadline": None,
     "max_poll_failures": 5,
+    "not_before": None,
 }
 OTHERS: dict[str, Any] = {
     "media_conn_id": "media_other",
@@ -28,6 +29,7 @@ OTHERS: dict[str, Any] = {
     "poll_interval": 0.5,
     "deadline": "2026-07-01T09:00:00+02:00",
     "max_poll_failures": 1,
+    "not_before": "2026-07-01T08:00:00+02:00",
 }
 
 

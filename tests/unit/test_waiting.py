@@ -6,9 +6,8 @@ import json
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_library import FakeLibrary
@@ -19,7 +18,6 @@ from airflow_provider_media._api import flows
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.waiting import (
     LibrarySize,
-    NameIndex,
     Seen,
     WaitOutcome,
     Wanted,
@@ -28,6 +26,9 @@ from airflow_provider_media._api.waiting import (
     look,
 )
 from airflow_provider_media.models import Media
+
+if TYPE_CHECKING:
+    from airflow_provider_media._api.protocol import Call, Reply
 
 PAGE = 10
 
@@ -293,28 +294,61 @@ def test_what_was_seen_before_a_failure_is_kept() -> None:
     assert ids_seen(seen) == {"1"}
 
 
+def failing(library: FakeLibrary, *lines: str, **problem: Any) -> FakeLibrary:
+    def fail(line: str) -> None:
+        if line in lines:
+            raise Problem(Kind.UNAVAILABLE, f"{line} went wrong.", **problem)
+
+    library.on_call = fail
+    return library
+
+
+@pytest.mark.parametrize("problem", [{"status": 400}, {"status": 500, "transient": True}])
+def test_ids_that_fail_are_no_matter_of_the_others_in_the_poll_of_many(problem: dict[str, Any]) -> None:
+    library = failing(library_of(100), "GET /7", "GET /8", **problem)
+    size, seen = LibrarySize(requests=10), Seen()
+    library.run(look(["7", "8", "3", "5000"], [], size=size, seen=seen, make_sure=False))
+    assert (ids_seen(seen), set(seen.failures)) == ({"3"}, {"7", "8"})
+    assert library.calls == ["GET /7", "GET /8", "GET /3", "GET /5000"]
+
+
+def test_two_silences_end_the_poll_s_asking_and_count_for_all_who_were_not_asked_for() -> None:
+    library = failing(library_of(100), "GET /7", "GET /8", transient=True)
+    size, seen = LibrarySize(requests=10), Seen()
+    library.run(look(["3", "7", "8", "5000"], [], size=size, seen=seen, make_sure=False))
+    assert (ids_seen(seen), set(seen.failures)) == ({"3"}, {"7", "8", "5000"})
+
+
+def test_where_none_has_an_answer_the_poll_tries_again_as_long_as_the_connection_says() -> None:
+    library = failing(library_of(100), "GET /7", "GET /8", "GET /9", status=500, transient=True)
+    size, seen, tried = LibrarySize(requests=10), Seen(), []
+    answer = library.answer
+
+    def note(call: Call) -> Reply:
+        tried.append((call.path, call.max_attempts))
+        return answer(call)
+
+    library.answer = note  # type: ignore[method-assign]
+    library.run(look(["7", "8", "9"], [], size=size, seen=seen, make_sure=False))
+    assert tried == [("/7", 1), ("/8", 1), ("/9", 1), ("/7", None), ("/8", None)]
+    assert set(seen.failures) == {"7", "8", "9"}
+
+
+def test_names_against_very_many_patterns_give_others_their_turns_between() -> None:
+    library = library_of(100)
+    look_in(library, names=[f"*{number}*" for number in range(3000)])
+    assert library.pauses == [0] * 10
+    library.pauses.clear()
+    look_in(library, names=[f"*-{number}.jpg" for number in range(3000)])
+    assert library.pauses == []
+
+
 def test_an_id_is_not_taken_for_a_name_of_the_same_letters() -> None:
     library = library_of(3)
     seen, _ = look_in(library, [2], ["2", "file 2"])
     assert Wanted(names=("2",)).satisfied_by(seen) == {}
     assert list(Wanted(ids=("2",)).satisfied_by(seen)) == ["2"]
     assert list(Wanted(names=("file 2",)).satisfied_by(seen)) == ["file 2"]
-
-
-ALPHABET = "ab*?[]!-^.\\ \n"
-
-
-@given(
-    patterns=st.lists(st.text(ALPHABET, min_size=1, max_size=6), max_size=8),
-    names=st.lists(st.text(ALPHABET, max_size=8), max_size=8),
-)
-def test_the_index_finds_what_trying_each_pattern_finds(patterns: list[str], names: list[str]) -> None:
-    index = NameIndex(patterns)
-    for name in names:
-        matching = list(index.matching(name))
-        expected = {pattern for pattern in patterns if pattern == name or fnmatchcase(name, pattern)}
-        assert (set(matching), len(matching)) == (expected, len(expected))
-    assert list(index.matching(None)) == []
 
 
 MEDIA = st.builds(

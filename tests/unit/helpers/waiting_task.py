@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import airflow
 from fake_library import FakeLibrary
 
 from airflow_provider_media.exceptions import public_errors
@@ -18,6 +21,14 @@ if TYPE_CHECKING:
     from fake_store import FakeStore
 
     from airflow_provider_media._api.flows import Flow
+
+
+def deferral_time_out() -> str:
+    """Read what the installed Airflow says when no trigger ended a deferral in time."""
+    sources = [Path(airflow.__file__).parent / file for file in ("models/trigger.py", "jobs/scheduler_job_runner.py")]
+    found = re.findall(r'(?:TRIGGER_TIMEOUT = |"error": )"(.* timeout)"', "".join(map(Path.read_text, sources)))
+    assert len(found) == 1, found
+    return str(found[0])
 
 
 class FakeHook:
@@ -81,7 +92,8 @@ class WaitingTask:
             return self.sensor().execute(self.context)
 
     def resume(self, next_method: str, next_kwargs: dict[str, Any] | None) -> Any:
-        return self.sensor().resume_execution(next_method, next_kwargs, self.context)
+        with self._without_database():
+            return self.sensor().resume_execution(next_method, next_kwargs, self.context)
 
     def _without_database(self) -> AbstractContextManager[Any]:
         """Answer Airflow 2, which asks its database when a rescheduled task first started."""

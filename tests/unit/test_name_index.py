@@ -1,0 +1,47 @@
+"""Which of many patterns a name matches: what trying each of them says, without trying most of them."""
+
+from __future__ import annotations
+
+import gc
+from fnmatch import fnmatchcase
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_media._api import name_index
+from airflow_provider_media._api.name_index import NameIndex
+from airflow_provider_media._api.waiting import Wanted
+
+ALPHABET = "ab*?[]!-^.\\ \n"
+
+
+@given(
+    patterns=st.lists(st.text(ALPHABET, min_size=1, max_size=6), max_size=8),
+    names=st.lists(st.text(ALPHABET, max_size=8), max_size=8),
+)
+def test_the_index_finds_what_trying_each_pattern_finds(patterns: list[str], names: list[str]) -> None:
+    index = NameIndex(patterns)
+    for name in names:
+        matching = list(index.matching(name))
+        expected = {pattern for pattern in patterns if pattern == name or fnmatchcase(name, pattern)}
+        assert (set(matching), len(matching)) == (expected, len(expected))
+    assert list(index.matching(None)) == []
+
+
+@pytest.mark.parametrize("pattern", ["*-{}.jpg", "autumn-*-{}.jpg", "{}-*", "card-?{}", "card-[ab]{}"])
+def test_patterns_that_begin_or_end_otherwise_are_not_tried(pattern: str) -> None:
+    index = NameIndex([pattern.format(number) for number in range(1000)])
+    name = pattern.format(7).replace("*", "x").replace("?", "x").replace("[ab]", "a")
+    assert list(index.matching(name)) == [pattern.format(7)]
+    assert index.tried <= 2
+
+
+def test_a_pattern_is_compiled_once_for_as_long_as_somebody_waits_for_it() -> None:
+    waiting = [Wanted(names=("one*", "name")), Wanted(names=("one*",))]
+    pattern = name_index._compiled["one*"]
+    NameIndex(["one*"])
+    assert name_index._compiled["one*"] is pattern
+    del pattern, waiting
+    gc.collect()
+    assert "one*" not in name_index._compiled
