@@ -20,6 +20,9 @@ DEFAULT_BASE_ADDRESS = "https://lora-api.agiletelecom.com/api"
 MEDIA_PATH = "/partner-gateway/v1/media"
 """Where the library lives under the base address (Media API reference)."""
 
+LARGEST_REPLY_BYTES = 32 * 1024 * 1024
+"""A page of 1000 files takes about half a megabyte; what goes on beyond this bound is no answer of a Media API."""
+
 _SCHEMES = ("http", "https")
 _PROXY_SCHEMES = ("http", "https")
 _ONLY_AN_ADDRESS = "The connection's host must hold only scheme, host, port and path; the API key is the password."
@@ -45,6 +48,7 @@ class Settings:
     :param proxy: the proxy's address; without one, the environment's proxy variables count.
     :param requests_per_second: the highest rate of requests of one process, or None for no limit.
     :param allow_delete: False refuses every delete.
+    :param largest_reply_bytes: no more of an answer is read; not the connection's to say.
     """
 
     base_url: str
@@ -58,6 +62,7 @@ class Settings:
     proxy: str | None = field(default=None, repr=False)  # may carry a password
     requests_per_second: float | None = None
     allow_delete: bool = True
+    largest_reply_bytes: int = LARGEST_REPLY_BYTES
 
     @property
     def media_url(self) -> str:

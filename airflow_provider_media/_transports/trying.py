@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LARGEST_REPLY_BYTES = 32 * 1024 * 1024
-"""A page of 1000 files takes about half a megabyte; what goes on beyond this bound is no answer of a Media API."""
-
 CONNECTIONS = 16
 """How many connections a session keeps open for the next requests."""
 
@@ -103,6 +100,7 @@ class IncomingReply:
         self._status = status
         self._headers = {name.lower(): value for name, value in headers.items()}
         self._key = settings.api_key
+        self._most_bytes = settings.largest_reply_bytes
         self._deadline = time.monotonic() + REPLY_TIMEOUTS * settings.timeout
         self._chunks: list[bytes] = []
         self._size = 0
@@ -114,8 +112,8 @@ class IncomingReply:
         """
         self._chunks.append(chunk)
         self._size += len(chunk)
-        if self._size > LARGEST_REPLY_BYTES:
-            raise self._senseless(f"is larger than {LARGEST_REPLY_BYTES} bytes")
+        if self._size > self._most_bytes:
+            raise self._senseless(f"is larger than {self._most_bytes / 2**20:g} MiB")
         if time.monotonic() > self._deadline:
             raise self._senseless("does not come to an end")
 

@@ -44,6 +44,9 @@ _LONGEST_CONNECT_SECONDS = 4.0
 _ATTEMPTS = 2
 _RETRY_SECONDS = 3.0
 _PAGE_SIZE = 1000
+_LARGEST_REPLY_BYTES = 4 * 1024 * 1024
+"""Several times what so many files take: an answer is parsed on the event loop, which a larger one would hold up."""
+
 
 _THREADS = ThreadPoolExecutor(max_workers=READS_AT_ONCE, thread_name_prefix="media-library")
 
@@ -113,6 +116,7 @@ def _settings_of(conn_id: str) -> Settings:
         connect_timeout=min(settings.connect_timeout, _LONGEST_CONNECT_SECONDS),
         max_attempts=min(settings.max_attempts, _ATTEMPTS),
         retry_budget=min(settings.retry_budget, _RETRY_SECONDS),
+        largest_reply_bytes=_LARGEST_REPLY_BYTES,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from raw_server import answer
 
 from airflow_provider_media.plugins import _library
 from airflow_provider_media.plugins._library import Libraries, PageError
@@ -140,6 +141,19 @@ def test_a_page_view_tries_no_longer_than_a_page_view_may(define: Any, library: 
 
     assert refused(lambda libraries: libraries.read(conn_id)).status == 502
     assert library.count("GET") == 2
+
+
+def test_an_answer_that_would_hold_up_the_api_server_is_not_read(define: Any, raw_server: Any) -> None:
+    """A Media API that heeds no limit: a page of files that have much to say is read, all of its files at once not."""
+    page = [{"id": number, "name": "n" * 500, "description": "d" * 2000} for number in range(1000)]
+    everything = [{"id": number, "name": f"file {number}", "description": "d" * 200} for number in range(20_000)]
+
+    conn_id = define(host=raw_server(lambda _: answer(200, {"content": page, "totalElements": 1000})).url)
+    assert len(use(lambda libraries: libraries.read(conn_id)).items) == 1000
+    conn_id = define(host=raw_server(lambda _: answer(200, {"content": everything, "totalElements": 20_000})).url)
+    refusal = refused(lambda libraries: libraries.read(conn_id))
+    assert refusal.status == 502
+    assert refusal.sentence == "Could not list the media library: the answer (200) is larger than 4 MiB."
 
 
 def test_an_entry_that_is_gone_is_said_to_be(conn_id: str) -> None:
