@@ -138,6 +138,29 @@ def test_a_file_that_cannot_be_shown_has_an_icon(open_page: Callable[..., Page],
     expect(page.locator(".preview > img, .preview > video")).to_have_count(0)
 
 
+def test_no_picture_is_loaded_from_airflow_itself(open_page: Callable[..., Page], shop: Any, airflow: Any) -> None:
+    """The browser would send its user's cookies along, to whatever address of Airflow a library names."""
+    airflow.connect("inward", shop.sandbox.base_url, shop.sandbox.api_key)
+    host = airflow.url.removeprefix("http://")
+    urls = [f"http://{host}/api/v2/monitor/health", f"HTTPS://somebody@{host}"]  # browsers may make https of http
+    known = {"size": 5, "createdAt": "2026-11-01T10:00:00Z"}
+    inward = [{**known, "mimeType": kind, "url": url} for url in urls for kind in ("image/png", "video/mp4")]
+    answer_once(shop, *({"id": number, "name": f"inward {number}", **each} for number, each in enumerate(inward)))
+    page = open_page("")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.resource_type))
+    page.goto(f"{airflow.url}/media-library/?connection=inward")
+
+    expect(files(page)).to_have_count(len(inward))
+    for number in range(len(inward)):
+        page.get_by_role("button", name=f"Show inward {number}").click()
+        expect(page.locator("#stage > svg")).to_have_count(1)
+        page.keyboard.press("Escape")
+    page.wait_for_timeout(300)  # for what should not happen
+    assert page.locator("img, video").count() == 0
+    assert {"image", "media"}.isdisjoint(asked)
+
+
 def test_a_broken_media_api_is_a_sentence_and_can_be_tried_again(
     open_page: Callable[..., Page], shop: Any, airflow: Any
 ) -> None:

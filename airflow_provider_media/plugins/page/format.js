@@ -44,3 +44,10 @@ export function webAddress(text) {
     return null;
   }
 }
+
+/** The address of a picture; never one of Airflow itself, which would take the request for a wish of its user. */
+export function pictureAddress(text) {
+  const address = webAddress(text);
+  // The host, not the origin: browsers turn http into https where the page is on https.
+  return address && new URL(address).host !== location.host ? address : null;
+}

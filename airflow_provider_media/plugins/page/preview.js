@@ -1,7 +1,7 @@
 // Pictures and videos, straight from the platform's addresses; an icon where there is nothing to see.
 
 import { element, icon } from "./dom.js";
-import { kindOf, webAddress } from "./format.js";
+import { kindOf, pictureAddress } from "./format.js";
 
 const FIRST_FRAME = "#t=0.1";
 
@@ -17,7 +17,7 @@ const nearby = new IntersectionObserver(
 );
 
 function fill(place, media, seen) {
-  const address = webAddress(media.url);
+  const address = pictureAddress(media.url);
   const kind = kindOf(media);
   place.append(icon(kind));
   if (!address || kind === "file") return null;
