@@ -129,7 +129,8 @@ class AsyncTransport:
         )
 
     async def _attempt(self, session: _Session, call: Call, retries: Retries) -> Reply:
-        await clock.sleep(session.pace.reserve())
+        with session.pace.turn() as seconds:
+            await clock.sleep(seconds)
         await clock.sleep(max(0.0, self._resume_at - clock.now()))
         try:
             return await session.exchange(call)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from bisect import insort
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._transports import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class Pace:
@@ -26,16 +28,37 @@ class Pace:
         self._clock = clock
         self._lock = threading.Lock()
         self._next = clock()
+        self._given_back: list[float] = []  # in order
 
-    def reserve(self) -> float:
-        """Take the next free moment; return how many seconds it is away."""
+    @contextmanager
+    def turn(self) -> Iterator[float]:
+        """Take the next free moment, and tell how many seconds it is away; who gives up waiting gives it back."""
         if not self._interval:
-            return 0.0
+            yield 0.0
+            return
         with self._lock:
             now = self._clock()
-            moment = max(now, self._next)
-            self._next = moment + self._interval
-            return moment - now
+            moment = self._take(now)
+        try:
+            yield moment - now
+        except BaseException:
+            with self._lock:
+                self._take_back(moment)
+            raise
+
+    def _take_back(self, moment: float) -> None:
+        insort(self._given_back, moment)
+        while self._given_back and self._given_back[-1] + self._interval == self._next:  # nobody comes after it
+            self._next = self._given_back.pop()
+
+    def _take(self, now: float) -> float:
+        while self._given_back:
+            moment = self._given_back.pop(0)
+            if moment >= now:
+                return moment
+        moment = max(now, self._next)
+        self._next = moment + self._interval
+        return moment
 
 
 _paces: dict[tuple[str, str, float | None], Pace] = {}

@@ -131,8 +131,8 @@ class SyncTransport:
             raise cancelled()
 
     def _attempt(self, call: Call, retries: Retries) -> Reply:
-        if wait := self._pace.reserve():
-            self._sleep(wait)
+        with self._pace.turn() as seconds:
+            self._sleep(seconds)
         if self._cancelled.is_set():
             raise cancelled()
         try:
