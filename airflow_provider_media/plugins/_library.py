@@ -31,7 +31,7 @@ MOST_FILES = 5000
 """No more of a library is read: the API cannot search, so searching means reading all of it."""
 
 DEADLINE_SECONDS = 12.0
-"""The longest a reader of the page waits."""
+"""The longest that reading takes, once it is its turn; a reader of the page waits for that turn, too."""
 
 KEPT_SECONDS = 20.0
 KEPT_LIBRARIES = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,6 +97,14 @@ def test_a_slow_answer_is_given_up(conn_id: str, library: SandboxLibrary, monkey
     refusal = refused(lambda libraries: libraries.read(conn_id))
     assert refusal.status == 504
     assert refusal.sentence == "The Media API did not answer within 0.2 s: try again later."
+
+
+def test_the_documentation_says_how_long_a_reader_waits_and_how_much_is_read() -> None:
+    page = " ".join((Path(__file__).parents[2] / "docs" / "airflow-ui.md").read_text().split())
+
+    assert f"given up after {_library.TURN_SECONDS + _library.DEADLINE_SECONDS:g} seconds" in page
+    assert f"waits {_library.TURN_SECONDS:g} of these seconds" in page
+    assert f"more than {_library._LARGEST_REPLY_BYTES / 2**20:g} MiB" in page
 
 
 def test_few_are_read_at_a_time_and_the_others_are_told(
