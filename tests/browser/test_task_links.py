@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 EXAMPLE_MEDIA = Path(__file__).parents[2] / "example_dags" / "media"
 LINK = "Open in media library"
+SYNCED = {0: "link-sync-banner.jpg", 1: "link-sync-pour.mp4"}
+"""What each of the mapped syncs stores."""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,9 @@ def test_it_is_there_while_the_task_runs_and_after_it_failed(
 ) -> None:
     wait_for(lambda: link(airflow, run, "fails_later"), "the link of the running task")
     assert run.task("fails_later")["state"] == "running"
+    for map_index in SYNCED:
+        wait_for(lambda index=map_index: link(airflow, run, "sync", index), "the link of the running sync")
+    assert {sync["state"] for sync in run.instances("sync")} == {"running"}
 
     go_on.touch()
     wait_for(lambda: run.task("fails_later")["state"] == "failed", "the task to fail")
@@ -65,6 +70,19 @@ def test_each_mapped_upload_has_its_own(open_page: Callable[..., Page], airflow:
         page = open_task(open_page, run, f"cards/mapped/{map_index}")
         page.get_by_role("link", name=LINK).click()
         expect(page.get_by_role("dialog")).to_contain_text(name)
+
+
+def test_each_mapped_sync_that_failed_leads_to_the_library(
+    open_page: Callable[..., Page], run: Run, go_on: Path
+) -> None:
+    go_on.touch()
+    wait_for(lambda: {sync["state"] for sync in run.instances("sync")} == {"failed"}, "the syncs to fail")
+    for map_index, name in SYNCED.items():
+        page = open_task(open_page, run, f"sync/mapped/{map_index}")
+        page.get_by_role("link", name=LINK).click()
+        expect(page.get_by_label("Connection")).to_have_value("shop")
+        expect(page.locator("#files")).to_contain_text(name)
+        expect(page.get_by_role("dialog")).to_be_hidden()
 
 
 def test_a_get_and_a_sensor_that_was_deferred_have_it(

@@ -1,4 +1,4 @@
-"""Tasks with a link: mapped uploads, one that fails only after its file is stored, a get, a deferred wait."""
+"""Tasks with a link: mapped uploads, an upload and mapped syncs that fail only after that, a get, a deferred wait."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param
 
-from airflow_provider_media.operators.media import MediaGetOperator, MediaUploadOperator
+from airflow_provider_media.operators.media import MediaGetOperator, MediaSyncOperator, MediaUploadOperator
 from airflow_provider_media.sensors.media import MediaExistsSensor
 
 
 def linger_and_fail(context: Any, _result: Any) -> None:
-    """Go on after the upload until the test has looked, then fail."""
+    """Go on after the upload, or the sync, until the test has looked, then fail."""
     deadline = time.monotonic() + 60
     while not Path(context["params"]["go_on"]).exists() and time.monotonic() < deadline:
         time.sleep(0.2)
-    raise RuntimeError("The file is stored, and yet the task fails.")
+    raise RuntimeError("All is stored, and yet the task fails.")
 
 
 with DAG(
@@ -40,6 +40,13 @@ with DAG(
         post_execute=linger_and_fail,
         media_conn_id="shop",
     )
+    MediaSyncOperator.partial(
+        task_id="sync",
+        source="{{ params.folder }}",
+        name_template="link-sync-{path}",
+        post_execute=linger_and_fail,
+        media_conn_id="shop",
+    ).expand(pattern=["banner.jpg", "*.mp4"])
     MediaGetOperator(task_id="get", media_id=banner.output["id"], media_conn_id="shop")
     MediaExistsSensor(
         task_id="wait", name="link-late", deferrable=True, poke_interval=1, timeout=120, media_conn_id="shop"
