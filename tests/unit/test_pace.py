@@ -73,7 +73,7 @@ def test_nobody_waits_because_of_those_who_gave_up() -> None:
 def test_a_moment_given_back_that_is_over_is_not_made_up_for() -> None:
     now = [0.0]
     pace = Pace(4, lambda: now[0])
-    with pytest.raises(KeyboardInterrupt), pace.turn():
+    with suppress(KeyboardInterrupt), pace.turn():
         wait(pace)
         raise KeyboardInterrupt
     now[0] = 0.125
