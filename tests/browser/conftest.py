@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_system import AirflowSystem
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
     from sandbox_library import SandboxLibrary
 
 CHROMIUM = "/usr/bin/chromium"
@@ -160,15 +160,15 @@ def open_page(airflow: AirflowSystem, browser: Browser) -> Iterator[Callable[...
 
 
 @pytest.fixture
-def take_picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page, str], None]:
+def take_picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page | Locator, str], None]:
     """Take one of the documentation's pictures, small as a file; only when asked for, it replaces the present one."""
     folder: Path = request.config.getoption("--pictures") or tmp_path
 
-    def take_picture(page: Page, name: str) -> None:
+    def take_picture(shown: Page | Locator, name: str) -> None:
         from PIL import Image
 
         path = folder / f"{name}.png"
-        page.screenshot(path=path)
+        shown.screenshot(path=path)
         picture = Image.open(path).convert("RGB")
         picture.quantize(palette=picture.quantize(256)).save(path, optimize=True)
 

@@ -6,46 +6,57 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 NO_SERVER = 9  # the port "discard", where nobody listens
+FORM_SIZE = {"width": 960, "height": 1560}  # all of it, with the extra fields
+NOTICE = "[data-scope=toast][data-part=root]"
+LIST_SIZE: ViewportSize = {"width": 1160, "height": 720}
 
 
 @pytest.mark.parametrize(
     ("conn_id", "answer"),
     [
         ("good_key", "accepts the key; the library holds 60 files"),
-        ("wrong_key_here", "the API key is rejected: check the connection's password"),
+        ("rejected_key", "the API key is rejected: check the connection's password"),
         ("no_server", "no connection to http://127.0.0.1:9"),
     ],
 )
 def test_a_connection_is_made_and_tested(
     conn_id: str, answer: str, open_page: Callable[..., Page], gallery: Any, take_picture: Any
 ) -> None:
-    page = open_page("connections")
+    page = open_page("connections", **FORM_SIZE)
     page.get_by_role("button", name="Add Connection").click()
     form = page.get_by_role("dialog")
     form.locator("[name=connection_id]").fill(conn_id)
     form.get_by_role("combobox").fill("Media Library")
     page.get_by_role("option", name="Media Library").click()
+    form.locator("[name=description]").fill("The library of the summer campaign")
     form.locator("[name=host]").fill("http://127.0.0.1")
     port = NO_SERVER if conn_id == "no_server" else urlsplit(gallery.sandbox.base_url).port
     form.locator("[name=port]").fill(str(port))
-    form.locator("[name=password]").fill("not-the-key" if conn_id == "wrong_key_here" else gallery.sandbox.api_key)
+    form.locator("[name=password]").fill("not-the-key" if conn_id == "rejected_key" else gallery.sandbox.api_key)
+    if conn_id == "good_key":
+        take_picture(form, "connection-form")
     form.get_by_role("button", name="Extra Fields", exact=True).click()
     form.locator("[name=element_timeout]").fill("20")
+    form.locator("[name=element_requests_per_second]").fill("10")
+    if conn_id == "good_key":
+        expect(form.locator("[name=host]")).to_be_hidden()
+        take_picture(form, "connection-form-extra")
     form.get_by_role("button", name="Save").click()
     expect(form).to_be_hidden()
+    page.set_viewport_size(LIST_SIZE)
+    page.reload()  # without the notice that it was saved
 
     with page.expect_response("**/connections/test") as told:
         page.get_by_role("row", name=conn_id).get_by_role("button", name="Test Connection").click()
 
     assert answer in told.value.json()["message"]
     assert told.value.json()["status"] is (conn_id == "good_key")
-    expect(page.get_by_text(answer).first).to_be_visible()
-    if conn_id == "wrong_key_here":
-        page.get_by_text("has been successfully created").wait_for(state="hidden")
-        take_picture(page, "connection-test")
+    expect(page.get_by_text(answer).first).to_be_in_viewport(ratio=1)
+    page.locator(NOTICE).evaluate("it => Promise.all(it.getAnimations().map((each) => each.finished))")
+    take_picture(page, f"connection-test-{conn_id.replace('_', '-')}")
