@@ -82,3 +82,16 @@ def test_a_little_more_than_what_the_server_asks_is_waited_by_chance(monkeypatch
         return not_before
 
     assert 100.2 < asyncio.run(scenario()) <= 100.5
+
+
+def test_looks_come_by_chance_up_to_a_tenth_of_the_interval_later(monkeypatch):
+    async def gap(chance):
+        monkeypatch.setattr(_poller.random, "random", lambda: chance)
+        poller = Poller(HookOfOnePage([]))
+        watch = Watch(Wanted(names=("late",)), interval=8, max_failures=5)
+        poller.add(watch)
+        await poller._look()
+        await poller.stop()
+        return poller._next_look - poller._last_look
+
+    assert [round(asyncio.run(gap(chance)), 6) for chance in (0.0, 0.5, 1.0)] == [8.0, 8.4, 8.8]
