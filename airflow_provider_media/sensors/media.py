@@ -151,12 +151,12 @@ class MediaExistsSensor(BaseSensorOperator):
         before, failures_before = dict(memory.found), memory.failures
         self._asked_to_wait = 0.0
         try:
-            self._look(wanted, wanted.missing(before), memory.found)
+            self._look(wanted, wanted.missing(before), memory.found, deadline)
             if before and not wanted.missing(memory.found):
                 # The last one is there: are those found earlier still there, too?
                 for key in before:
                     del memory.found[key]
-                self._look(wanted, tuple(before), memory.found)
+                self._look(wanted, tuple(before), memory.found, deadline)
         except MediaError as error:
             self._count(error, memory, most_failures)
         else:
@@ -324,26 +324,23 @@ class MediaExistsSensor(BaseSensorOperator):
             raise error
         self.log.warning("A look failed (%d in a row): %s", memory.failures, error)
 
-    def _look(self, wanted: Wanted, keys: tuple[str, ...], found: Found) -> None:
+    def _look(self, wanted: Wanted, keys: tuple[str, ...], found: Found, deadline: datetime) -> None:
         """Look once; add what is there to the found, even when the look fails half-way."""
         from airflow_provider_media._api.flows import within
         from airflow_provider_media._api.waiting import Seen, look
+        from airflow_provider_media.triggers._watch import FIRST_LOOK_SECONDS
+
+        end = max(deadline, datetime.now(UTC) + timedelta(seconds=FIRST_LOOK_SECONDS))
+
+        def seconds_left() -> float:
+            return (end - datetime.now(UTC)).total_seconds()
 
         seen = Seen()
         ids, names = (keys, ()) if wanted.ids else ((), keys)
         try:
-            self.hook.run_flow(within(look(ids, names, size=self._size, seen=seen), self._time_for_a_look()))
+            self.hook.run_flow(within(look(ids, names, size=self._size, seen=seen), seconds_left))
         finally:
             found |= wanted.satisfied_by(seen)
-
-    def _time_for_a_look(self) -> Callable[[], float]:
-        """Count the seconds until the deadline; a look has some time, whatever is left."""
-        from airflow_provider_media.triggers._watch import FIRST_LOOK_SECONDS
-
-        if self._memory is None:  # as _wanted() and _deadline() have been called before
-            return lambda: FIRST_LOOK_SECONDS
-        end = max(self._deadline(self._memory)[0], datetime.now(UTC) + timedelta(seconds=FIRST_LOOK_SECONDS))
-        return lambda: (end - datetime.now(UTC)).total_seconds()  # noqa: PLW0108 - now is then
 
     @cached_property
     def _size(self) -> Any:
