@@ -17,7 +17,7 @@ from airflow_provider_media.hooks.media import MediaHook
 from airflow_provider_media.links.media import MediaLink
 from airflow_provider_media.provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR, get_provider_info
 
-EXTRAS = {field.name for field in dataclasses.fields(Settings)} - {"base_url", "api_key"}
+EXTRAS = {field.name for field in dataclasses.fields(Settings)} - {"base_url", "api_key", "largest_reply_bytes"}
 
 
 def test_every_extra_that_the_settings_read_has_a_form_field_and_every_field_is_read() -> None:
