@@ -94,7 +94,7 @@ async def poll(media_conn_id: str, interval: float, depth: Depth) -> AsyncIterat
                 log.warning("A look for new media through %s failed: %s", media_conn_id, error)
                 if isinstance(error, MediaError) and error.retry_after:
                     # By chance a little later, so that not all who were told to wait are back at the same moment.
-                    pause = max(pause, error.retry_after + random.random())  # noqa: S311 - spreads load
+                    pause = max(pause, error.retry_after * (1 + random.random() / 20))  # noqa: S311 - spreads load
                 shortest_pause = pause
             else:
                 depth.take(arrivals)
