@@ -141,9 +141,14 @@ class AirflowSystem:
 
     def call(self, method: str, path: str, value: Any = None, **params: Any) -> Any:
         """Call the public REST API; None when what is asked for is not there (404)."""
-        answer = self._session.request(
-            method, f"{self.url}/api/v2/{path}", json=value, params=params, timeout=_REQUEST_SECONDS
-        )
+        for pause in (1, 2, 4, 0):
+            answer = self._session.request(
+                method, f"{self.url}/api/v2/{path}", json=value, params=params, timeout=_REQUEST_SECONDS
+            )
+            # Of SQLite, when all of Airflow writes at the same time on a busy machine; what was asked is rolled back.
+            if not (answer.status_code == requests.codes.server_error and "Database error" in answer.text and pause):
+                break
+            time.sleep(pause)
         if answer.status_code == requests.codes.not_found:
             return None
         if not answer.ok:
