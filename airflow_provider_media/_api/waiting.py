@@ -208,7 +208,7 @@ def _asking_is_cheaper(ids: int, missing: int, *, walk: PageWalk, make_sure: boo
     """Whether asking for the ids that are left takes fewer requests than reading on."""
     if left := walk.requests_left:
         return missing < left or (not make_sure and walk.requests_done + left > ids)
-    # Without a total: than what was read so far; or, to be sure of it, than the one page more that there is at least.
+    # Without a total just one page more is certain. Whoever may take more requests goes by the pages read so far.
     if make_sure:
         return missing < walk.requests_done
     return missing <= 1 or walk.requests_done + 1 >= ids
