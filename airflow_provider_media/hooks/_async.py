@@ -13,8 +13,9 @@ from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, pu
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_provider_media._api.flows import Flow
+    from airflow_provider_media._api.flows import Flow, PageWalk
     from airflow_provider_media._api.problem import Problem
+    from airflow_provider_media._api.protocol import Reply
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._transports.aio import AsyncTransport
     from airflow_provider_media.models import Media, MediaPage
@@ -105,12 +106,15 @@ class MediaAsyncHook(BaseHook):
             walk = PageWalk(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
         return self._iterate(walk)
 
-    async def _iterate(self, walk: Any) -> AsyncIterator[Media]:
+    async def _iterate(self, walk: PageWalk) -> AsyncIterator[Media]:
         while walk.next_call:
             with self._public_errors():
-                found = walk.feed(await self._transport.send(walk.next_call))
+                found = await self._feed(walk, await self._transport.send(walk.next_call))
             for media in found:
                 yield media
+
+    async def _feed(self, walk: PageWalk, reply: Reply) -> tuple[Media, ...]:
+        return walk.feed(reply)
 
     async def find_media(self, name: str) -> list[Media]:
         """Return the files of exactly this name, oldest first; the API has no search, so the whole list is read.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from raw_server import answer
 
+from airflow_provider_media._api.flows import PageWalk
 from airflow_provider_media.plugins import _library
 from airflow_provider_media.plugins._library import Libraries, PageError
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media._api.protocol import Reply
+    from airflow_provider_media.models import Media
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -163,6 +168,20 @@ def test_an_answer_that_would_hold_up_the_api_server_is_not_read(define: Any, ra
     refusal = refused(lambda libraries: libraries.read(conn_id))
     assert refusal.status == 502
     assert refusal.sentence == "Could not list the media library: the answer (200) is larger than 4 MiB."
+
+
+def test_an_answer_is_parsed_beside_the_event_loop(conn_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed_by, feed = [], PageWalk.feed
+
+    def noting_the_thread(walk: PageWalk, reply: Reply) -> tuple[Media, ...]:
+        parsed_by.append(threading.current_thread())
+        return feed(walk, reply)
+
+    monkeypatch.setattr(PageWalk, "feed", noting_the_thread)
+    use(lambda libraries: libraries.read(conn_id))
+
+    assert parsed_by
+    assert threading.current_thread() not in parsed_by
 
 
 def test_an_entry_that_is_gone_is_said_to_be(conn_id: str) -> None:
