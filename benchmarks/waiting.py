@@ -23,9 +23,12 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 EMPTY = "empty trigger"
-OURS = ("by name", "by id")
+OURS = ("by name", "by id", "by pattern")
 ANY_SIZE = (EMPTY, "HttpSensor")
-"""What these do is the same in every library: they are measured in one size, the middle one."""
+"""What these do is the same in every library."""
+
+ONE_SIZE = (*ANY_SIZE, "by pattern")
+"""These are measured in a library of one size, the middle one."""
 
 COLUMNS = {
     "sensors": "sensors",
@@ -62,7 +65,7 @@ def main() -> None:
         (peer, sensors, files)
         for sensors in arguments.sensors
         for peer in (EMPTY, *OURS, "HttpSensor")
-        for files in (arguments.files if peer in OURS else [sorted(arguments.files)[len(arguments.files) // 2]])
+        for files in ([sorted(arguments.files)[len(arguments.files) // 2]] if peer in ONE_SIZE else arguments.files)
     ]
     results: dict[tuple[str, int, int], list[dict[str, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as home:

@@ -73,6 +73,14 @@ def media_by_id(number, files, interval):
     }
 
 
+def media_by_pattern(number, files, interval):  # noqa: ARG001
+    # One that only its file matches; no start or end tells it from the others, so that each must be tried.
+    return "airflow_provider_media.triggers.media.MediaExistsTrigger", {
+        "names": [f"wanted*{number:06d}*"],
+        "poll_interval": interval,
+    }
+
+
 def http_sensor(number, files, interval):  # noqa: ARG001
     return "airflow.providers.http.triggers.http.HttpSensorTrigger", {
         "endpoint": BY_NAME_PATH.lstrip("/") + wanted_name(number),
@@ -85,7 +93,13 @@ def empty(number, files, interval):  # noqa: ARG001
     return EmptyTrigger(number).serialize()
 
 
-PEERS = {"by name": media_by_name, "by id": media_by_id, "HttpSensor": http_sensor, "empty trigger": empty}
+PEERS = {
+    "by name": media_by_name,
+    "by id": media_by_id,
+    "by pattern": media_by_pattern,
+    "HttpSensor": http_sensor,
+    "empty trigger": empty,
+}
 """What gives a trigger's class and arguments; the class is imported by the runner, as in a triggerer."""
 
 

@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying
 
 from airflow_provider_media._api.flows import Pause
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._api.settings import read_proxy
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.pace import pace_of
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from airflow_provider_media._api.flows import Flow
-    from airflow_provider_media._api.protocol import Call, Reply
+    from airflow_provider_media._api.protocol import Call
     from airflow_provider_media._api.retry import Retries
     from airflow_provider_media._api.settings import Settings
 
@@ -69,10 +70,8 @@ class AsyncTransport:
         try:
             command = next(flow)
             while True:
-                if isinstance(command, Pause):  # of uploads, which are not sent from here
-                    raise TypeError
                 try:
-                    reply = await self.send(command)
+                    reply = await self._perform(command)
                 except Problem as problem:
                     command = flow.throw(problem)
                 else:
@@ -103,6 +102,12 @@ class AsyncTransport:
         """Close the connections."""
         while self._sessions:
             await self._sessions.pop().client.aclose()
+
+    async def _perform(self, command: Call | Pause) -> Reply:
+        if isinstance(command, Pause):
+            await clock.sleep(command.seconds)
+            return Reply(status=0, headers={})
+        return await self.send(command)
 
     async def _current(self, *, rejected: _Session | None = None) -> _Session:
         """Return the session; a new one when the server rejected the key of the present one.

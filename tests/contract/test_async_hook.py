@@ -10,14 +10,17 @@ import pytest
 from raw_server import answer
 from until import until
 
+from airflow_provider_media._api.flows import Pause
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaNotFoundError
 from airflow_provider_media.hooks.media import MediaAsyncHook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
 
     from raw_server import RawServer
     from sandbox_library import SandboxLibrary
+
+    from airflow_provider_media._api.protocol import Reply
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -227,3 +230,22 @@ def test_the_next_request_does_not_wait_for_one_that_was_cancelled(define: Any) 
             return seconds
 
     assert run(use) < 100
+
+
+def test_a_pause_of_a_flow_lets_others_have_their_turn() -> None:
+    others: list[str] = []
+
+    def flow() -> Generator[Pause, Reply, str]:
+        yield Pause(0)
+        return " ".join(others)
+
+    async def other() -> None:
+        others.append("had a turn")
+
+    async def use(hook: MediaAsyncHook) -> str:
+        task = asyncio.create_task(other())
+        said: str = await hook.run_flow(flow())
+        await task
+        return said
+
+    assert run(use) == "had a turn"

@@ -58,6 +58,14 @@ def test_a_pattern_waits_for_enough_matches(define: Any, library: SandboxLibrary
     assert {name: len(found) for name, found in event["found"].items()} == {"banner*": 3, "film": 1}
 
 
+def test_of_so_many_patterns_that_others_get_turns_each_finds_its_file(define: Any, library: SandboxLibrary) -> None:
+    for number in range(10):
+        library.store(f"banner {number:04d} wide", PNG)
+    patterns = [f"banner*{number:04d}*" for number in range(3000)]  # 30,000 tries, which are not made in one go
+    event = event_of(define(), names=patterns, deadline=PAST)
+    assert (event["status"], list(event["found"])) == ("deadline", patterns[:10])
+
+
 def test_what_is_there_is_found_although_the_deadline_is_past(define: Any, ids: list[int]) -> None:
     assert event_of(define(), media_ids=ids, deadline=PAST)["status"] == "found"
 
