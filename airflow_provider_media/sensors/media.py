@@ -159,6 +159,10 @@ class MediaExistsSensor(BaseSensorOperator):
                 self._look(wanted, tuple(before), memory.found, deadline)
         except MediaError as error:
             self._count(error, memory, most_failures)
+        except Exception as error:  # such as a connection that cannot be read
+            if not self.silent_fail or isinstance(error, (AirflowFailException, AirflowSkipException)):
+                raise
+            self._count(error, memory, most_failures)
         else:
             memory.failures = 0
             if not wanted.missing(memory.found):
@@ -313,9 +317,9 @@ class MediaExistsSensor(BaseSensorOperator):
         most = whole_number("max_poll_failures", self.max_poll_failures)
         return sys.maxsize if self.silent_fail else most
 
-    def _count(self, error: MediaError, memory: WaitMemory, most: int) -> None:
+    def _count(self, error: Exception, memory: WaitMemory, most: int) -> None:
         """Take note of a look that failed; raise the error when it ends the wait."""
-        self._asked_to_wait = error.retry_after or 0.0
+        self._asked_to_wait = (isinstance(error, MediaError) and error.retry_after) or 0.0
         if not isinstance(error, MediaRateLimitError):
             memory.failures += 1
         final = isinstance(error, (MediaAuthError, MediaConfigurationError))

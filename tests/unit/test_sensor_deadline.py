@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import (
+    AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowSkipException,
     TaskDeferred,
@@ -336,10 +337,35 @@ class TestSilentFail:
         task = self.task(Kind.UNAVAILABLE, {"deferrable": True}, timeout=3600)
         assert deferral_of(task).trigger.max_poll_failures >= 1_000_000_000
 
+    @pytest.mark.parametrize("error", [AirflowNotFoundException("no such connection"), OSError("no backend")], ids=repr)
+    @MODES
+    def test_a_connection_that_cannot_be_read_outlasts_no_deadline(
+        self, mode: dict[str, Any], error: Exception
+    ) -> None:
+        def cannot_be_read(_line: str) -> None:
+            raise error
+
+        task = self.task(Kind.UNAVAILABLE, mode, needed_by=PAST)
+        task.hook.library.on_call = cannot_be_read
+        with pytest.raises(AirflowSensorTimeout, match="needed_by"):
+            task.execute()
+
     @MODES
     def test_what_is_final_fails(self, mode: dict[str, Any]) -> None:
         with pytest.raises(MediaAuthError):
             self.task(Kind.AUTH, mode).execute()
+
+
+@MODES
+def test_an_unknown_connection_fails_the_task_at_once(mode: dict[str, Any]) -> None:
+    hook = FakeHook()
+
+    def cannot_be_read(_line: str) -> None:
+        raise AirflowNotFoundException("no such connection")
+
+    hook.library.on_call = cannot_be_read
+    with pytest.raises(AirflowNotFoundException):
+        WaitingTask(hook, media_id=7, needed_by=PAST, **mode).execute()
 
 
 def test_the_trigger_of_a_deferral_can_be_made() -> None:
