@@ -140,6 +140,11 @@ class PageWalk:
         return math.ceil(max(0, self._total - len(self._seen)) / a_page)
 
     @property
+    def total(self) -> int | None:
+        """How many files there are, as the last page with a total tells; None without one."""
+        return self._total
+
+    @property
     def shrank(self) -> bool:
         """Whether the totals so far tell that files were deleted, which moves others past the next page's start."""
         return self._shrank

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.flows import Flow, PageWalk
     from airflow_provider_media._api.problem import Problem
-    from airflow_provider_media._api.protocol import Reply
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._transports.aio import AsyncTransport
     from airflow_provider_media.models import Media, MediaPage
@@ -109,12 +108,9 @@ class MediaAsyncHook(BaseHook):
     async def _iterate(self, walk: PageWalk) -> AsyncIterator[Media]:
         while walk.next_call:
             with self._public_errors():
-                found = await self._feed(walk, await self._transport.send(walk.next_call))
+                found = walk.feed(await self._transport.send(walk.next_call))
             for media in found:
                 yield media
-
-    async def _feed(self, walk: PageWalk, reply: Reply) -> tuple[Media, ...]:
-        return walk.feed(reply)
 
     async def find_media(self, name: str) -> list[Media]:
         """Return the files of exactly this name, oldest first; the API has no search, so the whole list is read.

@@ -15,14 +15,13 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from airflow_provider_media._api.flows import PageWalk, id_number
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 from airflow_provider_media.hooks._async import MediaAsyncHook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_provider_media._api.flows import PageWalk
-    from airflow_provider_media._api.protocol import Reply
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media.models import Media
 
@@ -34,6 +33,9 @@ MOST_FILES = 5000
 
 DEADLINE_SECONDS = 12.0
 """The longest that reading takes, once it is its turn; a reader of the page waits for that turn, too."""
+
+CONNECTION_SECONDS = 5.0
+"""How long of these Airflow may take to read the connection."""
 
 KEPT_SECONDS = 20.0
 KEPT_LIBRARIES = 8
@@ -70,7 +72,7 @@ class PageError(Exception):
 class Snapshot:
     """A library as it was when it was read, newest first.
 
-    :param total: how many files it holds, where there are more than was read and the server says it.
+    :param total: how many files it holds, as far as the server says it.
     :param cut_off: why there is more than was read; None when all was.
     :param read_at: monotonic seconds.
     """
@@ -86,13 +88,20 @@ class _PageHook(MediaAsyncHook):
 
     async def _read_settings(self) -> Settings:
         loop = asyncio.get_running_loop()
-        settings = await loop.run_in_executor(_THREADS, _settings_of, self.media_conn_id)
+        try:
+            async with asyncio.timeout(CONNECTION_SECONDS):
+                settings = await loop.run_in_executor(_THREADS, _settings_of, self.media_conn_id)
+        except TimeoutError:
+            sentence = f"Airflow could not read the connection {self.media_conn_id!r} within {CONNECTION_SECONDS:g} s;"
+            raise PageError(504, f"{sentence} does its secrets backend answer?") from None
         self._key = settings.api_key
         return settings
 
-    async def _feed(self, walk: PageWalk, reply: Reply) -> tuple[Media, ...]:
-        """Read an answer beside the loop: one that holds nothing but ids takes seconds, a usual one milliseconds."""
-        return await asyncio.to_thread(walk.feed, reply)
+    async def read_page(self, walk: PageWalk) -> tuple[Media, ...]:
+        """Read the next page; parse it beside the loop, for one that is nothing but ids takes seconds."""
+        assert walk.next_call  # noqa: S101 - for the type checker; who reads on has looked
+        with self._public_errors():
+            return await asyncio.to_thread(walk.feed, await self._transport.send(walk.next_call))
 
 
 def _settings_of(conn_id: str) -> Settings:
@@ -105,7 +114,12 @@ def _settings_of(conn_id: str) -> Settings:
 
     from airflow_provider_media.hooks._connection import read_connection
 
-    nowhere = PageError(404, f"There is no connection {conn_id!r} of the type {CONNECTION_TYPE}.")
+    nowhere = PageError(
+        404,
+        # For Airflow, a secrets backend that fails, or a password that cannot be decrypted, is no connection, either.
+        f"Airflow's API server can read no connection {conn_id!r} of the type {CONNECTION_TYPE}: if there is one, its"
+        " log says why.",
+    )
     try:
         connection = Connection.get_connection_from_secrets(conn_id)
     except AirflowNotFoundException:
@@ -171,22 +185,27 @@ class Libraries:
 
     async def _read_anew(self, conn_id: str) -> Snapshot:
         items: list[Media] = []
-        total: int | None = None
         cut_off: str | None = None
+        walk = PageWalk(page_size=_PAGE_SIZE, sort_by="id", sort_order="desc")
         async with self._turn(conn_id) as hook:
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):
-                    async for media in hook.iter_media(page_size=_PAGE_SIZE, sort_by="id", sort_order="desc"):
-                        if len(items) == MOST_FILES:
-                            cut_off = f"Only the newest {MOST_FILES:,} files were read, and are searched and counted."
-                            total = (await hook.list_page(limit=1)).total
-                            break
-                        items.append(media)
+                    while walk.next_call and len(items) <= MOST_FILES:
+                        items += await hook.read_page(walk)
             except TimeoutError:
                 if not items:
                     raise
                 cut_off = f"The Media API is slow: only {len(items):,} files could be read in {DEADLINE_SECONDS:g} s."
-        snapshot = Snapshot(items=tuple(items), total=total, cut_off=cut_off, read_at=monotonic())
+            except MediaError as error:
+                if not items:
+                    raise
+                cut_off = f"Only {len(items):,} files could be read. {error}"
+        if len(items) > MOST_FILES:
+            # The highest ids; of ids that are no numbers these may be any.
+            are_numbers = all(id_number(media.id) is not None for media in items)
+            newest = "the newest " if are_numbers else ""
+            cut_off = f"Only {newest}{MOST_FILES:,} files were read, and are searched and counted."
+        snapshot = Snapshot(items=tuple(items[:MOST_FILES]), total=walk.total, cut_off=cut_off, read_at=monotonic())
         self._kept[conn_id] = snapshot
         self._kept.move_to_end(conn_id)
         while len(self._kept) > KEPT_LIBRARIES:
@@ -194,7 +213,7 @@ class Libraries:
         return snapshot
 
     @asynccontextmanager
-    async def _turn(self, conn_id: str) -> AsyncIterator[MediaAsyncHook]:
+    async def _turn(self, conn_id: str) -> AsyncIterator[_PageHook]:
         """Lend a hook when it is this one's turn, and say failures in the page's words."""
         try:
             async with asyncio.timeout(TURN_SECONDS):

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from raw_server import answer
+from secrets_backends import SilentBackend
 
-from airflow_provider_media._api.flows import PageWalk
+from airflow_provider_media._api import flows, protocol
+from airflow_provider_media._api.protocol import parse_page
 from airflow_provider_media.plugins import _library
 from airflow_provider_media.plugins._library import Libraries, PageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from sandbox_library import SandboxLibrary
 
-    from airflow_provider_media._api.protocol import Reply
-    from airflow_provider_media.models import Media
+    from airflow_provider_media._api.protocol import Call, Reply
+    from airflow_provider_media.models import MediaPage
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -170,18 +172,51 @@ def test_an_answer_that_would_hold_up_the_api_server_is_not_read(define: Any, ra
     assert refusal.sentence == "Could not list the media library: the answer (200) is larger than 4 MiB."
 
 
-def test_an_answer_is_parsed_beside_the_event_loop(conn_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed_by, feed = [], PageWalk.feed
+def test_answers_are_parsed_beside_the_event_loop(
+    define: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed_by = []
 
-    def noting_the_thread(walk: PageWalk, reply: Reply) -> tuple[Media, ...]:
+    def parse(call: Call, reply: Reply) -> MediaPage:
         parsed_by.append(threading.current_thread())
-        return feed(walk, reply)
+        return parse_page(call, reply)
 
-    monkeypatch.setattr(PageWalk, "feed", noting_the_thread)
-    use(lambda libraries: libraries.read(conn_id))
+    monkeypatch.setattr(flows, "parse_page", parse)
+    monkeypatch.setattr(protocol, "parse_page", parse)
+    many = [{"id": number} for number in range(_library.MOST_FILES + 1)]  # all at once, whatever the limit
+    conn_id = define(host=raw_server(lambda _: answer(200, {"content": many, "totalElements": 9000})).url)
 
-    assert parsed_by
+    assert len(use(lambda libraries: libraries.read(conn_id)).items) == _library.MOST_FILES
+    assert len(parsed_by) == 1
     assert threading.current_thread() not in parsed_by
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_was_read_before_a_failure_is_shown(
+    conn_id: str, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(_library, "_PAGE_SIZE", 2)
+    library.fail("slow", "GET", delay_seconds=0)
+    library.fail("status", "GET", status=status, times=2)
+
+    snapshot = use(lambda libraries: libraries.read(conn_id))
+    assert [media.name for media in snapshot.items] == ["file 4", "file 3"]
+    assert snapshot.total == 5
+    assert snapshot.cut_off
+    assert snapshot.cut_off.startswith(
+        "Only 2 files could be read. Could not list the media library: the server answered"
+    )
+
+
+def test_where_ids_are_no_numbers_the_newest_are_not_claimed(
+    define: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_library, "MOST_FILES", 1)
+    files = [{"mediaId": "med_b"}, {"mediaId": "med_a"}]
+    conn_id = define(host=raw_server(lambda _: answer(200, {"content": files, "totalElements": 2})).url)
+
+    snapshot = use(lambda libraries: libraries.read(conn_id))
+    assert snapshot.cut_off == "Only 1 files were read, and are searched and counted."
 
 
 def test_an_entry_that_is_gone_is_said_to_be(conn_id: str) -> None:
@@ -190,9 +225,45 @@ def test_an_entry_that_is_gone_is_said_to_be(conn_id: str) -> None:
     assert refusal.sentence == "The library of 'media_async' has no file 4711: it may have been deleted."
 
 
+NONE_TO_BE_READ = (
+    "Airflow's API server can read no connection '{}' of the type media: if there is one, its log says why."
+)
+
+
 def test_a_connection_of_another_type_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", '{"conn_type": "http", "host": "http://127.0.0.1:9", "password": "p"}')
 
     refusal = refused(lambda libraries: libraries.read("other"))
     assert refusal.status == 404
-    assert refusal.sentence == "There is no connection 'other' of the type media."
+    assert refusal.sentence == NONE_TO_BE_READ.format("other")
+
+
+class TestSecretsBackends:
+    """Where Airflow's secrets backend does not do its work."""
+
+    @pytest.fixture(autouse=True)
+    def of_settings(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        SilentBackend.may_answer.clear()
+        monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", f"secrets_backends.{request.param}")
+        yield
+        SilentBackend.may_answer.set()
+
+    @pytest.mark.parametrize("of_settings", ["FailingBackend"], indirect=True)
+    def test_one_that_fails_is_where_to_look(self) -> None:
+        refusal = refused(lambda libraries: libraries.read("campaigns"))
+        assert (refusal.status, refusal.sentence) == (404, NONE_TO_BE_READ.format("campaigns"))
+
+    @pytest.mark.parametrize("of_settings", ["NoSuchBackend"], indirect=True)
+    def test_one_that_is_not_there_is_told(self) -> None:
+        refusal = refused(lambda libraries: libraries.read("campaigns"))
+        assert refusal.status == 503
+        assert refusal.sentence == "The connection 'campaigns' could not be read; the API server's log says why."
+
+    @pytest.mark.parametrize("of_settings", ["SilentBackend"], indirect=True)
+    def test_one_that_does_not_answer_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_library, "CONNECTION_SECONDS", 0.2)
+        refusal = refused(lambda libraries: libraries.read("campaigns"))
+        assert (refusal.status, refusal.sentence) == (
+            504,
+            "Airflow could not read the connection 'campaigns' within 0.2 s; does its secrets backend answer?",
+        )
