@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from airflow_provider_media._api.flows import id_number
 
@@ -24,7 +25,12 @@ def _age(media: Media) -> tuple[float, int]:
 
 
 def _name(media: Media) -> tuple[str, str]:
-    return (media.name or "").casefold(), str(media.id)
+    return _comparable(media.name or ""), str(media.id)
+
+
+def _comparable(text: str) -> str:
+    """Give the same for what reads the same: without case, and an accent as part of its letter."""
+    return normalize("NFC", text).casefold()
 
 
 def _size(media: Media) -> int:
@@ -74,9 +80,8 @@ class View:
         }
 
     def _fits_search(self, media: Media) -> bool:
-        name = (media.name or "").casefold()
-        words = self.search.casefold().split()
-        return all(word in name for word in words) or str(media.id).casefold() == self.search.strip().casefold()
+        name, search = _comparable(media.name or ""), _comparable(self.search)
+        return all(word in name for word in search.split()) or _comparable(str(media.id)) == search.strip()
 
     def _fits_type(self, media: Media) -> bool:
         mime_type = media.mime_type or "unknown"

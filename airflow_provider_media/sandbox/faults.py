@@ -27,6 +27,7 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """The kinds of fault, each with the options it needs and those it takes."""
 
+_METHODS = ("GET", "POST", "DELETE", "*")
 _COMMON_OPTIONS = ("fault", "method", "path", "times", "skip")
 _LONGEST_SECONDS = 3600
 _LARGEST_COUNT = 2**31
@@ -144,7 +145,10 @@ def _text(name: str, value: Any) -> str:
 
 
 def _method(name: str, value: Any) -> str:
-    return _text(name, value).upper()
+    method = _text(name, value).upper()
+    if method not in _METHODS:
+        raise FaultError(f"{name!r} must be one of {', '.join(_METHODS)}, not {value!r}.")
+    return method
 
 
 def _boolean(name: str, value: Any) -> bool:

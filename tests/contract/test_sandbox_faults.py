@@ -287,6 +287,7 @@ def test_pending_faults_are_told_and_called_off(client: Client) -> None:
         ({"fault": "status", "status": 500, "headers": {"a b": "c"}}, "a b"),
         ({"fault": "status", "status": 500, "headers": {"Content-Length": "1"}}, "Content-Length"),
         ({"fault": "status", "status": 500, "headers": {"X": "a\r\nb"}}, "printable"),
+        ({"fault": "status", "status": 429, "method": "GTE"}, "not 'GTE'"),
         ({"fault": "slow", "delay_seconds": -1}, "'delay_seconds'"),
         ({"fault": "slow", "delay_seconds": 1, "path": ""}, "'path'"),
         ({"fault": "reset_mid_body"}, "needs 'after_bytes'"),

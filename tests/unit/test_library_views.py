@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import pytest
 
@@ -39,6 +40,13 @@ def test_types_are_filtered_by_the_whole_or_the_first_half() -> None:
     assert ids(mime_type="video/mp4") == [3]
     assert ids(mime_type="unknown") == ["med_4"]
     assert ids(mime_type="imag") == []
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_an_accent_is_found_however_it_is_written(form: Literal["NFC", "NFD"]) -> None:
+    library = [Media(id=1, name=normalize(form, "Café-banner"))]
+    assert View(search=normalize("NFC", "CAFÉ")).of(library)["found"] == 1
+    assert View(search=normalize("NFD", "CAFÉ")).of(library)["found"] == 1
 
 
 def test_the_types_of_what_was_searched_are_counted_whatever_the_filter() -> None:
