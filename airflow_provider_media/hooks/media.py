@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_media.exceptions import MediaError, public_errors
+from airflow_provider_media.exceptions import MediaError, MediaUnavailableError, public_errors
 from airflow_provider_media.hooks._async import MediaAsyncHook
 
 if TYPE_CHECKING:
@@ -277,10 +278,29 @@ class MediaHook(BaseHook):
 
         return self.run_flow(find_media(name))
 
-    def run_flow(self, flow: Flow[T]) -> T:
-        """Carry out one of this package's own sequences of requests (see ``_api/flows.py``)."""
-        with self._public_errors():
-            return self._transport.run(flow)
+    def run_flow(self, flow: Flow[T], *, seconds: float | None = None) -> T:
+        """Carry out one of this package's own sequences of requests (see ``_api/flows.py``).
+
+        :param seconds: how long it may take in all; by default just each request has its time-outs.
+        :raises MediaUnavailableError: also when it was broken off, because it took longer.
+        """
+        transport = self._transport
+        if seconds is None:
+            with self._public_errors():
+                return transport.run(flow)
+        timer = _BreakOff(seconds, transport)
+        try:
+            with timer, self._public_errors():
+                return transport.run(flow)
+        except MediaError as error:
+            if not timer.has_struck:
+                raise
+            raise MediaUnavailableError(
+                f"The Media API did not give all answers within the {round(seconds, 1):g} s that were left for them."
+            ) from error
+        finally:
+            if timer.has_struck:  # a transport that broke off starts nothing more
+                self.__dict__.pop("_transport", transport).close()
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for one file; say in words what works or what is wrong (the "Test" button of the connection form)."""
@@ -311,6 +331,30 @@ class MediaHook(BaseHook):
         """Break off what is under way, promptly; for ``on_kill`` of operators."""
         if "_transport" in self.__dict__:
             self._transport.cancel()
+
+
+class _BreakOff:
+    """Breaks off a transport when the time is over, as on_kill would.
+
+    :param seconds: how long that is from the start of the ``with`` block.
+    :param transport: what to break off.
+    """
+
+    def __init__(self, seconds: float, transport: SyncTransport) -> None:
+        self.has_struck = False
+        self._transport = transport
+        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._strike)
+        self._timer.daemon = True
+
+    def _strike(self) -> None:
+        self.has_struck = True
+        self._transport.cancel()
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
 
 
 def _as_path(file: Any) -> Any:

@@ -150,6 +150,7 @@ class MediaExistsSensor(BaseSensorOperator):
         most_failures = self._most_failures()
         before, failures_before = dict(memory.found), memory.failures
         self._asked_to_wait = 0.0
+        failure: Exception | None = None
         try:
             self._look(wanted, wanted.missing(before), memory.found, deadline)
             if before and not wanted.missing(memory.found):
@@ -157,20 +158,20 @@ class MediaExistsSensor(BaseSensorOperator):
                 for key in before:
                     del memory.found[key]
                 self._look(wanted, tuple(before), memory.found, deadline)
-        except MediaError as error:
-            self._count(error, memory, most_failures)
-        except Exception as error:  # such as a connection that cannot be read
-            if not self.silent_fail or isinstance(error, (AirflowFailException, AirflowSkipException)):
-                raise
-            self._count(error, memory, most_failures)
+        except Exception as error:  # noqa: BLE001 - also those of a connection that cannot be read
+            failure = error
+        is_over = datetime.now(UTC) >= deadline
+        if failure:
+            self._count(failure, memory, most_failures, is_over=is_over)
         else:
             memory.failures = 0
             if not wanted.missing(memory.found):
                 return PokeReturnValue(is_done=True, xcom_value=self._finish(wanted, memory, context))
         self._tell(wanted, memory.found)
-        if datetime.now(UTC) >= deadline:
+        if is_over:
             memory.forget()
-            raise AirflowSensorTimeout(f"{limit} is over: {wanted.progress(memory.found)}.")
+            because = f"; the last look failed: {failure}" if failure else "."
+            raise AirflowSensorTimeout(f"{limit} is over: {wanted.progress(memory.found)}{because}") from failure
         if self.reschedule and (memory.found != before or memory.failures != failures_before):
             memory.keep()
         return PokeReturnValue(is_done=False)
@@ -317,13 +318,18 @@ class MediaExistsSensor(BaseSensorOperator):
         most = whole_number("max_poll_failures", self.max_poll_failures)
         return sys.maxsize if self.silent_fail else most
 
-    def _count(self, error: Exception, memory: WaitMemory, most: int) -> None:
-        """Take note of a look that failed; raise the error when it ends the wait."""
+    def _count(self, error: Exception, memory: WaitMemory, most: int, *, is_over: bool) -> None:
+        """Take note of a look that failed; raise the error when it ends the wait before the deadline does."""
         self._asked_to_wait = (isinstance(error, MediaError) and error.retry_after) or 0.0
         if not isinstance(error, MediaRateLimitError):
             memory.failures += 1
-        final = isinstance(error, (MediaAuthError, MediaConfigurationError))
-        if final or memory.failures >= most:
+        if isinstance(error, MediaError):
+            final = isinstance(error, (MediaAuthError, MediaConfigurationError))
+            ends = memory.failures >= most
+        else:
+            final = isinstance(error, (AirflowFailException, AirflowSkipException))
+            ends = not self.silent_fail  # such as an unknown connection, which waiting seldom mends
+        if final or (ends and not is_over):
             memory.keep_start()
             raise error
         self.log.warning("A look failed (%d in a row): %s", memory.failures, error)
@@ -342,7 +348,8 @@ class MediaExistsSensor(BaseSensorOperator):
         seen = Seen()
         ids, names = (keys, ()) if wanted.ids else ((), keys)
         try:
-            self.hook.run_flow(within(look(ids, names, size=self._size, seen=seen), seconds_left))
+            looking = within(look(ids, names, size=self._size, seen=seen), seconds_left)
+            self.hook.run_flow(looking, seconds=seconds_left())
         finally:
             found |= wanted.satisfied_by(seen)
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+from raw_server import answer
 from waiting import wait
 
+from airflow_provider_media._api.flows import get_media
 from airflow_provider_media.exceptions import MediaUnavailableError
+from airflow_provider_media.hooks.media import MediaHook
 from airflow_provider_media.triggers import _watch
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ pytestmark = pytest.mark.parametrize("mode", ["poke", "reschedule"])
 SECONDS = 2
 SHORTEST_INTERVAL = 0.5
 LONG = 100_000
+PAST = "2026-01-01T00:00:00+00:00"
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +78,47 @@ def test_a_look_tries_again_no_longer_than_to_the_deadline(
     began = time.monotonic()
     requests_until_the_timeout(define(), library, mode)
     assert time.monotonic() - began < 20
+
+
+def silence(_head: str) -> Iterator[bytes]:
+    time.sleep(5)
+    yield b""
+
+
+def a_dripping_head(_head: str) -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\n"
+    for _ in range(50):
+        time.sleep(0.1)
+        yield b"x"
+
+
+def slow_pages(head: str) -> Iterator[bytes]:
+    time.sleep(0.4)
+    page = int(head.split("page=")[1].partition("&")[0])
+    yield answer(200, {"content": [{"id": page + 1, "name": "another"}], "totalElements": 12})
+
+
+@pytest.mark.parametrize("server", [silence, a_dripping_head, slow_pages])
+def test_a_look_under_way_ends_with_the_deadline(
+    define: Any, raw_server: Any, mode: str, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_watch, "FIRST_LOOK_SECONDS", 1.0)
+    conn_id = define(host=raw_server(server).url)
+    began = time.monotonic()
+    with pytest.raises(AirflowSensorTimeout, match="did not give all answers within the 1 s that were left for them"):
+        wait(conn_id, name="there", mode=mode, needed_by=PAST, poke_interval=0)
+    assert time.monotonic() - began < 4
+
+
+def test_after_a_look_that_was_broken_off_the_next_one_is_as_any(
+    define: Any, library: SandboxLibrary, mode: str
+) -> None:
+    media_id = library.store("there", b"\x89PNG\r\n\x1a\n")
+    library.fail("slow", "GET", delay_seconds=5)
+    hook = MediaHook(define())
+    with pytest.raises(MediaUnavailableError, match=r"within the 0\.2 s that were left"):
+        hook.run_flow(get_media(media_id), seconds=0.2)
+    assert hook.run_flow(get_media(media_id), seconds=5).name == "there"
 
 
 def test_it_looks_again_when_the_pause_is_over(define: Any, library: SandboxLibrary, mode: str) -> None:

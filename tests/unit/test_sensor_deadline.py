@@ -365,7 +365,25 @@ def test_an_unknown_connection_fails_the_task_at_once(mode: dict[str, Any]) -> N
 
     hook.library.on_call = cannot_be_read
     with pytest.raises(AirflowNotFoundException):
-        WaitingTask(hook, media_id=7, needed_by=PAST, **mode).execute()
+        WaitingTask(hook, media_id=7, needed_by=IN_AN_HOUR, **mode).execute()
+
+
+@pytest.mark.parametrize(
+    "error", [Problem(Kind.UNAVAILABLE, "Out of order."), AirflowNotFoundException("No connection.")]
+)
+@MODES
+def test_once_the_deadline_is_past_a_failure_is_no_reason_to_try_again(mode: dict[str, Any], error: Exception) -> None:
+    hook = FakeHook()
+
+    def fail(_line: str) -> None:
+        raise error
+
+    hook.library.on_call = fail
+    task = {"media_id": 7, "needed_by": PAST, "max_poll_failures": 1, **mode}
+    with pytest.raises(AirflowSensorTimeout, match=rf"missing: '7'; the last look failed: {error}"):
+        WaitingTask(hook, **task).execute()
+    with pytest.raises(AirflowSkipException, match="needed_by"):
+        WaitingTask(hook, soft_fail=True, **task).execute()
 
 
 def test_the_trigger_of_a_deferral_can_be_made() -> None:

@@ -42,7 +42,8 @@ class FakeHook:
     def calls(self) -> list[str]:
         return self.library.calls
 
-    def run_flow(self, flow: Flow[Any]) -> Any:
+    def run_flow(self, flow: Flow[Any], *, seconds: float) -> Any:
+        assert seconds > 0
         with public_errors():
             return self.library.run(flow)
 
