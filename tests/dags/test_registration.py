@@ -28,15 +28,37 @@ def schema(name: str) -> dict[str, Any]:
     return dict(json.loads((AIRFLOW_FOLDER / name).read_text()))
 
 
-def airflow_command(*arguments: str) -> str:
-    command = [sys.executable, "-m", "airflow", *arguments]
+ROWS = ("--output", "json")
+COMMANDS = [
+    ("providers", "list", *ROWS),
+    ("providers", "get", "airflow-provider-media", "--full", *ROWS),
+    ("providers", "hooks", *ROWS),
+    ("providers", "behaviours", *ROWS),
+    ("providers", "widgets", *ROWS),
+    ("config", "get-value", "media", "freeze_heap_on_triggerer"),
+]
+RUN_COMMANDS = """
+import contextlib, io, json, sys
+from airflow.__main__ import main
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["airflow", *command]
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        main()
+    print(json.dumps([command, output.getvalue()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def outputs() -> dict[str, str]:
+    """What Airflow's commands print; one process carries out all, for its start takes longer than any of them."""
+    command = [sys.executable, "-c", RUN_COMMANDS, json.dumps(COMMANDS)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
-    return done.stdout
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[[")]
+    return {" ".join(arguments[:2]): output for arguments, output in answers}
 
 
-def airflow_rows(*arguments: str) -> list[dict[str, Any]]:
-    output = airflow_command(*arguments, "--output", "json")
+def rows_of(output: str) -> list[dict[str, Any]]:
     return list(json.loads(output[output.index("[{") :]))
 
 
@@ -54,40 +76,40 @@ def test_strict_schema_accepts_the_connection_type() -> None:
     jsonschema.validate(connection_types, strict)
 
 
-def test_providers_list_shows_the_package() -> None:
-    rows = airflow_rows("providers", "list")
+def test_providers_list_shows_the_package(outputs: dict[str, str]) -> None:
+    rows = rows_of(outputs["providers list"])
     ours = [row for row in rows if row["package_name"] == "airflow-provider-media"]
     assert [version("airflow-provider-media")] == [row["version"] for row in ours]
 
 
-def test_providers_get_shows_the_package() -> None:
-    (shown,) = airflow_rows("providers", "get", "airflow-provider-media", "--full")
+def test_providers_get_shows_the_package(outputs: dict[str, str]) -> None:
+    (shown,) = rows_of(outputs["providers get"])
     ours = get_provider_info()
     for key in ("package-name", "name", "integrations", "operators", "sensors", "hooks"):
         assert ours[key] == shown[key]
     assert ours["connection-types"][0]["hook-class-name"] == shown["connection-types"][0]["hook-class-name"]
 
 
-def test_providers_hooks_shows_the_connection_type() -> None:
-    (ours,) = [row for row in airflow_rows("providers", "hooks") if row["connection_type"] == "media"]
+def test_providers_hooks_shows_the_connection_type(outputs: dict[str, str]) -> None:
+    (ours,) = [row for row in rows_of(outputs["providers hooks"]) if row["connection_type"] == "media"]
     assert ours["class"] == "airflow_provider_media.hooks.media.MediaHook"
     assert ours["conn_id_attribute_name"] == "media_conn_id"
     assert ours["hook_name"] == "Media Library"
 
 
-def test_config_knows_the_option() -> None:
-    assert airflow_command("config", "get-value", "media", "freeze_heap_on_triggerer").splitlines()[-1] == "True"
+def test_config_knows_the_option(outputs: dict[str, str]) -> None:
+    assert outputs["config get-value"].splitlines()[-1] == "True"
 
 
 @FORM_IN_COMMANDS
-def test_providers_behaviours_shows_the_connection_type() -> None:
-    rows = airflow_rows("providers", "behaviours")
+def test_providers_behaviours_shows_the_connection_type(outputs: dict[str, str]) -> None:
+    rows = rows_of(outputs["providers behaviours"])
     assert "media" in [row["field_behaviours"] for row in rows]
 
 
 @FORM_IN_COMMANDS
-def test_providers_widgets_shows_every_extra() -> None:
-    rows = [row for row in airflow_rows("providers", "widgets") if "media" in json.dumps(row)]
+def test_providers_widgets_shows_every_extra(outputs: dict[str, str]) -> None:
+    rows = [row for row in rows_of(outputs["providers widgets"]) if "media" in json.dumps(row)]
     shown = json.dumps(rows)
     assert [field for field in CONNECTION_FIELDS if field not in shown] == []
 
