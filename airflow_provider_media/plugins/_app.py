@@ -78,7 +78,8 @@ async def explain(_request: Request, error: PageError) -> Response:
 @app.exception_handler(HTTPException)
 async def refuse(request: Request, error: HTTPException) -> Response:
     """Say a refusal in words, to a reader who follows a link; with the way to sign in."""
-    if request.scope["path"].removeprefix(request.scope.get("root_path", "")) not in {"", "/"}:
+    is_page = request.scope["path"].removeprefix(request.scope.get("root_path", "")) in {"", "/"}
+    if not is_page or error.status_code not in {401, 403}:
         return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
     if error.status_code == 401:  # noqa: PLR2004 - the status says it best
         login = html.escape(get_auth_manager().get_url_login(next_url=str(request.url)))

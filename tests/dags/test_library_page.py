@@ -106,3 +106,13 @@ def test_a_name_that_was_cut_in_the_middle_of_an_emoji_can_be_shown() -> None:
     from airflow_provider_media.plugins._app import _Json
 
     assert _Json({"name": "cut \ud83d"}).body == rb'{"name":"cut \ud83d"}'
+
+
+def test_what_is_no_question_of_rights_is_no_page_about_rights(
+    client: TestClient, sign_in: Callable[[str], None]
+) -> None:
+    sign_in("VIEWER")
+    assert "ask your administrator for that right" in client.get("/").text
+    answer = client.post("/")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
+    assert answer.json() == {"detail": "Method Not Allowed"}
