@@ -9,8 +9,10 @@ import html
 import json
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
@@ -137,13 +139,16 @@ def _of_environment() -> list[str]:
     for name, value in os.environ.items():
         if not name.startswith(_ENVIRONMENT_PREFIX):
             continue
-        try:
-            kind = json.loads(value).get("conn_type") if value.startswith("{") else value.partition("://")[0]
-        except (ValueError, AttributeError):
-            continue
-        if kind == CONNECTION_TYPE:
-            found.append(name.removeprefix(_ENVIRONMENT_PREFIX).lower())
+        with suppress(ValueError, AttributeError, TypeError):  # Airflow cannot read such a value either
+            if _type_of(value.strip()) == CONNECTION_TYPE:
+                found.append(name.removeprefix(_ENVIRONMENT_PREFIX).lower())
     return found
+
+
+def _type_of(value: str) -> Any:
+    """Tell the type of a connection as Airflow reads it: of JSON as it stands, of a URI in small letters."""
+    fields = json.loads(value) if value.startswith("{") else {"uri": value}
+    return fields.get("conn_type") or urlsplit(fields.get("uri")).scheme
 
 
 @app.get("/api/library/{connection_id:path}")

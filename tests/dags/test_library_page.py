@@ -21,6 +21,25 @@ if TYPE_CHECKING:
 PNG = b"\x89PNG\r\n\x1a\n"
 PARAMETERS = {"name": "library.js", "connection_id:path": "media_default"}
 
+OF_ENVIRONMENT = {
+    "json": '{"conn_type": "media", "password": "secret-key"}',
+    "json_blanks": ' \n {"conn_type": "media"}\n',
+    "json_capitals": '{"conn_type": "MEDIA"}',
+    "json_no_type": '{"host": "media.example"}',
+    "json_uri": '{"uri": "media://media.example"}',
+    "json_broken": '{"conn_type": "media"',
+    "json_list": '["media"]',
+    "json_number": '{"uri": 5}',
+    "uri": "media://:secret-key@media.example",
+    "uri_blanks": " media://media.example\n",
+    "uri_capitals": "MEDIA://media.example",
+    "uri_bare": "media:",
+    "uri_broken": "media://[media.example",
+    "uri_other": "http://media",
+    "word": "media",
+}
+"""What a connection may be defined as in the environment, and may not."""
+
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[Any]:
@@ -88,6 +107,29 @@ def test_who_may_read_connections_gets_the_connections_and_the_library(
     shown = client.get("/api/library/media_default", params={"fresh": True})
     assert [item["name"] for item in shown.json()["items"]] == ["banner"]
     assert platform.sandbox.api_key not in shown.text
+
+
+def test_the_connections_of_the_environment_are_those_that_airflow_reads_as_media(
+    client: TestClient, sign_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.exceptions import AirflowNotFoundException
+    from airflow.models import Connection
+
+    def is_media(name: str) -> bool:
+        try:
+            found = Connection.get_connection_from_secrets(name)  # noqa: AIR311 - the server's own class
+        except AirflowNotFoundException:  # none of Airflow's backends could read it
+            return False
+        return bool(found.conn_type == "media")
+
+    for name, value in OF_ENVIRONMENT.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", value)
+    expected = {name for name in OF_ENVIRONMENT if is_media(name)}
+    assert {"json", "json_blanks", "uri_capitals"} <= expected
+
+    sign_in("OP")
+    told = {connection["id"] for connection in client.get("/api/connections").json()}
+    assert told & set(OF_ENVIRONMENT) == expected
 
 
 def test_a_secrets_backend_that_is_not_there_is_told(
