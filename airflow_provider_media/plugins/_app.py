@@ -162,9 +162,10 @@ async def library(
 ) -> dict[str, Any]:
     """Tell one page of a library."""
     snapshot = await libraries.read(connection_id, not_older_than=_FRESH_SECONDS if fresh else KEPT_SECONDS)
-    view = View(search=search, mime_type=mime_type, order=order, page=page)
+    view = View(search=search, mime_type=mime_type, order=order, page=page).of(snapshot.items)
     return {
-        **view.of(snapshot.items),
+        **view,
+        "items": [_with_ids_as_text(item) for item in view["items"]],
         "read": len(snapshot.items),
         "total": snapshot.total,
         "cut_off": snapshot.cut_off,
@@ -174,4 +175,9 @@ async def library(
 @app.get("/api/entry/{connection_id:path}")
 async def entry(connection_id: str, media: Annotated[str, Query(min_length=1, max_length=200)]) -> dict[str, Any]:
     """Tell all that is known about one file."""
-    return (await libraries.entry(connection_id, media)).to_dict()
+    return _with_ids_as_text((await libraries.entry(connection_id, media)).to_dict())
+
+
+def _with_ids_as_text(media: dict[str, Any]) -> dict[str, Any]:
+    """Write a file's ids so that a browser keeps them: its numbers are exact up to 2**53 only."""
+    return media | {name: str(media[name]) for name in ("id", "folder_id") if media[name] is not None}

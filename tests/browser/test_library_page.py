@@ -88,6 +88,22 @@ def test_an_entry_shows_all_and_copies_its_id_by_one_click(open_page: Callable[.
     expect(facts.locator("div", has_text="Stored")).to_contain_text("2026")
 
 
+def test_an_id_that_is_no_exact_number_of_a_browser_is_shown_copied_and_asked_for_as_it_is(
+    open_page: Callable[..., Page], shop: Any, airflow: Any
+) -> None:
+    airflow.connect("large_ids", shop.sandbox.base_url, shop.sandbox.api_key)
+    large = 2**53 + 1
+    answer_once(shop, {"id": large, "name": "large"})
+    page = open_page("media-library/?connection=large_ids")
+    page.locator(".card .copy").click()
+    expect(page.locator("#said")).to_have_text(f"Copied the id: {large}")
+    assert page.evaluate("navigator.clipboard.readText()") == str(large)
+    with page.expect_response("**/api/entry/**") as asked:
+        page.locator(".open").click()
+    expect(page.locator("#facts div", has_text="Id")).to_contain_text(str(large))
+    assert asked.value.url.endswith(f"?media={large}")
+
+
 def test_a_link_opens_its_entry_also_where_the_file_is_not_on_the_page_and_says_when_it_is_gone(
     open_page: Callable[..., Page], gallery: Any
 ) -> None:

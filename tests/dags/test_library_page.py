@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import airflow
@@ -107,6 +108,23 @@ def test_who_may_read_connections_gets_the_connections_and_the_library(
     shown = client.get("/api/library/media_default", params={"fresh": True})
     assert [item["name"] for item in shown.json()["items"]] == ["banner"]
     assert platform.sandbox.api_key not in shown.text
+
+
+def test_ids_are_text_for_a_browser_would_round_large_numbers(
+    client: TestClient, sign_in: Callable[[str], None], platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_LARGE_IDS", os.environ["AIRFLOW_CONN_MEDIA_DEFAULT"])  # nobody has read it yet
+    large = {"id": 2**53 + 1, "folderId": 2**53 + 3, "mimeType": "image/png"}
+    plain = {"id": "med_1", "mimeType": "image/png"}
+    for body in ({"content": [large, plain], "totalElements": 2}, large):
+        platform.add_fault(fault="status", method="GET", status=200, body=body)
+    sign_in("OP")
+    listed = client.get("/api/library/large_ids").json()["items"]
+    single = client.get("/api/entry/large_ids", params={"media": "9007199254740993"}).json()
+
+    expected = [("9007199254740993", "9007199254740995"), ("med_1", None)]
+    assert [(media["id"], media["folder_id"]) for media in listed] == expected
+    assert (single["id"], single["folder_id"]) == expected[0]
 
 
 def test_the_connections_of_the_environment_are_those_that_airflow_reads_as_media(

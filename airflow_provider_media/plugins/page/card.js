@@ -21,6 +21,6 @@ export function card(media, open) {
       element("span", { class: "name", title: name }, name),
       element("span", { class: "about" }, about || "size unknown"),
     ),
-    copyButton(String(media.id), "id"),
+    copyButton(media.id, "id"),
   );
 }

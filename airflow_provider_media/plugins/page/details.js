@@ -39,7 +39,7 @@ export async function show(connection, media, { hasEarlier, hasLater }) {
   if (isComplete) return;
   try {
     const whole = await api.entry(connection, media.id);
-    if (dialog.dataset.id === String(media.id)) draw({ ...media, ...whole });
+    if (dialog.dataset.id === media.id) draw({ ...media, ...whole });
   } catch {
     // What the list said is shown.
   }
@@ -51,13 +51,13 @@ function draw(media) {
   const facts = byId("facts");
   const size = element("dd", {}, pixels(media.width, media.height) ?? "unknown");
   const rows = [
-    ["Id", element("dd", {}, copyButton(String(media.id), "id"))],
+    ["Id", element("dd", {}, copyButton(media.id, "id"))],
     ["Type", media.mime_type ?? "unknown"],
     ["Size", media.size === null || media.size === undefined ? "unknown" : `${bytes(media.size)} (${media.size.toLocaleString()} bytes)`],
     ["Pixels", size],
     ["Stored", date(media.created_at) ?? "unknown"],
     media.description ? ["Description", media.description] : null,
-    media.folder_id === null || media.folder_id === undefined ? null : ["Folder", String(media.folder_id)],
+    media.folder_id === null || media.folder_id === undefined ? null : ["Folder", media.folder_id],
     ["Address", address(media.url)],
   ];
   facts.replaceChildren(

@@ -106,8 +106,8 @@ function drawTypes(types) {
 // --- one file ---
 
 function open(media) {
-  const place = shown.findIndex(({ id }) => String(id) === String(media.id));
-  state.media = String(media.id);
+  const place = shown.findIndex(({ id }) => id === media.id);
+  state.media = media.id;
   keepInAddress();
   return details.show(state.connection, media, {
     hasEarlier: place > 0,
@@ -116,7 +116,7 @@ function open(media) {
 }
 
 function move(step) {
-  const place = shown.findIndex(({ id }) => String(id) === state.media);
+  const place = shown.findIndex(({ id }) => id === state.media);
   const neighbour = shown[place + step];
   if (place >= 0 && neighbour) open(neighbour);
 }
@@ -130,7 +130,7 @@ function closed() {
 
 async function openAskedFor() {
   if (!state.media) return;
-  const known = shown.find(({ id }) => String(id) === state.media);
+  const known = shown.find(({ id }) => id === state.media);
   try {
     await open(known ?? (await api.entry(state.connection, state.media)));
   } catch (error) {
