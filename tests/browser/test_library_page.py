@@ -104,6 +104,23 @@ def test_an_id_that_is_no_exact_number_of_a_browser_is_shown_copied_and_asked_fo
     assert asked.value.url.endswith(f"?media={large}")
 
 
+def test_what_only_the_list_tells_stays_when_the_entry_tells_more(
+    open_page: Callable[..., Page], shop: Any, airflow: Any
+) -> None:
+    airflow.connect("scant", shop.sandbox.base_url, shop.sandbox.api_key)
+    url = f"{shop.sandbox.base_url}/files/7/listed.png"
+    answer_once(shop, {"id": 7, "name": "listed", "mimeType": "image/png", "size": 4711, "url": url})
+    entry = {"id": 7, "name": "listed", "createdAt": "2026-11-01T10:00:00Z"}
+    shop.fail("status", "GET", status=200, body=entry)
+    page = open_page("media-library/?connection=scant")
+    page.locator(".open").click()
+
+    facts = page.locator("#facts")
+    expect(facts.locator("div", has_text="Stored")).to_contain_text("2026")
+    for fact in ("image/png", "4,711 bytes", url):
+        expect(facts).to_contain_text(fact)
+
+
 def test_a_link_opens_its_entry_also_where_the_file_is_not_on_the_page_and_says_when_it_is_gone(
     open_page: Callable[..., Page], gallery: Any
 ) -> None:

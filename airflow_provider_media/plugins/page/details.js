@@ -38,8 +38,9 @@ export async function show(connection, media, { hasEarlier, hasLater }) {
   const isComplete = [media.size, media.url, media.created_at, media.mime_type].every(Boolean);
   if (isComplete) return;
   try {
-    const whole = await api.entry(connection, media.id);
-    if (dialog.dataset.id === media.id) draw({ ...media, ...whole });
+    const told = Object.entries(await api.entry(connection, media.id)).filter(([, value]) => value !== null);
+    // Null is "not told", which does not undo what the list told.
+    if (dialog.dataset.id === media.id) draw({ ...media, ...Object.fromEntries(told) });
   } catch {
     // What the list said is shown.
   }
