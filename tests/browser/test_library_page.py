@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from playwright.sync_api import Page, expect
 
 if TYPE_CHECKING:
@@ -207,6 +210,32 @@ def test_a_broken_media_api_is_a_sentence_and_can_be_tried_again(
 
     page.get_by_label("Connection").select_option("wrong_key")
     expect(page.get_by_role("alert")).to_contain_text("check the connection's password")
+
+
+@pytest.mark.parametrize(
+    ("search", "path"),
+    [("", "*"), ("no-such-name", "*/media/*")],  # the library cannot be read; only the entry of a file not shown
+    ids=["library", "entry"],
+)
+def test_a_link_keeps_its_file_through_a_failure_and_opens_it_when_tried_again(
+    search: str, path: str, open_page: Callable[..., Page], shop: Any, airflow: Any
+) -> None:
+    airflow.connect(f"shaky_{search}", shop.sandbox.base_url, shop.sandbox.api_key)
+    media_id = str(shop.store("shaky", b"\x89PNG\r\n\x1a\n"))
+    shop.fail("status", "GET", status=503, path=path, times=100)
+    page = open_page(f"media-library/?connection=shaky_{search}&search={search}&media={media_id}")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("the server answered 503")
+    page.wait_for_load_state("networkidle")  # the entry was asked for, too
+    shop._control("DELETE", "faults")
+    assert parse_qs(urlsplit(page.url).query)["media"] == [media_id]
+    alert.get_by_role("button", name="Try again").click()
+
+    expect(page.get_by_role("dialog")).to_contain_text("shaky")
+    expect(alert).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page).not_to_have_url(re.compile("[?&]media="))
 
 
 def test_all_is_within_reach_of_the_keyboard(open_page: Callable[..., Page]) -> None:

@@ -1,6 +1,12 @@
 // The page's questions to Airflow's API server. Failures come as sentences.
 
-export class Refusal extends Error {}
+export class Refusal extends Error {
+  /** `status` is that of the answer; without one, nobody answered. */
+  constructor(words, status) {
+    super(words);
+    this.status = status;
+  }
+}
 
 async function ask(path, parameters, signal) {
   let answer;
@@ -11,10 +17,10 @@ async function ask(path, parameters, signal) {
     throw new Refusal("Airflow does not answer: check that you are online, then try again.");
   }
   if (answer.ok) return answer.json();
-  if (answer.status === 401) throw new Refusal("Your session is over: sign in to Airflow, then come back.");
-  if (answer.status === 403) throw new Refusal("You may not read this connection: ask your administrator for that right.");
+  if (answer.status === 401) throw new Refusal("Your session is over: sign in to Airflow, then come back.", 401);
+  if (answer.status === 403) throw new Refusal("You may not read this connection: ask your administrator for that right.", 403);
   const { detail } = await answer.json().catch(() => ({}));
-  throw new Refusal(typeof detail === "string" ? detail : `Airflow answered ${answer.status}: try again later.`);
+  throw new Refusal(typeof detail === "string" ? detail : `Airflow answered ${answer.status}: try again later.`, answer.status);
 }
 
 const segment = (connection) => encodeURIComponent(connection);

@@ -35,6 +35,10 @@ function notice(words, ...more) {
   byId("notice").replaceChildren(...(words ? [element("p", {}, words), ...more] : []));
 }
 
+function tryAgain() {
+  return element("button", { type: "button", class: "quiet", onclick: () => look({ fresh: true }) }, "Try again");
+}
+
 function empty(words) {
   byId("files").replaceChildren(element("li", { class: "empty" }, words));
 }
@@ -59,8 +63,7 @@ async function load({ fresh = false } = {}) {
     files.replaceChildren();
     byId("count").textContent = "";
     byId("pages").hidden = true;
-    const again = element("button", { type: "button", class: "quiet", onclick: () => load({ fresh: true }) }, "Try again");
-    notice(error instanceof api.Refusal ? error.message : `The page failed: ${error.message}`, again);
+    notice(error instanceof api.Refusal ? error.message : `The page failed: ${error.message}`, tryAgain());
   }
   if (!signal.aborted) files.removeAttribute("aria-busy");
 }
@@ -129,15 +132,26 @@ function closed() {
 }
 
 async function openAskedFor() {
-  if (!state.media) return;
-  const known = shown.find(({ id }) => id === state.media);
+  const { connection, media } = state;
+  const isAskedFor = () => state.media === media && state.connection === connection && !byId("details").open;
+  if (!media || !isAskedFor()) return;
   try {
-    await open(known ?? (await api.entry(state.connection, state.media)));
+    const found = shown.find(({ id }) => id === media) ?? (await api.entry(connection, media));
+    if (isAskedFor()) await open(found);
   } catch (error) {
-    if (byId("notice").hidden) notice(error.message);
+    if (!isAskedFor()) return;
+    const isGone = error.status === 404; // after any other failure, the address goes on asking for the file
+    if (byId("notice").hidden) notice(error.message, ...(isGone ? [] : [tryAgain()]));
+    if (!isGone) return;
     state.media = "";
     keepInAddress();
   }
+}
+
+/** Read the library, then open the file that the address asks for, if that was not yet possible. */
+async function look(options) {
+  await load(options);
+  await openAskedFor();
 }
 
 // --- the controls ---
@@ -158,9 +172,9 @@ function listen() {
   byId("connection").addEventListener("change", ({ target }) => {
     shown = [];
     byId("files").replaceChildren();
-    change({ connection: target.value, type: "" });
+    change({ connection: target.value, type: "", media: "" });
   });
-  byId("refresh").addEventListener("click", () => load({ fresh: true }));
+  byId("refresh").addEventListener("click", () => look({ fresh: true }));
   const turn = async (step) => {
     state.page += step;
     await load();
@@ -198,8 +212,7 @@ async function start() {
     empty("There is no connection of the type Media Library that you may read. Add one under Admin, Connections.");
     return;
   }
-  await load();
-  await openAskedFor();
+  await look();
 }
 
 start();
