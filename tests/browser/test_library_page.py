@@ -197,6 +197,29 @@ def test_no_picture_is_loaded_from_airflow_itself(open_page: Callable[..., Page]
     assert {"image", "media"}.isdisjoint(asked)
 
 
+def test_no_picture_is_loaded_from_another_port_of_airflows_name(
+    open_page: Callable[..., Page], gallery: Any, shop: Any, airflow: Any
+) -> None:
+    """Cookies are a name's, whatever the port."""
+    airflow.connect("beside", shop.sandbox.base_url, shop.sandbox.api_key)
+    picture = gallery.files()[0]
+    name = "airflow.localhost"  # which browsers take for this machine
+    beside = picture["url"].replace("127.0.0.1", name)
+    assert urlsplit(beside).hostname == name
+    answer_once(shop, {**picture, "name": "beside", "url": beside}, {**picture, "id": 0, "name": "elsewhere"})
+    page = open_page("")
+    token = {"name": "_token", "value": airflow.token("admin"), "url": airflow.url.replace("127.0.0.1", name)}
+    page.context.add_cookies([token])
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{token['url']}/media-library/?connection=beside")
+
+    expect(files(page)).to_have_count(2)
+    page.wait_for_function("document.querySelector('.preview img')?.naturalWidth > 0")
+    assert [beside in asked, picture["url"] in asked] == [False, True]
+    assert page.locator(".preview img").count() == 1
+
+
 def test_a_broken_media_api_is_a_sentence_and_can_be_tried_again(
     open_page: Callable[..., Page], shop: Any, airflow: Any
 ) -> None:

@@ -45,9 +45,13 @@ export function webAddress(text) {
   }
 }
 
+// On one's own machine Airflow and the sandbox have one name, and its pictures are to be seen.
+const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
+
 /** The address of a picture; never one of Airflow itself, which would take the request for a wish of its user. */
 export function pictureAddress(text) {
   const address = webAddress(text);
-  // The host, not the origin: browsers turn http into https where the page is on https.
-  return address && new URL(address).host !== location.host ? address : null;
+  // The name alone: cookies go to all its ports, and browsers turn http into https where the page is on https.
+  const part = LOOPBACK.includes(location.hostname) ? "host" : "hostname";
+  return address && new URL(address)[part] !== location[part] ? address : null;
 }
