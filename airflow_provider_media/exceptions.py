@@ -9,7 +9,7 @@
         ├── MediaRequestError       * 400 and other 4xx: asking again cannot help
         │   ├── MediaAuthError      * 401, 403
         │   └── MediaNotFoundError  * 404
-        ├── MediaConflictError      * the name is taken, or two files could be the one that was sent
+        ├── MediaConflictError      * the name is taken, or it is in doubt which file is the one
         ├── MediaInUseError         * a delete refused because something still refers to the media
         ├── MediaResponseError      * an answer that makes no sense (not JSON, no id, a redirect)
         ├── MediaRateLimitError       429, after the attempts or the budget are used up

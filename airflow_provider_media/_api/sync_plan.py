@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.fingerprint import fingerprint_in
 from airflow_provider_media._api.flows import oldest_first
+from airflow_provider_media._api.namesakes import folders_untold, of_unknown_folder
 from airflow_provider_media._api.problem import Kind
 
 if TYPE_CHECKING:
@@ -204,7 +205,8 @@ def _step(file: Prepared, bearing_the_name: list[Media], if_changed: str, sent_b
         mime_type=upload.mime_type,
         warnings=file.warnings,
     )
-    namesakes = [media for media in bearing_the_name if upload.may_be(media)]
+    # One that is surely in the folder comes before one that may be.
+    namesakes = sorted(filter(upload.may_be, bearing_the_name), key=upload.lacks_folder_of)
     if not namesakes:
         return step
     same = next((media for media in namesakes if _is_same(file, upload, media)), None)
@@ -212,7 +214,7 @@ def _step(file: Prepared, bearing_the_name: list[Media], if_changed: str, sent_b
         left = [media for media in namesakes if not (sent_before(media) or _is_same(file, upload, media))]
         if left and if_changed == "replace" and sent_before(same):
             reason = f"an earlier try sent it as {same.id}; still to delete: {_ids(left)}"
-            return replace(step, action="replace", reason=reason, there=same, old=tuple(left))
+            return _replacing(replace(step, reason=reason, there=same), tuple(left), upload)
         by = "content" if file.fingerprint else "size and type"
         return replace(step, action="keep", reason=f"the library has it as {same.id}: same {by}", there=same)
     return _changed(step, tuple(namesakes), upload, if_changed)
@@ -225,7 +227,16 @@ def _changed(step: Step, namesakes: tuple[Media, ...], upload: Upload, if_change
         return replace(step, action="refuse", reason=reason, refused=Kind.CONFLICT)
     if if_changed == "upload":
         return replace(step, reason=f"{differs}; kept beside it")
-    return replace(step, action="replace", reason=f"{differs}; deleted when this one is there", old=namesakes)
+    return _replacing(replace(step, reason=f"{differs}; deleted when this one is there"), namesakes, upload)
+
+
+def _replacing(step: Step, old: tuple[Media, ...], upload: Upload) -> Step:
+    """Delete the old files for the new one, unless one of them may be another folder's."""
+    unknown = of_unknown_folder(upload, old)
+    if unknown:
+        reason = f"{folders_untold(unknown)} or choose if_changed='upload'"
+        return replace(step, action="refuse", reason=reason, there=None, refused=Kind.CONFLICT)
+    return replace(step, action="replace", old=old)
 
 
 def _difference(old: Media, upload: Upload) -> str:

@@ -43,11 +43,19 @@ class Upload:
         return {key: str(value) for key, value in given.items() if value is not None}
 
     def may_be(self, media: Media) -> bool:
-        """Whether a file of the library bears this name, in this folder where both folders are known."""
+        """Whether a file of the library bears this name, and is not known to be in another folder."""
         folders_differ = (
             self.folder_id is not None and media.folder_id is not None and str(self.folder_id) != str(media.folder_id)
         )
         return media.name == self.name and not folders_differ
+
+    def lacks_folder_of(self, media: Media) -> bool:
+        """Whether it is not known to be in this folder or another; where no folder is asked for, none matters."""
+        return self.folder_id is not None and media.folder_id is None
+
+    def lacks_facts_of(self, media: Media) -> bool:
+        """Whether something is unknown that tells whether a file of the library is this one."""
+        return media.size is None or media.mime_type is None or self.lacks_folder_of(media)
 
     def equals(self, media: Media) -> bool:
         """Whether a file of the library has this name, size and type; what is unknown equals nothing."""

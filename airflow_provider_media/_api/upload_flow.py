@@ -22,6 +22,7 @@ from airflow_provider_media._api.flows import (
     oldest_first,
     with_tries,
 )
+from airflow_provider_media._api.namesakes import check_folders, in_full, of_unknown_folder
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list, build_upload, parse_media, parse_page
 from airflow_provider_media.models import Media, UploadResult
@@ -100,7 +101,7 @@ def look_for(upload: Upload, mark: Mark) -> Flow[list[Media]]:
             newer += [media for media in page if mark.precedes(media)]
             if page and not any(mark.precedes(media) for media in page):
                 break
-    candidates = yield from in_full([media for media in newer if upload.may_be(media)])
+    candidates = yield from in_full(upload, newer)
     return [media for media in candidates if upload.equals(media)]
 
 
@@ -158,7 +159,8 @@ def upload_media(
     else:
         mark_now, namesakes = yield from _mark_and_namesakes(upload)
         mark = earlier_mark or mark_now
-    reusable = next((media for media in namesakes if upload.equals(media)), None)
+    # One that is surely in the folder comes before one that may be.
+    reusable = next((media for media in sorted(namesakes, key=upload.lacks_folder_of) if upload.equals(media)), None)
     if if_exists == "reuse" and reusable:
         memory.forget()
         on_stored(reusable)
@@ -169,6 +171,8 @@ def upload_media(
         log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)
         found = yield from _settle(upload, mark, settle_seconds, retries.for_looking())
         namesakes = [media for media in namesakes if not mark.precedes(media)]
+    if if_exists == "replace":
+        check_folders(upload, namesakes)
     if found is None:
         _check_namesakes(upload, namesakes, if_exists, before_delete)
         memory.keep(upload, mark)
@@ -232,8 +236,11 @@ def _mark_and_namesakes(upload: Upload) -> Flow[tuple[Mark, list[Media]]]:
     """Read the whole list once, for both."""
     library = yield from list_all()
     same_name = [media for media in library if media.name == upload.name]
-    full = yield from in_full(same_name)
-    return mark_in(library, same_name), [media for media in oldest_first(full) if upload.may_be(media)]
+    namesakes = oldest_first((yield from in_full(upload, same_name)))
+    unknown = of_unknown_folder(upload, namesakes)
+    if unknown:
+        log.info("The API does not tell the folder of %s, so it may be in folder %s", _ids(unknown), upload.folder_id)
+    return mark_in(library, same_name), namesakes
 
 
 def mark_in(library: list[Media], same_name: list[Media]) -> Mark:
@@ -258,19 +265,6 @@ def send_for_sync(
     """
     media = yield from _send(upload, mark, retries, settle_seconds, NoMemory())
     return (yield from _verify(upload, media, must_get=replaces))
-
-
-def in_full(found: list[Media]) -> Flow[list[Media]]:
-    """Ask for the size and type of each file where the list left them out; one that is gone meanwhile is left out."""
-    full: list[Media] = []
-    for media in found:
-        known = media.size is not None and media.mime_type is not None
-        try:
-            full.append(media if known else (yield from get_media(media.id)))
-        except Problem as problem:
-            if problem.kind is not Kind.NOT_FOUND:
-                raise
-    return full
 
 
 def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, memory: Memory) -> Flow[Media]:

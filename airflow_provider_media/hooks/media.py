@@ -108,13 +108,14 @@ class MediaHook(BaseHook):
             from where it stands.
         :param name: the human-readable name; by default the file's base name.
         :param description: free text.
-        :param folder_id: the number of the library folder to put it in.
+        :param folder_id: the number of the library folder to put it in; then only files of that folder count as there.
+            By default files of any folder do, for ``replace`` too: give it wherever several folders share names.
         :param mime_type: by default found from the file's bytes.
         :param file_name: the file name told to the platform; by default the file's base name.
         :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they refuse is an error before
             anything is sent, what they recommend otherwise a warning in the log.
         :param if_exists: what to do when the name is taken: ``upload`` sends anyway; ``reuse`` returns the oldest file
-            with this name, size and type (and folder, where both are known) and sends only when there is none;
+            with this name, size and type and sends only when there is none;
             ``replace`` sends, makes sure, then deletes the files of that name seen before; ``fail`` raises.
         :param before_delete: for ``replace``: called with the files to be deleted, before sending and again before
             deleting; raises to refuse.
@@ -123,7 +124,8 @@ class MediaHook(BaseHook):
         :param memory: where to remember the upload for the retry of a killed task; the operator has one where Airflow
             keeps task state (3.3).
         :raises MediaFileError: the file is missing, empty, unreadable, of an unsupported type, or changed meanwhile.
-        :raises MediaConflictError: the name is taken (``fail``), or two files could be the one that was sent.
+        :raises MediaConflictError: the name is taken (``fail``), two files could be the one that was sent, or what
+            ``replace`` would delete may be another folder's.
         :raises MediaRequestError: the platform refuses it for good.
         """
         from airflow_provider_media._api.channels import channels_of

@@ -105,6 +105,7 @@ def look_at_library(hook: MediaHook, prepared: Sequence[Prepared], workers: Exec
         for name, several in namesakes.items():
             told = (full.get(str(media.id), media) for media in several)
             namesakes[name] = [media for media in told if media is not None]
+    _tell_of_unknown_folders(prepared, namesakes)
     _warn_of_hidden_descriptions(prepared, namesakes)
     return Known(namesakes=namesakes, mark=mark)
 
@@ -113,19 +114,28 @@ def _is_unclear(file: Prepared, media: Media) -> bool:
     upload = file.upload
     if upload is None or not upload.may_be(media):
         return False
-    if media.size is None or media.mime_type is None:
+    if upload.lacks_facts_of(media):
         return True
     return file.fingerprint is not None and media.description is None and upload.equals(media)
 
 
 def _in_full(hook: MediaHook, listed: Media) -> Media | None:
-    """Ask for one file; what its own answer leaves out is taken from the list. None when it is gone meanwhile."""
+    """Ask for one file; None when it is gone meanwhile."""
+    from airflow_provider_media._api.namesakes import completed
+
     try:
-        media = hook.get_media(listed.id)
+        return completed(listed, hook.get_media(listed.id))
     except MediaNotFoundError:
         return None
-    known = {field: value for field, value in listed.to_dict().items() if value is not None}
-    return type(media).from_dict(known | {key: value for key, value in media.to_dict().items() if value is not None})
+
+
+def _tell_of_unknown_folders(prepared: Sequence[Prepared], namesakes: dict[str, list[Media]]) -> None:
+    from airflow_provider_media._api.namesakes import of_unknown_folder
+
+    unknown = sum(len(of_unknown_folder(file.upload, namesakes.get(file.name, ()))) for file in prepared if file.upload)
+    if unknown:
+        log.info("The API does not tell the folder of %d file%s, so they may be in the folder of this sync",
+                 unknown, "s"[: unknown != 1])  # fmt: skip
 
 
 def _warn_of_hidden_descriptions(prepared: Sequence[Prepared], namesakes: dict[str, list[Media]]) -> None:

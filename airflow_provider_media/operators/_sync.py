@@ -50,7 +50,9 @@ class MediaSyncOperator(MediaOperator):
         ``Thumbs.db`` are passed over. (templated)
     :param name_template: the name in the library: ``{path}`` in the folder (default), ``{name}``, ``{stem}`` and
         ``{suffix}`` (``banner.jpg``, ``banner``, ``.jpg``). Two files with one name are refused. (templated)
-    :param folder_id: the number of the library folder to put the files in. (templated)
+    :param folder_id: the number of the library folder to put the files in; then only files of that folder count as
+        there. By default files of any folder do, and are replaced: give it wherever several folders share names.
+        (templated)
     :param description: free text for each file that is sent. (templated)
     :param if_changed: what to do when the library has another file of that name: ``replace`` (default) sends, makes
         sure, then deletes the old ones; ``upload`` sends it beside them; ``fail`` refuses. (templated)
@@ -70,7 +72,8 @@ class MediaSyncOperator(MediaOperator):
     :param manifest_path: where the manifest is written to as JSON: a path, or an object store's URI. (templated)
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     :raises MediaFileError: a file, or the folder, cannot be read, or its type or a channel refuses it.
-    :raises MediaConflictError: two files would get one name, or a name is taken (``if_changed="fail"``).
+    :raises MediaConflictError: two files would get one name, a name is taken (``if_changed="fail"``), or what would be
+        deleted may be another folder's.
     :raises MediaInUseError: what ``replace`` would delete is still used.
     :raises MediaConfigurationError: an argument is wrong, or the connection says ``allow_delete: false`` and the plan
         replaces files.

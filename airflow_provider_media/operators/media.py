@@ -43,7 +43,8 @@ class MediaUploadOperator(MediaOperator):
     :param name: the human-readable name; by default the file's base name. Let it carry ``{{ ds }}`` where each run
         brings its own file, so that a repeated run finds what it stored. (templated)
     :param description: free text. (templated)
-    :param folder_id: the number of the library folder to put it in. (templated)
+    :param folder_id: the number of the library folder to put it in; then only files of that folder count as there. By
+        default files of any folder do, for ``replace`` too: give it wherever several folders share names. (templated)
     :param mime_type: by default found from the file's bytes. (templated)
     :param if_exists: ``reuse`` (default) returns the oldest file with this name, size and type and sends only when
         there is none; ``upload`` always sends; ``replace`` sends, makes sure, then deletes the files of that name
@@ -55,7 +56,7 @@ class MediaUploadOperator(MediaOperator):
         deleted and the task fails.
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     :raises MediaFileError: the file is missing, empty, unreadable, unsupported, or changed while being sent.
-    :raises MediaConflictError: the name is taken (``fail``).
+    :raises MediaConflictError: the name is taken (``fail``), or what ``replace`` would delete may be another folder's.
     :raises MediaInUseError: what ``replace`` would delete is still used.
     """
 

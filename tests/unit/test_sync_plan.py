@@ -43,12 +43,28 @@ def planned(files: list[Prepared], library: list[Media], **options: Any) -> list
         ([stored(1, size=5), stored(2)], ("keep", 2, [])),
         ([stored(1, size=None)], ("replace", None, [1])),
         ([stored(1, mime_type=None)], ("replace", None, [1])),
-        ([stored(1, folder_id=8)], ("create", None, [])),
-        ([stored(1, folder_id="7")], ("keep", 1, [])),
-        ([stored(1, folder_id=8, size=5), stored(2, folder_id=7, size=5)], ("replace", None, [2])),
+        ([stored(1, folder_id=8)], ("keep", 1, [])),
+        ([stored(1, folder_id=8, size=5)], ("replace", None, [1])),
     ],
 )
 def test_name_size_and_type_tell_what_is_the_same(library: list[Media], expected: Any) -> None:
+    assert planned([a_file()], library) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("library", "expected"),
+    [
+        ([stored(1, folder_id=8)], ("create", None, [])),
+        ([stored(1, folder_id="7")], ("keep", 1, [])),
+        ([stored(1, folder_id=8, size=5), stored(2, folder_id=7, size=5)], ("replace", None, [2])),
+        ([stored(1)], ("keep", 1, [])),
+        ([stored(1), stored(2, folder_id=7)], ("keep", 2, [])),
+        ([stored(1, size=5), stored(2, folder_id=7, size=5)], ("refuse", None, [])),
+    ],
+)
+def test_in_a_folder_no_file_of_another_one_counts_and_one_that_may_be_is_never_deleted(
+    library: list[Media], expected: Any
+) -> None:
     assert planned([a_file(folder_id=7)], library) == [expected]
 
 

@@ -1,0 +1,68 @@
+"""What must be known of a file that bears an upload's name before it is taken for that upload, or deleted for it."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_media._api.flows import Flow, get_media
+from airflow_provider_media._api.problem import Kind, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media.models import Media
+
+
+def in_full(upload: Upload, found: Iterable[Media]) -> Flow[list[Media]]:
+    """Pick those of the files that may be the upload; ask for each of which the list does not tell what decides.
+
+    One that is gone meanwhile is left out.
+    """
+    full: list[Media] = []
+    for media in found:
+        if not upload.may_be(media):
+            continue
+        if upload.lacks_facts_of(media):
+            try:
+                told = yield from get_media(media.id)
+            except Problem as problem:
+                if problem.kind is not Kind.NOT_FOUND:
+                    raise
+                continue
+            media = completed(media, told)  # noqa: PLW2901 - the same file
+        if upload.may_be(media):
+            full.append(media)
+    return full
+
+
+def completed(listed: Media, told: Media) -> Media:
+    """Add to an entry of the list what getting the file by its id tells; what that leaves out stays as listed."""
+    known = {field.name: getattr(told, field.name) for field in fields(told) if field.name != "id"}
+    return replace(listed, **{name: value for name, value in known.items() if value is not None})
+
+
+def of_unknown_folder(upload: Upload, namesakes: Iterable[Media]) -> tuple[Media, ...]:
+    """Pick the files that may be another folder's: they are reused, but never deleted."""
+    return tuple(media for media in namesakes if upload.lacks_folder_of(media))
+
+
+def check_folders(upload: Upload, namesakes: Iterable[Media]) -> None:
+    """See that all files that an upload is to replace are surely of its folder.
+
+    :raises Problem: of kind CONFLICT.
+    """
+    unknown = of_unknown_folder(upload, namesakes)
+    if unknown:
+        raise Problem(
+            Kind.CONFLICT,
+            f"Could not replace {upload.name!r} in folder {upload.folder_id}: {folders_untold(unknown)} or choose"
+            " if_exists='upload'; nothing was deleted.",
+        )
+
+
+def folders_untold(unknown: Iterable[Media]) -> str:
+    """Say that the files may be another folder's, and what to do about it."""
+    ids = ", ".join(str(media.id) for media in unknown)
+    return f"the API does not tell the folder of {ids}, so it may be another one's; delete it by its id if it is not,"

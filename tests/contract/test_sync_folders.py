@@ -1,0 +1,89 @@
+"""What a sync into one folder of the library makes of the files of others, which may bear the same names."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from raw_server import RawServer, answer
+from syncing import PNG, Folder, Syncing
+
+from airflow_provider_media.exceptions import MediaConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    (tmp_path / "summer").mkdir()
+    return Folder(tmp_path / "summer")
+
+
+@pytest.fixture
+def serve(raw_server: Callable[..., RawServer], connect: Any, folder: Folder) -> Any:
+    """Serve files; the list leaves out what is named. Returns a sync into folder 5, and the server."""
+
+    def begin(*files: dict[str, Any], list_leaves_out: tuple[str, ...] = ()) -> tuple[Syncing, RawServer]:
+        library = [
+            {"id": number, "mimeType": "image/png", "url": "http://h/x", **file} for number, file in enumerate(files, 1)
+        ]
+
+        def respond(head: str) -> bytes:
+            target = head.split(" ")[1]
+            if "limit=" not in target:
+                return answer(200, library[int(target.rpartition("/")[2]) - 1])
+            listed = [{key: value for key, value in one.items() if key not in list_leaves_out} for one in library]
+            return answer(200, {"content": listed, "totalElements": len(listed)})
+
+        server = raw_server(respond)
+        sync = Syncing(folder.root, connect(server.url).media_conn_id)
+        sync.arguments["folder_id"] = 5
+        return sync, server
+
+    return begin
+
+
+def stored(name: str, *, size: int = 1, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "size": size, **fields}
+
+
+def planned(sync: Syncing) -> list[tuple[str, Any, list[Any]]]:
+    return [(step["action"], step["id"], step["old_ids"]) for step in sync(dry_run=True)["steps"]]
+
+
+def test_a_folder_that_the_list_does_not_tell_is_asked_for(serve: Any, folder: Folder) -> None:
+    folder.write("a.png", "b.png", content=b"")
+    files = [stored("a.png", folderId=7), stored("b.png", folderId=5), stored("c.png", folderId=7)]
+    sync, server = serve(*files, list_leaves_out=("folderId",))
+    assert planned(sync) == [("create", None, []), ("replace", None, [2])]
+    assert len(server.lines) == 3
+
+
+def test_where_the_list_tells_the_folders_it_is_all_that_is_asked_for(serve: Any, folder: Folder) -> None:
+    names = [f"{number}.png" for number in range(20)]
+    folder.write(*names, content=b"")
+    sync, server = serve(*(stored(name, size=len(PNG), folderId=5) for name in names))
+    assert {entry["action"] for entry in sync().values()} == {"keep"}
+    assert len(server.lines) == 1
+
+
+def test_a_file_of_which_nobody_tells_the_folder_is_kept_where_it_is_the_same(
+    serve: Any, folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write("a.png", content=b"")
+    sync, _ = serve(stored("a.png", size=len(PNG)))
+    with caplog.at_level(logging.INFO):
+        assert planned(sync) == [("keep", 1, [])]
+    assert "does not tell the folder of 1 file, so" in caplog.text
+
+
+def test_a_file_of_which_nobody_tells_the_folder_is_never_replaced(serve: Any, folder: Folder) -> None:
+    folder.write("a.png", "b.png")
+    sync, server = serve(stored("a.png"))
+    with pytest.raises(MediaConflictError, match=r"a.png  the API does not tell the folder of 1, .*delete it by"):
+        sync()
+    assert [line.split(" ")[0] for line in server.lines] == ["GET", "GET"]
+    assert [step["action"] for step in sync(dry_run=True, if_changed="upload")["steps"]] == ["create", "create"]

@@ -1,0 +1,120 @@
+"""Which files of the library are taken for an upload, and which of them may be deleted for it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from fake_library import CLOCK, FakeLibrary, lost, make_upload
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._api.upload_flow import NoMemory, upload_media
+
+IN_FIVE = make_upload(folder_id=5)
+
+
+def run(library: FakeLibrary, if_exists: str, upload: Any = IN_FIVE) -> Any:
+    retries = Retries(max_attempts=3, budget_seconds=100, clock=CLOCK)
+    return library.run(
+        upload_media(
+            upload,
+            if_exists=if_exists,
+            settle_seconds=3,
+            retries=retries,
+            before_delete=lambda _: None,
+            memory=NoMemory(),
+        )
+    )
+
+
+@pytest.mark.parametrize("if_exists", ["reuse", "replace", "fail"])
+def test_a_folder_that_the_list_does_not_tell_is_asked_for(if_exists: str) -> None:
+    library = FakeLibrary(list_leaves_out=("folderId",))
+    library.add(folderId=7)
+    result = run(library, if_exists)
+    assert (result.media.id, result.created, result.replaced, library.ids) == (2, True, (), [1, 2])
+    assert library.calls[1] == "GET /1"
+
+
+def test_a_file_that_its_own_answer_puts_into_the_folder_is_replaced() -> None:
+    library = FakeLibrary(list_leaves_out=("folderId",))
+    library.add(folderId=7)
+    library.add(folderId=5)
+    assert run(library, "replace").replaced == (2,)
+    assert library.ids == [1, 3]
+
+
+def test_no_folder_is_asked_for_where_the_list_tells_it_or_none_is_wanted() -> None:
+    library = FakeLibrary()
+    library.add(folderId=7)
+    library.add(folderId=5)
+    assert run(library, "reuse").media.id == 2
+    assert len(library.calls) == 1
+
+    library = FakeLibrary(list_leaves_out=("folderId",))
+    library.add(folderId=7)
+    assert run(library, "reuse", make_upload()).media.id == 1
+    assert len(library.calls) == 1
+
+
+def test_a_file_of_which_nobody_tells_the_folder_is_reused_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    library = FakeLibrary()
+    library.add()
+    with caplog.at_level(logging.INFO):
+        assert run(library, "reuse").media.id == 1
+    assert "does not tell the folder of 1 (32 bytes), so it may be in folder 5" in caplog.text
+
+
+def test_a_file_that_is_surely_in_the_folder_is_reused_before_one_that_may_be() -> None:
+    library = FakeLibrary()
+    library.add()
+    library.add(folderId=5)
+    assert run(library, "reuse").media.id == 2
+
+
+def test_a_file_of_which_nobody_tells_the_folder_takes_the_name() -> None:
+    library = FakeLibrary()
+    library.add()
+    with pytest.raises(Problem, match="'banner' is taken by 1"):
+        run(library, "fail")
+
+
+def test_a_file_of_which_nobody_tells_the_folder_is_never_deleted() -> None:
+    library = FakeLibrary()
+    library.add()
+    library.add(folderId=5)
+    with pytest.raises(Problem) as raised:
+        run(library, "replace")
+    assert raised.value.kind is Kind.CONFLICT
+    assert raised.value.message == (
+        "Could not replace 'banner' in folder 5: the API does not tell the folder of 1, so it may be another one's;"
+        " delete it by its id if it is not, or choose if_exists='upload'; nothing was deleted."
+    )
+    assert (library.posts(), library.ids) == (0, [1, 2])
+
+
+def test_what_others_store_in_another_folder_meanwhile_is_not_taken_for_the_lost_file() -> None:
+    library = FakeLibrary(list_leaves_out=("folderId",))
+
+    def lose(_call: Any) -> None:
+        library.add(folderId=7)
+        raise lost()
+
+    library.on_post = [lose]
+    assert (run(library, "upload").media.id, library.posts()) == (2, 2)
+
+
+def test_what_the_list_tells_is_not_lost_by_an_answer_that_tells_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeLibrary(list_leaves_out=("size",))
+    library.add(folderId=5)
+    usual = library.answer
+
+    def answer_less(call: Any) -> Any:
+        if call.path:
+            library.files[0]["folderId"] = None
+        return usual(call)
+
+    monkeypatch.setattr(library, "answer", answer_less)
+    assert run(library, "replace").replaced == (1,)
