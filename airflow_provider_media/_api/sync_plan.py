@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.fingerprint import fingerprint_in
 from airflow_provider_media._api.flows import oldest_first
+from airflow_provider_media._api.matching import folded
 from airflow_provider_media._api.namesakes import folders_untold, of_unknown_folder
 from airflow_provider_media._api.problem import Kind
 
@@ -146,11 +147,13 @@ def as_table(rows: Sequence[tuple[str, ...]]) -> str:
 
 def namesakes_of(prepared: Iterable[Prepared], library: Iterable[Media]) -> dict[str, list[Media]]:
     """Find, by name, the files of the library that bear the name of a file of the folder, oldest first."""
-    wanted = {file.name for file in prepared}
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for file in prepared:
+        wanted[folded(file.name)].add(file.name)
     found: dict[str, list[Media]] = defaultdict(list)
     for media in library:
-        if media.name in wanted:
-            found[media.name].append(media)
+        for name in wanted.get(folded(media.name), ()) if media.name else ():
+            found[name].append(media)
     return {name: oldest_first(several) for name, several in found.items()}
 
 
@@ -172,10 +175,10 @@ def make_plan(
     """
     same_name: dict[str, list[str]] = defaultdict(list)
     for file in prepared:
-        same_name[file.name].append(file.path)
+        same_name[folded(file.name)].append(file.path)
     return SyncPlan(
         tuple(
-            _step(_alone(file, same_name[file.name]), namesakes.get(file.name, []), if_changed, sent_before)
+            _step(_alone(file, same_name[folded(file.name)]), namesakes.get(file.name, []), if_changed, sent_before)
             for file in prepared
         )
     )

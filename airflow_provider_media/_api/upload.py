@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.checks import EXTENSIONS, extension_disagrees
+from airflow_provider_media._api.matching import is_same_name
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.source import Source, file_problem, sniff
 
@@ -47,7 +48,7 @@ class Upload:
         folders_differ = (
             self.folder_id is not None and media.folder_id is not None and str(self.folder_id) != str(media.folder_id)
         )
-        return media.name == self.name and not folders_differ
+        return is_same_name(media.name, self.name) and not folders_differ
 
     def lacks_folder_of(self, media: Media) -> bool:
         """Whether it is not known to be in this folder or another; where no folder is asked for, none matters."""

@@ -118,3 +118,52 @@ def test_what_the_list_tells_is_not_lost_by_an_answer_that_tells_less(monkeypatc
 
     monkeypatch.setattr(library, "answer", answer_less)
     assert run(library, "replace").replaced == (1,)
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "is_there"),
+    [
+        ("banner", " banner ", True),
+        (" banner ", "banner", True),
+        (COMPOSED, DECOMPOSED, True),
+        (DECOMPOSED, COMPOSED, True),
+        ("Banner", "banner", False),
+        ("spring  banner", "spring banner", False),
+        (None, "banner", False),
+    ],
+)
+def test_a_name_that_the_platform_trims_or_composes_is_the_same_name(
+    stored: str | None, wanted: str, *, is_there: bool
+) -> None:
+    library = FakeLibrary()
+    library.add()["name"] = stored
+    assert run(library, "reuse", make_upload(name=wanted)).created is not is_there
+    if is_there:
+        assert run(library, "replace", make_upload(name=wanted)).replaced == (1,)
+
+
+def test_a_lost_file_is_found_under_its_changed_name() -> None:
+    library = FakeLibrary()
+
+    def trim_and_lose(_call: Any) -> None:
+        library.add("banner")
+        raise lost()
+
+    library.on_post = [trim_and_lose]
+    assert (run(library, "upload", make_upload(name="banner ")).media.id, library.posts()) == (1, 1)
+
+
+@pytest.mark.parametrize("if_exists", ["upload", "reuse"])
+def test_a_trimmed_name_from_before_is_not_taken_for_the_lost_file(if_exists: str) -> None:
+    library = FakeLibrary(ids=iter(["b", "a"]))
+    library.add("banner", size=31 if if_exists == "reuse" else 32)
+
+    def lose(_call: Any) -> None:
+        library.files[0]["size"] = 32
+        raise lost()
+
+    library.on_post = [lose]
+    assert (run(library, if_exists, make_upload(name="banner ")).media.id, library.posts()) == ("a", 2)

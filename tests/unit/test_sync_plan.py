@@ -20,7 +20,7 @@ def a_file(path: str = "banner.png", *, fingerprint: str | None = None, **argume
     return Prepared(path=path, name=path, upload=make_upload(name=path, **arguments), fingerprint=fingerprint)
 
 
-def stored(media_id: int, name: str = "banner.png", size: int | None = SIZE, **fields: Any) -> Media:
+def stored(media_id: int, name: str | None = "banner.png", size: int | None = SIZE, **fields: Any) -> Media:
     return Media(id=media_id, name=name, size=size, **{"mime_type": "image/png", **fields})
 
 
@@ -102,6 +102,13 @@ def test_files_that_would_share_a_name_are_all_refused() -> None:
         "b/x.png, c/x.png, d/x.png and 1 more would get the same name 'x.png': let name_template tell them apart"
     )
     assert plan.refused == plan.steps[:5]
+
+
+def test_names_that_differ_by_outer_white_space_or_composition_are_one() -> None:
+    assert planned([a_file(" cafe\u0301")], [stored(1, "caf\u00e9"), stored(2, None)]) == [("keep", 1, [])]
+
+    plan = make_plan([a_file("caf\u00e9"), a_file("cafe\u0301 ")], {}, if_changed="replace")
+    assert [step.refused for step in plan.steps] == [Kind.CONFLICT] * 2
 
 
 def test_a_file_with_a_problem_of_its_own_is_refused_for_that() -> None:
