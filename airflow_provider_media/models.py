@@ -26,7 +26,8 @@ class Media:
     :param folder_id: the library folder that holds it.
     :param width: in pixels.
     :param height: in pixels.
-    :param created_at: when the library stored it.
+    :param created_at: when the library stored it; where the server tells no zone or no time, as if it meant UTC or
+        the beginning of the day.
     """
 
     id: int | str

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, get_media, id_number, list_all, oldest_first
 from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
+from airflow_provider_media._api.moments import sure_age
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime, timedelta
 
     from airflow_provider_media.models import Media
 
@@ -103,8 +104,7 @@ def _is_old(media: Media, older_than: timedelta | None, now: datetime) -> bool:
         return True
     if media.created_at is None:
         return False
-    stored = media.created_at if media.created_at.tzinfo else media.created_at.replace(tzinfo=UTC)
-    return stored <= now - older_than
+    return sure_age(media.created_at, now) >= older_than
 
 
 def _newest_of_each_name(found: Iterable[Media], count: int) -> set[str]:

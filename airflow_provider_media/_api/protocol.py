@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from airflow_provider_media._api.moments import read_moment
 from airflow_provider_media._api.problem import Kind, Problem, strike_out
 from airflow_provider_media._api.retry import read_retry_after
 from airflow_provider_media.models import Media, MediaPage
@@ -31,7 +31,6 @@ _TEXT_KEYS = ("name", "mimeType", "url", "description")
 _TEXT_OR_NONE = (str, type(None))
 _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "request-id")
 _EXCERPT_LETTERS = 200
-_FIRST_YEAR_2001_IN_MILLISECONDS = 1e12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,7 +296,7 @@ def _media(entry: Any, call: Call, reply: Reply) -> Media:
         folder_id=folder if isinstance(folder, (int, str)) and not isinstance(folder, bool) else None,
         width=width,
         height=height,
-        created_at=_moment(get("createdAt")),
+        created_at=read_moment(get("createdAt")),
     )
 
 
@@ -309,16 +308,3 @@ def _whole_number(value: Any) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if _is_whole(value) and value >= 0 else None
-
-
-def _moment(value: Any) -> datetime | None:
-    """Read a creation date: ISO 8601 or seconds or milliseconds since 1970; what is neither is unknown."""
-    try:
-        if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000 if value >= _FIRST_YEAR_2001_IN_MILLISECONDS else value, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return None

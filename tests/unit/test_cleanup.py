@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from fake_library import FakeLibrary
 
 from airflow_provider_media._api import cleanup
 from airflow_provider_media._api.cleanup import Selection, find_candidates, select
+from airflow_provider_media._api.moments import read_moment
 from airflow_provider_media.models import Media
 
 NOW = datetime(2026, 7, 31, tzinfo=UTC)
@@ -48,10 +50,32 @@ def test_an_age_that_is_not_told_is_never_old() -> None:
     assert selected(library, older_than=timedelta(days=30)) == [1, 2]
 
 
-def test_a_moment_without_a_zone_is_taken_as_utc() -> None:
-    library = [Media(id=1, name="a", created_at=datetime(2026, 7, 1))]  # noqa: DTZ001 - as a server may write it
-    assert selected(library, older_than=timedelta(days=30)) == [1]
-    assert selected(library, older_than=timedelta(days=31)) == []
+@pytest.mark.parametrize(
+    ("written", "hours"),
+    [
+        ("2026-07-01T00:00:00Z", 0),
+        ("2026-07-01T02:00:00+02:00", 0),
+        ("2026-07-01T00:00:00", 12),
+        ("2026-07-01 00:00", 12),
+        ("2026-07-01", 36),
+    ],
+)
+def test_an_age_is_the_least_that_it_can_be(written: str, hours: int) -> None:
+    age = timedelta(days=30) - timedelta(hours=hours)
+    library = [media(1)]
+    library[0] = replace(library[0], created_at=read_moment(written))
+    assert selected(library, older_than=age) == [1]
+    assert selected(library, older_than=age + timedelta(seconds=1)) == []
+
+
+def test_a_moment_of_a_users_own_without_a_zone_is_of_any_zone() -> None:
+    library = [Media(id=1, name="a", created_at=datetime(2026, 7, 1))]  # noqa: DTZ001 - as a test may write it
+    assert selected(library, older_than=timedelta(days=29, hours=12)) == [1]
+    assert selected(library, older_than=timedelta(days=30)) == []
+
+
+def test_no_age_is_too_long_to_ask_for() -> None:
+    assert selected([media(1, days=40)], older_than=timedelta.max) == []
 
 
 def test_the_newest_of_each_name_stay() -> None:
