@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.flows import Flow, get_media, id_number, list_all, oldest_first
+from airflow_provider_media._api.flows import Flow, get_media, list_all, oldest_first
 from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
 from airflow_provider_media._api.moments import sure_age
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime, timedelta
 
     from airflow_provider_media.models import Media
@@ -52,8 +52,8 @@ class Selection:
     def lacks_facts_of(self, media: Media) -> bool:
         """Whether the list left out what decides; getting the file by its id may tell."""
         no_folder = self.folder_id is not None and media.folder_id is None
-        no_moment = self.older_than is not None and media.created_at is None
-        return no_folder or no_moment
+        needs_moment = self.older_than is not None or (self.keep_last is not None and isinstance(media.id, str))
+        return no_folder or (needs_moment and media.created_at is None)
 
 
 def _fits_all(pattern: str | None) -> bool:
@@ -114,17 +114,25 @@ def _newest_of_each_name(found: Iterable[Media], count: int) -> set[str]:
         of_name[media.name].append(media)
     kept: set[str] = set()
     for name, several in of_name.items():
-        ordered = None if name is None else _by_age(several)
-        stay = several if ordered is None else ordered[max(0, len(ordered) - count) :]
-        kept.update(str(media.id) for media in stay)
+        kept.update(str(media.id) for media in (several if name is None else _newest(several, count)))
     return kept
 
 
-def _by_age(found: list[Media]) -> list[Media] | None:
-    """Sort by id where all ids are numbers (they grow), else by creation date where all have one; else give None."""
-    numbers = [id_number(media.id) for media in found]
-    keys = numbers if None not in numbers else [media.created_at for media in found]
-    if None in keys:
-        return None
-    pairs = sorted(zip(keys, range(len(found)), strict=True), key=lambda pair: pair[0])  # type: ignore[arg-type, return-value]
-    return [found[index] for _, index in pairs]
+def _newest(several: list[Media], count: int) -> list[Media]:
+    """Pick all that may be among the newest: by id where all are numbers (they grow), by date where all have one.
+
+    Where both are known and disagree, the newest by either stay; where neither is, all do. An id that is a text
+    tells nothing, not even one of digits.
+    """
+    have_numbers = all(isinstance(media.id, int) for media in several)
+    orders: list[Callable[[Media], Any]] = []
+    if have_numbers:
+        orders.append(lambda media: media.id)
+    if all(media.created_at for media in several):
+        # Of one moment the ids tell the newer one, or else any may be.
+        orders.append(lambda media: (media.created_at, media.id if have_numbers else 0))
+    newest: list[Media] = [] if orders else several
+    for order in orders:
+        oldest_kept = sorted(map(order, several))[-count:][0]
+        newest += [media for media in several if order(media) >= oldest_kept]
+    return newest

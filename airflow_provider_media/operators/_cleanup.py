@@ -44,8 +44,8 @@ class MediaCleanupOperator(MediaOperator):
     :param mime_type: only this type; wildcards too (``image/*``). (templated)
     :param folder_id: only files known to be in this folder. (templated)
     :param older_than: only files that are known to be stored this long ago: a ``timedelta``, or seconds. (templated)
-    :param keep_last: the newest so many of each name stay, however old. Where the age is unknown (ids that are no
-        numbers, and no creation date), all of a name stay. (templated)
+    :param keep_last: the newest so many of each name stay, however old. Where it is unknown which these are (ids that
+        are no numbers, and no creation date), all of a name stay. (templated)
     :param select_all: take the whole library, where no criterion is given. (templated)
     :param max_deletions: when more files are selected, the task fails before anything is deleted. (templated)
     :param references: a callable (or the dotted path of one) that tells what still uses a file, as texts; see

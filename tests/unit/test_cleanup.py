@@ -90,6 +90,24 @@ def test_text_ids_are_put_in_order_by_their_moments() -> None:
     assert selected(library, keep_last=1) == ["y", "z"]
 
 
+def test_ids_that_are_texts_of_digits_have_no_order() -> None:
+    library = [media("900", "a", days=2000), media("100", "a", days=0)]
+    assert selected(library, keep_last=1) == ["900"]
+    assert selected([media("900", "a"), media("100", "a")], keep_last=1) == []
+    assert selected([media(900, "a"), media("100", "a")], keep_last=1) == []
+
+
+def test_where_ids_and_dates_disagree_the_newest_by_either_stay() -> None:
+    library = [media(1, "a", days=9), media(2, "a", days=1), media(3, "a", days=5), media(4, "a", days=7)]
+    assert selected(library, keep_last=1) == [1, 3]
+    assert selected(library, keep_last=2) == [1]
+
+
+def test_of_files_of_one_moment_ids_tell_the_newest_and_without_them_all_stay() -> None:
+    assert selected([media(2, "a", days=1), media(1, "a", days=1)], keep_last=1) == [1]
+    assert selected([media("x", "a", days=1), media("y", "a", days=1), media("z", "a", days=2)], keep_last=1) == ["z"]
+
+
 def test_where_no_order_is_known_all_of_a_name_stay() -> None:
     library = [media("x", "a", days=1), media("y", "a"), media("z", "b", days=5), media("w", "b", days=9)]
     assert selected(library, keep_last=1) == ["w"]
@@ -144,6 +162,16 @@ def test_what_the_list_leaves_out_is_looked_up_where_it_decides() -> None:
     found = library.run(find_candidates(Selection(name="a", folder_id="7")))
     assert [(media.id, media.folder_id) for media in found] == [(1, 7), (2, 7)]
     assert library.calls[1:] == ["GET /1", "GET /2"]
+
+
+def test_dates_are_looked_up_where_ids_tell_no_order() -> None:
+    library = FakeLibrary(ids=iter(["900", "100", 7]), list_leaves_out=("createdAt",), ignores_order=True)
+    for year in (2020, 2026, 2026):
+        library.add("a", createdAt=f"{year}-01-01T00:00:00Z")
+    selection = Selection(keep_last=1)
+    found = library.run(find_candidates(selection))
+    assert sorted(library.calls[1:]) == ["GET /100", "GET /900"]
+    assert [media.id for media in select(found[:2], selection, now=NOW)] == ["900"]
 
 
 def test_what_the_list_tells_is_not_lost_by_a_look_that_tells_less(monkeypatch: pytest.MonkeyPatch) -> None:
