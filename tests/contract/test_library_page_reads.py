@@ -111,6 +111,7 @@ def test_the_documentation_says_how_long_a_reader_waits_and_how_much_is_read() -
 
     assert f"given up after {_library.TURN_SECONDS + _library.DEADLINE_SECONDS:g} seconds" in page
     assert f"waits {_library.TURN_SECONDS:g} of these seconds" in page
+    assert f"Airflow has {_library.CONNECTION_SECONDS:g} of these seconds" in page
     assert f"more than {_library._LARGEST_REPLY_BYTES / 2**20:g} MiB" in page
 
 
