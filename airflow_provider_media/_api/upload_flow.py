@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.flows import (
     Flow,
@@ -25,6 +25,7 @@ from airflow_provider_media._api.matching import is_same_name
 from airflow_provider_media._api.namesakes import check_folders, in_full, of_unknown_folder
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list, build_upload, parse_media, parse_page
+from airflow_provider_media._api.upload_memory import Begun, NoMemory
 from airflow_provider_media.models import Media, UploadResult
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.retry import Retries
     from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._api.upload_memory import Memory
 
 log = logging.getLogger(__name__)
 
@@ -106,33 +108,6 @@ def look_for(upload: Upload, mark: Mark) -> Flow[list[Media]]:
     return [media for media in candidates if upload.equals(media)]
 
 
-class Memory(Protocol):
-    """Where an upload is remembered beyond the life of the process, so that a retry knows what a killed try began."""
-
-    def recall(self, upload: Upload) -> Mark | None:
-        """Return the mark that an earlier try of this very file took, if one was cut off."""
-
-    def keep(self, upload: Upload, mark: Mark) -> None:
-        """Remember the mark; called before the first byte is sent."""
-
-    def forget(self) -> None:
-        """Remember nothing: the upload is done, or surely not stored."""
-
-
-class NoMemory:
-    """Remembers nothing: outside a task, and where Airflow has no task state (before 3.3)."""
-
-    def recall(self, upload: Upload) -> Mark | None:  # noqa: ARG002 - the protocol's signature
-        """Know of no earlier try."""
-        return None
-
-    def keep(self, upload: Upload, mark: Mark) -> None:
-        """Keep nothing."""
-
-    def forget(self) -> None:
-        """Have nothing to forget."""
-
-
 def upload_media(
     upload: Upload,
     *,
@@ -149,44 +124,63 @@ def upload_media(
     :param settle_seconds: how long to look for a stored file after a lost answer before sending again.
     :param retries: the tries of the POST.
     :param before_delete: raises when any of the given files must not be deleted (``replace``).
-    :param memory: what is known of an earlier try that was cut off.
+    :param memory: what is known of earlier tries of the task.
     :param on_stored: called as soon as the library has the file, and again when more is known of it.
     :raises Problem: see :class:`Kind`.
     """
-    earlier_mark = memory.recall(upload)
+    begun = memory.recall(upload)
     namesakes: list[Media] = []
     if if_exists == "upload":
-        mark = earlier_mark or (yield from take_mark(upload.name))
+        mark = begun.mark if begun else (yield from take_mark(upload.name))
     else:
         mark_now, namesakes = yield from _mark_and_namesakes(upload)
-        mark = earlier_mark or mark_now
+        mark = begun.mark if begun else mark_now
     # One that is surely in the folder comes before one that may be.
     reusable = next((media for media in sorted(namesakes, key=upload.lacks_folder_of) if upload.equals(media)), None)
     if if_exists == "reuse" and reusable:
-        memory.forget()
+        stored_by_earlier_try = begun is not None and mark.precedes(reusable)
+        if stored_by_earlier_try:
+            memory.keep(upload, Begun(mark=mark, stored_id=reusable.id))
+        else:
+            memory.forget()
         on_stored(reusable)
-        stored_by_earlier_try = earlier_mark is not None and earlier_mark.precedes(reusable)
         return UploadResult(media=reusable, created=stored_by_earlier_try)
     found: Media | None = None
-    if earlier_mark:
-        log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)
-        found = yield from _settle(upload, mark, settle_seconds, retries.for_looking())
+    if begun:
+        found = yield from _find_begun(upload, begun, settle_seconds, retries.for_looking())
         namesakes = [media for media in namesakes if not mark.precedes(media)]
     if if_exists == "replace":
         check_folders(upload, namesakes)
     if found is None:
         _check_namesakes(upload, namesakes, if_exists, before_delete)
-        memory.keep(upload, mark)
-        found = yield from _send(upload, mark, retries, settle_seconds, memory if earlier_mark is None else NoMemory())
+        memory.keep(upload, Begun(mark=mark))
+        found = yield from _send(upload, mark, retries, settle_seconds, NoMemory() if begun else memory)
     on_stored(found)
     media = yield from _verify(upload, found, must_get=if_exists == "replace" and bool(namesakes))
     if media is not found:
         on_stored(media)
     # Never the new file itself, should a platform answer with the id of an equal one that was there.
     older = [old for old in namesakes if str(old.id) != str(media.id)]
-    replaced = (yield from _delete_replaced(media, older, before_delete)) if if_exists == "replace" else ()
-    memory.forget()
+    replaced = begun.replaced if begun else ()
+    if if_exists == "replace":
+        replaced += yield from _delete_replaced(media, older, before_delete)
+    # Not forgotten: Airflow may still not take the result, or the worker die, and then the task is tried again.
+    memory.keep(upload, Begun(mark=mark, stored_id=media.id, replaced=replaced))
     return UploadResult(media=media, created=True, replaced=replaced)
+
+
+def _find_begun(upload: Upload, begun: Begun, settle_seconds: float, retries: Retries) -> Flow[Media | None]:
+    """Find what an earlier try stored: by the id where it came to its end, else by looking."""
+    if begun.stored_id is not None:
+        log.info("An earlier try stored %r as %s; it is used if it is still there", upload.name, begun.stored_id)
+        try:
+            return (yield from get_media(begun.stored_id))
+        except Problem as problem:
+            if problem.kind is not Kind.NOT_FOUND:
+                raise
+    else:
+        log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)
+    return (yield from _settle(upload, begun.mark, settle_seconds, retries))
 
 
 def _check_namesakes(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._api.upload import Upload
-    from airflow_provider_media._api.upload_flow import Memory
+    from airflow_provider_media._api.upload_memory import Memory
     from airflow_provider_media._transports.sync import SyncTransport
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
@@ -121,8 +121,8 @@ class MediaHook(BaseHook):
             deleting; raises to refuse.
         :param on_stored: called as soon as the library has the file: before it is verified and before others are
             deleted; once more when verifying told more about it.
-        :param memory: where to remember the upload for the retry of a killed task; the operator has one where Airflow
-            keeps task state (3.3).
+        :param memory: where to remember the upload for the retries of a task; the operator has one where Airflow keeps
+            task state (3.3).
         :raises MediaFileError: the file is missing, empty, unreadable, of an unsupported type, or changed meanwhile.
         :raises MediaConflictError: the name is taken (``fail``), two files could be the one that was sent, or what
             ``replace`` would delete may be another folder's.
@@ -131,7 +131,8 @@ class MediaHook(BaseHook):
         from airflow_provider_media._api.channels import channels_of
         from airflow_provider_media._api.source import open_source
         from airflow_provider_media._api.upload import prepare_upload
-        from airflow_provider_media._api.upload_flow import IF_EXISTS, NoMemory, upload_media
+        from airflow_provider_media._api.upload_flow import IF_EXISTS, upload_media
+        from airflow_provider_media._api.upload_memory import NoMemory
         from airflow_provider_media.hooks._lineage import report_upload
 
         with self._public_errors():

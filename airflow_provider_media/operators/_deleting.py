@@ -84,7 +84,7 @@ def delete_all(
 ) -> dict[str, list[int | str]]:
     """Delete the files that may be deleted; tell which were deleted, missing and skipped.
 
-    :param memory: what earlier tries of the task began to delete: missing now, it was deleted by them.
+    :param memory: what earlier tries of the task deleted or began to: missing now, it was deleted by them.
     :raises MediaNotFoundError: an id is missing (``if_missing="fail"``); before anything is deleted.
     :raises MediaInUseError: a file is used (``on_reference="fail"``); before anything is deleted.
     """
@@ -119,7 +119,7 @@ def delete_each(
 ) -> tuple[list[int | str], list[int | str]]:
     """Delete one after another; return what was deleted, and what was gone already.
 
-    :param memory: is told of each before it is deleted, and forgets when all are.
+    :param memory: is told of each before it is deleted, and of all when that is done.
     :param deleted: what earlier tries of the task deleted.
     """
     done, missing = list(deleted), list[int | str]()
@@ -135,7 +135,7 @@ def delete_each(
             (done if was_begun else missing).append(media_id)
         else:
             done.append(media_id)
-    memory.forget()
+    memory.end(done)
     return done, missing
 
 

@@ -1,6 +1,8 @@
 """Remember uploads and deletes in Airflow's task state, so that the retry of a broken-off task goes on from there.
 
-Airflow has a task state store from 3.3 on; it is kept for the tries of one task in one run.
+Airflow has a task state store from 3.3 on; it is kept for the tries of one task in one run. What an operator did stays
+remembered beyond its end: Airflow may still not take the result, or the worker die, and then the task is tried again.
+A task that is cleared starts afresh, save for what was cut off.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_media._api.upload import Upload
-    from airflow_provider_media._api.upload_flow import Mark, Memory
+    from airflow_provider_media._api.upload_flow import Mark
+    from airflow_provider_media._api.upload_memory import Begun, Memory
     from airflow_provider_media.models import Media
 
 KEY = "media_upload"
@@ -32,20 +35,26 @@ class DeletedMemory:
 
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
+        self._first_try = _first_try_number(context)
 
     def recall(self) -> list[int | str]:
         """Return the ids."""
-        return [] if self._store is None else list(self._store.get(DELETED_KEY) or [])
+        kept = None if self._store is None else self._store.get(DELETED_KEY)
+        if kept is None or (kept["done"] and kept["first_try"] != self._first_try):
+            return []
+        return list(kept["ids"])
 
-    def keep(self, deleted: list[int | str]) -> None:
-        """Remember them."""
-        if self._store is not None:
-            self._store.set(DELETED_KEY, list(deleted))
+    def keep(self, begun: list[int | str]) -> None:
+        """Remember which were begun to be deleted, before they are."""
+        self._keep(begun, done=False)
 
-    def forget(self) -> None:
-        """Remember nothing: the task is done."""
+    def end(self, deleted: list[int | str]) -> None:
+        """Remember which were deleted, now that all is done."""
+        self._keep(deleted, done=True)
+
+    def _keep(self, ids: list[int | str], *, done: bool) -> None:
         if self._store is not None:
-            self._store.delete(DELETED_KEY)
+            self._store.set(DELETED_KEY, {"ids": list(ids), "done": done, "first_try": self._first_try})
 
 
 SYNC_KEY = "media_sync"
@@ -126,29 +135,41 @@ class SyncMemory:
 def upload_memory(context: Context) -> Memory | None:
     """Return the memory of this task, or None where Airflow has none."""
     store: Any = context.get("task_state_store")
-    return None if store is None else _TaskMemory(store)
+    return None if store is None else _TaskMemory(store, _first_try_number(context))
 
 
 class _TaskMemory:
-    """A memory in the task state store: mark, name, size and SHA-256 of what is being sent.
+    """A memory in the task state store: mark, name, size and SHA-256 of what is being sent, and what came of it.
 
     :param store: the accessor that Airflow puts into the context.
+    :param first_try: the number of the first try since the task was last cleared.
     """
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, first_try: int | None) -> None:
         self._store = store
+        self._first_try = first_try
         self._identity: dict[str, Any] = {}
 
-    def recall(self, upload: Upload) -> Mark | None:
+    def recall(self, upload: Upload) -> Begun | None:
         from airflow_provider_media._api.upload_flow import Mark
+        from airflow_provider_media._api.upload_memory import Begun
 
         kept = self._store.get(KEY)
-        if kept is None or kept["upload"] != self._identify(upload):  # another file now: what was begun is not this
+        if kept is None or (kept["stored_id"] is not None and kept["first_try"] != self._first_try):
             return None
-        return Mark.from_dict(kept["mark"])
+        if kept["upload"] != self._identify(upload):  # another file now: what was begun is not this
+            return None
+        return Begun(mark=Mark.from_dict(kept["mark"]), stored_id=kept["stored_id"], replaced=tuple(kept["replaced"]))
 
-    def keep(self, upload: Upload, mark: Mark) -> None:
-        self._store.set(KEY, {"upload": self._identify(upload), "mark": mark.to_dict()})
+    def keep(self, upload: Upload, begun: Begun) -> None:
+        kept = {
+            "upload": self._identify(upload),
+            "mark": begun.mark.to_dict(),
+            "stored_id": begun.stored_id,
+            "replaced": list(begun.replaced),
+            "first_try": self._first_try,
+        }
+        self._store.set(KEY, kept)
 
     def forget(self) -> None:
         self._store.delete(KEY)
@@ -159,3 +180,10 @@ class _TaskMemory:
         if not self._identity:
             self._identity = {"name": upload.name, "size": upload.source.size, "sha256": sha256(upload.source)}
         return self._identity
+
+
+def _first_try_number(context: Context) -> int | None:
+    """Tell the number of the first try since the task was last cleared, as the sensors do."""
+    from airflow_provider_media.sensors._memory import _first_try_number as first_try_number
+
+    return first_try_number(context)

@@ -236,7 +236,8 @@ def test_a_retry_tells_what_the_try_before_deleted(cleanup: Any, library: Sandbo
     with pytest.raises(Exception, match="400"):
         cleanup(name="spring", dry_run=False, store=store)
     assert len(library.files()) == 2
-    assert cleanup(name="spring", dry_run=False, store=store)["deleted"] == ids
+    for _ in range(2):  # the second ends well, but its result need not reach Airflow
+        assert cleanup(name="spring", dry_run=False, store=store)["deleted"] == ids
     assert names(library) == []
 
 
@@ -279,7 +280,6 @@ def test_after_sigkill_the_retry_goes_on_and_tells_of_all(
 
     assert (sorted(outcome["deleted"]), outcome["missing"]) == (ids, [])
     assert [file["id"] for file in library.files()] == [other]
-    assert store.kept == {}
 
 
 def test_a_sync_believes_the_list_as_well(library: SandboxLibrary, connect: Any, tmp_path: Path) -> None:

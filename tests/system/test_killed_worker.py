@@ -47,7 +47,7 @@ def check_that_the_retry_found_it(run: Run, platform: Any, picture: Path, replac
     assert (result["id"], result["replaced"]) == (stored["id"], replaced)
     assert stored["name"] == NAME
     assert sha256_of(stored["url"]) == sha256_of(picture.read_bytes())
-    assert run.task_state("upload") == {}
+    assert run.task_state("upload")[MEMORY]["stored_id"] == stored["id"]
 
 
 @pytest.mark.parametrize("if_exists", ["upload", "reuse", "replace", "fail"])

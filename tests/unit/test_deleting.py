@@ -140,7 +140,18 @@ def test_a_retry_goes_on_where_the_last_try_was_broken_off() -> None:
     hook.delete = remove  # type: ignore[method-assign]
     outcome = delete(hook, [1, 2, 3], memory=DeletedMemory({"task_state_store": store}))  # type: ignore[typeddict-unknown-key]
     assert outcome == {"deleted": [1, 2, 3], "missing": [], "skipped": []}
-    assert store.kept == {}
+
+
+@pytest.mark.parametrize("if_missing", ["fail", "ignore"])
+def test_what_a_try_deleted_that_ended_but_did_not_count_is_deleted_not_missing(if_missing: str) -> None:
+    hook, store = FakeHook(), FakeStore()
+    ids = [1, 2] if if_missing == "fail" else [1, 9, 2]
+    outcomes = [
+        delete(hook, ids, if_missing=if_missing, memory=DeletedMemory({"task_state_store": store}))  # type: ignore[typeddict-unknown-key,list-item]
+        for _ in range(2)
+    ]
+    assert outcomes[1] == outcomes[0]
+    assert outcomes[0] == {"deleted": [1, 2], "missing": ids[1:-1], "skipped": []}
 
 
 def test_what_a_try_had_begun_is_deleted_not_missing_though_nobody_looked() -> None:

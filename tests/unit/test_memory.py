@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,14 +10,30 @@ from fake_library import PNG, make_upload
 from fake_store import FakeStore
 
 from airflow_provider_media._api.upload_flow import Mark
+from airflow_provider_media._api.upload_memory import Begun
 from airflow_provider_media.models import Media
-from airflow_provider_media.operators._memory import KEY, SYNC_KEY, EarlierTries, SyncMemory, upload_memory
+from airflow_provider_media.operators._memory import (
+    KEY,
+    SYNC_KEY,
+    DeletedMemory,
+    EarlierTries,
+    SyncMemory,
+    upload_memory,
+)
 
 MARK = Mark(newest_id=7)
+BEGUN = Begun(mark=MARK)
+STORED = Begun(mark=MARK, stored_id=8, replaced=(3, "med_a"))
 
 
-def memory(store: FakeStore) -> Any:
-    return upload_memory({"task_state_store": store})  # type: ignore[arg-type,typeddict-item,typeddict-unknown-key]
+def context(store: FakeStore, *, cleared_after_try: int = 0) -> Any:
+    """Make what a task with three retries has, never cleared or cleared once."""
+    ti = SimpleNamespace(max_tries=cleared_after_try + 3, task=SimpleNamespace(retries=3))
+    return {"task_state_store": store, "ti": ti}
+
+
+def memory(store: FakeStore, *, cleared_after_try: int = 0) -> Any:
+    return upload_memory(context(store, cleared_after_try=cleared_after_try))
 
 
 def test_without_a_task_state_store_there_is_no_memory() -> None:
@@ -30,21 +47,43 @@ def test_a_new_task_remembers_nothing() -> None:
 @pytest.mark.parametrize("mark", [MARK, Mark(namesakes=("med_a", "med_b")), Mark()])
 def test_the_next_try_of_the_same_file_recalls_the_mark(mark: Mark) -> None:
     store = FakeStore()
-    memory(store).keep(make_upload(), mark)
-    assert memory(store).recall(make_upload()) == mark
+    memory(store).keep(make_upload(), Begun(mark=mark))
+    assert memory(store).recall(make_upload()) == Begun(mark=mark)
+
+
+def test_the_next_try_of_the_same_file_recalls_what_came_of_it() -> None:
+    store = FakeStore()
+    memory(store).keep(make_upload(), STORED)
+    assert memory(store).recall(make_upload()) == STORED
+
+
+@pytest.mark.parametrize(("begun", "recalled"), [(BEGUN, BEGUN), (STORED, None)])
+def test_a_cleared_task_starts_afresh_save_for_what_was_cut_off(begun: Begun, recalled: Begun | None) -> None:
+    store = FakeStore()
+    memory(store).keep(make_upload(), begun)
+    assert memory(store, cleared_after_try=2).recall(make_upload()) == recalled
+
+
+@pytest.mark.parametrize(("done", "recalled"), [(False, [1, 2]), (True, [])])
+def test_a_cleared_task_knows_of_deletes_only_where_they_were_cut_off(done: bool, recalled: list[int]) -> None:  # noqa: FBT001
+    store = FakeStore()
+    first = DeletedMemory(context(store))
+    (first.end if done else first.keep)([1, 2])
+    assert DeletedMemory(context(store)).recall() == [1, 2]
+    assert DeletedMemory(context(store, cleared_after_try=1)).recall() == recalled
 
 
 @pytest.mark.parametrize("other", [make_upload(PNG + b"."), make_upload(PNG[:-1] + b"q"), make_upload(name="other")])
 def test_another_file_recalls_nothing(other: Any) -> None:
     store = FakeStore()
-    memory(store).keep(make_upload(), MARK)
+    memory(store).keep(make_upload(), BEGUN)
     assert memory(store).recall(other) is None
 
 
 def test_what_is_forgotten_is_not_recalled() -> None:
     store = FakeStore()
     kept = memory(store)
-    kept.keep(make_upload(), MARK)
+    kept.keep(make_upload(), BEGUN)
     assert list(store.kept) == [KEY]
     kept.forget()
     assert store.kept == {}

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply
 from airflow_provider_media._api.retry import Retries
-from airflow_provider_media._api.upload_flow import Mark, NoMemory, look_for, take_mark, upload_media
+from airflow_provider_media._api.upload_flow import Mark, look_for, take_mark, upload_media
+from airflow_provider_media._api.upload_memory import NoMemory
 from airflow_provider_media.models import Media, UploadResult
 
 UPLOAD = make_upload()

@@ -11,7 +11,8 @@ from fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._api.retry import Retries
-from airflow_provider_media._api.upload_flow import Mark, NoMemory, upload_media
+from airflow_provider_media._api.upload_flow import Mark, upload_media
+from airflow_provider_media._api.upload_memory import Begun, NoMemory
 from airflow_provider_media.exceptions import MediaInUseError
 
 if TYPE_CHECKING:
@@ -40,19 +41,19 @@ class Guard:
 
 class FakeMemory:
     def __init__(self, mark: Mark | None = None) -> None:
-        self.mark = mark
+        self.begun = Begun(mark=mark) if mark else None
         self.events: list[str] = []
 
-    def recall(self, upload: Upload) -> Mark | None:
-        return self.mark
+    def recall(self, upload: Upload) -> Begun | None:
+        return self.begun
 
-    def keep(self, upload: Upload, mark: Mark) -> None:
-        self.events.append("keep")
-        self.mark = mark
+    def keep(self, upload: Upload, begun: Begun) -> None:
+        self.events.append("keep" if begun.stored_id is None else f"stored as {begun.stored_id}")
+        self.begun = begun
 
     def forget(self) -> None:
         self.events.append("forget")
-        self.mark = None
+        self.begun = None
 
 
 def run(library: FakeLibrary, if_exists: str, upload: Upload = UPLOAD, **arguments: Any) -> Any:
@@ -227,13 +228,36 @@ def test_replace_keeps_a_namesake_in_another_folder() -> None:
     assert library.ids == [1, 2]
 
 
-def test_the_mark_is_remembered_before_sending_and_forgotten_when_done() -> None:
+def test_the_mark_is_remembered_before_sending_and_the_id_when_done() -> None:
     library = FakeLibrary()
     library.add("other")
     memory = FakeMemory()
-    library.on_post = [lambda _: memory.events.append(f"send after {memory.mark}") and None]
+    library.on_post = [lambda _: memory.events.append(f"send after {memory.begun}") and None]
     run(library, "upload", memory=memory)
-    assert memory.events == ["keep", f"send after {Mark(newest_id=1)}", "forget"]
+    assert memory.events == ["keep", f"send after {Begun(mark=Mark(newest_id=1))}", "stored as 2"]
+
+
+@pytest.mark.parametrize("if_exists", ["reuse", "upload", "replace", "fail"])
+def test_what_a_try_stored_that_ended_but_did_not_count_is_not_sent_again(if_exists: str) -> None:
+    library = FakeLibrary()
+    if if_exists == "replace":
+        library.add(size=5)
+    memory = FakeMemory()
+    first = run(library, if_exists, memory=memory)
+    library.add()  # of another task
+    told: list[Media] = []
+    second = run(library, if_exists, memory=memory, on_stored=told.append)
+    assert (library.posts(), len(library.ids), library.pauses) == (1, 2, [])
+    assert second == first
+    assert told == [first.media]
+
+
+def test_what_is_gone_since_an_earlier_try_stored_it_is_sent_again() -> None:
+    library = FakeLibrary()
+    memory = FakeMemory()
+    run(library, "upload", memory=memory)
+    library.files.clear()
+    assert (run(library, "upload", memory=memory).media.id, library.posts()) == (2, 2)
 
 
 @pytest.mark.parametrize("if_exists", ["reuse", "upload", "replace", "fail"])
@@ -245,7 +269,7 @@ def test_what_a_killed_try_stored_is_found_and_not_sent_again(if_exists: str) ->
     result = run(library, if_exists, memory=memory)
     assert (result.media.id, library.posts(), library.ids) == (2, 0, [1, 2])
     assert result.created is True  # by the task, whichever try it was
-    assert memory.mark is None
+    assert memory.events == ["stored as 2"]
 
 
 def test_replace_after_a_killed_try_still_deletes_what_was_there_before_it() -> None:
@@ -332,4 +356,4 @@ def test_what_an_earlier_try_left_in_doubt_is_not_forgotten_by_a_refusal() -> No
     memory = FakeMemory(Mark(newest_id=1))
     with pytest.raises(Problem, match="refused"):
         run(library, "upload", memory=memory)
-    assert memory.mark == Mark(newest_id=1)
+    assert memory.begun == Begun(mark=Mark(newest_id=1))
