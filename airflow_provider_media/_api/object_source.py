@@ -74,14 +74,21 @@ class ObjectSource:
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        """Open the object from its start, if it still is the one that was measured."""
+        """Open the object from its start; it must be the one that was measured, then and when all of it is read."""
         with self._reading():
-            version = _version_in(self._fresh_facts())
-            if any(version[name] != value for name, value in self._version.items() if name in version):
-                raise file_problem(self.label, "it changed while it was being sent")
+            version = self._check(self._version)
             stream = self._file_system.open(self._name, "rb", block_size=BLOCK_BYTES)
         with stream, self._sorting():
             yield stream
+        with self._reading():
+            self._check(version)  # which tells more than a listing
+
+    def _check(self, expected: Mapping[str, str]) -> dict[str, str]:
+        """Ask for the version; it must be the expected one, as far as both are told."""
+        version = _version_in(self._fresh_facts())
+        if any(version[name] != value for name, value in expected.items() if name in version):
+            raise file_problem(self.label, "it changed while it was being sent")
+        return version
 
     def close(self) -> None:
         """Nothing is kept open between attempts."""

@@ -57,6 +57,7 @@ def open_source(file: Any, *, facts: Mapping[str, Any] | None = None) -> Source:
     :raises Problem: of kind FILE when it is missing, empty, unreadable, not a file or not binary; of kind UNAVAILABLE
         when an object store does not answer.
     """
+    file = local_path(file)
     if hasattr(file, "read"):
         source: Source = _StreamSource(file)
     elif is_object_path(file):  # Airflow 2's ObjectStoragePath is a Path too
@@ -76,6 +77,15 @@ def open_source(file: Any, *, facts: Mapping[str, Any] | None = None) -> Source:
 def is_object_path(file: Any) -> bool:
     """Whether this is the path of an object store; asked of its class, for the store may not be there."""
     return hasattr(type(file), "fs") and hasattr(type(file), "path")
+
+
+def local_path(file: Any) -> Any:
+    """Return the plain path for the object store's path of a local file (``file://``), and all else as it is.
+
+    Only an open local file shows whether it still is the one that was measured.
+    """
+    is_local = is_object_path(file) and getattr(file, "protocol", None) in {"file", "local"}
+    return Path(file.path) if is_local else file
 
 
 def sniff(source: Source, *, otherwise: str | None = None) -> str:

@@ -50,10 +50,13 @@ def store_after(exchange, act):
     ],
     ids=["shrinks", "grows", "is rewritten"],
 )
-def test_a_file_that_changes_while_it_is_sent_is_not_stored(raw_server, hook_for, big_file, change, reason, tls):
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_file_that_changes_while_it_is_sent_is_not_stored(
+    raw_server, hook_for, big_file, change, reason, scheme, tls
+):
     server = raw_server(lambda exchange: store_after(exchange, lambda: change(big_file)), tls=tls)
     with pytest.raises(MediaFileError, match=reason):
-        hook_for(server.base_url).upload(big_file)
+        hook_for(server.base_url).upload(f"{scheme}{big_file}")
     assert len(server.posts) == 1
     assert not server.posts[0].is_whole
 

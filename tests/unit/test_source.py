@@ -98,6 +98,14 @@ def test_an_object_that_is_replaced_is_not_taken_for_the_one_that_was_measured()
         content(source)
 
 
+def test_an_object_that_is_replaced_while_it_is_read_ends_in_an_error() -> None:
+    path = ObjectPath(GIF)
+    blocks = read_blocks(open_source(path))
+    assert bytes(next(blocks)) == GIF
+    path.tag = "second"
+    assert "it changed while it was being sent" in refusal(list, blocks)
+
+
 @pytest.mark.parametrize("as_given", [str, Path, os.fspath, ObjectPath, io.BytesIO, Unseekable])
 def test_every_kind_of_file_is_measured_and_read_as_often_as_needed(as_given: Any, path: Path) -> None:
     source = open_source(as_given(path) if as_given in {str, Path, os.fspath} else as_given(GIF))
