@@ -49,11 +49,12 @@ def file_problem(label: str, reason: str) -> Problem:
     return Problem(Kind.FILE, f"The file {label} cannot be uploaded: {reason}{'' if reason.endswith('?') else '.'}")
 
 
-def open_source(file: Any, *, facts: Mapping[str, Any] | None = None) -> Source:
+def open_source(file: Any, *, facts: Mapping[str, Any] | None = None, takes_pipes: bool = True) -> Source:
     """Measure what a caller wants to upload; nothing is read yet, save from what can be read only once.
 
     :param file: a path, an object store's path object (Airflow's ObjectStoragePath), or a binary file object.
     :param facts: what a listing of the object store told of it just now, so that it need not be asked again.
+    :param takes_pipes: whether the path of a named pipe is read: that waits for whoever writes into it.
     :raises Problem: of kind FILE when it is missing, empty, unreadable, not a file or not binary; of kind UNAVAILABLE
         when an object store does not answer.
     """
@@ -65,7 +66,7 @@ def open_source(file: Any, *, facts: Mapping[str, Any] | None = None) -> Source:
 
         source = ObjectSource(file, facts)
     elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:
-        source = _open_path(Path(file))
+        source = _open_path(Path(file), takes_pipes=takes_pipes)
     else:
         raise file_problem(repr(file), "it is not the path of a file; did a template come out empty?")
     if source.size == 0:
@@ -238,7 +239,7 @@ def reading(label: str) -> Iterator[None]:
         raise file_problem(label, f"reading it failed ({type(error).__name__}: {error})") from error
 
 
-def _open_path(path: Path) -> Source:
+def _open_path(path: Path, *, takes_pipes: bool) -> Source:
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
@@ -246,6 +247,8 @@ def _open_path(path: Path) -> Source:
         if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
             raise file_problem(str(path), "it is a device")
         if not stat.S_ISREG(found.st_mode):  # a named pipe, say: it can be read only once
+            if not takes_pipes:
+                raise file_problem(str(path), "it is a named pipe or a socket, not a regular file")
             with path.open("rb") as stream:
                 return _StreamSource(stream, label=str(path), base_name=path.name)
         return PathSource(path, found)

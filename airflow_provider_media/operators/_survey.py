@@ -67,7 +67,8 @@ def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared
     name = library_name(file.relative, options.name_template)
     fingerprint = None
     try:
-        source = open_source(file.path, facts=file.facts)
+        # In this thread neither the task's time-out nor its end could break off waiting for a pipe's writer.
+        source = open_source(file.path, facts=file.facts, takes_pipes=False)
         upload = prepare_upload(source, name=name, description=options.description, folder_id=options.folder_id)
         findings = check_channels(source, upload.mime_type, options.channels)
         if options.fingerprint and not findings.errors:

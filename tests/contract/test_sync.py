@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -139,6 +140,19 @@ def test_all_that_is_wrong_with_any_file_is_told_at_once_and_nothing_is_sent(
     assert "b/twice.png would get the same name 'twice.png'" in lines[0]
     assert lines[2].endswith("it is empty.")
     assert "none of the accepted types" in lines[3]
+    assert library.count("POST") == 0
+
+
+def test_a_named_pipe_is_refused_and_never_waited_for(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
+    """Opening it would wait for a writer, in a thread that nothing can end."""
+    folder.write("good.png")
+    os.mkfifo(folder.root / "pipe.png")
+    (folder.root / "link.png").symlink_to(folder.root / "good.png")
+    with pytest.raises(MediaFileError, match="1 of 3 files cannot be synced") as caught:
+        sync()
+    assert str(caught.value).endswith(
+        "pipe.png cannot be uploaded: it is a named pipe or a socket, not a regular file."
+    )
     assert library.count("POST") == 0
 
 
