@@ -80,7 +80,9 @@ class ManifestFile:
         :param found: the files of the folder: a manifest among them would be synced itself, the next time.
         :raises MediaConfigurationError: it cannot.
         """
-        if any(str(file.path) == str(self.path) for file in found):
+        from airflow_provider_media._api.source import local_path
+
+        if str(local_path(self.path)) in {str(local_path(file.path)) for file in found}:
             raise _wrong(self, "it is one of the files to be synced; put it into another folder")
         if not self._is_local:
             return

@@ -72,6 +72,16 @@ def test_a_manifest_that_cannot_be_written_is_told_before_anything_is_sent(
     assert library.journal() == []
 
 
+@pytest.mark.parametrize("source", ["", "file://"])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_manifest_among_the_files_is_noticed_however_both_are_written(
+    source: str, scheme: str, folder: Folder, sync: Syncing
+) -> None:
+    folder.write("banner.png")
+    with pytest.raises(MediaConfigurationError, match="it is one of the files to be synced"):
+        sync(source=f"{source}{folder.root}", manifest_path=f"{scheme}{folder.root / 'banner.png'}")
+
+
 class Events:
     """The accessor of one outlet's event; Airflow's is no dict either, and before 3.1 an asset cannot be hashed."""
 
