@@ -189,6 +189,11 @@ def _alone(file: Prepared, same_name: list[str]) -> Prepared:
     if file.problem is not None or len(same_name) == 1:
         return file
     others = [path for path in same_name if path != file.path]
+    if not others:
+        problem = (
+            f"{len(same_name)} files have this path, written in different forms of Unicode (NFC and NFD): keep one"
+        )
+        return replace(file, problem=problem, kind=Kind.CONFLICT)
     named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")  # noqa: PLR2004
     problem = f"{named} would get the same name {file.name!r}: let name_template tell them apart"
     return replace(file, problem=problem, kind=Kind.CONFLICT)

@@ -188,6 +188,13 @@ def test_the_same_lists_make_equal_plans_that_survive_json() -> None:
     }
 
 
+def test_twins_that_are_written_in_two_forms_of_unicode_are_told_apart_in_words() -> None:
+    """Both have the same path in the folder, composed."""
+    plan = make_plan([a_file("é.png"), a_file("é.png")], {}, if_changed="replace")
+    assert [(step.action, step.refused) for step in plan.steps] == [("refuse", Kind.CONFLICT)] * 2
+    assert "written in different forms of Unicode (NFC and NFD)" in plan.steps[0].reason
+
+
 def test_the_table_shows_what_changes_first_and_stays_short() -> None:
     def steps(action: str, count: int) -> list[Step]:
         return [Step(action=action, path=f"{action}{number}", name="", reason="why") for number in range(count)]
