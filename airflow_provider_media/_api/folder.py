@@ -129,10 +129,13 @@ def check_name_template(template: Any) -> str:
     :raises Problem: of kind CONFIGURATION.
     """
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+        parts = [(field, form) for _, field, form, _ in string.Formatter().parse(template) if field is not None]
+        usable = bool(parts) and all(field in _PLACEHOLDERS and "{" not in (form or "") for field, form in parts)
+        if usable:
+            library_name("banner.jpg", template)
     except (TypeError, ValueError):
-        fields = [""]
-    if not fields or any(field not in _PLACEHOLDERS for field in fields):
+        usable = False
+    if not usable:
         known = ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
         raise Problem(
             Kind.CONFIGURATION,

@@ -134,7 +134,23 @@ def test_a_name_is_made_from_the_path(template: str, name: str) -> None:
     assert library_name("cards/latte.final.png", check_name_template(template)) == name
 
 
-@pytest.mark.parametrize("template", ["banner", "", "{folder}", "{0}", "{}", "{path", "{path.parent}", None, 5])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "banner",
+        "",
+        "{folder}",
+        "{0}",
+        "{}",
+        "{path",
+        "{path.parent}",
+        "{path:{x}}",
+        "{path:{stem}}",
+        "{path:d}",
+        None,
+        5,
+    ],
+)
 def test_a_template_that_cannot_be_filled_in_is_refused(template: Any) -> None:
     with pytest.raises(Problem, match=r"name_template must be a text with at least one of \{path\}") as caught:
         check_name_template(template)
