@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.object_source import may_pass
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.source import is_object_path, local_path
+from airflow_provider_media._api.source import is_object_path, local_path, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,7 +71,8 @@ def find_files(root: Any, pattern: str = "**/*") -> list[FoundFile]:
 
 
 def _folder_problem(label: str, reason: str) -> Problem:
-    return Problem(Kind.FILE, f"The folder {label} cannot be synced: {reason}{'' if reason.endswith('?') else '.'}")
+    ending = "" if reason.endswith("?") else "."
+    return Problem(Kind.FILE, f"The folder {printable(label)} cannot be synced: {reason}{ending}")
 
 
 def _walk(root: Path) -> Iterator[FoundFile]:

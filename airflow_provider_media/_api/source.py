@@ -44,9 +44,15 @@ class Source(Protocol):
         """Let go of what was needed to read more than once."""
 
 
+def printable(path: object) -> str:
+    """Return a path as text that every log takes: a name that is not UTF-8 with its odd bytes spelled out."""
+    return str(path).encode(errors="backslashreplace").decode()
+
+
 def file_problem(label: str, reason: str) -> Problem:
     """Say what is wrong with a local file."""
-    return Problem(Kind.FILE, f"The file {label} cannot be uploaded: {reason}{'' if reason.endswith('?') else '.'}")
+    ending = "" if reason.endswith("?") else "."
+    return Problem(Kind.FILE, f"The file {printable(label)} cannot be uploaded: {reason}{ending}")
 
 
 def open_source(file: Any, *, facts: Mapping[str, Any] | None = None, takes_pipes: bool = True) -> Source:
@@ -264,7 +270,7 @@ class PathSource:
     """A regular file, which must stay the very file that was measured."""
 
     def __init__(self, path: Path, found: os.stat_result) -> None:
-        self.label = str(path)
+        self.label = printable(path)
         self.base_name: str | None = path.name
         self.size = found.st_size
         self._path = path
@@ -305,7 +311,7 @@ class _StreamSource:
     def __init__(self, stream: Any, *, label: str | None = None, base_name: str | None = None) -> None:
         name = getattr(stream, "name", None)
         self.base_name = base_name or (Path(name).name if isinstance(name, str) else None)
-        self.label = label or (name if isinstance(name, str) else repr(type(stream).__name__))
+        self.label = printable(label or (name if isinstance(name, str) else repr(type(stream).__name__)))
         self._copy: IO[bytes] | None = None
         if not _is_seekable(self.label, stream):
             stream = self._copy = self._spooled(stream)

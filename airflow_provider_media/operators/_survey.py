@@ -57,14 +57,14 @@ def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared
     from airflow_provider_media._api.fingerprint import with_fingerprint
     from airflow_provider_media._api.folder import library_name
     from airflow_provider_media._api.problem import Kind, Problem
-    from airflow_provider_media._api.source import open_source, sha256
+    from airflow_provider_media._api.source import open_source, printable, sha256
     from airflow_provider_media._api.sync_plan import Prepared
     from airflow_provider_media._api.upload import prepare_upload
     from airflow_provider_media._channel_checks import check_channels
 
     if hook.get_conn().is_cancelled:
         raise Problem(Kind.CANCELLED, "The task was stopped.")
-    name = library_name(file.relative, options.name_template)
+    path, name = printable(file.relative), library_name(file.relative, options.name_template)
     fingerprint = None
     try:
         # In this thread neither the task's time-out nor its end could break off waiting for a pipe's writer.
@@ -75,9 +75,9 @@ def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared
             fingerprint = sha256(source)
             upload = replace(upload, description=with_fingerprint(upload.description, fingerprint))
     except Problem as problem:
-        return Prepared(path=file.relative, name=name, problem=problem.message, kind=problem.kind)
+        return Prepared(path=path, name=printable(name), problem=problem.message, kind=problem.kind)
     return Prepared(
-        path=file.relative,
+        path=path,
         name=name,
         upload=upload,
         fingerprint=fingerprint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from time import monotonic
@@ -153,6 +154,18 @@ def test_a_named_pipe_is_refused_and_never_waited_for(folder: Folder, sync: Sync
     assert str(caught.value).endswith(
         "pipe.png cannot be uploaded: it is a named pipe or a socket, not a regular file."
     )
+    assert library.count("POST") == 0
+
+
+def test_a_name_that_is_not_utf_8_is_refused_in_words_that_every_log_takes(
+    folder: Folder, sync: Syncing, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write("good.png", os.fsdecode(b"caf\xe9.png"), content=b"x")
+    with pytest.raises(MediaConfigurationError, match="1 of 2 files cannot be synced") as caught:
+        sync()
+    assert "\ncaf\\udce9.png  " in str(caught.value)
+    for text in (str(caught.value), caplog.text, json.dumps(sync(dry_run=True), ensure_ascii=False)):
+        text.encode()
     assert library.count("POST") == 0
 
 

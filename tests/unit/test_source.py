@@ -353,6 +353,15 @@ def test_a_file_that_this_user_may_not_read_is_told_before_it_is_opened(
     assert raised.value.kind is Kind.FILE
 
 
+@pytest.mark.parametrize("content", [None, b"", GIF])
+def test_a_name_that_is_not_utf_8_is_told_in_words_that_every_log_takes(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.gif")
+    if content is not None:
+        path.write_bytes(content)
+    told = open_source(path).label if content else refusal(open_source, path)
+    assert "caf\\udce9.gif" in told
+
+
 @pytest.mark.parametrize("file", ["", "None", None])
 def test_a_sentence_that_asks_ends_with_its_question_mark(file: Any) -> None:
     with pytest.raises(Problem, match=r"did a template come out empty\?$"):
