@@ -155,9 +155,10 @@ def check_reply(call: Call, reply: Reply) -> None:
     request_id = next((reply.headers[name] for name in _REQUEST_ID_HEADERS if reply.headers.get(name)), None)
     kind, meaning = _meaning(call, status)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        place = _one_line(reply.headers.get("location", "an unnamed place"))
         meaning = (
-            f"it points to {reply.headers.get('location', 'an unnamed place')!r}, and redirects are not followed, so"
-            " that the API key goes nowhere else; give the right base address as the connection's host"
+            f"it points to {place!r}, and redirects are not followed, so that the API key goes nowhere else;"
+            " give the right base address as the connection's host"
         )
     sentence = f"Could not {call.purpose}: the server answered {status}"
     sentence += f" ({said})" if said else ""

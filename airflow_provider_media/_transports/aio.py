@@ -167,6 +167,7 @@ class _Session:
                 and httpx.Proxy(self._proxy, ssl_context=context if self._proxy.startswith("https:") else None),
                 trust_env=False,  # what it says is read as requests reads it
                 follow_redirects=False,
+                event_hooks={"response": [_set_headers_aside]},
             )
         except (httpx.InvalidURL, ValueError):
             # Not repeated: it may hold the proxy's password.
@@ -186,7 +187,7 @@ class _Session:
                 self.client.stream(call.method, url, params=dict(call.params) or None) as response,
             ):
                 time_for_head.reschedule(None)
-                incoming = IncomingReply(call, response.status_code, response.headers, self.settings)
+                incoming = IncomingReply(call, response.status_code, response.extensions["headers"], self.settings)
                 async for chunk in response.aiter_raw():  # as it arrives; a size would collect so much first
                     incoming.add(chunk)
             return incoming.whole()
@@ -195,6 +196,12 @@ class _Session:
                 error, call, self.settings, answer_began=incoming is not None, by_proxy=self._proxy is not None
             )
             raise problem from (None if problem.kind is Kind.CONFIGURATION else error)
+
+
+async def _set_headers_aside(response: httpx.Response) -> None:
+    """Keep from httpx where a redirect points: it reads that although it is not to go there, and may fail over it."""
+    response.extensions["headers"] = response.headers.copy()
+    response.headers.pop("location", None)
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext:

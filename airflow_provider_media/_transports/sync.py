@@ -63,7 +63,7 @@ class SyncTransport:
         self._adapter = WatchfulAdapter(
             stall_seconds=settings.timeout, head_seconds=REPLY_TIMEOUTS * settings.timeout, connections=CONNECTIONS
         )
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
         # What the environment says is read once: requests would walk all of it for each request, and take what a .netrc
@@ -162,7 +162,6 @@ class SyncTransport:
                 data=body,  # type: ignore[arg-type]  # blocks are memoryviews: what sends them takes any buffer
                 headers=headers,
                 timeout=(settings.connect_timeout, settings.timeout),
-                allow_redirects=False,
                 stream=True,
                 verify=self._verify,
                 proxies=self._proxies,
@@ -185,6 +184,17 @@ class SyncTransport:
             if body:
                 retries.leave_out(body.transfer_seconds)
         return reply
+
+
+class _Session(requests.Session):
+    """Takes a redirect for an answer like any other.
+
+    That redirects are not allowed is not enough for requests: it works out the next request all the same, and for that
+    reads the whole body, however long, and fails where the place pointed to is no address.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Know of nowhere to go."""
 
 
 def multipart_body(upload: Upload, on_block: Callable[[int], None] | None = None) -> tuple[StreamingBody, str]:

@@ -92,11 +92,29 @@ def test_a_redirect_is_not_followed(connect: Any, raw_server: Any, status: int) 
     assert (len(server.heads), other.heads) == (1, [])
 
 
-def test_an_answer_without_end_is_read_up_to_a_bound(connect: Any, raw_server: Any) -> None:
+@pytest.mark.parametrize(
+    "location", [b"/portal/\xfcber", b"http://[bad", b"http://\x80", b"http://h:port/", b"//", b"http://", b"\\\\"]
+)
+def test_where_a_redirect_points_may_be_no_address_at_all(connect: Any, raw_server: Any, location: bytes) -> None:
+    server: RawServer = raw_server(
+        lambda _: b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"
+    )
+    with pytest.raises(MediaResponseError, match="redirects are not followed"):
+        connect(server.url).get_media(1)
+    assert len(server.heads) == 1
+
+
+STATUS_LINES = pytest.mark.parametrize(
+    "head", [HEAD, b"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1/elsewhere\r\n"], ids=["200", "301"]
+)
+
+
+@STATUS_LINES
+def test_an_answer_without_end_is_read_up_to_a_bound(connect: Any, raw_server: Any, head: bytes) -> None:
     sent: list[int] = []
 
     def endless(_head: str) -> Iterator[bytes]:
-        yield HEAD + b"\r\n"
+        yield head + b"\r\n"
         while len(sent) < 1000:
             sent.append(65536)
             yield b" " * 65536
@@ -106,9 +124,10 @@ def test_an_answer_without_end_is_read_up_to_a_bound(connect: Any, raw_server: A
     assert sum(sent) < 60_000_000
 
 
-def test_an_answer_that_drips_for_ever_is_given_up(connect: Any, raw_server: Any) -> None:
+@STATUS_LINES
+def test_an_answer_that_drips_for_ever_is_given_up(connect: Any, raw_server: Any, head: bytes) -> None:
     def drip(_head: str) -> Iterator[bytes]:
-        yield HEAD + b"\r\n"
+        yield head + b"\r\n"
         for _ in range(1500):
             threading.Event().wait(0.02)
             yield b" "

@@ -122,6 +122,7 @@ def test_a_redirect_says_where_it_points_and_why_it_is_not_followed() -> None:
     assert "points to 'https://elsewhere.example/login'" in message
     assert "redirects are not followed" in message
     assert "an unnamed place" in problem(301).message
+    assert len(problem(301, headers={"location": "/" * 60_000}).message) < 600
 
 
 @pytest.mark.parametrize(
