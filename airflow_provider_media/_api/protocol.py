@@ -69,12 +69,14 @@ class Reply:
     :param status: the HTTP status.
     :param headers: by name in lower case.
     :param body: as sent.
+    :param is_early: whether it came before the whole body was sent.
     :param secret: the API key, which is struck out of all that is quoted from the answer.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+    is_early: bool = False
     secret: str | None = dataclasses.field(default=None, repr=False)
 
 

@@ -271,7 +271,8 @@ def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, m
     in_doubt = False
     while True:
         try:
-            media = parse_media(call, (yield call))
+            reply = yield call
+            media = parse_media(call, reply)
         except Problem as problem:
             if not problem.maybe_acted:
                 if not in_doubt:
@@ -293,6 +294,10 @@ def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, m
                         upload.name, pause, retries.attempts + 1, retries.max_attempts)  # fmt: skip
             yield Pause(pause)
         else:
+            if reply.is_early:
+                log.warning("The server answered before it had the whole of %r; asking what it stored as %s",
+                            upload.name, media.id)  # fmt: skip
+                media = yield from _verify(upload, media, must_get=True)
             if in_doubt:
                 yield from _warn_of_strays(upload, mark, media, retries.for_looking())
             return media

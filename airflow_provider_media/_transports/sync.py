@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import requests
@@ -171,7 +172,7 @@ class SyncTransport:
                 # read1 gives what is there; read would go on for as long as an endless answer drips.
                 while chunk := response.raw.read1(READ_BYTES, decode_content=False):
                     incoming.add(chunk)
-            reply = incoming.whole()
+            reply = replace(incoming.whole(), is_early=body is not None and not body.finished)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             problem = _as_problem(error, call, settings, answer_began=incoming is not None)
             problem.body_cut_short = body is not None and not body.finished

@@ -80,7 +80,7 @@ class Exchange:
 class RawServer:
     """Serves each connection with a function of the test's; remembers what came.
 
-    :ivar listed: the files that its list shows, besides an older one.
+    :ivar listed: the files that its list shows, besides an older one, and that it tells of by their ids.
     :ivar lists: whether it answers when the list is asked for, or says nothing.
     :ivar unanswered: how often it said nothing.
     """
@@ -157,6 +157,8 @@ class RawServer:
                 elif not self.lists:
                     self.unanswered += 1
                     exchange.drain()
+                elif found := [media for media in self.listed if f"/media/{media['id']} " in exchange.line]:
+                    exchange.answer(200, found[0])
                 else:
                     listed = [*reversed(self.listed), ONE_FILE]
                     exchange.answer(200, {"content": listed, "totalElements": len(listed)})

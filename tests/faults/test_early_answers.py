@@ -9,7 +9,12 @@ import time
 
 import pytest
 
-from airflow_provider_media.exceptions import MediaAuthError, MediaRequestError, MediaUnavailableError
+from airflow_provider_media.exceptions import (
+    MediaAuthError,
+    MediaRequestError,
+    MediaResponseError,
+    MediaUnavailableError,
+)
 
 ERRORS = {400: MediaRequestError, 401: MediaAuthError, 403: MediaAuthError, 413: MediaRequestError}
 PROTOCOLS = pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
@@ -134,6 +139,42 @@ def test_a_connection_whose_body_was_cut_short_is_not_used_again(raw_server, hoo
     with pytest.raises(MediaRequestError):
         hook.upload(big_file)
     assert [media.id for media in hook.iter_media()] == [7]  # in the rest of a body it would go unanswered
+
+
+def says_that_it_is_stored(listed: list, size: int, known: dict):
+    """Answer early that the whole file is stored; the library tells of it what is given."""
+
+    def on_post(exchange):
+        exchange.read(1000)
+        listed.append({"id": 8, "name": "big.mp4", "mimeType": "video/mp4", "url": "http://127.0.0.1/8", **known})
+        exchange.answer(201, {"id": 8, "size": size, "url": "http://127.0.0.1/8"})
+        exchange.drain()
+
+    return on_post
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("known", [{"size": 1000}, {}], ids=["a part of it", "of unknown size"])
+def test_a_success_that_comes_before_the_file_was_sent_is_none(raw_server, hook_for, big_file, tls, known):
+    listed: list = []
+    server = raw_server(says_that_it_is_stored(listed, big_file.stat().st_size, known), tls=tls)
+    server.listed = listed
+    with pytest.raises(MediaResponseError, match=rf"stored as 8, but the library says {known.get('size')} bytes"):
+        hook_for(server.base_url).upload(big_file)
+    assert len(server.posts) == 1
+    assert len(server.posts[0].received) < big_file.stat().st_size
+
+
+@PROTOCOLS
+def test_a_success_that_comes_before_the_file_was_sent_is_one_where_the_library_has_it_whole(
+    raw_server, hook_for, big_file, tls
+):
+    listed: list = []
+    size = big_file.stat().st_size
+    server = raw_server(says_that_it_is_stored(listed, size, {"size": size}), tls=tls)
+    server.listed = listed
+    assert hook_for(server.base_url).upload(big_file).media.id == 8
+    assert len(server.posts) == 1
 
 
 @PROTOCOLS
