@@ -163,6 +163,7 @@ class SyncTransport:
                 data=body,  # type: ignore[arg-type]  # blocks are memoryviews: what sends them takes any buffer
                 headers=headers,
                 timeout=(settings.connect_timeout, settings.timeout),
+                allow_redirects=False,
                 stream=True,
                 verify=self._verify,
                 proxies=self._proxies,
