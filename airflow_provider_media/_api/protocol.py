@@ -174,8 +174,8 @@ def check_reply(call: Call, reply: Reply) -> None:
         server_message=strike_out(reply.secret, said),
         request_id=strike_out(reply.secret, request_id),
         transient=server_failed or status == HTTPStatus.TOO_MANY_REQUESTS,
-        # 503 comes from before the service; every other failure of the server's may come after it stored the file.
-        maybe_acted=server_failed and status != HTTPStatus.SERVICE_UNAVAILABLE,
+        # Also 503: proxies say it when the connection behind them broke, and then the file may be stored.
+        maybe_acted=server_failed,
         retry_after=read_retry_after(reply.headers.get("retry-after"), details.get("retryAfter")),
     )
 

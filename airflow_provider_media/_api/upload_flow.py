@@ -180,7 +180,7 @@ def _find_begun(upload: Upload, begun: Begun, settle_seconds: float, retries: Re
                 raise
     else:
         log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)
-    return (yield from _settle(upload, begun.mark, settle_seconds, retries))
+    return (yield from _settle(upload, begun.mark, settle_seconds, retries, None, 0.0))
 
 
 def _check_namesakes(
@@ -281,10 +281,12 @@ def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, m
             in_doubt = True
             wait = retries.next_wait(problem)
             began = retries.clock()
-            log.warning("%s It may be stored all the same; looking for it before sending again", problem.message)
+            asked = wait if wait and problem.retry_after else 0.0
+            log.warning("%s It may be stored all the same; looking for it%s before sending again",
+                        problem.message, f" in {asked:.1f} s," if asked else "")  # fmt: skip
             # Without the body's end no server has a whole file, so one look is enough: there is nothing to wait for.
             patience = 0.0 if problem.body_cut_short else settle_seconds
-            adopted = yield from _settle(upload, mark, patience, retries.for_looking(), problem)
+            adopted = yield from _settle(upload, mark, patience, retries.for_looking(), problem, asked)
             if adopted:
                 return adopted
             pause = 0.0 if wait is None else max(0.0, wait - (retries.clock() - began))
@@ -295,8 +297,7 @@ def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, m
             yield Pause(pause)
         else:
             if reply.is_early:
-                log.warning("The server answered before it had the whole of %r; asking what it stored as %s",
-                            upload.name, media.id)  # fmt: skip
+                log.warning("The answer came before the end of %r was sent; asking for %s", upload.name, media.id)
                 media = yield from _verify(upload, media, must_get=True)
             if in_doubt:
                 yield from _warn_of_strays(upload, mark, media, retries.for_looking())
@@ -304,7 +305,7 @@ def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, m
 
 
 def _settle(
-    upload: Upload, mark: Mark, settle_seconds: float, retries: Retries, problem: Problem | None = None
+    upload: Upload, mark: Mark, settle_seconds: float, retries: Retries, problem: Problem | None, asked: float
 ) -> Flow[Media | None]:
     """Look until the file is found or had the time to show up.
 
@@ -312,11 +313,14 @@ def _settle(
     further look is one request, so a server that says nothing is not asked for longer than time and budget last.
 
     :param retries: the tries of all looks together; their clock tells the time.
-    :param problem: what led to the doubt.
+    :param problem: what led to the doubt, where that is known.
+    :param asked: the seconds that the server asks to wait; they hold for looks as well.
     :raises Problem: when the last look fails too, the problem that led here: unseen, the file must not be sent again.
     """
     until, delay = retries.clock() + settle_seconds, _FIRST_LOOK_WAIT_SECONDS
-    is_last = settle_seconds <= 0
+    is_last = settle_seconds <= asked
+    if asked:
+        yield Pause(asked)
     while True:
         failed: Problem | None = None
         try:

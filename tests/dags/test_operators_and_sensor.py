@@ -22,7 +22,7 @@ from airflow_provider_media.sensors.media import MediaExistsSensor
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONNECTION_ONCE = {"max_attempts": 1}
+CONNECTION_ONCE = {"max_attempts": 1, "settle_seconds": 0}
 
 
 def new_dag(name: str) -> DAG:

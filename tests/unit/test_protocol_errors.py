@@ -50,7 +50,7 @@ def test_every_2xx_is_a_success(call: Call, status: int) -> None:
         (429, Kind.RATE_LIMIT, True, False),
         (500, Kind.UNAVAILABLE, True, True),
         (502, Kind.UNAVAILABLE, True, True),
-        (503, Kind.UNAVAILABLE, True, False),
+        (503, Kind.UNAVAILABLE, True, True),
         (504, Kind.UNAVAILABLE, True, True),
         (599, Kind.UNAVAILABLE, True, True),
     ],

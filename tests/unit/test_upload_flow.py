@@ -210,6 +210,26 @@ def test_a_file_that_is_not_there_is_sent_again_only_after_the_settling_time() -
     assert library.posts() == 2
 
 
+@pytest.mark.parametrize(("settle_seconds", "all_waits"), [(6, 10), (30, 30)])
+def test_the_wait_that_the_server_asks_for_comes_before_the_look_and_counts_as_settling_time(
+    settle_seconds: float, all_waits: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = FakeLibrary()
+    asked = Problem(Kind.UNAVAILABLE, "Busy.", status=503, transient=True, maybe_acted=True, retry_after=10)
+
+    def ask_to_wait(call: Call) -> Reply | None:
+        raise asked
+
+    library.on_post = [ask_to_wait]
+    library.on_pause = lambda _: library.calls.append("wait")
+    assert library.run(flow(settle_seconds=settle_seconds)).media.id == 1
+    assert [line.partition(" ")[0] for line in library.calls][:4] == ["GET", "POST", "wait", "GET"]
+    assert 10 <= library.pauses[0] <= 10.5
+    assert all_waits <= round(sum(library.pauses), 3) <= all_waits + 0.5
+    assert f"looking for it in {library.pauses[0]:.1f} s" in caplog.text
+    assert library.posts() == 2
+
+
 def test_the_line_of_a_second_attempt_says_how_long_the_wait_is_and_which_attempt_it_is(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
