@@ -41,6 +41,7 @@ class Call:
     :param path: what follows the library's address, percent-encoded.
     :param params: the query.
     :param upload: what the body is made of, for an upload.
+    :param media_id: the file that is asked for, when the answer is to tell of one.
     :param purpose: what it is for, in words that complete "could not ...".
     :param retries: the tries to use, when they are shared by several calls; by default the call gets its own.
     :param max_attempts: gets its own, but so many at most.
@@ -51,6 +52,7 @@ class Call:
     path: str = ""
     params: tuple[tuple[str, str], ...] = ()
     upload: Upload | None = None
+    media_id: str | None = None
     purpose: str
     retries: Retries | None = None
     max_attempts: int | None = None
@@ -100,7 +102,8 @@ def build_list(*, page: int = 0, limit: int = 10, sort_by: str | None = None, so
 
 def build_get(media_id: int | str) -> Call:
     """Ask for one file's metadata."""
-    return Call(method="GET", path=_id_path(media_id), purpose=f"get the media {_one_line(str(media_id))}")
+    purpose = f"get the media {_one_line(str(media_id))}"
+    return Call(method="GET", path=_id_path(media_id), media_id=str(check_media_id(media_id)), purpose=purpose)
 
 
 def build_delete(media_id: int | str) -> Call:
@@ -223,7 +226,12 @@ def parse_media(call: Call, reply: Reply) -> Media:
 
     :raises Problem: of kind RESPONSE when it makes no sense.
     """
-    return _media(_json(call, reply), call, reply)
+    value = _json(call, reply)
+    media = _media(value, call, reply)
+    # Where a file has two ids, either may be the one it was asked for by.
+    if call.media_id is not None and call.media_id not in {str(value.get(key)) for key in ("id", "mediaId")}:
+        raise _senseless(call, reply, f"it tells of the media {_one_line(str(media.id))}")
+    return media
 
 
 def parse_page(call: Call, reply: Reply) -> MediaPage:

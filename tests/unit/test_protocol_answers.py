@@ -25,8 +25,8 @@ def reply(value: Any) -> Reply:
     return Reply(status=200, headers={}, body=value if isinstance(value, bytes) else json.dumps(value).encode())
 
 
-def media(value: Any) -> Media:
-    return parse_media(GET, reply(value))
+def media(value: Any, media_id: int | str = 7) -> Media:
+    return parse_media(build_get(media_id), reply(value))
 
 
 def page(value: Any) -> MediaPage:
@@ -49,6 +49,29 @@ def test_every_field_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "entry"),
+    [
+        (7, {"id": "7"}),
+        ("7", {"id": 7}),
+        (" 7 ", {"id": 7}),
+        ("med_7", {"id": 7, "mediaId": "med_7"}),
+        ("7", {"id": 7, "mediaId": "med_7"}),
+        ("med 7/é", {"mediaId": "med 7/é"}),
+    ],
+)
+def test_an_answer_to_a_get_tells_of_the_file_by_either_id(asked: int | str, entry: dict[str, Any]) -> None:
+    assert media(entry, asked)
+
+
+@pytest.mark.parametrize("entry", [{"id": 1}, {"id": 1, "mediaId": "med_1"}, {"id": "70"}, {"mediaId": "med_1"}])
+def test_an_answer_to_a_get_that_tells_of_another_file_is_refused(entry: dict[str, Any]) -> None:
+    told = entry.get("id") or entry["mediaId"]
+    with pytest.raises(Problem, match=rf"get the media 7: .* makes no sense, it tells of the media {told};") as raised:
+        media(entry)
+    assert (raised.value.kind, raised.value.transient) == (Kind.RESPONSE, False)
+
+
 def test_missing_null_and_extra_fields_are_no_trouble() -> None:
     assert media({"id": 7, "name": None, "size": None, "tags": [1], "width": None}) == Media(id=7)
 
@@ -67,7 +90,7 @@ def test_missing_null_and_extra_fields_are_no_trouble() -> None:
     ],
 )
 def test_the_id_is_read_from_id_or_else_media_id(entry: dict[str, Any], media_id: int | str) -> None:
-    found = media(entry).id
+    found = media(entry, media_id).id
     assert (found, type(found)) == (media_id, type(media_id))
 
 
