@@ -6,6 +6,7 @@ the hook turns a problem into its public error in one place.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 
@@ -69,15 +70,23 @@ class Problem(Exception):  # noqa: N818 - it is turned into a public ...Error be
 _SHORTEST_SECRET = 5
 """A key of fewer letters is none, and would be found in any text."""
 
-_SHORTEST_TELLING_START = 3
-"""The first letters of a key that give nothing away yet."""
+_SHORTEST_TELLING_START = 4
+"""So many first letters of a key give something away."""
+
+_END_OF_QUOTATION = r"(?=(?:\\{1,3}(?:u[0-9A-Fa-f]{0,3})?|%[0-9A-Fa-f]?)?…)"
+"""Where a long answer's quotation ends, maybe within a letter that is written in several."""
 
 
 def strike_out(secret: str | None, text: str | None) -> str | None:
     """Take the API key out of a text that a server may have repeated it in: texts go into errors and logs."""
     if not (secret and text) or len(secret) < _SHORTEST_SECRET:
         return text
-    text = text.replace(secret, "***")
-    for length in range(len(secret) - 1, _SHORTEST_TELLING_START, -1):  # a long answer's quotation may end within it
-        text = text.replace(f"{secret[:length]}…", "***…")
-    return text
+    letters = [_as_written(letter) for letter in secret]
+    start, rest = letters[:_SHORTEST_TELLING_START], letters[_SHORTEST_TELLING_START:]
+    return re.sub("".join(start) + "".join(f"(?:{letter}|{_END_OF_QUOTATION})" for letter in rest), "***", text)
+
+
+def _as_written(letter: str) -> str:
+    r"""Match a letter as it is, and as JSON (``\/``, ``\u002f``) and addresses (``%2F``) may write it."""
+    code = f"{ord(letter):02x}"
+    return rf"(?:\\{{0,3}}{re.escape(letter)}|\\{{1,3}}u(?i:00{code})|%(?i:{code}))"

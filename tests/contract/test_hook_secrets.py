@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,30 @@ def test_a_server_that_repeats_the_key_does_not_get_it_into_an_error(
         assert KEY not in text
         assert KEY[:8] not in text
     assert any(f"X-Api-Key: {KEY}" in head for head in server.heads)
+
+
+ESCAPED = {
+    "a slash as PHP writes it": r"ab\/cd+ef==\"x",
+    "JSON's codes of letters": r"ab\u002fcd+ef==\u0022x",
+    "an address": "ab%2Fcd%2Bef%3D%3D%22x",
+    "an address in lower case": "ab%2fcd%2bef%3d%3d%22x",
+    "a path": "ab/cd%2Bef%3D%3D%22x",
+    "JSON in JSON": r"ab\\/cd+ef==\\\"x",
+}
+
+
+@both_hooks
+@pytest.mark.parametrize("fill", ["", "y" * 185, "y" * 190, "y" * 193], ids=["whole", "cut off", "further", "within"])
+@pytest.mark.parametrize("written", ESCAPED.values(), ids=ESCAPED)
+def test_a_key_that_is_escaped_does_not_get_into_an_error_either(
+    connect: Any, raw_server: Any, seen: Callable[[], str], written: str, fill: str
+) -> None:
+    server = raw_server(lambda _: answer(401, fill + written, f"X-Request-Id: {written}"))
+    with pytest.raises(MediaError, match=r"\*\*\*") as raised:
+        connect(server.url, 'ab/cd+ef=="x').get_media(1)
+    for text in (str(raised.value), repr(vars(raised.value)), seen()):
+        assert not re.search(r"ab\S{0,8}cd", text)
+        assert fill + "ab/" not in text
 
 
 def test_a_whole_life_of_a_file_logs_no_key(
