@@ -98,7 +98,7 @@ def test_an_old_version_is_kept_when_the_new_one_has_not_the_sent_size(
 ) -> None:
     old = library.store("banner.png", PNG + b"old")
     folder.write("banner.png")
-    library.fail("status", method="GET", skip=1, status=200, body={"id": 9, "name": "banner.png", "size": 1})
+    library.fail("status", method="GET", skip=1, status=200, body={"id": old + 1, "name": "banner.png", "size": 1})
 
     with pytest.raises(MediaFileError.__mro__[1], match=r"the library says 1 bytes where 18 were sent"):
         sync()
