@@ -358,6 +358,7 @@ class _BreakOff:
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
+        self._timer.join()  # it may be striking just now
 
 
 def _as_path(file: Any) -> Any:

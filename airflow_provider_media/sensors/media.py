@@ -43,6 +43,9 @@ SHORTEST_INTERVAL_SECONDS = 0.5
 _NO_DEADLINE: Any = object()
 """Stands for a ``needed_by`` left out; None may be an earlier task's empty result, which mapping gives ``__init__``."""
 
+_MOMENT = timedelta(milliseconds=20)
+"""So much early a deadline is over: Airflow's own check of the timeout comes next, and would say less."""
+
 _BACKSTOP = timedelta(minutes=5)
 """Airflow's own deferral time-out comes so much after our deadline: when no triggerer was there to see it pass."""
 
@@ -160,7 +163,7 @@ class MediaExistsSensor(BaseSensorOperator):
                 self._look(wanted, tuple(before), memory.found, deadline)
         except Exception as error:  # noqa: BLE001 - also those of a connection that cannot be read
             failure = error
-        is_over = datetime.now(UTC) >= deadline
+        is_over = datetime.now(UTC) >= deadline - _MOMENT
         if failure:
             self._count(failure, memory, most_failures, is_over=is_over)
         else:
