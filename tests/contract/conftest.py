@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from raw_server import RawServer
     from sandbox_library import SandboxLibrary
+    from syncing import Folder
 
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.sandbox.server import RunningSandbox
@@ -172,3 +173,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     from certificates import write_certificate
 
     return write_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """A folder to sync, still empty."""
+    from syncing import Folder
+
+    (tmp_path / "summer").mkdir()
+    return Folder(tmp_path / "summer")

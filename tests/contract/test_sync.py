@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    (tmp_path / "summer").mkdir()
-    return Folder(tmp_path / "summer")
-
-
-@pytest.fixture
 def sync(folder: Folder, connect: Any, library: SandboxLibrary) -> Syncing:
     return Syncing(folder.root, connect(library.sandbox.base_url).media_conn_id)
 

@@ -13,13 +13,6 @@ from airflow_provider_media.exceptions import MediaConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    (tmp_path / "summer").mkdir()
-    return Folder(tmp_path / "summer")
 
 
 @pytest.fixture

@@ -45,12 +45,6 @@ operator.execute({"task_state_store": StoreOnDisk()})
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    (tmp_path / "summer").mkdir()
-    return Folder(tmp_path / "summer")
-
-
-@pytest.fixture
 def sync(folder: Folder, connect: Any, library: SandboxLibrary) -> Syncing:
     return Syncing(folder.root, connect(library.sandbox.base_url, max_attempts=1).media_conn_id)
 
