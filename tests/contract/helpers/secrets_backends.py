@@ -10,7 +10,7 @@ from airflow.secrets import BaseSecretsBackend
 class FailingBackend(BaseSecretsBackend):
     """Cannot reach where the secrets are."""
 
-    def get_connection(self, conn_id: str) -> None:
+    def get_connection(self, conn_id: str, team_name: str | None = None) -> None:
         raise ConnectionError(conn_id)
 
 
@@ -19,5 +19,5 @@ class SilentBackend(BaseSecretsBackend):
 
     may_answer = threading.Event()
 
-    def get_connection(self, conn_id: str) -> None:
+    def get_connection(self, conn_id: str, team_name: str | None = None) -> None:
         self.may_answer.wait(30)
