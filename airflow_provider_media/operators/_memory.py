@@ -35,7 +35,7 @@ class DeletedMemory:
 
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
-        self._first_try = _first_try_number(context)
+        self._first_try = first_try_number(context)
 
     def recall(self) -> list[int | str]:
         """Return the ids."""
@@ -135,7 +135,7 @@ class SyncMemory:
 def upload_memory(context: Context) -> Memory | None:
     """Return the memory of this task, or None where Airflow has none."""
     store: Any = context.get("task_state_store")
-    return None if store is None else _TaskMemory(store, _first_try_number(context))
+    return None if store is None else _TaskMemory(store, first_try_number(context))
 
 
 class _TaskMemory:
@@ -182,8 +182,8 @@ class _TaskMemory:
         return self._identity
 
 
-def _first_try_number(context: Context) -> int | None:
-    """Tell the number of the first try since the task was last cleared, as the sensors do."""
-    from airflow_provider_media.sensors._memory import _first_try_number as first_try_number
-
-    return first_try_number(context)
+def first_try_number(context: Context) -> int | None:
+    """Tell the number of the first try since the task was last cleared: clearing raises ``max_tries``."""
+    ti: Any = context.get("ti")
+    max_tries, retries = getattr(ti, "max_tries", None), getattr(getattr(ti, "task", None), "retries", None)
+    return max_tries - (retries or 0) + 1 if isinstance(max_tries, int) else None

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.waiting import Found, found_from_dicts, found_to_dicts
+from airflow_provider_media.operators._memory import first_try_number
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -42,7 +43,7 @@ class WaitMemory:
     def of_task(cls, context: Context) -> WaitMemory:
         """Recall what earlier processes of this task knew; a cleared task starts afresh."""
         store: Any = context.get("task_state_store")
-        first_try = _first_try_number(context)
+        first_try = first_try_number(context)
         kept = store.get(KEY) if store is not None else None
         if kept and kept["first_try"] == first_try:
             return cls(
@@ -82,13 +83,6 @@ class WaitMemory:
             self._store.delete(KEY)
 
 
-def _first_try_number(context: Context) -> int | None:
-    """Tell the number of the first try since the task was last cleared: clearing raises ``max_tries``."""
-    ti: Any = context.get("ti")
-    max_tries, retries = getattr(ti, "max_tries", None), getattr(getattr(ti, "task", None), "retries", None)
-    return max_tries - (retries or 0) + 1 if isinstance(max_tries, int) else None
-
-
 def _first_start(context: Context) -> datetime | None:
     """Ask Airflow when the task first started: reschedules are noted with it, and deferrals keep its start."""
     ti: Any = context.get("ti")
@@ -99,5 +93,5 @@ def _first_start(context: Context) -> datetime | None:
     else:
         from airflow.sensors.base import _orig_start_date  # of Airflow 2 only
 
-        moment = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, _first_try_number(context))
+        moment = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try_number(context))
     return next((start for start in (moment, ti.start_date) if isinstance(start, datetime)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -80,15 +81,18 @@ def test_a_look_tries_again_no_longer_than_to_the_deadline(
     assert time.monotonic() - began < 20
 
 
+over = threading.Event()
+"""Set when the sensor has ended: then the servers need not go on."""
+
+
 def silence(_head: str) -> Iterator[bytes]:
-    time.sleep(5)
+    over.wait(20)
     yield b""
 
 
 def a_dripping_head(_head: str) -> Iterator[bytes]:
     yield b"HTTP/1.1 200 OK\r\n"
-    for _ in range(50):
-        time.sleep(0.1)
+    while not over.wait(0.1):
         yield b"x"
 
 
@@ -103,10 +107,12 @@ def test_a_look_under_way_ends_with_the_deadline(
     define: Any, raw_server: Any, mode: str, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_watch, "FIRST_LOOK_SECONDS", 1.0)
+    over.clear()
     conn_id = define(host=raw_server(server).url)
     began = time.monotonic()
     with pytest.raises(AirflowSensorTimeout, match="did not give all answers within the 1 s that were left for them"):
         wait(conn_id, name="there", mode=mode, needed_by=PAST, poke_interval=0)
+    over.set()
     assert time.monotonic() - began < 4
 
 
