@@ -7,8 +7,8 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._airflow.arguments import filled_text, one_of, whole_number, yes_or_no
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
-from airflow_provider_media.operators._arguments import filled_text, one_of, whole_number, yes_or_no
 from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._deleting import delete_each, say_in_use, users_of
 from airflow_provider_media.operators._memory import DeletedMemory

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._airflow.arguments import as_list, filled_text, one_of, whole_number, yes_or_no
 from airflow_provider_media.exceptions import MediaConfigurationError, public_errors
-from airflow_provider_media.operators._arguments import as_list, filled_text, one_of, whole_number, yes_or_no
 from airflow_provider_media.operators._manifest import ManifestFile
 from airflow_provider_media.operators._sync_run import MOST_WORKERS
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._airflow.arguments import all_ids, as_list, filled_text, one_of, whole_number
 from airflow_provider_media.assets.media import media_asset, media_extra
 from airflow_provider_media.links.media import MediaLink, library_link
-from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, one_of, whole_number
 from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._cleanup import MediaCleanupOperator
 from airflow_provider_media.operators._deleting import delete_all, refuse_if_used

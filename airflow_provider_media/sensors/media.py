@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_media import exceptions
+from airflow_provider_media._airflow.arguments import all_ids, as_list, filled_text, moment, whole_number
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,
@@ -26,7 +27,6 @@ from airflow_provider_media.exceptions import (
     public_errors,
 )
 from airflow_provider_media.links.media import MediaLink, library_link
-from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, moment, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_media._airflow.arguments import all_ids, as_list, filled_text, one_of, whole_number
 from airflow_provider_media.exceptions import MediaConfigurationError
-from airflow_provider_media.operators._arguments import all_ids, as_list, filled_text, one_of, whole_number
 
 
 class Sequence:
