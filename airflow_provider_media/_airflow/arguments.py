@@ -14,7 +14,7 @@ _LONGEST_NUMBER = 18
 """Digits of a whole number; no sensible one has more, and Python refuses to read thousands."""
 
 
-def whole_number(field: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
+def parse_int(field: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
     """Read a whole number, which a template may have made a text.
 
     :raises MediaConfigurationError: it is none, or out of its range.
@@ -27,7 +27,7 @@ def whole_number(field: str, value: Any, *, least: int = 1, most: int | None = N
     return int(text)
 
 
-def yes_or_no(field: str, value: Any) -> bool:
+def parse_bool(field: str, value: Any) -> bool:
     """Read true or false, which a template may have made a text.
 
     :raises MediaConfigurationError: it is neither.
@@ -38,7 +38,7 @@ def yes_or_no(field: str, value: Any) -> bool:
     return text == "true"
 
 
-def filled_text(field: str, value: Any) -> str:
+def parse_str(field: str, value: Any) -> str:
     """Return the text, unless it is what a template renders to when there is nothing.
 
     :raises MediaConfigurationError: it is empty or "None".
@@ -51,7 +51,7 @@ def filled_text(field: str, value: Any) -> str:
     return text
 
 
-def moment(field: str, value: Any) -> datetime:
+def parse_datetime(field: str, value: Any) -> datetime:
     """Read a point in time, which a template may have made a text.
 
     :raises MediaConfigurationError: it is none, or has no time zone.
@@ -74,7 +74,7 @@ def moment(field: str, value: Any) -> datetime:
     return read
 
 
-def one_of(field: str, value: Any, choices: tuple[str, ...]) -> str:
+def parse_choice(field: str, value: Any, choices: tuple[str, ...]) -> str:
     """Return the value when it is among the choices.
 
     :raises MediaConfigurationError: it is not.

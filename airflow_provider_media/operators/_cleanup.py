@@ -7,7 +7,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._airflow.arguments import filled_text, one_of, whole_number, yes_or_no
+from airflow_provider_media._airflow.arguments import parse_bool, parse_choice, parse_int, parse_str
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._deleting import delete_each, say_in_use, users_of
@@ -105,9 +105,9 @@ class MediaCleanupOperator(MediaOperator):
         from airflow_provider_media._api.cleanup import find_candidates, select
 
         selection = self._selection()
-        on_reference = one_of("on_reference", self.on_reference, ("fail", "skip"))
-        most = whole_number("max_deletions", self.max_deletions)
-        is_dry_run = yes_or_no("dry_run", self.is_dry_run)
+        on_reference = parse_choice("on_reference", self.on_reference, ("fail", "skip"))
+        most = parse_int("max_deletions", self.max_deletions)
+        is_dry_run = parse_bool("dry_run", self.is_dry_run)
         self.hook.check_may_delete()
         memory = DeletedMemory(context)
         candidates = self.hook.run_flow(find_candidates(selection))
@@ -145,16 +145,16 @@ class MediaCleanupOperator(MediaOperator):
         from airflow_provider_media._api.cleanup import Selection
 
         def text(field: str, value: Any) -> str | None:
-            return None if value is None else filled_text(field, str(value))
+            return None if value is None else parse_str(field, str(value))
 
         selection = Selection(
             name=text("name", self.name),
             mime_type=text("mime_type", self.mime_type),
             folder_id=text("folder_id", self.folder_id),
             older_than=None if self.older_than is None else _duration("older_than", self.older_than),
-            keep_last=None if self.keep_last is None else whole_number("keep_last", self.keep_last),
+            keep_last=None if self.keep_last is None else parse_int("keep_last", self.keep_last),
         )
-        if selection.is_everything and not yes_or_no("select_all", self.select_all):
+        if selection.is_everything and not parse_bool("select_all", self.select_all):
             raise MediaConfigurationError(
                 "The selection leaves nothing out of the library: give name, mime_type, folder_id, older_than or"
                 " keep_last, or say select_all=True if all of it is meant; nothing was deleted."

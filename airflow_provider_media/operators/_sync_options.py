@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._airflow.arguments import as_list, filled_text, one_of, whole_number, yes_or_no
+from airflow_provider_media._airflow.arguments import as_list, parse_bool, parse_choice, parse_int, parse_str
 from airflow_provider_media.exceptions import MediaConfigurationError, public_errors
 from airflow_provider_media.operators._manifest import ManifestFile
 from airflow_provider_media.operators._sync_run import MOST_WORKERS
@@ -43,24 +43,24 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
     from airflow_provider_media._api.sync_plan import IF_CHANGED
     from airflow_provider_media._api.upload import check_shared
 
-    output = one_of("output", operator.returned, ("manifest", "reference"))
+    output = parse_choice("output", operator.returned, ("manifest", "reference"))
     path = operator.manifest_path
     if output == "reference" and path is None:
         raise MediaConfigurationError('output="reference" needs a manifest_path: the path that the manifest goes to.')
     with public_errors():
         description, folder_id = check_shared(operator.description, operator.folder_id)
         return SyncOptions(
-            pattern=filled_text("pattern", operator.pattern),
+            pattern=parse_str("pattern", operator.pattern),
             name_template=check_name_template(operator.name_template),
             folder_id=folder_id,
             description=description,
-            if_changed=one_of("if_changed", operator.if_changed, IF_CHANGED),
+            if_changed=parse_choice("if_changed", operator.if_changed, IF_CHANGED),
             channels=channels_of(as_list(operator.channels)),
-            on_reference=one_of("on_reference", operator.on_reference, ("fail", "skip")),
-            max_workers=whole_number("max_workers", operator.max_workers, most=MOST_WORKERS),
-            allow_failures=whole_number("allow_failures", operator.allow_failures, least=0),
-            dry_run=yes_or_no("dry_run", operator.is_dry_run),
-            fingerprint=yes_or_no("fingerprint", operator.fingerprint),
+            on_reference=parse_choice("on_reference", operator.on_reference, ("fail", "skip")),
+            max_workers=parse_int("max_workers", operator.max_workers, most=MOST_WORKERS),
+            allow_failures=parse_int("allow_failures", operator.allow_failures, least=0),
+            dry_run=parse_bool("dry_run", operator.is_dry_run),
+            fingerprint=parse_bool("fingerprint", operator.fingerprint),
             manifest_file=None if path is None else _manifest_file(path),
             returns_manifest=output == "manifest",
         )
@@ -69,4 +69,4 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
 def _manifest_file(path: Any) -> ManifestFile:
     from airflow_provider_media.hooks.media import _as_path
 
-    return ManifestFile(_as_path(filled_text("manifest_path", path) if isinstance(path, str) else path))
+    return ManifestFile(_as_path(parse_str("manifest_path", path) if isinstance(path, str) else path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._airflow.arguments import all_ids, as_list, filled_text, one_of, whole_number
+from airflow_provider_media._airflow.arguments import all_ids, as_list, parse_choice, parse_int, parse_str
 from airflow_provider_media.assets.media import media_asset, media_extra
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
@@ -198,10 +198,10 @@ class MediaListOperator(MediaOperator):
 
         from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
 
-        most = None if self.max_items is None else whole_number("max_items", self.max_items)
-        name = None if self.name is None else filled_text("name", self.name)
-        mime_type = None if self.mime_type is None else filled_text("mime_type", self.mime_type)
-        folder_id = None if self.folder_id is None else filled_text("folder_id", str(self.folder_id))
+        most = None if self.max_items is None else parse_int("max_items", self.max_items)
+        name = None if self.name is None else parse_str("name", self.name)
+        mime_type = None if self.mime_type is None else parse_str("mime_type", self.mime_type)
+        folder_id = None if self.folder_id is None else parse_str("folder_id", str(self.folder_id))
 
         def fits(media: Media) -> bool:
             right_name = media.name == self.name or name_fits(media, name)  # also one with blanks around it
@@ -260,8 +260,8 @@ class MediaDeleteOperator(MediaOperator):
         return delete_all(
             self.hook,
             all_ids(self.media_id, self.media_ids, ignore_none=self.if_missing == "ignore"),
-            if_missing=one_of("if_missing", self.if_missing, ("fail", "ignore")),
+            if_missing=parse_choice("if_missing", self.if_missing, ("fail", "ignore")),
             references=self.references,
-            on_reference=one_of("on_reference", self.on_reference, ("fail", "skip")),
+            on_reference=parse_choice("on_reference", self.on_reference, ("fail", "skip")),
             memory=DeletedMemory(context),
         )

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_media import exceptions
-from airflow_provider_media._airflow.arguments import all_ids, as_list, filled_text, moment, whole_number
+from airflow_provider_media._airflow.arguments import all_ids, as_list, parse_datetime, parse_int, parse_str
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,
@@ -298,8 +298,8 @@ class MediaExistsSensor(BaseSensorOperator):
         given = [*([] if self.name is None else [self.name]), *([] if self.names is None else as_list(self.names))]
         if not given:
             raise MediaConfigurationError("names is empty: give at least one name to wait for.")
-        names = dict.fromkeys(filled_text("name", name) for name in given)
-        return Wanted(names=tuple(names), min_matches=whole_number("min_matches", self.min_matches))
+        names = dict.fromkeys(parse_str("name", name) for name in given)
+        return Wanted(names=tuple(names), min_matches=parse_int("min_matches", self.min_matches))
 
     def _remembered(self, context: Context) -> WaitMemory:
         from airflow_provider_media.sensors._memory import WaitMemory
@@ -312,13 +312,13 @@ class MediaExistsSensor(BaseSensorOperator):
         """Tell when the wait ends, and by which limit."""
         ends = [(memory.started + timedelta(seconds=self.timeout), f"The sensor's timeout of {self.timeout:g} s")]
         if self._has_deadline:
-            needed_by = moment("needed_by", self.needed_by)
+            needed_by = parse_datetime("needed_by", self.needed_by)
             ends.append((needed_by, f"The time until needed_by, {needed_by.isoformat()},"))
         return min(ends)
 
     def _most_failures(self) -> int:
         """Tell how many looks in a row may fail: with Airflow's ``silent_fail``, as many as there are."""
-        most = whole_number("max_poll_failures", self.max_poll_failures)
+        most = parse_int("max_poll_failures", self.max_poll_failures)
         return sys.maxsize if self.silent_fail else most
 
     def _count(self, error: Exception, memory: WaitMemory, most: int, *, is_over: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._airflow.arguments import all_ids, as_list, filled_text, one_of, whole_number
+from airflow_provider_media._airflow.arguments import all_ids, as_list, parse_choice, parse_int, parse_str
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 
@@ -19,29 +19,29 @@ class Sequence:
 
 @pytest.mark.parametrize(("value", "number"), [(1, 1), ("12", 12), (" 12 ", 12)])
 def test_a_whole_number_may_be_a_text(value: Any, number: int) -> None:
-    assert whole_number("max_items", value) == number
+    assert parse_int("max_items", value) == number
 
 
 @pytest.mark.parametrize("value", [0, "0", -1, 1.5, "", "None", None, True, "ten", "1_0", "9" * 30])
 def test_what_is_no_whole_number_is_refused_by_name(value: Any) -> None:
     with pytest.raises(MediaConfigurationError, match="max_items must be a whole number of at least 1"):
-        whole_number("max_items", value)
+        parse_int("max_items", value)
 
 
 def test_a_text_is_stripped() -> None:
-    assert filled_text("name", " a b ") == "a b"
+    assert parse_str("name", " a b ") == "a b"
 
 
 @pytest.mark.parametrize("value", ["", "  ", "None", None, 5, ["a"]])
 def test_a_text_that_came_out_empty_is_refused_by_name(value: Any) -> None:
     with pytest.raises(MediaConfigurationError, match=r"^name must not be .* come out empty\?$"):
-        filled_text("name", value)
+        parse_str("name", value)
 
 
 def test_a_choice_is_one_of_its_choices() -> None:
-    assert one_of("if_missing", "fail", ("fail", "ignore")) == "fail"
+    assert parse_choice("if_missing", "fail", ("fail", "ignore")) == "fail"
     with pytest.raises(MediaConfigurationError, match="if_missing must be one of fail, ignore, not 'warn'"):
-        one_of("if_missing", "warn", ("fail", "ignore"))
+        parse_choice("if_missing", "warn", ("fail", "ignore"))
 
 
 @pytest.mark.parametrize(
