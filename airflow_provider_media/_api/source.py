@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_media._api.checks import ACCEPTED_TYPES, HEAD_BYTES, detect_mime_type
+from airflow_provider_media._api.media_types import ACCEPTED_TYPES, HEAD_BYTES, detect_mime_type
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.checks import EXTENSIONS, extension_disagrees
 from airflow_provider_media._api.matching import is_same_name
+from airflow_provider_media._api.media_types import EXTENSIONS, extension_disagrees
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.source import Source, file_problem, sniff
 

@@ -128,11 +128,11 @@ class MediaHook(BaseHook):
             ``replace`` would delete may be another folder's.
         :raises MediaRequestError: the platform refuses it for good.
         """
-        from airflow_provider_media._api.channels import channels_of
         from airflow_provider_media._api.source import open_source
         from airflow_provider_media._api.upload import prepare_upload
         from airflow_provider_media._api.upload_flow import IF_EXISTS, upload_media
         from airflow_provider_media._api.upload_memory import NoMemory
+        from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media.hooks._lineage import report_upload
 
         with self._public_errors():
@@ -176,7 +176,7 @@ class MediaHook(BaseHook):
 
     def _check_channels(self, upload: Upload, channels: tuple[str, ...]) -> None:
         from airflow_provider_media._api.problem import Kind, Problem
-        from airflow_provider_media._channel_checks import check_channels
+        from airflow_provider_media._channels.check import check_channels
 
         findings = check_channels(upload.source, upload.mime_type, channels)
         for warning in findings.warnings:

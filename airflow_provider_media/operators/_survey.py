@@ -60,7 +60,7 @@ def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared
     from airflow_provider_media._api.source import open_source, printable, sha256
     from airflow_provider_media._api.sync_plan import Prepared
     from airflow_provider_media._api.upload import prepare_upload
-    from airflow_provider_media._channel_checks import check_channels
+    from airflow_provider_media._channels.check import check_channels
 
     if hook.get_conn().is_cancelled:
         raise Problem(Kind.CANCELLED, "The task was stopped.")

@@ -38,10 +38,10 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
 
     :raises MediaConfigurationError: with one sentence.
     """
-    from airflow_provider_media._api.channels import channels_of
     from airflow_provider_media._api.folder import check_name_template
     from airflow_provider_media._api.sync_plan import IF_CHANGED
     from airflow_provider_media._api.upload import check_shared
+    from airflow_provider_media._channels.rules import channels_of
 
     output = parse_choice("output", operator.returned, ("manifest", "reference"))
     path = operator.manifest_path

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.checks import EXTENSIONS
+from airflow_provider_media._api.media_types import EXTENSIONS
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
 from airflow_provider_media.sandbox.problems import ProblemError
 

@@ -10,7 +10,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from airflow_provider_media._api.checks import ACCEPTED_TYPES, HEAD_BYTES, detect_mime_type
+from airflow_provider_media._api.media_types import ACCEPTED_TYPES, HEAD_BYTES, detect_mime_type
 from airflow_provider_media.sandbox.problems import ProblemError
 
 if TYPE_CHECKING:

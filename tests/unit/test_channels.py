@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from airflow_provider_media._api.channels import MB, ChannelFindings, MediaFacts, channels_of, judge
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.source import open_source, sniff
-from airflow_provider_media._channel_checks import check_channels
+from airflow_provider_media._channels.check import check_channels
+from airflow_provider_media._channels.rules import MB, ChannelFindings, MediaFacts, channels_of, judge
 
 MEDIA = Path(__file__).parent / "media"
 EXAMPLES = Path(__file__).parents[2] / "example_dags" / "media"

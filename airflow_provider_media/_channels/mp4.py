@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.channels import MediaFacts
-from airflow_provider_media._facts.reader import DamagedFileError
+from airflow_provider_media._channels.reader import DamagedFileError
+from airflow_provider_media._channels.rules import MediaFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_media._facts.reader import Reader
+    from airflow_provider_media._channels.reader import Reader
 
 _CODECS = {
     **dict.fromkeys((b"avc1", b"avc2", b"avc3", b"avc4"), "H.264"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.checks import EXTENSIONS, HEAD_BYTES, detect_mime_type, extension_disagrees
+from airflow_provider_media._api.media_types import EXTENSIONS, HEAD_BYTES, detect_mime_type, extension_disagrees
 
 
 def box(brand: bytes) -> bytes:

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from airflow_provider_media._facts import pictures
-from airflow_provider_media._facts.pictures import picture_facts
-from airflow_provider_media._facts.reader import DamagedFileError, Reader
+from airflow_provider_media._channels import image_facts
+from airflow_provider_media._channels.image_facts import picture_facts
+from airflow_provider_media._channels.reader import DamagedFileError, Reader
 
 if TYPE_CHECKING:
-    from airflow_provider_media._api.channels import MediaFacts
+    from airflow_provider_media._channels.rules import MediaFacts
 
 TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif"}
 
@@ -168,4 +168,4 @@ def test_any_damage_ends_in_facts_or_in_a_sentence(file_format: str, seed: int, 
 def test_the_bound_of_the_headers_leaves_room_for_large_profiles() -> None:
     profile = random.Random(1).randbytes(1_500_000)
     assert facts(drawn("JPEG", icc_profile=profile), "JPEG").width == 64
-    assert 4 * len(profile) < pictures.HEADER_BYTES
+    assert 4 * len(profile) < image_facts.HEADER_BYTES

@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.channels import MediaFacts
 from airflow_provider_media._api.problem import Problem
-from airflow_provider_media._facts.endings import check_ending
-from airflow_provider_media._facts.reader import DamagedFileError
+from airflow_provider_media._channels.integrity import check_ending
+from airflow_provider_media._channels.reader import DamagedFileError
+from airflow_provider_media._channels.rules import MediaFacts
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-    from airflow_provider_media._facts.reader import Reader
+    from airflow_provider_media._channels.reader import Reader
 
 HEADER_BYTES = 16 * 1024 * 1024
 """How much is read for the headers; colour profiles and descriptions of a few MB stand there."""

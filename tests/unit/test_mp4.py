@@ -13,12 +13,12 @@ from boxes import FTYP, MDAT, TURNED, box, esds, mp4, picture, sound, trak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._facts import reader as reader_module
-from airflow_provider_media._facts.mp4 import video_facts
-from airflow_provider_media._facts.reader import DamagedFileError, Reader
+from airflow_provider_media._channels import reader as reader_module
+from airflow_provider_media._channels.mp4 import video_facts
+from airflow_provider_media._channels.reader import DamagedFileError, Reader
 
 if TYPE_CHECKING:
-    from airflow_provider_media._api.channels import MediaFacts
+    from airflow_provider_media._channels.rules import MediaFacts
 
 MEDIA = Path(__file__).parent / "media"
 

@@ -10,12 +10,12 @@ import os
 import zlib
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._facts.reader import DamagedFileError
+from airflow_provider_media._channels.reader import DamagedFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_media._facts.reader import Reader
+    from airflow_provider_media._channels.reader import Reader
 
 _MARKER = 0xFF
 _START_OF_SCAN = 0xDA

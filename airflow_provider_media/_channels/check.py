@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.channels import ChannelFindings, judge
-from airflow_provider_media._facts.mp4 import video_facts
-from airflow_provider_media._facts.pictures import picture_facts
-from airflow_provider_media._facts.reader import DamagedFileError, Reader
+from airflow_provider_media._channels.image_facts import picture_facts
+from airflow_provider_media._channels.mp4 import video_facts
+from airflow_provider_media._channels.reader import DamagedFileError, Reader
+from airflow_provider_media._channels.rules import ChannelFindings, judge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ def check_channels(source: Source, mime_type: str, channels: Sequence[str]) -> C
 
     :param source: the file; its headers are read, and of an image its end.
     :param mime_type: found from its first bytes.
-    :param channels: their names, as :func:`~airflow_provider_media._api.channels.channels_of` gives them.
+    :param channels: their names, as :func:`~airflow_provider_media._channels.rules.channels_of` gives them.
     :raises Problem: of kind FILE when reading the source fails.
     """
     if not channels:
