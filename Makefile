@@ -54,10 +54,10 @@ format: $(VENV)/airflow3/.ready ## format the code
 	$(AIRFLOW3)/ruff format .
 
 schemathesis: $(VENV)/airflow3/.ready ## let schemathesis look for faults of the sandbox
-	$(AIRFLOW3)/python tests/schemathesis/run.py $(ARGS)
+	$(AIRFLOW3)/python -m tests.schemathesis.run $(ARGS)
 
 fault-run: $(VENV)/airflow3/.ready ## upload a thousand files under seeded faults; count and compare
-	$(AIRFLOW3)/python tests/faults/run.py $(ARGS)
+	$(AIRFLOW3)/python -m tests.faults.run $(ARGS)
 
 system-test: $(VENV)/airflow3/.ready ## kill real workers and triggerers on a whole Airflow 3 (six minutes)
 	$(AIRFLOW3)/python -m pytest tests/system --system $(ARGS)
@@ -81,13 +81,13 @@ test-matrix: $(UV) ## run the tests on all supported Airflows and Pythons, into 
 	PATH="$$PATH:$(PYENV_BINS)" $(VENV)/bootstrap/bin/python tools/test_matrix.py $(ARGS)
 
 test-celery: $(VENV)/celery/.ready ## a campaign on Redis, PostgreSQL, two Celery workers; one is killed
-	$(VENV)/celery/bin/python tests/scale/run.py $(ARGS)
+	$(VENV)/celery/bin/python -m tests.scale.run $(ARGS)
 
 dist: $(VENV)/dist/.ready ## build the wheel and the source archive, check them, run an example from the wheel
 	@$(VENV)/dist/bin/python tools/dist.py
 
 prove: $(VENV)/airflow3/.ready ## take each protection of the upload away, and see its test fail
-	$(AIRFLOW3)/python tests/faults/prove.py
+	$(AIRFLOW3)/python -m tests.faults.prove
 
 bench: $(VENV)/airflow3/.ready ## measure uploads beside curl, requests, httpx and others; then imports
 	$(AIRFLOW3)/python benchmarks/uploads.py $(ARGS)

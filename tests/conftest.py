@@ -1,8 +1,15 @@
-"""What all tests share: the folder helpers/, and that a test runs the samples of the documentation that name it."""
+"""What all tests share: an Airflow home for this process, and that a test runs the samples that name it.
+
+Airflow reads where its home is when it is first imported: so the environment is set here, before any test is.
+"""
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,15 +19,26 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from doc_samples import Sample
+    from tests.helpers.doc_samples import Sample
 
-sys.path.append(str(Path(__file__).parent / "helpers"))
+if "airflow" in sys.modules:
+    raise pytest.UsageError("Airflow was imported before it got a home for tests.")
+HOME = Path(tempfile.mkdtemp(prefix="media-tests-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+(HOME / "dags").mkdir()
+for setting in [name for name in os.environ if name.startswith("AIRFLOW")]:
+    del os.environ[setting]  # also what a worker of pytest-xdist inherits: each has a home of its own
+os.environ |= {
+    "AIRFLOW_HOME": str(HOME),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",  # Airflow 2 warns without it
+}
 
 
 @cache
 def samples_by_test() -> dict[str, list[Sample]]:
     """Return the samples that are marked as tested by a test, by its node id."""
-    from doc_samples import all_samples
+    from tests.helpers.doc_samples import all_samples
 
     found: dict[str, list[Sample]] = {}
     for sample in all_samples():
@@ -33,7 +51,7 @@ def samples_by_test() -> dict[str, list[Sample]]:
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Forget the samples that earlier tests have used."""
     if item.nodeid in samples_by_test():
-        from doc_samples import used
+        from tests.helpers.doc_samples import used
 
         used.clear()
     yield
@@ -44,6 +62,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     """Let a test fail that a sample names, and that does not use that sample's code."""
     yield
     for sample in samples_by_test().get(item.nodeid, ()):
-        from doc_samples import used
+        from tests.helpers.doc_samples import used
 
         assert sample in used, f"{sample} says that this test runs it, but it was not used"

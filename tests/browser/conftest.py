@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,14 @@ import requests
 HERE = Path(__file__).parent
 TESTS = HERE.parent
 EXAMPLES = TESTS.parent / "example_dags"
-sys.path += [str(TESTS / "system" / "helpers"), str(TESTS / "contract" / "helpers")]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_system import AirflowSystem
     from playwright.sync_api import Browser, Locator, Page
-    from sandbox_library import SandboxLibrary
+
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
+    from tests.system.helpers.airflow_system import AirflowSystem
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_OPTIONS = [
@@ -61,9 +60,8 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _sandbox() -> Iterator[SandboxLibrary]:
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media.sandbox.server import run_in_thread
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
     with run_in_thread() as sandbox:
         yield SandboxLibrary(sandbox)
@@ -91,7 +89,7 @@ def airflow(
     tmp_path_factory: pytest.TempPathFactory, gallery: SandboxLibrary, shop: SandboxLibrary
 ) -> Iterator[AirflowSystem]:
     """Run Airflow with two users, and the DAGs of ``dags/``."""
-    from airflow_system import AirflowSystem
+    from tests.system.helpers.airflow_system import AirflowSystem
 
     dags = Path(shutil.copytree(HERE / "dags", tmp_path_factory.mktemp("dags"), dirs_exist_ok=True))
     of_environment = {"conn_type": "media", "host": gallery.sandbox.base_url, "password": gallery.sandbox.api_key}

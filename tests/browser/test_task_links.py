@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow_system import wait_for
 from playwright.sync_api import Page, expect
+
+from tests.system.helpers.airflow_system import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_system import Run
+    from tests.system.helpers.airflow_system import Run
 
 EXAMPLE_MEDIA = Path(__file__).parents[2] / "example_dags" / "media"
 LINK = "Open in media library"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import tempfile
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,19 +13,13 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from raw_server import RawServer
-    from sandbox_library import SandboxLibrary
-    from syncing import Folder
-
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.sandbox.server import RunningSandbox
+    from tests.contract.helpers.raw_server import RawServer
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
+    from tests.contract.helpers.syncing import Folder
 
 HERE = Path(__file__).parent
-
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="media-contract-"))
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY"] = "True"  # Airflow 2 warns without it
-sys.path.append(str(HERE / "helpers"))
 
 SERVERS_OWN_TESTS = "test_sandbox"
 
@@ -69,7 +61,7 @@ def shared_sandbox() -> Iterator[RunningSandbox]:
 @pytest.fixture
 def library(shared_sandbox: RunningSandbox) -> SandboxLibrary:
     """The sandbox's library, empty, without faults or journal."""
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
     return SandboxLibrary(shared_sandbox).emptied()
 
@@ -77,10 +69,9 @@ def library(shared_sandbox: RunningSandbox) -> SandboxLibrary:
 @pytest.fixture
 def own_library() -> Iterator[SandboxLibrary]:
     """The library of a sandbox that ends with the test: what is stored late can get into no other's."""
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media.sandbox.server import run_in_thread
     from airflow_provider_media.sandbox.settings import SandboxSettings
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
     with run_in_thread(SandboxSettings(api_key="key-of-the-tests")) as running:
         yield SandboxLibrary(running)
@@ -95,9 +86,8 @@ def hook_class() -> str:
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch, hook_class: str) -> Iterator[Callable[..., MediaHook]]:
     """Make a hook whose connection stands in the environment: ``connect(host, key, **extra)``."""
-    from blocking import BlockingHook
-
     from airflow_provider_media.hooks.media import MediaAsyncHook, MediaHook
+    from tests.contract.helpers.blocking import BlockingHook
 
     numbers = count(1)
     made: list[Any] = []
@@ -153,7 +143,7 @@ def raw_server() -> Iterator[Callable[..., RawServer]]:
     """Make servers that answer what the test says: ``raw_server(answer)``."""
     from contextlib import ExitStack
 
-    from raw_server import RawServer
+    from tests.contract.helpers.raw_server import RawServer
 
     with ExitStack() as stack:
         yield lambda answer: stack.enter_context(RawServer(answer))
@@ -170,7 +160,7 @@ def picture(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate of our own for 127.0.0.1, and its key."""
-    from certificates import write_certificate
+    from tests.contract.helpers.certificates import write_certificate
 
     return write_certificate(tmp_path_factory.mktemp("tls"))
 
@@ -178,7 +168,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     """A folder to sync, still empty."""
-    from syncing import Folder
+    from tests.contract.helpers.syncing import Folder
 
     (tmp_path / "summer").mkdir()
     return Folder(tmp_path / "summer")

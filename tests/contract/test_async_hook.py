@@ -7,20 +7,19 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from raw_server import answer
-from until import until
 
 from airflow_provider_media._api.flows import Pause
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaNotFoundError
 from airflow_provider_media.hooks.media import MediaAsyncHook
+from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.until import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
-    from raw_server import RawServer
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media._api.protocol import Reply
+    from tests.contract.helpers.raw_server import RawServer
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

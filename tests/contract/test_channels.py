@@ -17,9 +17,8 @@ from airflow_provider_media.operators.media import MediaUploadOperator
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media.hooks.media import MediaHook
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 VIDEOS = Path(__file__).parents[1] / "unit" / "media"
 

@@ -11,8 +11,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_store import FakeStore
-from syncing import Folder, Syncing
 
 from airflow_provider_media.exceptions import (
     MediaAuthError,
@@ -21,15 +19,16 @@ from airflow_provider_media.exceptions import (
 )
 from airflow_provider_media.operators.media import MediaCleanupOperator, MediaDeleteOperator, MediaUploadOperator
 from airflow_provider_media.references import ListedReferences
+from tests.contract.helpers.syncing import Folder, Syncing
+from tests.helpers.fake_store import FakeStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from raw_server import RawServer
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media.models import Media
+    from tests.contract.helpers.raw_server import RawServer
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -196,7 +195,7 @@ def test_an_age_that_the_list_leaves_out_is_asked_for(
     cleanup: Any, raw_server: Callable[..., RawServer], connect: Any
 ) -> None:
     """The list has no dates; of one file the get has none either, another is gone by then."""
-    from raw_server import answer
+    from tests.contract.helpers.raw_server import answer
 
     dates = {"1": "2020-01-01T00:00:00Z", "2": None}
 
@@ -243,7 +242,7 @@ def test_a_retry_tells_what_the_try_before_deleted(cleanup: Any, library: Sandbo
 
 ONE_TRY = """
 import json, sys
-from fake_store import FakeStore
+from tests.helpers.fake_store import FakeStore
 from airflow_provider_media.operators.media import MediaCleanupOperator
 
 class StoreOnDisk(FakeStore):

@@ -7,16 +7,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox_library import SandboxLibrary
 
 from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
 from airflow_provider_media.triggers import _event_poll, _event_spacing
+from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
                              exc_type=ImportError)  # fmt: skip
 
-from watchers import INTERVAL, Store, Watcher, until, watching  # noqa: E402 - imports the trigger, as above
+from tests.contract.helpers.watchers import INTERVAL, Store, Watcher, until, watching  # noqa: E402 - imports the trigger, as above
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -14,12 +14,12 @@ from airflow_provider_media.triggers import _event_poll
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
                              exc_type=ImportError)  # fmt: skip
 
-from watchers import Store, Watcher, until  # noqa: E402 - imports the trigger, as above
+from tests.contract.helpers.watchers import Store, Watcher, until  # noqa: E402 - imports the trigger, as above
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 

@@ -7,8 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from blocking import both_hooks
-from raw_server import answer
 
 from airflow_provider_media.exceptions import (
     MediaConfigurationError,
@@ -16,11 +14,13 @@ from airflow_provider_media.exceptions import (
     MediaResponseError,
     MediaUnavailableError,
 )
+from tests.contract.helpers.blocking import both_hooks
+from tests.contract.helpers.raw_server import answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from raw_server import RawServer
+    from tests.contract.helpers.raw_server import RawServer
 
 pytestmark = both_hooks
 

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from blocking import both_hooks
 
 from airflow_provider_media.exceptions import (
     MediaAuthError,
@@ -16,12 +15,12 @@ from airflow_provider_media.exceptions import (
     MediaResponseError,
 )
 from airflow_provider_media.hooks import _connection as connection_module
+from tests.contract.helpers.blocking import both_hooks
 
 if TYPE_CHECKING:
-    from raw_server import RawServer
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media.hooks.media import MediaHook
+    from tests.contract.helpers.raw_server import RawServer
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -84,7 +83,7 @@ def test_a_wrong_page_size_is_refused_before_the_walk_begins(hook: MediaHook) ->
 
 @both_hooks
 def test_a_server_that_repeats_its_page_for_ever_is_an_error(connect: Any, raw_server: Any) -> None:
-    from raw_server import answer
+    from tests.contract.helpers.raw_server import answer
 
     server: RawServer = raw_server(lambda _: answer(200, {"items": [{"id": 1}, {"id": 2}]}))
     with pytest.raises(MediaResponseError, match="seems to ignore the page number"):

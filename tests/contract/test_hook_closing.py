@@ -9,9 +9,8 @@ import pytest
 from airflow_provider_media.exceptions import MediaRequestError
 
 if TYPE_CHECKING:
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media.hooks.media import MediaHook
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 
 def check_that_closing_closes(hook: MediaHook) -> None:

@@ -12,8 +12,8 @@ from airflow_provider_media.sandbox.settings import SandboxSettings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from raw_server import RawServer
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.raw_server import RawServer
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -104,7 +104,7 @@ def test_an_untrusted_certificate_is_told(connect: Any, certificate: tuple[Path,
     ],
 )
 def test_what_is_no_media_api_is_told(connect: Any, raw_server: Any, page: str, words: str) -> None:
-    from raw_server import answer
+    from tests.contract.helpers.raw_server import answer
 
     server: RawServer = raw_server(lambda _: answer(200, page))
     works, told = connect(server.url).test_connection()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import requests
-from blocking import both_hooks
 
 from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import Envelope, IdStyle, SandboxSettings
+from tests.contract.helpers.blocking import both_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

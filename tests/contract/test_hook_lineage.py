@@ -16,9 +16,8 @@ from airflow_provider_media.hooks import _lineage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media.hooks.media import MediaHook
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 PLUGIN = """
 from airflow.plugins_manager import AirflowPlugin

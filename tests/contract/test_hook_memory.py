@@ -10,7 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from raw_server import RawServer, answer
+
+from tests.contract.helpers.raw_server import RawServer, answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,6 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from blocking import both_hooks
-from sandbox_library import SandboxLibrary, sha256_of
 
 from airflow_provider_media.exceptions import (
     MediaError,
@@ -23,14 +21,15 @@ from airflow_provider_media.exceptions import (
 )
 from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
+from tests.contract.helpers.blocking import both_hooks
+from tests.contract.helpers.sandbox_library import SandboxLibrary, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from raw_server import RawServer
-
     from airflow_provider_media.hooks.media import MediaHook
+    from tests.contract.helpers.raw_server import RawServer
 
 PNG = b"\x89PNG\r\n\x1a\n"
 WHOLE = "GET POST"
@@ -153,7 +152,7 @@ def test_an_upload_that_a_proxy_answers_for_with_a_503_is_adopted(
     connect: Any, raw_server: Any, library: SandboxLibrary, picture: Path
 ) -> None:
     """A proxy says 503, too, when the server stored the file and the connection to it broke before the answer."""
-    from raw_server import answer
+    from tests.contract.helpers.raw_server import answer
 
     def stand_between(head: str) -> bytes:
         if head.startswith("POST"):
@@ -326,7 +325,7 @@ def test_a_server_that_comes_up_meanwhile_gets_the_upload_once(
 def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else(
     connect: Any, raw_server: Any, picture: Path, status: int
 ) -> None:
-    from raw_server import answer
+    from tests.contract.helpers.raw_server import answer
 
     other: RawServer = raw_server(lambda _: answer(200, {"items": [], "total": 0}))
 

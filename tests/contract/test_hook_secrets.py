@@ -8,17 +8,17 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from blocking import both_hooks
-from raw_server import answer
 
 from airflow_provider_media.exceptions import MediaError
 from airflow_provider_media.hooks.media import MediaHook
+from tests.contract.helpers.blocking import both_hooks
+from tests.contract.helpers.raw_server import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 KEY = "sk-live-4f5e6d7c8b9a"
 

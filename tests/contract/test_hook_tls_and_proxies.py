@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import certifi
 import pytest
-from blocking import both_hooks
-from raw_server import RawServer, answer
-from sandbox_library import sha256_of
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list
@@ -18,12 +15,15 @@ from airflow_provider_media._transports.aio import AsyncTransport
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaUnavailableError
 from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
+from tests.contract.helpers.blocking import both_hooks
+from tests.contract.helpers.raw_server import RawServer, answer
+from tests.contract.helpers.sandbox_library import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 UNCHECKED = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 

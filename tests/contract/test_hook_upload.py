@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
-from sandbox_library import sha256_of
 
 from airflow_provider_media.exceptions import (
     MediaConfigurationError,
@@ -19,14 +18,14 @@ from airflow_provider_media.exceptions import (
     MediaFileError,
     MediaInUseError,
 )
+from tests.contract.helpers.sandbox_library import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from raw_server import answer
-from secrets_backends import SilentBackend
 
 from airflow_provider_media._api import flows, protocol
 from airflow_provider_media._api.protocol import parse_page
 from airflow_provider_media.plugins import _library
 from airflow_provider_media.plugins._library import Libraries, PageError
+from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.secrets_backends import SilentBackend
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media._api.protocol import Call, Reply
     from airflow_provider_media.models import MediaPage
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -245,7 +244,7 @@ class TestSecretsBackends:
     @pytest.fixture(autouse=True)
     def of_settings(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         SilentBackend.may_answer.clear()
-        monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", f"secrets_backends.{request.param}")
+        monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", f"tests.contract.helpers.secrets_backends.{request.param}")
         yield
         SilentBackend.may_answer.set()
 

@@ -10,20 +10,19 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from object_store import BUCKET, ObjectStore, serve
-from raw_server import RawServer, answer
-from sandbox_library import sha256_of
 
 from airflow_provider_media.exceptions import MediaFileError, MediaUnavailableError
 from airflow_provider_media.operators.media import MediaSyncOperator, MediaUploadOperator
+from tests.contract.helpers.object_store import BUCKET, ObjectStore, serve
+from tests.contract.helpers.raw_server import RawServer, answer
+from tests.contract.helpers.sandbox_library import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media.hooks.media import MediaHook
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL_BYTES = 8 * 1024 * 1024

@@ -7,15 +7,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from triggers import looks, start, stop
-from until import until
 
 from airflow_provider_media.triggers import _watch
+from tests.contract.helpers.triggers import looks, start, stop
+from tests.contract.helpers.until import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 

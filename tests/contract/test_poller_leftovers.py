@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from triggers import looks, pollers, start, stop
-from until import until
 
 from airflow_provider_media._api.waiting import Wanted
 from airflow_provider_media.triggers import _poller, _watch
+from tests.contract.helpers.triggers import looks, pollers, start, stop
+from tests.contract.helpers.until import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 

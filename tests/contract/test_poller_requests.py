@@ -10,11 +10,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from triggers import looks, pollers, start, stop
-from until import until
+
+from tests.contract.helpers.triggers import looks, pollers, start, stop
+from tests.contract.helpers.until import until
 
 if TYPE_CHECKING:
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 

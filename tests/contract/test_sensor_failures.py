@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
-from raw_server import answer
-from waiting import wait
 
 from airflow_provider_media._api.flows import get_media
 from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.hooks.media import MediaHook
 from airflow_provider_media.triggers import _watch
+from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.waiting import wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 pytestmark = pytest.mark.parametrize("mode", ["poke", "reschedule"])
 

@@ -9,8 +9,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox_library import sha256_of
-from syncing import PNG, Folder, Syncing
 
 from airflow_provider_media.exceptions import (
     MediaAuthError,
@@ -21,11 +19,13 @@ from airflow_provider_media.exceptions import (
     MediaRequestError,
     MediaUnavailableError,
 )
+from tests.contract.helpers.sandbox_library import sha256_of
+from tests.contract.helpers.syncing import PNG, Folder, Syncing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 
 @pytest.fixture

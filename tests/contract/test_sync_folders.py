@@ -6,10 +6,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from raw_server import RawServer, answer
-from syncing import PNG, Folder, Syncing
 
 from airflow_provider_media.exceptions import MediaConflictError
+from tests.contract.helpers.raw_server import RawServer, answer
+from tests.contract.helpers.syncing import PNG, Folder, Syncing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

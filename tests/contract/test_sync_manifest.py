@@ -9,14 +9,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from syncing import Folder, Syncing
 
 from airflow_provider_media.exceptions import MediaConfigurationError
+from tests.contract.helpers.syncing import Folder, Syncing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 
 @pytest.fixture

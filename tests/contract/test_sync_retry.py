@@ -14,21 +14,21 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox_library import sha256_of
-from syncing import PNG, Folder, Syncing
 
 from airflow_provider_media.exceptions import MediaError, MediaRequestError, MediaUnavailableError
+from tests.contract.helpers.sandbox_library import sha256_of
+from tests.contract.helpers.syncing import PNG, Folder, Syncing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 FILES = 200
 
 ONE_TRY = """
 import json, sys
-from fake_store import FakeStore
+from tests.helpers.fake_store import FakeStore
 from airflow_provider_media.operators.media import MediaSyncOperator
 
 source, kept_at = sys.argv[1:]

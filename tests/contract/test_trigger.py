@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from triggers import looks, start, stop
-from until import until
 
 from airflow_provider_media._api.waiting import WaitOutcome
 from airflow_provider_media.triggers import _watch
+from tests.contract.helpers.triggers import looks, start, stop
+from tests.contract.helpers.until import until
 
 if TYPE_CHECKING:
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 

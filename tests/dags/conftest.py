@@ -1,19 +1,12 @@
-"""DAG tests: real Airflow on a database of its own, against a real sandbox.
-
-Airflow reads where its home is when it is first imported: so the environment is set here, before any test is.
-"""
+"""DAG tests: real Airflow on a database of its own, against a real sandbox."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,26 +22,9 @@ from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-if "airflow" not in sys.modules:
-    HOME = Path(tempfile.mkdtemp(prefix="media-dags-"))
-    atexit.register(shutil.rmtree, HOME, ignore_errors=True)
-elif "/media-" in os.environ.get("AIRFLOW_HOME", ""):
-    HOME = Path(os.environ["AIRFLOW_HOME"])  # the temporary home that the conftest.py of other tests made
-else:
-    raise pytest.UsageError("Airflow was imported before it got a home for tests: run tests/dags by itself.")
-(HOME / "dags").mkdir(exist_ok=True)
-for setting in [name for name in os.environ if name.startswith("AIRFLOW")]:
-    del os.environ[setting]
-os.environ |= {
-    "AIRFLOW_HOME": str(HOME),
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",  # Airflow 2 warns without it
-}
-
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
-sys.path.append(str(HERE / "helpers"))
 
 NOT_OURS = (
     # Airflow 3.3 runs its API in this process by starlette's test client.

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
-from doc_samples import ROOT, samples_of
 
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.models import Media
 from airflow_provider_media.operators.media import MediaGetOperator, MediaSyncOperator, MediaUploadOperator
 from airflow_provider_media.sensors.media import MediaExistsSensor
+from tests.helpers.doc_samples import ROOT, samples_of
 
 if TYPE_CHECKING:
     from pathlib import Path

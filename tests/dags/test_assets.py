@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
-from asset_events import forget_events, give_all_events_to_runs, read_events, write
 
 from airflow_provider_media.assets.media import media_asset
 from airflow_provider_media.operators.media import MediaUploadOperator
+from tests.dags.helpers.asset_events import forget_events, give_all_events_to_runs, read_events, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from doc_console import Console
-from doc_samples import PAGES, ROOT, Sample, all_samples, samples_of, with_files
+
+from tests.dags.helpers.doc_console import Console
+from tests.helpers.doc_samples import PAGES, ROOT, Sample, all_samples, samples_of, with_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

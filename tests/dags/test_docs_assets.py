@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AssetAlias
-from asset_events import IS_AIRFLOW_3, forget_events, give_all_events_to_runs, read_events, write
-from doc_samples import ROOT, samples_of
 
 from airflow_provider_media.assets.media import media_asset
 from airflow_provider_media.operators.media import MediaSyncOperator, MediaUploadOperator
+from tests.dags.helpers.asset_events import IS_AIRFLOW_3, forget_events, give_all_events_to_runs, read_events, write
+from tests.helpers.doc_samples import ROOT, samples_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from doc_samples import ROOT, samples_of
+from tests.helpers.doc_samples import ROOT, samples_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from doc_samples import ROOT, samples_of, with_files
+
+from tests.helpers.doc_samples import ROOT, samples_of, with_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
-from older_airflows import needs_the_exception
 
 import airflow_provider_media._transports.sync  # noqa: F401 - loading it should not use up the time-out
 from airflow_provider_media.operators.media import MediaUploadOperator
+from tests.dags.helpers.older_airflows import needs_the_exception
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-sys.path.append(str(Path(__file__).parent.parent / "contract" / "helpers"))
-
-from object_store import BUCKET, ObjectStore, serve
+from tests.contract.helpers.object_store import BUCKET, ObjectStore, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # What Airflow's Amazon provider and botocore warn of is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")

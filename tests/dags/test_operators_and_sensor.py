@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, task
-from older_airflows import needs_the_exception
 
 from airflow_provider_media.operators.media import (
     MediaCleanupOperator,
@@ -18,6 +17,7 @@ from airflow_provider_media.operators.media import (
 )
 from airflow_provider_media.references import ListedReferences
 from airflow_provider_media.sensors.media import MediaExistsSensor
+from tests.dags.helpers.older_airflows import needs_the_exception
 
 if TYPE_CHECKING:
     from pathlib import Path

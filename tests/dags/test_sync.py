@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, task
-from older_airflows import needs_the_exception
 
 from airflow_provider_media.operators.media import MediaSyncOperator
+from tests.dags.helpers.older_airflows import needs_the_exception
 
 if TYPE_CHECKING:
     from pathlib import Path

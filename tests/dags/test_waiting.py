@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, task
-from older_airflows import TELLS_CALLBACKS_THE_EXCEPTION, skip_on_airflow_3_0
 from packaging.version import Version
 
 from airflow_provider_media.sensors.media import MediaExistsSensor
+from tests.dags.helpers.older_airflows import TELLS_CALLBACKS_THE_EXCEPTION, skip_on_airflow_3_0
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

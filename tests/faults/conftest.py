@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
-import sys
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from airflow_provider_media.hooks.media import MediaHook
 
-os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
-sys.path.append(str(Path(__file__).parents[1] / "contract" / "helpers"))  # certificates
 
 ONE_FILE = {"id": 7, "name": "older.png", "mimeType": "image/png", "size": 1, "url": "http://127.0.0.1/7"}
 
@@ -180,7 +176,7 @@ class RawServer:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A self-signed certificate for 127.0.0.1, and its key."""
-    from certificates import write_certificate
+    from tests.contract.helpers.certificates import write_certificate
 
     return write_certificate(tmp_path_factory.mktemp("certificate"))
 

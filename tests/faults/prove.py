@@ -1,6 +1,6 @@
 """Prove that the tests of the upload's protections can fail: take each protection away, and see its test fail.
 
-    python tests/faults/prove.py [PART OF A PROTECTION'S NAME]
+    python -m tests.faults.prove [PART OF A PROTECTION'S NAME]
 
 The protections are in protections.toml. Each is taken out of a copy of the package, and its tests are run against that
 copy. Exits 1 when they still pass, or when a change no longer fits the source.
@@ -26,6 +26,7 @@ COPIED = (
     "tests/contract",
     "tests/unit",
     "tests/helpers",
+    "tests/__init__.py",
     "tests/conftest.py",
     "pyproject.toml",
 )

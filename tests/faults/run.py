@@ -1,6 +1,6 @@
 """Upload many files under seeded random faults, then count the files and compare their checksums.
 
-    python tests/faults/run.py [--uploads 1000] [--seed 7] [--threads 8]
+    python -m tests.faults.run [--uploads 1000] [--seed 7] [--threads 8]
 
 Half of them go over HTTP, half over TLS, each to a library of its own. At least 30 in 100 uploads meet a fault, each
 kind at least 20 times in a run of 1000, stored-then-lost and stored-late among them. Every upload has a name of its own
@@ -33,8 +33,6 @@ SETTLE_SECONDS = 3.0
 LATE_SECONDS = 0.5
 FAULTS_IN_100 = 48
 PNG_START = b"\x89PNG\r\n\x1a\n"
-
-sys.path.append(str(Path(__file__).parents[1] / "contract" / "helpers"))  # certificates
 
 
 def _soon() -> str:
@@ -128,10 +126,9 @@ class Library:
 
 def run(uploads: int, seed: int, threads: int, folder: Path) -> int:
     """Upload under faults and check the outcome."""
-    from certificates import write_certificate
-
     from airflow_provider_media.sandbox.server import run_in_thread
     from airflow_provider_media.sandbox.settings import SandboxSettings
+    from tests.contract.helpers.certificates import write_certificate
 
     chance = random.Random(seed)
     kinds = list(_kinds())

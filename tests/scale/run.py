@@ -1,6 +1,6 @@
 """A campaign on Celery at the platform's rate limits, with a worker killed on the way: ``make test-celery``.
 
-    python tests/scale/run.py [--files 200]
+    python -m tests.scale.run [--files 200]
 
 Starts Redis, PostgreSQL, Airflow 3.3 with the CeleryExecutor, two workers and a triggerer, and a sandbox that refuses
 more than 1,000 requests a minute or 50 a second. Uploads the files by mapped tasks while a deferred sensor waits for
@@ -26,11 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 HERE = Path(__file__).parent
-sys.path += [str(HERE.parent / "system" / "helpers"), str(HERE.parent / "contract" / "helpers")]
 
 if TYPE_CHECKING:
-    from airflow_system import AirflowSystem, Run
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
+    from tests.system.helpers.airflow_system import AirflowSystem, Run
 
 WORKERS = ("first", "second")
 KILLED = WORKERS[0]
@@ -73,7 +72,7 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=200, help="how many to upload (default: %(default)s)")
     files = parser.parse_args().files
     os.environ["NO_PROXY"] = "127.0.0.1"
-    from services import install_missing
+    from tests.scale.services import install_missing
 
     install_missing()
     with ExitStack() as stack:
@@ -82,12 +81,11 @@ def main() -> int:
 
 
 def _run(files: int, home: Path, stack: ExitStack) -> int:
-    from airflow_system import AirflowSystem
-    from sandbox_library import SandboxLibrary
-    from services import postgresql, redis_server
-
     from airflow_provider_media.sandbox.server import run_in_thread
     from airflow_provider_media.sandbox.settings import SandboxSettings
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
+    from tests.scale.services import postgresql, redis_server
+    from tests.system.helpers.airflow_system import AirflowSystem
 
     contents = make_files(home / "files", files)
     size = sum(map(len, contents.values()))
@@ -141,7 +139,7 @@ def make_files(folder: Path, count: int) -> dict[str, bytes]:
 
 def _kill_a_worker(airflow: AirflowSystem, run: Run, library: SandboxLibrary, files: int) -> Kill:
     """Kill it when a quarter is there, both work and the sensor waits on the triggerer."""
-    from airflow_system import wait_for
+    from tests.system.helpers.airflow_system import wait_for
 
     def at_work() -> list[dict[str, Any]]:
         return [ti for ti in run.instances("upload") if ti["state"] == "running"]
@@ -164,8 +162,8 @@ def _kill_a_worker(airflow: AirflowSystem, run: Run, library: SandboxLibrary, fi
 
 def _check_library(run: Run, library: SandboxLibrary, contents: dict[str, bytes]) -> list[str]:
     """Wait for the sends, then compare the library with what was to be in it."""
-    from airflow_system import wait_for
-    from sandbox_library import sha256_of
+    from tests.contract.helpers.sandbox_library import sha256_of
+    from tests.system.helpers.airflow_system import wait_for
 
     def over() -> bool:
         return run.state in {"success", "failed"} or bool(run.task("checked")["start_date"])

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_system import free_port, wait_for
+from tests.system.helpers.airflow_system import free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Hold the sandbox against its own contract: ``python tests/schemathesis/run.py``.
+"""Hold the sandbox against its own contract: ``python -m tests.schemathesis.run``.
 
 Starts a sandbox with an empty library, lets Schemathesis try every operation in all phases with all checks, and stops
 the sandbox. The exit code is Schemathesis's.

@@ -8,7 +8,6 @@ Needs Airflow 3.3. Airflow runs in processes of its own, once for all tests; the
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,14 +16,13 @@ import pytest
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent.parent / "example_dags"
-sys.path += [str(HERE / "helpers"), str(HERE.parent / "contract" / "helpers")]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_system import AirflowSystem, Run
-    from gate import Gate
-    from sandbox_library import SandboxLibrary
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
+    from tests.system.helpers.airflow_system import AirflowSystem, Run
+    from tests.system.helpers.gate import Gate
 
 TIMEOUT_SECONDS = 300  # of one test; the first starts Airflow
 
@@ -53,7 +51,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSystem]:
     """Run Airflow with the DAGs of ``dags/``, and the examples that a scheduler is needed for."""
-    from airflow_system import AirflowSystem
+    from tests.system.helpers.airflow_system import AirflowSystem
 
     dags = shutil.copytree(HERE / "dags", tmp_path_factory.mktemp("dags"), dirs_exist_ok=True)
     for example in ("example_media_event_driven.py", "example_media_assets.py"):
@@ -84,10 +82,9 @@ class Platform:
 
 @pytest.fixture
 def platform(airflow: AirflowSystem, request: pytest.FixtureRequest) -> Iterator[Platform]:
-    from gate import Gate
-    from sandbox_library import SandboxLibrary
-
     from airflow_provider_media.sandbox.server import run_in_thread
+    from tests.contract.helpers.sandbox_library import SandboxLibrary
+    from tests.system.helpers.gate import Gate
 
     with run_in_thread() as sandbox, Gate(sandbox.base_url) as gate:
         conn_id = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)

@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow_system import is_alive, wait_for
+
+from tests.system.helpers.airflow_system import is_alive, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from airflow_system import is_alive, wait_for
-from sandbox_library import sha256_of
+
+from tests.contract.helpers.sandbox_library import sha256_of
+from tests.system.helpers.airflow_system import is_alive, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from airflow_system import Run
+    from tests.system.helpers.airflow_system import Run
 
 NAME = "Autumn banner"
 OTHER_CONTENT = b"\x89PNG\r\n\x1a\nof another campaign"

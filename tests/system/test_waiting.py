@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow_system import wait_for
+
+from tests.system.helpers.airflow_system import wait_for
 
 if TYPE_CHECKING:
-    from airflow_system import Run
+    from tests.system.helpers.airflow_system import Run
 
 SENSORS = 200
 INTERVAL_SECONDS = 2

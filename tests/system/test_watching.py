@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from airflow_system import wait_for
+from tests.system.helpers.airflow_system import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path

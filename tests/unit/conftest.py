@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 HERE = Path(__file__).parent
-
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="media-unit-"))
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY"] = "True"  # Airflow 2 warns without it
-sys.path.append(str(HERE / "helpers"))
 
 # The same examples at each run; `--hypothesis-profile=search` looks for new ones.
 hypothesis.settings.register_profile("bounded", deadline=None, max_examples=100, database=None, derandomize=True)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fake_library import FakeLibrary
 
 from airflow_provider_media._api.arrivals import list_newest
 from airflow_provider_media._api.problem import Problem
+from tests.unit.helpers.fake_library import FakeLibrary
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 

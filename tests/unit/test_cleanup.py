@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fake_library import FakeLibrary
 
 from airflow_provider_media._api import cleanup
 from airflow_provider_media._api.cleanup import Selection, find_candidates, select
 from airflow_provider_media._api.moments import read_moment
 from airflow_provider_media.models import Media
+from tests.unit.helpers.fake_library import FakeLibrary
 
 NOW = datetime(2026, 7, 31, tzinfo=UTC)
 

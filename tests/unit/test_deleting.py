@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_store import FakeStore
 
 from airflow_provider_media.exceptions import (
     MediaConfigurationError,
@@ -16,6 +15,7 @@ from airflow_provider_media.exceptions import (
 from airflow_provider_media.models import Media
 from airflow_provider_media.operators._deleting import delete_all, refuse_if_used, users_of
 from airflow_provider_media.operators._memory import DeletedMemory
+from tests.helpers.fake_store import FakeStore
 
 LIBRARY = {"1", "2", "3"}
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from fake_library import FakeLibrary
-
 from airflow_provider_media._api.arrivals import Arrivals, list_newest
 from airflow_provider_media.triggers._event_poll import Depth
+from tests.unit.helpers.fake_library import FakeLibrary
 
 if TYPE_CHECKING:
     import pytest

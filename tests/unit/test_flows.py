@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from fake_library import FakeLibrary
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from airflow_provider_media._api.flows import (
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply
 from airflow_provider_media.models import Media
+from tests.unit.helpers.fake_library import FakeLibrary
 
 
 def page_of(ids: list[Any], **envelope: Any) -> Reply:

@@ -6,8 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_library import PNG, make_upload
-from fake_store import FakeStore
 
 from airflow_provider_media._api.upload_flow import Mark
 from airflow_provider_media._api.upload_memory import Begun
@@ -20,6 +18,8 @@ from airflow_provider_media.operators._memory import (
     SyncMemory,
     upload_memory,
 )
+from tests.helpers.fake_store import FakeStore
+from tests.unit.helpers.fake_library import PNG, make_upload
 
 MARK = Mark(newest_id=7)
 BEGUN = Begun(mark=MARK)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from boxes import FTYP, MDAT, TURNED, box, esds, mp4, picture, sound, trak
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._channels import reader as reader_module
 from airflow_provider_media._channels.mp4 import video_facts
 from airflow_provider_media._channels.reader import DamagedFileError, Reader
+from tests.unit.helpers.boxes import FTYP, MDAT, TURNED, box, esds, mp4, picture, sound, trak
 
 if TYPE_CHECKING:
     from airflow_provider_media._channels.rules import MediaFacts

@@ -6,11 +6,11 @@ import logging
 from typing import Any
 
 import pytest
-from fake_library import CLOCK, FakeLibrary, lost, make_upload
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.retry import Retries
 from airflow_provider_media._api.upload_flow import NoMemory, upload_media
+from tests.unit.helpers.fake_library import CLOCK, FakeLibrary, lost, make_upload
 
 IN_FIVE = make_upload(folder_id=5)
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from configparser import ConfigParser
 
-from doc_samples import ROOT, samples_of
+from tests.helpers.doc_samples import ROOT, samples_of
 
 SCENARIO = """
 import asyncio, gc, json, weakref

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
-from waiting_task import FakeHook
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media.exceptions import (
@@ -18,6 +17,7 @@ from airflow_provider_media.exceptions import (
 )
 from airflow_provider_media.models import Media
 from airflow_provider_media.sensors.media import MediaExistsSensor
+from tests.unit.helpers.waiting_task import FakeHook
 
 
 def sensor(hook: FakeHook, **arguments: Any) -> MediaExistsSensor:

@@ -14,13 +14,13 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     TaskDeferred,
 )
-from fake_store import FakeStore
-from waiting_task import FakeHook, WaitingTask, deferral_time_out
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.waiting import found_to_dicts
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaUnavailableError
 from airflow_provider_media.models import Media
+from tests.helpers.fake_store import FakeStore
+from tests.unit.helpers.waiting_task import FakeHook, WaitingTask, deferral_time_out
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
-from fake_store import FakeStore
-from waiting_task import FakeHook, WaitingTask
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media.exceptions import (
@@ -19,6 +17,8 @@ from airflow_provider_media.exceptions import (
     MediaUnavailableError,
 )
 from airflow_provider_media.sensors._memory import KEY, WaitMemory
+from tests.helpers.fake_store import FakeStore
+from tests.unit.helpers.waiting_task import FakeHook, WaitingTask
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from fake_library import PNG, make_upload
 
 from airflow_provider_media._api.problem import Kind
 from airflow_provider_media._api.sync_plan import Prepared, Step, SyncPlan, keep_used, make_plan, namesakes_of
 from airflow_provider_media.models import Media
+from tests.unit.helpers.fake_library import PNG, make_upload
 
 SIZE = len(PNG)
 SUM = "a" * 64

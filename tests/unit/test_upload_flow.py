@@ -7,7 +7,6 @@ import logging
 from typing import Any
 
 import pytest
-from fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from airflow_provider_media._api.retry import Retries
 from airflow_provider_media._api.upload_flow import Mark, look_for, take_mark, upload_media
 from airflow_provider_media._api.upload_memory import NoMemory
 from airflow_provider_media.models import Media, UploadResult
+from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 
 UPLOAD = make_upload()
 

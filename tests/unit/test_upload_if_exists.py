@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Reply
@@ -14,6 +13,7 @@ from airflow_provider_media._api.retry import Retries
 from airflow_provider_media._api.upload_flow import Mark, upload_media
 from airflow_provider_media._api.upload_memory import Begun, NoMemory
 from airflow_provider_media.exceptions import MediaInUseError
+from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_library import FakeLibrary
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from airflow_provider_media._api.waiting import (
     look,
 )
 from airflow_provider_media.models import Media
+from tests.unit.helpers.fake_library import FakeLibrary
 
 if TYPE_CHECKING:
     from airflow_provider_media._api.protocol import Call, Reply

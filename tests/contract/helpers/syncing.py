@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fake_store import FakeStore
-
 from airflow_provider_media.operators.media import MediaSyncOperator
+from tests.helpers.fake_store import FakeStore
 
 if TYPE_CHECKING:
     from pathlib import Path

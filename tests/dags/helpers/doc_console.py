@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from doc_samples import ROOT
+from tests.helpers.doc_samples import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import airflow
-from fake_library import FakeLibrary
 
 from airflow_provider_media.exceptions import public_errors
 from airflow_provider_media.sensors.media import MediaExistsSensor
+from tests.unit.helpers.fake_library import FakeLibrary
 
 if TYPE_CHECKING:
-    from fake_store import FakeStore
-
     from airflow_provider_media._api.flows import Flow
+    from tests.helpers.fake_store import FakeStore
 
 
 def deferral_time_out() -> str:
