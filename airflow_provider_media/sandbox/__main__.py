@@ -15,7 +15,9 @@ from airflow_provider_media.sandbox.settings import (
     DEFAULT_MAX_BYTES,
     Envelope,
     IdStyle,
+    NameStyle,
     SandboxSettings,
+    TypeStyle,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +72,18 @@ def _read_settings(arguments: Sequence[str] | None) -> SandboxSettings:
     add("--id-style", choices=get_args(IdStyle), default="number", help="ids: 17, or med_7f3a2b1c4d5e under mediaId")
     add("--envelope", choices=get_args(Envelope), default="content", help="the key that a page's items stand under")
     add("--no-totals", dest="totals", action="store_false", help="pages do not tell how many files there are")
+    add("--names", choices=get_args(NameStyle), default="kept", help="how the library changes names")
+    add(
+        "--types",
+        choices=get_args(TypeStyle),
+        default="plain",
+        help="how it writes types: image/png, image/x-png, IMAGE",
+    )
+    add("--reencodes", action="store_true", help="store other bytes than were sent")
+    add("--processing-seconds", type=_seconds, default=0, metavar="S", help="how long a new file's size is unknown")
+    add("--list-lag-seconds", type=_seconds, default=0, metavar="S", help="how old lists are")
+    add("--get-lag-seconds", type=_seconds, default=0, metavar="S", help="how long a new file cannot be got by its id")
+    add("--brief-lists", action="store_true", help="lists leave out description, folder, date and pixels")
     add("--max-bytes", type=_count, default=DEFAULT_MAX_BYTES, metavar="N", help="answer 413 to larger files")
     add("--tls-certificate", type=Path, metavar="FILE", help="speak HTTPS with this certificate (PEM)")
     add("--tls-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)")
@@ -83,6 +97,13 @@ def _count(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError("must be at least 0")
     return number
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.media_types import EXTENSIONS
-from airflow_provider_media.sandbox.library import SORT_COLUMNS
+from airflow_provider_media.sandbox.library import SORT_COLUMNS, as_text
 from airflow_provider_media.sandbox.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -23,6 +24,16 @@ _TOTAL_KEYS = {
     "results": "count",
     "media": "total",
 }
+_TYPES = {
+    "legacy": {
+        "image/jpeg": "image/pjpeg",
+        "image/png": "image/x-png",
+        "image/gif": "image/x-gif",
+        "video/mp4": "application/mp4",
+    },
+    "family": {"image/jpeg": "IMAGE", "image/png": "IMAGE", "image/gif": "IMAGE", "video/mp4": "VIDEO"},
+}
+_BRIEF_KEYS = ("id", "mediaId", "name", "mimeType", "size", "url")
 _LARGEST_ID = 2**63 - 1  # int64
 _LONGEST_STEM = 60
 
@@ -66,17 +77,23 @@ class Dialect:
     def media(self, media: StoredMedia) -> dict[str, Any]:
         """Write one file's entry; what its upload did not say is left out, and unknown pixels are null."""
         said = {"description": media.description, "folderId": media.folder_id}
+        is_processing = media.created_at > moment_ago(self._settings.processing_seconds)
         return {
             "mediaId" if self._settings.id_style == "text" else "id": self.shown_id(media),
             "name": media.name,
             **{key: value for key, value in said.items() if value is not None},
-            "mimeType": media.mime_type,
-            "size": media.size,
+            **({} if self._settings.types == "absent" else {"mimeType": self._shown_type(media)}),
+            "size": self._settings.processing_size if is_processing else media.size,
             "url": self.base_url + self.file_path(media),
             "width": media.width,
             "height": media.height,
             "createdAt": media.created_at,
         }
+
+    def _shown_type(self, media: StoredMedia) -> str:
+        if self._settings.types == "octet-stream":
+            return "application/octet-stream"
+        return _TYPES.get(self._settings.types, {}).get(media.mime_type, media.mime_type)
 
     def page(self, entries: list[StoredMedia], *, page: int, limit: int, total: int) -> dict[str, Any] | list[Any]:
         """Write one page of the list.
@@ -84,6 +101,8 @@ class Dialect:
         :param total: how many files the library holds.
         """
         items = [self.media(media) for media in entries]
+        if self._settings.brief_lists:
+            items = [{key: item[key] for key in _BRIEF_KEYS if key in item} for item in items]
         envelope = self._settings.envelope
         if envelope == "array":
             return items
@@ -93,3 +112,8 @@ class Dialect:
             if envelope == "content":
                 answer["totalPages"] = math.ceil(total / limit)
         return answer
+
+
+def moment_ago(seconds: float) -> str:
+    """Return the moment so many seconds ago, as the library writes moments: in order as texts, too."""
+    return as_text(datetime.now(UTC) - timedelta(seconds=seconds))

@@ -35,8 +35,22 @@ CREATE TABLE IF NOT EXISTS media (
     width INTEGER,
     height INTEGER,
     created_at TEXT NOT NULL
-)
+);
+CREATE TABLE IF NOT EXISTS deleted AS SELECT *, created_at AS deleted_at FROM media LIMIT 0;
 """
+
+_COLUMNS = "id, text_id, name, description, folder_id, mime_type, size, width, height, created_at"
+
+_AS_OF = f"""(
+    SELECT {_COLUMNS} FROM media WHERE created_at <= :moment
+    UNION ALL SELECT {_COLUMNS} FROM deleted WHERE created_at <= :moment AND deleted_at > :moment
+)"""  # noqa: S608 (fixed names)
+"""The library as it was at a moment."""
+
+
+def as_text(moment: datetime) -> str:
+    """Write a moment as the library does; earlier ones come first as texts, too."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class LibraryBusyError(Exception):
@@ -78,7 +92,7 @@ class Library:
             with self._database:
                 self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
                 self._database.execute("PRAGMA journal_mode=WAL")
-                self._database.execute(_SCHEMA)
+                self._database.executescript(_SCHEMA)
         except sqlite3.OperationalError as error:
             self._database.close()
             raise LibraryBusyError(f"Cannot use the data folder {folder}: {error} (another sandbox?).") from error
@@ -108,7 +122,7 @@ class Library:
         :param path: a file made by :meth:`incoming_file`, complete.
         """
         width, height = _pixels(path, mime_type)
-        created_at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        created_at = as_text(datetime.now(UTC))
         text_id = f"med_{secrets.token_hex(6)}"
         values = (text_id, name, description, folder_id, mime_type, path.stat().st_size, width, height, created_at)
         with self._lock, self._database:
@@ -132,21 +146,30 @@ class Library:
     def delete(self, media: StoredMedia) -> bool:
         """Delete one file for good; False when it was gone already."""
         with self._lock, self._database:
+            self._database.execute(
+                "INSERT INTO deleted SELECT *, ? FROM media WHERE id = ?", (as_text(datetime.now(UTC)), media.id)
+            )
             deleted = self._database.execute("DELETE FROM media WHERE id = ?", (media.id,)).rowcount == 1
         self.path_of(media).unlink(missing_ok=True)
         return deleted
 
-    def page(self, *, offset: int, limit: int, order_by: str, descending: bool) -> tuple[list[StoredMedia], int, int]:
+    def page(
+        self, *, offset: int, limit: int, order_by: str, descending: bool, as_of: str | None = None
+    ) -> tuple[list[StoredMedia], int, int]:
         """List a part of the library; ties go by id, so that pages never overlap.
 
         :param order_by: a column, of :data:`SORT_COLUMNS` or ``text_id``.
+        :param as_of: the moment whose library is listed, as :func:`as_text` writes it; None for now.
         :returns: the files, how many the library holds, and their bytes in all.
         """
         direction = "DESC" if descending else "ASC"
-        query = f"SELECT * FROM media ORDER BY {order_by} {direction}, id {direction} LIMIT ? OFFSET ?"  # noqa: S608 (fixed names)
+        source = "media" if as_of is None else _AS_OF
+        query = f"SELECT {_COLUMNS} FROM {source} ORDER BY {order_by} {direction}, id {direction}"  # noqa: S608 (fixed names)
+        values = {"moment": as_of, "limit": limit, "offset": min(offset, _LARGEST_INTEGER)}
+        sums = f"SELECT COUNT(*), COALESCE(SUM(size), 0) FROM {source}"  # noqa: S608 (fixed names)
         with self._lock:
-            rows = self._database.execute(query, (limit, min(offset, _LARGEST_INTEGER))).fetchall()
-            count, size = self._database.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM media").fetchone()
+            rows = self._database.execute(query + " LIMIT :limit OFFSET :offset", values).fetchall()
+            count, size = self._database.execute(sums, values).fetchone()
         return [StoredMedia(**row) for row in rows], count, size
 
     def path_of(self, media: StoredMedia) -> Path:

@@ -9,6 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.endpoints import HTTPEndpoint
 from starlette.responses import JSONResponse, Response
 
+from airflow_provider_media.sandbox.changes import reencode, stored_name
+from airflow_provider_media.sandbox.dialect import moment_ago
 from airflow_provider_media.sandbox.disruptions import before_acting
 from airflow_provider_media.sandbox.problems import ProblemError
 from airflow_provider_media.sandbox.query import read_list_query, refuse_query
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media.sandbox.dialect import Dialect
     from airflow_provider_media.sandbox.library import Library, StoredMedia
+    from airflow_provider_media.sandbox.settings import SandboxSettings
 
 
 class MediaCollection(HTTPEndpoint):
@@ -27,16 +30,18 @@ class MediaCollection(HTTPEndpoint):
     async def post(self, request: Request) -> Response:
         """Store a file; the type is found by content, because clients declare what they like."""
         refuse_query(request.query_params)
-        max_bytes: int = request.app.state.settings.max_bytes
-        boundary = read_boundary(request.headers, max_bytes)
+        settings: SandboxSettings = request.app.state.settings
+        boundary = read_boundary(request.headers, settings.max_bytes)
         library: Library = request.app.state.library
         with library.incoming_file() as path:
-            upload = await receive_upload(request.stream(), boundary, path, max_bytes)
+            upload = await receive_upload(request.stream(), boundary, path, settings.max_bytes)
+            if settings.reencodes:
+                await run_in_threadpool(reencode, path)
             await before_acting(request.scope)
             media = await run_in_threadpool(
                 library.store,
                 path,
-                name=upload.name,
+                name=stored_name(upload.name, settings.names),
                 description=upload.description,
                 folder_id=upload.folder_id,
                 mime_type=upload.mime_type,
@@ -48,12 +53,14 @@ class MediaCollection(HTTPEndpoint):
         query = read_list_query(request.query_params)
         await before_acting(request.scope)
         dialect = _dialect(request)
+        lag: float = request.app.state.settings.list_lag_seconds
         entries, total, _ = await run_in_threadpool(
             request.app.state.library.page,
             offset=query.page * query.limit,
             limit=query.limit,
             order_by=dialect.sort_column(query.sort_by),
             descending=query.sort_order == "desc",
+            as_of=moment_ago(lag) if lag else None,
         )
         return JSONResponse(dialect.page(entries, page=query.page, limit=query.limit, total=total))
 
@@ -64,7 +71,11 @@ class MediaItem(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """Tell one file's metadata."""
         await before_acting(request.scope)
-        return JSONResponse(_dialect(request).media(await _find(request)))
+        media = await _find(request)
+        lag: float = request.app.state.settings.get_lag_seconds
+        if lag and media.created_at > moment_ago(lag):
+            raise _not_found(request)
+        return JSONResponse(_dialect(request).media(media))
 
     async def delete(self, request: Request) -> Response:
         """Delete one file for good."""

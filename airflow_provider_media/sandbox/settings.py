@@ -19,6 +19,8 @@ DEFAULT_MAX_BYTES = 100 * 1024 * 1024
 
 IdStyle = Literal["number", "text"]
 Envelope = Literal["content", "items", "data", "results", "media", "array"]
+NameStyle = Literal["kept", "trimmed", "lower", "slug", "short"]
+TypeStyle = Literal["plain", "legacy", "family", "octet-stream", "absent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,14 @@ class SandboxSettings:
     :param id_style: growing numbers under ``id``, or unordered texts such as ``med_7f3a2b1c4d5e`` under ``mediaId``.
     :param envelope: the key under which a page's items stand, or "array" for a bare array.
     :param totals: whether a page tells how many files the library holds.
+    :param names: how the library changes names: ``trimmed`` also composes letters (NFC); ``short`` keeps 16 characters.
+    :param types: how it writes types: ``legacy`` as ``image/x-png``, ``family`` as ``IMAGE``.
+    :param reencodes: whether it stores other bytes than were sent, so that the size differs.
+    :param processing_seconds: how long the size of a new file is unknown.
+    :param processing_size: the size shown meanwhile: None (null) or 0.
+    :param list_lag_seconds: how old lists are: they lack newer files, and still have files deleted since.
+    :param get_lag_seconds: how long a get by id answers 404 for a new file.
+    :param brief_lists: whether entries of lists have the id, name, type, size and URL only.
     :param max_bytes: the largest file that is taken; a larger one is answered 413.
     :param tls_certificate: the certificate's PEM file; with it the sandbox speaks HTTPS.
     :param tls_key: the PEM file of the certificate's private key.
@@ -46,6 +56,14 @@ class SandboxSettings:
     id_style: IdStyle = "number"
     envelope: Envelope = "content"
     totals: bool = True
+    names: NameStyle = "kept"
+    types: TypeStyle = "plain"
+    reencodes: bool = False
+    processing_seconds: float = 0
+    processing_size: Literal[0] | None = None
+    list_lag_seconds: float = 0
+    get_lag_seconds: float = 0
+    brief_lists: bool = False
     max_bytes: int = DEFAULT_MAX_BYTES
     tls_certificate: Path | None = None
     tls_key: Path | None = None

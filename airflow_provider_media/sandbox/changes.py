@@ -1,0 +1,51 @@
+"""What a platform may change of a file that it stores: its name and its bytes. By default nothing."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from airflow_provider_media.sandbox.settings import NameStyle
+
+_SHORT_NAME_LENGTH = 16
+
+_ADDED_BYTES = b"\x00\x00\x00\x18free" + b"re-encoded here!"
+"""A box of the MP4 format that readers skip; behind the end of an image, readers ignore it."""
+
+
+def _slug(name: str) -> str:
+    path = PurePath(name)
+    stem = re.sub("[^a-z0-9]+", "-", str(path.with_suffix("")).lower()).strip("-")
+    return f"{stem or 'file'}{path.suffix.lower()}"
+
+
+_CHANGES: dict[NameStyle, Callable[[str], str]] = {
+    "kept": lambda name: name,
+    "trimmed": lambda name: unicodedata.normalize("NFC", name).strip(),
+    "lower": str.lower,
+    "slug": _slug,
+    "short": lambda name: name[:_SHORT_NAME_LENGTH],
+}
+
+
+def stored_name(name: str, style: NameStyle) -> str:
+    """Return the name that the library keeps.
+
+    :param name: as it was sent.
+    """
+    return _CHANGES[style](name)
+
+
+def reencode(path: Path) -> None:
+    """Change a file's bytes and size so that it stays readable, and the same for the same content.
+
+    :param path: changed in place.
+    """
+    with path.open("ab") as file:
+        file.write(_ADDED_BYTES)
