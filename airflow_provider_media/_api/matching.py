@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_provider_media.models import Media
-
-
-def folded(name: str) -> str:
-    """Return what is left of a name where a platform trims white space and composes letters (Unicode's NFC)."""
-    return unicodedata.normalize("NFC", name).strip()
-
-
-def is_same_name(stored: str | None, sent: str) -> bool:
-    """Whether a platform may have made the stored name of the one that was sent."""
-    return stored == sent or (stored is not None and folded(stored) == folded(sent))
 
 
 def name_fits(media: Media, pattern: str | None) -> bool:

@@ -54,3 +54,32 @@ def extension_disagrees(file_name: str, mime_type: str) -> bool:
     """
     extension = PurePath(file_name).suffix.lower()
     return extension in _KNOWN_EXTENSIONS and extension not in EXTENSIONS.get(mime_type, ())
+
+
+_SUBTYPES = {
+    "image/jpeg": ("jpeg", "jpg", "jpe", "jfif", "pjpeg", "pipeg"),
+    "image/png": ("png", "apng", "vnd.mozilla.apng"),
+    "image/gif": ("gif",),
+    "video/mp4": ("mp4", "m4v", "mp4v-es", "mpeg4", "mpeg4-generic"),
+}
+"""Other spellings of the accepted types, without an ``x-`` in front: old ones, and file extensions in their place."""
+
+_TYPE_OF_SUBTYPE = {subtype: mime_type for mime_type, subtypes in _SUBTYPES.items() for subtype in subtypes}
+
+
+def types_differ(stored: str | None, sent: str) -> bool:
+    """Whether a stored type is surely another one than was sent.
+
+    A type that is spelled differently (``image/x-png``, ``image/pjpeg``, ``PNG``), that names only the family
+    (``IMAGE``), or that is not one of the accepted ones (``application/octet-stream``, none) does not differ.
+
+    :param stored: as the platform writes it.
+    :param sent: one of :data:`EXTENSIONS`.
+    """
+    plain = (stored or "").partition(";")[0].strip().lower()
+    family, _, subtype = plain.rpartition("/")
+    known = _TYPE_OF_SUBTYPE.get(subtype.removeprefix("x-"))
+    if known is not None:
+        return known != sent
+    family = family or plain
+    return family in {"image", "video"} and family != sent.partition("/")[0]

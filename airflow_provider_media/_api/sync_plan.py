@@ -5,13 +5,13 @@ The plan is made from two lists and asks nobody anything, so that a dry run and 
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.fingerprint import fingerprint_in
 from airflow_provider_media._api.flows import oldest_first
-from airflow_provider_media._api.matching import folded
 from airflow_provider_media._api.namesakes import folders_untold, of_unknown_folder
 from airflow_provider_media._api.problem import Kind
 
@@ -147,13 +147,11 @@ def as_table(rows: Sequence[tuple[str, ...]]) -> str:
 
 def namesakes_of(prepared: Iterable[Prepared], library: Iterable[Media]) -> dict[str, list[Media]]:
     """Find, by name, the files of the library that bear the name of a file of the folder, oldest first."""
-    wanted: dict[str, set[str]] = defaultdict(set)
-    for file in prepared:
-        wanted[folded(file.name)].add(file.name)
+    wanted = {file.name for file in prepared}
     found: dict[str, list[Media]] = defaultdict(list)
     for media in library:
-        for name in wanted.get(folded(media.name), ()) if media.name else ():
-            found[name].append(media)
+        if media.name in wanted:
+            found[media.name].append(media)
     return {name: oldest_first(several) for name, several in found.items()}
 
 
@@ -175,13 +173,18 @@ def make_plan(
     """
     same_name: dict[str, list[str]] = defaultdict(list)
     for file in prepared:
-        same_name[folded(file.name)].append(file.path)
+        same_name[_trimmed(file.name)].append(file.path)
     return SyncPlan(
         tuple(
-            _step(_alone(file, same_name[folded(file.name)]), namesakes.get(file.name, []), if_changed, sent_before)
+            _step(_alone(file, same_name[_trimmed(file.name)]), namesakes.get(file.name, []), if_changed, sent_before)
             for file in prepared
         )
     )
+
+
+def _trimmed(name: str) -> str:
+    """Return what is left of a name where a platform trims blanks and composes letters (Unicode's NFC)."""
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def _alone(file: Prepared, same_name: list[str]) -> Prepared:

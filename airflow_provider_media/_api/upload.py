@@ -7,8 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.matching import is_same_name
-from airflow_provider_media._api.media_types import EXTENSIONS, extension_disagrees
+from airflow_provider_media._api.media_types import EXTENSIONS, extension_disagrees, types_differ
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.source import Source, file_problem, sniff
 
@@ -48,24 +47,26 @@ class Upload:
         folders_differ = (
             self.folder_id is not None and media.folder_id is not None and str(self.folder_id) != str(media.folder_id)
         )
-        return is_same_name(media.name, self.name) and not folders_differ
+        return media.name == self.name and not folders_differ
 
     def lacks_folder_of(self, media: Media) -> bool:
         """Whether it is not known to be in this folder or another; where no folder is asked for, none matters."""
         return self.folder_id is not None and media.folder_id is None
 
     def lacks_facts_of(self, media: Media) -> bool:
-        """Whether something is unknown that tells whether a file of the library is this one."""
-        return media.size is None or media.mime_type is None or self.lacks_folder_of(media)
+        """Whether something is unknown that tells whether a file of the library is this one.
+
+        A size of 0 is that of a file that the platform still processes: no empty file is ever stored.
+        """
+        return not media.size or media.mime_type is None or self.lacks_folder_of(media)
 
     def equals(self, media: Media) -> bool:
-        """Whether a file of the library has this name, size and type; what is unknown equals nothing."""
-        return self.may_be(media) and media.size == self.source.size and _same_type(media.mime_type, self.mime_type)
+        """Whether a file of the library has this name and size, and no other type.
 
-
-def _same_type(stored: str | None, sent: str) -> bool:
-    plain = (stored or "").partition(";")[0].strip().lower()
-    return plain == sent or (plain == "image/jpg" and sent == "image/jpeg")
+        An unknown size equals nothing; an unknown type does not differ.
+        """
+        is_type_other = types_differ(media.mime_type, self.mime_type)
+        return self.may_be(media) and media.size == self.source.size and not is_type_other
 
 
 def prepare_upload(

@@ -21,7 +21,6 @@ from airflow_provider_media._api.flows import (
     oldest_first,
     with_tries,
 )
-from airflow_provider_media._api.matching import is_same_name
 from airflow_provider_media._api.namesakes import check_folders, in_full, of_unknown_folder
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list, build_upload, parse_media, parse_page
@@ -89,7 +88,7 @@ def take_mark(name: str) -> Flow[Mark]:
         case [] if not page.total:
             return Mark()
     library = yield from list_all()
-    return Mark(namesakes=tuple(str(media.id) for media in library if is_same_name(media.name, name)))
+    return Mark(namesakes=tuple(str(media.id) for media in library if media.name == name))
 
 
 def look_for(upload: Upload, mark: Mark) -> Flow[list[Media]]:
@@ -230,7 +229,7 @@ def delete_older(older: Iterable[Media]) -> Flow[tuple[int | str, ...]]:
 def _mark_and_namesakes(upload: Upload) -> Flow[tuple[Mark, list[Media]]]:
     """Read the whole list once, for both."""
     library = yield from list_all()
-    same_name = [media for media in library if is_same_name(media.name, upload.name)]
+    same_name = [media for media in library if media.name == upload.name]
     namesakes = oldest_first((yield from in_full(upload, same_name)))
     unknown = of_unknown_folder(upload, namesakes)
     if unknown:

@@ -50,6 +50,8 @@ def request_headers(settings: Settings) -> dict[str, str]:
     return {
         "X-Api-Key": settings.api_key,
         "Accept": "application/json",
+        # A list from a cache may show files that are gone, and hide new ones.
+        "Cache-Control": "no-cache",
         # Compressed, a small answer could unpack to one without end.
         "Accept-Encoding": "identity",
         "User-Agent": f"airflow-provider-media/{__version__}",

@@ -81,6 +81,7 @@ def test_an_answer_that_makes_no_sense_is_told_at_once(connect: Any, raw_server:
         connect(server.url).get_media(1)
     [head] = server.heads
     assert "Accept-Encoding: identity" in head
+    assert "Cache-Control: no-cache" in head
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.media_types import EXTENSIONS, HEAD_BYTES, detect_mime_type, extension_disagrees
+from airflow_provider_media._api.media_types import (
+    EXTENSIONS,
+    HEAD_BYTES,
+    detect_mime_type,
+    extension_disagrees,
+    types_differ,
+)
 
 
 def box(brand: bytes) -> bytes:
@@ -92,3 +98,47 @@ def test_any_bytes_get_an_accepted_type_or_none_and_the_head_decides(content: by
 )
 def test_an_extension_that_says_another_type_is_noticed(file_name: str, mime_type: str, *, disagrees: bool) -> None:
     assert extension_disagrees(file_name, mime_type) is disagrees
+
+
+@pytest.mark.parametrize(
+    ("stored", "sent"),
+    [
+        ("image/png", "image/png"),
+        ("IMAGE/PNG; charset=binary", "image/png"),
+        ("image/x-png", "image/png"),
+        ("PNG", "image/png"),
+        ("image/jpg", "image/jpeg"),
+        ("image/pjpeg", "image/jpeg"),
+        ("image/x-jpg", "image/jpeg"),
+        ("jpg", "image/jpeg"),
+        ("application/mp4", "video/mp4"),
+        ("video/x-m4v", "video/mp4"),
+        ("video/quicktime", "video/mp4"),
+        ("IMAGE", "image/gif"),
+        ("Video", "video/mp4"),
+        ("image/*", "image/png"),
+        ("application/octet-stream", "image/png"),
+        ("binary/octet-stream", "video/mp4"),
+        ("FILE", "video/mp4"),
+        ("", "image/png"),
+        (None, "image/png"),
+    ],
+)
+def test_a_type_that_reads_differently_does_not_differ(stored: str | None, sent: str) -> None:
+    assert types_differ(stored, sent) is False
+
+
+@pytest.mark.parametrize(
+    ("stored", "sent"),
+    [
+        ("image/gif", "image/png"),
+        ("image/x-png", "image/jpeg"),
+        ("jpg", "image/png"),
+        ("VIDEO", "image/png"),
+        ("video/webm", "image/gif"),
+        ("image/webp", "video/mp4"),
+        ("IMAGE", "video/mp4"),
+    ],
+)
+def test_a_type_of_another_kind_differs(stored: str, sent: str) -> None:
+    assert types_differ(stored, sent) is True

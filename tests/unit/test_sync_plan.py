@@ -42,7 +42,11 @@ def planned(files: list[Prepared], library: list[Media], **options: Any) -> list
         ([stored(2, size=5), stored(1, size=6)], ("replace", None, [1, 2])),
         ([stored(1, size=5), stored(2)], ("keep", 2, [])),
         ([stored(1, size=None)], ("replace", None, [1])),
-        ([stored(1, mime_type=None)], ("replace", None, [1])),
+        ([stored(1, mime_type=None)], ("keep", 1, [])),
+        ([stored(1, mime_type="image/x-png")], ("keep", 1, [])),
+        ([stored(1, mime_type="application/octet-stream")], ("keep", 1, [])),
+        ([stored(1, mime_type="VIDEO")], ("replace", None, [1])),
+        ([stored(1, size=0)], ("replace", None, [1])),
         ([stored(1, folder_id=8)], ("keep", 1, [])),
         ([stored(1, folder_id=8, size=5)], ("replace", None, [1])),
     ],
@@ -104,9 +108,12 @@ def test_files_that_would_share_a_name_are_all_refused() -> None:
     assert plan.refused == plan.steps[:5]
 
 
-def test_names_that_differ_by_outer_white_space_or_composition_are_one() -> None:
-    assert planned([a_file(" cafe\u0301")], [stored(1, "caf\u00e9"), stored(2, None)]) == [("keep", 1, [])]
+@pytest.mark.parametrize("name", ["caf\u00e9", " cafe\u0301", "Cafe\u0301"])
+def test_a_name_in_another_form_is_another_name(name: str) -> None:
+    assert planned([a_file("cafe\u0301")], [stored(1, name), stored(2, None)]) == [("create", None, [])]
 
+
+def test_two_files_whose_names_a_platform_may_make_one_are_refused() -> None:
     plan = make_plan([a_file("caf\u00e9"), a_file("cafe\u0301 ")], {}, if_changed="replace")
     assert [step.refused for step in plan.steps] == [Kind.CONFLICT] * 2
 
