@@ -38,8 +38,13 @@ def in_full(upload: Upload, found: Iterable[Media]) -> Flow[list[Media]]:
 
 
 def completed(listed: Media, told: Media) -> Media:
-    """Add to an entry of the list what getting the file by its id tells; what that leaves out stays as listed."""
+    """Add to an entry of the list what getting the file by its id tells; what that leaves out stays as listed.
+
+    So does the creation date, which may be written in another precision: baselines compare dates of the list.
+    """
     known = {field.name: getattr(told, field.name) for field in fields(told) if field.name != "id"}
+    if listed.created_at is not None:
+        del known["created_at"]
     return replace(listed, **{name: value for name, value in known.items() if value is not None})
 
 

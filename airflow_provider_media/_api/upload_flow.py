@@ -1,29 +1,29 @@
 """The upload's flow: one whole file in the library, although a POST cannot be repeated blindly.
 
-The API has no idempotency key, so "exactly once" is made from looking: a mark is taken before the POST, and when an
+The API has no idempotency key, so "exactly once" is made from looking: a baseline is taken before the POST, and when an
 answer stays away, the list tells whether a newer file with the same name, size and type is there.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from airflow_provider_media._api.baseline import Baseline, baseline_in, take_baseline
 from airflow_provider_media._api.flows import (
     Flow,
     PageWalk,
     Pause,
     delete_media,
     get_media,
-    id_number,
     list_all,
     oldest_first,
     with_tries,
 )
 from airflow_provider_media._api.namesakes import check_folders, in_full, of_unknown_folder
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import build_list, build_upload, parse_media, parse_page
+from airflow_provider_media._api.protocol import build_upload, parse_media
 from airflow_provider_media._api.upload_memory import Begun, NoMemory
 from airflow_provider_media.models import Media, UploadResult
 
@@ -43,68 +43,33 @@ _FIRST_LOOK_WAIT_SECONDS = 1.0
 _LONGEST_LOOK_WAIT_SECONDS = 8.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """What the library held before an upload: enough to tell later what is newer.
+def look_for(upload: Upload, baseline: Baseline, *, thorough: bool = False) -> Flow[list[Media]]:
+    """Find the files newer than the baseline that equal the upload.
 
-    :param newest_id: the newest id, where ids are numbers and so grow.
-    :param namesakes: else, the ids that already bore the name.
+    :param thorough: read the whole list also where ids grow, because nothing but their order says that the rest is old.
+    :raises Problem: of kind CONFLICT when a file may be newer or not.
     """
-
-    newest_id: int | None = None
-    namesakes: tuple[str, ...] = ()
-
-    def precedes(self, media: Media) -> bool:
-        """Whether the mark was taken before the file came."""
-        number = id_number(media.id)
-        if self.newest_id is not None and number is not None:
-            return number > self.newest_id
-        return str(media.id) not in self.namesakes
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able values."""
-        return {"newest_id": self.newest_id, "namesakes": list(self.namesakes)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Mark:
-        """Make it again of what :meth:`to_dict` returned."""
-        return cls(newest_id=values["newest_id"], namesakes=tuple(values["namesakes"]))
-
-
-def take_mark(name: str) -> Flow[Mark]:
-    """Ask for the newest id: one request at any size of the library. It also meets a rejected key before a large body.
-
-    Two items are asked for, not one: a server that does not sort as told mostly shows by that. Then, and where
-    ids have no order (texts, also of digits: "9" may come after "10"), the whole list is read for the ids that bear
-    the name.
-    """
-    call = build_list(limit=2, sort_by="id", sort_order="desc")
-    page = parse_page(call, (yield call))
-    match [media.id for media in page.items]:
-        case [int(newest), int(older)] if newest > older:
-            return Mark(newest_id=newest)
-        case [int(newest)] if page.total == 1:
-            return Mark(newest_id=newest)
-        case [] if not page.total:
-            return Mark()
-    library = yield from list_all()
-    return Mark(namesakes=tuple(str(media.id) for media in library if media.name == name))
-
-
-def look_for(upload: Upload, mark: Mark) -> Flow[list[Media]]:
-    """Find the files newer than the mark that equal the upload."""
-    newer: list[Media] = []
-    if mark.newest_id is None:
-        newer = [media for media in (yield from list_all()) if mark.precedes(media)]
+    unsure: list[Media] = []
+    if baseline.newest_id is None or thorough:
+        newer, unsure = baseline.newer_in((yield from list_all()))
     else:
+        newer = []
         walk = PageWalk(page_size=_LOOK_PAGE, sort_by="id", sort_order="desc")
         while walk.next_call:
             page = walk.feed((yield walk.next_call))
-            newer += [media for media in page if mark.precedes(media)]
-            if page and not any(mark.precedes(media) for media in page):
+            above = [media for media in page if baseline.is_passed_by(media)]
+            newer += [media for media in above if baseline.is_newer(media)]
+            if page and not above:
                 break
-    candidates = yield from in_full(upload, newer)
-    return [media for media in candidates if upload.equals(media)]
+    found = [media for media in (yield from in_full(upload, newer)) if upload.equals(media)]
+    candidates = () if found else (yield from in_full(upload, unsure))
+    if in_doubt := [media for media in candidates if upload.equals(media)]:
+        raise Problem(
+            Kind.CONFLICT,
+            f"The response to the upload of {upload.name!r} was lost, and the library does not show whether"
+            f" {_ids(in_doubt)} was stored by it or before: compare them, and delete what is not needed.",
+        )
+    return found
 
 
 def upload_media(
@@ -130,16 +95,16 @@ def upload_media(
     begun = memory.recall(upload)
     namesakes: list[Media] = []
     if if_exists == "upload":
-        mark = begun.mark if begun else (yield from take_mark(upload.name))
+        baseline = begun.baseline if begun else (yield from take_baseline(upload.name))
     else:
-        mark_now, namesakes = yield from _mark_and_namesakes(upload)
-        mark = begun.mark if begun else mark_now
+        baseline_now, namesakes = yield from _baseline_and_namesakes(upload)
+        baseline = begun.baseline if begun else baseline_now
     # One that is surely in the folder comes before one that may be.
     reusable = next((media for media in sorted(namesakes, key=upload.lacks_folder_of) if upload.equals(media)), None)
     if if_exists == "reuse" and reusable:
-        stored_by_earlier_try = begun is not None and mark.precedes(reusable)
+        stored_by_earlier_try = begun is not None and baseline.is_newer(reusable) is True
         if stored_by_earlier_try:
-            memory.keep(upload, Begun(mark=mark, stored_id=reusable.id))
+            memory.keep(upload, Begun(baseline=baseline, stored_id=reusable.id))
         else:
             memory.forget()
         on_stored(reusable)
@@ -147,13 +112,13 @@ def upload_media(
     found: Media | None = None
     if begun:
         found = yield from _find_begun(upload, begun, settle_seconds, retries.for_looking())
-        namesakes = [media for media in namesakes if not mark.precedes(media)]
+        namesakes = [media for media in namesakes if baseline.is_newer(media) is False]
     if if_exists == "replace":
         check_folders(upload, namesakes)
     if found is None:
         _check_namesakes(upload, namesakes, if_exists, before_delete)
-        memory.keep(upload, Begun(mark=mark))
-        found = yield from _send(upload, mark, retries, settle_seconds, NoMemory() if begun else memory)
+        memory.keep(upload, Begun(baseline=baseline))
+        found = yield from _send(upload, baseline, retries, settle_seconds, NoMemory() if begun else memory)
     on_stored(found)
     media = yield from _verify(upload, found, must_get=if_exists == "replace" and bool(namesakes))
     if media is not found:
@@ -164,7 +129,7 @@ def upload_media(
     if if_exists == "replace":
         replaced += yield from _delete_replaced(media, older, before_delete)
     # Not forgotten: Airflow may still not take the result, or the worker die, and then the task is tried again.
-    memory.keep(upload, Begun(mark=mark, stored_id=media.id, replaced=replaced))
+    memory.keep(upload, Begun(baseline=baseline, stored_id=media.id, replaced=replaced))
     return UploadResult(media=media, created=True, replaced=replaced)
 
 
@@ -179,7 +144,7 @@ def _find_begun(upload: Upload, begun: Begun, settle_seconds: float, retries: Re
                 raise
     else:
         log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)
-    return (yield from _settle(upload, begun.mark, settle_seconds, retries, None, 0.0))
+    return (yield from _settle(upload, begun.baseline, settle_seconds, retries, None, 0.0))
 
 
 def _check_namesakes(
@@ -226,7 +191,7 @@ def delete_older(older: Iterable[Media]) -> Flow[tuple[int | str, ...]]:
     return tuple(deleted)
 
 
-def _mark_and_namesakes(upload: Upload) -> Flow[tuple[Mark, list[Media]]]:
+def _baseline_and_namesakes(upload: Upload) -> Flow[tuple[Baseline, list[Media]]]:
     """Read the whole list once, for both."""
     library = yield from list_all()
     same_name = [media for media in library if media.name == upload.name]
@@ -234,34 +199,22 @@ def _mark_and_namesakes(upload: Upload) -> Flow[tuple[Mark, list[Media]]]:
     unknown = of_unknown_folder(upload, namesakes)
     if unknown:
         log.info("The API does not tell the folder of %s, so it may be in folder %s", _ids(unknown), upload.folder_id)
-    return mark_in(library, same_name), namesakes
-
-
-def mark_in(library: list[Media], same_name: list[Media]) -> Mark:
-    """Take the mark from a list that was read anyway.
-
-    :param library: all files.
-    :param same_name: those of them that bear the upload's name.
-    """
-    known = [media.id for media in library if isinstance(media.id, int)]
-    if known and len(known) == len(library):
-        return Mark(newest_id=max(known))
-    return Mark(namesakes=tuple(str(media.id) for media in same_name))
+    return baseline_in(library, same_name), namesakes
 
 
 def send_for_sync(
-    upload: Upload, mark: Mark, *, settle_seconds: float, retries: Retries, replaces: bool
+    upload: Upload, baseline: Baseline, *, settle_seconds: float, retries: Retries, replaces: bool
 ) -> Flow[Media]:
     """Send a file of which a list told that it is not there, and make sure of it; look again only in doubt.
 
-    :param mark: taken from that list.
+    :param baseline: taken from that list.
     :param replaces: whether older files are to be deleted for it: then it is surely there, by a get of its own.
     """
-    media = yield from _send(upload, mark, retries, settle_seconds, NoMemory())
+    media = yield from _send(upload, baseline, retries, settle_seconds, NoMemory())
     return (yield from _verify(upload, media, must_get=replaces))
 
 
-def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, memory: Memory) -> Flow[Media]:
+def _send(upload: Upload, baseline: Baseline, retries: Retries, settle_seconds: float, memory: Memory) -> Flow[Media]:
     """Send the file until the library surely has it.
 
     :param memory: forgets when a failure leaves no doubt that nothing is stored.
@@ -285,7 +238,7 @@ def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, m
                         problem.message, f" in {asked:.1f} s," if asked else "")  # fmt: skip
             # Without the body's end no server has a whole file, so one look is enough: there is nothing to wait for.
             patience = 0.0 if problem.body_cut_short else settle_seconds
-            adopted = yield from _settle(upload, mark, patience, retries.for_looking(), problem, asked)
+            adopted = yield from _settle(upload, baseline, patience, retries.for_looking(), problem, asked)
             if adopted:
                 return adopted
             pause = 0.0 if wait is None else max(0.0, wait - (retries.clock() - began))
@@ -299,12 +252,12 @@ def _send(upload: Upload, mark: Mark, retries: Retries, settle_seconds: float, m
                 log.warning("The answer came before the end of %r was sent; asking for %s", upload.name, media.id)
                 media = yield from _verify(upload, media, must_get=True)
             if in_doubt:
-                yield from _warn_of_strays(upload, mark, media, retries.for_looking())
+                yield from _warn_of_strays(upload, baseline, media, retries.for_looking())
             return media
 
 
 def _settle(
-    upload: Upload, mark: Mark, settle_seconds: float, retries: Retries, problem: Problem | None, asked: float
+    upload: Upload, baseline: Baseline, settle_seconds: float, retries: Retries, problem: Problem | None, asked: float
 ) -> Flow[Media | None]:
     """Look until the file is found or had the time to show up.
 
@@ -323,7 +276,7 @@ def _settle(
     while True:
         failed: Problem | None = None
         try:
-            found = yield from with_tries(look_for(upload, mark), retries)
+            found = yield from with_tries(look_for(upload, baseline, thorough=is_last), retries)
         except Problem as look_problem:
             found, failed = [], look_problem
             if not look_problem.transient:
@@ -348,9 +301,9 @@ def _settle(
     return None
 
 
-def _warn_of_strays(upload: Upload, mark: Mark, media: Media, retries: Retries) -> Flow[None]:
+def _warn_of_strays(upload: Upload, baseline: Baseline, media: Media, retries: Retries) -> Flow[None]:
     try:
-        found = yield from with_tries(look_for(upload, mark), retries)
+        found = yield from with_tries(look_for(upload, baseline), retries)
     except Problem as problem:
         log.warning("Could not look whether an earlier attempt was stored as well: %s", problem.message)
         return

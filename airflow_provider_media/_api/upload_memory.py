@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._api.upload import Upload
-    from airflow_provider_media._api.upload_flow import Mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
     """How far an upload came.
 
-    :param mark: what the library held before its first byte was sent.
+    :param baseline: what the library held before its first byte was sent.
     :param stored_id: the file that it stored, once all is done; before that, looking tells.
     :param replaced: the ids of the older files that were deleted for it.
     """
 
-    mark: Mark
+    baseline: Baseline
     stored_id: int | str | None = None
     replaced: tuple[int | str, ...] = ()
 

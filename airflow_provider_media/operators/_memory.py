@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._api.upload import Upload
-    from airflow_provider_media._api.upload_flow import Mark
     from airflow_provider_media._api.upload_memory import Begun, Memory
     from airflow_provider_media.models import Media
 
@@ -59,7 +59,7 @@ class DeletedMemory:
 
 SYNC_KEY = "media_sync"
 
-_MOST_IDS = 2000
+_MOST_IDS = 1200
 """Airflow keeps 64 KiB of a task's state; a library whose ids have no order may have more namesakes than that."""
 
 
@@ -68,18 +68,18 @@ class EarlierTries:
     """What is known of earlier tries of a sync.
 
     :param were_cut_off: whether the last of them had no orderly end, so that files may still be on their way.
-    :param mark: what the library held before the first of them.
+    :param baseline: what the library held before the first of them.
     :param since: or else when the run began.
     """
 
     were_cut_off: bool = False
-    mark: Mark | None = None
+    baseline: Baseline | None = None
     since: datetime | None = None
 
     def sent(self, media: Media) -> bool:
         """Whether one of them can have sent a file; what the API does not tell is none of theirs."""
-        if self.mark is not None:
-            return self.mark.precedes(media)
+        if self.baseline is not None:
+            return self.baseline.is_newer(media) is True
         return self.since is not None and media.created_at is not None and media.created_at >= self.since
 
 
@@ -96,7 +96,7 @@ class SyncMemory:
 
     def recall(self) -> EarlierTries:
         """Return what earlier tries left."""
-        from airflow_provider_media._api.upload_flow import Mark
+        from airflow_provider_media._api.baseline import Baseline
 
         if self._store is None:
             if getattr(self._context.get("ti"), "try_number", 1) <= 1:
@@ -105,17 +105,17 @@ class SyncMemory:
         kept = self._store.get(SYNC_KEY)
         if kept is None:
             return EarlierTries()
-        self._began_with = kept["mark"]
-        mark = None if kept["mark"] is None else Mark.from_dict(kept["mark"])
-        return EarlierTries(were_cut_off=kept["sending"], mark=mark)
+        self._began_with = kept["baseline"]
+        baseline = None if kept["baseline"] is None else Baseline.from_dict(kept["baseline"])
+        return EarlierTries(were_cut_off=kept["sending"], baseline=baseline)
 
-    def begin(self, mark: Mark) -> None:
+    def begin(self, baseline: Baseline) -> None:
         """Remember, before the first byte, that files are being sent.
 
-        :param mark: what the library holds now; that of an earlier try counts for more.
+        :param baseline: what the library holds now; that of an earlier try counts for more.
         """
-        if self._began_with is None and len(mark.namesakes) <= _MOST_IDS:
-            self._began_with = mark.to_dict()
+        if self._began_with is None and (kept := baseline.reduced(max_known=_MOST_IDS)):
+            self._began_with = kept.to_dict()
         self._keep(sending=True)
 
     def end(self) -> None:
@@ -129,7 +129,7 @@ class SyncMemory:
 
     def _keep(self, *, sending: bool) -> None:
         if self._store is not None:
-            self._store.set(SYNC_KEY, {"sending": sending, "mark": self._began_with})
+            self._store.set(SYNC_KEY, {"sending": sending, "baseline": self._began_with})
 
 
 def upload_memory(context: Context) -> Memory | None:
@@ -139,7 +139,7 @@ def upload_memory(context: Context) -> Memory | None:
 
 
 class _TaskMemory:
-    """A memory in the task state store: mark, name, size and SHA-256 of what is being sent, and what came of it.
+    """A memory in the task state store: baseline, name, size and SHA-256 of what is being sent, and what came of it.
 
     :param store: the accessor that Airflow puts into the context.
     :param first_try: the number of the first try since the task was last cleared.
@@ -151,7 +151,7 @@ class _TaskMemory:
         self._identity: dict[str, Any] = {}
 
     def recall(self, upload: Upload) -> Begun | None:
-        from airflow_provider_media._api.upload_flow import Mark
+        from airflow_provider_media._api.baseline import Baseline
         from airflow_provider_media._api.upload_memory import Begun
 
         kept = self._store.get(KEY)
@@ -159,12 +159,14 @@ class _TaskMemory:
             return None
         if kept["upload"] != self._identify(upload):  # another file now: what was begun is not this
             return None
-        return Begun(mark=Mark.from_dict(kept["mark"]), stored_id=kept["stored_id"], replaced=tuple(kept["replaced"]))
+        return Begun(
+            baseline=Baseline.from_dict(kept["baseline"]), stored_id=kept["stored_id"], replaced=tuple(kept["replaced"])
+        )
 
     def keep(self, upload: Upload, begun: Begun) -> None:
         kept = {
             "upload": self._identify(upload),
-            "mark": begun.mark.to_dict(),
+            "baseline": begun.baseline.to_dict(),
             "stored_id": begun.stored_id,
             "replaced": list(begun.replaced),
             "first_try": self._first_try,

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Executor
 
+    from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._api.folder import FoundFile
     from airflow_provider_media._api.sync_plan import Prepared
-    from airflow_provider_media._api.upload import Upload
-    from airflow_provider_media._api.upload_flow import Mark
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
     from airflow_provider_media.operators._sync_options import SyncOptions
@@ -29,17 +28,11 @@ class Known:
     """What one listing of the library told.
 
     :param namesakes: by name, the files that bear it, oldest first.
-    :param mark: tells what is newer than the listing.
+    :param baseline: judges what is newer than the listing, of the files that bear these names.
     """
 
     namesakes: dict[str, list[Media]]
-    mark: Mark
-
-    def mark_for(self, upload: Upload) -> Mark:
-        """Return the mark of one upload: the namesakes count where ids have no order."""
-        if self.mark.newest_id is not None:
-            return self.mark
-        return replace(self.mark, namesakes=tuple(str(media.id) for media in self.namesakes.get(upload.name, ())))
+    baseline: Baseline
 
 
 def prepare_files(
@@ -91,13 +84,13 @@ def look_at_library(hook: MediaHook, prepared: Sequence[Prepared], workers: Exec
 
     :param workers: ask in parallel.
     """
+    from airflow_provider_media._api.baseline import baseline_in
     from airflow_provider_media._api.flows import list_all
     from airflow_provider_media._api.sync_plan import namesakes_of
-    from airflow_provider_media._api.upload_flow import mark_in
 
     library = hook.run_flow(list_all())
     namesakes = namesakes_of(prepared, library)
-    mark = mark_in(library, [media for several in namesakes.values() for media in several])
+    baseline = baseline_in(library, [media for several in namesakes.values() for media in several])
     unclear = [media for file in prepared for media in namesakes.get(file.name, ()) if _is_unclear(file, media)]
     if unclear:
         log.info("The list does not tell all of %d file%s; asking for each", len(unclear), "s"[: len(unclear) != 1])
@@ -108,7 +101,7 @@ def look_at_library(hook: MediaHook, prepared: Sequence[Prepared], workers: Exec
             namesakes[name] = [media for media in told if media is not None]
     _tell_of_unknown_folders(prepared, namesakes)
     _warn_of_hidden_descriptions(prepared, namesakes)
-    return Known(namesakes=namesakes, mark=mark)
+    return Known(namesakes=namesakes, baseline=baseline)
 
 
 def _is_unclear(file: Prepared, media: Media) -> bool:

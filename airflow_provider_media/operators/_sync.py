@@ -163,7 +163,7 @@ class MediaSyncOperator(MediaOperator):
         self._check(plan)
         outcomes = [Outcome(step=step, action="keep", media=step.there) for step in plan.steps if step.action == "keep"]
         if plan.to_send:
-            memory.begin(known.mark)
+            memory.begin(known.baseline)
             outcomes += self._carry_out(plan, prepared, known, options)
         return self._hand_on(context, outcomes, options, memory)
 

@@ -162,7 +162,7 @@ class SyncRun:
         upload = self._uploads[step.path]
         flow = send_for_sync(
             upload,
-            self._known.mark_for(upload),
+            self._known.baseline,
             settle_seconds=self._hook.settings.settle_seconds,
             retries=self._hook.get_conn().new_retries(),
             replaces=bool(step.old),

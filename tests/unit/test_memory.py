@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.upload_flow import Mark
+from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.upload_memory import Begun
 from airflow_provider_media.models import Media
 from airflow_provider_media.operators._memory import (
@@ -21,9 +21,9 @@ from airflow_provider_media.operators._memory import (
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.fake_library import PNG, make_upload
 
-MARK = Mark(newest_id=7)
-BEGUN = Begun(mark=MARK)
-STORED = Begun(mark=MARK, stored_id=8, replaced=(3, "med_a"))
+BASELINE = Baseline(newest_id=7, is_complete=False)
+BEGUN = Begun(baseline=BASELINE)
+STORED = Begun(baseline=BASELINE, stored_id=8, replaced=(3, "med_a"))
 
 
 def context(store: FakeStore, *, cleared_after_try: int = 0) -> Any:
@@ -44,11 +44,11 @@ def test_a_new_task_remembers_nothing() -> None:
     assert memory(FakeStore()).recall(make_upload()) is None
 
 
-@pytest.mark.parametrize("mark", [MARK, Mark(namesakes=("med_a", "med_b")), Mark()])
-def test_the_next_try_of_the_same_file_recalls_the_mark(mark: Mark) -> None:
+@pytest.mark.parametrize("baseline", [BASELINE, Baseline(known={"med_a": None, "med_b": 7}), Baseline()])
+def test_the_next_try_of_the_same_file_recalls_the_baseline(baseline: Baseline) -> None:
     store = FakeStore()
-    memory(store).keep(make_upload(), Begun(mark=mark))
-    assert memory(store).recall(make_upload()) == Begun(mark=mark)
+    memory(store).keep(make_upload(), Begun(baseline=baseline))
+    assert memory(store).recall(make_upload()) == Begun(baseline=baseline)
 
 
 def test_the_next_try_of_the_same_file_recalls_what_came_of_it() -> None:
@@ -98,33 +98,33 @@ def sync_memory(store: FakeStore | None) -> SyncMemory:
 def test_the_next_try_of_a_sync_knows_what_the_first_one_began_with() -> None:
     store = FakeStore()
     assert sync_memory(store).recall() == EarlierTries()
-    sync_memory(store).begin(MARK)
+    sync_memory(store).begin(BASELINE)
     second = sync_memory(store)
-    assert second.recall() == EarlierTries(were_cut_off=True, mark=MARK)
-    second.begin(Mark(newest_id=99))
+    assert second.recall() == EarlierTries(were_cut_off=True, baseline=BASELINE)
+    second.begin(Baseline(newest_id=99, is_complete=False))
     second.end()
     third = sync_memory(store)
-    assert third.recall() == EarlierTries(were_cut_off=False, mark=MARK)
+    assert third.recall() == EarlierTries(were_cut_off=False, baseline=BASELINE)
     third.forget()
     assert store.kept == {}
 
 
 def test_more_ids_than_a_task_state_holds_are_not_kept() -> None:
     store = FakeStore()
-    sync_memory(store).begin(Mark(namesakes=tuple(map(str, range(3000)))))
+    sync_memory(store).begin(Baseline(known=dict.fromkeys(map(str, range(3000)))))
     assert len(store.kept[SYNC_KEY]) < 100
     assert sync_memory(store).recall() == EarlierTries(were_cut_off=True)
 
 
 def test_without_a_task_state_store_a_sync_keeps_nothing() -> None:
     memory = sync_memory(None)
-    memory.begin(MARK)
+    memory.begin(BASELINE)
     memory.end()
     memory.forget()
     assert memory.recall() == EarlierTries()
 
 
 def test_what_earlier_tries_sent_is_newer_than_their_mark() -> None:
-    earlier = EarlierTries(mark=MARK)
+    earlier = EarlierTries(baseline=BASELINE)
     assert [earlier.sent(Media(id=media_id)) for media_id in (6, 7, 8)] == [False, False, True]
     assert not EarlierTries().sent(Media(id=8))

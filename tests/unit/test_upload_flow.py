@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply
 from airflow_provider_media._api.retry import Retries
-from airflow_provider_media._api.upload_flow import Mark, look_for, take_mark, upload_media
+from airflow_provider_media._api.upload_flow import look_for, upload_media
 from airflow_provider_media._api.upload_memory import NoMemory
 from airflow_provider_media.models import Media, UploadResult
 from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 
 UPLOAD = make_upload()
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
 def flow(upload: Any = UPLOAD, *, attempts: int = 4, settle_seconds: float = 6, **arguments: Any) -> Any:
@@ -47,77 +47,6 @@ def loses(*, cut_short: bool = False) -> Any:
     return act
 
 
-@given(st.builds(Mark, newest_id=st.none() | st.integers(0), namesakes=st.lists(st.text()).map(tuple)))
-def test_a_mark_survives_json(mark: Mark) -> None:
-    assert Mark.from_dict(json.loads(json.dumps(mark.to_dict()))) == mark
-
-
-@pytest.mark.parametrize(
-    ("mark", "media_id", "newer"),
-    [
-        (Mark(newest_id=7), 8, True),
-        (Mark(newest_id=7), "8", True),
-        (Mark(newest_id=7), 7, False),
-        (Mark(newest_id=9), "10", True),
-        (Mark(namesakes=("a",)), "a", False),
-        (Mark(namesakes=("a",)), "b", True),
-        (Mark(namesakes=("7",)), 7, False),
-        (Mark(), 1, True),
-    ],
-)
-def test_a_mark_tells_what_came_after_it(mark: Mark, media_id: int | str, *, newer: bool) -> None:
-    assert mark.precedes(Media(id=media_id)) is newer
-
-
-def test_the_mark_is_the_newest_id_and_takes_one_request() -> None:
-    library = FakeLibrary()
-    for _ in range(5):
-        library.add()
-    assert library.run(take_mark("banner")) == Mark(newest_id=5)
-    assert library.calls == ["GET ?page=0&limit=2&sortBy=id&sortOrder=desc"]
-
-
-def test_the_mark_of_an_empty_library_takes_everything_for_newer() -> None:
-    assert FakeLibrary().run(take_mark("banner")) == Mark()
-
-
-def test_the_mark_of_a_library_of_one_is_its_id_when_a_total_says_that_it_is_the_only_one() -> None:
-    library = FakeLibrary()
-    library.add("other")
-    assert library.run(take_mark("banner")) == Mark(newest_id=1)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"ignores_order": True},
-        {"ids": iter(["med_c", "med_a", "med_b"])},
-        {"ids": iter(["9", "10", "8"])},  # as texts: whether the server sorts them as numbers is not known
-    ],
-)
-def test_where_ids_have_no_known_order_the_mark_is_the_ids_that_bear_the_name(options: dict[str, Any]) -> None:
-    library = FakeLibrary(**options)
-    first, other, second = (library.add(name)["id"] for name in ("banner", "other", "banner"))
-    mark = library.run(take_mark("banner"))
-    assert (mark.newest_id, sorted(mark.namesakes)) == (None, sorted([str(first), str(second)]))
-    assert str(other) not in mark.namesakes
-
-
-def test_one_file_and_no_total_leave_open_whether_it_is_the_newest() -> None:
-    library = FakeLibrary(totals=False)
-    library.add("banner")
-    assert library.run(take_mark("banner")) == Mark(namesakes=("1",))
-
-
-def test_looking_stops_at_the_mark() -> None:
-    library = FakeLibrary()
-    for _ in range(1000):
-        library.add("old")
-    newer = library.add()
-    assert [media.id for media in library.run(look_for(UPLOAD, Mark(newest_id=1000)))] == [newer["id"]]
-    assert len(library.calls) <= 2
-
-
 @pytest.mark.parametrize(
     "difference",
     [{"name": "other"}, {"size": len(PNG) + 1}, {"mimeType": "image/gif"}, {"id": 0}],
@@ -126,7 +55,7 @@ def test_looking_stops_at_the_mark() -> None:
 def test_what_differs_from_the_upload_is_not_taken_for_it(difference: dict[str, Any]) -> None:
     library = FakeLibrary()
     library.add(**difference)
-    assert library.run(look_for(UPLOAD, Mark(newest_id=0))) == []
+    assert library.run(look_for(UPLOAD, Baseline(newest_id=0, is_complete=False))) == []
 
 
 @pytest.mark.parametrize("left_out", ["size", "mimeType"])
@@ -135,7 +64,7 @@ def test_what_the_list_leaves_out_is_asked_for(left_out: str) -> None:
     library.add(name="other")
     library.add()
     library.add(size=1, mimeType="image/gif")
-    assert [media.id for media in library.run(look_for(UPLOAD, Mark(newest_id=0)))] == [2]
+    assert [media.id for media in library.run(look_for(UPLOAD, Baseline(newest_id=0, is_complete=False)))] == [2]
     assert "GET /1" not in library.calls  # of another name: no need to ask
 
 
@@ -143,7 +72,7 @@ def test_a_candidate_that_is_deleted_while_it_is_asked_for_is_none() -> None:
     library = FakeLibrary(list_leaves_out=("size",))
     library.add()
     library.on_call = lambda line: library.files.clear() if line == "GET /1" else None
-    assert library.run(look_for(UPLOAD, Mark(newest_id=0))) == []
+    assert library.run(look_for(UPLOAD, Baseline(newest_id=0, is_complete=False))) == []
 
 
 def test_a_plain_upload_is_a_look_and_a_post() -> None:
@@ -199,6 +128,40 @@ def test_an_older_equal_file_is_not_adopted_either_where_ids_of_digits_are_sorte
     library.on_post = [loses()]
     assert library.run(flow()).media.id == "13"
     assert library.posts() == 2
+
+
+def sharded(count: int) -> Any:
+    """Ids of two shards that each count up; the files take turns, the first half of them on the upper one alone."""
+    upper = [2 * 10**12 + number for number in range(count)]
+    return iter([*upper[: count // 2], *(10**12 + number for number in range(count))])
+
+
+@pytest.mark.parametrize(
+    ("ids", "count"),
+    [
+        (lambda: sharded(400), 200),
+        (lambda: iter([(number * 7919) % 10_007 for number in range(1, 500)]), 200),
+        (lambda: iter(range(10**6, 0, -1)), 200),
+        (lambda: iter([*range(1, 150), 10**15, *range(150, 500)]), 200),
+        (lambda: iter([*range(1, 200), 10**15, *range(200, 500)]), 200),
+        (lambda: iter([*range(1, 200), "med_a", *range(200, 500)]), 120),
+    ],
+    ids=["sharded", "random", "down", "one imported", "imported just now", "a text after numbers"],
+)
+def test_a_file_whose_id_is_below_the_greatest_one_is_found(ids: Any, count: int) -> None:
+    """And neither sent again nor mistaken for an older one of the same name and size."""
+    library = FakeLibrary(ids=ids())
+    for number in range(count):
+        name = "banner" if number in (3, count - 3) else "other"
+        library.add(name, createdAt=(NOON + timedelta(seconds=number)).isoformat())
+
+    def store_and_lose(call: Call) -> Reply | None:
+        library.store(call)["createdAt"] = datetime.now(UTC).isoformat()
+        raise lost()
+
+    library.on_post = [store_and_lose]
+    assert library.run(flow()).media.id == library.ids[-1]
+    assert library.posts() == 1
 
 
 def test_a_file_that_is_not_there_is_sent_again_only_after_the_settling_time() -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._api.retry import Retries
-from airflow_provider_media._api.upload_flow import Mark, upload_media
+from airflow_provider_media._api.upload_flow import upload_media
 from airflow_provider_media._api.upload_memory import Begun, NoMemory
 from airflow_provider_media.exceptions import MediaInUseError
 from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
@@ -40,8 +41,8 @@ class Guard:
 
 
 class FakeMemory:
-    def __init__(self, mark: Mark | None = None) -> None:
-        self.begun = Begun(mark=mark) if mark else None
+    def __init__(self, baseline: Baseline | None = None) -> None:
+        self.begun = Begun(baseline=baseline) if baseline else None
         self.events: list[str] = []
 
     def recall(self, upload: Upload) -> Begun | None:
@@ -234,7 +235,11 @@ def test_the_mark_is_remembered_before_sending_and_the_id_when_done() -> None:
     memory = FakeMemory()
     library.on_post = [lambda _: memory.events.append(f"send after {memory.begun}") and None]
     run(library, "upload", memory=memory)
-    assert memory.events == ["keep", f"send after {Begun(mark=Mark(newest_id=1))}", "stored as 2"]
+    assert memory.events == [
+        "keep",
+        f"send after {Begun(baseline=Baseline(newest_id=1))}",
+        "stored as 2",
+    ]
 
 
 @pytest.mark.parametrize("if_exists", ["reuse", "upload", "replace", "fail"])
@@ -265,7 +270,7 @@ def test_what_a_killed_try_stored_is_found_and_not_sent_again(if_exists: str) ->
     library = FakeLibrary()
     library.add("other")
     library.add()  # stored by the try that was killed
-    memory = FakeMemory(Mark(newest_id=1))
+    memory = FakeMemory(Baseline(newest_id=1, is_complete=False))
     result = run(library, if_exists, memory=memory)
     assert (result.media.id, library.posts(), library.ids) == (2, 0, [1, 2])
     assert result.created is True  # by the task, whichever try it was
@@ -276,14 +281,14 @@ def test_replace_after_a_killed_try_still_deletes_what_was_there_before_it() -> 
     library = FakeLibrary()
     library.add(size=5)
     library.add()
-    result = run(library, "replace", memory=FakeMemory(Mark(newest_id=1)))
+    result = run(library, "replace", memory=FakeMemory(Baseline(newest_id=1, is_complete=False)))
     assert (result.media.id, result.replaced, library.ids) == (2, (1,), [2])
 
 
 def test_what_a_killed_try_did_not_store_is_sent() -> None:
     library = FakeLibrary()
     library.add()
-    result = run(library, "upload", memory=FakeMemory(Mark(newest_id=1)))
+    result = run(library, "upload", memory=FakeMemory(Baseline(newest_id=1, is_complete=False)))
     assert (result.media.id, library.posts()) == (2, 1)
     assert sum(library.pauses) == 3
 
@@ -353,7 +358,7 @@ def test_what_an_earlier_try_left_in_doubt_is_not_forgotten_by_a_refusal() -> No
         raise Problem(Kind.REQUEST, "refused", status=400)
 
     library.on_post = [refuse]
-    memory = FakeMemory(Mark(newest_id=1))
+    memory = FakeMemory(Baseline(newest_id=1, is_complete=False))
     with pytest.raises(Problem, match="refused"):
         run(library, "upload", memory=memory)
-    assert memory.begun == Begun(mark=Mark(newest_id=1))
+    assert memory.begun == Begun(baseline=Baseline(newest_id=1, is_complete=False))

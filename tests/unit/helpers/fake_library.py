@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -121,13 +124,16 @@ class FakeLibrary:
     def _page(self, params: dict[str, str]) -> Reply:
         files = list(self.files)
         if not self._ignores_order and params.get("sortBy") == "id":
-            files.sort(key=lambda media: media["id"], reverse=params["sortOrder"] == "desc")
+            files.sort(
+                key=lambda media: (isinstance(media["id"], str), media["id"]), reverse=params["sortOrder"] == "desc"
+            )
         start = int(params["page"]) * int(params["limit"])
         shown = [
             {key: value for key, value in media.items() if key not in self._leaves_out}
             for media in files[start : start + int(params["limit"])]
         ]
-        return _reply({"items": shown} | ({"total": len(files)} if self._totals else {}))
+        date = {"date": format_datetime(datetime.now(UTC), usegmt=True)}
+        return replace(_reply({"items": shown} | ({"total": len(files)} if self._totals else {})), headers=date)
 
     def run(self, flow: Flow[Any]) -> Any:
         """Drive a flow to its end, as a transport does."""
