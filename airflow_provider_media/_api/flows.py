@@ -192,6 +192,22 @@ class PageWalk:
         return build_list(page=self._page, limit=self._page_size, sort_by=self._sort_by, sort_order=self._sort_order)
 
 
+def list_page(
+    *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None
+) -> Flow[MediaPage]:
+    """List one page.
+
+    :raises Problem: see :func:`build_list`.
+    """
+    call = build_list(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order)
+    return parse_page(call, (yield call))
+
+
+def next_page(walk: PageWalk) -> Flow[tuple[Media, ...]]:
+    """Read the next page of a walk; return its new files, none at the end."""
+    return walk.feed((yield walk.next_call)) if walk.next_call else ()
+
+
 def list_all() -> Flow[list[Media]]:
     """List the whole library, by id, so that what is added meanwhile comes at the end.
 

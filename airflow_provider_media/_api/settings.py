@@ -243,7 +243,7 @@ def read_proxy(field_name: str, value: Any) -> str:
     except ValueError:
         usable = False
     if not usable:  # not repeated in the message: it may hold a password
-        raise _wrong(f"{field_name} must be an address such as http://proxy.example:3128.")
+        raise _wrong(f"{field_name} must be an HTTP proxy's address such as http://proxy.example:3128; not SOCKS.")
     return str(value).strip()
 
 

@@ -1,40 +1,23 @@
-"""Carry calls with httpx on an event loop; the same tries as the blocking transport's, carried out by tenacity."""
+"""Carry calls on an event loop: each exchange is the blocking transport's, in a thread; all waiting is the loop's."""
 
 from __future__ import annotations
 
 import asyncio
-import copy
-import ipaddress
-import socket
-import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import certifi
-import httpx
 from tenacity import AsyncRetrying
 
 from airflow_provider_media._api.flows import Pause
-from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.problem import Problem
 from airflow_provider_media._api.protocol import Reply
-from airflow_provider_media._api.settings import read_proxy
 from airflow_provider_media._transports import clock
-from airflow_provider_media._transports.pace import pace_of
-from airflow_provider_media._transports.trying import (
-    CONNECTIONS,
-    REPLY_TIMEOUTS,
-    IncomingReply,
-    causes_of,
-    check_bundle,
-    failed_handshake,
-    new_retries,
-    reason_of,
-    request_headers,
-    tenacity_options,
-    trusted_bundle,
-)
+from airflow_provider_media._transports.connection import Transfer
+from airflow_provider_media._transports.sync import SyncTransport
+from airflow_provider_media._transports.threads import Threads
+from airflow_provider_media._transports.trying import new_retries, tenacity_options
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,7 +33,9 @@ UNAUTHORIZED = 401
 
 
 class AsyncTransport:
-    """One session with the server, for calls without a body: what waiting needs.
+    """One session with the server for the coroutines of one event loop.
+
+    The steps of flows run in threads, too: they parse lists, and read files.
 
     :param read_settings: reads the connection; asked when first used, and once more after each rejected key.
     """
@@ -60,6 +45,7 @@ class AsyncTransport:
         self._read_settings = read_settings
         self._sessions: list[_Session] = []
         self._opening = asyncio.Lock()
+        self._threads = Threads()
         self._resume_at = 0.0
 
     async def run(self, flow: Flow[T]) -> T:
@@ -68,17 +54,20 @@ class AsyncTransport:
         :raises Problem: what the flow does not handle.
         """
         try:
-            command = next(flow)
+            step = partial(next, flow)
             while True:
+                command, result = await self.in_thread(_advance, step)
+                if command is None:
+                    return cast("T", result)
                 try:
                     reply = await self._perform(command)
                 except Problem as problem:
-                    command = flow.throw(problem)
+                    step = partial(flow.throw, problem)
                 else:
-                    command = flow.send(reply)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+                    step = partial(flow.send, reply)
+        finally:
+            with suppress(ValueError):  # a step that nothing could abort is still running
+                flow.close()
 
     async def send(self, call: Call) -> Reply:
         """Send one call until it succeeds or trying again cannot help, or is used up.
@@ -89,19 +78,30 @@ class AsyncTransport:
         """
         session = await self._current()
         try:
-            return await self._try(session, call)
+            return await self._try(session.transport, call)
         except Problem as problem:
             if problem.status != UNAUTHORIZED:
                 raise
             renewed = await self._current(rejected=session)
-            if renewed.settings == session.settings:
+            if renewed.transport is session.transport:
                 raise
-            return await self._try(renewed, call)
+            return await self._try(renewed.transport, call)
+
+    async def settings(self) -> Settings:
+        """Return the connection's settings, as they were read last."""
+        return (await self._current()).transport.settings
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function that blocks."""
+        return await self._threads.run(function, _nothing, *arguments)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Abort what is under way, close the connections, and end the threads."""
         while self._sessions:
-            await self._sessions.pop().client.aclose()
+            transport = self._sessions.pop().transport
+            transport.cancel()
+            transport.close()
+        await self._threads.close()
 
     async def _perform(self, command: Call | Pause) -> Reply:
         if isinstance(command, Pause):
@@ -117,28 +117,28 @@ class AsyncTransport:
         async with self._opening:
             if self._sessions and self._sessions[-1] is not rejected:
                 return self._sessions[-1]
+            self._threads.open()
             settings = await self._read_settings()
-            if rejected and rejected.settings == settings:
+            if rejected and rejected.transport.settings == settings:
                 # Known from now on as one that is not worth reading again for the calls rejected with this one.
-                self._sessions[-1] = copy.copy(rejected)
+                self._sessions[-1] = _Session(rejected.transport)
             else:
-                # Reading the certificates takes long enough to hold up everything else on the loop.
-                context = await asyncio.to_thread(_ssl_context, settings)
-                self._sessions.append(_Session(settings, context))
+                self._sessions.append(_Session(await self.in_thread(SyncTransport, settings)))
             return self._sessions[-1]
 
-    async def _try(self, session: _Session, call: Call) -> Reply:
-        retries = call.retries or new_retries(session.settings, call)
+    async def _try(self, transport: SyncTransport, call: Call) -> Reply:
+        retries = call.retries or new_retries(transport.settings, call)
         return await AsyncRetrying(sleep=clock.sleep, **tenacity_options(call, retries))(
-            self._attempt, session, call, retries
+            self._attempt, transport, call, retries
         )
 
-    async def _attempt(self, session: _Session, call: Call, retries: Retries) -> Reply:
-        with session.pace.turn() as seconds:
+    async def _attempt(self, transport: SyncTransport, call: Call, retries: Retries) -> Reply:
+        with transport.pace.turn() as seconds:
             await clock.sleep(seconds)
         await clock.sleep(max(0.0, self._resume_at - clock.now()))
+        transfer = Transfer()
         try:
-            return await session.exchange(call)
+            return await self._threads.run(transport.exchange, transfer.abort, call, retries, transfer)
         except Problem as problem:
             # What the server asks one caller to wait, it asks all callers that share the key.
             if problem.retry_after and problem.retry_after <= retries.budget_seconds:
@@ -146,114 +146,20 @@ class AsyncTransport:
             raise
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class _Session:
-    """One httpx client with the settings that it was made of.
+    """A blocking transport; two of the same differ, so that it can be told for which calls the key was read again."""
 
-    :param settings: the connection's settings.
-    :param context: how certificates are checked.
-    """
-
-    def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
-        self.settings = settings
-        self.pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_second)
-        self._proxy = settings.proxy or _environment_proxy(settings.base_url)
-        try:
-            self.client = httpx.AsyncClient(
-                headers=request_headers(settings),
-                timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout, pool=None),
-                limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
-                verify=context,
-                proxy=self._proxy
-                and httpx.Proxy(self._proxy, ssl_context=context if self._proxy.startswith("https:") else None),
-                trust_env=False,  # what it says is read as requests reads it
-                follow_redirects=False,
-                event_hooks={"response": [_set_headers_aside]},
-            )
-        except (httpx.InvalidURL, ValueError):
-            # Not repeated: it may hold the proxy's password.
-            raise Problem(Kind.CONFIGURATION, "The proxy's address is none that can be used.") from None
-
-    async def exchange(self, call: Call) -> Reply:
-        """Send one call once.
-
-        :raises Problem: for a failure.
-        """
-        incoming: IncomingReply | None = None
-        try:
-            url = self.settings.media_url + call.path
-            # httpx bounds each single read: an answer's head that drips, byte by byte, would have no end.
-            async with (
-                asyncio.timeout(REPLY_TIMEOUTS * self.settings.timeout) as time_for_head,
-                self.client.stream(call.method, url, params=dict(call.params) or None) as response,
-            ):
-                time_for_head.reschedule(None)
-                incoming = IncomingReply(call, response.status_code, response.extensions["headers"], self.settings)
-                async for chunk in response.aiter_raw():  # as it arrives; a size would collect so much first
-                    incoming.add(chunk)
-            return incoming.whole()
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-            problem = _as_problem(
-                error, call, self.settings, answer_began=incoming is not None, by_proxy=self._proxy is not None
-            )
-            raise problem from (None if problem.kind is Kind.CONFIGURATION else error)
+    transport: SyncTransport
 
 
-async def _set_headers_aside(response: httpx.Response) -> None:
-    """Keep from httpx where a redirect points: it reads that although it is not to go there, and may fail over it."""
-    response.extensions["headers"] = response.headers.copy()
-    response.headers.pop("location", None)
+def _advance(step: Callable[[], Call | Pause]) -> tuple[Call | Pause | None, Any]:
+    """Return a flow's next command, or None and its result: a StopIteration cannot leave a thread through a future."""
+    try:
+        return step(), None
+    except StopIteration as end:
+        return None, end.value
 
 
-def _ssl_context(settings: Settings) -> ssl.SSLContext:
-    """Check certificates as the blocking transport does, by whose rules ``verify`` is explained."""
-    verify = trusted_bundle(settings)
-    if verify:
-        return check_bundle(verify if isinstance(verify, str) else certifi.where())
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _environment_proxy(base_url: str) -> str | None:
-    """Find the proxy that the environment names for an address, by the rules of requests."""
-    parts, proxies = urlsplit(base_url), getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.netloc):
-        return None
-    for network in proxies.get("no", "").split(","):
-        with suppress(ValueError):
-            if ipaddress.ip_address(parts.hostname or "") in ipaddress.ip_network(network.strip(), strict=False):
-                return None
-    return read_proxy("The environment's proxy", proxy if "://" in proxy else f"http://{proxy}")
-
-
-def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_began: bool, by_proxy: bool) -> Problem:
-    """Say what a failure of httpx means; the one place that knows its exceptions."""
-    causes = causes_of(error)
-    wrong = failed_handshake(causes, settings)
-    if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError)):
-        wrong = f"{settings.base_url}, or the proxy, is no address that can be used"
-    elif isinstance(error, httpx.ProxyError) and str(error).startswith("4"):  # 403, 407
-        wrong = f"the proxy refuses the way to {settings.base_url}; check the connection's extra 'proxy'"
-    if wrong:
-        return Problem(Kind.CONFIGURATION, f"Could not {call.purpose}: {wrong}.")
-    address, reason = settings.base_url, reason_of(causes)
-    kind, maybe_acted = Kind.UNAVAILABLE, False
-    not_connected = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
-    if isinstance(error, httpx.ProxyError) or (by_proxy and not_connected):
-        sentence = f"the proxy on the way to {address} cannot be used ({reason})"
-    elif any(isinstance(cause, socket.gaierror) for cause in causes):
-        sentence = f"the address {address} is unknown; check the connection's host"
-    elif not_connected:
-        sentence = f"no connection to {address} ({reason})"
-    elif isinstance(error, (httpx.TimeoutException, TimeoutError)):
-        maybe_acted = True
-        sentence = f"{address} did not answer for {settings.timeout:g} s"
-    elif answer_began and isinstance(error, httpx.RemoteProtocolError):
-        kind, maybe_acted = Kind.RESPONSE, True
-        sentence = "the answer was cut off"
-    else:
-        maybe_acted = True
-        sentence = f"the connection to {address} broke ({reason})"
-    return Problem(kind, f"Could not {call.purpose}: {sentence}.", transient=True, maybe_acted=maybe_acted)
+def _nothing() -> None:
+    """Abort nothing: what has begun comes to its end soon."""

@@ -8,26 +8,33 @@ file first; over TLS the answer of one that hangs up is lost in an SSL error.
 from __future__ import annotations
 
 import array
+import errno
 import fcntl
 import io
 import math
+import os
 import re
 import select
 import socket
 import ssl
+import sys
 import termios
+import threading
 import time
-import weakref
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 
 from airflow_provider_media._api.source import FileRegion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d")
@@ -40,13 +47,16 @@ class _Watchful:
 
     :cvar stall_seconds: how long not a single byte may move.
     :cvar head_seconds: how long an answer's status and headers may take.
-    :cvar on_connect: told of each new socket.
     """
 
     stall_seconds: float
     head_seconds: float
-    on_connect: Callable[[socket.socket], None]
     sock: Any
+    host: str
+    port: int
+    timeout: float
+    socket_options: Any
+    _dns_host: str
     _answered_early = False
     _heard = b""
 
@@ -55,7 +65,37 @@ class _Watchful:
         self._heard = b""
         self._answered_early = False  # urllib3 connects the same object anew
         self.sock.settimeout(self.stall_seconds)
-        type(self).on_connect(self.sock)
+
+    def _new_conn(self) -> socket.socket:
+        """Connect as urllib3 does, but a socket that the transfer can shut down meanwhile."""
+        this: Any = self
+        try:
+            return self._open_socket()
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, this, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(this, f"no connection within {self.timeout} s") from error
+        except OSError as error:
+            raise NewConnectionError(this, str(error)) from error
+
+    def _open_socket(self) -> socket.socket:
+        failure = OSError("the host has no address")
+        host = self._dns_host.strip("[]")
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, self.port, allowed_gai_family(), socket.SOCK_STREAM
+        ):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                for option in self.socket_options or ():
+                    sock.setsockopt(*option)
+                _transfer.get().connect(sock, address, self.timeout)
+            except OSError as error:
+                sock.close()
+                failure = error
+            else:
+                sys.audit("http.client.connect", self, self.host, self.port)
+                return sock
+        raise failure
 
     def send(self, data: Any) -> None:
         """Send a block, as long as the server takes it and says nothing.
@@ -221,8 +261,80 @@ class _AnswerBytes(io.RawIOBase):
         super().close()
 
 
+class Transfer:
+    """One exchange, which another thread or a signal handler can abort: its socket is shut down, and no other's.
+
+    It holds a duplicate of the socket, because TLS takes the original away, and urllib3 closes it under its reader.
+    """
+
+    def __init__(self) -> None:
+        self.is_aborted = False
+        self._lock = threading.RLock()  # reentrant, because a signal handler may interrupt who holds it
+        self._handle: socket.socket | None = None
+
+    def abort(self) -> None:
+        """Shut the socket down, or the one that it gets later."""
+        self.is_aborted = True
+        with self._lock:
+            if self._handle:
+                _shut_down(self._handle)
+
+    def hold(self, sock: Any) -> None:
+        """Be the one that uses a socket from now on."""
+        with self._lock:
+            self.release()
+            self._handle = socket.socket(fileno=os.dup(sock.fileno()))
+            if self.is_aborted:
+                _shut_down(self._handle)
+
+    def release(self) -> None:
+        """Use it no longer: it is closed, or the next one's."""
+        with self._lock:
+            handle, self._handle = self._handle, None
+            if handle:
+                handle.close()
+
+    def connect(self, sock: socket.socket, address: Any, seconds: float) -> None:
+        """Connect a socket.
+
+        :raises OSError: when that fails, takes too long (TimeoutError), or is aborted.
+        """
+        self.hold(sock)
+        sock.settimeout(0)
+        code = sock.connect_ex(address)
+        if self.is_aborted:  # maybe before the connecting began, when there was nothing to shut down
+            raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+        if code == errno.EINPROGRESS:
+            poll = select.poll()
+            poll.register(sock, select.POLLOUT)
+            if not poll.poll(seconds * 1000):
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        sock.settimeout(seconds)
+
+
+_transfer: ContextVar[Transfer] = ContextVar("transfer")
+"""What the present thread's exchange is."""
+
+
+class _HoldingPool:
+    """Lets the transfer hold the connection that it takes out of the pool; mixed into urllib3's pool classes."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)  # type: ignore[misc]  # the pool class it is mixed into has it
+        if connection.sock is not None:
+            _transfer.get().hold(connection.sock)
+        return connection
+
+    def _put_conn(self, connection: Any) -> None:
+        _transfer.get().release()  # before others can take it
+        super()._put_conn(connection)  # type: ignore[misc]
+
+
 class WatchfulAdapter(HTTPAdapter):
-    """The requests adapter that uses such connections, and can break them all off.
+    """The requests adapter that uses such connections, and can break all transfers off.
 
     :param stall_seconds: how long not a single byte of a body may move.
     :param head_seconds: how long an answer's status and headers may take.
@@ -231,18 +343,14 @@ class WatchfulAdapter(HTTPAdapter):
 
     def __init__(self, *, stall_seconds: float, head_seconds: float, connections: int) -> None:
         """Make the connection classes with this adapter's figures."""
-        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._transfers: set[Transfer] = set()
         self._broken_off = False
-        namespace = {
-            "stall_seconds": stall_seconds,
-            "head_seconds": head_seconds,
-            "on_connect": staticmethod(self._note),
-        }
+        namespace = {"stall_seconds": stall_seconds, "head_seconds": head_seconds}
         plain = type("PlainConnection", (_Watchful, HTTPConnection), namespace)
         secure = type("SecureConnection", (_Watchful, HTTPSConnection), namespace)
         self._pool_classes = {
-            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+            "http": type("PlainPool", (_HoldingPool, HTTPConnectionPool), {"ConnectionCls": plain}),
+            "https": type("SecurePool", (_HoldingPool, HTTPSConnectionPool), {"ConnectionCls": secure}),
         }
         super().__init__(pool_connections=2, pool_maxsize=connections)
 
@@ -252,10 +360,9 @@ class WatchfulAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = self._pool_classes
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Use our connection classes through an HTTP proxy; SOCKS has its own, which cannot be replaced."""
+        """Use our connection classes through a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = self._pool_classes
+        manager.pool_classes_by_scheme = self._pool_classes
         return manager
 
     def close(self) -> None:
@@ -266,24 +373,25 @@ class WatchfulAdapter(HTTPAdapter):
                     pool.close()
         super().close()
 
+    @contextmanager
+    def transfer(self, transfer: Transfer) -> Iterator[None]:
+        """Let what the present thread sends meanwhile be a transfer that can be aborted, alone or with all others."""
+        token = _transfer.set(transfer)
+        self._transfers.add(transfer)
+        try:
+            if self._broken_off:
+                transfer.abort()
+            yield
+        finally:
+            self._transfers.discard(transfer)
+            _transfer.reset(token)
+            transfer.release()
+
     def break_off(self) -> None:
         """End all transfers at once, and each that would begin; safe in a signal handler and from another thread."""
         self._broken_off = True
-        for sock in self._open_sockets():
-            _shut_down(sock)
-
-    def _open_sockets(self) -> list[socket.socket]:
-        """Copy the set, although other threads may connect meanwhile; without a lock, on which a handler could hang."""
-        while True:
-            try:
-                return list(self._sockets)
-            except RuntimeError:  # the set changed while it was walked
-                continue
-
-    def _note(self, sock: socket.socket) -> None:
-        self._sockets.add(sock)
-        if self._broken_off:  # while it was being connected
-            _shut_down(sock)
+        for transfer in list(self._transfers):
+            transfer.abort()
 
 
 def _shut_down(sock: socket.socket) -> None:

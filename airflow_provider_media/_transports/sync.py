@@ -18,7 +18,7 @@ from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.progress import Progress
 from airflow_provider_media._api.protocol import Call, Reply
 from airflow_provider_media._transports import clock
-from airflow_provider_media._transports.connection import WatchfulAdapter
+from airflow_provider_media._transports.connection import Transfer, WatchfulAdapter
 from airflow_provider_media._transports.pace import pace_of
 from airflow_provider_media._transports.trying import (
     CONNECTIONS,
@@ -28,6 +28,7 @@ from airflow_provider_media._transports.trying import (
     cancelled,
     causes_of,
     check_bundle,
+    environment_proxy,
     failed_handshake,
     new_retries,
     reason_of,
@@ -55,12 +56,12 @@ class SyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         """Prepare; nothing is connected yet."""
-        self._settings = settings
+        self.settings = settings
         self._verify = trusted_bundle(settings)
         if isinstance(self._verify, str):
             check_bundle(self._verify)
         self._cancelled = threading.Event()
-        self._pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_second)
+        self.pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_second)
         self._adapter = WatchfulAdapter(
             stall_seconds=settings.timeout, head_seconds=REPLY_TIMEOUTS * settings.timeout, connections=CONNECTIONS
         )
@@ -70,11 +71,8 @@ class SyncTransport:
         # What the environment says is read once: requests would walk all of it for each request, and take what a .netrc
         # file holds for the host. REQUESTS_CA_BUNDLE would even override a session's verify that is False.
         self._session.trust_env = False
-        self._proxies = (
-            {"http": settings.proxy, "https": settings.proxy}
-            if settings.proxy
-            else requests.utils.get_environ_proxies(settings.base_url)
-        )
+        proxy = settings.proxy or environment_proxy(settings.base_url)
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._session.headers.update(request_headers(settings))
 
     def run(self, flow: Flow[T]) -> T:
@@ -100,12 +98,12 @@ class SyncTransport:
 
         :raises Problem: for the last failure.
         """
-        retries = call.retries or new_retries(self._settings, call)
+        retries = call.retries or new_retries(self.settings, call)
         return Retrying(sleep=self._sleep, **tenacity_options(call, retries))(self._attempt, call, retries)
 
     def new_retries(self) -> Retries:
         """Give the tries of one request."""
-        return new_retries(self._settings)
+        return new_retries(self.settings)
 
     def cancel(self) -> None:
         """Break off what is under way, promptly, and start nothing more; safe in a signal handler."""
@@ -132,21 +130,31 @@ class SyncTransport:
             raise cancelled()
 
     def _attempt(self, call: Call, retries: Retries) -> Reply:
-        with self._pace.turn() as seconds:
+        with self.pace.turn() as seconds:
             self._sleep(seconds)
-        if self._cancelled.is_set():
+        return self.exchange(call, retries, Transfer())
+
+    def exchange(self, call: Call, retries: Retries, transfer: Transfer) -> Reply:
+        """Send one call once.
+
+        :param retries: the call's tries; told how long the body's transfer took.
+        :param transfer: what it is aborted by.
+        :raises Problem: for a failure.
+        """
+        if self.is_cancelled:
             raise cancelled()
         try:
-            return self._exchange(call, retries)
+            with self._adapter.transfer(transfer):
+                return self._exchange(call, retries)
         except Problem as problem:
-            if self._cancelled.is_set():
+            if self.is_cancelled:
                 stopped = cancelled()
                 stopped.maybe_acted = problem.maybe_acted and not problem.body_cut_short
                 raise stopped from None
             raise
 
     def _exchange(self, call: Call, retries: Retries) -> Reply:
-        settings = self._settings
+        settings = self.settings
         headers: dict[str, str] = {}
         body: StreamingBody | None = None
         incoming: IncomingReply | None = None

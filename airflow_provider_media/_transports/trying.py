@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import logging
 import os
 import ssl
 import time
+from contextlib import suppress
 from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from tenacity import RetryCallState, retry_if_exception
 
@@ -17,6 +21,7 @@ from airflow_provider_media import __version__
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply, check_reply
 from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._api.settings import read_proxy
 from airflow_provider_media._transports import clock
 
 if TYPE_CHECKING:
@@ -162,6 +167,32 @@ def check_bundle(path: str) -> ssl.SSLContext:
             f"The connection's extra 'verify', or else REQUESTS_CA_BUNDLE, names {path}, which is no CA bundle:"
             f" {reason}.",
         ) from error
+
+
+def environment_proxy(base_url: str) -> str | None:
+    """Find the proxy that the environment names for an address; None where it names none, or ``NO_PROXY`` the host.
+
+    An entry of ``NO_PROXY`` is a host, which stands for its subdomains too, with or without a port; or a network.
+
+    :raises Problem: of kind CONFIGURATION when it is none that can be used, such as a SOCKS proxy.
+    """
+    parts, proxies = urlsplit(base_url), getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or _needs_no_proxy(parts, proxies.get("no", "")):
+        return None
+    variable = f"{parts.scheme}_proxy" if proxies.get(parts.scheme) else "all_proxy"
+    return read_proxy(f"The environment's proxy ({variable.upper()})", proxy if "://" in proxy else f"http://{proxy}")
+
+
+def _needs_no_proxy(address: SplitResult, exceptions: str) -> bool:
+    host, port = address.hostname or "", address.port or {"http": 80, "https": 443}[address.scheme]
+    if proxy_bypass(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"):
+        return True
+    for network in exceptions.split(","):
+        with suppress(ValueError):
+            if ipaddress.ip_address(host) in ipaddress.ip_network(network.strip(), strict=False):
+                return True
+    return False
 
 
 def cancelled() -> Problem:

@@ -1,8 +1,7 @@
-"""The connection to the media library on an event loop, for triggers: what waiting needs, and no more."""
+"""The connection to the media library on an event loop."""
 
 from __future__ import annotations
 
-import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -83,11 +82,9 @@ class MediaAsyncHook(BaseHook):
         :param sort_order: ``asc`` or ``desc``.
         :raises MediaConfigurationError: an argument is out of its range; nothing is sent.
         """
-        from airflow_provider_media._api.protocol import build_list, parse_page
+        from airflow_provider_media._api.flows import list_page
 
-        with self._public_errors():
-            call = build_list(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order)
-            return parse_page(call, await self._transport.send(call))
+        return await self.run_flow(list_page(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order))
 
     def iter_media(
         self, *, page_size: int = 1000, sort_by: str | None = None, sort_order: str | None = None
@@ -106,10 +103,10 @@ class MediaAsyncHook(BaseHook):
         return self._iterate(walk)
 
     async def _iterate(self, walk: PageWalk) -> AsyncIterator[Media]:
+        from airflow_provider_media._api.flows import next_page
+
         while walk.next_call:
-            with self._public_errors():
-                found = walk.feed(await self._transport.send(walk.next_call))
-            for media in found:
+            for media in await self.run_flow(next_page(walk)):
                 yield media
 
     async def find_media(self, name: str) -> list[Media]:
@@ -143,7 +140,7 @@ class MediaAsyncHook(BaseHook):
 
         connection = await get_async_connection(self.media_conn_id)
         # In a thread: registering secrets with the masker asks Airflow's supervisor, and waits for it.
-        settings = await asyncio.to_thread(read_connection, connection, self.media_conn_id)
+        settings = await self._transport.in_thread(read_connection, connection, self.media_conn_id)
         self._key = settings.api_key
         return settings
 

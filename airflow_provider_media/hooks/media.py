@@ -195,11 +195,9 @@ class MediaHook(BaseHook):
         :param sort_order: ``asc`` or ``desc``.
         :raises MediaConfigurationError: an argument is out of its range; nothing is sent.
         """
-        from airflow_provider_media._api.protocol import build_list, parse_page
+        from airflow_provider_media._api.flows import list_page
 
-        with self._public_errors():
-            call = build_list(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order)
-            return parse_page(call, self._transport.send(call))
+        return self.run_flow(list_page(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order))
 
     def iter_media(
         self, *, page_size: int = 1000, sort_by: str | None = None, sort_order: str | None = None
@@ -218,10 +216,10 @@ class MediaHook(BaseHook):
         return self._iterate(walk)
 
     def _iterate(self, walk: Any) -> Iterator[Media]:
+        from airflow_provider_media._api.flows import next_page
+
         while walk.next_call:
-            with self._public_errors():
-                found = walk.feed(self._transport.send(walk.next_call))
-            yield from found
+            yield from self.run_flow(next_page(walk))
 
     def get_media(self, media_id: int | str) -> Media:
         """Return one file's metadata.

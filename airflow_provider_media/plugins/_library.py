@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.flows import PageWalk, id_number
+from airflow_provider_media._api.flows import PageWalk, id_number, next_page
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 from airflow_provider_media.hooks._async import MediaAsyncHook
 
@@ -96,12 +96,6 @@ class _PageHook(MediaAsyncHook):
             raise PageError(504, f"{sentence} does its secrets backend answer?") from None
         self._key = settings.api_key
         return settings
-
-    async def read_page(self, walk: PageWalk) -> tuple[Media, ...]:
-        """Read the next page; parse it beside the loop, for one that is nothing but ids takes seconds."""
-        assert walk.next_call  # noqa: S101 - for the type checker; who reads on has looked
-        with self._public_errors():
-            return await asyncio.to_thread(walk.feed, await self._transport.send(walk.next_call))
 
 
 def _settings_of(conn_id: str) -> Settings:
@@ -191,7 +185,7 @@ class Libraries:
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):
                     while walk.next_call and len(items) <= MOST_FILES:
-                        items += await hook.read_page(walk)
+                        items += await hook.run_flow(next_page(walk))
             except TimeoutError:
                 if not items:
                     raise

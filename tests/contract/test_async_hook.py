@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_media._api.flows import Pause
+from airflow_provider_media._transports.threads import MAX_THREADS
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaNotFoundError
 from airflow_provider_media.hooks.media import MediaAsyncHook
 from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.sockets import connections_to
 from tests.contract.helpers.until import until
 
 if TYPE_CHECKING:
@@ -154,15 +157,16 @@ def test_a_connection_that_became_wrong_is_told_and_read_again_next_time(define:
     run(use)
 
 
-def test_many_calls_at_once_share_the_connections(define: Any, raw_server: Any, library: SandboxLibrary) -> None:
+def test_many_calls_at_once_share_few_connections_and_threads(define: Any, library: SandboxLibrary) -> None:
     ids = [library.store(f"file {number}", PNG) for number in range(5)]
 
     async def use(hook: MediaAsyncHook) -> None:
         found = await asyncio.gather(*(hook.get_media(media_id) for media_id in ids * 20))
         assert [media.id for media in found] == ids * 20
-        pool = hook._transport._sessions[0].client._transport._pool  # type: ignore[attr-defined]
-        assert len(pool.connections) <= 16
+        assert len(connections_to(library.sandbox.port) - before) <= MAX_THREADS
+        assert len([thread for thread in threading.enumerate() if thread.name == "airflow-media"]) <= MAX_THREADS
 
+    before = connections_to(library.sandbox.port)  # of other tests
     run(use)
 
 
@@ -225,7 +229,7 @@ def test_the_next_request_does_not_wait_for_one_that_was_cancelled(define: Any) 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await hook.list_page()
-        with hook._transport._sessions[-1].pace.turn() as seconds:
+        with hook._transport._sessions[-1].transport.pace.turn() as seconds:
             return seconds
 
     assert run(use) < 100

@@ -7,32 +7,36 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media.exceptions import MediaRequestError
+from tests.contract.helpers.sockets import connections_to
 
 if TYPE_CHECKING:
     from airflow_provider_media.hooks.media import MediaHook
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 
-def check_that_closing_closes(hook: MediaHook) -> None:
-    sockets = hook.get_conn()._adapter._open_sockets()
-    assert [sock.fileno() >= 0 for sock in sockets] == [True]
+def check_that_closing_closes(hook: MediaHook, port: int, before: set[str]) -> None:
+    assert len(connections_to(port) - before) == 1
     hook.close()
-    assert [sock.fileno() for sock in sockets] == [-1]
+    assert connections_to(port) <= before
 
 
-def test_closing_closes_the_idle_connection_although_an_error_still_refers_to_it(hook: MediaHook) -> None:
+def test_closing_closes_the_idle_connection_although_an_error_still_refers_to_it(
+    hook: MediaHook, library: SandboxLibrary
+) -> None:
+    before = connections_to(library.sandbox.port)  # of other tests
     with pytest.raises(MediaRequestError) as caught:
         hook.get_media(404)
-    check_that_closing_closes(hook)
+    check_that_closing_closes(hook, library.sandbox.port, before)
     assert caught.value.status == 404  # it is kept until here, and its traceback with it
 
 
 def test_closing_closes_the_connection_to_a_proxy(connect: Any, library: SandboxLibrary) -> None:
     """The sandbox is none, and says so; it keeps the connection open."""
+    before = connections_to(library.sandbox.port)  # of other tests
     hook = connect("http://media.example", proxy=library.sandbox.base_url)
     with pytest.raises(MediaRequestError) as caught:
         hook.list_page()
-    check_that_closing_closes(hook)
+    check_that_closing_closes(hook, library.sandbox.port, before)
     assert caught.value.status == 404
 
 

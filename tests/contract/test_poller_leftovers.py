@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
-import socket
 import time
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_media._api.waiting import Wanted
 from airflow_provider_media.triggers import _poller, _watch
+from tests.contract.helpers.sockets import connections_to
 from tests.contract.helpers.triggers import looks, pollers, start, stop
 from tests.contract.helpers.until import until
 
@@ -33,18 +30,6 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def no_records(caplog: pytest.LogCaptureFixture) -> None:
     """Keep no records of the log: they would keep alive what they tell of."""
     caplog.set_level(logging.CRITICAL, "airflow_provider_media")
-
-
-def connections_to(port: int) -> set[str]:
-    """Tell this process's sockets that are connected to a port."""
-    connections = set()
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            if (name := str(link.readlink())).startswith("socket:"):
-                with socket.socket(fileno=os.dup(int(link.name))) as copy:
-                    if copy.getpeername()[1:2] == (port,):  # local sockets have names of other kinds
-                        connections.add(name)
-    return connections
 
 
 def leaves_nothing(library: SandboxLibrary, scenario: Callable[[], Awaitable[None]]) -> None:

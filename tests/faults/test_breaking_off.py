@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
-import urllib3.util.connection
 
+from airflow_provider_media._transports.connection import Transfer
 from airflow_provider_media.exceptions import MediaError
 
 PROTOCOLS = pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
@@ -56,15 +58,33 @@ def test_cancelling_while_a_connection_is_being_made_is_not_missed(raw_server, h
     server = raw_server(lambda exchange: None, tls=tls)
     hook = hook_for(server.base_url, timeout=20)
     transport = hook.get_conn()
-    connect = urllib3.util.connection.create_connection
+    connect = Transfer.connect
 
-    def connect_and_cancel(*args, **kwargs):
-        sock = connect(*args, **kwargs)
-        transport.cancel()  # as a signal's handler does, at the worst moment: nobody knows of the socket yet
-        return sock
+    def connect_and_cancel(*args):
+        transport.cancel()  # as a signal's handler does, at the worst moment: there is nothing to shut down yet
+        return connect(*args)
 
-    monkeypatch.setattr("urllib3.util.connection.create_connection", connect_and_cancel)
+    monkeypatch.setattr(Transfer, "connect", connect_and_cancel)
     started = time.monotonic()
     with pytest.raises(MediaError, match="was stopped"):
         hook.list_page()
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("full", [False, True], ids=["says nothing", "takes no connection"])
+def test_a_server_that_does_not_even_connect_is_left_at_once(hook_for, scheme, full):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
+        address = server.getsockname()
+        for _ in range(4 if full else 0):  # what the kernel answers in its place
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        hook = hook_for(f"{scheme}://127.0.0.1:{address[1]}", timeout=20, connect_timeout=20)
+        timer = threading.Timer(0.3, hook.cancel)
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(MediaError, match="was stopped"):
+            hook.list_page()
+        timer.join()
+        assert 0.2 < time.monotonic() - started < 5
