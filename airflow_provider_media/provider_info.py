@@ -57,6 +57,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "description": "false refuses every delete through this connection. Default true.",
         "schema": {"type": ["boolean", "null"], "default": True},
     },
+    "accept_converted": {
+        "label": "Accept converted files",
+        "description": "true accepts that the platform re-encodes files, and so stores another size than was sent; they"
+        " are recognized by a fingerprint in their description. Default false.",
+        "schema": {"type": ["boolean", "null"], "default": False},
+    },
 }
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
@@ -75,6 +81,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "proxy": "http://proxy.example:3128",
         "requests_per_second": "no limit",
         "allow_delete": "true",
+        "accept_converted": "false",
     },
 }
 

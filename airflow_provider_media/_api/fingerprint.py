@@ -1,22 +1,53 @@
-"""The SHA-256 of a file's content, kept at the end of its description: the API has no field for a checksum."""
+"""The end of a file's description: the SHA-256 of its content, and a proof of the name that it was sent under.
+
+The API has no fields for either. The name's proof is there only where a platform may store another name; it is what
+recognizes a renamed file exactly, without comparing names loosely.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
+from typing import TYPE_CHECKING
 
-_FINGERPRINT = re.compile(r"(?:^|\s)sha256:([0-9a-f]{64})\s*$")
+if TYPE_CHECKING:
+    from airflow_provider_media.models import Media
+
+_FINGERPRINT = re.compile(r"(?:^|\s)(?:name:([0-9a-f]{16})\s+)?sha256:([0-9a-f]{64})\s*$")
+
+_KEPT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,15}")
+"""A name that every platform keeps as it is."""
 
 
-def with_fingerprint(description: str | None, fingerprint: str) -> str:
-    """Append the fingerprint to a description.
+def with_fingerprint(description: str | None, fingerprint: str, name: str) -> str:
+    """Append the fingerprint, and where needed the name's proof, to a description.
 
     :param description: the user's own text, or None.
     :param fingerprint: 64 hexadecimal digits.
+    :param name: the name that the file is sent under.
     """
-    return f"{description} sha256:{fingerprint}" if description else f"sha256:{fingerprint}"
+    proof = None if _KEPT_NAME.fullmatch(name) else f"name:{name_proof(name)}"
+    return " ".join(filter(None, (description, proof, f"sha256:{fingerprint}")))
 
 
 def fingerprint_in(description: str | None) -> str | None:
-    """Read the fingerprint out of a description; None where there is none."""
+    """Read the fingerprint from a description; None where there is none."""
+    found = _FINGERPRINT.search(description or "")
+    return found[2] if found else None
+
+
+def name_proof(name: str) -> str:
+    """Return 16 hexadecimal digits that stand for a name."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+def name_proof_in(description: str | None) -> str | None:
+    """Read the name's proof from a description; None where there is none."""
     found = _FINGERPRINT.search(description or "")
     return found[1] if found else None
+
+
+def bears_name(media: Media, name: str) -> bool:
+    """Whether a file of the library was sent under exactly this name, or else is named exactly so."""
+    proof = name_proof_in(media.description)
+    return media.name == name if proof is None else proof == name_proof(name)

@@ -22,7 +22,7 @@ def in_full(upload: Upload, found: Iterable[Media]) -> Flow[list[Media]]:
     """
     full: list[Media] = []
     for media in found:
-        if not upload.may_be(media):
+        if not upload.could_be(media):
             continue
         if upload.lacks_facts_of(media):
             try:

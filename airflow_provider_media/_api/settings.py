@@ -48,6 +48,7 @@ class Settings:
     :param proxy: the proxy's address; without one, the environment's proxy variables count.
     :param requests_per_second: the highest rate of requests of one process, or None for no limit.
     :param allow_delete: False refuses every delete.
+    :param accept_converted: whether the platform may store files in another size than was sent.
     :param largest_reply_bytes: no more of an answer is read; not the connection's to say.
     """
 
@@ -62,6 +63,7 @@ class Settings:
     proxy: str | None = field(default=None, repr=False)  # may carry a password
     requests_per_second: float | None = None
     allow_delete: bool = True
+    accept_converted: bool = False
     largest_reply_bytes: int = LARGEST_REPLY_BYTES
 
     @property
@@ -257,4 +259,5 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "proxy": read_proxy,
     "requests_per_second": _number(above=1 / _LARGEST_NUMBER),
     "allow_delete": _boolean,
+    "accept_converted": _boolean,
 }

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.fingerprint import fingerprint_in
+from airflow_provider_media._api.fingerprint import fingerprint_in, name_proof, name_proof_in
 from airflow_provider_media._api.flows import oldest_first
 from airflow_provider_media._api.namesakes import folders_untold, of_unknown_folder
 from airflow_provider_media._api.problem import Kind
@@ -146,12 +146,25 @@ def as_table(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def namesakes_of(prepared: Iterable[Prepared], library: Iterable[Media]) -> dict[str, list[Media]]:
-    """Find, by name, the files of the library that bear the name of a file of the folder, oldest first."""
-    wanted = {file.name for file in prepared}
+    """Find, by name, the files of the library that bear the name of a file of the folder, oldest first.
+
+    With fingerprints, files whose description is not in the list may do so too, if they have the size.
+    """
+    proofs = {name_proof(file.name): file.name for file in prepared}
+    names = set(proofs.values())
+    of_size: dict[int, list[str]] = defaultdict(list)
+    for file in prepared:
+        if file.upload and file.upload.fingerprint:
+            of_size[file.upload.source.size].append(file.name)
     found: dict[str, list[Media]] = defaultdict(list)
     for media in library:
-        if media.name in wanted:
-            found[media.name].append(media)
+        proof = name_proof_in(media.description)
+        name = media.name if proof is None else proofs.get(proof)
+        if name in names:
+            found[name].append(media)
+        elif media.description is None and media.size:
+            for candidate in of_size.get(media.size, ()):
+                found[candidate].append(media)
     return {name: oldest_first(several) for name, several in found.items()}
 
 
@@ -226,8 +239,14 @@ def _step(file: Prepared, bearing_the_name: list[Media], if_changed: str, sent_b
         if left and if_changed == "replace" and sent_before(same):
             reason = f"an earlier try sent it as {same.id}; still to delete: {_ids(left)}"
             return _replacing(replace(step, reason=reason, there=same), tuple(left), upload)
-        by = "content" if file.fingerprint else "size and type"
+        by = "content" if upload.fingerprint and fingerprint_in(same.description) else "size and type"
         return replace(step, action="keep", reason=f"the library has it as {same.id}: same {by}", there=same)
+    if refused := next(filter(upload.is_refused, namesakes), None):
+        reason = (
+            f"the library has it as {refused.id}, converted to {refused.size} bytes (sent: {upload.source.size}): set"
+            " the connection's extra 'accept_converted' to true to accept that"
+        )
+        return replace(step, action="refuse", reason=reason, refused=Kind.RESPONSE)
     return _changed(step, tuple(namesakes), upload, if_changed)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from airflow_provider_media._api.fingerprint import bears_name, fingerprint_in, with_fingerprint
 from airflow_provider_media._api.media_types import EXTENSIONS, extension_disagrees, types_differ
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.source import Source, file_problem, sniff
+from airflow_provider_media._api.source import Source, file_problem, sha256, sniff
 
 if TYPE_CHECKING:
     from airflow_provider_media.models import Media
@@ -27,6 +28,8 @@ class Upload:
     :param mime_type: the type, found from the bytes.
     :param description: free text, or None.
     :param folder_id: the folder, or None for the library's default.
+    :param fingerprint: the SHA-256 of its content, which the description ends with; None to compare sizes and types.
+    :param accepts_converted: whether it may be stored in another size than was sent.
     """
 
     source: Source
@@ -35,6 +38,8 @@ class Upload:
     mime_type: str
     description: str | None = None
     folder_id: int | str | None = None
+    fingerprint: str | None = None
+    accepts_converted: bool = False
 
     @property
     def fields(self) -> dict[str, str]:
@@ -42,12 +47,27 @@ class Upload:
         given = {"name": self.name, "description": self.description, "folderId": self.folder_id}
         return {key: str(value) for key, value in given.items() if value is not None}
 
+    def with_fingerprint(self, *, accepts_converted: bool) -> Upload:
+        """Return it with the SHA-256 of its content at the end of its description."""
+        fingerprint = sha256(self.source)
+        return replace(
+            self,
+            description=with_fingerprint(self.description, fingerprint, self.name),
+            fingerprint=fingerprint,
+            accepts_converted=accepts_converted,
+        )
+
     def may_be(self, media: Media) -> bool:
         """Whether a file of the library bears this name, and is not known to be in another folder."""
         folders_differ = (
             self.folder_id is not None and media.folder_id is not None and str(self.folder_id) != str(media.folder_id)
         )
-        return media.name == self.name and not folders_differ
+        return bears_name(media, self.name) and not folders_differ
+
+    def could_be(self, media: Media) -> bool:
+        """Whether :meth:`may_be` could hold once all of a file is known: its description may prove its name."""
+        is_hidden = self.fingerprint is not None and media.description is None and media.size == self.source.size
+        return is_hidden or self.may_be(media)
 
     def lacks_folder_of(self, media: Media) -> bool:
         """Whether it is not known to be in this folder or another; where no folder is asked for, none matters."""
@@ -58,15 +78,28 @@ class Upload:
 
         A size of 0 is that of a file that the platform still processes: no empty file is ever stored.
         """
-        return not media.size or media.mime_type is None or self.lacks_folder_of(media)
+        needs_description = media.description is None and (
+            media.name != self.name or (self.fingerprint is not None and media.size != self.source.size)
+        )
+        return not media.size or media.mime_type is None or needs_description or self.lacks_folder_of(media)
 
     def equals(self, media: Media) -> bool:
-        """Whether a file of the library has this name and size, and no other type.
+        """Whether a file of the library is this one.
 
-        An unknown size equals nothing; an unknown type does not differ.
+        It is when it has the name and the content's fingerprint, or where no fingerprint is known, the size and no
+        other type. An unknown size equals nothing; an unknown type does not differ.
         """
-        is_type_other = types_differ(media.mime_type, self.mime_type)
-        return self.may_be(media) and media.size == self.source.size and not is_type_other
+        if not self.may_be(media) or self.is_refused(media):
+            return False
+        stored = fingerprint_in(media.description)
+        if self.fingerprint and stored:
+            return stored == self.fingerprint
+        return media.size == self.source.size and not types_differ(media.mime_type, self.mime_type)
+
+    def is_refused(self, media: Media) -> bool:
+        """Whether a file of the library has this content, but converted to another size, which is not accepted."""
+        is_converted = bool(media.size) and media.size != self.source.size and not self.accepts_converted
+        return is_converted and self.fingerprint is not None and self.fingerprint == fingerprint_in(media.description)
 
 
 def prepare_upload(

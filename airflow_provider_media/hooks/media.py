@@ -153,6 +153,8 @@ class MediaHook(BaseHook):
                     file_name=file_name,
                 )
                 self._check_channels(upload, of_channels)
+                if self.settings.accept_converted:
+                    upload = upload.with_fingerprint(accepts_converted=True)
                 result = self._transport.run(
                     upload_media(
                         upload,

@@ -47,10 +47,9 @@ def prepare_files(
 
 
 def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared:
-    from airflow_provider_media._api.fingerprint import with_fingerprint
     from airflow_provider_media._api.folder import library_name
     from airflow_provider_media._api.problem import Kind, Problem
-    from airflow_provider_media._api.source import open_source, printable, sha256
+    from airflow_provider_media._api.source import open_source, printable
     from airflow_provider_media._api.sync_plan import Prepared
     from airflow_provider_media._api.upload import prepare_upload
     from airflow_provider_media._channels.check import check_channels
@@ -58,22 +57,21 @@ def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared
     if hook.get_conn().is_cancelled:
         raise Problem(Kind.CANCELLED, "The task was stopped.")
     path, name = printable(file.relative), library_name(file.relative, options.name_template)
-    fingerprint = None
     try:
         # In this thread neither the task's time-out nor its end could break off waiting for a pipe's writer.
         source = open_source(file.path, facts=file.facts, takes_pipes=False)
         upload = prepare_upload(source, name=name, description=options.description, folder_id=options.folder_id)
         findings = check_channels(source, upload.mime_type, options.channels)
-        if options.fingerprint and not findings.errors:
-            fingerprint = sha256(source)
-            upload = replace(upload, description=with_fingerprint(upload.description, fingerprint))
+        accepts_converted = hook.settings.accept_converted
+        if (options.fingerprint or accepts_converted) and not findings.errors:
+            upload = upload.with_fingerprint(accepts_converted=accepts_converted)
     except Problem as problem:
         return Prepared(path=path, name=printable(name), problem=problem.message, kind=problem.kind)
     return Prepared(
         path=path,
         name=name,
         upload=upload,
-        fingerprint=fingerprint,
+        fingerprint=upload.fingerprint if options.fingerprint else None,
         problem=" ".join(findings.errors) or None,
         warnings=findings.warnings,
     )
@@ -106,7 +104,7 @@ def look_at_library(hook: MediaHook, prepared: Sequence[Prepared], workers: Exec
 
 def _is_unclear(file: Prepared, media: Media) -> bool:
     upload = file.upload
-    if upload is None or not upload.may_be(media):
+    if upload is None or not upload.could_be(media):
         return False
     if upload.lacks_facts_of(media):
         return True
@@ -126,7 +124,11 @@ def _in_full(hook: MediaHook, listed: Media) -> Media | None:
 def _tell_of_unknown_folders(prepared: Sequence[Prepared], namesakes: dict[str, list[Media]]) -> None:
     from airflow_provider_media._api.namesakes import of_unknown_folder
 
-    unknown = sum(len(of_unknown_folder(file.upload, namesakes.get(file.name, ()))) for file in prepared if file.upload)
+    unknown = sum(
+        len(of_unknown_folder(file.upload, filter(file.upload.may_be, namesakes.get(file.name, ()))))
+        for file in prepared
+        if file.upload
+    )
     if unknown:
         log.info("The API does not tell the folder of %d file%s, so they may be in the folder of this sync",
                  unknown, "s"[: unknown != 1])  # fmt: skip
@@ -134,9 +136,11 @@ def _tell_of_unknown_folders(prepared: Sequence[Prepared], namesakes: dict[str, 
 
 def _warn_of_hidden_descriptions(prepared: Sequence[Prepared], namesakes: dict[str, list[Media]]) -> None:
     hidden = sum(
-        all(media.description is None for media in namesakes[file.name])
+        all(media.description is None for media in bearing_the_name)
         for file in prepared
-        if file.fingerprint and namesakes.get(file.name)
+        if file.fingerprint
+        and file.upload
+        and (bearing_the_name := [*filter(file.upload.may_be, namesakes.get(file.name, ()))])
     )
     if hidden:
         log.warning("The library tells no description of %d file%s, so their content is unknown: they count as changed",
