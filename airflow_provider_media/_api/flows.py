@@ -231,9 +231,18 @@ def find_media(name: str) -> Flow[list[Media]]:
 
 
 def get_media(media_id: int | str) -> Flow[Media]:
-    """Get one file's metadata."""
+    """Get one file's metadata. A response about another file says nothing of this one, so the list is read then."""
     call = build_get(media_id)
-    return parse_media(call, (yield call))
+    reply = yield call
+    try:
+        return parse_media(call, reply)
+    except Problem as problem:
+        if not problem.tells_of_other:
+            raise
+        for media in (yield from list_all()):
+            if str(media.id) == str(call.media_id):
+                return media
+        raise
 
 
 def delete_media(media_id: int | str) -> Flow[None]:

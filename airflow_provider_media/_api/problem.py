@@ -63,6 +63,8 @@ class Problem(Exception):  # noqa: N818 - it is turned into a public ...Error be
         self.retry_after = retry_after
         self.after_lost_answer = False
         """Set by the transport when an earlier attempt of the same request may already have acted."""
+        self.tells_of_other = False
+        """Whether the response is about another file than was asked for."""
         self.body_cut_short = False
         """Set by the transport when the upload's end was never handed over, so that no whole file can be stored."""
 

@@ -230,7 +230,9 @@ def parse_media(call: Call, reply: Reply) -> Media:
     media = _media(value, call, reply)
     # Where a file has two ids, either may be the one it was asked for by.
     if call.media_id is not None and call.media_id not in {str(value.get(key)) for key in ("id", "mediaId")}:
-        raise _senseless(call, reply, f"it tells of the media {_one_line(str(media.id))}")
+        problem = _senseless(call, reply, f"it tells of the media {_one_line(str(media.id))}")
+        problem.tells_of_other = True
+        raise problem
     return media
 
 

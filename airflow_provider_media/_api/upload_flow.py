@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.baseline import Baseline, baseline_in, take_baseline
+from airflow_provider_media._api.deletion import delete_older
 from airflow_provider_media._api.flows import (
     Flow,
     PageWalk,
     Pause,
-    delete_media,
     get_media,
     list_all,
     oldest_first,
@@ -176,19 +176,6 @@ def _delete_replaced(
         log.warning("%r is stored as %s, and the files that it should replace are kept", new.name, new.id)
         raise
     return (yield from delete_older(older))
-
-
-def delete_older(older: Iterable[Media]) -> Flow[tuple[int | str, ...]]:
-    """Delete the files that a new one replaces; return their ids, also of those that are gone meanwhile."""
-    deleted = []
-    for old in older:
-        try:
-            yield from delete_media(old.id)
-        except Problem as problem:
-            if problem.kind is not Kind.NOT_FOUND:
-                raise
-        deleted.append(old.id)
-    return tuple(deleted)
 
 
 def _baseline_and_namesakes(upload: Upload) -> Flow[tuple[Baseline, list[Media]]]:

@@ -138,7 +138,8 @@ class MediaCleanupOperator(MediaOperator):
             raise refusal
         still_there = {str(media.id) for media in candidates}
         before = [media_id for media_id in memory.recall() if str(media_id) not in still_there]
-        deleted, missing = delete_each(self.hook, [media.id for media in free], memory=memory, deleted=before)
+        free_ids = [media.id for media in free]
+        deleted, missing = delete_each(self.hook, free_ids, memory=memory, deleted=before, seen=free)
         return {**outcome, "deleted": deleted, "missing": missing}
 
     def _selection(self) -> Selection:

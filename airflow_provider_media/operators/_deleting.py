@@ -10,7 +10,7 @@ from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUs
 from airflow_provider_media.references import ListedReferences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
@@ -108,33 +108,51 @@ def delete_all(
     outcome["skipped"] = list(used)
     left_alone = {str(media_id) for ids in outcome.values() for media_id in ids}
     left = [media_id for media_id in media_ids if str(media_id) not in left_alone]
-    outcome["deleted"], missing = delete_each(hook, left, memory=memory, deleted=outcome["deleted"])
+    # Asking takes time; without it, the files were read just now.
+    seen = found if references is not None else []
+    outcome["deleted"], missing = delete_each(hook, left, memory=memory, deleted=outcome["deleted"], seen=seen)
     outcome["missing"] += missing
     log.info("Deleted %(deleted)s, missing %(missing)s, skipped as still used %(skipped)s", outcome)
     return outcome
 
 
 def delete_each(
-    hook: MediaHook, media_ids: Iterable[int | str], *, memory: DeletedMemory, deleted: Iterable[int | str]
+    hook: MediaHook,
+    media_ids: Sequence[int | str],
+    *,
+    memory: DeletedMemory,
+    deleted: Iterable[int | str],
+    seen: Iterable[Media] = (),
 ) -> tuple[list[int | str], list[int | str]]:
     """Delete one after another; return what was deleted, and what was gone already.
 
     :param memory: is told of each before it is deleted, and of all when that is done.
     :param deleted: what earlier tries of the task deleted.
+    :param seen: the files as they were selected: each is read again right before its batch is deleted.
     """
+    from airflow_provider_media._api.deletion import MAX_BATCH, read_again
+
     done, missing = list(deleted), list[int | str]()
     begun = {str(media_id): media_id for media_id in memory.recall()}
-    for media_id in media_ids:
-        was_begun = str(media_id) in begun
-        begun[str(media_id)] = media_id
-        memory.keep(list(begun.values()))
-        try:
-            hook.delete(media_id)
-        except MediaNotFoundError:
-            # Gone since it was looked up, or ignored on request; or the request of a try that was cut off did its work.
-            (done if was_begun else missing).append(media_id)
-        else:
-            done.append(media_id)
+    selected = {str(media.id): media for media in seen}
+    for start in range(0, len(media_ids), MAX_BATCH):
+        batch = media_ids[start : start + MAX_BATCH]
+        before = [selected[str(media_id)] for media_id in batch if str(media_id) in selected]
+        there = {str(media.id) for media in hook.run_flow(read_again(before))} if before else set()
+        for media_id in batch:
+            was_begun = str(media_id) in begun
+            if str(media_id) in selected and str(media_id) not in there:
+                (done if was_begun else missing).append(media_id)
+                continue
+            begun[str(media_id)] = media_id
+            memory.keep(list(begun.values()))
+            try:
+                hook.delete(media_id)
+            except MediaNotFoundError:
+                # Gone since it was read, or ignored on request; or the request of a try that was cut off did its work.
+                (done if was_begun else missing).append(media_id)
+            else:
+                done.append(media_id)
     memory.end(done)
     return done, missing
 

@@ -188,7 +188,7 @@ class SyncRun:
             job.go_on(result)
 
     def _sent(self, step: Step, media: Media) -> None:
-        from airflow_provider_media._api.upload_flow import delete_older
+        from airflow_provider_media._api.deletion import delete_older
         from airflow_provider_media.hooks._lineage import report_upload
 
         if media is not step.there:

@@ -79,7 +79,7 @@ def test_a_changed_file_replaces_the_old_one_when_it_is_surely_there(
     library.forget()
     second = sync()
 
-    assert library.methods() == "GET POST GET DELETE"
+    assert library.methods() == "GET POST GET GET DELETE"
     old = f"/{first['banner.png']['id']}"
     assert [call["path"].endswith(old) for call in library.journal()] == [False, False, False, True]
     assert second["banner.png"]["action"] == "replace"
@@ -481,7 +481,7 @@ def test_without_a_fingerprint_in_the_description_a_file_is_never_the_same(
     library.forget()
     manifest = sync(fingerprint=True)
 
-    assert library.methods() == "GET GET POST GET DELETE"
+    assert library.methods() == "GET GET POST GET GET DELETE"
     assert manifest["banner.png"]["action"] == "replace"
     assert manifest["banner.png"]["id"] != old
     assert "The library tells no description of 1 file" in caplog.text

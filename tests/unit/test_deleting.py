@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from airflow_provider_media.models import Media
 from airflow_provider_media.operators._deleting import delete_all, refuse_if_used, users_of
 from airflow_provider_media.operators._memory import DeletedMemory
 from tests.helpers.fake_store import FakeStore
+from tests.unit.helpers.fake_library import FakeLibrary
 
 LIBRARY = {"1", "2", "3"}
 
@@ -34,6 +36,14 @@ class FakeHook:
             raise MediaNotFoundError("no such file", status=404)
         self.ids -= self.gone_after_look
         return Media(id=int(media_id))
+
+    def run_flow(self, flow: Any) -> Any:
+        library = FakeLibrary(ids=iter(sorted(self.ids)))
+        for _ in self.ids:
+            library.add(name="as it is now")
+        result = library.run(flow)
+        self.calls += [line.partition(" /")[0].partition("?")[0] for line in library.calls]
+        return result
 
     def delete(self, media_id: int | str) -> None:
         self.calls.append(f"delete {media_id}")
@@ -172,3 +182,19 @@ def test_references_that_cannot_be_called_are_refused(references: Any) -> None:
     with pytest.raises(MediaConfigurationError, match=r"^references=.* must be a callable or the dotted path of one"):
         delete(hook, [1], references=references)
     assert hook.ids == LIBRARY
+
+
+@pytest.mark.parametrize("changes", [{"gone": True}, {"name": "another file"}])
+def test_what_is_gone_or_another_file_since_it_was_asked_about_is_not_deleted(changes: dict[str, Any]) -> None:
+    hook = FakeHook()
+
+    def ask(media: Media) -> list[str]:
+        if changes.get("gone"):
+            hook.ids.discard("2")
+        return []
+
+    usual = hook.get_media
+    hook.get_media = lambda media_id: dataclasses.replace(usual(media_id), name=changes.get("name"))  # type: ignore[method-assign]
+    outcome = delete(hook, [2], references=ask)
+    assert outcome == {"deleted": [], "missing": [2], "skipped": []}
+    assert hook.calls == ["get 2", "GET"]
