@@ -1,8 +1,11 @@
-"""Connections that send large bodies well: they live as long as bytes move, and hear a server that answers early.
+"""Connections for large bodies and odd servers: they send as long as bytes move, and read only final responses.
 
-urllib3 (2.x) bounds each block's send by the connect time-out, and looks for an answer only when the whole body is
+urllib3 (2.x) bounds each block's send by the connect timeout, and looks for a response only when the whole body is
 gone. So a slow line fails although it works, and a server that says "413" and goes on listening is sent the whole
-file first; over TLS the answer of one that hangs up is lost in an SSL error.
+file first; over TLS the response of one that hangs up is lost in an SSL error.
+
+http.client skips only the interim response 100, so that with any other each later response is taken for the one to
+the request before it; and it does not notice what a server sends beyond a response.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import array
 import errno
 import fcntl
+import http.client
 import io
 import math
 import os
@@ -37,9 +41,40 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-_INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d")
-_LONGEST_INTERIM_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 1024 * 1024
+"""Of a response's status line and headers, interim responses included."""
+
+ERROR_BODY_SECONDS = 5.0
+"""The body of an error may take so long: its status says what matters."""
+
+_INTERIM = re.compile(rb"HTTP/1\.\d 1(?!01)\d\d[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n")
+"""A whole interim response (RFC 9110, 15.2); 101 is none, it ends what is understood of a connection."""
+
+_INTERIM_START = re.compile(rb"HTTP/1\.\d 1(?!01)")
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
 _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+_USED_HEADERS = {
+    b"connection",
+    b"content-encoding",
+    b"content-length",
+    b"content-type",
+    b"date",
+    b"location",
+    b"request-id",
+    b"retry-after",
+    b"transfer-encoding",
+    b"x-correlation-id",
+    b"x-ratelimit-limit",
+    b"x-ratelimit-remaining",
+    b"x-ratelimit-reset",
+    b"x-request-id",
+}
+"""What remains of a head that http.client refuses to read: all that is read of a response anywhere."""
+
+
+class HeadTooLargeError(http.client.HTTPException):
+    """A response's status line and headers are too large to be read."""
 
 
 class _Watchful:
@@ -58,12 +93,14 @@ class _Watchful:
     socket_options: Any
     _dns_host: str
     _answered_early = False
+    _is_spent = False
     _heard = b""
 
     def connect(self) -> None:
-        super().connect()  # type: ignore[misc]  # the connection class it is mixed into has it
+        # urllib3 connects the same object anew.
         self._heard = b""
-        self._answered_early = False  # urllib3 connects the same object anew
+        self._answered_early = self._is_spent = False
+        super().connect()  # type: ignore[misc]  # the connection class it is mixed into has it
         self.sock.settimeout(self.stall_seconds)
 
     def _new_conn(self) -> socket.socket:
@@ -149,14 +186,16 @@ class _Watchful:
         """
         if self._is_watchable and not self._answered_early and _unacknowledged(self.sock):
             self._wait(select.POLLIN)
-        sock, heard, self._heard = self.sock, self._heard, b""
-        answering = self.sock = _Answering(sock, heard, deadline=time.monotonic() + self.head_seconds)
-        try:
-            return super().getresponse()  # type: ignore[misc]
-        finally:
-            answering.deadline = math.inf  # whoever reads the rest bounds it
-            if self.sock is not None:  # else the answer ends the connection
-                self.sock = sock
+        return super().getresponse()  # type: ignore[misc]
+
+    def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> _Response:
+        """Read a response, also a proxy's to CONNECT, from what was heard already and then from the socket."""
+        heard, self._heard = self._heard, b""
+        return _Response(self, sock, heard, *args, **kwargs)
+
+    def spend(self) -> None:
+        """Never use the connection again."""
+        self._is_spent = True
 
     def _wait(self, events: int) -> bool:
         """Wait, as long as bytes move, for room to send or for something to read; return whether it is the latter.
@@ -186,18 +225,36 @@ class _Watchful:
             return False
         except OSError:
             return True
-        self._heard += data
-        while _INTERIM.match(self._heard) and b"\r\n\r\n" in self._heard:
-            self._heard = self._heard.partition(b"\r\n\r\n")[2]
-        if not data or len(self._heard) > _LONGEST_INTERIM_BYTES:
-            return True
-        is_too_short_to_tell = len(self._heard) < len(b"HTTP/1.1 1")
-        return not (is_too_short_to_tell or _INTERIM.match(self._heard))
+        self._heard = _without_interim(self._heard + data)
+        return not data or len(self._heard) > MAX_HEAD_BYTES or not _may_be_interim(self._heard)
 
     @property
     def is_connected(self) -> bool:
-        """Never use a connection again whose last request was cut short: the server still waits for its rest."""
-        return not self._answered_early and bool(super().is_connected)  # type: ignore[misc]
+        """Whether the connection can serve the next request.
+
+        Not after a request that was cut short, of which the server still awaits the rest, and not with bytes unread,
+        which would be taken for the next response; those that TLS holds already do not show on the socket.
+        """
+        is_usable = not (self._answered_early or self._is_spent or self._heard) and not _pending(self.sock)
+        return is_usable and bool(super().is_connected)  # type: ignore[misc]
+
+
+def _without_interim(data: bytes) -> bytes:
+    """Drop the interim responses that the data begins with."""
+    while interim := _INTERIM.match(data):
+        data = data[interim.end() :]
+    return data
+
+
+def _may_be_interim(data: bytes) -> bool:
+    """Return whether the data is too short to be told from an interim response, or the start of one."""
+    return len(data) < len(b"HTTP/1.1 100") or bool(_INTERIM_START.match(data))
+
+
+def _pending(sock: Any) -> int:
+    """Count the bytes that TLS has read and decrypted already."""
+    tls = getattr(sock, "sslobj", sock)  # of TLS within TLS, urllib3's own socket has it as an attribute
+    return tls.pending() if hasattr(tls, "pending") else 0
 
 
 def _unacknowledged(sock: socket.socket) -> int:
@@ -216,49 +273,136 @@ def _is_readable(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-class _Answering:
-    """A socket from which an answer is read, in bounded time.
+class _Response(http.client.HTTPResponse):
+    """A final response: interim ones before it are skipped, and its connection is kept only where nothing is unread.
 
-    :param sock: the socket.
-    :param heard: what was read of the answer already, and is given again.
-    :param deadline: when reading ends (monotonic seconds): an answer that drips, byte by byte, would have no end.
+    :param connection: what it is read from.
+    :param sock: the connection's socket.
+    :param heard: what was read of the response already.
     """
 
-    def __init__(self, sock: socket.socket, heard: bytes, *, deadline: float) -> None:
+    def __init__(self, connection: _Watchful, sock: Any, heard: bytes, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        timeout = sock.gettimeout() or math.inf
+        self._bytes = _ResponseBytes(sock, self.fp.detach(), heard, timeout)  # type: ignore[attr-defined]
+        self._bytes.deadline = time.monotonic() + connection.head_seconds
+        self.fp = _ResponseFile(self._bytes, connection.spend)
+
+    def begin(self) -> None:
+        """Read the status and the headers, and decide whether the connection may be used again."""
+        super().begin()
+        is_success = http.HTTPStatus.OK <= self.status < http.HTTPStatus.MULTIPLE_CHOICES
+        # Whoever reads the body of a success bounds it.
+        self._bytes.deadline = math.inf if is_success else time.monotonic() + ERROR_BODY_SECONDS
+        declared = self.headers.get("content-length", "0").strip()
+        has_body_in_spite = self.length == 0 and (self.chunked or declared.strip("0") != "")
+        has_two_lengths = self.chunked and "content-length" in self.headers
+        if self.status < http.HTTPStatus.OK or has_body_in_spite or has_two_lengths:
+            self.will_close = True
+
+
+class _ResponseFile(io.BufferedReader):
+    """What http.client reads a response from.
+
+    :param raw: the bytes.
+    :param on_unread: called when it is closed before all that was received is read.
+    """
+
+    def __init__(self, raw: _ResponseBytes, on_unread: Callable[[], None]) -> None:
+        super().__init__(raw)
+        self._bytes = raw
+        self._on_unread = on_unread
+
+    def close(self) -> None:
+        if not self.closed and (self._bytes.end() or self.peek()):
+            self._on_unread()
+        super().close()
+
+
+class _ResponseBytes(io.RawIOBase):
+    """The bytes of one response, in bounded time; its head is given as http.client can read it.
+
+    :param sock: the socket.
+    :param rest: reads from the socket.
+    :param heard: what was read already.
+    :param timeout: how long the socket waits for the next byte, in seconds.
+    :ivar deadline: when reading ends (monotonic seconds): a response that drips, byte by byte, would have no end.
+    """
+
+    def __init__(self, sock: Any, rest: Any, heard: bytes, timeout: float) -> None:
         self._sock = sock
-        self._heard = heard
-        self.deadline = deadline
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    def makefile(self, mode: Literal["rb"]) -> io.BufferedReader:
-        return io.BufferedReader(_AnswerBytes(self, self._heard, self._sock.makefile(mode, buffering=0)))
-
-
-class _AnswerBytes(io.RawIOBase):
-    def __init__(self, answering: _Answering, heard: bytes, rest: Any) -> None:
-        self._answering = answering
-        self._heard = heard
         self._rest = rest
+        self._heard = heard
+        self._timeout = timeout
+        self._has_head = False
+        self._has_ended = False
+        self.deadline = math.inf
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if time.monotonic() > self._answering.deadline:
-            raise TimeoutError
+        if not self._has_head:
+            self._read_head()
+            self._has_head = True
+        if self._has_ended:
+            return 0
         if not self._heard:
-            count: int | None = self._rest.readinto(buffer)
-            return count
+            return self._receive(buffer)
         given = self._heard[: len(buffer)]
         buffer[: len(given)] = given
         self._heard = self._heard[len(given) :]
         return len(given)
 
+    def end(self) -> bool:
+        """Give no more bytes; return whether there were some."""
+        self._has_head = self._has_ended = True
+        return bool(self._heard)
+
     def close(self) -> None:
         self._rest.close()
         super().close()
+
+    def _receive(self, buffer: Any) -> int | None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if left < self._timeout:
+            self._sock.settimeout(left)
+        count: int | None = self._rest.readinto(buffer)
+        return count
+
+    def _read_head(self) -> None:
+        """Read a final response's head, or as much of it as tells that it is none.
+
+        :raises HeadTooLargeError: the server sends more than :data:`MAX_HEAD_BYTES` before the body.
+        """
+        buffer, received = bytearray(8192), len(self._heard)
+        while True:
+            self._heard = _without_interim(self._heard)
+            head = _END_OF_HEAD.search(self._heard)
+            if head and not _may_be_interim(self._heard):
+                self._heard = _fitted(self._heard[: head.end()]) + self._heard[head.end() :]
+                return
+            if b"\n" in self._heard and not self._heard.startswith(b"HTTP/"):
+                return
+            if received > MAX_HEAD_BYTES:
+                raise HeadTooLargeError
+            count = self._receive(buffer)
+            if not count:
+                return
+            received += count
+            self._heard += buffer[:count]
+
+
+def _fitted(head: bytes) -> bytes:
+    """Leave out of a head of too many or too long lines what is not used: http.client would refuse it whole."""
+    status, *lines = head.split(b"\n")
+    most, longest = http.client._MAXHEADERS, http.client._MAXLINE  # type: ignore[attr-defined]  # noqa: SLF001
+    if len(lines) <= most and max(map(len, lines)) < longest:
+        return head
+    used = [line for line in lines if line.partition(b":")[0].lower() in _USED_HEADERS and len(line) < longest]
+    return b"\n".join([status, *used[: most - 1], b"", b""])
 
 
 class Transfer:
