@@ -27,7 +27,7 @@ import threading
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -284,7 +284,7 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, connection: _Watchful, sock: Any, heard: bytes, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         timeout = sock.gettimeout() or math.inf
-        self._bytes = _ResponseBytes(sock, self.fp.detach(), heard, timeout)  # type: ignore[attr-defined]
+        self._bytes = _ResponseBytes(sock, self.fp.detach(), heard, timeout)
         self._bytes.deadline = time.monotonic() + connection.head_seconds
         self.fp = _ResponseFile(self._bytes, connection.spend)
 
@@ -294,11 +294,12 @@ class _Response(http.client.HTTPResponse):
         is_success = http.HTTPStatus.OK <= self.status < http.HTTPStatus.MULTIPLE_CHOICES
         # Whoever reads the body of a success bounds it.
         self._bytes.deadline = math.inf if is_success else time.monotonic() + ERROR_BODY_SECONDS
-        declared = self.headers.get("content-length", "0").strip()
-        has_body_in_spite = self.length == 0 and (self.chunked or declared.strip("0") != "")
+        has_no_body = self.status in {http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED}
+        declares_body = self.chunked or self.headers.get("content-length", "0").strip(" 0") != ""
         has_two_lengths = self.chunked and "content-length" in self.headers
-        if self.status < http.HTTPStatus.OK or has_body_in_spite or has_two_lengths:
+        if self.status < http.HTTPStatus.OK or (has_no_body and declares_body) or has_two_lengths:
             self.will_close = True
+        self.chunked = self.chunked and not has_no_body  # else http.client would wait for the first chunk
 
 
 class _ResponseFile(io.BufferedReader):

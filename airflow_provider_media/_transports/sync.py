@@ -18,7 +18,7 @@ from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.progress import Progress
 from airflow_provider_media._api.protocol import Call, Reply
 from airflow_provider_media._transports import clock
-from airflow_provider_media._transports.connection import Transfer, WatchfulAdapter
+from airflow_provider_media._transports.connection import MAX_HEAD_BYTES, HeadTooLargeError, Transfer, WatchfulAdapter
 from airflow_provider_media._transports.pace import pace_of
 from airflow_provider_media._transports.trying import (
     CONNECTIONS,
@@ -241,6 +241,9 @@ def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_bega
         sentence = f"the address {address} is unknown; check the connection's host"
     elif has(*_NOT_CONNECTED):
         sentence = f"no connection to {address} ({reason})"
+    elif has(HeadTooLargeError):
+        sentence = f"the response's headers are larger than {MAX_HEAD_BYTES / 2**20:g} MiB"
+        return Problem(Kind.RESPONSE, f"Could not {call.purpose}: {sentence}.", maybe_acted=not call.may_be_repeated)
     elif answer_began and not has(OSError):
         kind, maybe_acted = Kind.RESPONSE, True
         sentence = "the answer was cut off"

@@ -140,13 +140,13 @@ def hook(connect: Any, library: SandboxLibrary) -> MediaHook:
 
 @pytest.fixture
 def raw_server() -> Iterator[Callable[..., RawServer]]:
-    """Make servers that answer what the test says: ``raw_server(answer)``."""
+    """Make servers that answer what the test says: ``raw_server(answer)``; ``keeps=True`` keeps connections open."""
     from contextlib import ExitStack
 
     from tests.contract.helpers.raw_server import RawServer
 
     with ExitStack() as stack:
-        yield lambda answer: stack.enter_context(RawServer(answer))
+        yield lambda answer, **options: stack.enter_context(RawServer(answer, **options))
 
 
 @pytest.fixture

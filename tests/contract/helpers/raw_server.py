@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 _READ_BYTES = 256 * 1024
 
 
-def answer(status: int, value: Any = "", *headers: str) -> bytes:
-    """Write an answer: a text as it is, anything else as JSON."""
-    body = value.encode() if isinstance(value, str) else json.dumps(value).encode()
-    head = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
+def answer(status: int, value: Any = "", *headers: str, connection: str = "close") -> bytes:
+    """Write an answer: bytes and a text as they are, anything else as JSON."""
+    body = value if isinstance(value, bytes) else (value if isinstance(value, str) else json.dumps(value)).encode()
+    head = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", f"Connection: {connection}", *headers, "", ""]
     return "\r\n".join(head).encode() + body
 
 
@@ -30,13 +30,20 @@ class RawServer:
     :param on_request: given a request's head, returns the bytes to answer, or gives them one by one; a
         ConnectionResetError from among them is what the client gets.
     :param context: how to speak TLS; None for plain HTTP.
+    :param keeps: whether it serves several requests on one connection.
     """
 
     def __init__(
-        self, on_request: Callable[[str], bytes | Iterable[bytes]], context: ssl.SSLContext | None = None
+        self,
+        on_request: Callable[[str], bytes | Iterable[bytes]],
+        context: ssl.SSLContext | None = None,
+        *,
+        keeps: bool = False,
     ) -> None:
         self._on_request = on_request
         self._context = context
+        self._keeps = keeps
+        self._current: socket.socket | None = None
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
         self.url = f"http{'s' if context else ''}://{self.host}"
@@ -44,6 +51,8 @@ class RawServer:
         """The heads of the requests so far."""
         self.body_bytes: list[int] = []
         """How long their bodies were."""
+        self.connections = 0
+        """How many connections were made."""
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> Self:
@@ -51,7 +60,9 @@ class RawServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
+        for sock in filter(None, (self._socket, self._current)):
+            with suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
         self._thread.join()
         self._socket.close()
 
@@ -66,20 +77,23 @@ class RawServer:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
+            self.connections += 1
+            self._current = connection
             with connection, suppress(OSError):
                 connection.settimeout(10)
                 with self._spoken_over(connection) as spoken:
-                    self._answer(spoken)
+                    while self._answer(spoken) and self._keeps:
+                        pass
 
     def _spoken_over(self, connection: socket.socket) -> AbstractContextManager[socket.socket]:
         return self._context.wrap_socket(connection, server_side=True) if self._context else nullcontext(connection)
 
-    def _answer(self, connection: socket.socket) -> None:
+    def _answer(self, connection: socket.socket) -> bool:
         data = b""
         while b"\r\n\r\n" not in data:
             block = connection.recv(_READ_BYTES)
             if not block:
-                return
+                return False
             data += block
         head, _, body = data.partition(b"\r\n\r\n")
         text = head.decode("latin-1")
@@ -89,7 +103,7 @@ class RawServer:
         buffer = bytearray(_READ_BYTES)
         while size < int(fields.get("content-length", "0")):
             if not (count := connection.recv_into(buffer)):
-                return  # the client broke off
+                return False  # the client broke off
             size += count
         self.body_bytes.append(size)
         reply = self._on_request(text)
@@ -98,3 +112,5 @@ class RawServer:
                 connection.sendall(block)
         except ConnectionResetError:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets it
+            return False
+        return True
