@@ -9,16 +9,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from blocking import both_hooks
-from raw_server import answer
 
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, MediaResponseError
+from tests.contract.helpers.blocking import both_hooks
+from tests.contract.helpers.raw_server import answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from raw_server import RawServer
+    from tests.contract.helpers.raw_server import RawServer
 
 INTERIM = {
     "100": b"HTTP/1.1 100 Continue\r\n\r\n",
@@ -104,6 +104,7 @@ def test_an_interim_response_after_a_response_belongs_to_no_request(
     use(connect(server.url), picture)
 
 
+@both_hooks
 @pytest.mark.parametrize(
     "unread",
     [said(200, media(3)), said(404, {"message": "other"}), b"\r\n", b"stray" * 9000],

@@ -78,10 +78,10 @@ class RawServer:
             except OSError:
                 return
             self.connections += 1
-            self._current = connection
             with connection, suppress(OSError):
                 connection.settimeout(10)
                 with self._spoken_over(connection) as spoken:
+                    self._current = spoken
                     while self._answer(spoken) and self._keeps:
                         pass
 
