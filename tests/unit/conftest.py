@@ -15,7 +15,9 @@ hypothesis.settings.register_profile("search", deadline=None, max_examples=3000,
 hypothesis.settings.load_profile("bounded")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("pythonwarnings"):  # -W on the command line wins
+        return
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("error"), append=False)  # a test's own filters win
