@@ -1,37 +1,102 @@
-"""Read arguments of operators and sensors that came out of templates and XComs."""
+"""Parse arguments of operators and the sensor after their templates and XComs were rendered."""
 
 from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from enum import Enum
+from typing import Any, Final, Literal, TypeVar
 
 from airflow_provider_media.exceptions import MediaConfigurationError
 
-_LONGEST_NUMBER = 18
-"""Digits of a whole number; no sensible one has more, and Python refuses to read thousands."""
+T = TypeVar("T")
+
+
+class _Sentinel(Enum):
+    """A single member: it stays the same object through copy, deepcopy and pickle."""
+
+    NOT_GIVEN = "not given"
+
+    def __repr__(self) -> str:
+        """Return a text without an address, so that a DAG which holds it serializes the same at each parse."""
+        return self.name
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return False
+
+
+NOT_GIVEN: Final = _Sentinel.NOT_GIVEN
+"""Default of an optional argument. None is not: a template or an upstream task may return it at run time."""
+
+NotGiven = Literal[_Sentinel.NOT_GIVEN]
+
+_MAX_DIGITS = 18
+"""No sensible integer has more digits, and Python refuses to parse thousands."""
+
+_LAZY_TEXT = re.compile(r"\bLazy\w*Sequence\(|<generator object|<[\w.]*XComArg object")
+"""The ``str()`` of what a mapped task returned: it names the sequence, not its values."""
+
+
+class ExactName(str):
+    """A name that is taken literally, wildcards included: it comes from a file of the library."""
+
+    __slots__ = ()
+
+
+def refuse_none(field: str, value: object) -> None:
+    """Raise for None, which a template or an upstream task returned; it must not count as "not given".
+
+    :raises MediaConfigurationError: the value is None.
+    """
+    if value is None:
+        raise MediaConfigurationError(
+            f"{field} must not be None: a template or an upstream task returned nothing. If {field} does not apply,"
+            " leave the argument out."
+        )
+
+
+def parse_optional(parse: Callable[..., T], field: str, value: Any, **bounds: Any) -> T | None:
+    """Parse an optional argument; return None if it was not given.
+
+    :param parse: one of the parsers below.
+    :raises MediaConfigurationError: the value is None, or the parser refuses it.
+    """
+    return None if value is NOT_GIVEN else parse(field, value, **bounds)
+
+
+def parse_nullable(parse: Callable[..., T], field: str, value: Any) -> T | None:
+    """Parse an optional argument for which None means no more than leaving it out: nothing is selected by it.
+
+    :param parse: one of the parsers below.
+    """
+    return None if value is None else parse_optional(parse, field, value)
 
 
 def parse_int(field: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
-    """Read a whole number, which a template may have made a text.
+    """Return an integer, which a template may have rendered to a string.
 
-    :raises MediaConfigurationError: it is none, or out of its range.
+    :raises MediaConfigurationError: it is not one, or is out of range.
     """
+    refuse_none(field, value)
     text = str(value).strip()
-    is_number = not isinstance(value, bool) and text.isdecimal() and len(text) <= _LONGEST_NUMBER
+    is_number = not isinstance(value, bool) and text.isdecimal() and len(text) <= _MAX_DIGITS
     if not is_number or int(text) < least or (most is not None and int(text) > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise MediaConfigurationError(f"{field} must be a whole number {bounds}, not {value!r}.")
+        raise MediaConfigurationError(f"{field} must be an integer {bounds}, not {value!r}.")
     return int(text)
 
 
 def parse_bool(field: str, value: Any) -> bool:
-    """Read true or false, which a template may have made a text.
+    """Return true or false, which a template may have rendered to a string.
 
     :raises MediaConfigurationError: it is neither.
     """
+    refuse_none(field, value)
     text = str(value).strip().lower()
     if text not in {"true", "false"}:
         raise MediaConfigurationError(f"{field} must be true or false, not {value!r}.")
@@ -39,97 +104,202 @@ def parse_bool(field: str, value: Any) -> bool:
 
 
 def parse_str(field: str, value: Any) -> str:
-    """Return the text, unless it is what a template renders to when there is nothing.
+    """Return a string, unchanged; of an integer, which native rendering may have made, its digits.
 
-    :raises MediaConfigurationError: it is empty or "None".
+    :raises MediaConfigurationError: it is empty, "None", or not a string.
     """
-    text = value.strip() if isinstance(value, str) else ""
-    if text in {"", "None"}:
+    refuse_none(field, value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise MediaConfigurationError(f"{field} must be a string, not {type(value).__name__} {value!r}.")
+    if value.strip() in {"", "None"}:
         raise MediaConfigurationError(
-            f"{field} must not be {value!r}; did a template or an earlier task's result come out empty?"
+            f"{field} must not be {value!r}. Did a Jinja template or an upstream task return nothing?"
         )
-    return text
+    _refuse_lazy_text(field, value)
+    return value
+
+
+def parse_token(field: str, value: Any) -> str:
+    """Return a string without surrounding blanks: a folder's id, a MIME type.
+
+    :raises MediaConfigurationError: as :func:`parse_str`.
+    """
+    return parse_str(field, value).strip()
 
 
 def parse_datetime(field: str, value: Any) -> datetime:
-    """Read a point in time, which a template may have made a text.
+    """Return a point in time, which a template may have rendered to a string.
 
-    :raises MediaConfigurationError: it is none, or has no time zone.
+    :raises MediaConfigurationError: it is not one, or has no time zone.
     """
-    read = value
+    refuse_none(field, value)
+    parsed = value
     if isinstance(value, str):
         try:
-            read = datetime.fromisoformat(value.strip())
+            parsed = datetime.fromisoformat(value.strip())
         except ValueError:
-            read = None
-    if not isinstance(read, datetime):
-        raise MediaConfigurationError(
-            f"{field} must be a datetime or its text in ISO 8601, not {value!r}; did a template or an earlier task's"
-            " result come out empty?"
-        )
-    if read.utcoffset() is None:
+            parsed = None
+    if not isinstance(parsed, datetime):
+        hint = " Did a Jinja template or an upstream task return nothing?" if value in ("", "None") else ""
+        raise MediaConfigurationError(f"{field} must be a datetime or a string in ISO 8601, not {value!r}.{hint}")
+    if parsed.utcoffset() is None:
         raise MediaConfigurationError(
             f"{field} must have a time zone, as 2026-07-01T09:00:00+02:00 has; {value} has none."
         )
-    return read
+    return parsed
 
 
 def parse_choice(field: str, value: Any, choices: tuple[str, ...]) -> str:
-    """Return the value when it is among the choices.
+    """Return one of the choices, whatever the case and the blanks around it.
 
-    :raises MediaConfigurationError: it is not.
+    :raises MediaConfigurationError: it is none of them.
     """
-    if value not in choices:
+    refuse_none(field, value)
+    choice = str(value).strip().lower()
+    if choice not in choices:
         raise MediaConfigurationError(f"{field} must be one of {', '.join(choices)}, not {value!r}.")
-    return str(value)
+    return choice
 
 
-def as_list(value: Any) -> list[Any]:
-    """Spread what was given for several: a sequence, what mapped tasks returned, one value, or the text of a list.
+def parse_path(field: str, value: Any) -> Any:
+    """Return a path or an open file unchanged.
 
-    The text may be JSON, as ``tojson`` writes it, or Python's. One that only begins like a list is one value: files may
-    be named "[draft] banner".
+    :raises MediaConfigurationError: it is None, an empty string, or several paths.
     """
+    refuse_none(field, value)
     if isinstance(value, str):
-        value = _list_of_text(value)
-    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict)):
-        return list(value)
-    return [value]
+        return parse_str(field, value)
+    if isinstance(value, (list, tuple, set, Mapping)):
+        raise MediaConfigurationError(
+            f"{field} must be one path, not a {type(value).__name__}. For several files, map the task with"
+            f" .expand({field}=[...]), or sync their folder with MediaSyncOperator."
+        )
+    return value
 
 
-def _list_of_text(text: str) -> Any:
-    """Return the list that a text writes down, or else the text."""
-    stripped = text.strip()
-    if stripped.startswith(("[", "(")):
-        for read in (json.loads, ast.literal_eval):
+def parse_list(field: str, value: Any, *, nested_texts: bool = False) -> list[Any]:
+    """Flatten what was given for several: sequences, also nested and lazy ones, one value, or the text of a list.
+
+    The text may be JSON, as ``tojson`` writes it, or Python's. A string that only begins like a list is one value:
+    files may be named "[draft] banner". Of a sync's manifest, the entries are taken.
+
+    :param nested_texts: parse the texts inside a list as well; not for names, which may look like anything.
+    :raises MediaConfigurationError: it is None, or the text of a lazy sequence.
+    """
+    refuse_none(field, value)
+    return list(_flatten(field, _parse_literal(field, value), nested_texts=nested_texts))
+
+
+def _flatten(field: str, value: Any, *, nested_texts: bool) -> Iterator[Any]:
+    if isinstance(value, Mapping) and _is_manifest(value):
+        value = value.values()
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
+        for one in value:
+            parsed = _parse_literal(field, one) if nested_texts else one
+            yield from _flatten(field, parsed, nested_texts=nested_texts)
+    else:
+        yield value
+
+
+def _is_manifest(value: Mapping[Any, Any]) -> bool:
+    """Whether it is the manifest of a sync: by path, an entry with the file's id."""
+    return all(isinstance(entry, Mapping) and "id" in entry for entry in value.values())
+
+
+def _parse_literal(field: str, value: Any) -> Any:
+    """Return the list or dict of which the value is the text, else the value."""
+    if type(value) is not str:
+        return value
+    _refuse_lazy_text(field, value)
+    stripped = value.strip()
+    if stripped.startswith(("[", "(", "{")):
+        for parse in (json.loads, ast.literal_eval):
             try:
-                found = read(stripped)
+                found = parse(stripped)
             except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two for deep nesting
                 continue
-            if isinstance(found, (list, tuple)):
+            if isinstance(found, (list, tuple, dict)):
                 return found
-    return text
+    return value
 
 
-def all_ids(media_id: Any, media_ids: Any, *, ignore_none: bool) -> list[int | str]:
-    """Put one id and several together, each once, in the order given.
+def _refuse_lazy_text(field: str, text: str) -> None:
+    if _LAZY_TEXT.search(text):
+        raise MediaConfigurationError(
+            f"{field} is {text!r}: the text of a lazy sequence, not the mapped task's results. Pass its .output, as"
+            f' in {field}=upload.output["id"], or add "| list" inside the template.'
+        )
 
-    :param ignore_none: leave out None, alone or in the list; otherwise it is refused, as every other non-id is.
-    :raises MediaConfigurationError: something is not an id, or none is there.
+
+def parse_name(field: str, value: Any) -> str:
+    """Return a name or pattern, unchanged; of a file's dict, as an upload returns it, its name as :class:`ExactName`.
+
+    :raises MediaConfigurationError: it is empty, "None", or not a string.
+    """
+    if isinstance(value, Mapping) and "name" in value:
+        return ExactName(parse_str(field, value["name"]))
+    return parse_str(field, value)
+
+
+def takes_literally(name: str | None, *, wildcards: bool) -> bool:
+    """Whether ``*``, ``?`` and ``[...]`` in a name are plain letters."""
+    return not wildcards or isinstance(name, ExactName)
+
+
+def parse_names(field: str, value: Any) -> list[str]:
+    """Return several, as :func:`parse_name` does.
+
+    :raises MediaConfigurationError: one is empty, or there is none.
+    """
+    names = [parse_name(field, one) for one in parse_list(field, value)]
+    if not names:
+        raise MediaConfigurationError(f"{field} is empty: give at least one name.")
+    return names
+
+
+def parse_media_id(field: str, value: Any) -> int | str:
+    """Return an id as it is sent; of a file's dict, as an upload returns it, its id.
+
+    :raises MediaConfigurationError: it is not an id.
     """
     from airflow_provider_media._api.protocol import check_media_id
     from airflow_provider_media.exceptions import public_errors
 
-    several = [] if media_ids is None else as_list(media_ids)
-    if isinstance(media_ids, str) and several == [media_ids] and media_ids.lstrip().startswith(("[", "(")):
-        raise MediaConfigurationError(f"{media_ids!r} is not a list of ids.")
-    given = [value for value in (media_id, *several) if value is not None]
-    if not ignore_none and media_id is None and media_ids is not None and not several:
-        raise MediaConfigurationError("No id was given: media_ids is empty; did an earlier task find nothing?")
-    if not ignore_none and (None in several or not given):
-        raise MediaConfigurationError(
-            "None is not a media id: give media_id or media_ids; did an earlier task's result come out empty?"
-        )
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    if isinstance(value, str):
+        _refuse_lazy_text(field, value)
+    elif isinstance(value, Iterable):
+        raise MediaConfigurationError(f"{field} is not a media id but several values: use media_ids for several files.")
     with public_errors():
-        ids = [check_media_id(value) for value in given]
+        return check_media_id(value)
+
+
+def parse_media_ids(media_id: Any, media_ids: Any, *, ignore_none: bool) -> list[int | str]:
+    """Put one id and several together, each once, in the order given.
+
+    :param ignore_none: leave out None, alone or in the list; otherwise it is refused, as every other non-id is.
+    :raises MediaConfigurationError: something is not an id, or there is none.
+    """
+    given = [] if media_id is NOT_GIVEN else [("media_id", media_id)]
+    if media_ids is not NOT_GIVEN and not (media_ids is None and ignore_none):
+        several = [None] if media_ids is None else parse_list("media_ids", media_ids, nested_texts=True)
+        if several == [media_ids] and isinstance(media_ids, str) and media_ids.lstrip().startswith(("[", "(", "{")):
+            raise MediaConfigurationError(f"{media_ids!r} is not a list of ids.")
+        given += [("media_ids", one) for one in several]
+        if not several and media_id is NOT_GIVEN and not ignore_none:
+            raise MediaConfigurationError("media_ids is empty. Did an upstream task find nothing?")
+    if media_id is NOT_GIVEN and media_ids is NOT_GIVEN:
+        raise MediaConfigurationError("Give media_id or media_ids.")
+    if ignore_none:
+        given = [(field, value) for field, value in given if value is not None]
+    for field, value in given:
+        if value is None:
+            raise MediaConfigurationError(
+                f"{field}: None is not a media id. Did an upstream task return nothing? If {field} does not apply,"
+                " leave the argument out."
+            )
+    ids = [parse_media_id(field, value) for field, value in given]
     return list({str(value): value for value in ids}.values())

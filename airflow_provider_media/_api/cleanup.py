@@ -26,6 +26,7 @@ class Selection:
     """What a clean-up is after; all that is given must hold.
 
     :param name: a name or a pattern with ``*``, ``?`` and ``[...]``.
+    :param is_name_exact: whether the name is taken literally.
     :param mime_type: a type or a pattern, such as ``image/*``.
     :param folder_id: the folder that holds the file.
     :param older_than: how long ago the library stored it at least.
@@ -33,6 +34,7 @@ class Selection:
     """
 
     name: str | None = None
+    is_name_exact: bool = False
     mime_type: str | None = None
     folder_id: str | None = None
     older_than: timedelta | None = None
@@ -42,12 +44,15 @@ class Selection:
     def is_everything(self) -> bool:
         """Whether it leaves nothing out, whatever the library holds."""
         others = (self.folder_id, self.older_than, self.keep_last)
-        return _fits_all(self.name) and _fits_all(self.mime_type) and all(other is None for other in others)
+        fits_all_names = _fits_all(self.name) and not (self.name and self.is_name_exact)
+        return fits_all_names and _fits_all(self.mime_type) and all(other is None for other in others)
 
     def may_take(self, media: Media) -> bool:
         """Whether the list alone does not rule a file out."""
         in_folder = media.folder_id is None or folder_fits(media, self.folder_id)
-        return in_folder and name_fits(media, self.name) and type_fits(media, self.mime_type)
+        return (
+            in_folder and name_fits(media, self.name, is_exact=self.is_name_exact) and type_fits(media, self.mime_type)
+        )
 
     def lacks_facts_of(self, media: Media) -> bool:
         """Whether the list left out what decides; getting the file by its id may tell."""

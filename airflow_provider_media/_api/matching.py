@@ -9,9 +9,14 @@ if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
 
-def name_fits(media: Media, pattern: str | None) -> bool:
-    """Whether the name matches; one that holds wildcards of its own, as ``banner [1].png``, matches itself as well."""
-    return pattern is None or (media.name is not None and (media.name == pattern or fnmatchcase(media.name, pattern)))
+def name_fits(media: Media, pattern: str | None, *, is_exact: bool = False) -> bool:
+    """Whether the name matches; one that holds wildcards of its own, as ``banner [1].png``, matches itself as well.
+
+    :param is_exact: whether the pattern is a name, and nothing in it a wildcard.
+    """
+    if pattern is None or media.name is None:
+        return pattern is None
+    return media.name == pattern or (not is_exact and fnmatchcase(media.name, pattern))
 
 
 def type_fits(media: Media, pattern: str | None) -> bool:

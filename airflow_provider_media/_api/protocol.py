@@ -91,13 +91,22 @@ def build_list(*, page: int = 0, limit: int = 10, sort_by: str | None = None, so
         raise _wrong(f"page must be a whole number of at least 0, not {page!r}.")
     if not _is_whole(limit) or not 1 <= limit <= LARGEST_PAGE:
         raise _wrong(f"limit must be a whole number from 1 to {LARGEST_PAGE}, not {limit!r}.")
-    if sort_by is not None and sort_by not in SORT_FIELDS:
-        raise _wrong(f"sort_by must be one of {', '.join(SORT_FIELDS)}, not {sort_by!r}.")
-    if sort_order is not None and sort_order not in SORT_ORDERS:
-        raise _wrong(f"sort_order must be asc or desc, not {sort_order!r}.")
+    sort_by = _choice("sort_by", sort_by, SORT_FIELDS)
+    sort_order = _choice("sort_order", sort_order, SORT_ORDERS)
     params = {"page": str(page), "limit": str(limit), "sortBy": sort_by, "sortOrder": sort_order}
     given = tuple((key, value) for key, value in params.items() if value is not None)
     return Call(method="GET", params=given, purpose="list the media library")
+
+
+def _choice(field: str, given: object, choices: tuple[str, ...]) -> str | None:
+    """Return a choice as the API writes it; ``created_at`` and ``CREATEDAT`` mean ``createdAt``."""
+    if given is None:
+        return None
+    letters = str(given).replace("_", "").strip().lower()
+    for choice in choices:
+        if choice.lower() == letters:
+            return choice
+    raise _wrong(f"{field} must be one of {', '.join(choices)}, not {given!r}.")
 
 
 def build_get(media_id: int | str) -> Call:

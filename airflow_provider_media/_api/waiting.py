@@ -43,17 +43,23 @@ class Wanted:
 
     :param ids: as text.
     :param names: names; those with ``*``, ``?`` or ``[...]`` are patterns.
+    :param exact: which of the names are taken literally, whatever they contain.
     :param min_matches: how many files must match a pattern.
     """
 
     ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    exact: frozenset[str] = frozenset()
     min_matches: int = 1
     _compiled: tuple[Pattern, ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Have the patterns compiled for as long as somebody waits for them, and not anew for each look."""
-        object.__setattr__(self, "_compiled", tuple(map(compiled, filter(is_pattern, self.names))))
+        object.__setattr__(self, "_compiled", tuple(map(compiled, filter(self.is_pattern, self.names))))
+
+    def is_pattern(self, key: str) -> bool:
+        """Whether several files may match it."""
+        return bool(self.names) and key not in self.exact and is_pattern(key)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -69,14 +75,16 @@ class Wanted:
         there = seen.ids if self.ids else seen.names
         picked = {}
         for key in self.keys:
-            least = self.min_matches if self.names and is_pattern(key) else 1
-            if len(there.get(key, ())) >= least:
-                picked[key] = there[key]
+            found = there.get(key, [])
+            if key in self.exact:  # another sensor that shares the poll may mean the same text as a pattern
+                found = [media for media in found if media.name == key]
+            if len(found) >= (self.min_matches if self.is_pattern(key) else 1):
+                picked[key] = found
         return picked
 
     def in_order(self, found: Found) -> list[Media]:
         """Give the files in the order asked: one for each id and plain name (the oldest), all for a pattern."""
-        return [media for key in self.keys for media in found[key][: None if self.names and is_pattern(key) else 1]]
+        return [media for key in self.keys for media in found[key][: None if self.is_pattern(key) else 1]]
 
     def progress(self, found: Mapping[str, Any]) -> str:
         """Say how far it is, for the log and for errors."""

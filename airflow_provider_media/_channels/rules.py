@@ -115,16 +115,17 @@ class ChannelFindings:
 def channels_of(value: Any) -> tuple[str, ...]:
     """Read the channels' names, each once, in the order given.
 
-    :param value: a list of names, one name, or None.
+    :param value: a list of names in any case, one name, or None.
     :raises Problem: of kind CONFIGURATION, for a name that is none.
     """
     given = [value] if isinstance(value, str) else list(value or ())
-    for name in given:
-        if not isinstance(name, str) or name not in CHANNELS:
+    names = [name.strip().lower() if isinstance(name, str) else name for name in given]
+    for name, as_given in zip(names, given, strict=True):
+        if name not in CHANNELS:
             raise Problem(
-                Kind.CONFIGURATION, f"channels may hold {' and '.join(CHANNELS)}, not {name!r}: a list of their names."
+                Kind.CONFIGURATION, f"channels must be a list of {' and '.join(CHANNELS)}; {as_given!r} is neither."
             )
-    return tuple(dict.fromkeys(given))
+    return tuple(dict.fromkeys(names))
 
 
 def judge(label: str, facts: MediaFacts, channels: Iterable[str]) -> ChannelFindings:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_media._airflow.arguments import parse_str
+from airflow_provider_media._airflow.templates import MediaTemplates
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_media.hooks.media import MediaHook
 
 
-class MediaOperator(BaseOperator):
+class MediaOperator(MediaTemplates, BaseOperator):
     """The connection, and breaking off when the task is stopped.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
@@ -33,7 +36,7 @@ class MediaOperator(BaseOperator):
         """The connection, made when first used."""
         from airflow_provider_media.hooks.media import MediaHook
 
-        return MediaHook(self.media_conn_id)
+        return MediaHook(parse_str("media_conn_id", self.media_conn_id))
 
     def with_own_xcoms(self, result: dict[str, Any], context: Context) -> dict[str, Any]:
         """Return a result whose keys Airflow is to push as XComs of their own (``multiple_outputs``).

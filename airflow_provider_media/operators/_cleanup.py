@@ -7,7 +7,18 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._airflow.arguments import parse_bool, parse_choice, parse_int, parse_str
+from airflow_provider_media._airflow.arguments import (
+    NOT_GIVEN,
+    NotGiven,
+    parse_bool,
+    parse_choice,
+    parse_int,
+    parse_name,
+    parse_optional,
+    parse_token,
+    refuse_none,
+    takes_literally,
+)
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._deleting import delete_each, say_in_use, users_of
@@ -41,6 +52,8 @@ class MediaCleanupOperator(MediaOperator):
     sentence as ``error``, and ``deleted`` is empty.
 
     :param name: only files of this name, or whose name matches; ``*``, ``?`` and ``[...]`` are wildcards. (templated)
+    :param wildcards: whether they are; true by default. A name that comes from ``upload.output["name"]`` is always
+        taken literally. (templated)
     :param mime_type: only this type; wildcards too (``image/*``). (templated)
     :param folder_id: only files known to be in this folder. (templated)
     :param older_than: only files that are known to be stored this long ago: a ``timedelta``, or seconds. (templated)
@@ -61,6 +74,7 @@ class MediaCleanupOperator(MediaOperator):
 
     template_fields: Sequence[str] = (
         "name",
+        "wildcards",
         "mime_type",
         "folder_id",
         "older_than",
@@ -75,11 +89,12 @@ class MediaCleanupOperator(MediaOperator):
     def __init__(
         self,
         *,
-        name: str | None = None,
-        mime_type: str | None = None,
-        folder_id: int | str | None = None,
-        older_than: timedelta | float | str | None = None,
-        keep_last: int | str | None = None,
+        name: str | NotGiven = NOT_GIVEN,
+        wildcards: bool | str = True,
+        mime_type: str | NotGiven = NOT_GIVEN,
+        folder_id: int | str | NotGiven = NOT_GIVEN,
+        older_than: timedelta | float | str | NotGiven = NOT_GIVEN,
+        keep_last: int | str | NotGiven = NOT_GIVEN,
         select_all: bool | str = False,
         max_deletions: int | str = 100,
         references: References | None = None,
@@ -90,6 +105,7 @@ class MediaCleanupOperator(MediaOperator):
     ) -> None:
         super().__init__(media_conn_id=media_conn_id, **kwargs)
         self.name = name
+        self.wildcards = wildcards
         self.mime_type = mime_type
         self.folder_id = folder_id
         self.older_than = older_than
@@ -132,7 +148,10 @@ class MediaCleanupOperator(MediaOperator):
             "error": str(refusal) if refusal else None,
         }
         if is_dry_run:
-            log.info("A dry run: nothing was deleted; with dry_run=False %s", refusal or "these files would be")
+            log.warning(
+                "Dry run: nothing was deleted. With dry_run=False %s",
+                f"the task would fail: {refusal}" if refusal else f"{_count(len(free))} would be deleted.",
+            )
             return outcome
         if refusal:
             raise refusal
@@ -145,17 +164,17 @@ class MediaCleanupOperator(MediaOperator):
     def _selection(self) -> Selection:
         from airflow_provider_media._api.cleanup import Selection
 
-        def text(field: str, value: Any) -> str | None:
-            return None if value is None else parse_str(field, str(value))
-
+        name = parse_optional(parse_name, "name", self.name)
         selection = Selection(
-            name=text("name", self.name),
-            mime_type=text("mime_type", self.mime_type),
-            folder_id=text("folder_id", self.folder_id),
-            older_than=None if self.older_than is None else _duration("older_than", self.older_than),
-            keep_last=None if self.keep_last is None else parse_int("keep_last", self.keep_last),
+            name=name,
+            is_name_exact=takes_literally(name, wildcards=parse_bool("wildcards", self.wildcards)),
+            mime_type=parse_optional(parse_token, "mime_type", self.mime_type),
+            folder_id=parse_optional(parse_token, "folder_id", self.folder_id),
+            older_than=parse_optional(_parse_duration, "older_than", self.older_than),
+            keep_last=parse_optional(parse_int, "keep_last", self.keep_last),
         )
-        if selection.is_everything and not parse_bool("select_all", self.select_all):
+        select_all = parse_bool("select_all", self.select_all)
+        if selection.is_everything and not select_all:
             raise MediaConfigurationError(
                 "The selection leaves nothing out of the library: give name, mime_type, folder_id, older_than or"
                 " keep_last, or say select_all=True if all of it is meant; nothing was deleted."
@@ -163,7 +182,8 @@ class MediaCleanupOperator(MediaOperator):
         return selection
 
 
-def _duration(field: str, value: Any) -> timedelta:
+def _parse_duration(field: str, value: Any) -> timedelta:
+    refuse_none(field, value)
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     else:

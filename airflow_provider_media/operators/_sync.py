@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, error_class, public_errors
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
@@ -53,7 +54,7 @@ class MediaSyncOperator(MediaOperator):
     :param folder_id: the number of the library folder to put the files in; then only files of that folder count as
         there. By default files of any folder do, and are replaced: give it wherever several folders share names.
         (templated)
-    :param description: free text for each file that is sent. (templated)
+    :param description: free text for each file that is sent; None is none. (templated)
     :param if_changed: what to do when the library has another file of that name: ``replace`` (default) sends, makes
         sure, then deletes the old ones; ``upload`` sends it beside them; ``fail`` refuses. (templated)
     :param channels: the channels the files are meant for, ``whatsapp`` and ``rcs``: what they refuse fails the task
@@ -104,8 +105,8 @@ class MediaSyncOperator(MediaOperator):
         source: Any,
         pattern: str = "**/*",
         name_template: str = "{path}",
-        folder_id: int | str | None = None,
-        description: str | None = None,
+        folder_id: int | str | NotGiven = NOT_GIVEN,
+        description: str | NotGiven | None = NOT_GIVEN,
         if_changed: str = "replace",
         channels: Iterable[str] | str = (),
         references: References | None = None,
@@ -115,7 +116,7 @@ class MediaSyncOperator(MediaOperator):
         dry_run: bool | str = False,
         fingerprint: bool | str = False,
         output: str = "manifest",
-        manifest_path: Any = None,
+        manifest_path: Any = NOT_GIVEN,
         media_conn_id: str = "media_default",
         **kwargs: Any,
     ) -> None:
@@ -169,10 +170,9 @@ class MediaSyncOperator(MediaOperator):
 
     def _find_files(self, context: Context, options: SyncOptions) -> list[FoundFile]:
         from airflow_provider_media._api.folder import find_files
-        from airflow_provider_media.hooks.media import _as_path
 
         with public_errors():
-            found = find_files(_as_path(self.source), options.pattern)
+            found = find_files(options.source, options.pattern)
         if options.returns_manifest and not options.dry_run:
             check_can_be_mapped(self, context, len(found))
         if options.manifest_file and not options.dry_run:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._airflow.arguments import as_list, parse_bool, parse_choice, parse_int, parse_str
+from airflow_provider_media._airflow.arguments import (
+    parse_bool,
+    parse_choice,
+    parse_int,
+    parse_list,
+    parse_nullable,
+    parse_optional,
+    parse_path,
+    parse_str,
+    parse_token,
+)
 from airflow_provider_media.exceptions import MediaConfigurationError, public_errors
 from airflow_provider_media.operators._manifest import ManifestFile
 from airflow_provider_media.operators._sync_run import MOST_WORKERS
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
 class SyncOptions:
     """The operator's arguments, each of its own type; they are described there."""
 
+    source: Any
     pattern: str
     name_template: str
     folder_id: int | str | None
@@ -42,31 +53,29 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
     from airflow_provider_media._api.sync_plan import IF_CHANGED
     from airflow_provider_media._api.upload import check_shared
     from airflow_provider_media._channels.rules import channels_of
+    from airflow_provider_media.hooks.media import _as_path
 
     output = parse_choice("output", operator.returned, ("manifest", "reference"))
-    path = operator.manifest_path
+    path = parse_optional(parse_path, "manifest_path", operator.manifest_path)
     if output == "reference" and path is None:
         raise MediaConfigurationError('output="reference" needs a manifest_path: the path that the manifest goes to.')
     with public_errors():
-        description, folder_id = check_shared(operator.description, operator.folder_id)
+        description = parse_nullable(parse_str, "description", operator.description)
+        folder = parse_optional(parse_token, "folder_id", operator.folder_id)
+        description, folder_id = check_shared(description, folder)
         return SyncOptions(
+            source=_as_path(parse_path("source", operator.source)),
             pattern=parse_str("pattern", operator.pattern),
-            name_template=check_name_template(operator.name_template),
+            name_template=check_name_template(parse_str("name_template", operator.name_template)),
             folder_id=folder_id,
             description=description,
             if_changed=parse_choice("if_changed", operator.if_changed, IF_CHANGED),
-            channels=channels_of(as_list(operator.channels)),
+            channels=channels_of(parse_list("channels", operator.channels)),
             on_reference=parse_choice("on_reference", operator.on_reference, ("fail", "skip")),
             max_workers=parse_int("max_workers", operator.max_workers, most=MOST_WORKERS),
             allow_failures=parse_int("allow_failures", operator.allow_failures, least=0),
             dry_run=parse_bool("dry_run", operator.is_dry_run),
             fingerprint=parse_bool("fingerprint", operator.fingerprint),
-            manifest_file=None if path is None else _manifest_file(path),
+            manifest_file=None if path is None else ManifestFile(_as_path(path)),
             returns_manifest=output == "manifest",
         )
-
-
-def _manifest_file(path: Any) -> ManifestFile:
-    from airflow_provider_media.hooks.media import _as_path
-
-    return ManifestFile(_as_path(parse_str("manifest_path", path) if isinstance(path, str) else path))

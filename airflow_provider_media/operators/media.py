@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._airflow.arguments import all_ids, as_list, parse_choice, parse_int, parse_str
+from airflow_provider_media._airflow.arguments import (
+    NOT_GIVEN,
+    NotGiven,
+    parse_bool,
+    parse_choice,
+    parse_int,
+    parse_list,
+    parse_media_id,
+    parse_media_ids,
+    parse_name,
+    parse_nullable,
+    parse_optional,
+    parse_path,
+    parse_str,
+    parse_token,
+    takes_literally,
+)
 from airflow_provider_media.assets.media import media_asset, media_extra
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
@@ -42,10 +58,10 @@ class MediaUploadOperator(MediaOperator):
     :param file: a path, or the URI of an object store (``s3://bucket/banner.png``). (templated)
     :param name: the human-readable name; by default the file's base name. Let it carry ``{{ ds }}`` where each run
         brings its own file, so that a repeated run finds what it stored. (templated)
-    :param description: free text. (templated)
+    :param description: free text; None is none. (templated)
     :param folder_id: the number of the library folder to put it in; then only files of that folder count as there. By
         default files of any folder do, for ``replace`` too: give it wherever several folders share names. (templated)
-    :param mime_type: by default found from the file's bytes. (templated)
+    :param mime_type: by default, or if None, found from the file's bytes. (templated)
     :param if_exists: ``reuse`` (default) returns the oldest file with this name, size and type and sends only when
         there is none; ``upload`` always sends; ``replace`` sends, makes sure, then deletes the files of that name
         seen before; ``fail`` raises. (templated)
@@ -71,15 +87,16 @@ class MediaUploadOperator(MediaOperator):
         "media_conn_id",
     )
     operator_extra_links = (MediaLink(),)
+    returns_media = True
 
     def __init__(
         self,
         *,
         file: Any,
-        name: str | None = None,
-        description: str | None = None,
-        folder_id: int | str | None = None,
-        mime_type: str | None = None,
+        name: str | NotGiven = NOT_GIVEN,
+        description: str | NotGiven | None = NOT_GIVEN,
+        folder_id: int | str | NotGiven = NOT_GIVEN,
+        mime_type: str | NotGiven | None = NOT_GIVEN,
         if_exists: str = "reuse",
         channels: Iterable[str] | str = (),
         references: References | None = None,
@@ -101,14 +118,19 @@ class MediaUploadOperator(MediaOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload the file."""
+        from airflow_provider_media._api.upload_flow import IF_EXISTS
+
+        arguments = {
+            "name": parse_optional(parse_str, "name", self.name),
+            "description": parse_nullable(parse_str, "description", self.description),
+            "folder_id": parse_optional(parse_token, "folder_id", self.folder_id),
+            "mime_type": parse_nullable(parse_token, "mime_type", self.mime_type),
+        }
         result = self.hook.upload(
-            self.file,
-            name=self.name,
-            description=self.description,
-            folder_id=self.folder_id,
-            mime_type=self.mime_type,
-            channels=as_list(self.channels),
-            if_exists=self.if_exists,
+            parse_path("file", self.file),
+            **{name: value for name, value in arguments.items() if value is not None},
+            channels=parse_list("channels", self.channels),
+            if_exists=parse_choice("if_exists", self.if_exists, IF_EXISTS),
             before_delete=lambda found: refuse_if_used(found, self.references),
             on_stored=lambda media: MediaLink.persist(context, library_link(self.media_conn_id, media)),
             memory=upload_memory(context),
@@ -134,6 +156,7 @@ class MediaGetOperator(MediaOperator):
 
     template_fields: Sequence[str] = ("media_id", "media_conn_id")
     operator_extra_links = (MediaLink(),)
+    returns_media = True
 
     def __init__(self, *, media_id: int | str, media_conn_id: str = "media_default", **kwargs: Any) -> None:
         kwargs.setdefault("multiple_outputs", True)  # as of an upload
@@ -142,7 +165,7 @@ class MediaGetOperator(MediaOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Get the metadata."""
-        media = self.hook.get_media(self.media_id)
+        media = self.hook.get_media(parse_media_id("media_id", self.media_id))
         MediaLink.persist(context, library_link(self.media_conn_id, media))
         self.log.info("Found %r: id %s, %s bytes, %s", media.name, media.id, media.size, media.url)
         return self.with_own_xcoms(media.to_dict(), context)
@@ -154,9 +177,11 @@ class MediaListOperator(MediaOperator):
     The API cannot filter, so the list is read page by page and filtered here.
 
     :param name: only files whose name is this or matches it; ``*``, ``?`` and ``[...]`` are wildcards. (templated)
+    :param wildcards: whether ``*``, ``?`` and ``[...]`` in ``name`` are wildcards; true by default. A name from
+        ``upload.output["name"]`` is always taken literally. (templated)
     :param mime_type: only files of this type; wildcards too (``image/*``). (templated)
     :param folder_id: only files that are known to be in this folder. (templated)
-    :param sort_by: ``id``, ``name``, ``mimeType``, ``size`` or ``createdAt``. (templated)
+    :param sort_by: ``id``, ``name``, ``mime_type``, ``size`` or ``created_at``. (templated)
     :param sort_order: ``asc`` or ``desc``. (templated)
     :param max_items: stop after so many files; by default all. (templated)
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
@@ -164,6 +189,7 @@ class MediaListOperator(MediaOperator):
 
     template_fields: Sequence[str] = (
         "name",
+        "wildcards",
         "mime_type",
         "folder_id",
         "sort_by",
@@ -175,17 +201,19 @@ class MediaListOperator(MediaOperator):
     def __init__(
         self,
         *,
-        name: str | None = None,
-        mime_type: str | None = None,
-        folder_id: int | str | None = None,
-        sort_by: str | None = None,
-        sort_order: str | None = None,
-        max_items: int | str | None = None,
+        name: str | NotGiven = NOT_GIVEN,
+        wildcards: bool | str = True,
+        mime_type: str | NotGiven = NOT_GIVEN,
+        folder_id: int | str | NotGiven = NOT_GIVEN,
+        sort_by: str | NotGiven = NOT_GIVEN,
+        sort_order: str | NotGiven = NOT_GIVEN,
+        max_items: int | str | NotGiven = NOT_GIVEN,
         media_conn_id: str = "media_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(media_conn_id=media_conn_id, **kwargs)
         self.name = name
+        self.wildcards = wildcards
         self.mime_type = mime_type
         self.folder_id = folder_id
         self.sort_by = sort_by
@@ -198,16 +226,19 @@ class MediaListOperator(MediaOperator):
 
         from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
 
-        most = None if self.max_items is None else parse_int("max_items", self.max_items)
-        name = None if self.name is None else parse_str("name", self.name)
-        mime_type = None if self.mime_type is None else parse_str("mime_type", self.mime_type)
-        folder_id = None if self.folder_id is None else parse_str("folder_id", str(self.folder_id))
+        most = parse_optional(parse_int, "max_items", self.max_items)
+        name = parse_optional(parse_name, "name", self.name)
+        is_exact = takes_literally(name, wildcards=parse_bool("wildcards", self.wildcards))
+        mime_type = parse_optional(parse_token, "mime_type", self.mime_type)
+        folder_id = parse_optional(parse_token, "folder_id", self.folder_id)
+        sort_by = parse_optional(parse_token, "sort_by", self.sort_by)
+        sort_order = parse_optional(parse_token, "sort_order", self.sort_order)
 
         def fits(media: Media) -> bool:
-            right_name = media.name == self.name or name_fits(media, name)  # also one with blanks around it
+            right_name = name_fits(media, name, is_exact=is_exact)
             return right_name and type_fits(media, mime_type) and folder_fits(media, folder_id)
 
-        library = self.hook.iter_media(sort_by=self.sort_by, sort_order=self.sort_order)
+        library = self.hook.iter_media(sort_by=sort_by, sort_order=sort_order)
         found = [media.to_dict() for media in islice(filter(fits, library), most)]
         self.log.info("Listed %d file%s", len(found), "" if len(found) == 1 else "s")
         return found
@@ -240,8 +271,8 @@ class MediaDeleteOperator(MediaOperator):
     def __init__(
         self,
         *,
-        media_id: int | str | None = None,
-        media_ids: Any = None,
+        media_id: int | str | NotGiven = NOT_GIVEN,
+        media_ids: Any = NOT_GIVEN,
         if_missing: str = "fail",
         references: References | None = None,
         on_reference: str = "fail",
@@ -257,10 +288,11 @@ class MediaDeleteOperator(MediaOperator):
 
     def execute(self, context: Context) -> dict[str, list[int | str]]:
         """Ask, then delete."""
+        if_missing = parse_choice("if_missing", self.if_missing, ("fail", "ignore"))
         return delete_all(
             self.hook,
-            all_ids(self.media_id, self.media_ids, ignore_none=self.if_missing == "ignore"),
-            if_missing=parse_choice("if_missing", self.if_missing, ("fail", "ignore")),
+            parse_media_ids(self.media_id, self.media_ids, ignore_none=if_missing == "ignore"),
+            if_missing=if_missing,
             references=self.references,
             on_reference=parse_choice("on_reference", self.on_reference, ("fail", "skip")),
             memory=DeletedMemory(context),

@@ -18,7 +18,20 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_media import exceptions
-from airflow_provider_media._airflow.arguments import all_ids, as_list, parse_datetime, parse_int, parse_str
+from airflow_provider_media._airflow.arguments import (
+    NOT_GIVEN,
+    NotGiven,
+    parse_bool,
+    parse_datetime,
+    parse_int,
+    parse_media_ids,
+    parse_name,
+    parse_names,
+    parse_str,
+    refuse_none,
+    takes_literally,
+)
+from airflow_provider_media._airflow.templates import MediaTemplates
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,
@@ -40,9 +53,6 @@ if TYPE_CHECKING:
 SHORTEST_INTERVAL_SECONDS = 0.5
 """No look follows the last one sooner, whatever ``poke_interval`` says."""
 
-_NO_DEADLINE: Any = object()
-"""Stands for a ``needed_by`` left out; None may be an earlier task's empty result, which mapping gives ``__init__``."""
-
 _MOMENT = timedelta(milliseconds=20)
 """So much early a deadline is over: Airflow's own check of the timeout comes next, and would say less."""
 
@@ -50,7 +60,7 @@ _BACKSTOP = timedelta(minutes=5)
 """Airflow's own deferral time-out comes so much after our deadline: when no triggerer was there to see it pass."""
 
 
-class MediaExistsSensor(BaseSensorOperator):
+class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
     """Wait until all that is asked for is in the library; also the gate just before a send.
 
     Ask by ids or by names. Returns ``Media.to_dict()`` in the order asked: a dict for one id or one plain name, a list
@@ -66,9 +76,11 @@ class MediaExistsSensor(BaseSensorOperator):
     :param media_ids: several of them. (templated)
     :param name: a human-readable name; with ``*``, ``?`` or ``[...]`` it is a pattern. (templated)
     :param names: several of them. (templated)
+    :param wildcards: whether ``*``, ``?`` and ``[...]`` in names are wildcards; true by default. Names that come from
+        ``upload.output["name"]`` are always taken literally. (templated)
     :param min_matches: how many files must match a pattern. (templated)
     :param needed_by: when they must be there at the latest: a datetime with a time zone, or its text in ISO 8601;
-        leave it out when there is no such moment: None is refused. (templated)
+        leave it out if there is no such moment. (templated)
     :param max_poll_failures: how many looks in a row may fail. (templated)
     :param deferrable: wait on a triggerer, without a worker slot; by default as Airflow's setting
         ``operators.default_deferrable`` says. There, all sensors of one connection share one poll.
@@ -82,6 +94,7 @@ class MediaExistsSensor(BaseSensorOperator):
         "media_ids",
         "name",
         "names",
+        "wildcards",
         "min_matches",
         "needed_by",
         "max_poll_failures",
@@ -93,12 +106,13 @@ class MediaExistsSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        media_id: int | str | None = None,
-        media_ids: Any = None,
-        name: str | None = None,
-        names: Any = None,
+        media_id: int | str | NotGiven = NOT_GIVEN,
+        media_ids: Any = NOT_GIVEN,
+        name: str | NotGiven = NOT_GIVEN,
+        names: Any = NOT_GIVEN,
+        wildcards: bool | str = True,
         min_matches: int | str = 1,
-        needed_by: datetime | str = _NO_DEADLINE,
+        needed_by: datetime | str | NotGiven = NOT_GIVEN,
         max_poll_failures: int | str = 5,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         media_conn_id: str = "media_default",
@@ -109,9 +123,9 @@ class MediaExistsSensor(BaseSensorOperator):
         self.media_ids = media_ids
         self.name = name
         self.names = names
+        self.wildcards = wildcards
         self.min_matches = min_matches
-        self._has_deadline = needed_by is not _NO_DEADLINE
-        self.needed_by = needed_by if self._has_deadline else None
+        self.needed_by = needed_by
         self.max_poll_failures = max_poll_failures
         self.deferrable = deferrable
         self.media_conn_id = media_conn_id
@@ -124,7 +138,7 @@ class MediaExistsSensor(BaseSensorOperator):
         """The connection, made when first used."""
         from airflow_provider_media.hooks.media import MediaHook
 
-        return MediaHook(self.media_conn_id)
+        return MediaHook(parse_str("media_conn_id", self.media_conn_id))
 
     def on_kill(self) -> None:
         """Break off promptly when the task is cancelled."""
@@ -263,6 +277,7 @@ class MediaExistsSensor(BaseSensorOperator):
                 media_conn_id=self.media_conn_id,
                 media_ids=missing if wanted.ids else (),
                 names=missing if wanted.names else (),
+                exact_names=[name for name in missing if name in wanted.exact],
                 min_matches=wanted.min_matches,
                 poll_interval=self.poke_interval,
                 deadline=deadline.isoformat(),
@@ -286,20 +301,23 @@ class MediaExistsSensor(BaseSensorOperator):
         """
         from airflow_provider_media._api.waiting import Wanted
 
-        by_id = self.media_id is not None or self.media_ids is not None
-        by_name = self.name is not None or self.names is not None
+        refuse_none("media_conn_id", self.media_conn_id)
+        wildcards = parse_bool("wildcards", self.wildcards)
+        min_matches = parse_int("min_matches", self.min_matches)
+        by_id = self.media_id is not NOT_GIVEN or self.media_ids is not NOT_GIVEN
+        by_name = self.name is not NOT_GIVEN or self.names is not NOT_GIVEN
         if by_id == by_name:
-            raise MediaConfigurationError(
-                "Give either media_id or media_ids, or else name or names; did an earlier task's result come out empty?"
-            )
+            raise MediaConfigurationError("Give either media_id or media_ids, or else name or names.")
         if by_id:
-            ids = all_ids(self.media_id, self.media_ids, ignore_none=False)
+            ids = parse_media_ids(self.media_id, self.media_ids, ignore_none=False)
             return Wanted(ids=tuple(str(media_id) for media_id in ids))
-        given = [*([] if self.name is None else [self.name]), *([] if self.names is None else as_list(self.names))]
-        if not given:
-            raise MediaConfigurationError("names is empty: give at least one name to wait for.")
-        names = dict.fromkeys(parse_str("name", name) for name in given)
-        return Wanted(names=tuple(names), min_matches=parse_int("min_matches", self.min_matches))
+        names = [] if self.name is NOT_GIVEN else [parse_name("name", self.name)]
+        names += [] if self.names is NOT_GIVEN else parse_names("names", self.names)
+        return Wanted(
+            names=tuple(dict.fromkeys(map(str, names))),
+            exact=frozenset(str(name) for name in names if takes_literally(name, wildcards=wildcards)),
+            min_matches=min_matches,
+        )
 
     def _remembered(self, context: Context) -> WaitMemory:
         from airflow_provider_media.sensors._memory import WaitMemory
@@ -311,7 +329,7 @@ class MediaExistsSensor(BaseSensorOperator):
     def _deadline(self, memory: WaitMemory) -> tuple[datetime, str]:
         """Tell when the wait ends, and by which limit."""
         ends = [(memory.started + timedelta(seconds=self.timeout), f"The sensor's timeout of {self.timeout:g} s")]
-        if self._has_deadline:
+        if self.needed_by is not NOT_GIVEN:
             needed_by = parse_datetime("needed_by", self.needed_by)
             ends.append((needed_by, f"The time until needed_by, {needed_by.isoformat()},"))
         return min(ends)
@@ -363,14 +381,13 @@ class MediaExistsSensor(BaseSensorOperator):
         return LibrarySize()
 
     def _finish(self, wanted: Wanted, memory: WaitMemory, context: Context) -> Any:
-        from airflow_provider_media._api.name_index import is_pattern
-
         memory.forget()
         media = wanted.in_order(memory.found)
         MediaLink.persist(context, library_link(self.media_conn_id, media[0] if len(media) == 1 else None))
         for one in media:
             self.log.info("Found %r: id %s, %s bytes, %s", one.name, one.id, one.size, one.url)
-        several = self.media_ids is not None or self.names is not None or any(map(is_pattern, wanted.names))
+        given_several = self.media_ids is not NOT_GIVEN or self.names is not NOT_GIVEN
+        several = given_several or any(map(wanted.is_pattern, wanted.names))
         dicts = [one.to_dict() for one in media]
         return dicts if several else dicts[0]
 

@@ -26,6 +26,7 @@ class MediaExistsTrigger(BaseTrigger):
     :param media_conn_id: the Airflow connection, of type ``media``.
     :param media_ids: the ids to wait for.
     :param names: or else the names; those with ``*``, ``?`` or ``[...]`` are patterns.
+    :param exact_names: which of the names are taken literally, whatever they contain.
     :param min_matches: how many files must match a pattern.
     :param poll_interval: seconds between looks; at least 0.5.
     :param deadline: when the wait ends at the latest, in ISO 8601 with an offset. A trigger has ten
@@ -40,6 +41,7 @@ class MediaExistsTrigger(BaseTrigger):
         media_conn_id: str = "media_default",
         media_ids: Sequence[int | str] = (),
         names: Sequence[str] = (),
+        exact_names: Sequence[str] = (),
         min_matches: int = 1,
         poll_interval: float = 60.0,
         deadline: str | None = None,
@@ -50,6 +52,7 @@ class MediaExistsTrigger(BaseTrigger):
         self.media_conn_id = media_conn_id
         self.media_ids = list(media_ids)
         self.names = list(names)
+        self.exact_names = list(exact_names)
         self.min_matches = min_matches
         self.poll_interval = poll_interval
         self.deadline = deadline
@@ -64,6 +67,7 @@ class MediaExistsTrigger(BaseTrigger):
                 "media_conn_id": self.media_conn_id,
                 "media_ids": self.media_ids,
                 "names": self.names,
+                "exact_names": self.exact_names,
                 "min_matches": self.min_matches,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
@@ -79,7 +83,12 @@ class MediaExistsTrigger(BaseTrigger):
 
         if self.not_before:
             await asyncio.sleep(min(_seconds_until(self.not_before), self._seconds_left))
-        wanted = Wanted(ids=tuple(map(str, self.media_ids)), names=tuple(self.names), min_matches=self.min_matches)
+        wanted = Wanted(
+            ids=tuple(map(str, self.media_ids)),
+            names=tuple(self.names),
+            exact=frozenset(self.exact_names),
+            min_matches=self.min_matches,
+        )
         look_by = asyncio.get_running_loop().time() + self._seconds_left - FIRST_LOOK_SECONDS
         watch = Watch(wanted, interval=self.poll_interval, max_failures=self.max_poll_failures, look_by=look_by)
         async with watched(self.media_conn_id, watch):

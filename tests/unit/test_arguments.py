@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._airflow.arguments import all_ids, as_list, parse_choice, parse_int, parse_str
+from airflow_provider_media._airflow.arguments import parse_choice, parse_int, parse_list, parse_media_ids, parse_str
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 
@@ -69,21 +69,21 @@ def test_a_choice_is_one_of_its_choices() -> None:
     ],
 )
 def test_several_may_be_given_in_many_ways(value: Any, spread: list[Any]) -> None:
-    assert as_list(value) == spread
+    assert parse_list("names", value) == spread
 
 
 @pytest.mark.parametrize("value", ["[1, 2", "[a, b]", "(open('x'))", "[" * 10_000])
 def test_a_text_that_only_looks_like_a_list_is_no_id(value: str) -> None:
     with pytest.raises(MediaConfigurationError, match="is not a list of ids"):
-        all_ids(None, value, ignore_none=True)
+        parse_media_ids(None, value, ignore_none=True)
 
 
 @pytest.mark.parametrize("media_ids", [[], "[]", ()])
 def test_an_empty_list_is_told_as_such_unless_nothing_is_fine(media_ids: Any) -> None:
     with pytest.raises(MediaConfigurationError, match="No id was given: media_ids is empty"):
-        all_ids(None, media_ids, ignore_none=False)
-    assert all_ids(7, media_ids, ignore_none=False) == [7]
-    assert all_ids(None, media_ids, ignore_none=True) == []
+        parse_media_ids(None, media_ids, ignore_none=False)
+    assert parse_media_ids(7, media_ids, ignore_none=False) == [7]
+    assert parse_media_ids(None, media_ids, ignore_none=True) == []
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_an_empty_list_is_told_as_such_unless_nothing_is_fine(media_ids: Any) ->
     ],
 )
 def test_ids_are_put_together_each_once_in_their_order(media_id: Any, media_ids: Any, ids: list[Any]) -> None:
-    assert all_ids(media_id, media_ids, ignore_none=False) == ids
+    assert parse_media_ids(media_id, media_ids, ignore_none=False) == ids
 
 
 @pytest.mark.parametrize(
@@ -109,20 +109,20 @@ def test_ids_are_put_together_each_once_in_their_order(media_id: Any, media_ids:
 )
 def test_none_is_refused_as_an_id_unless_told_to_ignore_it(media_id: Any, media_ids: Any) -> None:
     with pytest.raises(MediaConfigurationError, match="None is not a media id"):
-        all_ids(media_id, media_ids, ignore_none=False)
-    assert None not in all_ids(media_id, media_ids, ignore_none=True)
+        parse_media_ids(media_id, media_ids, ignore_none=False)
+    assert None not in parse_media_ids(media_id, media_ids, ignore_none=True)
 
 
 @pytest.mark.parametrize("wrong", ["", "None", True, 1.5, [1], {}])
 @pytest.mark.parametrize("ignore_none", [True, False])
 def test_what_is_no_id_is_refused_even_when_none_is_ignored(wrong: Any, *, ignore_none: bool) -> None:
     with pytest.raises(MediaConfigurationError, match="is not a media id"):
-        all_ids(None, [1, wrong], ignore_none=ignore_none)
+        parse_media_ids(None, [1, wrong], ignore_none=ignore_none)
     with pytest.raises(MediaConfigurationError, match="is not a media id"):
-        all_ids(wrong, None, ignore_none=ignore_none)
+        parse_media_ids(wrong, None, ignore_none=ignore_none)
 
 
 def test_ids_that_can_be_walked_only_once_are_walked_once() -> None:
-    assert all_ids(None, iter([1, 2]), ignore_none=False) == [1, 2]
+    assert parse_media_ids(None, iter([1, 2]), ignore_none=False) == [1, 2]
     with pytest.raises(MediaConfigurationError, match="None is not a media id"):
-        all_ids(None, iter([1, None]), ignore_none=False)
+        parse_media_ids(None, iter([1, None]), ignore_none=False)
