@@ -121,7 +121,7 @@ def channels_of(value: Any) -> tuple[str, ...]:
     given = [value] if isinstance(value, str) else list(value or ())
     names = [name.strip().lower() if isinstance(name, str) else name for name in given]
     for name, as_given in zip(names, given, strict=True):
-        if name not in CHANNELS:
+        if not isinstance(name, str) or name not in CHANNELS:
             raise Problem(
                 Kind.CONFIGURATION, f"channels must be a list of {' and '.join(CHANNELS)}; {as_given!r} is neither."
             )

@@ -227,6 +227,8 @@ def test_without_channels_nothing_is_read() -> None:
         ([], ()),
         ("rcs", ("rcs",)),
         (["rcs", "whatsapp", "rcs"], ("rcs", "whatsapp")),
+        (["RCS", "WhatsApp", " rcs "], ("rcs", "whatsapp")),
+        ("WHATSAPP", ("whatsapp",)),
         (iter(["rcs", "whatsapp"]), ("rcs", "whatsapp")),
     ],
 )
@@ -234,8 +236,8 @@ def test_channels_are_named(value: Any, channels: tuple[str, ...]) -> None:
     assert channels_of(value) == channels
 
 
-@pytest.mark.parametrize("value", ["sms", ["rcs", "WhatsApp"], [None], ["None"], [["rcs"]], [7]])
+@pytest.mark.parametrize("value", ["sms", ["rcs", "Whats App"], [None], ["None"], [["rcs"]], [7]])
 def test_unknown_channels_are_refused(value: Any) -> None:
-    with pytest.raises(Problem, match=r"channels may hold whatsapp and rcs, not ") as caught:
+    with pytest.raises(Problem, match=r"channels must be a list of whatsapp and rcs; .* is neither") as caught:
         channels_of(value)
     assert caught.value.kind is Kind.CONFIGURATION

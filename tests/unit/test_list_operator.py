@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_media._airflow.arguments import ExactName
 from airflow_provider_media.models import Media
 from airflow_provider_media.operators.media import MediaListOperator
 
@@ -34,12 +35,24 @@ def listed(**arguments: Any) -> list[str]:
         ("banner [1].png", ["banner [1].png", "banner 1.png"]),
         ("what?.gif", ["what?.gif", "whats.gif"]),
         (" banner ", [" banner "]),
-        (" banner.png ", ["banner.png"]),
+        (" banner.png ", []),
         ("none", []),
     ],
 )
 def test_a_name_matches_itself_whatever_it_holds_and_as_a_pattern(name: str, found: list[str]) -> None:
     assert listed(name=name) == found
+
+
+@pytest.mark.parametrize("name", ["banner [1].png", "what?.gif"])
+def test_without_wildcards_a_name_matches_itself_only(name: str) -> None:
+    assert listed(name=name, wildcards=False) == [name]
+    assert listed(name=name, wildcards="False") == [name]
+    assert listed(name=ExactName(name)) == [name]
+    assert listed(name={"id": 1, "name": name}) == [name]
+
+
+def test_without_wildcards_an_asterisk_is_a_letter() -> None:
+    assert listed(name="banner*", wildcards=False) == []
 
 
 def test_types_are_matched_by_patterns() -> None:

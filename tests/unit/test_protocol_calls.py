@@ -29,13 +29,28 @@ def test_a_list_passes_on_the_order() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sort_by", "sent"),
+    [
+        ("created_at", "createdAt"),
+        ("mime_type", "mimeType"),
+        ("CreatedAt", "createdAt"),
+        ("ID", "id"),
+        (" name ", "name"),
+    ],
+)
+def test_a_list_understands_the_names_that_its_entries_have(sort_by: str, sent: str) -> None:
+    assert dict(build_list(sort_by=sort_by, sort_order="DESC").params)["sortBy"] == sent
+    assert dict(build_list(sort_by=sort_by, sort_order="DESC").params)["sortOrder"] == "desc"
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         *[({"page": wrong}, "page must be a whole number of at least 0") for wrong in (-1, 1.0, "0", True, None)],
         *[({"limit": wrong}, "limit must be a whole number from 1 to 1000") for wrong in (0, 1001, "5", True, None)],
-        ({"sort_by": "created_at"}, "sort_by must be one of id, name, mimeType, size, createdAt"),
+        ({"sort_by": "uploaded_at"}, "sort_by must be one of id, name, mimeType, size, createdAt"),
         ({"sort_by": ""}, "sort_by"),
-        ({"sort_order": "ASC"}, "sort_order must be asc or desc"),
+        ({"sort_order": "up"}, "sort_order must be one of asc, desc"),
     ],
 )
 def test_what_the_list_would_refuse_is_not_asked(arguments: dict[str, Any], words: str) -> None:

@@ -49,7 +49,7 @@ def found(hook: FakeHook, **arguments: Any) -> Any:
         ({"media_id": 9}, None),
         ({"media_ids": [1, 9]}, None),
         ({"name": "banner"}, 1),
-        ({"name": " banner "}, 1),
+        ({"name": " banner "}, None),
         ({"name": "Banner"}, None),
         ({"names": ["film", "banner"]}, [3, 1]),
         ({"names": "['film']"}, [3]),
@@ -287,7 +287,7 @@ def test_a_cancelled_sensor_breaks_its_hook_off_and_makes_none_for_that() -> Non
 def test_every_template_field_is_an_argument_and_an_attribute() -> None:
     made = MediaExistsSensor(task_id="wait", media_id=1)
     assert set(made.template_fields) == {
-        *("media_id", "media_ids", "name", "names", "min_matches"),
+        *("media_id", "media_ids", "name", "names", "wildcards", "min_matches"),
         *("needed_by", "max_poll_failures", "media_conn_id"),
     }
     assert all(hasattr(made, field) for field in made.template_fields)

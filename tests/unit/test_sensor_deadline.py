@@ -113,7 +113,7 @@ def test_a_deadline_that_an_earlier_task_left_empty_is_refused() -> None:
     task = WaitingTask(FakeHook(), media_id=7, needed_by=IN_AN_HOUR)
     sensor = task.sensor()
     sensor.needed_by = None
-    with pytest.raises(MediaConfigurationError, match="needed_by must be a datetime or its text"):
+    with pytest.raises(MediaConfigurationError, match="needed_by must not be None"):
         sensor.execute(task.context)
 
 
@@ -188,6 +188,7 @@ def test_deferred_it_tells_the_trigger_all_that_matters(store: Any) -> None:
         "media_conn_id": "media_other",
         "media_ids": [],
         "names": ["m*"],
+        "exact_names": [],
         "min_matches": 2,
         "poll_interval": 7.0,
         "deadline": needed_by.isoformat(),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 
+from airflow_provider_media._airflow.arguments import NOT_GIVEN
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media.exceptions import (
     MediaAuthError,
@@ -160,7 +161,7 @@ def test_what_was_found_before_the_deferral_goes_along(store: Any) -> None:
 
 
 def test_one_alone_needs_no_closing_look() -> None:
-    task = waiting_task(media_ids=None, media_id=7, deferrable=True)
+    task = waiting_task(media_ids=NOT_GIVEN, media_id=7, deferrable=True)
     deferred(task)
     task.hook.calls.clear()
     assert event_comes(task, {"status": "found", "found": {"7": [media(7)]}})["id"] == 7
@@ -180,11 +181,11 @@ def test_what_is_gone_in_the_closing_look_is_waited_for_again() -> None:
 @pytest.mark.parametrize(
     ("arguments", "shape"),
     [
-        ({"media_id": 1, "media_ids": None}, 1),
+        ({"media_id": 1, "media_ids": NOT_GIVEN}, 1),
         ({"media_ids": [1]}, [1]),
-        ({"media_ids": None, "name": "a"}, 1),
-        ({"media_ids": None, "name": "a*"}, [1]),
-        ({"media_ids": None, "names": ["a"]}, [1]),
+        ({"media_ids": NOT_GIVEN, "name": "a"}, 1),
+        ({"media_ids": NOT_GIVEN, "name": "a*"}, [1]),
+        ({"media_ids": NOT_GIVEN, "names": ["a"]}, [1]),
     ],
 )
 def test_the_shape_is_the_same_after_a_deferral(arguments: dict[str, Any], shape: Any) -> None:

@@ -15,6 +15,7 @@ DEFAULTS: dict[str, Any] = {
     "media_conn_id": "media_default",
     "media_ids": [],
     "names": [],
+    "exact_names": [],
     "min_matches": 1,
     "poll_interval": 60.0,
     "deadline": None,
@@ -25,6 +26,7 @@ OTHERS: dict[str, Any] = {
     "media_conn_id": "media_other",
     "media_ids": ["1", "med_a"],
     "names": ["a", "b*"],
+    "exact_names": ["b*"],
     "min_matches": 3,
     "poll_interval": 0.5,
     "deadline": "2026-07-01T09:00:00+02:00",
@@ -47,6 +49,7 @@ def test_every_argument_is_tested_here() -> None:
         **DEFAULTS,
         "media_ids": (),
         "names": (),
+        "exact_names": (),
     }
     assert set(OTHERS) == set(DEFAULTS)
 
