@@ -91,7 +91,7 @@ def test_everything_is_not_selected_by_leaving_out_the_criteria(
         ({"older_than": "soon"}, "older_than must be"),
         ({"older_than": True}, "older_than must be"),
         ({"older_than": 1e300}, "older_than must be"),
-        ({"keep_last": 0}, "keep_last must be a whole number"),
+        ({"keep_last": 0}, "keep_last must be an integer"),
         ({"name": "a", "max_deletions": 0}, "max_deletions must be"),
         ({"name": "a", "on_reference": "ask"}, "on_reference must be one of fail, skip"),
         ({"name": "a", "dry_run": "None"}, "dry_run must be true or false"),
