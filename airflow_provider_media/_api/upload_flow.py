@@ -21,9 +21,10 @@ from airflow_provider_media._api.flows import (
     oldest_first,
     with_tries,
 )
-from airflow_provider_media._api.namesakes import check_folders, in_full, of_unknown_folder
+from airflow_provider_media._api.namesakes import check_folders, completed, in_full, of_unknown_folder
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_upload, parse_media
+from airflow_provider_media._api.stored import is_credible, is_name_credible, not_whole, other_file, warn_of_changes
 from airflow_provider_media._api.upload_memory import Begun, NoMemory
 from airflow_provider_media.models import Media, UploadResult
 
@@ -44,24 +45,13 @@ _LONGEST_LOOK_WAIT_SECONDS = 8.0
 
 
 def look_for(upload: Upload, baseline: Baseline, *, thorough: bool = False) -> Flow[list[Media]]:
-    """Find the files newer than the baseline that equal the upload.
+    """Find the files newer than the baseline that equal the upload, or may once their size is known.
 
     :param thorough: read the whole list also where ids grow, because nothing but their order says that the rest is old.
     :raises Problem: of kind CONFLICT when a file may be newer or not.
     """
-    unsure: list[Media] = []
-    if baseline.newest_id is None or thorough:
-        newer, unsure = baseline.newer_in((yield from list_all()))
-    else:
-        newer = []
-        walk = PageWalk(page_size=_LOOK_PAGE, sort_by="id", sort_order="desc")
-        while walk.next_call:
-            page = walk.feed((yield walk.next_call))
-            above = [media for media in page if baseline.is_passed_by(media)]
-            newer += [media for media in above if baseline.is_newer(media)]
-            if page and not above:
-                break
-    found = [media for media in (yield from in_full(upload, newer)) if upload.equals(media)]
+    newer, unsure = yield from _list_newer(baseline, thorough=thorough)
+    found = [media for media in (yield from in_full(upload, newer)) if _may_equal(upload, media)]
     candidates = () if found else (yield from in_full(upload, unsure))
     if in_doubt := [media for media in candidates if upload.equals(media)]:
         raise Problem(
@@ -69,7 +59,27 @@ def look_for(upload: Upload, baseline: Baseline, *, thorough: bool = False) -> F
             f"The response to the upload of {upload.name!r} was lost, and the library does not show whether"
             f" {_ids(in_doubt)} was stored by it or before: compare them, and delete what is not needed.",
         )
-    return found
+    return [media for media in found if upload.equals(media)] or found
+
+
+def _may_equal(upload: Upload, media: Media) -> bool:
+    """Whether a newer file of the name equals the upload, or is still processed, so that its size is unknown."""
+    return upload.equals(media) or (upload.may_be(media) and not media.size)
+
+
+def _list_newer(baseline: Baseline, *, thorough: bool) -> Flow[tuple[list[Media], list[Media]]]:
+    """List the files newer than the baseline, and those of which it cannot be known."""
+    if baseline.newest_id is None or thorough:
+        return baseline.newer_in((yield from list_all()))
+    newer: list[Media] = []
+    walk = PageWalk(page_size=_LOOK_PAGE, sort_by="id", sort_order="desc")
+    while walk.next_call:
+        page = walk.feed((yield walk.next_call))
+        above = [media for media in page if baseline.is_passed_by(media)]
+        newer += [media for media in above if baseline.is_newer(media)]
+        if page and not above:
+            break
+    return newer, []
 
 
 def upload_media(
@@ -120,13 +130,15 @@ def upload_media(
         memory.keep(upload, Begun(baseline=baseline))
         found = yield from _send(upload, baseline, retries, settle_seconds, NoMemory() if begun else memory)
     on_stored(found)
-    media = yield from _verify(upload, found, must_get=if_exists == "replace" and bool(namesakes))
+    must_get = if_exists == "replace" and bool(namesakes)
+    media, is_gone = yield from _confirm(upload, found, baseline, settle_seconds, retries, must_get=must_get)
     if media is not found:
         on_stored(media)
+    warn_of_changes(upload, media)
     # Never the new file itself, should a platform answer with the id of an equal one that was there.
     older = [old for old in namesakes if str(old.id) != str(media.id)]
     replaced = begun.replaced if begun else ()
-    if if_exists == "replace":
+    if if_exists == "replace" and not is_gone:
         replaced += yield from _delete_replaced(media, older, before_delete)
     # Not forgotten: Airflow may still not take the result, or the worker die, and then the task is tried again.
     memory.keep(upload, Begun(baseline=baseline, stored_id=media.id, replaced=replaced))
@@ -181,7 +193,7 @@ def _delete_replaced(
 def _baseline_and_namesakes(upload: Upload) -> Flow[tuple[Baseline, list[Media]]]:
     """Read the whole list once, for both."""
     library = yield from list_all()
-    same_name = [media for media in library if media.name == upload.name]
+    same_name = [media for media in library if upload.could_be(media)]
     namesakes = oldest_first((yield from in_full(upload, same_name)))
     unknown = of_unknown_folder(upload, namesakes)
     if unknown:
@@ -197,8 +209,15 @@ def send_for_sync(
     :param baseline: taken from that list.
     :param replaces: whether older files are to be deleted for it: then it is surely there, by a get of its own.
     """
-    media = yield from _send(upload, baseline, retries, settle_seconds, NoMemory())
-    return (yield from _verify(upload, media, must_get=replaces))
+    sent = yield from _send(upload, baseline, retries, settle_seconds, NoMemory())
+    media, is_gone = yield from _confirm(upload, sent, baseline, settle_seconds, retries, must_get=replaces)
+    if is_gone:
+        raise Problem(
+            Kind.CONFLICT,
+            f"Another task has replaced {upload.name!r} since it was stored as {media.id}: let one task at a time"
+            " upload files of one name.",
+        )
+    return media
 
 
 def _send(upload: Upload, baseline: Baseline, retries: Retries, settle_seconds: float, memory: Memory) -> Flow[Media]:
@@ -237,7 +256,9 @@ def _send(upload: Upload, baseline: Baseline, retries: Retries, settle_seconds: 
         else:
             if reply.is_early:
                 log.warning("The answer came before the end of %r was sent; asking for %s", upload.name, media.id)
-                media = yield from _verify(upload, media, must_get=True)
+                media, _ = yield from _confirm(
+                    replace(upload, accepts_converted=False), media, baseline, settle_seconds, retries, must_get=True
+                )
             if in_doubt:
                 yield from _warn_of_strays(upload, baseline, media, retries.for_looking())
             return media
@@ -300,26 +321,71 @@ def _warn_of_strays(upload: Upload, baseline: Baseline, media: Media, retries: R
                     _ids(strays), media.id)  # fmt: skip
 
 
-def _verify(upload: Upload, media: Media, *, must_get: bool) -> Flow[Media]:
-    """Make sure that what the library holds is what was sent."""
-    if must_get or media.size is None or media.url is None:
-        stored = yield from get_media(media.id)
-        if must_get and stored.size is None:
-            raise _not_whole(upload, stored)
-        media = stored
-    if media.size is not None and media.size != upload.source.size:
-        raise _not_whole(upload, media)
-    if media.name is not None and media.name != upload.name:
-        log.warning("The platform stored %r under another name: %r", upload.name, media.name)
-    return media
+def _confirm(
+    upload: Upload, media: Media, baseline: Baseline, settle_seconds: float, retries: Retries, *, must_get: bool
+) -> Flow[tuple[Media, bool]]:
+    """Return the file as the library has it, once it is surely the one that was sent, and whether it is gone again.
+
+    :param media: as the response to the upload describes it. With another name or size the library is checked.
+    :param must_get: whether older files are to be deleted for it, so that the library must have it, with its size.
+    :raises Problem: of kind RESPONSE when the library does not have the file.
+    """
+    if must_get or not media.size or media.url is None:
+        found = yield from _read_stored(upload, media, baseline, settle_seconds, retries)
+        if found is None:
+            return media, True
+        media = found
+    if not is_credible(upload, media):
+        log.warning("The response to the upload of %r describes %s (%r, %s bytes); checking the library", upload.name,
+                    media.id, media.name, media.size)  # fmt: skip
+        is_new = baseline.is_newer(media) is not False and is_name_credible(upload.name, media.name)
+        patience = 0.0 if is_new else settle_seconds
+        found = yield from _settle(upload, baseline, patience, retries.for_looking(), None, 0.0)
+        if found is None:
+            raise other_file(upload, media)
+        media = found
+    if not media.size:
+        if must_get:
+            raise not_whole(upload, media)
+        log.warning("The library does not have the size of %r (%s) yet, so it is not verified", upload.name, media.id)
+    return media, False
 
 
-def _not_whole(upload: Upload, media: Media) -> Problem:
-    return Problem(
-        Kind.RESPONSE,
-        f"{upload.name!r} was stored as {media.id}, but the library says {media.size} bytes where"
-        f" {upload.source.size} were sent: do not use it; delete it and upload again.",
-    )
+def _read_stored(
+    upload: Upload, media: Media, baseline: Baseline, settle_seconds: float, retries: Retries
+) -> Flow[Media | None]:
+    """Get a file that was just stored: it may not be found at once, and have no size while it is processed.
+
+    :return: None when another task replaced it meanwhile.
+    :raises Problem: of kind RESPONSE when it is not found until the settling time is over.
+    """
+    until, delay = retries.clock() + settle_seconds, _FIRST_LOOK_WAIT_SECONDS
+    while True:
+        stored: Media | None = None
+        try:
+            found = yield from get_media(media.id)
+            stored = replace(completed(media, found), size=found.size)
+        except Problem as problem:
+            if problem.kind is not Kind.NOT_FOUND:
+                raise
+            newer, _ = yield from _list_newer(baseline, thorough=False)
+            others = [other for other in newer if upload.may_be(other) and str(other.id) != str(media.id)]
+            if others and str(media.id) not in {str(other.id) for other in newer}:
+                log.warning("Another task has replaced %r since it was stored as %s: by %s", upload.name, media.id,
+                            _ids(others))  # fmt: skip
+                return None
+        left = until - retries.clock()
+        if (stored and stored.size) or left <= 0:
+            break
+        yield Pause(min(delay, left))
+        delay = min(delay * 2, _LONGEST_LOOK_WAIT_SECONDS)
+    if stored is None:
+        raise Problem(
+            Kind.RESPONSE,
+            f"{upload.name!r} was stored as {media.id}, but the library does not have it after {settle_seconds:g} s"
+            " (the connection's extra 'settle_seconds').",
+        )
+    return stored
 
 
 def _ids(found: Iterable[Media]) -> str:

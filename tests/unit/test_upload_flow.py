@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -402,19 +403,146 @@ def test_without_a_doubt_nothing_is_said_about_strays(caplog: pytest.LogCaptureF
     assert caplog.records == []
 
 
-def test_a_stored_size_that_differs_is_an_error_that_names_the_id() -> None:
+def converts(library: FakeLibrary, **changes: Any) -> Any:
+    """Store a file as some platforms do, with changes."""
+
+    def act(call: Call) -> Reply:
+        media = library.store(call)
+        media.update({"description": call.upload.description if call.upload else None, **changes})
+        return Reply(status=201, headers={}, body=json.dumps(media).encode())
+
+    return act
+
+
+def test_a_stored_size_that_differs_is_an_error_that_names_the_id_and_the_setting() -> None:
     library = FakeLibrary()
-    library.upload_changes = {"size": 31}
-    with pytest.raises(Problem, match="stored as 1, but the library says 31 bytes where 32 were sent") as raised:
+    library.on_post = [converts(library, size=31)]
+    sentence = r"stored as 1, but the library says 31 bytes where 32 were sent.*'accept_converted'"
+    with pytest.raises(Problem, match=sentence) as raised:
         library.run(flow())
     assert (raised.value.kind, raised.value.transient) == (Kind.RESPONSE, False)
+    assert library.posts() == 1
 
 
-def test_a_changed_name_is_only_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_converted_file_is_accepted_where_the_connection_says_so(caplog: pytest.LogCaptureFixture) -> None:
     library = FakeLibrary()
-    library.upload_changes = {"name": "banner-1"}
-    assert library.run(flow()).media.name == "banner-1"
-    assert "stored 'banner' under another name: 'banner-1'" in caplog.text
+    library.on_post = [converts(library, size=31, name="Ban")]
+    upload = make_upload(name="Banner").with_fingerprint(accepts_converted=True)
+    assert library.run(flow(upload)).media.size == 31
+    assert "changed what it stored as 1: name 'Banner' -> 'Ban', size 32 -> 31 bytes" in caplog.text
+    again = library.run(flow(upload, if_exists="reuse"))
+    assert (again.created, again.media.id, library.posts()) == (False, 1, 1)
+
+
+def test_a_converted_file_of_another_content_is_replaced_not_reused() -> None:
+    library = FakeLibrary()
+    library.on_post = [converts(library, size=31, name="ban"), converts(library, size=31, name="ban")]
+    for content in (PNG, PNG + b"2"):
+        upload = make_upload(content, name="Banner").with_fingerprint(accepts_converted=True)
+        replaced = library.run(flow(upload, if_exists="replace")).replaced
+    assert (replaced, library.ids) == ((1,), [2])
+
+
+@pytest.mark.parametrize("changes", [{"name": "BANNER"}, {"name": "ban"}, {"mimeType": "IMAGE"}, {"mimeType": "x/y"}])
+def test_a_changed_name_or_type_is_one_warning(changes: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    library = FakeLibrary()
+    library.on_post = [converts(library, **changes)]
+    assert library.run(flow()).media.id == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    (changed,) = changes.values()
+    assert f"-> {changed!r}" in caplog.text
+    assert ("pass name=" in caplog.text) is ("name" in changes)
+
+
+@pytest.mark.parametrize("other", [{"name": "of somebody else"}, {"size": 31}, {"name": "x", "size": 31}])
+def test_a_response_about_another_file_leads_to_the_library(other: dict[str, Any]) -> None:
+    library = FakeLibrary()
+    library.add(**{"name": "old", **other})
+
+    def cross(call: Call) -> Reply:
+        library.store(call)
+        return Reply(status=201, headers={}, body=json.dumps(library.files[0]).encode())
+
+    library.on_post = [cross]
+    result = library.run(flow())
+    assert (result.media.id, result.media.name, library.posts()) == (2, "banner", 1)
+
+
+def test_a_response_about_another_file_is_an_error_where_the_library_lacks_the_file() -> None:
+    library = FakeLibrary()
+    other = library.add(name="of somebody else")
+    library.on_post = [lambda _: Reply(status=201, headers={}, body=json.dumps(other).encode())]
+    with pytest.raises(Problem, match=r"describes another file, 1 .*, and the library does not have 'banner'"):
+        library.run(flow())
+
+
+@pytest.mark.parametrize("size", [0, None])
+def test_the_size_of_a_file_that_is_processed_is_waited_for(size: int | None) -> None:
+    library = FakeLibrary()
+    library.on_post = [converts(library, size=size)]
+    library.on_pause = lambda _: library.files[0].update(size=len(PNG)) if len(library.pauses) == 2 else None
+    assert library.run(flow()).media.size == len(PNG)
+    assert library.calls[-3:] == ["GET /1"] * 3
+
+
+def test_a_file_that_is_processed_for_long_is_returned_unverified(caplog: pytest.LogCaptureFixture) -> None:
+    library = FakeLibrary()
+    library.on_post = [converts(library, size=0)]
+    assert library.run(flow()).media.id == 1
+    assert sum(library.pauses) == 6
+    assert "does not have the size of 'banner' (1) yet" in caplog.text
+
+
+@pytest.mark.parametrize("size", [0, None])
+def test_a_lost_file_that_is_still_processed_is_found_by_its_name(size: int | None) -> None:
+    library = FakeLibrary()
+
+    def act(call: Call) -> Reply:
+        library.store(call).update(size=size)
+        raise lost()
+
+    library.on_post = [act]
+    assert (library.run(flow()).media.id, library.posts()) == (1, 1)
+
+
+def test_a_404_right_after_the_upload_is_waited_out() -> None:
+    library = FakeLibrary()
+    library.add(size=5)
+
+    def lag(line: str) -> None:
+        if line == "GET /2" and len(library.pauses) < 2:
+            raise Problem(Kind.NOT_FOUND, "The library has no such file.", status=404)
+
+    library.on_call = lag
+    result = library.run(flow(if_exists="replace"))
+    assert (result.media.id, result.replaced, library.ids) == (2, (1,), [2])
+
+
+def test_a_file_that_the_library_does_not_have_after_the_settling_time_is_an_error() -> None:
+    library = FakeLibrary()
+    library.add(size=5)
+    library.on_call = lambda line: library.files.__delitem__(slice(1, None)) if line == "GET /2" else None
+    with pytest.raises(Problem, match="stored as 2, but the library does not have it after 6 s"):
+        library.run(flow(if_exists="replace"))
+    assert library.ids == [1]
+
+
+@pytest.mark.parametrize("content", [PNG, b"\x89PNG\r\n\x1a\nof the other"])
+def test_a_file_that_another_task_replaces_at_once_is_no_error(
+    content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = FakeLibrary()
+    library.add(size=5)
+
+    def replace_it(line: str) -> None:
+        if line == "GET /2" and 3 not in library.ids:
+            library.files[:] = [library.add(content=content)]
+
+    library.on_call = replace_it
+    result = library.run(flow(if_exists="replace"))
+    assert (result.media.id, result.replaced, library.ids) == (2, (), [3])
+    assert "Another task has replaced 'banner' since it was stored as 2: by 3" in caplog.text
+    assert library.pauses == []
 
 
 @pytest.mark.parametrize("missing", ["size", "url"])

@@ -1,0 +1,199 @@
+"""Platforms that change what they store, or show it late: no file is sent twice, none is deleted that is needed."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_media.exceptions import MediaError, MediaResponseError
+from airflow_provider_media.sandbox.server import run_in_thread
+from airflow_provider_media.sandbox.settings import SandboxSettings
+from tests.contract.helpers.sandbox_library import SandboxLibrary
+from tests.contract.helpers.syncing import PNG, Folder, Syncing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from airflow_provider_media.hooks.media import MediaHook
+
+NAME = "Summer Week/Caf\u0065\u0301 Menu of the Day.PNG"
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., SandboxLibrary]]:
+    """Run a sandbox that behaves as the test says: ``serve(names="slug")``."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+
+        def start(**settings: Any) -> SandboxLibrary:
+            sandbox = SandboxSettings(api_key="key-of-the-tests", **settings)
+            return SandboxLibrary(stack.enter_context(run_in_thread(sandbox)))
+
+        yield start
+
+
+@pytest.fixture
+def hook_for(connect: Any, serve: Any) -> Callable[..., tuple[MediaHook, SandboxLibrary]]:
+    def make(extra: dict[str, Any] | None = None, **settings: Any) -> tuple[MediaHook, SandboxLibrary]:
+        library = serve(**settings)
+        return connect(library.sandbox.base_url, **(extra or {})), library
+
+    return make
+
+
+@pytest.mark.parametrize("types", ["legacy", "family", "octet-stream", "absent"])
+@pytest.mark.parametrize("if_exists", ["reuse", "replace"])
+def test_a_type_that_reads_differently_is_no_other_type(
+    types: str, if_exists: str, hook_for: Any, picture: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook, library = hook_for(types=types)
+    first = hook.upload(picture)
+    assert ("changed what it stored" in caplog.text) is (types != "absent")
+    second = hook.upload(picture, if_exists=if_exists)
+    assert second.created is (if_exists == "replace")
+    assert second.replaced == ((first.media.id,) if if_exists == "replace" else ())
+    assert len(library.files()) == 1
+
+
+@pytest.mark.parametrize("names", ["trimmed", "lower", "slug", "short"])
+def test_a_changed_name_is_one_warning_that_says_what_helps(
+    names: str, hook_for: Any, picture: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook, library = hook_for(names=names)
+    media = hook.upload(picture, name=NAME).media
+    assert media.name == library.files()[0]["name"] != NAME
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert f"{NAME!r} -> {media.name!r}" in warnings[0]
+    assert f"pass name={media.name!r}" in warnings[0]
+    assert hook.upload(picture, name=media.name, if_exists="reuse").media.id == media.id
+
+
+@pytest.mark.parametrize("names", ["trimmed", "lower", "slug", "short"])
+@pytest.mark.parametrize("brief_lists", [False, True])
+def test_a_renamed_file_is_recognized_by_its_description(
+    names: str, hook_for: Any, picture: Path, *, brief_lists: bool
+) -> None:
+    hook, library = hook_for({"accept_converted": True}, names=names, brief_lists=brief_lists)
+    first = hook.upload(picture, name=NAME, if_exists="reuse")
+    assert hook.upload(picture, name=NAME, if_exists="reuse").media.id == first.media.id
+    other = hook.upload(picture, name=f"{NAME} ", if_exists="reuse")  # may be stored under the same name
+    assert other.created
+    assert hook.upload(picture, name=NAME, if_exists="replace").replaced == (first.media.id,)
+    assert {other.media.id} < {media["id"] for media in library.files()}
+    assert len(library.files()) == 2
+
+
+@pytest.mark.parametrize("if_exists", ["upload", "reuse", "replace"])
+def test_a_converted_file_is_an_error_that_names_the_id_and_the_setting(
+    if_exists: str, hook_for: Any, picture: Path
+) -> None:
+    hook, library = hook_for(reencodes=True)
+    with pytest.raises(MediaResponseError, match="accept_converted") as caught:
+        hook.upload(picture, if_exists=if_exists)
+    assert f"stored as {library.files()[0]['id']}," in str(caught.value)
+
+
+@pytest.mark.parametrize("brief_lists", [False, True])
+def test_converted_files_are_accepted_where_the_connection_says_so(
+    hook_for: Any, picture: Path, *, brief_lists: bool
+) -> None:
+    hook, library = hook_for({"accept_converted": "true"}, reencodes=True, brief_lists=brief_lists)
+    first = hook.upload(picture, if_exists="reuse")
+    assert first.media.size == picture.stat().st_size + 24
+    assert hook.upload(picture, if_exists="reuse").media.id == first.media.id
+    picture.write_bytes(PNG + b"of today")
+    second = hook.upload(picture, if_exists="replace")
+    assert second.replaced == (first.media.id,)
+    assert [media["id"] for media in library.files()] == [second.media.id]
+
+
+@pytest.mark.parametrize("size", [0, None])
+@pytest.mark.parametrize("if_exists", ["upload", "replace"])
+def test_a_file_that_is_processed_for_a_while_is_waited_for(
+    size: Any, if_exists: str, hook_for: Any, picture: Path
+) -> None:
+    hook, library = hook_for({"settle_seconds": 10}, processing_seconds=0.3, processing_size=size)
+    library.store("banner.png", PNG)
+    media = hook.upload(picture, if_exists=if_exists).media
+    assert media.size == picture.stat().st_size
+    assert len(library.files()) == (2 if if_exists == "upload" else 1)
+
+
+def test_a_get_that_lags_is_waited_out(hook_for: Any, picture: Path) -> None:
+    hook, library = hook_for({"settle_seconds": 10}, get_lag_seconds=0.3)
+    old = library.store("banner.png", PNG)
+    assert hook.upload(picture, if_exists="replace").replaced == (old,)
+    assert len(library.files()) == 1
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_no_writer_of_one_name_ends_because_another_replaced_its_file(
+    connect: Any, serve: Any, tmp_path: Path, *, same: bool
+) -> None:
+    library = serve()
+    conn_id = connect(library.sandbox.base_url, settle_seconds=5).media_conn_id
+    library.store("banner.png", PNG)
+    errors: list[BaseException] = []
+    start = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        from airflow_provider_media.hooks.media import MediaHook
+
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(PNG + (b"same" if same else b"n" * number))
+        hook = MediaHook(conn_id)
+        try:
+            start.wait()
+            for _ in range(4):
+                hook.upload(path, name="banner.png", if_exists="replace")
+        except MediaError as error:
+            errors.append(error)
+        finally:
+            hook.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert library.files()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"types": "legacy"},
+        {"types": "absent"},
+        {"types": "family", "names": "slug"},
+        {"names": "short"},
+        {"reencodes": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("brief_lists", [False, True])
+def test_a_sync_sends_nothing_twice_with_fingerprints(
+    settings: dict[str, Any], folder: Folder, connect: Any, serve: Any, *, brief_lists: bool
+) -> None:
+    library = serve(brief_lists=brief_lists, **settings)
+    sync = Syncing(
+        folder.root, connect(library.sandbox.base_url, accept_converted="reencodes" in settings).media_conn_id
+    )
+    folder.write("Summer Banner of the Week.png", "b/A menu.PNG", "b/a menu.png", "c.png")
+    first = sync(fingerprint=True)
+    library.forget()
+    second = sync(fingerprint=True)
+    assert library.count("POST") == library.count("DELETE") == 0
+    assert {path: entry["id"] for path, entry in second.items()} == {path: entry["id"] for path, entry in first.items()}
+
+    folder.write("b/A menu.PNG", content=b"another of the same name")
+    third = sync(fingerprint=True)
+    assert {entry["id"] for entry in third.values()} <= {media["id"] for media in library.files()}
+    # A list without descriptions does not show under which name a file of another size was sent.
+    is_old_hidden = brief_lists and "names" in settings and settings["names"] == "slug"
+    assert len(library.files()) == (5 if is_old_hidden else 4)
