@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, Literal, TypeVar
 
@@ -127,6 +128,29 @@ def parse_token(field: str, value: Any) -> str:
     :raises MediaConfigurationError: as :func:`parse_str`.
     """
     return parse_str(field, value).strip()
+
+
+def check_literal(field: str, value: Any) -> str:
+    """Return a non-empty string as it is; for arguments that Airflow does not render.
+
+    :raises MediaConfigurationError: it is no string, empty, blank, or a template.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise MediaConfigurationError(f"{field} must be a non-empty string, not {value!r}.")
+    if "{{" in value or "{%" in value:
+        raise MediaConfigurationError(f"{field} must not be a template, because Airflow does not render it: {value!r}.")
+    return value
+
+
+def parse_interval(field: str, value: Any) -> float:
+    """Return a positive number of seconds or a timedelta as seconds.
+
+    :raises MediaConfigurationError: it is neither, not positive, or not finite.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise MediaConfigurationError(f"{field} must be a positive number of seconds or a timedelta, not {value!r}.")
+    return seconds
 
 
 def parse_datetime(field: str, value: Any) -> datetime:

@@ -18,6 +18,7 @@ except ImportError:  # Airflow 2
         " in it with MediaExistsSensor."
     ) from None
 
+from airflow_provider_media._airflow.arguments import check_literal, parse_interval
 from airflow_provider_media._api.cursor import Cursor
 from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
 from airflow_provider_media.triggers._event_poll import Depth, poll
@@ -25,6 +26,7 @@ from airflow_provider_media.triggers._event_spacing import Spacing, backlog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
+    from datetime import timedelta
 
     from airflow_provider_media._api.arrivals import Arrivals
     from airflow_provider_media.models import Media
@@ -46,11 +48,14 @@ class MediaEventTrigger(BaseEventTrigger):
     Watchers of one connection and interval share one poll (Airflow 3.3). What was seen is kept in the asset state store
     (Airflow 3.3), else in memory: then a restarted triggerer begins at the newest file again.
 
+    Airflow renders no templates in the arguments of a trigger.
+
     :param media_conn_id: the Airflow connection, of type ``media``.
     :param name: only names that match; ``*``, ``?`` and ``[...]`` are wildcards.
     :param mime_type: only this type; wildcards too (``image/*``).
     :param folder_id: only files known to be in this folder.
-    :param poll_interval: seconds between looks; at least 0.5.
+    :param poll_interval: time between polls, in seconds or as a timedelta; at least 0.5 s.
+    :raises MediaConfigurationError: an argument has the wrong type, is empty or is a template.
     """
 
     def __init__(
@@ -60,14 +65,15 @@ class MediaEventTrigger(BaseEventTrigger):
         name: str | None = None,
         mime_type: str | None = None,
         folder_id: int | str | None = None,
-        poll_interval: float = 60.0,
+        poll_interval: float | timedelta = 60.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.media_conn_id = media_conn_id
-        self.name = name
-        self.mime_type = mime_type
-        self.folder_id = folder_id
-        self.poll_interval = poll_interval
+        self.media_conn_id = check_literal("media_conn_id", media_conn_id)
+        self.name = None if name is None else check_literal("name", name)
+        self.mime_type = None if mime_type is None else check_literal("mime_type", mime_type)
+        is_number = isinstance(folder_id, int) and not isinstance(folder_id, bool)
+        self.folder_id = folder_id if folder_id is None or is_number else check_literal("folder_id", folder_id)
+        self.poll_interval = parse_interval("poll_interval", poll_interval)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path and the arguments to make it again, as plain JSON."""

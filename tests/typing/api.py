@@ -97,4 +97,4 @@ def use_the_operators() -> None:
 
 def use_the_triggers() -> None:
     MediaExistsTrigger(media_ids=[17], poll_interval=30.0, deadline="2026-12-01T08:00:00+00:00")
-    MediaEventTrigger(media_conn_id="media_default", name="banner*", poll_interval=60.0)
+    MediaEventTrigger(media_conn_id="media_default", name="banner*", poll_interval=timedelta(minutes=1))

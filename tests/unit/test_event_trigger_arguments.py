@@ -1,0 +1,81 @@
+"""The arguments of an event trigger are checked where the DAG is read, not in a loop on the triggerer."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import PurePath
+from typing import Any
+
+import pytest
+
+from airflow_provider_media.exceptions import MediaConfigurationError
+
+events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers")
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [(30, 30), (0.5, 0.5), (timedelta(seconds=30), 30), (timedelta(minutes=2, milliseconds=500), 120.5)],
+)
+def test_an_interval_is_a_number_or_a_timedelta(given: Any, seconds: float) -> None:
+    path, arguments = json.loads(json.dumps(events.MediaEventTrigger(poll_interval=given).serialize()))
+    assert path == "airflow_provider_media.triggers.events.MediaEventTrigger"
+    assert arguments["poll_interval"] == seconds
+    assert events.MediaEventTrigger(**arguments).serialize()[1] == arguments
+
+
+@pytest.mark.parametrize(
+    "interval",
+    [
+        0,
+        -1,
+        True,
+        None,
+        "30",
+        "",
+        [30],
+        float("nan"),
+        float("inf"),
+        timedelta(0),
+        timedelta(seconds=-5),
+        {"seconds": 5},
+    ],
+    ids=repr,
+)
+def test_an_interval_that_is_no_time_is_refused(interval: Any) -> None:
+    with pytest.raises(MediaConfigurationError, match=r"^poll_interval must be a positive number of seconds"):
+        events.MediaEventTrigger(poll_interval=interval)
+
+
+@pytest.mark.parametrize("argument", ["media_conn_id", "name", "mime_type", "folder_id"])
+@pytest.mark.parametrize(
+    "value", ["", " \n", ["a*"], ("a", "b"), {"a"}, b"a", 1.5, True, PurePath("a"), object], ids=repr
+)
+def test_what_is_no_string_is_refused(argument: str, value: Any) -> None:
+    with pytest.raises(MediaConfigurationError, match=f"^{argument} must be a non-empty string, not "):
+        events.MediaEventTrigger(**{argument: value})
+
+
+@pytest.mark.parametrize("argument", ["media_conn_id", "name", "mime_type", "folder_id"])
+@pytest.mark.parametrize("template", ["{{ ds }}", "banner-{{ds}}", "{% if x %}a{% endif %}", "{{ var.value.name }}*"])
+def test_a_template_is_refused(argument: str, template: str) -> None:
+    with pytest.raises(MediaConfigurationError, match=f"^{argument} must not be a template, because Airflow does not"):
+        events.MediaEventTrigger(**{argument: template})
+
+
+def test_an_output_of_a_task_is_refused() -> None:
+    from airflow_provider_media.operators.media import MediaGetOperator
+
+    output = MediaGetOperator(task_id="get", media_id=17).output["name"]
+    with pytest.raises(MediaConfigurationError, match=r"^name must be a non-empty string, not "):
+        events.MediaEventTrigger(name=output)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"name": " banner "}, {"name": "[draft] *"}, {"name": "100% {new}"}, {"folder_id": 7}, {"folder_id": "f-1"}],
+)
+def test_ordinary_arguments_stay_as_they_are(arguments: dict[str, Any]) -> None:
+    trigger = events.MediaEventTrigger(**arguments)
+    assert trigger.serialize()[1].items() >= arguments.items()
