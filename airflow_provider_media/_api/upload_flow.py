@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.baseline import Baseline, baseline_in, take_baseline
+from airflow_provider_media._api.checkpoints import NoState, UploadCheckpoint, UploadState
 from airflow_provider_media._api.deletion import delete_older
 from airflow_provider_media._api.flows import (
     Flow,
@@ -25,7 +26,6 @@ from airflow_provider_media._api.namesakes import check_folders, completed, in_f
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_upload, parse_media
 from airflow_provider_media._api.stored import is_credible, is_name_credible, not_whole, other_file, warn_of_changes
-from airflow_provider_media._api.upload_memory import Begun, NoMemory
 from airflow_provider_media.models import Media, UploadResult
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.retry import Retries
     from airflow_provider_media._api.upload import Upload
-    from airflow_provider_media._api.upload_memory import Memory
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ def upload_media(
     settle_seconds: float,
     retries: Retries,
     before_delete: Callable[[Iterable[Media]], None],
-    memory: Memory,
+    state: UploadState,
     on_stored: Callable[[Media], None] = lambda _: None,
 ) -> Flow[UploadResult]:
     """Store one file by the rules of ``if_exists``.
@@ -98,37 +97,37 @@ def upload_media(
     :param settle_seconds: how long to look for a stored file after a lost answer before sending again.
     :param retries: the tries of the POST.
     :param before_delete: raises when any of the given files must not be deleted (``replace``).
-    :param memory: what is known of earlier tries of the task.
+    :param state: keeps the checkpoint of earlier attempts of the task.
     :param on_stored: called as soon as the library has the file, and again when more is known of it.
     :raises Problem: see :class:`Kind`.
     """
-    begun = memory.recall(upload)
+    earlier = state.load()
     namesakes: list[Media] = []
     if if_exists == "upload":
-        baseline = begun.baseline if begun else (yield from take_baseline(upload.name))
+        baseline = earlier.baseline if earlier else (yield from take_baseline(upload.name))
     else:
         baseline_now, namesakes = yield from _baseline_and_namesakes(upload)
-        baseline = begun.baseline if begun else baseline_now
+        baseline = earlier.baseline if earlier else baseline_now
     # One that is surely in the folder comes before one that may be.
     reusable = next((media for media in sorted(namesakes, key=upload.lacks_folder_of) if upload.equals(media)), None)
     if if_exists == "reuse" and reusable:
-        stored_by_earlier_try = begun is not None and baseline.is_newer(reusable) is True
+        stored_by_earlier_try = earlier is not None and baseline.is_newer(reusable) is True
         if stored_by_earlier_try:
-            memory.keep(upload, Begun(baseline=baseline, stored_id=reusable.id))
+            state.save(UploadCheckpoint(baseline=baseline, stored_id=reusable.id))
         else:
-            memory.forget()
+            state.delete()
         on_stored(reusable)
         return UploadResult(media=reusable, created=stored_by_earlier_try)
     found: Media | None = None
-    if begun:
-        found = yield from _find_begun(upload, begun, settle_seconds, retries.for_looking())
+    if earlier:
+        found = yield from _find_stored(upload, earlier, settle_seconds, retries.for_looking())
         namesakes = [media for media in namesakes if baseline.is_newer(media) is False]
     if if_exists == "replace":
         check_folders(upload, namesakes)
     if found is None:
         _check_namesakes(upload, namesakes, if_exists, before_delete)
-        memory.keep(upload, Begun(baseline=baseline))
-        found = yield from _send(upload, baseline, retries, settle_seconds, NoMemory() if begun else memory)
+        state.save(UploadCheckpoint(baseline=baseline))
+        found = yield from _send(upload, baseline, retries, settle_seconds, NoState() if earlier else state)
     on_stored(found)
     must_get = if_exists == "replace" and bool(namesakes)
     media, is_gone = yield from _confirm(upload, found, baseline, settle_seconds, retries, must_get=must_get)
@@ -137,26 +136,33 @@ def upload_media(
     warn_of_changes(upload, media)
     # Never the new file itself, should a platform answer with the id of an equal one that was there.
     older = [old for old in namesakes if str(old.id) != str(media.id)]
-    replaced = begun.replaced if begun else ()
+    replaced = earlier.replaced if earlier else ()
     if if_exists == "replace" and not is_gone:
         replaced += yield from _delete_replaced(media, older, before_delete)
     # Not forgotten: Airflow may still not take the result, or the worker die, and then the task is tried again.
-    memory.keep(upload, Begun(baseline=baseline, stored_id=media.id, replaced=replaced))
+    state.save(UploadCheckpoint(baseline=baseline, stored_id=media.id, replaced=replaced))
     return UploadResult(media=media, created=True, replaced=replaced)
 
 
-def _find_begun(upload: Upload, begun: Begun, settle_seconds: float, retries: Retries) -> Flow[Media | None]:
+def _find_stored(
+    upload: Upload, earlier: UploadCheckpoint, settle_seconds: float, retries: Retries
+) -> Flow[Media | None]:
     """Find what an earlier try stored: by the id where it came to its end, else by looking."""
-    if begun.stored_id is not None:
-        log.info("An earlier try stored %r as %s; it is used if it is still there", upload.name, begun.stored_id)
+    if earlier.stored_id is not None:
+        log.info("An earlier try stored %r as %s; it is used if it is still there", upload.name, earlier.stored_id)
         try:
-            return (yield from get_media(begun.stored_id))
+            media = yield from get_media(earlier.stored_id)
         except Problem as problem:
             if problem.kind is not Kind.NOT_FOUND:
                 raise
+        else:
+            if upload.may_be(media) and media.size in {None, upload.source.size}:
+                return media
+            log.warning("The file %s is %r (%s bytes) now, not %r; it is not used",
+                        media.id, media.name, media.size, upload.name)  # fmt: skip
     else:
         log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)
-    return (yield from _settle(upload, begun.baseline, settle_seconds, retries, None, 0.0))
+    return (yield from _settle(upload, earlier.baseline, settle_seconds, retries, None, 0.0))
 
 
 def _check_namesakes(
@@ -209,7 +215,7 @@ def send_for_sync(
     :param baseline: taken from that list.
     :param replaces: whether older files are to be deleted for it: then it is surely there, by a get of its own.
     """
-    sent = yield from _send(upload, baseline, retries, settle_seconds, NoMemory())
+    sent = yield from _send(upload, baseline, retries, settle_seconds, NoState())
     media, is_gone = yield from _confirm(upload, sent, baseline, settle_seconds, retries, must_get=replaces)
     if is_gone:
         raise Problem(
@@ -220,10 +226,12 @@ def send_for_sync(
     return media
 
 
-def _send(upload: Upload, baseline: Baseline, retries: Retries, settle_seconds: float, memory: Memory) -> Flow[Media]:
+def _send(
+    upload: Upload, baseline: Baseline, retries: Retries, settle_seconds: float, state: UploadState
+) -> Flow[Media]:
     """Send the file until the library surely has it.
 
-    :param memory: forgets when a failure leaves no doubt that nothing is stored.
+    :param state: is deleted when a failure leaves no doubt that nothing is stored.
     """
     call = replace(build_upload(upload), retries=retries)
     in_doubt = False
@@ -234,7 +242,7 @@ def _send(upload: Upload, baseline: Baseline, retries: Retries, settle_seconds: 
         except Problem as problem:
             if not problem.maybe_acted:
                 if not in_doubt:
-                    memory.forget()
+                    state.delete()
                 raise
             in_doubt = True
             wait = retries.next_wait(problem)

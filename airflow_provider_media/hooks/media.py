@@ -14,10 +14,11 @@ from airflow_provider_media.hooks._async import MediaAsyncHook
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from airflow_provider_media._airflow.task_state import TaskState
+    from airflow_provider_media._api.checkpoints import UploadCheckpoint
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._api.upload import Upload
-    from airflow_provider_media._api.upload_memory import Memory
     from airflow_provider_media._transports.sync import SyncTransport
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
@@ -100,7 +101,7 @@ class MediaHook(BaseHook):
         if_exists: str = "upload",
         before_delete: Callable[[Iterable[Media]], None] | None = None,
         on_stored: Callable[[Media], None] | None = None,
-        memory: Memory | None = None,
+        state: TaskState[UploadCheckpoint] | None = None,
     ) -> UploadResult:
         """Store one file; memory does not grow with its size.
 
@@ -121,17 +122,16 @@ class MediaHook(BaseHook):
             deleting; raises to refuse.
         :param on_stored: called as soon as the library has the file: before it is verified and before others are
             deleted; once more when verifying told more about it.
-        :param memory: where to remember the upload for the retries of a task; the operator has one where Airflow keeps
-            task state (3.3).
+        :param state: where the upload's checkpoint is kept for the retries of a task; the operator gives it.
         :raises MediaFileError: the file is missing, empty, unreadable, of an unsupported type, or changed meanwhile.
         :raises MediaConflictError: the name is taken (``fail``), two files could be the one that was sent, or what
             ``replace`` would delete may be another folder's.
         :raises MediaRequestError: the platform refuses it for good.
         """
-        from airflow_provider_media._api.source import open_source
+        from airflow_provider_media._api.checkpoints import NoState
+        from airflow_provider_media._api.source import open_source, sha256
         from airflow_provider_media._api.upload import prepare_upload
         from airflow_provider_media._api.upload_flow import IF_EXISTS, upload_media
-        from airflow_provider_media._api.upload_memory import NoMemory
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media.hooks._lineage import report_upload
 
@@ -155,6 +155,18 @@ class MediaHook(BaseHook):
                 self._check_channels(upload, of_channels)
                 if self.settings.accept_converted:
                     upload = upload.with_fingerprint(accepts_converted=True)
+                if state:
+                    state.identify(
+                        lambda: {
+                            "base_url": self.settings.base_url,
+                            "conn_id": self.media_conn_id,
+                            "folder_id": upload.folder_id,
+                            "if_exists": if_exists,
+                            "name": upload.name,
+                            "size": source.size,
+                            "sha256": sha256(source),
+                        }
+                    )
                 result = self._transport.run(
                     upload_media(
                         upload,
@@ -163,7 +175,7 @@ class MediaHook(BaseHook):
                         retries=self._transport.new_retries(),
                         before_delete=before_delete or (lambda _: None),
                         on_stored=on_stored or (lambda _: None),
-                        memory=memory or NoMemory(),
+                        state=state or NoState(),
                     )
                 )
             finally:

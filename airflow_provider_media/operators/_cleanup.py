@@ -21,8 +21,7 @@ from airflow_provider_media._airflow.arguments import (
 )
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 from airflow_provider_media.operators._base import MediaOperator
-from airflow_provider_media.operators._deleting import delete_each, say_in_use, users_of
-from airflow_provider_media.operators._memory import DeletedMemory
+from airflow_provider_media.operators._deleting import delete_each, deletion_state, say_in_use, started_before, users_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +124,7 @@ class MediaCleanupOperator(MediaOperator):
         most = parse_int("max_deletions", self.max_deletions)
         is_dry_run = parse_bool("dry_run", self.is_dry_run)
         self.hook.check_may_delete()
-        memory = DeletedMemory(context)
+        state = deletion_state(context, self, selection=repr(selection))
         candidates = self.hook.run_flow(find_candidates(selection))
         selected = select(candidates, selection, now=datetime.now(UTC))
         used = users_of(selected, self.references)
@@ -156,9 +155,9 @@ class MediaCleanupOperator(MediaOperator):
         if refusal:
             raise refusal
         still_there = {str(media.id) for media in candidates}
-        before = [media_id for media_id in memory.recall() if str(media_id) not in still_there]
+        before = [media_id for media_id in started_before(state) if str(media_id) not in still_there]
         free_ids = [media.id for media in free]
-        deleted, missing = delete_each(self.hook, free_ids, memory=memory, deleted=before, seen=free)
+        deleted, missing = delete_each(self.hook, free_ids, state=state, deleted=before, seen=free)
         return {**outcome, "deleted": deleted, "missing": missing}
 
     def _selection(self) -> Selection:

@@ -12,9 +12,13 @@ from airflow_provider_media.references import ListedReferences
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_media._airflow.task_state import TaskState
+    from airflow_provider_media._api.checkpoints import DeletionCheckpoint
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
-    from airflow_provider_media.operators._memory import DeletedMemory
+    from airflow_provider_media.operators._base import MediaOperator
 
     References = Callable[[Media], Iterable[str]] | str
 
@@ -80,11 +84,11 @@ def delete_all(
     if_missing: str,
     references: References | None,
     on_reference: str,
-    memory: DeletedMemory,
+    state: TaskState[DeletionCheckpoint],
 ) -> dict[str, list[int | str]]:
     """Delete the files that may be deleted; tell which were deleted, missing and skipped.
 
-    :param memory: what earlier tries of the task deleted or began to: missing now, it was deleted by them.
+    :param state: keeps what earlier attempts deleted, or started to: what is missing now was deleted by them.
     :raises MediaNotFoundError: an id is missing (``if_missing="fail"``); before anything is deleted.
     :raises MediaInUseError: a file is used (``on_reference="fail"``); before anything is deleted.
     """
@@ -92,7 +96,7 @@ def delete_all(
     found: list[Media] = []
     if if_missing == "fail" or references is not None:
         found, outcome["missing"] = _look_up(hook, media_ids)
-        begun = {str(media_id) for media_id in memory.recall()}
+        begun = {str(media_id) for media_id in started_before(state)}
         outcome["deleted"] = [media_id for media_id in outcome["missing"] if str(media_id) in begun]
         outcome["missing"] = [media_id for media_id in outcome["missing"] if str(media_id) not in begun]
         if outcome["missing"] and if_missing == "fail":
@@ -110,7 +114,7 @@ def delete_all(
     left = [media_id for media_id in media_ids if str(media_id) not in left_alone]
     # Asking takes time; without it, the files were read just now.
     seen = found if references is not None else []
-    outcome["deleted"], missing = delete_each(hook, left, memory=memory, deleted=outcome["deleted"], seen=seen)
+    outcome["deleted"], missing = delete_each(hook, left, state=state, deleted=outcome["deleted"], seen=seen)
     outcome["missing"] += missing
     log.info("Deleted %(deleted)s, missing %(missing)s, skipped as still used %(skipped)s", outcome)
     return outcome
@@ -120,20 +124,21 @@ def delete_each(
     hook: MediaHook,
     media_ids: Sequence[int | str],
     *,
-    memory: DeletedMemory,
+    state: TaskState[DeletionCheckpoint],
     deleted: Iterable[int | str],
     seen: Iterable[Media] = (),
 ) -> tuple[list[int | str], list[int | str]]:
     """Delete one after another; return what was deleted, and what was gone already.
 
-    :param memory: is told of each before it is deleted, and of all when that is done.
+    :param state: keeps each before it is deleted, and all when that is done.
     :param deleted: what earlier tries of the task deleted.
     :param seen: the files as they were selected: each is read again right before its batch is deleted.
     """
+    from airflow_provider_media._api.checkpoints import DeletionCheckpoint
     from airflow_provider_media._api.deletion import MAX_BATCH, read_again
 
     done, missing = list(deleted), list[int | str]()
-    begun = {str(media_id): media_id for media_id in memory.recall()}
+    begun = {str(media_id): media_id for media_id in started_before(state)}
     selected = {str(media.id): media for media in seen}
     for start in range(0, len(media_ids), MAX_BATCH):
         batch = media_ids[start : start + MAX_BATCH]
@@ -145,7 +150,7 @@ def delete_each(
                 (done if was_begun else missing).append(media_id)
                 continue
             begun[str(media_id)] = media_id
-            memory.keep(list(begun.values()))
+            state.save(DeletionCheckpoint(ids=tuple(begun.values())))
             try:
                 hook.delete(media_id)
             except MediaNotFoundError:
@@ -153,8 +158,28 @@ def delete_each(
                 (done if was_begun else missing).append(media_id)
             else:
                 done.append(media_id)
-    memory.end(done)
+    state.save(DeletionCheckpoint(ids=tuple(done), is_done=True))
     return done, missing
+
+
+def deletion_state(context: Context, operator: MediaOperator, **about: Any) -> TaskState[DeletionCheckpoint]:
+    """Return where a deletion keeps its checkpoint.
+
+    :param about: what tells it from other deletions of the same task, connection and base address.
+    """
+    from airflow_provider_media._airflow.task_state import TaskState
+    from airflow_provider_media._api.checkpoints import DeletionCheckpoint
+
+    state = TaskState(context, DeletionCheckpoint, task_id=operator.task_id)
+    hook = operator.hook
+    state.identify(lambda: {"base_url": hook.settings.base_url, "conn_id": hook.media_conn_id, **about})
+    return state
+
+
+def started_before(state: TaskState[DeletionCheckpoint]) -> tuple[int | str, ...]:
+    """Return the ids that earlier attempts deleted, or started to."""
+    checkpoint = state.load()
+    return checkpoint.ids if checkpoint else ()
 
 
 def _look_up(hook: MediaHook, media_ids: list[int | str]) -> tuple[list[Media], list[int | str]]:

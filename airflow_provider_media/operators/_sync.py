@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, error_class, public_errors
@@ -13,7 +14,6 @@ from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._deleting import users_of
 from airflow_provider_media.operators._manifest import check_can_be_mapped, manifest_of
-from airflow_provider_media.operators._memory import EarlierTries, SyncMemory
 from airflow_provider_media.operators._outlets import fill_outlet_events
 from airflow_provider_media.operators._survey import look_at_library, prepare_files
 from airflow_provider_media.operators._sync_options import SyncOptions, read_options
@@ -21,11 +21,15 @@ from airflow_provider_media.operators._sync_run import Outcome, SyncRun, workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_media._api.baseline import Baseline
+    from airflow_provider_media._api.checkpoints import SyncCheckpoint
     from airflow_provider_media._api.folder import FoundFile
     from airflow_provider_media._api.sync_plan import Prepared, SyncPlan
+    from airflow_provider_media.models import Media
     from airflow_provider_media.operators._deleting import References
     from airflow_provider_media.operators._survey import Known
 
@@ -33,6 +37,38 @@ log = logging.getLogger(__name__)
 
 _MOST_NAMED = 50
 """How many files an error names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierAttempts:
+    """What is known of earlier attempts of a sync.
+
+    :param were_interrupted: whether the last of them had no orderly end, so that files may still be being stored.
+    :param baseline: what the library held before the first of them.
+    :param since: or else when the run began.
+    """
+
+    were_interrupted: bool = False
+    baseline: Baseline | None = None
+    since: datetime | None = None
+
+    @classmethod
+    def of(cls, checkpoint: SyncCheckpoint | None, context: Context, *, is_kept: bool) -> Self:
+        """Return what the checkpoint shows; before Airflow 3.3, the number of tries.
+
+        :param is_kept: whether Airflow has a store for the checkpoint.
+        """
+        if checkpoint:
+            return cls(were_interrupted=checkpoint.sending, baseline=checkpoint.baseline)
+        if is_kept or getattr(context.get("ti"), "try_number", 1) <= 1:
+            return cls()
+        return cls(were_interrupted=True, since=getattr(context.get("dag_run"), "start_date", None))
+
+    def sent(self, media: Media) -> bool:
+        """Return whether one of them can have sent a file; what the API does not show is none of theirs."""
+        if self.baseline is not None:
+            return self.baseline.is_newer(media) is True
+        return self.since is not None and media.created_at is not None and media.created_at >= self.since
 
 
 class MediaSyncOperator(MediaOperator):
@@ -147,14 +183,28 @@ class MediaSyncOperator(MediaOperator):
                 hook.close()
 
     def _execute(self, context: Context, options: SyncOptions) -> dict[str, Any]:
+        from airflow_provider_media._airflow.task_state import TaskState
+        from airflow_provider_media._api.checkpoints import MAX_BASELINE_IDS, SyncCheckpoint
+
         self.hook.get_conn()
-        memory = SyncMemory(context)
-        earlier = memory.recall()
+        state = TaskState(context, SyncCheckpoint, task_id=self.task_id)
+        state.identify(
+            lambda: {
+                "base_url": self.hook.settings.base_url,
+                "conn_id": self.media_conn_id,
+                "folder_id": options.folder_id,
+                "if_changed": options.if_changed,
+                "source": str(self.source),
+                "name_template": options.name_template,
+            }
+        )
+        checkpoint = state.load()
+        earlier = EarlierAttempts.of(checkpoint, context, is_kept=state.is_kept)
         found = self._find_files(context, options)
         with workers_of(self.hook, options.max_workers) as pool:
             with public_errors():
                 prepared = prepare_files(self.hook, found, options, pool)
-            if earlier.were_cut_off and not options.dry_run:
+            if earlier.were_interrupted and not options.dry_run:
                 self._let_settle()
             known = look_at_library(self.hook, prepared, pool)
         MediaLink.persist(context, library_link(self.media_conn_id))
@@ -164,9 +214,18 @@ class MediaSyncOperator(MediaOperator):
         self._check(plan)
         outcomes = [Outcome(step=step, action="keep", media=step.there) for step in plan.steps if step.action == "keep"]
         if plan.to_send:
-            memory.begin(known.baseline)
+            baseline = (checkpoint and checkpoint.baseline) or known.baseline.reduced(max_known=MAX_BASELINE_IDS)
+            checkpoint = SyncCheckpoint(sending=True, baseline=baseline)
+            state.save(checkpoint)
             outcomes += self._carry_out(plan, prepared, known, options)
-        return self._hand_on(context, outcomes, options, memory)
+        try:
+            result = self._hand_on(context, outcomes, options)
+        except MediaError:
+            if checkpoint:  # nothing is being sent any more, although not all is done
+                state.save(replace(checkpoint, sending=False))
+            raise
+        state.delete()
+        return result
 
     def _find_files(self, context: Context, options: SyncOptions) -> list[FoundFile]:
         from airflow_provider_media._api.folder import find_files
@@ -187,7 +246,7 @@ class MediaSyncOperator(MediaOperator):
         self.hook.run_flow(pause(seconds))
 
     def _make_plan(
-        self, prepared: Sequence[Prepared], known: Known, options: SyncOptions, earlier: EarlierTries
+        self, prepared: Sequence[Prepared], known: Known, options: SyncOptions, earlier: EarlierAttempts
     ) -> SyncPlan:
         """Plan, ask what is still used, and log the outcome."""
         from airflow_provider_media._api.sync_plan import keep_used, make_plan
@@ -245,9 +304,7 @@ class MediaSyncOperator(MediaOperator):
         log.info("Sent %s", progress.summary())
         return outcomes
 
-    def _hand_on(
-        self, context: Context, outcomes: list[Outcome], options: SyncOptions, memory: SyncMemory
-    ) -> dict[str, Any]:
+    def _hand_on(self, context: Context, outcomes: list[Outcome], options: SyncOptions) -> dict[str, Any]:
         """Fail, or return what is where."""
         counted = Counter(outcome.action for outcome in outcomes)
         counts = {action: counted[action] for action in ("create", "replace", "keep", "failed")}
@@ -255,7 +312,6 @@ class MediaSyncOperator(MediaOperator):
         log.info("Synced %d files: %s", len(outcomes), told)
         failed = [(outcome.step.path, outcome.error) for outcome in outcomes if outcome.error]
         if len(failed) > options.allow_failures:
-            memory.end()
             raise _failure(failed, len(outcomes))
         if failed:
             table = _table([(path, str(error)) for path, error in failed])
@@ -263,7 +319,6 @@ class MediaSyncOperator(MediaOperator):
         manifest = manifest_of(outcomes)
         if options.manifest_file:
             options.manifest_file.write(manifest)
-        memory.forget()
         where = {"manifest_path": str(options.manifest_file)} if options.manifest_file else {}
         fill_outlet_events(context, self, {**(where or {"manifest_xcom": _xcom_of(context)}), "counts": counts})
         return manifest if options.returns_manifest else {**where, "counts": counts}

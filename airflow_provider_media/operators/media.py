@@ -25,8 +25,7 @@ from airflow_provider_media.assets.media import media_asset, media_extra
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._cleanup import MediaCleanupOperator
-from airflow_provider_media.operators._deleting import delete_all, refuse_if_used
-from airflow_provider_media.operators._memory import DeletedMemory, upload_memory
+from airflow_provider_media.operators._deleting import delete_all, deletion_state, refuse_if_used
 from airflow_provider_media.operators._outlets import fill_outlet_events
 from airflow_provider_media.operators._sync import MediaSyncOperator
 
@@ -118,6 +117,8 @@ class MediaUploadOperator(MediaOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload the file."""
+        from airflow_provider_media._airflow.task_state import TaskState
+        from airflow_provider_media._api.checkpoints import UploadCheckpoint
         from airflow_provider_media._api.upload_flow import IF_EXISTS
 
         arguments = {
@@ -133,7 +134,7 @@ class MediaUploadOperator(MediaOperator):
             if_exists=parse_choice("if_exists", self.if_exists, IF_EXISTS),
             before_delete=lambda found: refuse_if_used(found, self.references),
             on_stored=lambda media: MediaLink.persist(context, library_link(self.media_conn_id, media)),
-            memory=upload_memory(context),
+            state=TaskState(context, UploadCheckpoint, task_id=self.task_id),
         )
         media = result.media
         fill_outlet_events(
@@ -295,5 +296,5 @@ class MediaDeleteOperator(MediaOperator):
             if_missing=if_missing,
             references=self.references,
             on_reference=parse_choice("on_reference", self.on_reference, ("fail", "skip")),
-            memory=DeletedMemory(context),
+            state=deletion_state(context, self),
         )

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.waiting import Found, Wanted
     from airflow_provider_media.hooks.media import MediaHook
-    from airflow_provider_media.sensors._memory import WaitMemory
+    from airflow_provider_media.sensors._wait import Wait
 
 SHORTEST_INTERVAL_SECONDS = 0.5
 """No look follows the last one sooner, whatever ``poke_interval`` says."""
@@ -129,7 +129,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         self.max_poll_failures = max_poll_failures
         self.deferrable = deferrable
         self.media_conn_id = media_conn_id
-        self._memory: WaitMemory | None = None
+        self._wait: Wait | None = None
         self._told: list[str] | None = None
         self._asked_to_wait = 0.0
 
@@ -162,35 +162,35 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once for what is still missing."""
-        wanted, memory = self._wanted(), self._remembered(context)
-        deadline, limit = self._deadline(memory)
+        wanted, wait = self._wanted(), self._loaded(context)
+        deadline, limit = self._deadline(wait)
         most_failures = self._most_failures()
-        before, failures_before = dict(memory.found), memory.failures
+        before, failures_before = dict(wait.found), wait.failures
         self._asked_to_wait = 0.0
         failure: Exception | None = None
         try:
-            self._look(wanted, wanted.missing(before), memory.found, deadline)
-            if before and not wanted.missing(memory.found):
+            self._look(wanted, wanted.missing(before), wait.found, deadline)
+            if before and not wanted.missing(wait.found):
                 # The last one is there: are those found earlier still there, too?
                 for key in before:
-                    del memory.found[key]
-                self._look(wanted, tuple(before), memory.found, deadline)
+                    del wait.found[key]
+                self._look(wanted, tuple(before), wait.found, deadline)
         except Exception as error:  # noqa: BLE001 - also those of a connection that cannot be read
             failure = error
         is_over = datetime.now(UTC) >= deadline - _MOMENT
         if failure:
-            self._count(failure, memory, most_failures, is_over=is_over)
+            self._count(failure, wait, most_failures, is_over=is_over)
         else:
-            memory.failures = 0
-            if not wanted.missing(memory.found):
-                return PokeReturnValue(is_done=True, xcom_value=self._finish(wanted, memory, context))
-        self._tell(wanted, memory.found)
+            wait.failures = 0
+            if not wanted.missing(wait.found):
+                return PokeReturnValue(is_done=True, xcom_value=self._finish(wanted, wait, context))
+        self._tell(wanted, wait.found)
         if is_over:
-            memory.forget()
+            wait.delete()
             because = f"; the last look failed: {failure}" if failure else "."
-            raise AirflowSensorTimeout(f"{limit} is over: {wanted.progress(memory.found)}{because}") from failure
-        if self.reschedule and (memory.found != before or memory.failures != failures_before):
-            memory.keep()
+            raise AirflowSensorTimeout(f"{limit} is over: {wanted.progress(wait.found)}{because}") from failure
+        if self.reschedule and (wait.found != before or wait.failures != failures_before):
+            wait.save()
         return PokeReturnValue(is_done=False)
 
     def execute_complete(
@@ -213,20 +213,20 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
         with public_errors():
             outcome = WaitOutcome.from_dict(event)
-        wanted, memory = self._wanted(), self._remembered(context)
-        memory.found |= found_from_dicts(found or {}) | outcome.found
-        memory.failures = failures
+        wanted, wait = self._wanted(), self._loaded(context)
+        wait.found |= found_from_dicts(found or {}) | outcome.found
+        wait.failures = failures
         if started:
-            memory.started = min(memory.started, datetime.fromisoformat(started))
+            wait.started = min(wait.started, datetime.fromisoformat(started))
         if outcome.status == "failed":
             error = getattr(exceptions, outcome.error or "", None)
             if not (isinstance(error, type) and issubclass(error, MediaError)):  # of Airflow's own, say
                 error = MediaError
-            progress = wanted.progress(memory.found)
-            memory.keep_start()
+            progress = wanted.progress(wait.found)
+            wait.save_start()
             raise error(f"{outcome.message} ({progress})")
-        if not wanted.missing(memory.found) and len(wanted.keys) == 1:
-            return self._finish(wanted, memory, context)
+        if not wanted.missing(wait.found) and len(wanted.keys) == 1:
+            return self._finish(wanted, wait, context)
         # A last look, at the deadline, or at all of them: those found first may be gone again.
         answer = self.poke(context)
         return (
@@ -249,7 +249,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
 
     def _is_over(self, context: Context) -> bool:
-        deadline, _ = self._deadline(self._remembered(context))
+        deadline, _ = self._deadline(self._loaded(context))
         return datetime.now(UTC) >= deadline
 
     @contextmanager
@@ -269,9 +269,9 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         from airflow_provider_media._api.waiting import found_to_dicts
         from airflow_provider_media.triggers.media import MediaExistsTrigger
 
-        wanted, memory = self._wanted(), self._remembered(context)
-        missing = wanted.missing(memory.found)
-        deadline, _ = self._deadline(memory)
+        wanted, wait = self._wanted(), self._loaded(context)
+        missing = wanted.missing(wait.found)
+        deadline, _ = self._deadline(wait)
         self.defer(
             trigger=MediaExistsTrigger(
                 media_conn_id=self.media_conn_id,
@@ -287,9 +287,9 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             method_name="execute_complete",
             # Airflow before 3.3 has nothing else that would outlast the deferral.
             kwargs={
-                "found": found_to_dicts(memory.found),
-                "started": memory.started.isoformat(),
-                "failures": memory.failures,
+                "found": found_to_dicts(wait.found),
+                "started": wait.started.isoformat(),
+                "failures": wait.failures,
             },
             timeout=max(deadline - datetime.now(UTC), timedelta(0)) + _BACKSTOP,
         )
@@ -319,16 +319,24 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             min_matches=min_matches,
         )
 
-    def _remembered(self, context: Context) -> WaitMemory:
-        from airflow_provider_media.sensors._memory import WaitMemory
+    def _loaded(self, context: Context) -> Wait:
+        from airflow_provider_media.sensors._wait import Wait
 
-        if self._memory is None:
-            self._memory = WaitMemory.of_task(context)
-        return self._memory
+        if self._wait is None:
+            self._wait = Wait.of_task(context, task_id=self.task_id, library=self._library())
+        return self._wait
 
-    def _deadline(self, memory: WaitMemory) -> tuple[datetime, str]:
+    def _library(self) -> str | None:
+        """Return the connection and its base address; None when the connection cannot be read, which a poll reports."""
+        try:
+            return f"{self.media_conn_id} {self.hook.settings.base_url}"
+        except Exception as error:  # noqa: BLE001 - whatever a secrets backend raises
+            self.log.debug("The connection cannot be read: %s", error)
+            return None
+
+    def _deadline(self, wait: Wait) -> tuple[datetime, str]:
         """Tell when the wait ends, and by which limit."""
-        ends = [(memory.started + timedelta(seconds=self.timeout), f"The sensor's timeout of {self.timeout:g} s")]
+        ends = [(wait.started + timedelta(seconds=self.timeout), f"The sensor's timeout of {self.timeout:g} s")]
         if self.needed_by is not NOT_GIVEN:
             needed_by = parse_datetime("needed_by", self.needed_by)
             ends.append((needed_by, f"The time until needed_by, {needed_by.isoformat()},"))
@@ -339,21 +347,21 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         most = parse_int("max_poll_failures", self.max_poll_failures)
         return sys.maxsize if self.silent_fail else most
 
-    def _count(self, error: Exception, memory: WaitMemory, most: int, *, is_over: bool) -> None:
+    def _count(self, error: Exception, wait: Wait, most: int, *, is_over: bool) -> None:
         """Take note of a look that failed; raise the error when it ends the wait before the deadline does."""
         self._asked_to_wait = (isinstance(error, MediaError) and error.retry_after) or 0.0
         if not isinstance(error, MediaRateLimitError):
-            memory.failures += 1
+            wait.failures += 1
         if isinstance(error, MediaError):
             final = isinstance(error, (MediaAuthError, MediaConfigurationError))
-            ends = memory.failures >= most
+            ends = wait.failures >= most
         else:
             final = isinstance(error, (AirflowFailException, AirflowSkipException))
             ends = not self.silent_fail  # such as an unknown connection, which waiting seldom mends
         if final or (ends and not is_over):
-            memory.keep_start()
+            wait.save_start()
             raise error
-        self.log.warning("A look failed (%d in a row): %s", memory.failures, error)
+        self.log.warning("A look failed (%d in a row): %s", wait.failures, error)
 
     def _look(self, wanted: Wanted, keys: tuple[str, ...], found: Found, deadline: datetime) -> None:
         """Look once; add what is there to the found, even when the look fails half-way."""
@@ -380,9 +388,9 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
         return LibrarySize()
 
-    def _finish(self, wanted: Wanted, memory: WaitMemory, context: Context) -> Any:
-        memory.forget()
-        media = wanted.in_order(memory.found)
+    def _finish(self, wanted: Wanted, wait: Wait, context: Context) -> Any:
+        wait.delete()
+        media = wanted.in_order(wait.found)
         MediaLink.persist(context, library_link(self.media_conn_id, media[0] if len(media) == 1 else None))
         for one in media:
             self.log.info("Found %r: id %s, %s bytes, %s", one.name, one.id, one.size, one.url)
@@ -406,9 +414,9 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             self._asked_to_wait,
             SHORTEST_INTERVAL_SECONDS,
         )
-        if self._memory is None:
+        if self._wait is None:
             return interval
-        deadline, _ = self._deadline(self._memory)
+        deadline, _ = self._deadline(self._wait)
         return min(interval, max((deadline - datetime.now(UTC)).total_seconds(), SHORTEST_INTERVAL_SECONDS))
 
 

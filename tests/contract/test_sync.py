@@ -515,7 +515,8 @@ def test_a_wrong_argument_is_one_sentence_and_nothing_is_asked(
 
 
 @pytest.mark.parametrize(
-    ("source", "reason"), [("/no/such", "does not exist"), ("None", "source must not be 'None'"), ("", "source must not be ''")]
+    ("source", "reason"),
+    [("/no/such", "does not exist"), ("None", "source must not be 'None'"), ("", "source must not be ''")],
 )
 def test_a_wrong_folder_is_one_sentence(source: str, reason: str, sync: Syncing, library: SandboxLibrary) -> None:
     with pytest.raises((MediaFileError, MediaConfigurationError), match=reason):

@@ -98,7 +98,7 @@ def test_a_try_that_is_cut_off_is_remembered_before_its_first_byte(
     library.store("there.png", PNG)
     folder.write("banner.png")
     seen: list[Any] = []
-    monkeypatch.setattr(SyncRun, "carry_out", lambda *_: seen.append(sync.store.get("media_sync")) or [])
+    monkeypatch.setattr(SyncRun, "carry_out", lambda *_: seen.append(sync.store.checkpoint("media_sync")) or [])
     sync()
 
     (state,) = seen
@@ -199,4 +199,4 @@ def test_a_stopped_task_breaks_off_what_it_sends_promptly(
     stopper.join()
 
     assert took < 20
-    assert sync.store.get("media_sync")["sending"] is True
+    assert sync.store.checkpoint("media_sync")["sending"] is True

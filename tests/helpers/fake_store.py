@@ -18,5 +18,10 @@ class FakeStore:
     def set(self, key: str, value: Any) -> None:
         self.kept[key] = json.dumps(value)
 
+    def checkpoint(self, kind: str) -> Any:
+        """Return the only checkpoint of a kind."""
+        (key,) = (key for key in self.kept if key.startswith(kind))
+        return self.get(key)["checkpoint"]
+
     def delete(self, key: str) -> None:
         self.kept.pop(key, None)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_media._airflow.task_state import TaskState
+from airflow_provider_media._api.checkpoints import DeletionCheckpoint
 from airflow_provider_media.exceptions import (
     MediaConfigurationError,
     MediaInUseError,
@@ -15,11 +17,15 @@ from airflow_provider_media.exceptions import (
 )
 from airflow_provider_media.models import Media
 from airflow_provider_media.operators._deleting import delete_all, refuse_if_used, users_of
-from airflow_provider_media.operators._memory import DeletedMemory
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.fake_library import FakeLibrary
 
 LIBRARY = {"1", "2", "3"}
+
+
+def deletion_state(store: FakeStore | None = None) -> TaskState[DeletionCheckpoint]:
+    context: Any = {"task_state_store": store}
+    return TaskState(context, DeletionCheckpoint, task_id="delete")
 
 
 class FakeHook:
@@ -53,7 +59,7 @@ class FakeHook:
 
 
 def delete(hook: FakeHook, ids: list[int | str], **arguments: Any) -> dict[str, list[int | str]]:
-    options = {"if_missing": "fail", "references": None, "on_reference": "fail", "memory": DeletedMemory({})}
+    options = {"if_missing": "fail", "references": None, "on_reference": "fail", "state": deletion_state()}
     return delete_all(hook, ids, **(options | arguments))  # type: ignore[arg-type]
 
 
@@ -146,9 +152,9 @@ def test_a_retry_goes_on_where_the_last_try_was_broken_off() -> None:
 
     hook.delete = fail_at_two  # type: ignore[method-assign]
     with pytest.raises(MediaUnavailableError):
-        delete(hook, [1, 2, 3], memory=DeletedMemory({"task_state_store": store}))  # type: ignore[typeddict-unknown-key]
+        delete(hook, [1, 2, 3], state=deletion_state(store))
     hook.delete = remove  # type: ignore[method-assign]
-    outcome = delete(hook, [1, 2, 3], memory=DeletedMemory({"task_state_store": store}))  # type: ignore[typeddict-unknown-key]
+    outcome = delete(hook, [1, 2, 3], state=deletion_state(store))
     assert outcome == {"deleted": [1, 2, 3], "missing": [], "skipped": []}
 
 
@@ -156,19 +162,16 @@ def test_a_retry_goes_on_where_the_last_try_was_broken_off() -> None:
 def test_what_a_try_deleted_that_ended_but_did_not_count_is_deleted_not_missing(if_missing: str) -> None:
     hook, store = FakeHook(), FakeStore()
     ids = [1, 2] if if_missing == "fail" else [1, 9, 2]
-    outcomes = [
-        delete(hook, ids, if_missing=if_missing, memory=DeletedMemory({"task_state_store": store}))  # type: ignore[typeddict-unknown-key,list-item]
-        for _ in range(2)
-    ]
+    outcomes = [delete(hook, ids, if_missing=if_missing, state=deletion_state(store)) for _ in range(2)]
     assert outcomes[1] == outcomes[0]
     assert outcomes[0] == {"deleted": [1, 2], "missing": ids[1:-1], "skipped": []}
 
 
 def test_what_a_try_had_begun_is_deleted_not_missing_though_nobody_looked() -> None:
     hook, store = FakeHook(), FakeStore()
-    memory = DeletedMemory({"task_state_store": store})  # type: ignore[typeddict-unknown-key]
-    memory.keep([7, 8])
-    assert delete(hook, [7, 9, 1], if_missing="ignore", memory=memory)["deleted"] == [7, 1]
+    state = deletion_state(store)
+    state.save(DeletionCheckpoint(ids=(7, 8)))
+    assert delete(hook, [7, 9, 1], if_missing="ignore", state=state)["deleted"] == [7, 1]
 
 
 @pytest.mark.parametrize(("answer", "users"), [("spring campaign", ["spring campaign"]), ("", []), (None, [])])

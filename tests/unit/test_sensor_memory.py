@@ -17,7 +17,7 @@ from airflow_provider_media.exceptions import (
     MediaResponseError,
     MediaUnavailableError,
 )
-from airflow_provider_media.sensors._memory import KEY, WaitMemory
+from airflow_provider_media.sensors._wait import Wait
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.waiting_task import FakeHook, WaitingTask
 
@@ -29,6 +29,10 @@ except ImportError:  # Airflow 2
 
 def waiting_task(*names: str, store: FakeStore | None = None, **arguments: Any) -> WaitingTask:
     return WaitingTask(FakeHook(*names), store, **{"media_ids": [1, 2], **arguments})
+
+
+def wait_of(task: WaitingTask) -> Wait:
+    return Wait.of_task(task.context, task_id="wait", library="media_default http://h/media")
 
 
 def rescheduled(task: WaitingTask) -> None:
@@ -93,10 +97,10 @@ def test_a_retry_keeps_the_first_start_and_a_cleared_task_starts_afresh() -> Non
     first_start = task.started
     rescheduled(task)
     task.started += timedelta(hours=1)  # a retry
-    assert WaitMemory.of_task(task.context).started == first_start
+    assert wait_of(task).started == first_start
     task.max_tries += 3  # cleared: Airflow raises max_tries by the tries so far
-    assert WaitMemory.of_task(task.context).started == task.started
-    assert json.loads(store.kept[KEY])["started"] == task.started.isoformat()
+    assert wait_of(task).started == task.started
+    assert store.checkpoint("media_wait")["started"] == task.started.isoformat()
 
 
 @pytest.mark.parametrize(
@@ -129,15 +133,15 @@ def test_a_retry_after_a_failure_has_the_time_that_is_left(mode: dict[str, Any],
 
 def test_without_a_task_instance_a_wait_starts_now() -> None:
     before = datetime.now(UTC)
-    assert before <= WaitMemory.of_task({}).started <= datetime.now(UTC)  # type: ignore[typeddict-item]
+    assert before <= Wait.of_task({}, task_id="wait", library=None).started <= datetime.now(UTC)  # type: ignore[typeddict-item]
 
 
 def test_what_is_too_large_for_the_store_is_asked_for_again() -> None:
     store = FakeStore()
     task = waiting_task(*["a" * 500] * 100, store=store, media_ids=[*range(1, 101), 901], mode="reschedule")
     rescheduled(task)
-    kept = json.loads(store.kept[KEY])
-    assert (kept["found"], len(store.kept[KEY]) < 1000) == ({}, True)
+    kept = store.checkpoint("media_wait")
+    assert (kept["found"], len(json.dumps(store.kept)) < 1000) == ({}, True)
     assert kept["started"] == task.started.isoformat()
 
 

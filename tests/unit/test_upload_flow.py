@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_media._api.baseline import Baseline
+from airflow_provider_media._api.checkpoints import NoState
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply
 from airflow_provider_media._api.retry import Retries
 from airflow_provider_media._api.upload_flow import look_for, upload_media
-from airflow_provider_media._api.upload_memory import NoMemory
 from airflow_provider_media.models import Media, UploadResult
 from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 
@@ -28,7 +28,7 @@ def flow(upload: Any = UPLOAD, *, attempts: int = 4, settle_seconds: float = 6, 
         "settle_seconds": settle_seconds,
         "retries": Retries(max_attempts=attempts, budget_seconds=100, clock=CLOCK),
         "before_delete": lambda _: None,
-        "memory": NoMemory(),
+        "state": NoState(),
     }
     return upload_media(upload, **(options | arguments))
 

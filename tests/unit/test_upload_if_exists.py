@@ -1,4 +1,4 @@
-"""What is done when the name is taken, and what a memory of an earlier try changes."""
+"""What is done when the name is taken, and what the checkpoint of an earlier attempt changes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._api.baseline import Baseline
+from airflow_provider_media._api.checkpoints import NoState, UploadCheckpoint
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._api.retry import Retries
 from airflow_provider_media._api.upload_flow import upload_media
-from airflow_provider_media._api.upload_memory import Begun, NoMemory
 from airflow_provider_media.exceptions import MediaInUseError
 from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 
@@ -40,21 +40,21 @@ class Guard:
             raise MediaInUseError("still used by the spring campaign")
 
 
-class FakeMemory:
+class FakeState:
     def __init__(self, baseline: Baseline | None = None) -> None:
-        self.begun = Begun(baseline=baseline) if baseline else None
+        self.kept = UploadCheckpoint(baseline=baseline) if baseline else None
         self.events: list[str] = []
 
-    def recall(self, upload: Upload) -> Begun | None:
-        return self.begun
+    def load(self) -> UploadCheckpoint | None:
+        return self.kept
 
-    def keep(self, upload: Upload, begun: Begun) -> None:
-        self.events.append("keep" if begun.stored_id is None else f"stored as {begun.stored_id}")
-        self.begun = begun
+    def save(self, checkpoint: UploadCheckpoint) -> None:
+        self.events.append("save" if checkpoint.stored_id is None else f"stored as {checkpoint.stored_id}")
+        self.kept = checkpoint
 
-    def forget(self) -> None:
-        self.events.append("forget")
-        self.begun = None
+    def delete(self) -> None:
+        self.events.append("delete")
+        self.kept = None
 
 
 def run(library: FakeLibrary, if_exists: str, upload: Upload = UPLOAD, **arguments: Any) -> Any:
@@ -62,7 +62,7 @@ def run(library: FakeLibrary, if_exists: str, upload: Upload = UPLOAD, **argumen
         "settle_seconds": 3,
         "retries": Retries(max_attempts=3, budget_seconds=100, clock=CLOCK),
         "before_delete": lambda _: None,
-        "memory": NoMemory(),
+        "state": NoState(),
     }
     return library.run(upload_media(upload, if_exists=if_exists, **(options | arguments)))
 
@@ -233,12 +233,12 @@ def test_replace_keeps_a_namesake_in_another_folder() -> None:
 def test_the_mark_is_remembered_before_sending_and_the_id_when_done() -> None:
     library = FakeLibrary()
     library.add("other")
-    memory = FakeMemory()
-    library.on_post = [lambda _: memory.events.append(f"send after {memory.begun}") and None]
-    run(library, "upload", memory=memory)
-    assert memory.events == [
-        "keep",
-        f"send after {Begun(baseline=Baseline(newest_id=1))}",
+    state = FakeState()
+    library.on_post = [lambda _: state.events.append(f"send after {state.kept}") and None]
+    run(library, "upload", state=state)
+    assert state.events == [
+        "save",
+        f"send after {UploadCheckpoint(baseline=Baseline(newest_id=1))}",
         "stored as 2",
     ]
 
@@ -248,11 +248,11 @@ def test_what_a_try_stored_that_ended_but_did_not_count_is_not_sent_again(if_exi
     library = FakeLibrary()
     if if_exists == "replace":
         library.add(size=5)
-    memory = FakeMemory()
-    first = run(library, if_exists, memory=memory)
+    state = FakeState()
+    first = run(library, if_exists, state=state)
     library.add()  # of another task
     told: list[Media] = []
-    second = run(library, if_exists, memory=memory, on_stored=told.append)
+    second = run(library, if_exists, state=state, on_stored=told.append)
     assert (library.posts(), len(library.ids), library.pauses) == (1, 2, [])
     assert second == first
     assert told == [first.media]
@@ -260,10 +260,10 @@ def test_what_a_try_stored_that_ended_but_did_not_count_is_not_sent_again(if_exi
 
 def test_what_is_gone_since_an_earlier_try_stored_it_is_sent_again() -> None:
     library = FakeLibrary()
-    memory = FakeMemory()
-    run(library, "upload", memory=memory)
+    state = FakeState()
+    run(library, "upload", state=state)
     library.files.clear()
-    assert (run(library, "upload", memory=memory).media.id, library.posts()) == (2, 2)
+    assert (run(library, "upload", state=state).media.id, library.posts()) == (2, 2)
 
 
 @pytest.mark.parametrize("if_exists", ["reuse", "upload", "replace", "fail"])
@@ -271,25 +271,25 @@ def test_what_a_killed_try_stored_is_found_and_not_sent_again(if_exists: str) ->
     library = FakeLibrary()
     library.add("other")
     library.add()  # stored by the try that was killed
-    memory = FakeMemory(Baseline(newest_id=1, is_complete=False))
-    result = run(library, if_exists, memory=memory)
+    state = FakeState(Baseline(newest_id=1, is_complete=False))
+    result = run(library, if_exists, state=state)
     assert (result.media.id, library.posts(), library.ids) == (2, 0, [1, 2])
     assert result.created is True  # by the task, whichever try it was
-    assert memory.events == ["stored as 2"]
+    assert state.events == ["stored as 2"]
 
 
 def test_replace_after_a_killed_try_still_deletes_what_was_there_before_it() -> None:
     library = FakeLibrary()
     library.add(size=5)
     library.add()
-    result = run(library, "replace", memory=FakeMemory(Baseline(newest_id=1, is_complete=False)))
+    result = run(library, "replace", state=FakeState(Baseline(newest_id=1, is_complete=False)))
     assert (result.media.id, result.replaced, library.ids) == (2, (1,), [2])
 
 
 def test_what_a_killed_try_did_not_store_is_sent() -> None:
     library = FakeLibrary()
     library.add()
-    result = run(library, "upload", memory=FakeMemory(Baseline(newest_id=1, is_complete=False)))
+    result = run(library, "upload", state=FakeState(Baseline(newest_id=1, is_complete=False)))
     assert (result.media.id, library.posts()) == (2, 1)
     assert sum(library.pauses) == 3
 
@@ -301,10 +301,10 @@ def test_a_refusal_that_stored_nothing_is_forgotten() -> None:
         raise Problem(Kind.REQUEST, "refused", status=400)
 
     library.on_post = [refuse]
-    memory = FakeMemory()
+    state = FakeState()
     with pytest.raises(Problem, match="refused"):
-        run(library, "upload", memory=memory)
-    assert memory.events == ["keep", "forget"]
+        run(library, "upload", state=state)
+    assert state.events == ["save", "delete"]
 
 
 def test_an_upload_that_ends_in_doubt_stays_remembered() -> None:
@@ -314,10 +314,10 @@ def test_an_upload_that_ends_in_doubt_stays_remembered() -> None:
         raise lost()
 
     library.on_post = [lose] * 9
-    memory = FakeMemory()
+    state = FakeState()
     with pytest.raises(Problem, match="the connection broke"):
-        run(library, "upload", memory=memory)
-    assert memory.events == ["keep"]
+        run(library, "upload", state=state)
+    assert state.events == ["save"]
     assert library.posts() == 3
 
 
@@ -331,10 +331,10 @@ def test_a_refusal_after_a_doubt_does_not_forget_the_doubt() -> None:
         raise Problem(Kind.AUTH, "refused", status=401)
 
     library.on_post = [lose, refuse]
-    memory = FakeMemory()
+    state = FakeState()
     with pytest.raises(Problem, match="refused"):
-        run(library, "upload", memory=memory)
-    assert memory.events == ["keep"]
+        run(library, "upload", state=state)
+    assert state.events == ["save"]
 
 
 def test_what_is_sent_are_the_bytes_of_the_file() -> None:
@@ -359,7 +359,7 @@ def test_what_an_earlier_try_left_in_doubt_is_not_forgotten_by_a_refusal() -> No
         raise Problem(Kind.REQUEST, "refused", status=400)
 
     library.on_post = [refuse]
-    memory = FakeMemory(Baseline(newest_id=1, is_complete=False))
+    state = FakeState(Baseline(newest_id=1, is_complete=False))
     with pytest.raises(Problem, match="refused"):
-        run(library, "upload", memory=memory)
-    assert memory.begun == Begun(baseline=Baseline(newest_id=1, is_complete=False))
+        run(library, "upload", state=state)
+    assert state.kept == UploadCheckpoint(baseline=Baseline(newest_id=1, is_complete=False))

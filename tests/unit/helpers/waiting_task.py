@@ -35,6 +35,7 @@ class FakeHook:
         self.library = FakeLibrary()
         for name in names:
             self.library.add(name)
+        self.settings = SimpleNamespace(base_url="http://h/media")
         self.cancelled = False
 
     @property

@@ -1,0 +1,134 @@
+"""Keep checkpoints in Airflow's task state store, so that the retry of an interrupted task continues from there.
+
+Airflow has the store from 3.3 on; it is kept for the attempts of one task in one run. A checkpoint outlives the
+operator's own success: Airflow may still not take the result, or the worker may die, and then the task is retried.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections import Counter, OrderedDict
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_media._api.checkpoints import Checkpoint
+
+log = logging.getLogger(__name__)
+
+FORMAT = 2
+"""Of the values. A value of another format is ignored, never misread."""
+
+_MAX_ATTEMPTS = 16
+
+_calls: OrderedDict[Any, Counter[str]] = OrderedDict()
+"""By attempt of a task, how often each call was made in it; a process runs few attempts, and most of them one."""
+
+_lock = threading.Lock()
+
+C = TypeVar("C", bound="Checkpoint")
+
+
+class TaskState(Generic[C]):
+    """The checkpoint of one call of one task; keeps nothing where Airflow has no store.
+
+    A task may make several calls: an ``@task`` function that executes two operators, or one of them twice. Each has a
+    checkpoint of its own, told apart by the operator's task_id, what the call is about, and its number among equal
+    calls. A store that fails is logged, and the task goes on.
+
+    :param context: the task's context.
+    :param kind: the type of checkpoint.
+    :param task_id: the operator's.
+    """
+
+    def __init__(self, context: Context, kind: type[C], *, task_id: str) -> None:
+        self._store: Any = context.get("task_state_store")
+        self._kind = kind
+        self._attempt = getattr(context.get("ti"), "id", None)
+        self._first_try = first_try_number(context)
+        self._about: dict[str, Any] = {"task_id": task_id}
+        self._key = kind.KIND
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether Airflow has a store."""
+        return self._store is not None
+
+    def identify(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """Name what the call is about, before its state is loaded.
+
+        :param facts: returns JSON-able values; called only where Airflow has a store, because a digest takes time.
+        """
+        if self._store is None:
+            return
+        self._about |= facts()
+        digest = hashlib.sha256(json.dumps(self._about, sort_keys=True).encode()).hexdigest()[:16]
+        number = self._number_of_call(f"{self._kind.KIND}_{digest}")
+        self._key = f"{self._kind.KIND}_{digest}" + (f"_{number}" if number > 1 else "")
+
+    def load(self) -> C | None:
+        """Return what an earlier attempt kept about the same call; None where there is nothing that can be used."""
+        kept = self._tried("read", lambda: self._store.get(self._key))
+        if not isinstance(kept, dict) or kept.get("format") != FORMAT or kept.get("about") != self._about:
+            return None
+        try:
+            checkpoint = self._kind.from_dict(kept["checkpoint"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("Ignored the state %r of an earlier attempt: %s: %s", self._key, type(error).__name__, error)
+            return None
+        was_cleared = kept.get("first_try") != self._first_try
+        return None if was_cleared and not checkpoint.outlives_clearing else checkpoint
+
+    def save(self, checkpoint: C) -> None:
+        """Keep how far the call came.
+
+        :param checkpoint: replaces what was kept before.
+        """
+        values = {
+            "format": FORMAT,
+            "about": self._about,
+            "first_try": self._first_try,
+            "checkpoint": checkpoint.to_dict(),
+        }
+        self._tried("write", lambda: self._store.set(self._key, values))
+
+    def delete(self) -> None:
+        """Keep nothing."""
+        self._tried("delete", lambda: self._store.delete(self._key))
+
+    def _tried(self, what: str, call: Callable[[], Any]) -> Any:
+        if self._store is None:
+            return None
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - the task has what it needs without the store
+            cause = f"{type(error).__name__}: {error}"
+            log.warning(
+                "Could not %s the task state %r; a retry may start from the beginning: %s", what, self._key, cause
+            )
+            return None
+
+    def _number_of_call(self, call: str) -> int:
+        """Count equal calls of this attempt of the task, from 1."""
+        if self._attempt is None:
+            return 1
+        with _lock:
+            counted = _calls.setdefault(self._attempt, Counter())
+            _calls.move_to_end(self._attempt)
+            while len(_calls) > _MAX_ATTEMPTS:
+                _calls.popitem(last=False)
+            counted[call] += 1
+            return counted[call]
+
+
+def first_try_number(context: Context) -> int | None:
+    """Return the number of the first try since the task was last cleared: clearing raises ``max_tries``."""
+    ti: Any = context.get("ti")
+    max_tries, retries = getattr(ti, "max_tries", None), getattr(getattr(ti, "task", None), "retries", None)
+    return max_tries - (retries or 0) + 1 if isinstance(max_tries, int) else None
