@@ -39,7 +39,7 @@ class StoreOnDisk(FakeStore):
         with open(kept_at, "w") as stream:
             json.dump(self.kept, stream)
 
-operator = MediaSyncOperator(task_id="sync", source=source, media_conn_id="media_killed")
+operator = MediaSyncOperator(task_id="sync", source=source, media_conn_id="media_1")
 operator.execute({"task_state_store": StoreOnDisk()})
 """
 
@@ -59,12 +59,10 @@ def test_sigkill_in_mid_sync_and_the_retry_ends_with_exactly_the_files(
     sync: Syncing,
     library: SandboxLibrary,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     folder.write(*(f"{number:03}.png" for number in range(FILES)))
-    connection = {"conn_type": "media", "host": library.sandbox.base_url, "password": "key-of-the-tests"}
-    monkeypatch.setenv("AIRFLOW_CONN_MEDIA_KILLED", json.dumps(connection))
+    assert sync.arguments["media_conn_id"] == "media_1"
     # From the 100th on, files are stored a while after their bytes: some are stored after the death.
     library.fail("store_late", skip=100, times=FILES, delay_seconds=0.15)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
