@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_media._api.checkpoints import NoState
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.retry import Retries
-from airflow_provider_media._api.upload_flow import NoMemory, upload_media
+from airflow_provider_media._api.upload_flow import upload_media
 from tests.unit.helpers.fake_library import CLOCK, FakeLibrary, lost, make_upload
 
 IN_FIVE = make_upload(folder_id=5)
@@ -24,7 +25,7 @@ def run(library: FakeLibrary, if_exists: str, upload: Any = IN_FIVE) -> Any:
             settle_seconds=3,
             retries=retries,
             before_delete=lambda _: None,
-            memory=NoMemory(),
+            state=NoState(),
         )
     )
 
