@@ -45,6 +45,7 @@ class UploadCheckpoint:
 
     :param baseline: what the library held before its first byte was sent.
     :param stored_id: the id of the file that it stored, once all is done.
+    :param stored_name: the name that the platform gave it.
     :param replaced: the ids of the older files that were deleted for it.
     """
 
@@ -52,6 +53,7 @@ class UploadCheckpoint:
 
     baseline: Baseline
     stored_id: int | str | None = None
+    stored_name: str | None = None
     replaced: tuple[int | str, ...] = ()
 
     @property
@@ -62,7 +64,12 @@ class UploadCheckpoint:
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-able values."""
         baseline = self.baseline.reduced(max_known=MAX_BASELINE_IDS) or self.baseline
-        return {"baseline": baseline.to_dict(), "stored_id": self.stored_id, "replaced": list(self.replaced)}
+        return {
+            "baseline": baseline.to_dict(),
+            "stored_id": self.stored_id,
+            "stored_name": self.stored_name,
+            "replaced": list(self.replaced),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -71,8 +78,10 @@ class UploadCheckpoint:
         :raises ValueError: the values have another shape.
         """
         stored_id = None if values["stored_id"] is None else _id(values["stored_id"])
-        baseline = Baseline.from_dict(values["baseline"])
-        return cls(baseline=baseline, stored_id=stored_id, replaced=_ids(values["replaced"]))
+        baseline, stored_name = Baseline.from_dict(values["baseline"]), values["stored_name"]
+        if not isinstance(stored_name, (str, type(None))):
+            raise ValueError("stored_name must be a string or None")  # noqa: TRY004 - one error for all shapes
+        return cls(baseline=baseline, stored_id=stored_id, stored_name=stored_name, replaced=_ids(values["replaced"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,10 +59,11 @@ class Upload:
 
     def may_be(self, media: Media) -> bool:
         """Whether a file of the library bears this name, and is not known to be in another folder."""
-        folders_differ = (
-            self.folder_id is not None and media.folder_id is not None and str(self.folder_id) != str(media.folder_id)
-        )
-        return bears_name(media, self.name) and not folders_differ
+        return bears_name(media, self.name) and not self.is_of_another_folder(media)
+
+    def is_of_another_folder(self, media: Media) -> bool:
+        """Whether a file of the library is known to be in another folder."""
+        return None not in (self.folder_id, media.folder_id) and str(self.folder_id) != str(media.folder_id)
 
     def could_be(self, media: Media) -> bool:
         """Whether :meth:`may_be` could hold once all of a file is known: its description may prove its name."""

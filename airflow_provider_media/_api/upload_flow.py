@@ -140,7 +140,7 @@ def upload_media(
     if if_exists == "replace" and not is_gone:
         replaced += yield from _delete_replaced(media, older, before_delete)
     # Not forgotten: Airflow may still not take the result, or the worker die, and then the task is tried again.
-    state.save(UploadCheckpoint(baseline=baseline, stored_id=media.id, replaced=replaced))
+    state.save(UploadCheckpoint(baseline=baseline, stored_id=media.id, stored_name=media.name, replaced=replaced))
     return UploadResult(media=media, created=True, replaced=replaced)
 
 
@@ -156,7 +156,8 @@ def _find_stored(
             if problem.kind is not Kind.NOT_FOUND:
                 raise
         else:
-            if upload.may_be(media) and media.size in {None, upload.source.size}:
+            same_name = media.name in {None, upload.name, earlier.stored_name}
+            if same_name and is_credible(upload, media) and not upload.is_of_another_folder(media):
                 return media
             log.warning("The file %s is %r (%s bytes) now, not %r; it is not used",
                         media.id, media.name, media.size, upload.name)  # fmt: skip

@@ -155,7 +155,8 @@ def test_rescheduled_its_timeout_counts_from_the_first_start(store: Any, since: 
         task.execute()
     if task.store:
         kept = json.loads(task.store.kept["media_wait"])
-        task.store.set("media_wait", {**kept, "started": (task.started - HOUR).isoformat()})
+        started = (task.started - HOUR).isoformat()
+        task.store.set("media_wait", {**kept, "checkpoint": {**kept["checkpoint"], "started": started}})
     elif since == "the start":  # as Airflow 2 tells it
         task.started -= HOUR
     else:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 BASELINE = Baseline(known={"med_a": 7}, newest_id=7)
 INTERRUPTED = UploadCheckpoint(baseline=BASELINE)
-STORED = UploadCheckpoint(baseline=BASELINE, stored_id=8, replaced=(3, "med_a"))
+STORED = UploadCheckpoint(baseline=BASELINE, stored_id=8, stored_name="banner", replaced=(3, "med_a"))
 CHECKPOINTS = [
     INTERRUPTED,
     STORED,
