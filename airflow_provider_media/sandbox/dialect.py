@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.media_types import EXTENSIONS
+from airflow_provider_media.sandbox.file_types import SUFFIXES
 from airflow_provider_media.sandbox.library import SORT_COLUMNS, as_text
 from airflow_provider_media.sandbox.problems import ProblemError
 
@@ -72,7 +72,7 @@ class Dialect:
     def file_path(self, media: StoredMedia) -> str:
         """Tell the path that the file's bytes are served at, with a readable name that is safe in any address."""
         stem = re.sub("[^A-Za-z0-9]+", "-", PurePath(media.name).stem)[:_LONGEST_STEM].strip("-")
-        return f"/files/{self.shown_id(media)}/{stem or 'file'}{EXTENSIONS[media.mime_type][0]}"
+        return f"/files/{self.shown_id(media)}/{stem or 'file'}{SUFFIXES[media.mime_type]}"
 
     def media(self, media: StoredMedia) -> dict[str, Any]:
         """Write one file's entry; what its upload did not say is left out, and unknown pixels are null."""

@@ -10,7 +10,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from airflow_provider_media._api.media_types import ACCEPTED_TYPES, HEAD_BYTES, detect_mime_type
+from airflow_provider_media.sandbox.file_types import HEAD_BYTES, accepted_type
 from airflow_provider_media.sandbox.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ class _BodyReader:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "The part 'file' is missing.")
         if not file.size:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "The file is empty.")
-        mime_type = detect_mime_type(bytes(file.content))
+        mime_type = accepted_type(bytes(file.content))
         if mime_type is None:
-            message = f"The file's content is of no supported type: accepted are {ACCEPTED_TYPES}."
+            message = "The file's content is of no supported type: accepted are JPEG, PNG or GIF images and MP4 video."
             raise ProblemError(HTTPStatus.BAD_REQUEST, message)
         name = self._text("name")
         return Upload(
