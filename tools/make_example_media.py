@@ -125,6 +125,7 @@ def _film(target: Path) -> None:
     fade = f"min(1,t*2)*min(1,({VIDEO_SECONDS}-t))"
     command += ["-f", "lavfi", "-t", str(VIDEO_SECONDS), "-i", f"aevalsrc='0.05*({chord})*{fade}':s=44100"]
     command += ["-c:v", "libx264", "-preset", "veryslow", "-crf", "27", "-pix_fmt", "yuv420p", "-threads", "1"]
+    command += ["-profile:v", "main", "-bf", "0"]  # with faststart, what Meta recommends for WhatsApp
     command += ["-c:a", "aac", "-b:a", "64k", "-movflags", "+faststart", "-shortest"]
     command += ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-map_metadata", "-1"]
     with subprocess.Popen([*command, str(target)], stdin=subprocess.PIPE) as ffmpeg:
