@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.object_source import may_pass
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.source import is_object_path, local_path, printable
+from airflow_provider_media._api.source import is_object_path, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def find_files(root: Any, pattern: str = "**/*") -> list[FoundFile]:
         UNAVAILABLE when an object store does not answer.
     """
     if isinstance(root, (str, os.PathLike)) and str(root) in {"", "None"}:
-        raise _folder_problem(repr(root), "it is not the path of a folder; did a template come out empty?")
+        raise _folder_problem(str(root), "it is not the path of a folder; did a template come out empty?")
     root = local_path(root)
     try:
         found = list(_walk_object_store(root) if is_object_path(root) else _walk(Path(root)))
@@ -72,7 +72,7 @@ def find_files(root: Any, pattern: str = "**/*") -> list[FoundFile]:
 
 def _folder_problem(label: str, reason: str) -> Problem:
     ending = "" if reason.endswith("?") else "."
-    return Problem(Kind.FILE, f"The folder {printable(label)} cannot be synced: {reason}{ending}")
+    return Problem(Kind.FILE, f"The folder {label!r} cannot be synced: {reason}{ending}")
 
 
 def _walk(root: Path) -> Iterator[FoundFile]:

@@ -1,50 +1,323 @@
-"""What may be uploaded: the four types that the platform takes, recognised by their first bytes.
+"""What a file is, by its first bytes; the library accepts four types.
 
-Source of the types: the Media API's reference ("Images JPEG, PNG, GIF; video MP4").
+Sources: the Media API's reference ("Images JPEG, PNG, GIF; video MP4"); the registry at mp4ra.org for the brands of the
+ISO base media format; the formats' specifications.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-HEAD_BYTES = 16
-"""How many of a file's first bytes :func:`detect_mime_type` needs."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HEAD_BYTES = 4096
+"""How many of a file's first bytes :func:`detect_type` needs."""
 
 EXTENSIONS = {
     "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "image/png": (".png",),
+    "image/png": (".png", ".apng"),
     "image/gif": (".gif",),
-    "video/mp4": (".mp4", ".m4v"),
+    "video/mp4": (".mp4", ".m4v", ".f4v"),
 }
 """The accepted MIME types, each with the file extensions that go with it."""
 
-_PICTURES = (".avif", ".bmp", ".heic", ".heif", ".ico", ".psd", ".svg", ".tif", ".tiff", ".webp")
-_FILMS = (".3gp", ".avi", ".mkv", ".mov", ".mpeg", ".mpg", ".webm", ".wmv")
-_OTHERS = (".m4a", ".mp3", ".ogg", ".wav", ".gz", ".html", ".json", ".pdf", ".txt", ".zip")
-_KNOWN_EXTENSIONS = {*_PICTURES, *_FILMS, *_OTHERS, *(one for several in EXTENSIONS.values() for one in several)}
-"""Of the accepted types, and of others that such a file may be taken for."""
+_IMAGE_EXTENSIONS = (".avif", ".bmp", ".heic", ".heif", ".ico", ".psd", ".svg", ".tif", ".tiff", ".webp")
+_VIDEO_EXTENSIONS = (".3gp", ".avi", ".mkv", ".mov", ".mpeg", ".mpg", ".webm", ".wmv")
+_OTHER_EXTENSIONS = (".m4a", ".mp3", ".ogg", ".wav", ".gz", ".html", ".json", ".pdf", ".txt", ".zip")
+_KNOWN_EXTENSIONS = {
+    *_IMAGE_EXTENSIONS,
+    *_VIDEO_EXTENSIONS,
+    *_OTHER_EXTENSIONS,
+    *(extension for several in EXTENSIONS.values() for extension in several),
+}
 
-ACCEPTED_TYPES = "JPEG, PNG or GIF images and MP4 video"
-
-# Files of the ISO base media format all start alike; these major brands say "some other format":
-# still pictures (HEIF, AVIF), sound only, QuickTime, and the 3GPP phone formats.
-_NOT_MP4_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"qt  ", b"M4A ", b"M4B ", b"3g")
+ACCEPTED_TYPES = "JPEG, PNG, GIF, MP4"
 
 
-def detect_mime_type(head: bytes) -> str | None:
-    """Tell the MIME type from a file's first bytes; None when it is none of the accepted ones.
+@dataclass(frozen=True, slots=True)
+class FileType:
+    """What a file is.
+
+    :param title: in words, such as ``HEIC image``.
+    :param mime_type: its MIME type where the library accepts it.
+    :param advice: a sentence on what to do with a file that it does not accept.
+    """
+
+    title: str
+    mime_type: str | None = None
+    advice: str = ""
+
+
+_CONVERT_IMAGE = "Convert it to JPEG or PNG."
+_CONVERT_VIDEO = "Convert it to MP4 with H.264 video and AAC audio."
+_UNPACK = "Unpack it first."
+_ERROR_PAGE = "Was an error page saved in place of the file?"
+
+
+def _image(title: str) -> FileType:
+    return FileType(f"{title} image", advice=_CONVERT_IMAGE)
+
+
+def _raw(camera: str) -> FileType:
+    return FileType(f"{camera} raw photo", advice="Export it as JPEG.")
+
+
+def _video(title: str) -> FileType:
+    return FileType(f"{title} video", advice=_CONVERT_VIDEO)
+
+
+def _audio(title: str) -> FileType:
+    return FileType(f"{title} audio")
+
+
+def _archive(title: str) -> FileType:
+    return FileType(f"{title} archive", advice=_UNPACK)
+
+
+JPEG = FileType("JPEG image", "image/jpeg")
+PNG = FileType("PNG image", "image/png")
+GIF = FileType("GIF image", "image/gif")
+MP4 = FileType("MP4 video", "video/mp4")
+_QUICKTIME = _video("QuickTime")
+_3GP = _video("3GP")
+_HEIF = _image("HEIF")
+_TIFF = _image("TIFF")
+_MATROSKA = _video("Matroska")
+_ZIP = _archive("ZIP")
+_OFFICE = FileType("Microsoft Office document")
+_PLIST = FileType("property list")
+_PLACEHOLDER = FileType("empty placeholder", advice="Download or copy the file itself.")
+
+_SIGNATURES: tuple[tuple[bytes, FileType], ...] = (
+    (b"\xff\xd8\xff\xf7", _image("JPEG-LS")),
+    (b"\xff\xd8\xff", JPEG),
+    (b"\x89PNG\r\n\x1a\n", PNG),
+    (b"GIF87a", GIF),
+    (b"GIF89a", GIF),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", _image("JPEG 2000")),
+    (b"\xff\x4f\xff\x51", _image("JPEG 2000")),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", _image("JPEG XL")),
+    (b"\xff\x0a", _image("JPEG XL")),
+    (b"II\xbc\x01", _image("JPEG XR")),
+    (b"IIU\0", _raw("Panasonic")),
+    (b"IIRO", _raw("Olympus")),
+    (b"IIRS", _raw("Olympus")),
+    (b"MMOR", _raw("Olympus")),
+    (b"FUJIFILMCCD-RAW", _raw("Fujifilm")),
+    (b"FOVb", _raw("Sigma")),
+    (b"\0MRM", _raw("Minolta")),
+    (b"II*\0", _TIFF),
+    (b"MM\0*", _TIFF),
+    (b"II+\0", _TIFF),
+    (b"MM\0+", _TIFF),
+    (b"8BPS", _image("Photoshop")),
+    (b"gimp xcf", _image("GIMP")),
+    (b"\0\0\1\0", _image("ICO")),
+    (b"\0\0\2\0", _image("Windows cursor")),
+    (b"icns", _image("Apple icon")),
+    (b"\x8aMNG\r\n\x1a\n", _image("MNG")),
+    (b"\x8bJNG\r\n\x1a\n", _image("JNG")),
+    (b"qoif", _image("QOI")),
+    (b"DDS ", _image("DDS")),
+    (b"\x76\x2f\x31\x01", _image("OpenEXR")),
+    (b"#?RADIANCE", _image("Radiance HDR")),
+    (b"BPG\xfb", _image("BPG")),
+    (b"AT&TFORM", _image("DjVu")),
+    (b"%!PS", _image("PostScript")),
+    (b"\xc5\xd0\xd3\xc6", _image("PostScript")),
+    (b"\xd7\xcd\xc6\x9a", _image("WMF")),
+    (b"\x1a\x45\xdf\xa3", _MATROSKA),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", _video("Windows Media")),
+    (b"FLV\x01", _video("Flash")),
+    (b"\0\0\1\xba", _video("MPEG")),
+    (b"\0\0\1\xb3", _video("MPEG")),
+    (b".RMF", _video("RealMedia")),
+    (b"OggS", FileType("Ogg audio or video", advice=_CONVERT_VIDEO)),
+    (b"ID3", _audio("MP3")),
+    (b"\xff\xfb", _audio("MP3")),
+    (b"\xff\xf3", _audio("MP3")),
+    (b"\xff\xf2", _audio("MP3")),
+    (b"\xff\xfa", _audio("MP3")),
+    (b"\xff\xf1", _audio("AAC")),
+    (b"\xff\xf9", _audio("AAC")),
+    (b"fLaC", _audio("FLAC")),
+    (b"#!AMR", _audio("AMR")),
+    (b"caff\0", _audio("Core Audio")),
+    (b"MThd", _audio("MIDI")),
+    (b"%PDF-", FileType("PDF document", advice="Export its pages as images.")),
+    (b"{\\rtf", FileType("RTF document")),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _OFFICE),
+    (b"PK\x03\x04", _ZIP),
+    (b"PK\x05\x06", _ZIP),
+    (b"PK\x07\x08", _ZIP),
+    (b"\x1f\x8b", _archive("gzip")),
+    (b"BZh", _archive("bzip2")),
+    (b"\xfd7zXZ\0", _archive("xz")),
+    (b"7z\xbc\xaf\x27\x1c", _archive("7-Zip")),
+    (b"Rar!\x1a\x07", _archive("RAR")),
+    (b"\x28\xb5\x2f\xfd", _archive("Zstandard")),
+    (b"\0\5\x16\7", FileType("AppleDouble metadata", advice="The file itself has the same name without '._'.")),
+    (b"\0\5\x16\0", FileType("AppleSingle file", advice="Copy the file itself from the Mac.")),
+    (b"bplist", _PLIST),
+    (b"\0\0\0\1Bud1", FileType("macOS folder settings (.DS_Store)")),
+    (b"book\0\0\0\0mark", FileType("macOS alias", advice="Copy the file that it points to.")),
+    (b"L\0\0\0\1\x14\2\0", FileType("Windows shortcut", advice="Copy the file that it points to.")),
+)
+"""First bytes; a longer signature comes before one that it begins with."""
+
+_RIFF = {b"WEBP": _image("WebP"), b"AVI ": _video("AVI"), b"WAVE": _audio("WAV")}
+
+_REFINEMENTS: tuple[tuple[FileType, Callable[[bytes], bool], FileType], ...] = (
+    (_TIFF, lambda head: head[8:10] == b"CR", _raw("Canon CR2")),
+    (_MATROSKA, lambda head: b"webm" in head[:64], _video("WebM")),
+    (_ZIP, lambda head: b"[Content_Types].xml" in head, _OFFICE),
+    (_PLIST, lambda head: b"NSURLNameKey" in head, FileType("iCloud placeholder", advice="Download the file itself.")),
+)
+"""Formats that are used for others: their sign, and what the file is then."""
+
+_SIGNS: tuple[tuple[Callable[[bytes], bool], FileType], ...] = (
+    (lambda head: head[:2] == b"BM" and head[6:10] == bytes(4), _image("BMP")),
+    (lambda head: head[:4] == b"FORM" and head[8:11] == b"AIF", _audio("AIFF")),
+    (lambda head: head[:1] == head[188:189] == b"G" or head[4:5] == head[196:197] == b"G", _video("MPEG")),
+    (lambda head: head[257:262] == b"ustar", _archive("tar")),
+)
+"""Formats whose signature is not, or not only, at the beginning."""
+
+_TEXTS: tuple[tuple[str, FileType], ...] = (
+    (r"version https://(git-lfs|hawser)", FileType("Git LFS pointer", advice="Run git lfs pull.")),
+    (r"\S*/annex/objects/", FileType("git-annex pointer", advice="Run git annex get.")),
+    (r"data:", FileType("data URI", advice="Decode it first.")),
+    (r"[{[]", FileType("JSON text", advice=_ERROR_PAGE)),
+    (r"", FileType("text file", advice=_ERROR_PAGE)),
+)
+"""Beginnings of texts, in lower case."""
+
+_MP4_BRANDS = re.compile(
+    rb"iso[m2-9a-c]|mp4[12]|mp71|mmp4|avc1|M4V[ HP]|MSNV|[Ff]4[Vv] |dash|cmf[2cf]|hlsf|XAVC|ND[SX][CHMPS]"
+)
+"""Major brands of MP4 video: ISO 14496-12 and -14, DASH and CMAF, and those of Apple, Sony, Adobe and Nero."""
+
+_BRAND_FAMILIES: tuple[tuple[bytes, FileType], ...] = (
+    (rb"hei[cxms]", _image("HEIC")),
+    (rb"hev[cxms]", FileType("HEIC image sequence", advice=_CONVERT_IMAGE)),
+    (rb"avi[fo]", _image("AVIF")),
+    (rb"avis", FileType("AVIF image sequence", advice=_CONVERT_IMAGE)),
+    (rb"mif\d|msf\d|miaf|MiH[EM]|vvi[cs]|evbi|j2ki|j2is|jpeg|jpgs|unif", _HEIF),
+    (rb"crx ", _raw("Canon CR3")),
+    (rb"jp2 |jpx |jpxb|jpm |jph |jhc |jxs |jxsc", _image("JPEG 2000")),
+    (rb"jxl ", _image("JPEG XL")),
+    (rb"mjp2|mj2s", _video("Motion JPEG 2000")),
+    (rb"qt  |mqt ", _QUICKTIME),
+    (rb"3g..|kddi|KDDI", _3GP),
+    (rb"M4A |F4A |NDAS", _audio("MPEG-4 (M4A)")),
+    (rb"M4B |F4B ", FileType("MPEG-4 audio book (M4B)")),
+    (rb"M4P ", FileType("copy-protected MPEG-4 audio (M4P)")),
+    (rb"F4P |odcf|opf2|opx2", FileType("copy-protected MPEG-4 video")),
+    (rb"aax |aaxc", FileType("Audible audio book")),
+)
+"""Brands of the other formats that are built on the ISO base media format, by family."""
+
+_QUICKTIME_BOXES = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
+"""What a QuickTime file without brands begins with."""
+
+_SEGMENT_BOXES = {b"styp", b"sidx", b"moof"}
+_BASE64 = {"/9j/": "JPEG", "iVBORw0KGgo": "PNG", "R0lGOD": "GIF", "AAAAIGZ0eX": "MP4", "AAAAHGZ0eX": "MP4"}
+_MARKUP = re.compile(r"<(!doctype html|html|head|body|title|script|meta|div|h1)\b")
+
+
+def detect_type(head: bytes) -> FileType | None:
+    """Return what a file is; None if its bytes do not say.
 
     :param head: the first :data:`HEAD_BYTES` bytes of the file (fewer if the file is shorter).
     """
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if head[4:8] == b"ftyp" and head[8:12] and not head[8:12].startswith(_NOT_MP4_BRANDS):
-        return "video/mp4"
-    return None
+    if not head.strip(b"\0 \t\r\n"):
+        return _PLACEHOLDER
+    return _by_box(head) or _by_signature(head) or _by_text(head)
+
+
+def _by_box(head: bytes) -> FileType | None:
+    kind = head[4:8]
+    if kind == b"ftyp":
+        return _by_brand(head)
+    if kind in _SEGMENT_BOXES:
+        return FileType("MP4 segment without its beginning", advice="Join the segments to one file.")
+    return _QUICKTIME if kind in _QUICKTIME_BOXES else None
+
+
+def _by_brand(head: bytes) -> FileType | None:
+    """Tell the formats apart that are built on the ISO base media format (14496-12, 4.3): by the major brand.
+
+    HEIF's major brand often is one that says nothing of the codec; then, and if the major brand is unknown, the
+    compatible brands decide.
+    """
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = [head[8:12], *(head[start : start + 4] for start in range(16, end - 3, 4))]
+    if len(brands[0]) < len(b"isom"):
+        return None
+    if _MP4_BRANDS.fullmatch(brands[0]):
+        return MP4
+    families = [_family_of(brand) for brand in brands]
+    if families[0] not in {None, _HEIF}:
+        return families[0]
+    others = [family for family in families if family not in {None, _HEIF, _3GP}]
+    if others or families[0]:
+        return others[0] if others else families[0]
+    if any(_MP4_BRANDS.fullmatch(brand) for brand in brands):
+        return MP4
+    return FileType(f"ISO media file of the unknown brand {brands[0].decode('latin-1')!a}", advice=_CONVERT_VIDEO)
+
+
+def _family_of(brand: bytes) -> FileType | None:
+    return next((family for pattern, family in _BRAND_FAMILIES if re.fullmatch(pattern, brand, re.DOTALL)), None)
+
+
+def _by_signature(head: bytes) -> FileType | None:
+    found = next((file_type for signature, file_type in _SIGNATURES if head.startswith(signature)), None)
+    if found:
+        refined = (file_type for general, has_sign, file_type in _REFINEMENTS if found is general and has_sign(head))
+        return next(refined, found)
+    if head.startswith(b"RIFF"):
+        return _RIFF.get(head[8:12])
+    return next((file_type for has_sign, file_type in _SIGNS if has_sign(head)), None)
+
+
+def _by_text(head: bytes) -> FileType | None:
+    """Name the kinds of text that stand in for a media file."""
+    text = _decode(head)
+    if text is None or any(letter < " " and letter not in "\t\n\r\f" for letter in text):
+        return None
+    start = text.lstrip("\ufeff \t\r\n")
+    lower = start.lower()
+    if lower.startswith("<"):
+        return _by_markup(lower)
+    encoded = next((kind for prefix, kind in _BASE64.items() if start.startswith(prefix)), None)
+    if encoded:
+        return FileType(f"Base64 text of a {encoded} file", advice="Decode it first.")
+    return next((file_type for pattern, file_type in _TEXTS if re.match(pattern, lower)), None)
+
+
+def _decode(head: bytes) -> str | None:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return head.decode("utf-16", "ignore")
+    try:
+        return head.decode()
+    except UnicodeDecodeError as error:
+        is_cut = len(head) >= HEAD_BYTES and error.start > len(head) - len("\U0010ffff".encode())  # a last character
+        return head[: error.start].decode() if is_cut else None
+
+
+def _by_markup(lower: str) -> FileType:
+    if "<svg" in lower and "<html" not in lower:
+        return _image("SVG")
+    if _MARKUP.search(lower):
+        return FileType("web page", advice=_ERROR_PAGE)
+    if "<plist" in lower:
+        return _PLIST
+    return FileType("XML text", advice=_ERROR_PAGE)
 
 
 def extension_disagrees(file_name: str, mime_type: str) -> bool:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 4 * 1024 * 1024
 """How much is fetched at a time; the stores' own blocks are up to 50 MiB."""
 
+CHECK_BLOCK_BYTES = 256 * 1024
+"""The same for a check, which reads here and there."""
+
 _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, ImportError)
 """What a store says of a missing file or bucket, of a key that may not read it, and of an address that is none."""
 
@@ -82,6 +85,14 @@ class ObjectSource:
             yield stream
         with self._reading():
             self._check(version)  # which tells more than a listing
+
+    @contextmanager
+    def opened_for_checks(self) -> Iterator[IO[bytes]]:
+        """Open the object without asking for its version, which costs two requests: an upload asks for it anyway."""
+        with self._reading():
+            stream = self._file_system.open(self._name, "rb", block_size=CHECK_BLOCK_BYTES)
+        with stream, self._sorting():
+            yield stream
 
     def _check(self, expected: Mapping[str, str]) -> dict[str, str]:
         """Ask for the version; it must be the expected one, as far as both are told."""

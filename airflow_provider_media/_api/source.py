@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_media._api.media_types import ACCEPTED_TYPES, HEAD_BYTES, detect_mime_type
+from airflow_provider_media._api.media_types import ACCEPTED_TYPES, HEAD_BYTES, detect_type
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 512 * 1024
 SPOOL_BYTES = 1024 * 1024
 """What cannot be read twice is kept in memory up to this size, on disk above it."""
+
+
+_CANNOT = " cannot be uploaded: "
 
 
 class Source(Protocol):
@@ -40,19 +43,36 @@ class Source(Protocol):
     def opened(self) -> Any:
         """Open the bytes from their start: a context manager that gives a stream, and checks on leaving."""
 
+    def opened_for_checks(self) -> Any:
+        """Open the bytes as :meth:`opened` does, to read here and there; whether they changed may be left unchecked."""
+
     def close(self) -> None:
         """Let go of what was needed to read more than once."""
 
 
 def printable(path: object) -> str:
-    """Return a path as text that every log takes: a name that is not UTF-8 with its odd bytes spelled out."""
+    """Return a path or name as text that can be encoded; bytes that are not UTF-8 are written as escapes."""
     return str(path).encode(errors="backslashreplace").decode()
 
 
-def file_problem(label: str, reason: str) -> Problem:
-    """Say what is wrong with a local file."""
-    ending = "" if reason.endswith("?") else "."
-    return Problem(Kind.FILE, f"The file {printable(label)} cannot be uploaded: {reason}{ending}")
+def escape_controls(text: str) -> str:
+    """Return a text on one line: control characters, line breaks and lone surrogates as ``repr`` writes them."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def file_problem(label: object, reason: str) -> Problem:
+    """Return the error of a file that cannot be uploaded.
+
+    :param label: its path or name.
+    :param reason: at least the cause; sentences may follow.
+    """
+    ending = "" if reason.endswith((".", "?")) else "."
+    return Problem(Kind.FILE, f"The file {label!r}{_CANNOT}{reason}{ending}")
+
+
+def file_reason(problem: Problem) -> str:
+    """Return what is wrong with a file, without its name."""
+    return problem.message.partition(_CANNOT)[2] or problem.message
 
 
 def open_source(file: Any, *, facts: Mapping[str, Any] | None = None, takes_pipes: bool = True) -> Source:
@@ -74,10 +94,10 @@ def open_source(file: Any, *, facts: Mapping[str, Any] | None = None, takes_pipe
     elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:
         source = _open_path(Path(file), takes_pipes=takes_pipes)
     else:
-        raise file_problem(repr(file), "it is not the path of a file; did a template come out empty?")
+        raise file_problem(file, "it is not the path of a file; did a template come out empty?")
     if source.size == 0:
         source.close()
-        raise file_problem(source.label, "it is empty")
+        raise file_problem(source.label, "it is empty (0 bytes), perhaps a placeholder")
     return source
 
 
@@ -95,15 +115,18 @@ def local_path(file: Any) -> Any:
     return Path(file.path) if is_local else file
 
 
-def sniff(source: Source, *, otherwise: str | None = None) -> str:
-    """Tell the type of a source by its first bytes.
+def detect_mime_type(source: Source, *, default: str | None = None) -> str:
+    """Return the MIME type of a source, by its first bytes.
 
-    :param otherwise: the type to take when the bytes are of none that the platform takes.
-    :raises Problem: of kind FILE when the platform takes no such type, or the source cannot be read.
+    :param default: the type of bytes that are of no known type.
+    :raises Problem: of kind FILE when the library does not accept such a file, or the source cannot be read.
     """
-    mime_type = detect_mime_type(source.head(HEAD_BYTES)) or otherwise
+    found = detect_type(source.head(HEAD_BYTES))
+    mime_type = found.mime_type if found else default
     if mime_type is None:
-        raise file_problem(source.label, f"its content is none of the accepted types, which are {ACCEPTED_TYPES}")
+        title, advice = (found.title, found.advice) if found else ("a file of unknown type", "")
+        reason = f"{title}; the library accepts {ACCEPTED_TYPES}"
+        raise file_problem(source.label, f"{reason}. {advice}" if advice else reason)
     return mime_type
 
 
@@ -263,14 +286,14 @@ def _open_path(path: Path, *, takes_pipes: bool) -> Source:
     except OSError as error:
         raise file_problem(str(path), f"{error.strerror or error}") from error
     except ValueError as error:  # a NUL in the path
-        raise file_problem(repr(str(path)), str(error)) from None
+        raise file_problem(str(path), str(error)) from None
 
 
 class PathSource:
     """A regular file, which must stay the very file that was measured."""
 
     def __init__(self, path: Path, found: os.stat_result) -> None:
-        self.label = printable(path)
+        self.label = str(path)
         self.base_name: str | None = path.name
         self.size = found.st_size
         self._path = path
@@ -293,6 +316,8 @@ class PathSource:
             yield stream
             self._check(stream)
 
+    opened_for_checks = opened
+
     def _check(self, stream: IO[bytes]) -> None:
         if _identity(os.fstat(stream.fileno())) != self._identity:
             raise file_problem(self.label, "it changed while it was being sent")
@@ -311,7 +336,7 @@ class _StreamSource:
     def __init__(self, stream: Any, *, label: str | None = None, base_name: str | None = None) -> None:
         name = getattr(stream, "name", None)
         self.base_name = base_name or (Path(name).name if isinstance(name, str) else None)
-        self.label = printable(label or (name if isinstance(name, str) else repr(type(stream).__name__)))
+        self.label = label or (name if isinstance(name, str) else f"<{type(stream).__name__}>")
         self._copy: IO[bytes] | None = None
         if not _is_seekable(self.label, stream):
             stream = self._copy = self._spooled(stream)
@@ -341,6 +366,8 @@ class _StreamSource:
         with reading(self.label):
             self._stream.seek(self._start)
         yield self._stream
+
+    opened_for_checks = opened
 
     def close(self) -> None:
         if self._copy:

@@ -14,6 +14,7 @@ from airflow_provider_media._api.fingerprint import fingerprint_in, name_proof, 
 from airflow_provider_media._api.flows import oldest_first
 from airflow_provider_media._api.namesakes import folders_untold, of_unknown_folder
 from airflow_provider_media._api.problem import Kind
+from airflow_provider_media._api.source import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -138,10 +139,11 @@ class SyncPlan:
 
 
 def as_table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Put texts into columns, one line a row."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Put texts into columns, one line a row; control characters and line breaks are escaped."""
+    escaped = [tuple(map(escape_controls, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*escaped, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in escaped
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_media._api.fingerprint import bears_name, fingerprint_in, with_fingerprint
 from airflow_provider_media._api.media_types import EXTENSIONS, extension_disagrees, types_differ
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.source import Source, file_problem, sha256, sniff
+from airflow_provider_media._api.source import Source, detect_mime_type, file_problem, printable, sha256
 
 if TYPE_CHECKING:
     from airflow_provider_media.models import Media
@@ -107,6 +107,7 @@ def prepare_upload(
     source: Source,
     *,
     name: str | None = None,
+    default_name: str | None = None,
     description: str | None = None,
     folder_id: int | str | None = None,
     mime_type: str | None = None,
@@ -114,25 +115,26 @@ def prepare_upload(
 ) -> Upload:
     """Check all that is to be sent, before anything is.
 
-    :param name: by default the file's base name.
+    :param name: what the caller asks for; an empty text or "None" is what a template renders to when there is nothing.
+    :param default_name: the name if none is asked for: any text, by default the file's base name. Bytes that are not
+        UTF-8 are written as escapes.
     :param description: by default none; an empty text or "None" is what a template renders to when there is nothing.
-    :param mime_type: wins where the bytes say nothing; must not contradict them.
-    :param file_name: by default the file's base name; only the last component of a path is used.
+    :param mime_type: that of bytes that are of no known type; must not contradict them.
+    :param file_name: by default the file's base name; only the last component of a path is used, a quote is written as
+        ``%22``, and control characters as ``_``.
     :raises Problem: of kind FILE or CONFIGURATION, with one sentence.
     """
-    name = _text("name", name) or source.base_name
+    name = _text("name", name) or printable(default_name or source.base_name or "")
     if not name:
-        raise _wrong(f"The file {source.label} has no name of its own: give it one with name=...")
-    file_name = _base_name(_text("file_name", file_name) or source.base_name or name)
+        raise _wrong(f"The file {source.label!r} has no name of its own: give it one with name=...")
+    file_name = _base_name(_text("file_name", file_name) or printable(source.base_name or name))
     description, folder_id = check_shared(description, folder_id)
     for field, text in {"name": name, "file_name": file_name}.items():
         _check_sendable(field, text)
-    if any(unicodedata.category(letter) == "Cc" or letter == '"' for letter in file_name):
-        raise _wrong(f"The file name {file_name!r} holds a quote or a control character: give another as file_name=...")
     return Upload(
         source=source,
         name=name,
-        file_name=file_name,
+        file_name=_for_header(file_name),
         mime_type=_mime_type(source, mime_type, file_name),
         description=description,
         folder_id=folder_id,
@@ -153,6 +155,12 @@ def _base_name(path: str) -> str:
     """Return the last component of a path: no more of it is told to the platform."""
     last = path.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return "file" if last in {"", ".", ".."} else last
+
+
+def _for_header(file_name: str) -> str:
+    """Write a file name so that every parser of the part's header reads it (quotes as browsers do)."""
+    plain = "".join("_" if unicodedata.category(letter) == "Cc" else letter for letter in file_name)
+    return plain.replace('"', "%22")
 
 
 def _wrong(sentence: str) -> Problem:
@@ -196,10 +204,10 @@ def _mime_type(source: Source, given: str | None, file_name: str) -> str:
     given = _text("mime_type", given)
     if given is not None and given not in EXTENSIONS:
         raise _wrong(f"mime_type must be one of {', '.join(EXTENSIONS)}, not {given!r}.")
-    found = sniff(source, otherwise=given)
+    found = detect_mime_type(source, default=given)
     if given not in {None, found}:
         raise file_problem(source.label, f"its content is {found}, but mime_type says {given}")
     if extension_disagrees(file_name, found):
-        log.warning("The content of %s is %s, although its extension says otherwise; it is sent as %s", source.label,
+        log.warning("The content of %r is %s, although its extension says otherwise; it is sent as %s", source.label,
                     found, found)  # fmt: skip
     return found

@@ -1,13 +1,14 @@
-"""Checks a file for its channels: reads what the rules ask for from its headers, and judges it."""
+"""Checks before an upload that a file is complete, and that its channels accept it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._channels.image_facts import picture_facts
-from airflow_provider_media._channels.mp4 import video_facts
-from airflow_provider_media._channels.reader import DamagedFileError, Reader
-from airflow_provider_media._channels.rules import ChannelFindings, judge
+from airflow_provider_media._channels.image_facts import read_image
+from airflow_provider_media._channels.integrity import check_image_end
+from airflow_provider_media._channels.mp4 import read_video
+from airflow_provider_media._channels.reader import CorruptFileError, InvalidFileError, Reader
+from airflow_provider_media._channels.rules import ChannelReport, MediaInfo, judge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,20 +16,35 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.source import Source
 
 
-def check_channels(source: Source, mime_type: str, channels: Sequence[str]) -> ChannelFindings:
-    """Say all that speaks against sending a file on some channels.
+def check_file(source: Source, mime_type: str, channels: Sequence[str], *, check_integrity: bool) -> ChannelReport:
+    """Return all that speaks against uploading a file.
 
-    :param source: the file; its headers are read, and of an image its end.
+    :param source: the file; its headers are read, and of an image its parts.
     :param mime_type: found from its first bytes.
-    :param channels: their names, as :func:`~airflow_provider_media._channels.rules.channels_of` gives them.
+    :param channels: their names, as :func:`~airflow_provider_media._channels.rules.channels_of` returns them.
+    :param check_integrity: whether a truncated or corrupt file is an error without channels too; else it is a warning.
     :raises Problem: of kind FILE when reading the source fails.
     """
-    if not channels:
-        return ChannelFindings()
-    with source.opened() as stream:
+    try:
+        info = inspect(source, mime_type, checksums=check_integrity or bool(channels))
+    except CorruptFileError as error:
+        sentence = f"{error.reason}. {error.advice}".rstrip(".")
+        return ChannelReport((sentence,)) if channels or check_integrity else ChannelReport((), (sentence,))
+    except InvalidFileError as error:
+        return ChannelReport((f"{error.reason}. {error.advice}".rstrip("."),)) if channels else ChannelReport()
+    return judge(info, channels)
+
+
+def inspect(source: Source, mime_type: str, *, checksums: bool) -> MediaInfo:
+    """Read what a file's headers say, and check that it is complete.
+
+    :param checksums: compute those of a PNG, for which it is read as a whole.
+    :raises InvalidFileError: no channel accepts it.
+    """
+    with source.opened_for_checks() as stream:
         reader = Reader(source.label, stream, source.size)
-        try:
-            facts = video_facts(reader) if mime_type == "video/mp4" else picture_facts(reader, mime_type)
-        except DamagedFileError as error:
-            return ChannelFindings((f"{source.label} cannot be sent on any channel: {error}; export or copy it anew.",))
-    return judge(source.label, facts, channels)
+        if mime_type == "video/mp4":
+            return read_video(reader)
+        layout = read_image(reader, mime_type)
+        check_image_end(reader, mime_type, layout.content, checksums=checksums)
+        return layout.info

@@ -1,99 +1,130 @@
-"""Tells whether an image is there to its end, without decoding it.
+"""Checks that an image is complete, without decoding it.
 
-A PNG has checksums, which are computed. Most JPEG and GIF files end with the mark that their format ends with; where
-something stands behind it, as phones and editors add, the parts of the file are walked to find it.
+What stands behind an image's end is no concern: phones, cameras and editors add to it.
 """
 
 from __future__ import annotations
 
-import os
 import zlib
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._channels.reader import DamagedFileError
+from airflow_provider_media._channels.image_facts import color_table_bytes
+from airflow_provider_media._channels.reader import CorruptFileError, InvalidFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_media._channels.reader import Reader
 
-_MARKER = 0xFF
-_START_OF_SCAN = 0xDA
-_END_OF_IMAGE = b"\xff\xd9"
+_END_OF_JPEG = b"\xff\xd9"
+_END_OF_PNG = b"\0\0\0\0IEND\xaeB`\x82"
+_TRAILER = 0x3B
+_EXTENSION = 0x21
+_IMAGE = 0x2C
 
 
-def check_ending(reader: Reader, mime_type: str) -> None:
-    """See that an image does not end too early.
+def check_image_end(reader: Reader, mime_type: str, content: int, *, checksums: bool = True) -> None:
+    """Check that an image is complete.
 
-    :raises DamagedFileError: it does, or a checksum is wrong.
+    :param content: the position behind its headers.
+    :param checksums: compute those of a PNG, for which it is read as a whole.
+    :raises CorruptFileError: it is truncated, or a checksum is wrong.
+    :raises InvalidFileError: its parts are not those of its format.
     """
     if mime_type == "image/png":
-        _check_png(reader)
+        _check_png(reader, content, checksums=checksums)
+    elif mime_type == "image/gif":
+        _check_gif(reader, content)
+    else:
+        _check_jpeg(reader, content)
+
+
+def _truncated(reader: Reader, part: str) -> CorruptFileError:
+    return CorruptFileError(f"truncated: it ends at byte {reader.size:,}, within its {part}")
+
+
+def _check_png(reader: Reader, at: int, *, checksums: bool) -> None:
+    """Go from chunk to chunk: a length, a name, the content, the checksum of the latter two (5.3).
+
+    A wrong checksum of an ancillary chunk (a lower-case name) is no matter: decoders pass over such a chunk.
+    """
+    if not checksums and reader.read(reader.size - len(_END_OF_PNG), len(_END_OF_PNG)) == _END_OF_PNG:
         return
-    mark, walk = _ENDINGS[mime_type]
-    reader.seek(-len(mark), os.SEEK_END)
-    if reader.read(len(mark)) != mark:
-        walk(reader)
-
-
-def _check_png(reader: Reader) -> None:
-    """Go from chunk to chunk: its length, its name, its content, the checksum of both (PNG specification, 5.3)."""
-    reader.seek(8)
     name = b""
     while name != b"IEND":
-        head = reader.take(8)
-        name = head[4:]
-        checksum = zlib.crc32(name)
-        for block in reader.blocks(int.from_bytes(head[:4], "big")):
-            checksum = zlib.crc32(block, checksum)
-        if int.from_bytes(reader.take(4), "big") != checksum:
-            raise DamagedFileError(f"it is damaged (the checksum of its part {name.decode('latin-1')!a} is wrong)")
+        head = reader.read(at, 8, "chunks")
+        length, name = int.from_bytes(head[:4], "big"), head[4:]
+        if not name.isalpha():
+            raise CorruptFileError(f"corrupt: no chunk begins at byte {at:,}")
+        end = at + 8 + length
+        if end + 4 > reader.size:
+            raise _truncated(reader, f"{name.decode()} chunk")
+        if checksums and name[:1].isupper():
+            checksum = zlib.crc32(name)
+            for block in reader.blocks(at + 8, end):
+                checksum = zlib.crc32(block, checksum)
+            if int.from_bytes(reader.read(end, 4), "big") != checksum:
+                raise CorruptFileError(f"corrupt: the checksum of its {name.decode()} chunk is wrong")
+        at = end + 4
 
 
-def _walk_jpeg(reader: Reader) -> None:
-    """Go from segment to segment up to the pixels, then look for the end (ITU T.81, annex B).
+def _check_jpeg(reader: Reader, at: int) -> None:
+    """Find the marker of the end, which mostly is the end of the file (ITU T.81, annex B).
 
-    Among the pixels, the end's two bytes stand for nothing else; in a segment before, they may be a thumbnail's.
+    Among the pixels, its two bytes stand for nothing else; in a segment before, they may be a thumbnail's.
     """
-    reader.seek(2)
-    while True:
-        mark, kind = reader.take(2)
-        if mark != _MARKER:
-            return  # something that Pillow passes over; whether the file is whole cannot be told
-        if kind == _MARKER:
-            reader.seek(-1, os.SEEK_CUR)
-            continue
-        if kind == _START_OF_SCAN:
-            break
-        reader.seek(int.from_bytes(reader.take(2), "big") - 2, os.SEEK_CUR)
+    if reader.size >= at + 2 and reader.read(reader.size - 2, 2) == _END_OF_JPEG:
+        return
     last = b""
-    for block in reader.blocks():
-        if _END_OF_IMAGE in last + block:
+    for block in reader.blocks(at, reader.size):
+        if _END_OF_JPEG in last + block:
             return
         last = block[-1:]
-    raise DamagedFileError("it ends too early")
+    raise _truncated(reader, "pixels")
 
 
-def _walk_gif(reader: Reader) -> None:
-    """Go from block to block (GIF89a specification, appendix A)."""
-    reader.seek(0)
-    _skip_gif_colours(reader, reader.take(13)[10])
-    while (kind := reader.take(1)) != b";":
-        if kind == b",":
-            _skip_gif_colours(reader, reader.take(9)[8])
-        elif kind != b"!":
-            raise DamagedFileError("it has a block of an unknown kind")
-        reader.take(1)  # the width of codes, or the kind of an extension
-        while length := reader.take(1)[0]:
-            reader.seek(length, os.SEEK_CUR)
+def _check_gif(reader: Reader, at: int) -> None:
+    """Go from block to block (GIF89a, appendix A).
+
+    As browsers do, a file without a trailer is accepted, and what cannot be a block counts as the end, if an image
+    comes before it.
+    """
+    has_image = False
+    while at < reader.size:
+        kind = reader.read(at, 1)[0]
+        if not kind:  # stray zeros
+            at = _skip_zeros(reader, at)
+        elif kind == _EXTENSION:
+            at = _skip_sub_blocks(reader, at + 2)
+        elif kind == _IMAGE:
+            flags = reader.read(at + 9, 1, "frames")[0]
+            at = _skip_sub_blocks(reader, at + 10 + color_table_bytes(flags) + 1)
+            has_image = True
+        elif has_image:
+            return
+        else:
+            raise InvalidFileError("a GIF file without an image")
+    if not has_image:
+        raise _truncated(reader, "headers")
 
 
-def _skip_gif_colours(reader: Reader, flags: int) -> None:
-    if flags & 0x80:
-        reader.seek(3 * 2 ** ((flags & 0x07) + 1), os.SEEK_CUR)
+def _skip_zeros(reader: Reader, at: int) -> int:
+    while True:
+        block, index = reader.window(at)
+        rest = len(block[index:].lstrip(b"\0"))
+        if rest or not block:
+            return at + len(block) - index - rest
+        at += len(block) - index
 
 
-_ENDINGS: dict[str, tuple[bytes, Callable[[Reader], None]]] = {
-    "image/jpeg": (_END_OF_IMAGE, _walk_jpeg),
-    "image/gif": (b"\x00;", _walk_gif),
-}
+def _skip_sub_blocks(reader: Reader, at: int) -> int:
+    """Return the position behind a chain of sub-blocks: each has a length and so many bytes; the last has length 0."""
+    while True:
+        block, start = reader.window(at)
+        index, size = start, len(block)
+        if not size:
+            raise _truncated(reader, "frames")
+        while index < size:
+            length = block[index]
+            index += length + 1
+            if not length:
+                return at + index - start
+        at += index - start

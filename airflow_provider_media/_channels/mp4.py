@@ -1,21 +1,22 @@
-"""Reads which streams an MP4 file has, from its boxes (ISO/IEC 14496-12; for MPEG-4 sound, 14496-1).
+"""Reads from an MP4 file's boxes which streams it has, and whether it is complete (ISO/IEC 14496-12, -14 and -15).
 
-What is asked is on one path of boxes: moov / trak / tkhd, mdia / hdlr, mdia / minf / stbl / stsd. No library fits that
-(looked at in November 2026). MediaInfo, 15 MB of native code by way of pymediainfo, last released in February 2025, was
-tried: it was still busy after two minutes with a file of 14 MB that claims 20,000 streams. PyAV, well kept, brings all
-of FFmpeg. pymp4 was last released in 2023; mutagen and tinytag read sound only; hachoir is under the GPL.
+What is read is on one path of boxes: moov / trak / tkhd, mdia / hdlr, mdia / minf / stbl / stsd. No library fits that
+(November 2026). MediaInfo, 15 MB of native code by way of pymediainfo, last released in February 2025, was still busy
+after two minutes with a file of 14 MB that claims 20,000 streams. PyAV, well kept, brings all of FFmpeg. pymp4 was last
+released in 2023; mutagen and tinytag read sound only; hachoir is under the GPL.
 """
 
 from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._channels.reader import DamagedFileError
-from airflow_provider_media._channels.rules import MediaFacts
+from airflow_provider_media._channels.h264 import H264Info, read_avc_configuration
+from airflow_provider_media._channels.reader import CorruptFileError, InvalidFileError
+from airflow_provider_media._channels.rules import MediaInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,17 +25,27 @@ if TYPE_CHECKING:
 
 _CODECS = {
     **dict.fromkeys((b"avc1", b"avc2", b"avc3", b"avc4"), "H.264"),
-    **dict.fromkeys((b"hvc1", b"hev1"), "H.265"),
-    **dict.fromkeys((b"encv", b"enca"), "encrypted"),
+    **dict.fromkeys((b"hvc1", b"hev1", b"hvc2", b"hev2", b"hvt1"), "H.265"),
+    **dict.fromkeys((b"dvh1", b"dvhe", b"dva1", b"dvav", b"dav1"), "Dolby Vision"),
+    **dict.fromkeys((b"vvc1", b"vvi1"), "H.266"),
+    **dict.fromkeys((b"apch", b"apcn", b"apcs", b"apco", b"ap4h", b"ap4x"), "ProRes"),
+    **dict.fromkeys((b"jpeg", b"mjpa", b"mjpb"), "Motion JPEG"),
+    **dict.fromkeys((b"s263", b"h263"), "H.263"),
     b"av01": "AV1",
+    b"vp08": "VP8",
     b"vp09": "VP9",
     b"Opus": "Opus",
     b"ac-3": "AC-3",
+    b"ac-4": "AC-4",
     b"ec-3": "E-AC-3",
+    b"mlpa": "TrueHD",
     b".mp3": "MP3",
     b"alac": "ALAC",
     b"fLaC": "FLAC",
     b"samr": "AMR",
+    b"sawb": "AMR-WB",
+    **dict.fromkeys((b"dtsc", b"dtse", b"dtsh", b"dtsl", b"dtsx"), "DTS"),
+    **dict.fromkeys((b"lpcm", b"sowt", b"twos", b"raw ", b"in24", b"in32", b"fl32", b"ipcm", b"fpcm"), "PCM"),
 }
 """By the four letters of a sample entry (the registry is at mp4ra.org)."""
 
@@ -44,118 +55,254 @@ _OBJECT_TYPES = {
     0x20: "MPEG-4 Visual",
     0x21: "H.264",
     0xA5: "AC-3",
+    0xA6: "E-AC-3",
+    0xA9: "DTS",
+    0xAD: "Opus",
 }
 """What the entries mp4a and mp4v hold, by the object type that stands in them."""
 
+_ENCRYPTED = {b"encv", b"enca", b"enct", b"drms", b"drmi"}
 _CONTENT = {b"mdat", b"imda"}
-_MAX_STREAMS = 50
+_TOP_LEVEL = _CONTENT | set(
+    b"ftyp moov moof mfra free skip wide uuid meta sidx ssix styp emsg pdin prft udta meco pssh".split()
+)
+_MAX_TRACKS = 50
 _MAX_FORMATS = 50
-_ENTRY_BYTES = 64 * 1024
-_QUARTER_TURN = (0, 0)
+_MAX_FRAGMENTS_READ = 4
+_TABLE_BYTES = 64 * 1024
+_MATRIX_OF_QUARTER_TURN = (0, 0)
+_HAS_COMPOSITION_OFFSETS = 0x800
 
 
 @dataclass(frozen=True, slots=True)
 class _Box:
+    """A box: where it begins, and from where to where its content is."""
+
     kind: bytes
+    at: int
     start: int
     end: int
 
 
-def video_facts(reader: Reader) -> MediaFacts:
-    """Read the boxes that describe the streams; the movie's box may stand at the end of the file.
+@dataclass(slots=True)
+class _Outline:
+    """The boxes of the highest level: the index, where the media data begin, and the first fragments."""
 
-    :raises DamagedFileError: boxes are missing, end behind the file's end, or make no sense.
+    index: _Box | None = None
+    content_at: int | None = None
+    fragments: list[_Box] = field(default_factory=list)
+    has_still_image: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    codec: str
+    is_encrypted: bool
+    h264: tuple[H264Info, ...]
+
+
+def read_video(reader: Reader) -> MediaInfo:
+    """Read the boxes that describe the streams; the index may stand at the end of the file.
+
+    :raises CorruptFileError: the file is truncated.
+    :raises InvalidFileError: no channel accepts it, or its boxes are not those of an MP4 file.
     """
-    outer = {box.kind: box for box in _boxes(reader, 0, reader.size)}
-    if b"moov" not in outer:
-        raise DamagedFileError("it has no index, which is often written last")
-    if not outer.keys() & _CONTENT:
-        raise DamagedFileError("it has an index, but no content")
-    tracks = [box for box in _boxes(reader, outer[b"moov"].start, outer[b"moov"].end) if box.kind == b"trak"]
-    if len(tracks) > _MAX_STREAMS:
-        raise DamagedFileError(f"it claims to have {len(tracks):,} streams")
+    outline = _read_outline(reader)
+    index, content_at = _check_completeness(reader, outline)
+    inner = _boxes_by_kind(reader, index)
+    if b"cmov" in inner:
+        raise InvalidFileError(
+            "an MP4 with a compressed index (cmov), which phones and browsers do not play",
+            "Rewrite it: ffmpeg -i IN -c copy -movflags +faststart OUT",
+        )
+    boxes = inner.get(b"trak", [])
+    if len(boxes) > _MAX_TRACKS:
+        raise InvalidFileError(f"an MP4 that claims to have {len(boxes):,} tracks")
     by_handler: dict[bytes, list[_Box]] = {b"vide": [], b"soun": []}
-    for track in tracks:
-        handler = _payload(reader, _find(reader, track, b"mdia", b"hdlr"), 12)[8:]
-        by_handler.get(handler, []).append(track)
+    for track in boxes:
+        _check_samples(reader, track)
+        by_handler.get(_handler(reader, track), []).append(track)
     videos, sounds = by_handler[b"vide"], by_handler[b"soun"]
     width, height = _shown_size(reader, videos[0]) if videos else (None, None)
-    return MediaFacts(
+    video_tracks = [_read_track(reader, track) for track in videos]
+    audio_tracks = [_read_track(reader, track) for track in sounds]
+    return MediaInfo(
         mime_type="video/mp4",
         size=reader.size,
         width=width,
         height=height,
-        video_codecs=tuple(_codecs(reader, track) for track in videos),
-        audio_codecs=tuple(_codecs(reader, track) for track in sounds),
+        video_codecs=tuple(track.codec for track in video_tracks),
+        audio_codecs=tuple(track.codec for track in audio_tracks),
+        is_encrypted=any(track.is_encrypted for track in [*video_tracks, *audio_tracks]),
+        h264=tuple(info for track in video_tracks for info in track.h264),
+        has_b_frames=any(_reorders(reader, track, outline.fragments) for track in videos),
+        is_index_first=index.at < content_at,
     )
 
 
+def _read_outline(reader: Reader) -> _Outline:
+    """Go through the boxes of the highest level.
+
+    What is no box ends the walk: tools and cameras leave text and padding behind the last box, and players ignore it.
+
+    :raises CorruptFileError: the file ends within a box, or behind a fragment's index.
+    """
+    outline = _Outline()
+    at, fragment_lacks_content = 0, False
+    while at + 8 <= reader.size:
+        box = _box_at(reader, at, reader.size)
+        if box is None or (box.kind not in _TOP_LEVEL and box.end > reader.size):
+            break
+        if box.end > reader.size:
+            raise CorruptFileError(f"truncated: it ends at byte {reader.size:,}, within its {_name(box.kind)} box")
+        if box.kind in _CONTENT or box.kind == b"moof":
+            fragment_lacks_content = box.kind == b"moof"
+            outline.content_at = at if outline.content_at is None else outline.content_at
+        if box.kind == b"moov" and outline.index is None:
+            outline.index = box
+        elif box.kind == b"moof" and len(outline.fragments) < _MAX_FRAGMENTS_READ:
+            outline.fragments.append(box)
+        outline.has_still_image |= box.kind == b"meta"
+        at = box.end
+    is_junk = at + 8 <= reader.size
+    if fragment_lacks_content:
+        raise CorruptFileError(f"truncated: it ends at byte {reader.size:,}, behind a moof box and before its mdat box")
+    if outline.index is None and outline.content_at is None and is_junk:
+        raise InvalidFileError("not an MP4 video, although it begins like one")
+    return outline
+
+
+def _check_completeness(reader: Reader, outline: _Outline) -> tuple[_Box, int]:
+    if outline.index is None and outline.has_still_image:
+        raise InvalidFileError("a still image in an MP4 container", "Convert it to JPEG or PNG.")
+    if outline.index is None:
+        raise CorruptFileError("truncated: it has no index (moov box), which is often written last")
+    if outline.content_at is None:
+        raise CorruptFileError(f"truncated: it ends at byte {reader.size:,}, without media data (mdat box)")
+    return outline.index, outline.content_at
+
+
+def _box_at(reader: Reader, at: int, end: int) -> _Box | None:
+    """Read a box's head: a size, four letters; None if it cannot be one."""
+    size, kind = struct.unpack(">I4s", reader.read(at, 8))
+    head = 8
+    if size == 1 and at + 16 <= end:
+        size, head = int.from_bytes(reader.read(at + 8, 8), "big"), 16
+    elif size == 0 and kind != bytes(4):
+        size = end - at
+    return _Box(kind, at, at + head, at + size) if size >= head else None
+
+
 def _boxes(reader: Reader, start: int, end: int) -> Iterator[_Box]:
-    """Walk the boxes between two positions: a size, four letters, the content."""
+    """Yield the boxes within another box."""
     while end - start >= 8:  # noqa: PLR2004 - the shortest box
-        reader.seek(start)
-        size, kind = struct.unpack(">I4s", reader.take(8))
-        head = 8
-        if size == 1:
-            size, head = int.from_bytes(reader.take(8), "big"), 16
-        elif size == 0:
-            size = end - start
-        if size < head:
-            raise DamagedFileError(f"its box {_name(kind)} at byte {start} has no sensible size")
-        if size > end - start:
-            raise DamagedFileError(f"it ends within its box {_name(kind)}, which begins at byte {start}")
-        yield _Box(kind, start + head, start + size)
-        start += size
+        box = _box_at(reader, start, end)
+        if box is None and not any(reader.read(start, 4)):
+            return  # QuickTime ends some lists of boxes with zeros
+        if box is None or box.end > end:
+            raise CorruptFileError(f"corrupt: the box at byte {start:,} has an impossible size")
+        yield box
+        start = box.end
 
 
-def _find(reader: Reader, box: _Box, *path: bytes) -> _Box:
+def _boxes_by_kind(reader: Reader, box: _Box) -> dict[bytes, list[_Box]]:
+    found: dict[bytes, list[_Box]] = {}
+    for inner in _boxes(reader, box.start, box.end):
+        found.setdefault(inner.kind, []).append(inner)
+    return found
+
+
+def _find(reader: Reader, box: _Box, *path: bytes) -> _Box | None:
     for kind in path:
         found = next((inner for inner in _boxes(reader, box.start, box.end) if inner.kind == kind), None)
         if found is None:
-            raise DamagedFileError(f"a stream has no {_name(kind)} box")
+            return None
         box = found
     return box
+
+
+def _need(reader: Reader, box: _Box, *path: bytes) -> _Box:
+    found = _find(reader, box, *path)
+    if found is None:
+        raise InvalidFileError(f"an MP4 with an incomplete index: a track has no {_name(path[-1])} box")
+    return found
 
 
 def _payload(reader: Reader, box: _Box, count: int) -> bytes:
     """Read the first bytes of a box."""
     if box.end - box.start < count:
-        raise DamagedFileError(f"its box {_name(box.kind)} is too short")
-    reader.seek(box.start)
-    return reader.take(count)
+        raise CorruptFileError(f"corrupt: its {_name(box.kind)} box at byte {box.at:,} is too short")
+    return reader.read(box.start, count)
+
+
+def _table(reader: Reader, box: _Box) -> bytes:
+    """Read a box up to a bound."""
+    return reader.read(box.start, min(box.end - box.start, _TABLE_BYTES))
+
+
+def _handler(reader: Reader, track: _Box) -> bytes:
+    return _payload(reader, _need(reader, track, b"mdia", b"hdlr"), 12)[8:]
+
+
+def _check_samples(reader: Reader, track: _Box) -> None:
+    """Check that the track's last chunk begins within the file: a box of media data may have no size of its own."""
+    samples = _find(reader, track, b"mdia", b"minf", b"stbl")
+    tables = _boxes_by_kind(reader, samples) if samples else {}
+    for kind, width in ((b"stco", 4), (b"co64", 8)):
+        for table in tables.get(kind, ()):
+            count = min(int.from_bytes(_payload(reader, table, 8)[4:], "big"), (table.end - table.start - 8) // width)
+            last = reader.read(table.start + 8 + width * (count - 1), width) if count else b""
+            if int.from_bytes(last, "big") >= reader.size:
+                raise CorruptFileError(f"truncated: it ends at byte {reader.size:,}, before its last samples")
 
 
 def _shown_size(reader: Reader, track: _Box) -> tuple[int, int]:
     """Read width and height behind the matrix that turns the picture; before it stand times, of two lengths."""
-    header = _find(reader, track, b"tkhd")
+    header = _need(reader, track, b"tkhd")
     matrix_at = 52 if _payload(reader, header, 1) == b"\x01" else 40
     numbers = struct.unpack(">9i2I", _payload(reader, header, matrix_at + 44)[matrix_at:])
     width, height = numbers[9] >> 16, numbers[10] >> 16
-    return (height, width) if (numbers[0], numbers[4]) == _QUARTER_TURN else (width, height)
+    return (height, width) if (numbers[0], numbers[4]) == _MATRIX_OF_QUARTER_TURN else (width, height)
 
 
-def _codecs(reader: Reader, track: _Box) -> str:
-    """Name the format of a stream's samples; there may be more than one."""
-    table = _find(reader, track, b"mdia", b"minf", b"stbl", b"stsd")
+def _read_track(reader: Reader, track: _Box) -> _Track:
+    """Read the format of a track's samples; there may be more than one."""
+    table = _need(reader, track, b"mdia", b"minf", b"stbl", b"stsd")
     entries = list(islice(_boxes(reader, table.start + 8, table.end), _MAX_FORMATS))
     if not entries:
-        raise DamagedFileError("a stream does not say its format")
-    return " and ".join(dict.fromkeys(_codec(reader, entry) for entry in entries))
+        raise InvalidFileError("an MP4 with an incomplete index: a track does not say its format")
+    contents = [(entry.kind, _table(reader, entry)) for entry in entries]
+    configurations = [read_avc_configuration(_child(content, b"avcC") or b"") for _, content in contents]
+    return _Track(
+        codec=" and ".join(dict.fromkeys(_codec(kind, content) for kind, content in contents)),
+        is_encrypted=any(kind in _ENCRYPTED or _child(content, b"sinf") is not None for kind, content in contents),
+        h264=tuple(info for info in configurations if info),
+    )
 
 
-def _codec(reader: Reader, entry: _Box) -> str:
-    if entry.kind in {b"mp4a", b"mp4v"}:
-        object_type = _object_type(_payload(reader, entry, min(entry.end - entry.start, _ENTRY_BYTES)))
-        return _OBJECT_TYPES.get(object_type, f"{_name(entry.kind)} of the object type {object_type:#x}")
-    return _CODECS.get(entry.kind, _name(entry.kind))
+def _child(content: bytes, kind: bytes) -> bytes | None:
+    """Find a box in a sample entry by its name: QuickTime's three forms of an entry have it in different places."""
+    at = content.find(kind)
+    while at >= len("size"):
+        size = int.from_bytes(content[at - 4 : at], "big")
+        if 8 <= size <= len(content) - at + 4:  # noqa: PLR2004 - the shortest box
+            return content[at + 4 : at - 4 + size]
+        at = content.find(kind, at + 1)
+    return None
 
 
-def _object_type(entry: bytes) -> int:
-    """Find the object type in an entry's elementary stream descriptor (14496-1, 7.2.6); 0 without one.
+def _codec(kind: bytes, content: bytes) -> str:
+    if kind in _ENCRYPTED:
+        kind = (_child(_child(content, b"sinf") or b"", b"frma") or kind)[:4]
+    if kind in {b"mp4a", b"mp4v"}:
+        object_type = _object_type(_child(content, b"esds") or b"")
+        return _OBJECT_TYPES.get(object_type, f"{_name(kind)} of the object type {object_type:#x}")
+    return _CODECS.get(kind, _name(kind))
 
-    Its box is looked for by name: QuickTime's three forms of the entry have it in different places.
-    """
-    descriptor = io.BytesIO(entry.partition(b"esds")[2][4:])
+
+def _object_type(box: bytes) -> int:
+    """Find the object type in an elementary stream descriptor (14496-1, 7.2.6); 0 without one."""
+    descriptor = io.BytesIO(box[4:])
     _skip_tag_and_length(descriptor)
     flags = descriptor.read(3)[-1:] or b"\0"
     descriptor.read(2 if flags[0] & 0x80 else 0)  # the stream that this one depends on
@@ -172,5 +319,43 @@ def _skip_tag_and_length(descriptor: io.BytesIO) -> None:
         pass
 
 
+def _reorders(reader: Reader, track: _Box, fragments: list[_Box]) -> bool:
+    """Whether frames are shown in another order than they are stored in, which is what B-frames need.
+
+    Then the difference between the times of decoding and of showing varies: in ``ctts``, or in a fragment's ``trun``.
+    """
+    table = _find(reader, track, b"mdia", b"minf", b"stbl", b"ctts")
+    if table and len(set(_numbers(_table(reader, table)[8:], width=8, at=4))) > 1:
+        return True
+    number = _track_number(reader, track)
+    offsets = [offset for fragment in fragments for offset in _fragment_offsets(reader, fragment, number)]
+    return len(set(offsets)) > 1
+
+
+def _track_number(reader: Reader, track: _Box) -> bytes:
+    header = _need(reader, track, b"tkhd")
+    at = 20 if _payload(reader, header, 1) == b"\x01" else 12
+    return _payload(reader, header, at + 4)[at:]
+
+
+def _fragment_offsets(reader: Reader, fragment: _Box, track_number: bytes) -> Iterator[int]:
+    for part in _boxes_by_kind(reader, fragment).get(b"traf", []):
+        inner = _boxes_by_kind(reader, part)
+        if any(_payload(reader, header, 8)[4:] == track_number for header in inner.get(b"tfhd", [])):
+            for run in inner.get(b"trun", []):
+                content = _table(reader, run)
+                flags = int.from_bytes(content[1:4], "big")
+                if flags & _HAS_COMPOSITION_OFFSETS:
+                    start = 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4)
+                    before = 4 * sum(bool(flags & flag) for flag in (0x100, 0x200, 0x400))
+                    yield from _numbers(content[start:], width=before + 4, at=before)
+
+
+def _numbers(content: bytes, *, width: int, at: int) -> Iterator[int]:
+    """Yield one number of each row of a table."""
+    for start in range(at, len(content) - 3, width):
+        yield int.from_bytes(content[start : start + 4], "big")
+
+
 def _name(kind: bytes) -> str:
-    return ascii(kind.decode("latin-1"))
+    return kind.decode() if kind.isalnum() else ascii(kind.decode("latin-1"))

@@ -1,114 +1,117 @@
-"""Reads here and there in a source, within bounds: a damaged or hostile file ends soon, in one sentence."""
+"""Reads a source here and there, with bounds on the work: a hostile file ends soon, in one sentence."""
 
 from __future__ import annotations
 
-import io
-import math
-import os
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+import time
+from typing import IO, TYPE_CHECKING
 
 from airflow_provider_media._api.source import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_STEPS = 200_000
-"""How many parts of a file are read; one of 100 MB, in the parts that encoders write, has fewer."""
+MAX_SECONDS = 1.2
+"""How much processor time one file may take, plus :data:`_SECONDS_PER_MB` of its size. Waiting for a disk or an object
+store does not count."""
 
-_BLOCK_BYTES = 64 * 1024
+_SECONDS_PER_MB = 0.005
+_READS_BETWEEN_CHECKS = 256
+
+_MIN_BLOCK_BYTES = 4 * 1024
+_MAX_BLOCK_BYTES = 256 * 1024
+"""A block that follows nearby is twice as long as the one before it, within these bounds: so that a walk over the boxes
+of a large video reads little, and one over thousands of small parts is fast."""
 
 
-class DamagedFileError(Exception):
-    """The file is not what its first bytes promise; says why."""
+class InvalidFileError(Exception):
+    """No channel accepts the file, in words that complete "the file is ...".
+
+    :param reason: what the file is.
+    :param advice: a sentence on what to do.
+    """
+
+    def __init__(self, reason: str, advice: str = "Export it again.") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.advice = advice
 
 
-class Reader(io.BufferedReader):
-    """An opened source as a file that begins at 0; libraries seek from the start.
+class CorruptFileError(InvalidFileError):
+    """The file is incomplete, or a checksum in it is wrong."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "Copy or export it again.")
+
+
+class Reader:
+    """An opened source, read by position.
 
     :param label: the file's name, for errors.
-    :param stream: the opened source, standing where the file begins.
+    :param stream: the opened source, at the position where the file begins.
     :param size: the source's size in bytes.
     """
 
     def __init__(self, label: str, stream: IO[bytes], size: int) -> None:
         self.size = size
-        self._steps = 0
-        self._window = _Window(label, stream, size)
-        super().__init__(self._window)
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read some bytes; fewer where the file ends.
-
-        :raises DamagedFileError: the file is made of too many parts, or has more than :meth:`within` allows.
-        """
-        self._steps += 1
-        if self._steps > MAX_STEPS:
-            raise DamagedFileError("it is made of too many parts")
-        return super().read(size)
-
-    def take(self, count: int) -> bytes:
-        """Read exactly so many bytes.
-
-        :raises DamagedFileError: as :meth:`read`, and when the file ends before.
-        """
-        data = self.read(count)
-        if len(data) < count:
-            raise DamagedFileError("it ends too early")
-        return data
-
-    def blocks(self, count: int | None = None) -> Iterator[bytes]:
-        """Read on, in blocks.
-
-        :param count: how many bytes, all of which must be there; by default to the end.
-        """
-        left = self.size - self.tell() if count is None else count
-        while left > 0:
-            block = self.take(min(left, _BLOCK_BYTES))
-            left -= len(block)
-            yield block
-
-    @contextmanager
-    def within(self, max_bytes: int) -> Iterator[None]:
-        """Let no more than so many bytes be read of the source."""
-        self._window.left = max_bytes
-        try:
-            yield
-        finally:
-            self._window.left = math.inf
-
-
-class _Window(io.RawIOBase):
-    def __init__(self, label: str, stream: IO[bytes], size: int) -> None:
-        self.left: float = math.inf
         self._label = label
         self._stream = stream
-        self._size = size
-        self._at = 0
+        self._block = b""
+        self._block_start = 0
+        self._reads = 0
+        self._deadline = time.thread_time() + MAX_SECONDS + size / 1_000_000 * _SECONDS_PER_MB
         with reading(label):
             self._start = stream.tell()
 
-    def readable(self) -> bool:
-        return True
+    def read(self, start: int, count: int, part: str = "headers") -> bytes:
+        """Return exactly ``count`` bytes.
 
-    def seekable(self) -> bool:
-        return True
+        :param part: what they are, for the error.
+        :raises CorruptFileError: the file ends before.
+        :raises InvalidFileError: the file has taken too much time.
+        """
+        self._reads += 1
+        if not self._reads % _READS_BETWEEN_CHECKS:
+            self.check_time()
+        offset = start - self._block_start
+        data = self._block[offset : offset + count] if offset >= 0 else b""
+        if len(data) == count:
+            return data
+        if start + count > self.size:
+            raise CorruptFileError(f"truncated: it ends at byte {self.size:,}, within its {part}")
+        return self._fetch(start, count)[:count]
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
+    def window(self, at: int) -> tuple[bytes, int]:
+        """Return some bytes of the file, and the index of a position in them; it is their length at the file's end."""
+        self.check_time()
+        if not 0 <= at - self._block_start < len(self._block):
+            if at >= self.size:
+                return b"", 0
+            self._fetch(at, 1)
+        return self._block, at - self._block_start
 
-    def readinto(self, buffer: Any) -> int:
-        wanted = min(len(buffer), self._size - self._at)
-        if wanted <= 0:
-            return 0
-        if self.left <= 0:
-            raise DamagedFileError("its headers have no end")
+    def blocks(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes between two positions, which the file has."""
+        while start < end:
+            data = self.read(start, min(end - start, _MAX_BLOCK_BYTES))
+            start += len(data)
+            yield data
+
+    def check_time(self) -> None:
+        """Raise if the file has taken too much time."""
+        if time.thread_time() > self._deadline:
+            raise InvalidFileError("made of too many parts to be checked")
+
+    def _fetch(self, start: int, count: int) -> bytes:
+        is_near = self._block_start < start <= self._block_start + 2 * len(self._block)
+        length = min(2 * len(self._block), _MAX_BLOCK_BYTES) if is_near else _MIN_BLOCK_BYTES
+        missing = min(max(count, length), self.size - start)
+        parts = []
         with reading(self._label):
-            self._stream.seek(self._start + self._at)
-            data = self._stream.read(wanted)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        self.left -= len(data)
-        return len(data)
+            self._stream.seek(self._start + start)
+            while missing > 0 and (data := self._stream.read(missing)):
+                parts.append(data)
+                missing -= len(data)
+        self._block, self._block_start = b"".join(parts), start
+        if len(self._block) < count:
+            raise CorruptFileError(f"truncated: it ends at byte {start + len(self._block):,}")  # it shrank
+        return self._block

@@ -1,8 +1,8 @@
-"""What the messaging channels take: the rules as data, and a file's facts judged by them.
+"""What the messaging channels accept: the rules as data, and a file judged by them.
 
-Sources (read in November 2026): for WhatsApp, Meta's media page of the WhatsApp Cloud API, as several messaging vendors
-quote it; for RCS, the RCS for Business specifications as messaging vendors publish them. A hard limit is an error, a
-recommendation a warning.
+Sources (read in November 2026): for WhatsApp, Meta's media page of the WhatsApp Cloud API and its page on video
+messages (3 November 2025), as several messaging vendors quote them; for RCS, the RCS for Business specifications as
+messaging vendors publish them. A hard limit is an error, a recommendation a warning.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from airflow_provider_media._api.problem import Kind, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from airflow_provider_media._channels.h264 import H264Info
+
 MB = 1_000_000
 """The sources do not say whether they mean this or 1024 * 1024 bytes: between the two is a warning, above an error."""
 
@@ -23,57 +25,70 @@ _BITS = 8
 _SAME_SHAPE = 0.01
 """Sides whose ratio differs by less than this share have the same shape."""
 
+_TITLES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/gif": "GIF", "video/mp4": "MP4"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MediaFacts:
-    """What a file's headers tell of it; None and empty where they do not.
+class MediaInfo:
+    """What a file's headers say; None and empty where they do not.
 
     :param mime_type: such as ``image/png``.
     :param size: in bytes.
     :param width: in pixels.
     :param height: in pixels.
-    :param colours: such as ``RGB``, ``RGBA``, ``CMYK``, ``greyscale``, ``palette``.
-    :param bits: of each colour.
-    :param video_codecs: of an MP4's video streams, such as ``H.264``.
-    :param audio_codecs: of its audio streams, such as ``AAC``.
+    :param colors: such as ``RGB``, ``RGBA``, ``CMYK``, ``grayscale``, ``palette``.
+    :param bits: of each color.
+    :param video_codecs: of an MP4's video tracks, such as ``H.264``.
+    :param audio_codecs: of its audio tracks, such as ``AAC``.
+    :param is_encrypted: whether a track can be played with a key only.
+    :param h264: what its H.264 tracks need of a player.
+    :param has_b_frames: whether frames are stored in another order than they are shown in.
+    :param is_index_first: whether the ``moov`` box comes before the media data.
     """
 
     mime_type: str
     size: int
     width: int | None = None
     height: int | None = None
-    colours: str | None = None
+    colors: str | None = None
     bits: int | None = None
     video_codecs: tuple[str, ...] = ()
     audio_codecs: tuple[str, ...] = ()
+    is_encrypted: bool = False
+    h264: tuple[H264Info, ...] = ()
+    has_b_frames: bool = False
+    is_index_first: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a channel takes of one kind of file.
+    """What a channel accepts of one type of file.
 
-    :param most: the largest size in MB.
-    :param recommended: the largest size in MB that the channel recommends.
-    :param colours: which colours an image may have, with 8 bits each.
+    :param max_mb: the largest size in MB.
+    :param recommended_mb: the largest size in MB that the channel recommends.
+    :param colors: which colors an image may have, with 8 bits each.
     :param pixels: the recommended sizes of an image, each with its use.
     :param video_codecs: which codecs a video may have.
     :param audio_codecs: which codecs its sound may have.
-    :param most_audio_streams: how many streams of sound it may have.
+    :param max_audio_tracks: how many audio tracks it may have.
+    :param is_baseline_video: whether H.264 must have 8 bits and 4:2:0, and should be Main or Baseline without B-frames,
+        with its index before the media data.
     """
 
-    most: int
-    recommended: int | None = None
-    colours: tuple[str, ...] = ()
+    max_mb: int
+    recommended_mb: int | None = None
+    colors: tuple[str, ...] = ()
     pixels: Mapping[tuple[int, int], str] | None = None
     video_codecs: tuple[str, ...] = ()
     audio_codecs: tuple[str, ...] = ()
-    most_audio_streams: int | None = None
+    max_audio_tracks: int | None = None
+    is_baseline_video: bool = False
 
 
-_WHATSAPP_IMAGE = Rules(most=5, colours=("RGB", "RGBA"))
+_WHATSAPP_IMAGE = Rules(max_mb=5, colors=("RGB", "RGBA"))
 _RCS_IMAGE = Rules(
-    most=100,
-    recommended=2,
+    max_mb=100,
+    recommended_mb=2,
     pixels={
         (1440, 720): "on a standalone card",
         (1440, 1440): "on a standalone card",
@@ -82,29 +97,54 @@ _RCS_IMAGE = Rules(
     },
 )
 
-CHANNELS: Mapping[str, Mapping[str, Rules]] = {
-    "whatsapp": {
-        "image/jpeg": _WHATSAPP_IMAGE,
-        "image/png": _WHATSAPP_IMAGE,
-        "video/mp4": Rules(most=16, video_codecs=("H.264",), audio_codecs=("AAC",), most_audio_streams=1),
-    },
-    "rcs": {
-        "image/jpeg": _RCS_IMAGE,
-        "image/png": _RCS_IMAGE,
-        "image/gif": _RCS_IMAGE,
-        "video/mp4": Rules(most=100, recommended=10),
-    },
-}
-"""By channel and MIME type. The 100 MB of RCS are those of a whole message."""
 
-_TITLES = {"whatsapp": "WhatsApp", "rcs": "RCS"}
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A messaging channel.
+
+    :param title: its name.
+    :param rules: by MIME type.
+    """
+
+    title: str
+    rules: Mapping[str, Rules]
+
+
+CHANNELS: Mapping[str, Channel] = {
+    "whatsapp": Channel(
+        "WhatsApp",
+        {
+            "image/jpeg": _WHATSAPP_IMAGE,
+            "image/png": _WHATSAPP_IMAGE,
+            "video/mp4": Rules(
+                max_mb=16,
+                video_codecs=("H.264",),
+                audio_codecs=("AAC",),
+                max_audio_tracks=1,
+                is_baseline_video=True,
+            ),
+        },
+    ),
+    "rcs": Channel(
+        "RCS",
+        {
+            "image/jpeg": _RCS_IMAGE,
+            "image/png": _RCS_IMAGE,
+            "image/gif": _RCS_IMAGE,
+            "video/mp4": Rules(max_mb=100, recommended_mb=10),
+        },
+    ),
+}
+"""The 100 MB of RCS are those of a whole message."""
+
+_SIMPLE_PROFILES = ("Baseline", "Main")
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelFindings:
-    """What speaks against a file on its channels, in sentences.
+class ChannelReport:
+    """What speaks against a file on its channels, in sentences without the file's name and the last full stop.
 
-    :param errors: what the channel refuses.
+    :param errors: what the channel does not accept.
     :param warnings: what it recommends otherwise.
     """
 
@@ -128,70 +168,75 @@ def channels_of(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def judge(label: str, facts: MediaFacts, channels: Iterable[str]) -> ChannelFindings:
-    """Say all that speaks against a file, on all channels.
-
-    :param label: the file's name, for the sentences.
-    """
+def judge(info: MediaInfo, channels: Iterable[str]) -> ChannelReport:
+    """Return all that speaks against a file, on all channels."""
     errors: list[str] = []
     warnings: list[str] = []
-    for channel in channels:
-        for is_error, reason in _objections(facts, CHANNELS[channel]):
-            start = (
-                f"{label} {'cannot be sent on' if is_error else 'is not what is recommended for'} {_TITLES[channel]}"
-            )
-            (errors if is_error else warnings).append(f"{start}: {reason}.")
-    return ChannelFindings(tuple(errors), tuple(warnings))
+    if info.is_encrypted:
+        errors.append("encrypted video; no channel can play it. Export it without copy protection")
+    elif info.mime_type == "video/mp4" and not info.video_codecs:
+        errors.append("MP4 without a video track; no channel accepts it. Check how it was exported")
+    for name in channels:
+        channel = CHANNELS[name]
+        rules = channel.rules.get(info.mime_type)
+        if rules is None:
+            accepted = ", ".join(_TITLES[mime_type] for mime_type in channel.rules)
+            errors.append(f"{_TITLES[info.mime_type]}; {channel.title} accepts {accepted}")
+            continue
+        errors += [f"{found}; {channel.title} accepts {accepted}" for found, accepted in _violations(info, rules)]
+        warnings += [f"{found}; {channel.title} recommends {wanted}" for found, wanted in _deviations(info, rules)]
+    return ChannelReport(tuple(errors), tuple(warnings))
 
 
-def _objections(facts: MediaFacts, of_channel: Mapping[str, Rules]) -> Iterator[tuple[bool, str]]:
-    """Give each objection, and whether it is an error."""
-    rules = of_channel.get(facts.mime_type)
-    if rules is None:
-        yield True, f"it is {facts.mime_type}, and the channel takes {', '.join(of_channel)}; convert it"
+def _violations(info: MediaInfo, rules: Rules) -> Iterator[tuple[str, str]]:
+    """Yield what the channel does not accept, each with what it accepts."""
+    if info.size > rules.max_mb * _MIB:
+        yield f"{info.size / MB:.1f} MB", f"at most {rules.max_mb} MB"
+    if rules.colors and info.colors and (info.colors not in rules.colors or info.bits != _BITS):
+        yield f"{info.bits}-bit {info.colors}", f"{_BITS}-bit {' or '.join(rules.colors)}"
+    if info.is_encrypted:
         return
-    yield from _size(facts.size, rules)
-    if rules.colours and facts.colours and (facts.colours not in rules.colours or facts.bits != _BITS):
-        found = f"{facts.colours} of {facts.bits} bit{'s' if facts.bits != 1 else ''}"
-        wanted = f"{' or '.join(rules.colours)} of {_BITS} bits"
-        yield True, f"its colours are {found}, and the channel takes {wanted}; save it so"
-    yield from _pixels(facts, rules)
-    yield from _codecs(facts, rules)
+    for kind, found, accepted in (
+        ("video", info.video_codecs, rules.video_codecs),
+        ("audio", info.audio_codecs, rules.audio_codecs),
+    ):
+        others = [codec for codec in found if codec not in accepted]
+        if accepted and others:
+            yield f"{', '.join(others)} {kind}", ", ".join(accepted)
+    tracks = len(info.audio_codecs)
+    if rules.max_audio_tracks is not None and tracks > rules.max_audio_tracks:
+        yield f"{tracks} audio tracks", f"at most {rules.max_audio_tracks}"
+    if rules.is_baseline_video:
+        for h264 in info.h264:
+            if h264.bits != _BITS or h264.chroma != "4:2:0":
+                yield f"H.264 {h264.profile} with {h264.bits} bits and {h264.chroma} chroma", "8 bits and 4:2:0"
 
 
-def _size(size: int, rules: Rules) -> Iterator[tuple[bool, str]]:
-    if size > rules.most * _MIB:
-        yield True, f"it has {size / MB:.1f} MB, and the channel takes {rules.most} MB at most; make it smaller"
-    elif size > rules.most * MB:
-        yield False, f"its {size:,} bytes are within {rules.most} MB only if the channel counts 1,048,576 bytes a MB"
-    elif rules.recommended and size > rules.recommended * _MIB:
-        yield False, f"it has {size / MB:.1f} MB, and at most {rules.recommended} MB are recommended"
-
-
-def _pixels(facts: MediaFacts, rules: Rules) -> Iterator[tuple[bool, str]]:
-    if not (rules.pixels and facts.width and facts.height):
+def _deviations(info: MediaInfo, rules: Rules) -> Iterator[tuple[str, str]]:
+    """Yield what the channel recommends otherwise, each with what it recommends."""
+    if rules.max_mb * MB < info.size <= rules.max_mb * _MIB:
+        yield f"{info.size:,} bytes", f"at most {rules.max_mb * MB:,}, because it may count {MB:,} bytes as 1 MB"
+    if rules.recommended_mb and rules.recommended_mb * _MIB < info.size <= rules.max_mb * _MIB:
+        yield f"{info.size / MB:.1f} MB", f"at most {rules.recommended_mb} MB"
+    yield from _pixels(info, rules)
+    if not rules.is_baseline_video or info.is_encrypted:
         return
-    ratio = facts.width / facts.height
+    for profile in dict.fromkeys(h264.profile for h264 in info.h264):
+        if profile not in _SIMPLE_PROFILES:
+            yield f"H.264 {profile} profile", "Main or Baseline, which all phones play (ffmpeg: -profile:v main)"
+    if info.has_b_frames and info.h264:
+        yield "video with B-frames", "none, because Android may not play them (ffmpeg: -bf 0)"
+    if not info.is_index_first:
+        yield "moov box behind the media data", "it in front, for playback while loading (ffmpeg: -movflags +faststart)"
+
+
+def _pixels(info: MediaInfo, rules: Rules) -> Iterator[tuple[str, str]]:
+    if not (rules.pixels and info.width and info.height):
+        return
+    ratio = info.width / info.height
     same_shape = [size for size in rules.pixels if abs(ratio * size[1] / size[0] - 1) < _SAME_SHAPE]
-    if any(facts.width >= width for width, _ in same_shape):
+    if any(info.width >= width for width, _ in same_shape):
         return
     wanted = ", ".join(f"{width}x{height} {use}" for (width, height), use in rules.pixels.items())
-    what = "it is smaller than recommended" if same_shape else "its shape fits none"
-    yield False, f"it has {facts.width}x{facts.height} pixels, {what}; recommended are {wanted}"
-
-
-def _codecs(facts: MediaFacts, rules: Rules) -> Iterator[tuple[bool, str]]:
-    if facts.mime_type != "video/mp4":
-        return
-    if not facts.video_codecs:
-        yield True, "it holds no video stream; check how it was exported"
-    for kind, found, taken in (
-        ("video", facts.video_codecs, rules.video_codecs),
-        ("sound", facts.audio_codecs, rules.audio_codecs),
-    ):
-        others = [codec for codec in found if codec not in taken]
-        if taken and others:
-            yield True, f"its {kind} is {', '.join(others)}, and the channel takes {', '.join(taken)}; encode it so"
-    streams = len(facts.audio_codecs)
-    if rules.most_audio_streams is not None and streams > rules.most_audio_streams:
-        yield True, f"it has {streams} streams of sound, and the channel takes one at most; leave the others out"
+    why = "smaller than recommended" if same_shape else "a shape of no card"
+    yield f"{info.width}x{info.height} pixels, {why}", wanted

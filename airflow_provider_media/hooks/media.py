@@ -98,6 +98,7 @@ class MediaHook(BaseHook):
         mime_type: str | None = None,
         file_name: str | None = None,
         channels: Iterable[str] | str = (),
+        check_integrity: bool = False,
         if_exists: str = "upload",
         before_delete: Callable[[Iterable[Media]], None] | None = None,
         on_stored: Callable[[Media], None] | None = None,
@@ -113,8 +114,10 @@ class MediaHook(BaseHook):
             By default files of any folder do, for ``replace`` too: give it wherever several folders share names.
         :param mime_type: by default found from the file's bytes.
         :param file_name: the file name told to the platform; by default the file's base name.
-        :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they refuse is an error before
-            anything is sent, what they recommend otherwise a warning in the log.
+        :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they do not accept is an error
+            before anything is sent, what they recommend otherwise a warning in the log.
+        :param check_integrity: whether a truncated or corrupt file is an error; by default it is a warning in the log,
+            unless ``channels`` are given.
         :param if_exists: what to do when the name is taken: ``upload`` sends anyway; ``reuse`` returns the oldest file
             with this name, size and type and sends only when there is none;
             ``replace`` sends, makes sure, then deletes the files of that name seen before; ``fail`` raises.
@@ -152,7 +155,7 @@ class MediaHook(BaseHook):
                     mime_type=mime_type,
                     file_name=file_name,
                 )
-                self._check_channels(upload, of_channels)
+                self._check_file(upload, of_channels, check_integrity=check_integrity)
                 if self.settings.accept_converted:
                     upload = upload.with_fingerprint(accepts_converted=True)
                 if state:
@@ -188,15 +191,15 @@ class MediaHook(BaseHook):
         report_upload(self, file, media, upload.name)
         return result
 
-    def _check_channels(self, upload: Upload, channels: tuple[str, ...]) -> None:
-        from airflow_provider_media._api.problem import Kind, Problem
-        from airflow_provider_media._channels.check import check_channels
+    def _check_file(self, upload: Upload, channels: tuple[str, ...], *, check_integrity: bool) -> None:
+        from airflow_provider_media._api.source import file_problem
+        from airflow_provider_media._channels.check import check_file
 
-        findings = check_channels(upload.source, upload.mime_type, channels)
-        for warning in findings.warnings:
-            self.log.warning("%s", warning)
-        if findings.errors:
-            raise Problem(Kind.FILE, " ".join(findings.errors))
+        report = check_file(upload.source, upload.mime_type, channels, check_integrity=check_integrity)
+        if report.errors:
+            raise file_problem(upload.source.label, ". ".join(report.errors))
+        for warning in report.warnings:
+            self.log.warning("%s (%r)", warning, upload.source.label)
 
     def list_page(
         self, *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None

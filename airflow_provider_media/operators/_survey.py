@@ -49,31 +49,31 @@ def prepare_files(
 def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared:
     from airflow_provider_media._api.folder import library_name
     from airflow_provider_media._api.problem import Kind, Problem
-    from airflow_provider_media._api.source import open_source, printable
+    from airflow_provider_media._api.source import file_reason, open_source, printable
     from airflow_provider_media._api.sync_plan import Prepared
     from airflow_provider_media._api.upload import prepare_upload
-    from airflow_provider_media._channels.check import check_channels
+    from airflow_provider_media._channels.check import check_file
 
     if hook.get_conn().is_cancelled:
         raise Problem(Kind.CANCELLED, "The task was stopped.")
-    path, name = printable(file.relative), library_name(file.relative, options.name_template)
+    path, name = printable(file.relative), printable(library_name(file.relative, options.name_template))
     try:
         # In this thread neither the task's time-out nor its end could break off waiting for a pipe's writer.
         source = open_source(file.path, facts=file.facts, takes_pipes=False)
-        upload = prepare_upload(source, name=name, description=options.description, folder_id=options.folder_id)
-        findings = check_channels(source, upload.mime_type, options.channels)
+        upload = prepare_upload(source, default_name=name, description=options.description, folder_id=options.folder_id)
+        report = check_file(source, upload.mime_type, options.channels, check_integrity=options.check_integrity)
         accepts_converted = hook.settings.accept_converted
-        if (options.fingerprint or accepts_converted) and not findings.errors:
+        if (options.fingerprint or accepts_converted) and not report.errors:
             upload = upload.with_fingerprint(accepts_converted=accepts_converted)
     except Problem as problem:
-        return Prepared(path=path, name=printable(name), problem=problem.message, kind=problem.kind)
+        return Prepared(path=path, name=name, problem=file_reason(problem), kind=problem.kind)
     return Prepared(
         path=path,
         name=name,
         upload=upload,
         fingerprint=upload.fingerprint if options.fingerprint else None,
-        problem=" ".join(findings.errors) or None,
-        warnings=findings.warnings,
+        problem=". ".join(report.errors) or None,
+        warnings=report.warnings,
     )
 
 

@@ -93,8 +93,10 @@ class MediaSyncOperator(MediaOperator):
     :param description: free text for each file that is sent; None is none. (templated)
     :param if_changed: what to do when the library has another file of that name: ``replace`` (default) sends, makes
         sure, then deletes the old ones; ``upload`` sends it beside them; ``fail`` refuses. (templated)
-    :param channels: the channels the files are meant for, ``whatsapp`` and ``rcs``: what they refuse fails the task
-        before anything is sent, what they recommend otherwise is in the manifest's ``warnings``. (templated)
+    :param channels: the channels the files are meant for, ``whatsapp`` and ``rcs``: what they do not accept fails the
+        task before anything is sent, what they recommend otherwise is in the manifest's ``warnings``. (templated)
+    :param check_integrity: whether a truncated or corrupt file is an error (default); if not, and without ``channels``,
+        it is a warning in the manifest. (templated)
     :param references: a callable (or the dotted path of one) that tells what still uses a file, as texts; asked before
         sending and again before old versions are deleted.
     :param on_reference: ``fail`` (default) refuses to replace what is used; ``skip`` keeps it beside the new version,
@@ -124,6 +126,7 @@ class MediaSyncOperator(MediaOperator):
         "description",
         "if_changed",
         "channels",
+        "check_integrity",
         "on_reference",
         "max_workers",
         "allow_failures",
@@ -145,6 +148,7 @@ class MediaSyncOperator(MediaOperator):
         description: str | NotGiven | None = NOT_GIVEN,
         if_changed: str = "replace",
         channels: Iterable[str] | str = (),
+        check_integrity: bool | str = True,
         references: References | None = None,
         on_reference: str = "fail",
         max_workers: int | str = 8,
@@ -164,6 +168,7 @@ class MediaSyncOperator(MediaOperator):
         self.description = description
         self.if_changed = if_changed
         self.channels = channels
+        self.check_integrity = check_integrity
         self.references = references
         self.on_reference = on_reference
         self.max_workers = max_workers

@@ -35,6 +35,7 @@ class SyncOptions:
     description: str | None
     if_changed: str
     channels: tuple[str, ...]
+    check_integrity: bool
     on_reference: str
     max_workers: int
     allow_failures: int
@@ -71,6 +72,7 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
             description=description,
             if_changed=parse_choice("if_changed", operator.if_changed, IF_CHANGED),
             channels=channels_of(parse_list("channels", operator.channels)),
+            check_integrity=parse_bool("check_integrity", operator.check_integrity),
             on_reference=parse_choice("on_reference", operator.on_reference, ("fail", "skip")),
             max_workers=parse_int("max_workers", operator.max_workers, most=MOST_WORKERS),
             allow_failures=parse_int("allow_failures", operator.allow_failures, least=0),

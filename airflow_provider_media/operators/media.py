@@ -64,8 +64,10 @@ class MediaUploadOperator(MediaOperator):
     :param if_exists: ``reuse`` (default) returns the oldest file with this name, size and type and sends only when
         there is none; ``upload`` always sends; ``replace`` sends, makes sure, then deletes the files of that name
         seen before; ``fail`` raises. (templated)
-    :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they refuse is an error before
+    :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they do not accept is an error before
         anything is sent, what they recommend otherwise a warning in the log. (templated)
+    :param check_integrity: whether a truncated or corrupt file is an error; by default it is a warning in the log,
+        unless ``channels`` are given. (templated)
     :param references: for ``replace``: a callable (or the dotted path of one) that tells what still uses a file, as an
         iterable of texts. It is asked before sending, and again before deleting; while anything does, no old file is
         deleted and the task fails.
@@ -83,6 +85,7 @@ class MediaUploadOperator(MediaOperator):
         "mime_type",
         "if_exists",
         "channels",
+        "check_integrity",
         "media_conn_id",
     )
     operator_extra_links = (MediaLink(),)
@@ -98,6 +101,7 @@ class MediaUploadOperator(MediaOperator):
         mime_type: str | NotGiven | None = NOT_GIVEN,
         if_exists: str = "reuse",
         channels: Iterable[str] | str = (),
+        check_integrity: bool | str = False,
         references: References | None = None,
         media_conn_id: str = "media_default",
         **kwargs: Any,
@@ -113,6 +117,7 @@ class MediaUploadOperator(MediaOperator):
         self.mime_type = mime_type
         self.if_exists = if_exists
         self.channels = channels
+        self.check_integrity = check_integrity
         self.references = references
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -131,6 +136,7 @@ class MediaUploadOperator(MediaOperator):
             parse_path("file", self.file),
             **{name: value for name, value in arguments.items() if value is not None},
             channels=parse_list("channels", self.channels),
+            check_integrity=parse_bool("check_integrity", self.check_integrity),
             if_exists=parse_choice("if_exists", self.if_exists, IF_EXISTS),
             before_delete=lambda found: refuse_if_used(found, self.references),
             on_stored=lambda media: MediaLink.persist(context, library_link(self.media_conn_id, media)),

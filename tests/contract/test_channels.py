@@ -37,7 +37,7 @@ def banner(tmp_path: Path) -> Path:
 def test_what_a_channel_refuses_is_not_sent(
     hook: MediaHook, library: SandboxLibrary, banner: Path, as_given: Callable[[Path], Any]
 ) -> None:
-    with pytest.raises(MediaFileError, match=r"cannot be sent on WhatsApp: its colours are CMYK of 8 bits") as caught:
+    with pytest.raises(MediaFileError, match=r"8-bit CMYK; WhatsApp accepts 8-bit RGB or RGBA") as caught:
         hook.upload(as_given(banner), channels=["whatsapp", "rcs"])
     assert str(banner) in str(caught.value)
     assert library.methods() == ""
@@ -49,14 +49,14 @@ def test_all_that_is_refused_is_said_at_once(hook: MediaHook, library: SandboxLi
     )
     with pytest.raises(MediaFileError) as caught:
         hook.upload(video, name="film", channels=["whatsapp"])
-    for reason in ("it has 17.8 MB", "its video is H.265", "it has 2 streams of sound"):
-        assert f"cannot be sent on WhatsApp: {reason}" in str(caught.value)
+    for reason in ("17.8 MB; WhatsApp accepts at most 16 MB", "H.265 video;", "2 audio tracks;"):
+        assert reason in str(caught.value)
     assert library.methods() == ""
 
 
 @pytest.mark.parametrize("name", ["h264-aac.mp4", "h264-aac-headers-last.mp4"])
-def test_a_file_that_is_cut_off_is_not_sent(hook: MediaHook, library: SandboxLibrary, name: str) -> None:
-    with pytest.raises(MediaFileError, match=r"cannot be sent on any channel: it ends within its box"):
+def test_a_truncated_video_is_not_sent(hook: MediaHook, library: SandboxLibrary, name: str) -> None:
+    with pytest.raises(MediaFileError, match=r"truncated: it ends at byte [\d,]+, within its m\w+ box"):
         hook.upload(io.BytesIO((VIDEOS / name).read_bytes()[:-100]), name=name, channels=["rcs"])
     assert library.methods() == ""
 
@@ -74,13 +74,13 @@ def test_what_a_channel_recommends_otherwise_is_sent_with_a_warning(
     hook: MediaHook, library: SandboxLibrary, banner: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert hook.upload(banner, channels=["rcs"]).created
-    assert "is not what is recommended for RCS: it has 1000x400 pixels" in capsys.readouterr().out
+    assert "1000x400 pixels, a shape of no card; RCS recommends" in capsys.readouterr().out
 
 
 def test_an_unknown_channel_is_refused_before_anything_else(
     hook: MediaHook, library: SandboxLibrary, banner: Path
 ) -> None:
-    with pytest.raises(MediaConfigurationError, match=r"channels may hold whatsapp and rcs, not 'sms'"):
+    with pytest.raises(MediaConfigurationError, match=r"channels must be a list of whatsapp and rcs; 'sms' is neither"):
         hook.upload(banner, channels=["sms"])
     assert library.methods() == ""
 
@@ -96,7 +96,7 @@ def test_an_operator_reads_its_channels_from_a_template(
         media_conn_id=define(),
     )
     upload.render_template_fields({"params": {"channels": channels}})
-    with pytest.raises(MediaFileError, match=r"cannot be sent on WhatsApp: its video is H\.265"):
+    with pytest.raises(MediaFileError, match=r"H\.265 video; WhatsApp accepts H\.264"):
         upload.execute({})
     assert library.methods() == ""
 
@@ -106,6 +106,6 @@ def test_a_template_that_came_to_no_channel_is_refused(
     define: Callable[..., str], library: SandboxLibrary, banner: Path, channels: Any
 ) -> None:
     upload = MediaUploadOperator(task_id="upload", file=str(banner), channels=channels, media_conn_id=define())
-    with pytest.raises(MediaConfigurationError, match="channels may hold whatsapp and rcs, not "):
+    with pytest.raises(MediaConfigurationError, match=r"channels must (be a list of|not be None)"):
         upload.execute({})
     assert library.methods() == ""

@@ -131,7 +131,7 @@ def test_folder_and_type_are_kept(hook: MediaHook, picture: Path, library: Sandb
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "does not exist"), (b"", "is empty"), (b"%PDF-1.7 of a brochure", "JPEG, PNG or GIF images and MP4 video")],
+    [(None, "does not exist"), (b"", "is empty"), (b"%PDF-1.7 of a brochure", "PDF document; the library accepts")],
 )
 def test_a_bad_file_is_refused_without_a_request(
     hook: MediaHook, library: SandboxLibrary, tmp_path: Path, content: bytes | None, words: str

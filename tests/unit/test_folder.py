@@ -86,7 +86,7 @@ def test_links_are_followed_and_loops_end(folder: Path, tmp_path_factory: pytest
 @AS_GIVEN
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path, as_given: Any) -> None:
     missing = as_given(tmp_path / "missing")
-    with pytest.raises(Problem, match=r"^The folder .*missing cannot be synced: it does not exist\.$") as caught:
+    with pytest.raises(Problem, match=r"^The folder .*missing' cannot be synced: it does not exist\.$") as caught:
         find_files(missing)
     assert caught.value.kind is Kind.FILE
 

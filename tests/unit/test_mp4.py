@@ -1,9 +1,11 @@
-"""What an MP4 file's boxes tell, and that no file can hold up whoever reads them."""
+"""What an MP4 file's boxes say, that a truncated one is noticed, and that no file can hold up its reader."""
 
 from __future__ import annotations
 
 import random
 import struct
+import time
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,26 +14,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._channels import reader as reader_module
-from airflow_provider_media._channels.mp4 import video_facts
-from airflow_provider_media._channels.reader import DamagedFileError, Reader
+from airflow_provider_media._channels.h264 import read_avc_configuration
+from airflow_provider_media._channels.mp4 import read_video
+from airflow_provider_media._channels.reader import CorruptFileError, InvalidFileError, Reader
 from tests.unit.helpers.boxes import FTYP, MDAT, TURNED, box, esds, mp4, picture, sound, trak
 
 if TYPE_CHECKING:
-    from airflow_provider_media._channels.rules import MediaFacts
+    from airflow_provider_media._channels.rules import MediaInfo
 
 MEDIA = Path(__file__).parent / "media"
 
 
-def facts(content: bytes) -> MediaFacts:
-    return video_facts(Reader("film", BytesIO(content), len(content)))
+def info(content: bytes) -> MediaInfo:
+    return read_video(Reader("video", BytesIO(content), len(content)))
 
 
 def outcome(content: bytes) -> str:
     try:
-        return str(facts(content))
-    except DamagedFileError as error:
-        return str(error)
+        return str(info(content))
+    except InvalidFileError as error:
+        return f"{error.reason}. {error.advice}"
 
 
 @pytest.mark.parametrize(
@@ -40,16 +42,84 @@ def outcome(content: bytes) -> str:
         ("h264-aac.mp4", (("H.264",), ("AAC",))),
         ("h264-aac-headers-last.mp4", (("H.264",), ("AAC",))),
         ("h264-silent.mp4", (("H.264",), ())),
+        ("h264-encrypted.mp4", (("H.264",), ("AAC",))),
         ("h265-aac.mp4", (("H.265",), ("AAC",))),
+        ("vp9-opus.mp4", (("VP9",), ("Opus",))),
         ("h264-mp3.mp4", (("H.264",), ("MP3",))),
         ("h264-two-sounds.mp4", (("H.264",), ("AAC", "AAC"))),
         ("sound-only.mp4", ((), ("AAC",))),
     ],
 )
 def test_the_codecs_of_files_that_ffmpeg_made_are_known(name: str, codecs: tuple[tuple[str, ...], ...]) -> None:
-    found = facts((MEDIA / name).read_bytes())
+    found = info((MEDIA / name).read_bytes())
     assert (found.video_codecs, found.audio_codecs) == codecs
     assert (found.width, found.height) == ((64, 64) if codecs[0] else (None, None))
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "bits", "chroma", "has_b_frames"),
+    [
+        ("h264-aac.mp4", "Main", 8, "4:2:0", False),
+        ("h264-silent.mp4", "Baseline", 8, "4:2:0", False),
+        ("h264-high-b-frames.mp4", "High", 8, "4:2:0", True),
+        ("h264-b-frames-fragmented.mp4", "Main", 8, "4:2:0", True),
+        ("h264-ten-bits.mp4", "High 10", 10, "4:2:0", False),
+        ("h264-422.mp4", "High 4:2:2", 8, "4:2:2", False),
+        ("h264-444.mp4", "High 4:4:4 Predictive", 8, "4:4:4", False),
+        ("h264-encrypted.mp4", "Main", 8, "4:2:0", False),
+    ],
+)
+def test_what_h264_needs_of_a_player_is_read(
+    name: str, profile: str, bits: int, chroma: str, *, has_b_frames: bool
+) -> None:
+    found = info((MEDIA / name).read_bytes())
+    (h264,) = found.h264
+    assert (h264.profile, h264.bits, h264.chroma, h264.level) == (profile, bits, chroma, "1.0")
+    assert found.has_b_frames is has_b_frames
+
+
+@pytest.mark.parametrize(
+    ("name", "is_first"),
+    [("h264-aac.mp4", True), ("h264-aac-headers-last.mp4", False), ("h264-b-frames-fragmented.mp4", True)],
+)
+def test_the_place_of_the_index_is_read(name: str, *, is_first: bool) -> None:
+    assert info((MEDIA / name).read_bytes()).is_index_first is is_first
+
+
+@pytest.mark.parametrize(
+    ("content", "is_encrypted"),
+    [
+        ((MEDIA / "h264-encrypted.mp4").read_bytes(), True),
+        ((MEDIA / "h264-aac.mp4").read_bytes(), False),
+        (mp4(picture(b"encv")), True),
+        (mp4(picture(), trak(b"soun", box(b"enca", bytes(28)))), True),
+        (mp4(picture(), trak(b"soun", box(b"drms", bytes(28)))), True),
+        (mp4(picture(b"avc1", box(b"sinf", box(b"frma", b"avc1")))), True),
+        (mp4(picture(b"hev1", box(b"sinf", b""))), True),
+        (mp4(picture() + box(b"pssh", bytes(24))), False),
+    ],
+)
+def test_encryption_is_noticed(content: bytes, *, is_encrypted: bool) -> None:
+    assert info(content).is_encrypted is is_encrypted
+
+
+def test_a_configuration_without_parameter_sets_or_too_short_is_read_as_far_as_it_goes() -> None:
+    found = read_avc_configuration(bytes.fromhex("0164001fffe00000"))
+    assert found
+    assert (found.profile, found.level, found.bits) == ("High", "3.1", 8)
+    assert read_avc_configuration(b"\1\x64") is None
+    # A parameter set that ends within its numbers.
+    assert read_avc_configuration(bytes.fromhex("016e001fffe10005676e001f8000000000"))
+
+
+def test_equal_composition_offsets_are_no_b_frames() -> None:
+    def video(*offsets: int) -> bytes:
+        rows = b"".join(struct.pack(">II", 1, offset) for offset in offsets)
+        return mp4(picture(tables=box(b"ctts", struct.pack(">II", 0, len(offsets)) + rows)))
+
+    assert info(video(1024, 1024, 1024)).has_b_frames is False
+    assert info(video(1024, 3072, 0)).has_b_frames is True
+    assert info(video()).has_b_frames is False
 
 
 @pytest.mark.parametrize(
@@ -59,14 +129,16 @@ def test_the_codecs_of_files_that_ffmpeg_made_are_known(name: str, codecs: tuple
         (picture(b"hev1"), "H.265"),
         (picture(b"av01"), "AV1"),
         (picture(b"vp09"), "VP9"),
-        (picture(b"encv"), "encrypted"),
+        (picture(b"encv"), "encv"),
+        (picture(b"dvh1"), "Dolby Vision"),
+        (picture(b"apcn"), "ProRes"),
         (picture(b"mp4v", esds(0x20)), "MPEG-4 Visual"),
         (picture(b"\xffxy\n"), r"'\xffxy\n'"),
         (trak(b"vide", box(b"avc1"), box(b"hvc1"), box(b"avc1")), "H.264 and H.265"),
     ],
 )
 def test_the_format_of_pictures_has_a_name(stream: bytes, codec: str) -> None:
-    assert facts(mp4(stream)).video_codecs == (codec,)
+    assert info(mp4(stream)).video_codecs == (codec,)
 
 
 @pytest.mark.parametrize(
@@ -75,28 +147,29 @@ def test_the_format_of_pictures_has_a_name(stream: bytes, codec: str) -> None:
         (sound(0x40), "AAC"),
         (sound(0x67), "AAC"),
         (sound(0x6B), "MP3"),
-        (sound(0x01), "'mp4a' of the object type 0x1"),
-        (sound(content=b""), "'mp4a' of the object type 0x0"),
+        (sound(0x01), "mp4a of the object type 0x1"),
+        (sound(content=b""), "mp4a of the object type 0x0"),
         (sound(content=esds(0x40, long_lengths=True)), "AAC"),
         (sound(content=esds(0x40, flags=0x80 | 0x40 | 0x20)), "AAC"),
         (sound(content=bytes(16) + box(b"wave", esds(0x40))), "AAC"),
         (trak(b"soun", box(b"ac-3")), "AC-3"),
         (trak(b"soun", box(b"Opus")), "Opus"),
+        (trak(b"soun", box(b"sawb")), "AMR-WB"),
     ],
 )
 def test_the_format_of_sound_has_a_name(stream: bytes, codec: str) -> None:
-    assert facts(mp4(stream)).audio_codecs == (codec,)
+    assert info(mp4(stream)).audio_codecs == (codec,)
 
 
 def test_streams_of_other_kinds_do_not_count() -> None:
-    found = facts(mp4(trak(b"text", box(b"tx3g")), picture(), trak(b"tmcd", box(b"tmcd"))))
+    found = info(mp4(trak(b"text", box(b"tx3g")), picture(), trak(b"tmcd", box(b"tmcd"))))
     assert (found.video_codecs, found.audio_codecs) == (("H.264",), ())
 
 
 @pytest.mark.parametrize("version", [0, 1])
 def test_a_turned_video_has_the_pixels_that_are_shown(version: int) -> None:
     def pixels(matrix: tuple[int, ...]) -> tuple[int | None, int | None]:
-        found = facts(mp4(trak(b"vide", box(b"avc1"), size=(1024, 768), matrix=matrix, version=version)))
+        found = info(mp4(trak(b"vide", box(b"avc1"), size=(1024, 768), matrix=matrix, version=version)))
         return found.width, found.height
 
     assert pixels((1, 0, 0, 1)) == (1024, 768)
@@ -106,10 +179,10 @@ def test_a_turned_video_has_the_pixels_that_are_shown(version: int) -> None:
 def test_sizes_of_64_bits_and_to_the_end_are_read() -> None:
     content = mp4(picture(), sound())[: -len(MDAT)]
     for last in (struct.pack(">I4sQ", 1, b"mdat", 20) + b"abcd", struct.pack(">I4s", 0, b"mdat") + b"abcd"):
-        assert facts(content + last).video_codecs == ("H.264",)
+        assert info(content + last).video_codecs == ("H.264",)
 
 
-def test_only_the_boxes_are_read_of_a_large_file(tmp_path: Path) -> None:
+def test_only_the_boxes_are_read_of_a_large_file() -> None:
     class Counting(BytesIO):
         count = 0
 
@@ -119,57 +192,129 @@ def test_only_the_boxes_are_read_of_a_large_file(tmp_path: Path) -> None:
             return data
 
     content = FTYP + box(b"mdat", bytes(20_000_000)) + mp4(picture(), sound())[len(FTYP) :]
-    assert video_facts(Reader("film", Counting(content), len(content))).audio_codecs == ("AAC",)
+    assert read_video(Reader("video", Counting(content), len(content))).audio_codecs == ("AAC",)
     assert Counting.count < 50_000
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    "behind",
     [
-        (FTYP + MDAT, "it has no index, which is often written last"),
-        (mp4(picture())[: -len(MDAT)], "it has an index, but no content"),
-        (mp4(picture())[:-1], "it ends within its box 'mdat', which begins at byte"),
-        (FTYP, "it has no index"),
-        (FTYP + struct.pack(">I4s", 7, b"free") + mp4(picture()), "its box 'free' at byte 24 has no sensible size"),
-        (FTYP + struct.pack(">I4sQ", 1, b"free", 15) + mp4(picture()), "'free' at byte 24 has no sensible size"),
-        (FTYP + struct.pack(">I4sQ", 1, b"free", 2**64 - 1) + mp4(picture()), "it ends within its box 'free'"),
-        (mp4(picture().replace(b"hdlr", b"xxxx")), "a stream has no 'hdlr' box"),
-        (mp4(picture().replace(b"stsd", b"xxxx")), "a stream has no 'stsd' box"),
-        (mp4(picture().replace(b"tkhd", b"xxxx")), "a stream has no 'tkhd' box"),
-        (mp4(box(b"trak", box(b"mdia", box(b"hdlr", b"short")))), "its box 'hdlr' is too short"),
-        (mp4(trak(b"vide")), "a stream does not say its format"),
-        (mp4(box(b"trak", struct.pack(">I4s", 2**31, b"mdia"))), "it ends within its box 'mdia'"),
+        b"\0",
+        bytes(100_000),
+        b"\r\n------WebKitFormBoundary7MA4YWxkTrZu0gW--\r\n",
+        b"LIGOGPSINFO {}",
+        b"\xff" * 12,
+        b"\0\0\0\7free",
+        struct.pack(">I4sQ", 1, b"\0\1\2\3", 2**63),
     ],
 )
-def test_what_is_cut_off_or_damaged_is_told(content: bytes, words: str) -> None:
-    with pytest.raises(DamagedFileError, match=words):
-        facts(content)
+@pytest.mark.parametrize("name", ["h264-aac.mp4", "h264-aac-headers-last.mp4", "h264-b-frames-fragmented.mp4"])
+def test_something_behind_the_last_box_does_no_harm(name: str, behind: bytes) -> None:
+    content = (MEDIA / name).read_bytes()
+    assert info(content + behind).video_codecs == info(content).video_codecs
+
+
+@pytest.mark.parametrize("name", ["h264-aac.mp4", "h264-aac-headers-last.mp4", "h264-b-frames-fragmented.mp4"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_truncated_video_is_noticed(name: str, share: float) -> None:
+    content = (MEDIA / name).read_bytes()
+    with pytest.raises(CorruptFileError, match=r"^truncated: it "):
+        info(content[: int(len(content) * share)])
+
+
+def fragments(count: int, *, whole: bool = True) -> bytes:
+    fragment = box(b"moof", box(b"mfhd", bytes(8))) + box(b"mdat", bytes(200))
+    content = mp4(picture())[: -len(MDAT)] + fragment * count
+    return content if whole else content[: -len(box(b"mdat", bytes(200)))]
+
+
+def test_a_video_truncated_between_a_fragments_index_and_its_data_is_noticed() -> None:
+    assert info(fragments(3)).video_codecs == ("H.264",)
+    with pytest.raises(CorruptFileError, match=r"truncated: it ends at byte [\d,]+, behind a moof box"):
+        info(fragments(3, whole=False))
+
+
+def test_media_data_without_a_size_are_truncated_where_samples_are_missing() -> None:
+    def video(offset: int) -> bytes:
+        table = box(b"stco", struct.pack(">III", 0, 1, offset))
+        return mp4(picture(tables=table))[: -len(MDAT)] + struct.pack(">I4s", 0, b"mdat") + bytes(1000)
+
+    assert info(video(400)).video_codecs == ("H.264",)
+    with pytest.raises(CorruptFileError, match="before its last samples"):
+        info(video(5000))
+
+
+def test_a_heavily_fragmented_video_is_read_quickly() -> None:
+    content = fragments(100_000)
+    started = time.thread_time()
+    assert info(content).video_codecs == ("H.264",)
+    assert time.thread_time() - started < 1.3
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (FTYP + box(b"free") * 300_000 + mp4(picture()), "it is made of too many parts"),
-        (mp4(box(b"free") * 300_000), "it is made of too many parts"),
-        (mp4(picture() * 2000), "it claims to have 2,000 streams"),
+        (FTYP + MDAT, r"truncated: it has no index \(moov box\), which is often written last"),
+        (FTYP, "truncated: it has no index"),
+        (mp4(picture())[: -len(MDAT)], r"truncated: it ends at byte \d+, without media data \(mdat box\)"),
+        (mp4(picture())[:-1], "truncated: it ends at byte 424, within its mdat box"),
+        (FTYP + MDAT + b"\0\0\1\0xyz!", "truncated: it has no index"),
+        (FTYP + b"\0\0\1\0xyz!" + bytes(20), "not an MP4 video, although it begins like one"),
+        (FTYP + bytes(1000), "not an MP4 video, although it begins like one"),
+        (FTYP + box(b"meta", bytes(30)) + MDAT, "a still image in an MP4 container"),
+        (mp4(box(b"cmov", box(b"dcom", b"zlib"))), r"an MP4 with a compressed index \(cmov\)"),
+        (mp4(picture().replace(b"hdlr", b"xxxx")), "an MP4 with an incomplete index: a track has no hdlr box"),
+        (mp4(picture().replace(b"stsd", b"xxxx")), "a track has no stsd box"),
+        (mp4(picture().replace(b"tkhd", b"xxxx")), "a track has no tkhd box"),
+        (mp4(box(b"trak", box(b"mdia", box(b"hdlr", b"short")))), r"corrupt: its hdlr box at byte \d+ is too short"),
+        (mp4(trak(b"vide")), "a track does not say its format"),
+        (
+            mp4(box(b"trak", struct.pack(">I4s", 2**31, b"mdia"))),
+            "corrupt: the box at byte 148 has an impossible size",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(content: bytes, words: str) -> None:
+    with pytest.raises(InvalidFileError, match=f"^{words}|{words}$"):
+        info(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (FTYP + box(b"free") * 500_000 + mp4(picture()), "made of too many parts to be checked"),
+        (mp4(box(b"free") * 500_000), "made of too many parts to be checked"),
+        (mp4(picture() * 2000), "an MP4 that claims to have 2,000 tracks"),
         (mp4(trak(b"vide", *[box(b"avc1")] * 200, size=(1, 1))), None),
         (FTYP + b"".join(struct.pack(">I4s", 8 * n, b"moov") for n in range(100_000, 0, -1)) + MDAT, None),
-        (FTYP + bytes(1_000_000), "it has no index"),
+        (FTYP + bytes(1_000_000), "not an MP4 video"),
+        (mp4(picture(tables=box(b"ctts", bytes(20_000_000)))), None),
+        (mp4(picture(content=bytes(20_000_000))), None),
     ],
-    ids=["boxes outside", "boxes inside", "streams", "formats", "nesting", "zeros"],
+    ids=["boxes outside", "boxes inside", "tracks", "formats", "nesting", "zeros", "a long table", "a long entry"],
 )
-def test_a_hostile_file_ends_soon(content: bytes, words: str | None) -> None:
-    stream = Reader("film", BytesIO(content), len(content))
-    if words:
-        with pytest.raises(DamagedFileError, match=words):
-            video_facts(stream)
-    else:
-        assert video_facts(stream).audio_codecs == ()
-    assert stream._steps <= reader_module.MAX_STEPS + 1
+def test_a_hostile_file_ends_soon(monkeypatch: pytest.MonkeyPatch, content: bytes, words: str | None) -> None:
+    monkeypatch.setattr("airflow_provider_media._channels.reader.MAX_SECONDS", 0.2)
+    stream = Reader("video", BytesIO(content), len(content))
+    started = time.thread_time()
+    tracemalloc.start()
+    try:
+        if words:
+            with pytest.raises(InvalidFileError, match=words):
+                read_video(stream)
+        else:
+            assert read_video(stream).audio_codecs == ()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert time.thread_time() - started < 1
+    assert peak < 10_000_000
 
 
 @given(
-    st.sampled_from(["h264-aac.mp4", "h264-aac-headers-last.mp4", "h264-two-sounds.mp4"]),
+    st.sampled_from(
+        ["h264-aac.mp4", "h264-aac-headers-last.mp4", "h264-encrypted.mp4", "h264-b-frames-fragmented.mp4"]
+    ),
     st.integers(0, 2**32),
     st.integers(1, 40),
 )

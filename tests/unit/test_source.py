@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.source import BLOCK_BYTES, SPOOL_BYTES, Source, open_source, read_blocks, sha256, sniff
+from airflow_provider_media._api.source import (
+    BLOCK_BYTES,
+    SPOOL_BYTES,
+    Source,
+    detect_mime_type,
+    open_source,
+    read_blocks,
+    sha256,
+)
 
 GIF = b"GIF89a" + bytes(range(256)) * 4
 
@@ -110,7 +118,7 @@ def test_an_object_that_is_replaced_while_it_is_read_ends_in_an_error() -> None:
 def test_every_kind_of_file_is_measured_and_read_as_often_as_needed(as_given: Any, path: Path) -> None:
     source = open_source(as_given(path) if as_given in {str, Path, os.fspath} else as_given(GIF))
     assert source.size == len(GIF)
-    assert sniff(source) == "image/gif"
+    assert detect_mime_type(source) == "image/gif"
     assert [content(source), content(source)] == [GIF, GIF]
     assert sha256(source) == hashlib.sha256(GIF).hexdigest()
     source.close()
@@ -207,7 +215,7 @@ def test_a_closed_file_object_is_refused() -> None:
 def test_a_file_object_in_text_mode_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     with (tmp_path / "a.txt").open() as stream:
-        assert "open it in binary mode ('rb')" in refusal(sniff, open_source(stream))
+        assert "open it in binary mode ('rb')" in refusal(detect_mime_type, open_source(stream))
     source = open_source(io.StringIO("text"))
     assert "open it in binary mode ('rb')" in refusal(content, source)
 
@@ -233,7 +241,7 @@ class Generous:
 
 
 def test_a_read_that_gives_more_than_asked_for_is_an_error() -> None:
-    assert "gives more bytes than were asked for" in refusal(sniff, open_source(Generous()))
+    assert "gives more bytes than were asked for" in refusal(detect_mime_type, open_source(Generous()))
 
 
 def test_a_file_that_grew_before_it_was_opened_is_not_sent(path: Path) -> None:
@@ -314,7 +322,7 @@ class Failing(io.BytesIO):
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("read", [content, sniff, sha256])
+@pytest.mark.parametrize("read", [content, detect_mime_type, sha256])
 def test_an_error_while_reading_is_one_of_the_file_and_never_of_the_network(read: Any, error: Exception) -> None:
     message = refusal(read, open_source(Failing(GIF, error)))
     assert f"reading it failed ({type(error).__name__}: {error})" in message
@@ -348,7 +356,7 @@ def test_a_file_that_this_user_may_not_read_is_told_before_it_is_opened(
     path.chmod(0)
     if os.access(path, os.R_OK):  # root may read everything
         monkeypatch.setattr("airflow_provider_media._api.source.os.access", lambda *_: False)
-    with pytest.raises(Problem, match=r"secret\.png cannot be uploaded: it may not be read by this user") as raised:
+    with pytest.raises(Problem, match=r"secret\.png' cannot be uploaded: it may not be read by this user") as raised:
         open_source(path)
     assert raised.value.kind is Kind.FILE
 
@@ -358,7 +366,7 @@ def test_a_name_that_is_not_utf_8_is_told_in_words_that_every_log_takes(tmp_path
     path = tmp_path / os.fsdecode(b"caf\xe9.gif")
     if content is not None:
         path.write_bytes(content)
-    told = open_source(path).label if content else refusal(open_source, path)
+    told = repr(open_source(path).label) if content else refusal(open_source, path)
     assert "caf\\udce9.gif" in told
 
 

@@ -47,16 +47,19 @@ class SandboxLibrary:
         files: list[dict[str, Any]] = answer.json()["content"]
         return files
 
-    def store(self, name: str, content: bytes) -> int:
-        """Put a file there as somebody else would; return its id."""
-        answer = requests.post(
+    def post(self, name: str, content: bytes) -> requests.Response:
+        """Upload a file as somebody else would."""
+        return requests.post(
             self.sandbox.media_url,
             files={"file": ("a.png", content)},
             data={"name": name},
             headers=self._headers,
             timeout=5,
         )
-        stored = answer.json()
+
+    def store(self, name: str, content: bytes) -> int:
+        """Put a file there as somebody else would; return its id."""
+        stored = self.post(name, content).json()
         media_id: int = stored["id"] if "id" in stored else stored["mediaId"]
         return media_id
 

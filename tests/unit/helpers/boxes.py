@@ -30,18 +30,22 @@ def trak(
     size: tuple[int, int] = (0, 0),
     matrix: tuple[int, ...] = UPRIGHT,
     version: int = 0,
+    tables: bytes = b"",
 ) -> bytes:
-    """Write a stream."""
+    """Write a stream.
+
+    :param tables: boxes beside the one of its format.
+    """
     a, b, c, d = (number << 16 for number in matrix)
     numbers = struct.pack(">9i2I", a, b, 0, c, d, 0, 0, 0, 1 << 30, size[0] << 16, size[1] << 16)
     header = bytes((version, 0, 0, 7)) + bytes(48 if version else 36) + numbers
-    table = box(b"stbl", box(b"stsd", bytes(7) + bytes((len(entries),)) + b"".join(entries)))
+    table = box(b"stbl", box(b"stsd", bytes(7) + bytes((len(entries),)) + b"".join(entries)) + tables)
     media = box(b"hdlr", bytes(8) + handler + bytes(13)) + box(b"minf", table)
     return box(b"trak", box(b"tkhd", header) + box(b"mdia", media))
 
 
-def picture(kind: bytes = b"avc1", content: bytes = b"") -> bytes:
-    return trak(b"vide", box(kind, bytes(78) + content), size=(1440, 720))
+def picture(kind: bytes = b"avc1", content: bytes = b"", tables: bytes = b"") -> bytes:
+    return trak(b"vide", box(kind, bytes(78) + content), size=(1440, 720), tables=tables)
 
 
 def sound(object_type: int = 0x40, content: bytes | None = None) -> bytes:
