@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ def read_text(path: Any) -> str:
 
 
 def write_text(path: Any, text: str) -> None:
-    """Write a file; whoever reads it meanwhile sees the old one or the new one, on a local disk and in S3.
+    """Write a file; a reader sees the old content or the new one, on a local disk and in S3.
+
+    A symbolic link stays one: the file that it leads to is written. Of a file that is there, the mode and the group are
+    kept, and the owner where this process may; a new file gets what the umask leaves.
 
     :param path: a path, or the path of an object store.
     """
@@ -26,15 +31,39 @@ def write_text(path: Any, text: str) -> None:
     if not isinstance(target, Path):
         target.write_bytes(text.encode())
         return
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    target = resolve_target(target)
+    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with open(descriptor, "w", encoding="utf-8") as stream:  # noqa: PTH123 - of a descriptor
             stream.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
+            stream.flush()
+            os.fsync(descriptor)  # so that not even a crash leaves an empty file under the name
+            with suppress(FileNotFoundError):
+                _keep_access(descriptor, target.stat())
+        temporary.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def resolve_target(path: Path) -> Path:
+    """Return the path of the file that a local path leads to through symbolic links; the file need not be there.
+
+    :raises OSError: the links form a circle.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError as error:  # Python 3.11 and 3.12 raise this for a circle
+        raise OSError(str(error)) from error
+
+
+def _keep_access(descriptor: int, old: os.stat_result) -> None:
+    """Give a new file the group, the owner and the mode of the old one, as far as the process may."""
+    for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
+        with suppress(PermissionError):
+            os.fchown(descriptor, owner, group)
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))  # last, because a change of the owner takes bits away
 
 
 def _local_or_stored(path: Any) -> Any:

@@ -28,6 +28,7 @@ class Media:
     :param height: in pixels.
     :param created_at: when the library stored it; where the server tells no zone or no time, as if it meant UTC or
         the beginning of the day.
+    :param alternate_id: the server's ``mediaId``, where it has another ``id`` as well; either names the file.
     """
 
     id: int | str
@@ -40,6 +41,12 @@ class Media:
     width: int | None = None
     height: int | None = None
     created_at: datetime | None = None
+    alternate_id: int | str | None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All ids that name the file, as strings."""
+        return (str(self.id),) if self.alternate_id is None else (str(self.id), str(self.alternate_id))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dict with all fields (the time in ISO 8601); made for XComs."""

@@ -8,6 +8,8 @@ with any of these, nothing is deleted.
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
 _CLOCKS_MAY_DIFFER = timedelta(minutes=5)
+
+_NUMBER = re.compile(r"[+\-]?[\d.,_\s]*\d[\d.,_\s]*")
+_CANONICAL_NUMBER = re.compile(r"0|[1-9][0-9]*")
+_NOT_IN_IDS = re.compile(r"[\s\"'`,;()\[\]{}<>]")
+"""Letters of a text that holds several ids, or the text of a list or an object."""
+
+_NO_VALUES = frozenset({"null", "nan", "undefined", "none", "true", "false"})
 
 
 class ListedReferences:
@@ -66,7 +75,7 @@ class ListedReferences:
         for place in self._places:
             for media_id, names in place.read(self._max_age).items():
                 users.setdefault(media_id, []).extend(names)
-        return lambda media: users.get(str(media.id), [])
+        return lambda media: list(dict.fromkeys(name for media_id in media.ids for name in users.get(media_id, ())))
 
     def write(self, users: Mapping[int, Iterable[str]] | Mapping[str, Iterable[str]] | Iterable[int | str]) -> None:
         """Replace the list, whole; a reader sees the old one or the new one.
@@ -162,7 +171,8 @@ class _Place:
 def _users_by_id(listed: Any) -> dict[str, list[str]]:
     """Read ids with their users, or a list of ids.
 
-    :raises Problem: something is no id: a list that holds "None" lacks the id that should stand there.
+    :raises Problem: something is not an id: a list that holds "None" lacks the id that should be there. So does one
+        that holds an id in another form than the library's ("01", "1.0"): it would not protect the file that is meant.
     :raises TypeError: it is neither.
     """
     from airflow_provider_media._api.protocol import check_media_id
@@ -173,8 +183,25 @@ def _users_by_id(listed: Any) -> dict[str, list[str]]:
     users: dict[str, list[str]] = {}
     for media_id, names in pairs:
         several = [names] if isinstance(names, str) else names
-        users.setdefault(str(check_media_id(media_id)), []).extend(str(name) for name in several)
+        users.setdefault(_canonical(check_media_id(media_id)), []).extend(str(name) for name in several)
     return users
+
+
+def _canonical(media_id: int | str) -> str:
+    """Return an id as a string, in the form that the library's ids have.
+
+    :raises Problem: no file can have it as its id.
+    """
+    from airflow_provider_media._api.problem import Kind, Problem
+
+    text = str(media_id)
+    as_number = unicodedata.normalize("NFKC", text)
+    is_odd_number = _NUMBER.fullmatch(as_number) and not _CANONICAL_NUMBER.fullmatch(text)
+    if is_odd_number or not text.isprintable() or _NOT_IN_IDS.search(text) or text.lower() in _NO_VALUES:
+        raise Problem(
+            Kind.CONFIGURATION, f"{media_id!r} is not a media id as the library writes it, such as 17 or 'med_7f3a'."
+        )
+    return text
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

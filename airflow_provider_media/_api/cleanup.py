@@ -89,7 +89,12 @@ def _look_up(media: Media) -> Flow[Media | None]:
             raise
         return None
     folder_id = told.folder_id if media.folder_id is None else media.folder_id
-    return replace(media, folder_id=folder_id, created_at=media.created_at or told.created_at)
+    return replace(
+        media,
+        folder_id=folder_id,
+        created_at=media.created_at or told.created_at,
+        alternate_id=media.alternate_id or told.alternate_id,
+    )
 
 
 def select(candidates: Iterable[Media], selection: Selection, *, now: datetime) -> tuple[Media, ...]:

@@ -294,9 +294,9 @@ def _senseless(call: Call, reply: Reply, reason: str) -> Problem:
 def _media(entry: Any, call: Call, reply: Reply) -> Media:
     if not isinstance(entry, dict):
         raise _senseless(call, reply, f"a media should be an object, not {type(entry).__name__}")
-    media_id = entry.get("id")
+    media_id, other_id = entry.get("id"), entry.get("mediaId")
     if media_id is None or media_id == "":
-        media_id = entry.get("mediaId")
+        media_id = other_id
     if isinstance(media_id, bool) or not isinstance(media_id, (int, str)) or media_id == "":
         raise _senseless(call, reply, "a media has no usable id")
     get = entry.get
@@ -319,7 +319,13 @@ def _media(entry: Any, call: Call, reply: Reply) -> Media:
         width=width,
         height=height,
         created_at=read_moment(get("createdAt")),
+        alternate_id=other_id if _is_other_id(other_id, media_id) else None,
     )
+
+
+def _is_other_id(value: Any, media_id: int | str) -> bool:
+    usable = isinstance(value, (int, str)) and not isinstance(value, bool) and value != ""
+    return usable and str(value) != str(media_id)
 
 
 def _whole_number(value: Any) -> int | None:

@@ -157,7 +157,9 @@ class MediaCleanupOperator(MediaOperator):
         still_there = {str(media.id) for media in candidates}
         before = [media_id for media_id in started_before(state) if str(media_id) not in still_there]
         free_ids = [media.id for media in free]
-        deleted, missing = delete_each(self.hook, free_ids, state=state, deleted=before, seen=free)
+        deleted, missing = delete_each(
+            self.hook, free_ids, state=state, deleted=before, seen={str(media.id): media for media in free}
+        )
         return {**outcome, "deleted": deleted, "missing": missing}
 
     def _selection(self) -> Selection:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import pkgutil
+from collections.abc import Collection, Iterator, Mapping
+from io import IOBase
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, MediaNotFoundError
@@ -24,11 +28,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MAX_SHOWN = 100
+"""Characters of a wrong value in an error."""
+
 
 def users_of(found: Iterable[Media], references: References | None) -> dict[int | str, list[str]]:
     """Ask what still uses each file; return those that anything uses, with their users.
 
-    :param references: a callable or its dotted path; None knows of no users.
+    :param references: a callable or its dotted path; None if nobody is asked.
+    :raises MediaInUseError: the callable returned something else than strings, so it is unknown what is used.
     :raises MediaConfigurationError: the dotted path leads nowhere, or what it leads to cannot be called.
     """
     if references is None:
@@ -36,15 +44,39 @@ def users_of(found: Iterable[Media], references: References | None) -> dict[int 
     ask = _resolve(references)
     if isinstance(ask, ListedReferences):
         ask = ask.snapshot()  # read once for all these questions
-    answers = {media.id: _as_users(ask(media)) for media in found}
-    return {media_id: users for media_id, users in answers.items() if users}
+    users = {media.id: _parse_users(ask(media), media) for media in found}
+    return {media_id: names for media_id, names in users.items() if names}
 
 
-def _as_users(answer: Iterable[str] | None) -> list[str]:
-    """Read an answer; a single text is one user, not one for each letter."""
-    if isinstance(answer, str):
-        return [answer] if answer else []
-    return [str(user) for user in answer or ()]
+def _parse_users(returned: Any, media: Media) -> list[str]:
+    """Return what the callable returned as a list; a single string is one user.
+
+    Unknown is never empty: only an empty list, or an iterator without items, says that nothing uses the file.
+
+    :raises MediaInUseError: it returned something else.
+    """
+    users = [returned] if isinstance(returned, str) else returned
+    is_readable = isinstance(users, (Collection, Iterator)) and not isinstance(
+        users, (Mapping, bytes, bytearray, IOBase)
+    )
+    if is_readable:
+        users = list(users)
+    if not is_readable or not all(isinstance(user, str) and user.strip() for user in users):
+        hint = ""
+        if inspect.isawaitable(returned) or inspect.isasyncgen(returned):
+            hint = " (references must not be an async function)"
+        if inspect.iscoroutine(returned):
+            returned.close()  # or Python warns that it was never awaited
+        raise MediaInUseError(
+            f"It is unknown what uses media {media.id}: references returned {_shorten(returned)}{hint}. Let it return a"
+            " list of strings, empty if nothing uses the file. Nothing was deleted."
+        )
+    return list(users)
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
 
 
 def _resolve(references: References) -> Callable[[Media], Iterable[str]]:
@@ -93,7 +125,7 @@ def delete_all(
     :raises MediaInUseError: a file is used (``on_reference="fail"``); before anything is deleted.
     """
     outcome: dict[str, list[int | str]] = {"deleted": [], "missing": [], "skipped": []}
-    found: list[Media] = []
+    found: dict[str, Media] = {}
     if if_missing == "fail" or references is not None:
         found, outcome["missing"] = _look_up(hook, media_ids)
         begun = {str(media_id) for media_id in started_before(state)}
@@ -104,16 +136,18 @@ def delete_all(
                 f"The library has no media {', '.join(map(str, outcome['missing']))}; nothing more was deleted.",
                 status=404,
             )
-    used = users_of(found, references)
+    used = users_of(found.values(), references)
     if used and on_reference == "fail":
         raise MediaInUseError(say_in_use(used) + " Nothing was deleted.")
     if used:
         log.warning("Not deleted. %s", say_in_use(used))
     outcome["skipped"] = list(used)
     left_alone = {str(media_id) for ids in outcome.values() for media_id in ids}
+    # A file with two ids may be given by the one that its Media does not have as its id.
+    left_alone |= {given for given, media in found.items() if media.id in used}
     left = [media_id for media_id in media_ids if str(media_id) not in left_alone]
     # Asking takes time; without it, the files were read just now.
-    seen = found if references is not None else []
+    seen = found if references is not None else {}
     outcome["deleted"], missing = delete_each(hook, left, state=state, deleted=outcome["deleted"], seen=seen)
     outcome["missing"] += missing
     log.info("Deleted %(deleted)s, missing %(missing)s, skipped as still used %(skipped)s", outcome)
@@ -126,27 +160,26 @@ def delete_each(
     *,
     state: TaskState[DeletionCheckpoint],
     deleted: Iterable[int | str],
-    seen: Iterable[Media] = (),
+    seen: Mapping[str, Media] = MappingProxyType({}),
 ) -> tuple[list[int | str], list[int | str]]:
     """Delete one after another; return what was deleted, and what was gone already.
 
     :param state: keeps each before it is deleted, and all when that is done.
     :param deleted: what earlier tries of the task deleted.
-    :param seen: the files as they were selected: each is read again right before its batch is deleted.
+    :param seen: by id as given, the files as they were selected: each is read again right before its batch is deleted.
     """
     from airflow_provider_media._api.checkpoints import DeletionCheckpoint
     from airflow_provider_media._api.deletion import MAX_BATCH, read_again
 
     done, missing = list(deleted), list[int | str]()
     begun = {str(media_id): media_id for media_id in started_before(state)}
-    selected = {str(media.id): media for media in seen}
     for start in range(0, len(media_ids), MAX_BATCH):
         batch = media_ids[start : start + MAX_BATCH]
-        before = [selected[str(media_id)] for media_id in batch if str(media_id) in selected]
+        before = [seen[str(media_id)] for media_id in batch if str(media_id) in seen]
         there = {str(media.id) for media in hook.run_flow(read_again(before))} if before else set()
         for media_id in batch:
             was_begun = str(media_id) in begun
-            if str(media_id) in selected and str(media_id) not in there:
+            if str(media_id) in seen and str(seen[str(media_id)].id) not in there:
                 (done if was_begun else missing).append(media_id)
                 continue
             begun[str(media_id)] = media_id
@@ -182,13 +215,13 @@ def started_before(state: TaskState[DeletionCheckpoint]) -> tuple[int | str, ...
     return checkpoint.ids if checkpoint else ()
 
 
-def _look_up(hook: MediaHook, media_ids: list[int | str]) -> tuple[list[Media], list[int | str]]:
-    """Get each file's metadata; return it, and the ids that the library does not have."""
-    found: list[Media] = []
+def _look_up(hook: MediaHook, media_ids: list[int | str]) -> tuple[dict[str, Media], list[int | str]]:
+    """Get each file's metadata; return it by the given id, and the ids that the library does not have."""
+    found: dict[str, Media] = {}
     missing: list[int | str] = []
     for media_id in media_ids:
         try:
-            found.append(hook.get_media(media_id))
+            found[str(media_id)] = hook.get_media(media_id)
         except MediaNotFoundError:
             missing.append(media_id)
     return found, missing

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._files import write_text
+from airflow_provider_media._files import resolve_target, write_text
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class ManifestFile:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            is_writable = os.access(self.path.parent, os.W_OK)
+            is_writable = os.access(resolve_target(self.path).parent, os.W_OK)
         except OSError as error:
             raise _wrong(self, error.strerror or str(error)) from None
         if not is_writable:

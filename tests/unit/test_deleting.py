@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import io
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,12 +21,22 @@ from airflow_provider_media.operators._deleting import delete_all, refuse_if_use
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.fake_library import FakeLibrary
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 LIBRARY = {"1", "2", "3"}
 
 
 def deletion_state(store: FakeStore | None = None) -> TaskState[DeletionCheckpoint]:
     context: Any = {"task_state_store": store}
     return TaskState(context, DeletionCheckpoint, task_id="delete")
+
+
+class Unsized:
+    """Like a response of requests: it can be walked, and an empty one yields nothing."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
 
 
 class FakeHook:
@@ -120,8 +131,9 @@ def test_nothing_to_delete_asks_nothing() -> None:
 
 
 def test_references_may_be_a_dotted_path() -> None:
-    users = users_of([Media(id=2, name="a")], "airflow_provider_media.models:Media.to_dict")
-    assert users[2][:2] == ["id", "name"]
+    assert users_of([Media(id=2, name="a")], "tests.unit.test_deleting:used_by_spring") == {
+        2: ["spring campaign", "template 5"]
+    }
 
 
 @pytest.mark.parametrize("path", ["no.such.module", "airflow_provider_media.models.Nothing", "", "a b"])
@@ -130,10 +142,57 @@ def test_a_dotted_path_that_leads_nowhere_is_refused(path: str) -> None:
         users_of([Media(id=1)], path)
 
 
-@pytest.mark.parametrize("references", [None, lambda _: [], lambda _: None, lambda _: iter(())])
+@pytest.mark.parametrize(
+    "references", [None, lambda _: [], lambda _: (), lambda _: set(), lambda _: iter(()), lambda _: filter(None, [])]
+)
 def test_a_file_without_users_may_go(references: Any) -> None:
     assert users_of([Media(id=1)], references) == {}
     refuse_if_used([Media(id=1)], references)
+
+
+async def used_by_nobody(_: Media) -> list[str]:
+    return []
+
+
+async def yield_users(_: Media) -> Any:
+    yield "spring"
+
+
+@pytest.mark.parametrize(
+    "references",
+    [
+        *(used_by_nobody, yield_users, lambda _: None, lambda _: False, lambda _: True, lambda _: 0, lambda _: 5),
+        *(lambda _: "", lambda _: " ", lambda _: b"", lambda _: b"spring", lambda _: {}, lambda _: {"users": []}),
+        *(lambda _: [None], lambda _: ["spring", 5], lambda _: [""], lambda _: [["spring"]], lambda _: io.BytesIO()),
+        *(lambda _: object(), lambda _: list, lambda _: NotImplemented, lambda _: Unsized()),
+    ],
+)
+@pytest.mark.parametrize("on_reference", ["fail", "skip"])
+def test_what_is_not_strings_refuses_the_deletion(references: Any, on_reference: str) -> None:
+    hook = FakeHook()
+    with pytest.raises(MediaInUseError, match=r"^It is unknown what uses media 1: references returned "):
+        delete(hook, [1], references=references, on_reference=on_reference)
+    assert hook.ids == LIBRARY
+    with pytest.raises(MediaInUseError, match=r"Nothing was deleted\.$"):
+        refuse_if_used([Media(id=1)], references)
+
+
+def test_an_async_references_is_named_as_such() -> None:
+    with pytest.raises(MediaInUseError, match="must not be an async function"):
+        refuse_if_used([Media(id=1)], used_by_nobody)  # type: ignore[arg-type]
+
+
+def test_a_string_is_one_user() -> None:
+    assert users_of([Media(id=1)], lambda _: "spring") == {1: ["spring"]}
+    assert users_of([Media(id=1)], lambda _: (name for name in ("a", "b"))) == {1: ["a", "b"]}
+
+
+def test_a_file_with_two_ids_is_kept_whichever_it_is_given_by() -> None:
+    hook = FakeHook()
+    hook.get_media = lambda media_id: Media(id=2, alternate_id=str(media_id))  # type: ignore[method-assign]
+    outcome = delete(hook, ["med_2"], references=used_by_spring, on_reference="skip")
+    assert outcome == {"deleted": [], "missing": [], "skipped": [2]}
+    assert hook.ids == LIBRARY
 
 
 def test_a_file_with_users_may_not() -> None:
@@ -172,11 +231,6 @@ def test_what_a_try_had_begun_is_deleted_not_missing_though_nobody_looked() -> N
     state = deletion_state(store)
     state.save(DeletionCheckpoint(ids=(7, 8)))
     assert delete(hook, [7, 9, 1], if_missing="ignore", state=state)["deleted"] == [7, 1]
-
-
-@pytest.mark.parametrize(("answer", "users"), [("spring campaign", ["spring campaign"]), ("", []), (None, [])])
-def test_a_text_as_the_answer_is_one_user(answer: Any, users: list[str]) -> None:
-    assert users_of([Media(id=1)], lambda _: answer) == ({1: users} if users else {})
 
 
 @pytest.mark.parametrize("references", ["os.sep", 7, ["used_by"]])

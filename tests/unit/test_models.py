@@ -28,6 +28,7 @@ MEDIA = st.builds(
     width=NUMBERS,
     height=NUMBERS,
     created_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+    alternate_id=st.none() | IDS,
 )
 
 
@@ -49,6 +50,7 @@ def test_the_dict_has_every_field_and_the_time_in_iso_8601() -> None:
         "width": None,
         "height": None,
         "created_at": "2026-03-01T12:00:00+00:00",
+        "alternate_id": None,
     }
 
 

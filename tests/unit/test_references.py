@@ -68,6 +68,15 @@ def test_users_are_told_by_id(write: Any) -> None:
         (listed([["17"]]), "cannot be understood"),
         (listed([17.0]), "cannot be understood"),
         (listed({"": ["summer"]}), "cannot be understood"),
+        *[
+            (listed([17, odd]), "cannot be understood")
+            for odd in (
+                *("1.0", "01", "+1", "\uff11\uff17", "-1", "1_000", "1,000", "1.", "00", "\u00b2", "\u0661\u0667", -1),
+                *("17\u200b", "\ufeff17", "17, 18", "17 18", "['17']", '{"id": 17}', "'17'", "17;18"),
+                *("null", "NaN", "undefined"),
+            )
+        ],
+        (listed({"01": ["summer"], "17": []}), "cannot be understood"),
         (listed({"17": 5}), "cannot be understood"),
         (listed({"17": None}), "cannot be understood"),
         (listed({"17": []}, "yesterday"), "cannot be understood"),
@@ -90,6 +99,20 @@ def test_ids_alone_are_enough(write: Any) -> None:
     assert [len(ask(Media(id=media_id))) for media_id in (17, "17", "med_9", 18)] == [1, 1, 1, 0]
 
 
+def test_text_ids_of_many_forms_are_ids(write: Any) -> None:
+    ids = ["med_7f3a2b1c4d5e", "1e5", "7f3a", "0x1f", "a-b.c", "550e8400-e29b-41d4-a716-446655440000", "0", "été"]
+    ask = write(listed(ids))
+    assert [len(ask(Media(id=media_id))) for media_id in ids] == [1] * len(ids)
+
+
+def test_a_file_with_two_ids_is_protected_by_either(write: Any) -> None:
+    ask = write(listed({"17": ["summer"], "med_9": ["autumn"]}))
+    assert ask(Media(id=17, alternate_id="med_1")) == ["summer"]
+    assert ask(Media(id=1, alternate_id="med_9")) == ["autumn"]
+    assert ask(Media(id=17, alternate_id="med_9")) == ["summer", "autumn"]
+    assert ask(Media(id=1, alternate_id="med_1")) == []
+
+
 def test_an_age_may_be_allowed(write: Any) -> None:
     old = listed({"17": ["summer"]}, (NOW - timedelta(days=3)).isoformat())
     assert write(old, max_age=timedelta(days=4))(Media(id=17)) == ["summer"]
@@ -106,7 +129,9 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["in-use.json"]
 
 
-@pytest.mark.parametrize("users", [{}, [], [None], {"None": ["summer"]}, ["17", ""], [True]])
+@pytest.mark.parametrize(
+    "users", [{}, [], [None], {"None": ["summer"]}, ["17", ""], [True], ["01"], {"1.0": ["a"]}, [-1]]
+)
 def test_what_would_not_be_believed_is_not_written(tmp_path: Path, users: Any) -> None:
     with pytest.raises(MediaConfigurationError, match=r"never believed|is not a media id"):
         ListedReferences(path=tmp_path / "in-use.json").write(users)
@@ -120,7 +145,7 @@ def test_a_writer_that_fails_leaves_the_list_as_it_was(tmp_path: Path, monkeypat
     def fail(*_: Any) -> None:
         raise OSError("no room")
 
-    monkeypatch.setattr("pathlib.Path.chmod", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="no room"):
         ask.write({2: ["autumn"]})
     assert ask(Media(id=1)) == ["summer"]
