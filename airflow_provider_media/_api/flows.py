@@ -71,6 +71,14 @@ def tried_once(flow: Flow[T]) -> Flow[T]:
     return _changed(flow, lambda call: replace(call, max_attempts=1))
 
 
+def for_purpose(flow: Flow[T], purpose: str) -> Flow[T]:
+    """Let the errors of a flow say what all of it is for.
+
+    :param purpose: in words that complete "could not ...".
+    """
+    return _changed(flow, lambda call: replace(call, purpose=purpose))
+
+
 def _changed(flow: Flow[T], change: Callable[[Call], Call]) -> Flow[T]:
     try:
         command = next(flow)

@@ -17,6 +17,7 @@ from airflow_provider_media._api.flows import (
     Flow,
     PageWalk,
     Pause,
+    for_purpose,
     get_media,
     list_all,
     oldest_first,
@@ -103,10 +104,12 @@ def upload_media(
     """
     earlier = state.load()
     namesakes: list[Media] = []
+    # A wrong key, say, is met here first, and it is the upload that fails.
+    purpose = f"upload {upload.name!r}"
     if if_exists == "upload":
-        baseline = earlier.baseline if earlier else (yield from take_baseline(upload.name))
+        baseline = earlier.baseline if earlier else (yield from for_purpose(take_baseline(upload.name), purpose))
     else:
-        baseline_now, namesakes = yield from _baseline_and_namesakes(upload)
+        baseline_now, namesakes = yield from for_purpose(_baseline_and_namesakes(upload), purpose)
         baseline = earlier.baseline if earlier else baseline_now
     # One that is surely in the folder comes before one that may be.
     reusable = next((media for media in sorted(namesakes, key=upload.lacks_folder_of) if upload.equals(media)), None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, refuse_none
 from airflow_provider_media.exceptions import MediaError, MediaUnavailableError, public_errors
 from airflow_provider_media.hooks._async import MediaAsyncHook
 
@@ -92,9 +93,9 @@ class MediaHook(BaseHook):
         self,
         file: Any,
         *,
-        name: str | None = None,
+        name: str | NotGiven | None = NOT_GIVEN,
         description: str | None = None,
-        folder_id: int | str | None = None,
+        folder_id: int | str | NotGiven | None = NOT_GIVEN,
         mime_type: str | None = None,
         file_name: str | None = None,
         channels: Iterable[str] | str = (),
@@ -111,7 +112,8 @@ class MediaHook(BaseHook):
         :param name: the human-readable name; by default the file's base name.
         :param description: free text.
         :param folder_id: the number of the library folder to put it in; then only files of that folder count as there.
-            By default files of any folder do, for ``replace`` too: give it wherever several folders share names.
+            By default files of any folder do, for ``replace`` too: give it wherever several folders share names. None
+            is refused for ``replace`` and ``reuse``, and so is a name that is None: leave the argument out instead.
         :param mime_type: by default found from the file's bytes.
         :param file_name: the file name told to the platform; by default the file's base name.
         :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they do not accept is an error
@@ -138,6 +140,9 @@ class MediaHook(BaseHook):
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media.hooks._lineage import report_upload
 
+        if if_exists in ("replace", "reuse"):
+            refuse_none("name", name)
+            refuse_none("folder_id", folder_id)
         with self._public_errors():
             if if_exists not in IF_EXISTS:
                 raise _wrong(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
@@ -149,9 +154,9 @@ class MediaHook(BaseHook):
             try:
                 upload = prepare_upload(
                     source,
-                    name=name,
+                    name=None if name is NOT_GIVEN else name,
                     description=description,
-                    folder_id=folder_id,
+                    folder_id=None if folder_id is NOT_GIVEN else folder_id,
                     mime_type=mime_type,
                     file_name=file_name,
                 )

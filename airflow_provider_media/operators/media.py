@@ -132,12 +132,16 @@ class MediaUploadOperator(MediaOperator):
             "folder_id": parse_optional(parse_token, "folder_id", self.folder_id),
             "mime_type": parse_nullable(parse_token, "mime_type", self.mime_type),
         }
+        file = parse_path("file", self.file)
+        channels = parse_list("channels", self.channels)
+        check_integrity = parse_bool("check_integrity", self.check_integrity)
+        if_exists = parse_choice("if_exists", self.if_exists, IF_EXISTS)
         result = self.hook.upload(
-            parse_path("file", self.file),
+            file,
             **{name: value for name, value in arguments.items() if value is not None},
-            channels=parse_list("channels", self.channels),
-            check_integrity=parse_bool("check_integrity", self.check_integrity),
-            if_exists=parse_choice("if_exists", self.if_exists, IF_EXISTS),
+            channels=channels,
+            check_integrity=check_integrity,
+            if_exists=if_exists,
             before_delete=lambda found: refuse_if_used(found, self.references),
             on_stored=lambda media: MediaLink.persist(context, library_link(self.media_conn_id, media)),
             state=TaskState(context, UploadCheckpoint, task_id=self.task_id),
@@ -172,7 +176,8 @@ class MediaGetOperator(MediaOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Get the metadata."""
-        media = self.hook.get_media(parse_media_id("media_id", self.media_id))
+        media_id = parse_media_id("media_id", self.media_id)
+        media = self.hook.get_media(media_id)
         MediaLink.persist(context, library_link(self.media_conn_id, media))
         self.log.info("Found %r: id %s, %s bytes, %s", media.name, media.id, media.size, media.url)
         return self.with_own_xcoms(media.to_dict(), context)

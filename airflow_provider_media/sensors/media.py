@@ -304,6 +304,8 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         refuse_none("media_conn_id", self.media_conn_id)
         wildcards = parse_bool("wildcards", self.wildcards)
         min_matches = parse_int("min_matches", self.min_matches)
+        refuse_none("name", self.name)
+        refuse_none("names", self.names)
         by_id = self.media_id is not NOT_GIVEN or self.media_ids is not NOT_GIVEN
         by_name = self.name is not NOT_GIVEN or self.names is not NOT_GIVEN
         if by_id == by_name:
