@@ -35,6 +35,13 @@ os.environ |= {
 }
 
 
+def pytest_unconfigure() -> None:
+    """Stop the fork server that tests may have started."""
+    from tests.helpers import warm_python
+
+    warm_python.stop()
+
+
 @cache
 def samples_by_test() -> dict[str, list[Sample]]:
     """Return the samples that are marked as tested by a test, by its node id."""

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +17,7 @@ from airflow_provider_media.operators.media import MediaCleanupOperator, MediaDe
 from airflow_provider_media.references import ListedReferences
 from tests.contract.helpers.syncing import Folder, Syncing
 from tests.helpers.fake_store import FakeStore
+from tests.helpers.warm_python import WarmProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,13 +260,11 @@ def test_after_sigkill_the_retry_goes_on_and_tells_of_all(
     other = library.store("summer", PNG)
     library.fail("slow", method="DELETE", delay_seconds=0.2, times=len(ids))
     kept_at = tmp_path / "state.json"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", ONE_TRY, str(kept_at)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first_try:
+    with WarmProcess(ONE_TRY, kept_at) as first_try:
         while library.count("DELETE") < 4:
-            assert first_try.poll() is None
+            assert first_try.poll() is None, first_try.stderr
             time.sleep(0.02)
-        first_try.send_signal(signal.SIGKILL)
+        first_try.kill()
     library._control("DELETE", "faults")
     store = FakeStore()
     store.kept = json.loads(kept_at.read_text())

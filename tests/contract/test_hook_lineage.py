@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_media.hooks import _lineage
+from tests.helpers.warm_python import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +61,6 @@ def test_a_reader_finds_the_file_as_input_and_the_media_as_output(
     connection = {"conn_type": "media", "host": library.sandbox.base_url, "password": library.sandbox.api_key}
     environment = {
         **os.environ,
-        "AIRFLOW_HOME": str(lineage_home),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(lineage_home / "plugins"),
         "AIRFLOW_CONN_MEDIA_LINEAGE": json.dumps(connection),
     }
@@ -70,8 +68,8 @@ def test_a_reader_finds_the_file_as_input_and_the_media_as_output(
     folder.mkdir()
     card = folder / "card 1.png"
     card.write_bytes(picture.read_bytes())
-    command = [sys.executable, "-c", UPLOAD, picture, folder]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=100)
+    done = run(UPLOAD, picture, folder, env=environment)
+    assert done.returncode == 0, done.stderr
     inputs, outputs = json.loads(done.stdout.splitlines()[-1])
 
     assert [uri for uri, _ in inputs] == [picture.as_uri(), card.as_uri()]

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import ssl
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.contract.helpers.raw_server import RawServer, answer
+from tests.helpers.warm_python import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-BIG_BYTES = 200 * 1024 * 1024
+BIG_BYTES = 100 * 1024 * 1024
 ALLOWED_GROWTH_BYTES = 8 * 1024 * 1024
 
 SCRIPT = """
@@ -72,13 +71,10 @@ def test_memory_does_not_grow_with_the_file(
         "password": "key-of-the-tests",
         "extra": {"verify": str(certificate[0])},
     }
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, kind, str(tmp_path / "small.mp4"), str(tmp_path / "big.mp4")],
+    done = run(
+        SCRIPT,
+        *(kind, tmp_path / "small.mp4", tmp_path / "big.mp4"),
         env={**os.environ, "AIRFLOW_CONN_MEDIA_MEMORY": json.dumps(connection)},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
     )
     assert done.returncode == 0, done.stderr
     growth = int(done.stdout.rpartition("grew by ")[2])

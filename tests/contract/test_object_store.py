@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from airflow_provider_media.operators.media import MediaSyncOperator, MediaUploa
 from tests.contract.helpers.object_store import BUCKET, ObjectStore, serve
 from tests.contract.helpers.raw_server import RawServer, answer
 from tests.contract.helpers.sandbox_library import sha256_of
+from tests.helpers.warm_python import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -229,13 +228,10 @@ def test_memory_does_not_grow_with_the_object(
         store.put(key, PNG + bytes(size))
     drain = raw_server(lambda head: answer(200, [] if "limit=" in head.partition("\r\n")[0] else {"id": 5}))
     connection: dict[str, Any] = {"conn_type": "media", "host": drain.url, "password": "key-of-the-tests"}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, uri("small.png"), uri("big.png")],
+    done = run(
+        SCRIPT,
+        *(uri("small.png"), uri("big.png")),
         env={**os.environ, "AIRFLOW_CONN_MEDIA_MEMORY": json.dumps(connection), "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.rpartition("grew by ")[2]) < ALLOWED_GROWTH_BYTES

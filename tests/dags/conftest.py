@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
+import shutil
 import signal
-import subprocess
-import sys
+import sqlite3
 import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,11 +20,13 @@ import pytest
 import requests
 
 from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
+from tests.helpers.warm_python import run_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
+HOME = Path(os.environ["AIRFLOW_HOME"])  # made by tests/conftest.py
 ROOT = HERE.parent.parent
 IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
 
@@ -43,11 +47,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def airflow_database() -> None:
-    """Make Airflow's tables once."""
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give this process a database of its own: a copy of the one that the first process migrates."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # the one that all workers of this run share
+    migrated = folder / "airflow.db"
+    with (folder / "airflow.db.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not migrated.exists():
+            done = run_airflow("db", "migrate")
+            assert done.returncode == 0, done.stderr
+            with sqlite3.connect(HOME / "airflow.db") as made, sqlite3.connect(migrated) as copy:
+                made.backup(copy)
+            return
+    shutil.copy(migrated, HOME / "airflow.db")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def users_are_known() -> None:
+    """Import the table of users on Airflow 2: runs have notes, notes have authors, and deleting a run needs them."""
     if not IS_AIRFLOW_3:
-        # Runs have notes, and notes have authors: deleting a run needs the table of users to be known.
         with warnings.catch_warnings(action="ignore"):
             import airflow.providers.fab.auth_manager.models  # noqa: F401
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import runpy
 import shutil
 import socket
-import subprocess
-import sys
 import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -146,6 +145,8 @@ def test_what_does_not_run_says_why(sample: Sample) -> None:
 def test_the_tests_that_samples_name_are_there() -> None:
     """That they use the samples' code, tests/conftest.py sees to when they run."""
     named = {sample.tested_by for sample in all_samples() if sample.tested_by}
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *sorted(named)]
-    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
-    assert named <= set(done.stdout.splitlines()), done.stdout + done.stderr
+    defined: set[str] = set()
+    for file in {node_id.partition("::")[0] for node_id in named}:
+        functions = [node for node in ast.parse((ROOT / file).read_text()).body if isinstance(node, ast.FunctionDef)]
+        defined |= {f"{file}::{function.name}" for function in functions}
+    assert {node_id.partition("[")[0] for node_id in named} <= defined

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import jsonschema
 import pytest
 
 from airflow_provider_media.provider_info import CONNECTION_FIELDS, get_provider_info
+from tests.helpers.warm_python import run
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 FORM_IN_COMMANDS = pytest.mark.skipif(
@@ -50,9 +49,9 @@ for command in json.loads(sys.argv[1]):
 
 @pytest.fixture(scope="module")
 def outputs() -> dict[str, str]:
-    """What Airflow's commands print; one process carries out all, for its start takes longer than any of them."""
-    command = [sys.executable, "-c", RUN_COMMANDS, json.dumps(COMMANDS)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    """What Airflow's commands print; one process carries out all."""
+    done = run(RUN_COMMANDS, json.dumps(COMMANDS))
+    assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[[")]
     return {" ".join(arguments[:2]): output for arguments, output in answers}
@@ -112,17 +111,6 @@ def test_providers_widgets_shows_every_extra(outputs: dict[str, str]) -> None:
     rows = [row for row in rows_of(outputs["providers widgets"]) if "media" in json.dumps(row)]
     shown = json.dumps(rows)
     assert [field for field in CONNECTION_FIELDS if field not in shown] == []
-
-
-@pytest.mark.parametrize("module", ["operators.media", "sensors.media", "hooks.media"])
-def test_dag_files_that_import_the_package_load_no_http_client(module: str) -> None:
-    code = (
-        f"import sys; import airflow.providers.common.compat.sdk as sdk; sdk.BaseOperator, sdk.BaseSensorOperator,"
-        f" sdk.BaseHook; before = set(sys.modules); import airflow_provider_media.{module};"
-        f" print(sorted((set(sys.modules) - before) & {{'requests', 'httpx', 'requests_toolbelt', 'starlette'}}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
 @pytest.mark.skipif(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.helpers.doc_samples import ROOT
+from tests.helpers.warm_python import run_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,11 +72,8 @@ class Console:
 
     def _run_airflow(self, words: list[str]) -> str:
         """Run Airflow's command line; in a process of its own, for what it leaves behind breaks later tests."""
-        done = subprocess.run(
-            [sys.executable, "-m", "airflow", *words],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        )  # fmt: skip
-        return done.stdout
+        done = run_airflow(*words, cwd=self.folder)
+        return done.stdout + done.stderr
 
     def _start(self, command: str) -> str:
         process = subprocess.Popen(
