@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NEWEST_FILES = 100
 """How many of the newest files show whether ids grow."""
 
-_MIN_DATES = 10
+MIN_DATES = 10
 """Different creation dates; that so many are in the order of random ids by chance has odds of 1 to 10!."""
 
 _CLOCK_DIFFERENCE = timedelta(minutes=5) // timedelta(microseconds=1)
@@ -144,7 +144,7 @@ def greatest_growing_id(listed: Iterable[Media], total: int | None, *, shown_by:
     if not ids or len(ids) < len(newest) or any(id_ > 2 * older for id_, older in pairwise(ids)):
         return None  # also an imported id: what follows it is smaller
     dates = [microseconds(media.created_at) for media in newest]
-    if None not in dates and len(set(dates)) >= _MIN_DATES and dates == sorted(dates, reverse=True):
+    if None not in dates and len(set(dates)) >= MIN_DATES and dates == sorted(dates, reverse=True):
         return ids[0]
     # A counter that began at 1; parallel uploads may have dates that cross, or all files have one date, or none.
     is_dense = total is not None and ids[0] <= 2 * total

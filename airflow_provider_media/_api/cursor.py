@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from airflow_provider_media._api.arrivals import Arrivals, SortField, place_of
+from airflow_provider_media._api.baseline import microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,35 +23,43 @@ _MOST_REMEMBERED = 700
 """Once they are safe; fewer than a page has, so that the newest page reaches down to the floor again. With ids of 36
 letters that is 56 KiB; Airflow warns of values above 64."""
 
+FORMAT = 2
+"""Of the values. A value of another format is ignored, never misread."""
+
 _BEFORE_ALL = -1
 _LONG_AGO = 0.0
+
+Seen = tuple[int, float, int | None]
+"""A file's place, when its event was to be written (seconds since 1970), and its creation date (microseconds)."""
 
 
 @dataclass(slots=True)
 class Cursor:
     """What was seen: all up to a place, and of the later ones those remembered.
 
-    A file that shows up late, when newer ones were seen already, is told by that.
+    A file that shows up late, when newer ones were seen already, is told by that. The newest files are always among
+    those remembered, so that one with a giant id, or a date in the future, does not hide those that follow. In a small
+    library all are, and then no order is needed.
 
     :param sort_by: what the places are made of.
-    :param floor: the place.
-    :param recent: of files above it, by id: place, and when its event was to be written (seconds since 1970).
+    :param floor: the place; what has a lower one is old.
+    :param recent: files above it, by id.
     """
 
     sort_by: SortField = "id"
     floor: int = _BEFORE_ALL
-    recent: dict[str, tuple[int, float]] = field(default_factory=dict)
+    recent: dict[str, Seen] = field(default_factory=dict)
     _examined_to: int = field(default=_BEFORE_ALL, init=False)
 
     @classmethod
     def at_newest(cls, arrivals: Arrivals) -> Self:
         """Begin behind the newest file: all that is there now is old."""
-        if not arrivals.media:
-            return cls(arrivals.sort_by)
-        newest = arrivals.media[-1][0]
-        # Several may share its date, so it is remembered by its id.
-        at_the_top = {str(media.id): (place, _LONG_AGO) for place, media in arrivals.media if place == newest}
-        return cls(arrivals.sort_by, newest - 1, at_the_top)
+        older, newest = arrivals.media[: -arrivals.to_remember], arrivals.media[-arrivals.to_remember :]
+        floor = older[-1][0] if older else _BEFORE_ALL
+        if not older and arrivals.complete_from is not None:
+            floor = arrivals.complete_from
+        seen = {str(media.id): _seen(place, media, _LONG_AGO) for place, media in newest if place > floor}
+        return cls(arrivals.sort_by, floor, seen)
 
     def lacks(self, arrivals: Arrivals) -> int | None:
         """Tell down to which place more must be listed before it is clear what is new; None when it is."""
@@ -64,8 +73,13 @@ class Cursor:
         A file that has no place in the old order is new if it comes after all that were seen. When that is so of all
         that are listed, nothing tells what is new: None.
         """
-        if self.floor == _BEFORE_ALL and not self.recent:
-            return type(self)(arrivals.sort_by)
+        if self.floor == _BEFORE_ALL:  # all that were seen are remembered by their ids
+            known = {
+                str(media.id): _seen(place, media, self._written_at(media))
+                for place, media in arrivals.media
+                if str(media.id) in self.recent and not self._is_another(media)
+            }
+            return type(self)(arrivals.sort_by, recent=known)
         seen = self._seen_in(arrivals)
         newest_seen = max(seen.values(), default=_BEFORE_ALL)
         others = {str(media.id): (place, media) for place, media in arrivals.media if str(media.id) not in seen}
@@ -76,16 +90,18 @@ class Cursor:
         unsettled = [place for key, place in seen.items() if key in self.recent]
         floor = min([*new.values(), *unsettled], default=newest_seen + 1) - 1
         recent = {
-            key: (place, self.recent.get(key, (place, _LONG_AGO))[1])
-            for key, place in ((str(media.id), place) for place, media in arrivals.media)
-            if place > floor and key not in new
+            str(media.id): _seen(
+                place, media, self.recent[str(media.id)][1] if str(media.id) in self.recent else _LONG_AGO
+            )
+            for place, media in arrivals.media
+            if place > floor and str(media.id) not in new
         }
         return type(self)(arrivals.sort_by, floor, recent)
 
     def new_in(self, arrivals: Arrivals) -> list[tuple[int, Media]]:
         """Pick what was not seen yet, each with its place, oldest first."""
-        if arrivals.media:
-            self._examined_to = max(self._examined_to, arrivals.media[-1][0])
+        if len(arrivals.media) > arrivals.outliers:
+            self._examined_to = max(self._examined_to, arrivals.media[-1 - arrivals.outliers][0])
         return [(place, media) for place, media in arrivals.media if self._is_new(place, media)]
 
     def note(self, place: int, media: Media, written_at: float) -> None:
@@ -93,17 +109,19 @@ class Cursor:
 
         :param written_at: when Airflow will have written its event (seconds since 1970).
         """
-        self.recent[str(media.id)] = (place, written_at)
+        self.recent[str(media.id)] = _seen(place, media, written_at)
 
-    def settle(self, now: float, *, below: int | None = None) -> None:
+    def settle(self, now: float, *, to_remember: int, below: int | None = None) -> None:
         """Forget what is so old that nothing comes before it any more; the floor rises over it.
 
+        :param to_remember: how many of the newest stay remembered.
         :param below: the place of a file that is not noted yet; the floor stays below it.
         """
-        for media_id, (place, written_at) in sorted(self.recent.items(), key=lambda entry: entry[1][0]):
+        for media_id, (place, written_at, _) in sorted(self.recent.items(), key=lambda entry: entry[1][0]):
             too_many = len(self.recent) > _MOST_REMEMBERED and written_at <= now - UNSURE_SECONDS
-            is_settled = written_at <= now - LATE_SECONDS or too_many
-            if not is_settled or (below is not None and place >= below):
+            is_settled = too_many or (len(self.recent) > to_remember and written_at <= now - LATE_SECONDS)
+            in_future = self.sort_by == "createdAt" and place > (now - LATE_SECONDS) * 1_000_000
+            if not is_settled or in_future or (below is not None and place >= below):
                 return
             self.floor = max(self.floor, place)
             del self.recent[media_id]
@@ -111,17 +129,33 @@ class Cursor:
     def to_dict(self, now: float) -> dict[str, Any]:
         """Return, as JSON-able values, what surely needs no second event; of very much, as much as a store takes."""
         safe = [(key, entry) for key, entry in self.recent.items() if entry[1] <= now - UNSURE_SECONDS]
-        kept = {key: list(entry) for key, entry in safe[:_MOST_REMEMBERED]}
-        return {"sort_by": self.sort_by, "floor": self.floor, "recent": kept}
+        kept = {key: [place, round(written), created] for key, (place, written, created) in safe[:_MOST_REMEMBERED]}
+        return {"format": FORMAT, "sort_by": self.sort_by, "floor": self.floor, "recent": kept}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make it again of what :meth:`to_dict` returned."""
-        recent = {key: (place, written_at) for key, (place, written_at) in values["recent"].items()}
-        return cls(values["sort_by"], values["floor"], recent)
+        """Make it again of what :meth:`to_dict` returned.
+
+        :raises ValueError: (or what reading other values as these raises) the values have another format or shape.
+        """
+        if values["format"] != FORMAT or values["sort_by"] not in get_args(SortField):
+            raise ValueError("a cursor of another format")
+        recent = {
+            key: (int(place), float(written_at), None if created is None else int(created))
+            for key, (place, written_at, created) in values["recent"].items()
+        }
+        return cls(values["sort_by"], int(values["floor"]), recent)
 
     def _is_new(self, place: int, media: Media) -> bool:
-        return place > self.floor and str(media.id) not in self.recent
+        return place > self.floor and (str(media.id) not in self.recent or self._is_another(media))
+
+    def _written_at(self, media: Media) -> float:
+        return self.recent[str(media.id)][1] if str(media.id) in self.recent else _LONG_AGO
+
+    def _is_another(self, media: Media) -> bool:
+        """Return whether an id that is remembered was given to another file since."""
+        created, seen = microseconds(media.created_at), self.recent[str(media.id)][2]
+        return created is not None and seen is not None and created > seen
 
     def _seen_in(self, arrivals: Arrivals) -> dict[str, int]:
         """Tell which of the listed files were seen, in whatever order they are listed: their places there, by id."""
@@ -130,3 +164,7 @@ class Cursor:
             for place, media in arrivals.media
             if (old_place := place_of(media, self.sort_by)) is not None and not self._is_new(old_place, media)
         }
+
+
+def _seen(place: int, media: Media, written_at: float) -> Seen:
+    return place, written_at, microseconds(media.created_at)

@@ -71,7 +71,7 @@ class Depth:
         now = time.time()
         for place, media in self._cursor.new_in(arrivals):
             self._cursor.note(place, media, now)
-        self._cursor.settle(now)
+        self._cursor.settle(now, to_remember=arrivals.outliers)
 
 
 async def poll(media_conn_id: str, interval: float, depth: Depth) -> AsyncIterator[Arrivals]:

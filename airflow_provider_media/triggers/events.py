@@ -138,7 +138,7 @@ class MediaEventTrigger(BaseEventTrigger):
                     yield TriggerEvent(media.to_dict())  # type: ignore[no-untyped-call]
                     spacing.given()
                 cursor.note(place, media, time.time() + backlog.seconds)  # after the event: rather twice than never
-            cursor.settle(time.time(), below=spacing.kept_back)
+            cursor.settle(time.time(), to_remember=arrivals.to_remember, below=spacing.kept_back)
             await store.save(cursor)
 
     def _moved(self, cursor: Cursor, arrivals: Arrivals) -> Cursor:
@@ -191,7 +191,11 @@ class _CursorStore:
             )
             self._store = None
             return None
-        return None if kept is None else Cursor.from_dict(kept)
+        try:
+            return None if kept is None else Cursor.from_dict(kept)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("What was seen is kept in another format, so the watcher begins at the newest file: %s", error)
+            return None
 
     async def save(self, cursor: Cursor) -> None:
         """Keep it, when it changed; what fails is tried again with the next look."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.arrivals import list_newest
+from airflow_provider_media._api.arrivals import MIN_REMEMBERED, list_newest
 from airflow_provider_media._api.problem import Problem
 from tests.unit.helpers.fake_library import FakeLibrary
 
@@ -26,6 +26,15 @@ def test_the_newest_page_is_enough_for_a_first_look() -> None:
     listed = library.run(list_newest())
     assert [place for place, _ in listed.media] == list(range(1501, 2501))
     assert listed.complete_from == 1501
+    assert library.calls == [  # the second shows that no other counter gives smaller ids to newer files
+        "GET ?page=0&limit=1000&sortBy=id&sortOrder=desc",
+        "GET ?page=0&limit=100&sortBy=createdAt&sortOrder=desc",
+    ]
+
+
+def test_the_newest_page_is_enough_for_any_other_look() -> None:
+    library = library_of(2500)
+    library.run(list_newest(down_to=2000))
     assert len(library.calls) == 1
 
 
@@ -69,7 +78,8 @@ def test_files_with_text_ids_are_ordered_by_their_dates() -> None:
 
 
 def test_without_numbers_and_dates_the_order_cannot_be_told() -> None:
-    library = FakeLibrary(ids=iter(["zebra"]))
-    library.add()
+    library = FakeLibrary(ids=(f"med_{number}" for number in range(9999)))
+    for _ in range(MIN_REMEMBERED + 1):
+        library.add()
     with pytest.raises(Problem, match="New files cannot be told from old ones"):
         library.run(list_newest())

@@ -16,9 +16,9 @@ from airflow_provider_media.models import Media
 NOW = 1_782_907_200.0
 
 
-def arrivals(*ids: int, complete_from: int | None = None) -> Arrivals:
+def arrivals(*ids: int, complete_from: int | None = None, page_length: int = 1000) -> Arrivals:
     media = tuple((number, Media(id=number)) for number in sorted(ids))
-    return Arrivals(media=media, sort_by="id", complete_from=complete_from)
+    return Arrivals(media=media, sort_by="id", complete_from=complete_from, page_length=page_length)
 
 
 def new_ones(cursor: Cursor, listed: Arrivals, now: float) -> list[int | str]:
@@ -26,7 +26,7 @@ def new_ones(cursor: Cursor, listed: Arrivals, now: float) -> list[int | str]:
     new = cursor.new_in(listed)
     for place, media in new:
         cursor.note(place, media, now)
-    cursor.settle(now)
+    cursor.settle(now, to_remember=listed.to_remember)
     return [media.id for _, media in new]
 
 
@@ -58,11 +58,14 @@ def test_a_file_that_is_listed_after_newer_ones_is_new_for_a_while() -> None:
 
 
 def test_what_is_old_is_forgotten() -> None:
-    cursor = Cursor.at_newest(arrivals(1))
-    new_ones(cursor, arrivals(1, 2, 3), now=NOW)
-    new_ones(cursor, arrivals(1, 2, 3, 9), now=NOW + LATE_SECONDS + 1)
-    assert cursor.floor == 3
-    assert set(cursor.recent) == {"9"}
+    def page(*ids: int) -> Arrivals:
+        return arrivals(*ids, complete_from=1, page_length=4)
+
+    cursor = Cursor.at_newest(page(1))
+    new_ones(cursor, page(1, 2, 3), now=NOW)
+    new_ones(cursor, page(1, 2, 3, 9), now=NOW + LATE_SECONDS + 1)
+    assert cursor.floor == 2
+    assert set(cursor.recent) == {"3", "9"}
 
 
 def test_a_gap_below_what_was_listed_is_noticed() -> None:
@@ -74,7 +77,7 @@ def test_a_gap_below_what_was_listed_is_noticed() -> None:
 
 def test_what_was_listed_once_without_a_gap_need_not_be_listed_again() -> None:
     cursor = Cursor(floor=5)
-    new_ones(cursor, arrivals(*range(4, 11), complete_from=4), now=NOW)
+    new_ones(cursor, arrivals(*range(4, 11), complete_from=4, page_length=2), now=NOW)
     assert cursor.lacks(arrivals(9, 10, 11, complete_from=9)) is None
     assert cursor.lacks(arrivals(11, 12, complete_from=11)) == 5
 
@@ -93,7 +96,7 @@ def test_a_burst_of_files_is_remembered_in_bounded_space_once_their_events_are_s
     new_ones(cursor, arrivals(*range(1, 5001)), now=NOW + UNSURE_SECONDS)
     assert len(cursor.recent) == 700
     assert len(json.dumps(cursor.to_dict(NOW + UNSURE_SECONDS))) < 48 * 1024
-    long_ids = Cursor("createdAt", recent={str(uuid4()): (10**15 + n, NOW + 0.123456) for n in range(5000)})
+    long_ids = Cursor("createdAt", recent={str(uuid4()): (10**15 + n, NOW + 0.123456, None) for n in range(5000)})
     assert len(json.dumps(long_ids.to_dict(NOW + 100))) < 64 * 1024
     assert new_ones(reloaded(cursor, NOW + UNSURE_SECONDS), arrivals(*range(1, 5001)), now=NOW + UNSURE_SECONDS) == []
 
@@ -112,7 +115,7 @@ def test_the_floor_stays_below_a_file_that_is_not_noted_yet() -> None:
         if media.id != 5:
             cursor.note(place, media, NOW)
     later = NOW + 2 * LATE_SECONDS
-    cursor.settle(later, below=5)
+    cursor.settle(later, to_remember=0, below=5)
     assert cursor.floor == 4
     assert len(json.dumps(cursor.to_dict(later))) < 48 * 1024
     assert 5 in {media.id for _, media in reloaded(cursor, later).new_in(arrivals(*range(2, 3000)))}
@@ -200,4 +203,4 @@ def test_more_is_listed_until_it_reaches_what_was_seen_in_the_old_order() -> Non
 
 
 def test_when_nothing_has_a_place_in_the_old_order_nobody_can_tell_what_is_new() -> None:
-    assert Cursor.at_newest(arrivals(1, 2)).moved_to(dated("a", "b")) is None
+    assert Cursor(floor=2).moved_to(dated("a", "b")) is None

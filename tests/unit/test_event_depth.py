@@ -54,14 +54,14 @@ def test_what_was_asked_for_is_read_for_a_while_because_files_may_show_up_late(m
 
 
 def test_who_asks_for_less_than_is_read_anyway_brings_no_look_forward() -> None:
-    library, depth = library_of(*range(1, 11)), Depth()
+    library, depth = library_of(*range(1, 2011)), Depth()
     depth.ask(0, "id")  # before the first look nobody knows of any place
     assert depth.down_to is None
     look(library, depth)
     was = depth.down_to
-    depth.ask(10, "id")
+    depth.ask(2010, "id")
     depth.ask(0, "createdAt")
-    assert depth.down_to == was == 11
+    assert depth.down_to == was == 2001
 
 
 def test_a_place_in_one_order_is_none_in_the_other() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -174,6 +175,7 @@ def test_a_watcher_that_cannot_tell_what_is_new_begins_anew_and_says_so(
         media = tuple((number, Media(id=name, name=name)) for number, name in enumerate(names))
         return Arrivals(media=media, sort_by="createdAt", complete_from=None)
 
-    looks = [listed(["summer-1"]), texts("summer-2"), texts("summer-2", "summer-3")]
+    first = replace(listed(["summer-1"]), complete_from=1, page_length=2)  # of a library with older files
+    looks = [first, texts("summer-2"), texts("summer-2", "summer-3")]
     assert list(watch(Store(), clock, looks)) == ["summer-3"]
     assert "the watcher begins anew at the newest file" in caplog.text

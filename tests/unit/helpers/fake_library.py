@@ -127,6 +127,8 @@ class FakeLibrary:
             files.sort(
                 key=lambda media: (isinstance(media["id"], str), media["id"]), reverse=params["sortOrder"] == "desc"
             )
+        if not self._ignores_order and params.get("sortBy") == "createdAt":
+            files.sort(key=lambda media: media.get("createdAt") or "", reverse=params["sortOrder"] == "desc")
         start = int(params["page"]) * int(params["limit"])
         shown = [
             {key: value for key, value in media.items() if key not in self._leaves_out}
