@@ -353,7 +353,8 @@ def _confirm(
         is_new = baseline.is_newer(media) is not False and is_name_credible(upload.name, media.name)
         patience = 0.0 if is_new else settle_seconds
         found = yield from _settle(upload, baseline, patience, retries.for_looking(), None, 0.0)
-        if found is None:
+        # A get and a list that contradict each other about one file are no reason to delete others for it.
+        if found is None or (must_get and str(found.id) == str(media.id)):
             raise other_file(upload, media)
         media = found
     if not media.size:
