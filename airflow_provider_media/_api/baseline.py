@@ -91,6 +91,10 @@ class Baseline:
             judged = [(media, newer if self.is_passed_by(media) else False) for media, newer in judged]
         return [media for media, newer in judged if newer], [media for media, newer in judged if newer is None]
 
+    def including(self, ids: Iterable[int | str]) -> Baseline:
+        """Return a baseline that also knows these files, because the list may have lacked them."""
+        return replace(self, known={**{str(media_id): None for media_id in ids}, **self.known})
+
     def reduced(self, *, max_known: int) -> Baseline | None:
         """Return a baseline that fits a store: without the known ids where ids grow; None when there are too many.
 

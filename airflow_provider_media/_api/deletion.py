@@ -20,7 +20,7 @@ MAX_BATCH = 100
 
 
 def read_again(found: Sequence[Media], *, max_by_id: int = 1) -> Flow[list[Media]]:
-    """Return those of the files that the library still has under their ids, in the same order.
+    """Return those of the files that the library still has under their ids, as it has them now, in the same order.
 
     They are read by their ids or by pages of the list, whichever takes fewer requests; what the pages lack is read by
     its id, because a list may lag. A file of another name or size than before is another file, and left out.
@@ -45,7 +45,7 @@ def read_again(found: Sequence[Media], *, max_by_id: int = 1) -> Flow[list[Media
     changed = [media for media in found if str(media.id) in now and _is_other(media, now[str(media.id)])]
     if changed:
         log.warning("Other files by now, so they are left alone: %s", ", ".join(str(media.id) for media in changed))
-    return [media for media in found if str(media.id) in now and media not in changed]
+    return [now[str(media.id)] for media in found if str(media.id) in now and media not in changed]
 
 
 def _is_other(before: Media, now: Media) -> bool:

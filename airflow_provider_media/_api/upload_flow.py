@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.baseline import Baseline, baseline_in, take_baseline
 from airflow_provider_media._api.checkpoints import NoState, UploadCheckpoint, UploadState
-from airflow_provider_media._api.deletion import delete_older
+from airflow_provider_media._api.deletion import delete_older, read_again
 from airflow_provider_media._api.flows import (
     Flow,
     PageWalk,
@@ -30,7 +30,7 @@ from airflow_provider_media._api.stored import is_credible, is_name_credible, no
 from airflow_provider_media.models import Media, UploadResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow_provider_media._api.retry import Retries
     from airflow_provider_media._api.upload import Upload
@@ -91,6 +91,7 @@ def upload_media(
     before_delete: Callable[[Iterable[Media]], None],
     state: UploadState,
     on_stored: Callable[[Media], None] = lambda _: None,
+    recent_ids: Sequence[int | str] = (),
 ) -> Flow[UploadResult]:
     """Store one file by the rules of ``if_exists``.
 
@@ -100,6 +101,7 @@ def upload_media(
     :param before_delete: raises when any of the given files must not be deleted (``replace``).
     :param state: keeps the checkpoint of earlier attempts of the task.
     :param on_stored: called as soon as the library has the file, and again when more is known of it.
+    :param recent_ids: of files that this process stored under the name, and the list may lack.
     :raises Problem: see :class:`Kind`.
     """
     earlier = state.load()
@@ -109,8 +111,10 @@ def upload_media(
     if if_exists == "upload":
         baseline = earlier.baseline if earlier else (yield from for_purpose(take_baseline(upload.name), purpose))
     else:
-        baseline_now, namesakes = yield from for_purpose(_baseline_and_namesakes(upload), purpose)
+        baseline_now, namesakes = yield from for_purpose(_baseline_and_namesakes(upload, recent_ids), purpose)
         baseline = earlier.baseline if earlier else baseline_now
+    if not earlier:
+        baseline = baseline.including(recent_ids)
     # One that is surely in the folder comes before one that may be.
     reusable = next((media for media in sorted(namesakes, key=upload.lacks_folder_of) if upload.equals(media)), None)
     if if_exists == "reuse" and reusable:
@@ -200,9 +204,12 @@ def _delete_replaced(
     return (yield from delete_older(older))
 
 
-def _baseline_and_namesakes(upload: Upload) -> Flow[tuple[Baseline, list[Media]]]:
-    """Read the whole list once, for both."""
+def _baseline_and_namesakes(upload: Upload, recent_ids: Sequence[int | str]) -> Flow[tuple[Baseline, list[Media]]]:
+    """Read the whole list once, for both, and by their ids the recent files that it lacks."""
     library = yield from list_all()
+    listed = {str(media.id) for media in library}
+    lacking = [Media(id=media_id) for media_id in recent_ids if str(media_id) not in listed]
+    library += yield from read_again(lacking)
     same_name = [media for media in library if upload.could_be(media)]
     namesakes = oldest_first((yield from in_full(upload, same_name)))
     unknown = of_unknown_folder(upload, namesakes)

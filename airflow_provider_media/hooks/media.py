@@ -134,6 +134,7 @@ class MediaHook(BaseHook):
         :raises MediaRequestError: the platform refuses it for good.
         """
         from airflow_provider_media._api.checkpoints import NoState
+        from airflow_provider_media._api.recent import RECENT_UPLOADS
         from airflow_provider_media._api.source import open_source, sha256
         from airflow_provider_media._api.upload import prepare_upload
         from airflow_provider_media._api.upload_flow import IF_EXISTS, upload_media
@@ -184,11 +185,14 @@ class MediaHook(BaseHook):
                         before_delete=before_delete or (lambda _: None),
                         on_stored=on_stored or (lambda _: None),
                         state=state or NoState(),
+                        recent_ids=RECENT_UPLOADS.ids_of(self.settings, upload.name),
                     )
                 )
             finally:
                 source.close()
         media = result.media
+        if result.created:
+            RECENT_UPLOADS.add(self.settings, upload.name, media.id)
         done = "Uploaded" if result.created else "Already there:"
         self.log.info("%s %r: id %s, %s bytes, %s", done, upload.name, media.id, media.size, media.url)
         for old in result.replaced:

@@ -197,3 +197,29 @@ def test_a_sync_sends_nothing_twice_with_fingerprints(
     # A list without descriptions does not show under which name a file of another size was sent.
     is_old_hidden = brief_lists and "names" in settings and settings["names"] == "slug"
     assert len(library.files()) == (5 if is_old_hidden else 4)
+
+
+@pytest.mark.parametrize("fault", ["store_then_drop", "reset_mid_body"])
+def test_a_file_stored_seconds_before_is_not_taken_for_the_new_one(fault: str, hook_for: Any, picture: Path) -> None:
+    hook, library = hook_for({"settle_seconds": 2}, list_lag_seconds=1)
+    first = hook.upload(picture).media
+    library.fail(fault, **({"after_bytes": 10} if fault == "reset_mid_body" else {}))
+    second = hook.upload(picture).media
+    assert second.id != first.id
+    assert second.id == library.stored()[-1]["id"]
+    assert len(library.stored()) == 2
+
+
+@pytest.mark.parametrize("if_exists", ["reuse", "replace", "fail"])
+def test_a_file_stored_seconds_before_is_known_although_the_list_lags(
+    if_exists: str, hook_for: Any, picture: Path
+) -> None:
+    hook, library = hook_for({"settle_seconds": 60}, list_lag_seconds=60)
+    first = hook.upload(picture).media
+    if if_exists == "fail":
+        with pytest.raises(MediaError, match=rf"taken by {first.id} "):
+            hook.upload(picture, if_exists=if_exists)
+        return
+    second = hook.upload(picture, if_exists=if_exists)
+    assert second.replaced == ((first.id,) if if_exists == "replace" else ())
+    assert [media["id"] for media in library.stored()] == [second.media.id]

@@ -47,6 +47,11 @@ class SandboxLibrary:
         files: list[dict[str, Any]] = answer.json()["content"]
         return files
 
+    def stored(self) -> list[dict[str, Any]]:
+        """Return all that the library holds, oldest first, also where its lists lag."""
+        files: list[dict[str, Any]] = self._control("GET", "library").json()
+        return files
+
     def post(self, name: str, content: bytes) -> requests.Response:
         """Upload a file as somebody else would."""
         return requests.post(

@@ -1,0 +1,40 @@
+"""What this process stored lately: a list may lack it for a while, and it must not be taken for a new file then."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_media._api.settings import Settings
+
+_MAX_FILES = 1000
+
+
+class RecentUploads:
+    """The latest uploads: each one's library, name, id and time."""
+
+    def __init__(self) -> None:
+        self._files: deque[tuple[str, str, str, int | str, float]] = deque(maxlen=_MAX_FILES)
+        self._lock = threading.Lock()
+
+    def add(self, settings: Settings, name: str, media_id: int | str) -> None:
+        """Remember a file.
+
+        :param name: the name that it was sent under.
+        """
+        with self._lock:
+            self._files.append((settings.base_url, settings.api_key, name, media_id, time.monotonic()))
+
+    def ids_of(self, settings: Settings, name: str) -> tuple[int | str, ...]:
+        """Return the ids of the files that were stored under a name within the settling time."""
+        since = time.monotonic() - settings.settle_seconds
+        with self._lock:
+            files = list(self._files)
+        wanted = (settings.base_url, settings.api_key, name)
+        return tuple(media_id for *stored, media_id, at in files if tuple(stored) == wanted and at >= since)
+
+
+RECENT_UPLOADS = RecentUploads()
