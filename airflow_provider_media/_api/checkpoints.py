@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from airflow_provider_media._api.baseline import Baseline
+from airflow_provider_media._api.receipts import Receipt
 from airflow_provider_media._api.waiting import Found, found_from_dicts, found_to_dicts
 
 if TYPE_CHECKING:
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
 
 MAX_BASELINE_IDS = 900
 """Airflow keeps 64 KiB of a value; a library whose ids do not grow may hold more files of the folder's names."""
+
+MAX_RECEIPTS_BYTES = 24 * 1024
+"""Of the same 64 KiB."""
 
 
 class Checkpoint(Protocol):
@@ -88,14 +94,30 @@ class UploadCheckpoint:
 class SyncCheckpoint:
     """How far a sync came.
 
-    :param sending: whether files are being sent: if that is the last that is known, the attempt was interrupted.
+    :param sending: whether files are being sent: if that is the last that is known, the attempt was interrupted. So it
+        is where the attempt ended, but had sent more files than can be noted.
     :param baseline: what the library held before the first attempt; None where that is too large to keep.
+    :param receipts: what the attempt noted of the files that it sent, by path.
+    :param ended_at: when it ended, in seconds since 1970.
     """
 
     KIND: ClassVar[str] = "media_sync"
 
     sending: bool
     baseline: Baseline | None
+    receipts: Mapping[str, Receipt] = field(default_factory=dict)
+    ended_at: float = 0.0
+
+    @classmethod
+    def ended(cls, baseline: Baseline | None, receipts: Mapping[str, Receipt]) -> Self:
+        """Return the checkpoint of an attempt that ended, although not all is done."""
+        noted = {path: receipt.to_dict() for path, receipt in receipts.items()}
+        is_small = len(json.dumps(noted)) <= MAX_RECEIPTS_BYTES
+        return cls(sending=not is_small, baseline=baseline, receipts=receipts if is_small else {}, ended_at=time.time())
+
+    def age_seconds(self) -> float:
+        """Return how long ago the attempt ended."""
+        return max(0.0, time.time() - self.ended_at)
 
     @property
     def outlives_clearing(self) -> bool:
@@ -104,7 +126,12 @@ class SyncCheckpoint:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-able values."""
-        return {"sending": self.sending, "baseline": self.baseline.to_dict() if self.baseline else None}
+        return {
+            "sending": self.sending,
+            "baseline": self.baseline.to_dict() if self.baseline else None,
+            "receipts": {path: receipt.to_dict() for path, receipt in self.receipts.items()},
+            "ended_at": self.ended_at,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -113,7 +140,9 @@ class SyncCheckpoint:
         :raises ValueError: the values have another shape.
         """
         baseline = None if values["baseline"] is None else Baseline.from_dict(values["baseline"])
-        return cls(sending=_bool(values["sending"]), baseline=baseline)
+        receipts = {path: Receipt.from_dict(receipt) for path, receipt in values["receipts"].items()}
+        ended_at = float(values["ended_at"])
+        return cls(sending=_bool(values["sending"]), baseline=baseline, receipts=receipts, ended_at=ended_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

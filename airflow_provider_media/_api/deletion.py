@@ -19,16 +19,16 @@ MAX_BATCH = 100
 """So many files are read again at a time, so that the last one's facts are hardly older than the first one's."""
 
 
-def read_again(found: Sequence[Media], *, max_by_id: int = 1) -> Flow[list[Media]]:
-    """Return those of the files that the library still has under their ids, as it has them now, in the same order.
+def read_again(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[dict[str, Media]]:
+    """Return those of the files that the library has now, by id.
 
     They are read by their ids or by pages of the list, whichever takes fewer requests; what the pages lack is read by
-    its id, because a list may lag. A file of another name or size than before is another file, and left out.
+    its id, because a list may lag.
 
     :param max_by_id: read so many files by their ids in any case: a list may also show files that are gone.
     """
     now: dict[str, Media] = {}
-    wanted = {str(media.id): media for media in found}
+    wanted = dict.fromkeys(map(str, media_ids))
     if len(wanted) > max_by_id:
         walk = PageWalk(sort_by="id", sort_order="desc")
         while walk.next_call:
@@ -42,10 +42,17 @@ def read_again(found: Sequence[Media], *, max_by_id: int = 1) -> Flow[list[Media
         except Problem as problem:
             if problem.kind is not Kind.NOT_FOUND:
                 raise
-    changed = [media for media in found if str(media.id) in now and _is_other(media, now[str(media.id)])]
-    if changed:
-        log.warning("Other files by now, so they are left alone: %s", ", ".join(str(media.id) for media in changed))
-    return [now[str(media.id)] for media in found if str(media.id) in now and media not in changed]
+    return now
+
+
+def still_there(found: Sequence[Media]) -> Flow[list[Media]]:
+    """Return those of the files that the library still has. One of another name or size by now is another file."""
+    now = yield from read_again(media.id for media in found)
+    there = [media for media in found if str(media.id) in now]
+    others = [media for media in there if _is_other(media, now[str(media.id)])]
+    if others:
+        log.warning("Other files by now, so they are left alone: %s", ", ".join(str(media.id) for media in others))
+    return [media for media in there if media not in others]
 
 
 def _is_other(before: Media, now: Media) -> bool:
@@ -56,7 +63,7 @@ def _is_other(before: Media, now: Media) -> bool:
 def delete_older(older: Iterable[Media]) -> Flow[tuple[int | str, ...]]:
     """Delete the files that a new one replaces; return their ids, also of those that another task deleted meanwhile."""
     older = list(older)
-    there = yield from read_again(older)
+    there = yield from still_there(older)
     for old in there:
         try:
             yield from delete_media(old.id)

@@ -19,6 +19,7 @@ from airflow_provider_media._api.source import escape_controls
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from airflow_provider_media._api.receipts import Receipt
     from airflow_provider_media._api.upload import Upload
     from airflow_provider_media.models import Media
 
@@ -40,6 +41,7 @@ class Prepared:
     :param name: its name in the library.
     :param upload: what would be sent, or None when it cannot be.
     :param fingerprint: the SHA-256 of its content, where that decides what is the same.
+    :param receipt: what an earlier sync noted of it.
     :param problem: why it cannot be sent.
     :param kind: what kind of problem that is.
     :param warnings: what its channels recommend otherwise.
@@ -49,9 +51,25 @@ class Prepared:
     name: str
     upload: Upload | None = None
     fingerprint: str | None = None
+    receipt: Receipt | None = None
     problem: str | None = None
     kind: Kind = Kind.FILE
     warnings: tuple[str, ...] = ()
+
+    def may_be(self, media: Media) -> bool:
+        """Whether a file of the library bears its name, or is the one that an earlier sync noted."""
+        return self.upload is not None and (self.upload.may_be(media) or self._is_noted(media))
+
+    def is_same(self, media: Media) -> bool:
+        """Whether the library has this very file; what the API does not tell is not the same."""
+        if self.upload is None:
+            return False
+        if self.receipt and self._is_noted(media) and self.receipt.is_same(self.upload):
+            return True
+        return self.upload.equals(media) and self.fingerprint in {None, fingerprint_in(media.description)}
+
+    def _is_noted(self, media: Media) -> bool:
+        return self.upload is not None and self.receipt is not None and self.receipt.is_of(self.upload, media)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +173,7 @@ def namesakes_of(prepared: Iterable[Prepared], library: Iterable[Media]) -> dict
     proofs = {name_proof(file.name): file.name for file in prepared}
     names = set(proofs.values())
     of_size: dict[int, list[str]] = defaultdict(list)
+    noted = {str(file.receipt.media_id): file.name for file in prepared if file.receipt}
     for file in prepared:
         if file.upload and file.upload.fingerprint:
             of_size[file.upload.source.size].append(file.name)
@@ -162,9 +181,12 @@ def namesakes_of(prepared: Iterable[Prepared], library: Iterable[Media]) -> dict
     for media in library:
         proof = name_proof_in(media.description)
         name = media.name if proof is None else proofs.get(proof)
-        if name in names:
-            found[name].append(media)
-        elif media.description is None and media.size:
+        names_of_media = {name for name in (name, noted.get(str(media.id))) if name in names}
+        for one in names_of_media:
+            found[one].append(media)
+        if names_of_media:
+            continue
+        if media.description is None and media.size:
             for candidate in of_size.get(media.size, ()):
                 found[candidate].append(media)
     return {name: oldest_first(several) for name, several in found.items()}
@@ -232,16 +254,17 @@ def _step(file: Prepared, bearing_the_name: list[Media], if_changed: str, sent_b
         warnings=file.warnings,
     )
     # One that is surely in the folder comes before one that may be.
-    namesakes = sorted(filter(upload.may_be, bearing_the_name), key=upload.lacks_folder_of)
+    namesakes = sorted(filter(file.may_be, bearing_the_name), key=upload.lacks_folder_of)
     if not namesakes:
         return step
-    same = next((media for media in namesakes if _is_same(file, upload, media)), None)
+    same = next((media for media in namesakes if file.is_same(media)), None)
     if same:
-        left = [media for media in namesakes if not (sent_before(media) or _is_same(file, upload, media))]
+        left = [media for media in namesakes if not (sent_before(media) or file.is_same(media))]
         if left and if_changed == "replace" and sent_before(same):
             reason = f"an earlier try sent it as {same.id}; still to delete: {_ids(left)}"
             return _replacing(replace(step, reason=reason, there=same), tuple(left), upload)
-        by = "content" if upload.fingerprint and fingerprint_in(same.description) else "size and type"
+        is_proved = upload.fingerprint and fingerprint_in(same.description)
+        by = "content" if is_proved else "size and type" if upload.equals(same) else "file as an earlier sync noted"
         return replace(step, action="keep", reason=f"the library has it as {same.id}: same {by}", there=same)
     if refused := next(filter(upload.is_refused, namesakes), None):
         reason = (
@@ -275,11 +298,6 @@ def _difference(old: Media, upload: Upload) -> str:
     if old.size is not None and old.size != upload.source.size:
         return f" ({old.size} bytes, here {upload.source.size})"
     return "" if old.size is not None else " as far as the API tells"
-
-
-def _is_same(file: Prepared, upload: Upload, media: Media) -> bool:
-    """Whether the library has this very file; what the API does not tell is not the same."""
-    return upload.equals(media) and file.fingerprint in {None, fingerprint_in(media.description)}
 
 
 def _ids(found: Iterable[Media]) -> str:

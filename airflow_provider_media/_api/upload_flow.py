@@ -208,8 +208,8 @@ def _baseline_and_namesakes(upload: Upload, recent_ids: Sequence[int | str]) -> 
     """Read the whole list once, for both, and by their ids the recent files that it lacks."""
     library = yield from list_all()
     listed = {str(media.id) for media in library}
-    lacking = [Media(id=media_id) for media_id in recent_ids if str(media_id) not in listed]
-    library += yield from read_again(lacking)
+    recent = yield from read_again(media_id for media_id in recent_ids if str(media_id) not in listed)
+    library += recent.values()
     same_name = [media for media in library if upload.could_be(media)]
     namesakes = oldest_first((yield from in_full(upload, same_name)))
     unknown = of_unknown_folder(upload, namesakes)

@@ -169,14 +169,14 @@ def delete_each(
     :param seen: by id as given, the files as they were selected: each is read again right before its batch is deleted.
     """
     from airflow_provider_media._api.checkpoints import DeletionCheckpoint
-    from airflow_provider_media._api.deletion import MAX_BATCH, read_again
+    from airflow_provider_media._api.deletion import MAX_BATCH, still_there
 
     done, missing = list(deleted), list[int | str]()
     begun = {str(media_id): media_id for media_id in started_before(state)}
     for start in range(0, len(media_ids), MAX_BATCH):
         batch = media_ids[start : start + MAX_BATCH]
         before = [seen[str(media_id)] for media_id in batch if str(media_id) in seen]
-        there = {str(media.id) for media in hook.run_flow(read_again(before))} if before else set()
+        there = {str(media.id) for media in hook.run_flow(still_there(before))} if before else set()
         for media_id in batch:
             was_begun = str(media_id) in begun
             if str(media_id) in seen and str(seen[str(media_id)].id) not in there:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +14,25 @@ from airflow_provider_media._files import resolve_target, write_text
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
     from airflow_provider_media._api.folder import FoundFile
+    from airflow_provider_media._api.receipts import Receipt
+    from airflow_provider_media._api.upload import Upload
     from airflow_provider_media.operators._sync_run import Outcome
 
 log = logging.getLogger(__name__)
 
 
-def manifest_of(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Any]]:
-    """Return one entry for each file that is in the library, by its path in the folder, in the order of the paths."""
+def manifest_of(outcomes: Iterable[Outcome], uploads: Mapping[str, Upload]) -> dict[str, dict[str, Any]]:
+    """Return one entry for each file that is in the library, by its path in the folder, in the order of the paths.
+
+    :param uploads: by path, what was sent, or would have been.
+    """
+    from airflow_provider_media._api.receipts import Receipt
+
     entries = {}
     for outcome in sorted(outcomes, key=lambda outcome: outcome.step.path):
         media = outcome.media
@@ -37,6 +46,7 @@ def manifest_of(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Any]]:
                 "size": outcome.step.size,
                 "action": outcome.action,
                 "warnings": list(outcome.step.warnings),
+                **Receipt.of(uploads[outcome.step.path], media).to_dict(),
             }
     return entries
 
@@ -95,6 +105,27 @@ class ManifestFile:
             raise _wrong(self, "its folder may not be written to by this user")
         if self.path.is_dir():
             raise _wrong(self, "it is a folder; give the path of a file")
+
+    def read_receipts(self) -> dict[str, Receipt]:
+        """Return what the sync noted that wrote it, by path; nothing where there is none, or it cannot be read."""
+        from airflow_provider_media._api.receipts import Receipt
+
+        try:
+            manifest = json.loads(self.path.read_text())
+            return {str(path): Receipt.from_dict(entry) for path, entry in manifest.items()}
+        except FileNotFoundError:
+            return {}
+        except Exception as error:  # noqa: BLE001 - of any file system; the sync can do without
+            cause = f"{type(error).__name__}: {error}"
+            log.warning("Could not read the manifest of an earlier sync from %s, so it is ignored: %s", self, cause)
+            return {}
+
+    def age_seconds(self) -> float:
+        """Return how long ago it was written; infinite where that is unknown."""
+        try:
+            return max(0.0, time.time() - float(self.path.stat().st_mtime))
+        except Exception:  # noqa: BLE001 - of any file system
+            return math.inf
 
     def write(self, manifest: dict[str, dict[str, Any]]) -> None:
         """Write it as JSON; whoever reads it meanwhile sees the old one or the new one, where it is local."""

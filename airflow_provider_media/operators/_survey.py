@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from airflow_provider_media.exceptions import MediaNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Executor
 
     from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._api.folder import FoundFile
+    from airflow_provider_media._api.receipts import Receipt
     from airflow_provider_media._api.sync_plan import Prepared
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
@@ -36,17 +37,22 @@ class Known:
 
 
 def prepare_files(
-    hook: MediaHook, found: Sequence[FoundFile], options: SyncOptions, workers: Executor
+    hook: MediaHook,
+    found: Sequence[FoundFile],
+    options: SyncOptions,
+    workers: Executor,
+    receipts: Mapping[str, Receipt],
 ) -> list[Prepared]:
     """Check every file before anything is sent; what is wrong with a file is kept with it.
 
+    :param receipts: what an earlier sync noted, by path.
     :param workers: reading the first bytes of an object store's files takes long, one after the other.
     :raises Problem: of kind CANCELLED.
     """
-    return list(workers.map(partial(_prepare, hook, options), found))
+    return list(workers.map(partial(_prepare, hook, options, receipts), found))
 
 
-def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared:
+def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Receipt], file: FoundFile) -> Prepared:
     from airflow_provider_media._api.folder import library_name
     from airflow_provider_media._api.problem import Kind, Problem
     from airflow_provider_media._api.source import file_reason, open_source, printable
@@ -72,21 +78,26 @@ def _prepare(hook: MediaHook, options: SyncOptions, file: FoundFile) -> Prepared
         name=name,
         upload=upload,
         fingerprint=upload.fingerprint if options.fingerprint else None,
+        receipt=receipts.get(path),
         problem=". ".join(report.errors) or None,
         warnings=report.warnings,
     )
 
 
-def look_at_library(hook: MediaHook, prepared: Sequence[Prepared], workers: Executor) -> Known:
+def look_at_library(
+    hook: MediaHook, prepared: Sequence[Prepared], workers: Executor, *, wait_seconds: float = 0.0
+) -> Known:
     """List the library once, and ask for each file of which the list does not tell what decides.
 
     :param workers: ask in parallel.
+    :param wait_seconds: how long to wait at most for what an earlier sync noted and the library does not show.
     """
     from airflow_provider_media._api.baseline import baseline_in
     from airflow_provider_media._api.flows import list_all
     from airflow_provider_media._api.sync_plan import namesakes_of
 
     library = hook.run_flow(list_all())
+    library += _read_unlisted(hook, prepared, library, workers, wait_seconds)
     namesakes = namesakes_of(prepared, library)
     baseline = baseline_in(library, [media for several in namesakes.values() for media in several])
     unclear = [media for file in prepared for media in namesakes.get(file.name, ()) if _is_unclear(file, media)]
@@ -100,6 +111,33 @@ def look_at_library(hook: MediaHook, prepared: Sequence[Prepared], workers: Exec
     _tell_of_unknown_folders(prepared, namesakes)
     _warn_of_hidden_descriptions(prepared, namesakes)
     return Known(namesakes=namesakes, baseline=baseline)
+
+
+def _read_unlisted(
+    hook: MediaHook, prepared: Sequence[Prepared], library: Sequence[Media], workers: Executor, wait_seconds: float
+) -> list[Media]:
+    """Get the files by their ids that an earlier sync noted, and the list lacks: it may lag, and so may a get."""
+    from airflow_provider_media._api.flows import pause
+
+    listed = {str(media.id) for media in library}
+    noted = [file.receipt.media_id for file in prepared if file.receipt and str(file.receipt.media_id) not in listed]
+    if not noted:
+        return []
+    log.info("The list lacks %d files that an earlier sync stored; asking for each", len(noted))
+    found = [*workers.map(partial(_get, hook), noted)]
+    missing = [media_id for media_id, media in zip(noted, found, strict=True) if media is None]
+    if missing and wait_seconds > 0:
+        log.info("%d of them are not there (yet); asking again in %.1f s", len(missing), wait_seconds)
+        hook.run_flow(pause(wait_seconds))
+        found += workers.map(partial(_get, hook), missing)
+    return [media for media in found if media]
+
+
+def _get(hook: MediaHook, media_id: int | str) -> Media | None:
+    try:
+        return hook.get_media(media_id)
+    except MediaNotFoundError:
+        return None
 
 
 def _is_unclear(file: Prepared, media: Media) -> bool:

@@ -20,7 +20,7 @@ from airflow_provider_media.operators._sync_options import SyncOptions, read_opt
 from airflow_provider_media.operators._sync_run import Outcome, SyncRun, workers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._api.checkpoints import SyncCheckpoint
     from airflow_provider_media._api.folder import FoundFile
-    from airflow_provider_media._api.sync_plan import Prepared, SyncPlan
+    from airflow_provider_media._api.receipts import Receipt
+    from airflow_provider_media._api.sync_plan import Prepared, Step, SyncPlan
+    from airflow_provider_media._api.upload import Upload
     from airflow_provider_media.models import Media
     from airflow_provider_media.operators._deleting import References
     from airflow_provider_media.operators._survey import Known
@@ -37,6 +39,9 @@ log = logging.getLogger(__name__)
 
 _MOST_NAMED = 50
 """How many files an error names."""
+
+_MAX_KEPT_BY_ID = 10
+"""So many kept files are read again by their ids; more by pages, and where these are older than what was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,28 +211,36 @@ class MediaSyncOperator(MediaOperator):
         checkpoint = state.load()
         earlier = EarlierAttempts.of(checkpoint, context, is_kept=state.is_kept)
         found = self._find_files(context, options)
+        receipts, wait_seconds = self._earlier_receipts(options, checkpoint)
         with workers_of(self.hook, options.max_workers) as pool:
             with public_errors():
-                prepared = prepare_files(self.hook, found, options, pool)
+                prepared = prepare_files(self.hook, found, options, pool, receipts)
             if earlier.were_interrupted and not options.dry_run:
                 self._let_settle()
-            known = look_at_library(self.hook, prepared, pool)
+            known = look_at_library(self.hook, prepared, pool, wait_seconds=wait_seconds)
         MediaLink.persist(context, library_link(self.media_conn_id))
         plan = self._make_plan(prepared, known, options, earlier)
         if options.dry_run:
             return plan.to_dict()
         self._check(plan)
+        uploads = {file.path: file.upload for file in prepared if file.upload}
         outcomes = [Outcome(step=step, action="keep", media=step.there) for step in plan.steps if step.action == "keep"]
+        baseline = (checkpoint and checkpoint.baseline) or known.baseline.reduced(max_known=MAX_BASELINE_IDS)
+        checkpoint = checkpoint or SyncCheckpoint(sending=False, baseline=baseline)
         if plan.to_send:
-            baseline = (checkpoint and checkpoint.baseline) or known.baseline.reduced(max_known=MAX_BASELINE_IDS)
-            checkpoint = SyncCheckpoint(sending=True, baseline=baseline)
+            checkpoint = replace(checkpoint, sending=True, baseline=baseline)
             state.save(checkpoint)
-            outcomes += self._carry_out(plan, prepared, known, options)
+            outcomes += self._carry_out(plan.to_send, uploads, known, options)
+        if gone := self._find_gone(outcomes):
+            state.save(replace(checkpoint, sending=True, baseline=baseline))
+            outcomes = [outcome for outcome in outcomes if outcome.step.path not in {step.path for step in gone}]
+            outcomes += self._carry_out(gone, uploads, known, options)
         try:
-            result = self._hand_on(context, outcomes, options)
+            result = self._hand_on(context, outcomes, uploads, options)
         except MediaError:
-            if checkpoint:  # nothing is being sent any more, although not all is done
-                state.save(replace(checkpoint, sending=False))
+            # Nothing is being sent any more, although not all is done.
+            noted = {**checkpoint.receipts, **_receipts_of(outcomes, uploads)}
+            state.save(SyncCheckpoint.ended(baseline, noted))
             raise
         state.delete()
         return result
@@ -242,6 +255,35 @@ class MediaSyncOperator(MediaOperator):
         if options.manifest_file and not options.dry_run:
             options.manifest_file.check(found)
         return found
+
+    def _earlier_receipts(
+        self, options: SyncOptions, checkpoint: SyncCheckpoint | None
+    ) -> tuple[dict[str, Receipt], float]:
+        """Return what earlier runs and attempts noted, and how long the library may still take to show that."""
+        settle_seconds = self.hook.settings.settle_seconds
+        receipts: dict[str, Receipt] = {}
+        ages = [float("inf")]
+        if options.manifest_file and (receipts := options.manifest_file.read_receipts()):
+            ages.append(options.manifest_file.age_seconds())
+        if checkpoint and checkpoint.receipts:
+            receipts = {**receipts, **checkpoint.receipts}
+            ages.append(checkpoint.age_seconds())
+        return receipts, max(0.0, settle_seconds - min(ages))
+
+    def _find_gone(self, outcomes: Sequence[Outcome]) -> list[Step]:
+        """Read again what is kept, and return the steps that send what is gone: lists may be old, and syncs long."""
+        from airflow_provider_media._api.deletion import read_again
+
+        kept = [outcome for outcome in outcomes if outcome.action == "keep"]
+        ids = [outcome.media.id for outcome in kept if outcome.media]
+        if len(ids) > _MAX_KEPT_BY_ID and len(kept) == len(outcomes):
+            return []  # nothing was sent, so the list was read just now
+        there = self.hook.run_flow(read_again(ids, max_by_id=_MAX_KEPT_BY_ID))
+        gone = [outcome.step for outcome in kept if outcome.media and str(outcome.media.id) not in there]
+        if gone:
+            paths = ", ".join(step.path for step in gone[:_MOST_NAMED])
+            log.warning("%d files that were listed are gone from the library; uploading them: %s", len(gone), paths)
+        return [replace(step, action="create", there=None, reason="the library has it no more") for step in gone]
 
     def _let_settle(self) -> None:
         from airflow_provider_media._api.flows import pause
@@ -286,30 +328,32 @@ class MediaSyncOperator(MediaOperator):
 
     def _carry_out(
         self,
-        plan: SyncPlan,
-        prepared: Sequence[Prepared],
+        steps: Sequence[Step],
+        uploads: Mapping[str, Upload],
         known: Known,
         options: SyncOptions,
     ) -> list[Outcome]:
         from airflow_provider_media._api.progress import FilesProgress
 
-        sizes = sum(step.size or 0 for step in plan.to_send)
-        progress = FilesProgress(len(plan.to_send), sizes, clock=time.monotonic)
+        sizes = sum(step.size or 0 for step in steps)
+        progress = FilesProgress(len(steps), sizes, clock=time.monotonic)
         with workers_of(self.hook, options.max_workers) as pool:
             outcomes = SyncRun(
                 self.hook,
                 pool,
                 width=options.max_workers,
-                uploads={file.path: file.upload for file in prepared if file.upload},
+                uploads=uploads,
                 known=known,
                 references=self.references,
                 on_reference=options.on_reference,
                 progress=progress,
-            ).carry_out(plan.to_send)
+            ).carry_out(steps)
         log.info("Sent %s", progress.summary())
         return outcomes
 
-    def _hand_on(self, context: Context, outcomes: list[Outcome], options: SyncOptions) -> dict[str, Any]:
+    def _hand_on(
+        self, context: Context, outcomes: list[Outcome], uploads: Mapping[str, Upload], options: SyncOptions
+    ) -> dict[str, Any]:
         """Fail, or return what is where."""
         counted = Counter(outcome.action for outcome in outcomes)
         counts = {action: counted[action] for action in ("create", "replace", "keep", "failed")}
@@ -321,12 +365,22 @@ class MediaSyncOperator(MediaOperator):
         if failed:
             table = _table([(path, str(error)) for path, error in failed])
             log.warning("%d files failed, %d may:\n%s", len(failed), options.allow_failures, table)
-        manifest = manifest_of(outcomes)
+        manifest = manifest_of(outcomes, uploads)
         if options.manifest_file:
             options.manifest_file.write(manifest)
         where = {"manifest_path": str(options.manifest_file)} if options.manifest_file else {}
         fill_outlet_events(context, self, {**(where or {"manifest_xcom": _xcom_of(context)}), "counts": counts})
         return manifest if options.returns_manifest else {**where, "counts": counts}
+
+
+def _receipts_of(outcomes: Iterable[Outcome], uploads: Mapping[str, Upload]) -> dict[str, Receipt]:
+    """Return what was sent, and is in the library, by path."""
+    from airflow_provider_media._api.receipts import Receipt
+
+    sent = [outcome for outcome in outcomes if outcome.action in ("create", "replace")]
+    return {
+        outcome.step.path: Receipt.of(uploads[outcome.step.path], outcome.media) for outcome in sent if outcome.media
+    }
 
 
 def _xcom_of(context: Context) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -223,3 +225,130 @@ def test_a_file_stored_seconds_before_is_known_although_the_list_lags(
     second = hook.upload(picture, if_exists=if_exists)
     assert second.replaced == ((first.id,) if if_exists == "replace" else ())
     assert [media["id"] for media in library.stored()] == [second.media.id]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"names": "slug"}, {"names": "short", "types": "absent"}, {"reencodes": True, "names": "lower"}],
+    ids=str,
+)
+@pytest.mark.parametrize("brief_lists", [False, True])
+def test_a_sync_sends_nothing_twice_with_its_manifest(
+    settings: dict[str, Any], folder: Folder, connect: Any, serve: Any, tmp_path: Path, *, brief_lists: bool
+) -> None:
+    library = serve(brief_lists=brief_lists, **settings)
+    conn_id = connect(library.sandbox.base_url, accept_converted="reencodes" in settings).media_conn_id
+    sync = Syncing(folder.root, conn_id)
+    folder.write("Summer Banner of the Week.png", "b/A menu.PNG", "b/a menu.png", "c.png")
+    arguments = {"manifest_path": str(tmp_path / "manifest.json")}
+    first = sync(**arguments)
+    library.forget()
+    second = sync(**arguments)
+    assert library.count("POST") == library.count("DELETE") == 0
+    assert {path: entry["id"] for path, entry in second.items()} == {path: entry["id"] for path, entry in first.items()}
+
+    folder.write("b/A menu.PNG", content=b"another of the same name")
+    third = sync(**arguments)
+    assert third["b/A menu.PNG"]["action"] == "replace"
+    assert {entry["id"] for entry in third.values()} == {media["id"] for media in library.files()}
+
+
+@pytest.mark.parametrize("lags", [{"list_lag_seconds": 60}, {"list_lag_seconds": 1, "get_lag_seconds": 1}], ids=str)
+def test_a_second_sync_with_the_manifest_of_the_first_sends_nothing_although_the_library_lags(
+    lags: dict[str, Any], folder: Folder, connect: Any, serve: Any, tmp_path: Path
+) -> None:
+    library = serve(**lags)
+    sync = Syncing(folder.root, connect(library.sandbox.base_url, settle_seconds=5).media_conn_id)
+    folder.write("a.png", "b.png", "c/d.png")
+    first = sync(manifest_path=str(tmp_path / "manifest.json"))
+    second = sync(manifest_path=str(tmp_path / "manifest.json"))
+    assert library.count("POST") == 3
+    assert {entry["id"] for entry in first.values()} == {entry["id"] for entry in second.values()}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"a.png": {"id": 1}}', '{"a.png": {"id": 1, "name": "x", "size": "9"}}']
+)
+def test_a_manifest_that_cannot_be_read_is_ignored(
+    content: str, folder: Folder, connect: Any, serve: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(content)
+    folder.write("a.png")
+    library = serve()
+    manifest = Syncing(folder.root, connect(library.sandbox.base_url).media_conn_id)(manifest_path=str(path))
+    assert manifest["a.png"]["action"] == "create"
+    assert "Could not read the manifest of an earlier sync" in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"id": 2}, {"name": "b.png"}, {"stored": {"name": "x", "size": 5}}], ids=str)
+def test_a_manifest_entry_that_does_not_fit_the_library_is_not_believed(
+    change: dict[str, Any], folder: Folder, connect: Any, serve: Any, tmp_path: Path
+) -> None:
+    library = serve(names="slug")
+    sync = Syncing(folder.root, connect(library.sandbox.base_url).media_conn_id)
+    folder.write("A File.png")
+    path = tmp_path / "manifest.json"
+    manifest = sync(manifest_path=str(path))
+    library.store("of somebody else", PNG + b"A File.png")
+    path.write_text(json.dumps({"A File.png": manifest["A File.png"] | change}))
+    assert sync(manifest_path=str(path))["A File.png"]["action"] == "create"
+    assert len(library.files()) == 3
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+def test_a_kept_file_that_only_a_stale_list_shows_is_sent_again(
+    kept: int, folder: Folder, connect: Any, serve: Any
+) -> None:
+    library = serve(list_lag_seconds=1)
+    sync = Syncing(folder.root, connect(library.sandbox.base_url).media_conn_id)
+    folder.write(*(f"{number}.png" for number in range(kept)))
+    first = sync()
+    deadline = time.monotonic() + 10
+    while len(library.files()) < kept:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    library.delete(first["0.png"]["id"])
+    second = sync()
+    assert second["0.png"]["action"] == "create"
+    assert {entry["id"] for entry in second.values()} == {media["id"] for media in library.stored()}
+
+
+@pytest.mark.parametrize("kept", [2, 30])
+def test_a_kept_file_that_is_deleted_during_the_sync_is_sent_again(
+    kept: int, folder: Folder, connect: Any, serve: Any
+) -> None:
+    library = serve()
+    sync = Syncing(folder.root, connect(library.sandbox.base_url).media_conn_id)
+    folder.write(*(f"{number}.png" for number in range(kept)))
+    first = sync()
+    folder.write("1.png", content=b"another version")
+    gone = [first["0.png"]["id"]]
+
+    def other_deletes(_media: Any) -> list[str]:
+        while gone:
+            library.delete(gone.pop())
+        return []
+
+    second = sync(references=other_deletes)
+    assert {entry["id"] for entry in second.values()} == {media["id"] for media in library.files()}
+    assert len(second) == kept
+
+
+@pytest.mark.parametrize(
+    "settings", [{"list_lag_seconds": 60}, {"names": "slug"}, {"names": "short", "types": "absent"}]
+)
+def test_a_sync_that_is_retried_at_once_sends_no_file_twice(
+    settings: dict[str, Any], folder: Folder, connect: Any, serve: Any
+) -> None:
+    library = serve(**settings)
+    sync = Syncing(folder.root, connect(library.sandbox.base_url).media_conn_id)
+    folder.write(*(f"Summer Banner Number {number}.png" for number in range(4)))
+    for sent_before_the_failure in (2, 0):
+        library.fail("status", status=400, skip=sent_before_the_failure)
+        with pytest.raises(MediaError, match="1 of 4 files failed"):
+            sync()
+    manifest = sync()
+    stored = [media["id"] for media in library.stored()]
+    assert len(stored) == len(manifest) == 4
+    assert {entry["id"] for entry in manifest.values()} == set(stored)
