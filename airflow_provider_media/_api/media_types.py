@@ -183,6 +183,7 @@ _SIGNS: tuple[tuple[Callable[[bytes], bool], FileType], ...] = (
     (lambda head: head[:2] == b"BM" and head[6:10] == bytes(4), _image("BMP")),
     (lambda head: head[:4] == b"FORM" and head[8:11] == b"AIF", _audio("AIFF")),
     (lambda head: head[:1] == head[188:189] == b"G" or head[4:5] == head[196:197] == b"G", _video("MPEG")),
+    (lambda head: re.match(rb"P[1-7]\s", head) is not None, _image("Netpbm")),
     (lambda head: head[257:262] == b"ustar", _archive("tar")),
 )
 """Formats whose signature is not, or not only, at the beginning."""
@@ -217,6 +218,7 @@ _BRAND_FAMILIES: tuple[tuple[bytes, FileType], ...] = (
     (rb"M4B |F4B ", FileType("MPEG-4 audio book (M4B)")),
     (rb"M4P ", FileType("copy-protected MPEG-4 audio (M4P)")),
     (rb"F4P |odcf|opf2|opx2", FileType("copy-protected MPEG-4 video")),
+    (rb"isml|piff", _video("Smooth Streaming")),
     (rb"aax |aaxc", FileType("Audible audio book")),
 )
 """Brands of the other formats that are built on the ISO base media format, by family."""

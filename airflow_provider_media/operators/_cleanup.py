@@ -206,9 +206,11 @@ def _count(number: int) -> str:
 
 
 def _lines(selected: Sequence[Media], used: dict[int | str, list[str]]) -> str:
+    from airflow_provider_media._api.source import escape_controls
+
     lines = []
     for media in selected[:_SHOWN_IN_LOG]:
-        users = f", used by {', '.join(used[media.id])}" if media.id in used else ""
+        users = escape_controls(f", used by {', '.join(used[media.id])}") if media.id in used else ""
         stored = media.created_at.isoformat() if media.created_at else "unknown"
         lines.append(f"{media.id}  {media.name!r}, {media.size} bytes, stored {stored}{users}")
     more = len(selected) - _SHOWN_IN_LOG

@@ -245,7 +245,7 @@ class SyncRun:
             self._progress.add(outcome.step.size or 0)
 
     def _fail(self, step: Step, error: MediaError) -> None:
-        log.warning("%s failed: %s", step.path, error)
+        log.warning("%r failed: %s", step.path, error)
         self._finish(Outcome(step=step, action="failed", error=error))
 
 

@@ -27,7 +27,7 @@ _MP4_MAJOR_BRANDS = _brands(
 _MP4_COMPATIBLE_BRANDS = _brands("isomiso2mp41mp42avc1")
 _OTHER_BRANDS = (
     *("hei", "hev", "mif", "msf", "avi", "mia", "jp", "mj", "vvi", "jxl"),  # images
-    *("crx", "qt", "M4A", "M4B", "M4P", "F4A", "F4B", "F4P", "aax", "odcf"),
+    *("crx", "qt", "M4A", "M4B", "M4P", "F4A", "F4B", "F4P", "aax", "odcf", "isml", "piff"),
 )
 
 
