@@ -69,7 +69,12 @@ def _read_settings(arguments: Sequence[str] | None) -> SandboxSettings:
     add("--data-dir", type=Path, default=Path(".sandbox"), help="where the library is kept from run to run")
     add("--requests-per-minute", type=_count, metavar="N", help="answer 429 beyond this many requests a minute")
     add("--burst-per-second", type=_count, metavar="N", help="answer 429 beyond this many requests a second")
-    add("--id-style", choices=get_args(IdStyle), default="number", help="ids: 17, or med_7f3a2b1c4d5e under mediaId")
+    add(
+        "--id-style",
+        choices=get_args(IdStyle),
+        default="number",
+        help="ids: 17, or med_7f3a2b1c4d5e under mediaId, or others",
+    )
     add("--envelope", choices=get_args(Envelope), default="content", help="the key that a page's items stand under")
     add("--no-totals", dest="totals", action="store_false", help="pages do not tell how many files there are")
     add("--names", choices=get_args(NameStyle), default="kept", help="how the library changes names")

@@ -35,6 +35,15 @@ _TYPES = {
 }
 _BRIEF_KEYS = ("id", "mediaId", "name", "mimeType", "size", "url")
 _LARGEST_ID = 2**63 - 1  # int64
+_RANDOM_FACTOR, _RANDOM_PRIME = 1_567_892_341, 2**31 - 1
+"""Give each counted number another one: no two the same, in no order."""
+_COUNTED_DOWN_FROM = 1_000_000
+_SORTED_IDS = {
+    "text": "text_id",
+    "random": f"id * {_RANDOM_FACTOR} % {_RANDOM_PRIME}",
+    "down": "-id",
+    "mixed": "CASE WHEN id % 2 = 0 THEN text_id ELSE id END",
+}
 _LONGEST_STEM = 60
 
 
@@ -54,20 +63,32 @@ class Dialect:
 
         :raises ProblemError: it cannot be one.
         """
-        if self._settings.id_style == "text":
+        style = self._settings.id_style
+        if style == "text" or (style == "mixed" and text.startswith("med_")):
             return text
         number = int(text) if re.fullmatch("[0-9]{1,20}", text) else 0
         if not 1 <= number <= _LARGEST_ID:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "The id must be a whole number of at least 1.")
-        return number
+        if style == "random":
+            return number * pow(_RANDOM_FACTOR, -1, _RANDOM_PRIME) % _RANDOM_PRIME
+        return _COUNTED_DOWN_FROM - number if style == "down" else number
 
     def shown_id(self, media: StoredMedia) -> int | str:
         """Tell the id that callers know the file by."""
-        return media.text_id if self._settings.id_style == "text" else media.id
+        match self._settings.id_style:
+            case "text":
+                return media.text_id
+            case "random":
+                return media.id * _RANDOM_FACTOR % _RANDOM_PRIME
+            case "down":
+                return _COUNTED_DOWN_FROM - media.id
+            case "mixed" if media.id % 2 == 0:
+                return media.text_id
+        return media.id
 
     def sort_column(self, sort_by: str) -> str:
-        """Tell the column behind a ``sortBy`` value."""
-        return "text_id" if sort_by == "id" and self._settings.id_style == "text" else SORT_COLUMNS[sort_by]
+        """Return the column, or the SQL expression, behind a ``sortBy`` value."""
+        return _SORTED_IDS.get(self._settings.id_style, "id") if sort_by == "id" else SORT_COLUMNS[sort_by]
 
     def file_path(self, media: StoredMedia) -> str:
         """Tell the path that the file's bytes are served at, with a readable name that is safe in any address."""

@@ -17,7 +17,7 @@ MEDIA_PATH = "/partner-gateway/v1/media"
 DEFAULT_API_KEY = "sandbox-key"
 DEFAULT_MAX_BYTES = 100 * 1024 * 1024
 
-IdStyle = Literal["number", "text"]
+IdStyle = Literal["number", "text", "random", "down", "mixed"]
 Envelope = Literal["content", "items", "data", "results", "media", "array"]
 NameStyle = Literal["kept", "trimmed", "lower", "slug", "short"]
 TypeStyle = Literal["plain", "legacy", "family", "octet-stream", "absent"]
@@ -32,7 +32,8 @@ class SandboxSettings:
     :param data_dir: where the library is kept; None for a temporary folder that goes when the sandbox stops.
     :param requests_per_minute: answer 429 beyond this many; None never does.
     :param burst_per_second: answer 429 beyond this many within a second; None never does.
-    :param id_style: growing numbers under ``id``, or unordered texts such as ``med_7f3a2b1c4d5e`` under ``mediaId``.
+    :param id_style: growing numbers under ``id``, or unordered strings such as ``med_7f3a2b1c4d5e`` under ``mediaId``;
+        ``random`` numbers, numbers that count ``down``, or ``mixed`` numbers and strings, all under ``id``.
     :param envelope: the key under which a page's items stand, or "array" for a bare array.
     :param totals: whether a page tells how many files the library holds.
     :param names: how the library changes names: ``trimmed`` also composes letters (NFC); ``short`` keeps 16 characters.

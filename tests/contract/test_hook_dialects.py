@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_media.hooks.media import MediaHook
 
 ENVELOPES = get_args(Envelope)
-ID_STYLES = get_args(IdStyle)
+ID_STYLES: tuple[IdStyle, ...] = ("number", "text")
 TOTALS = (True, False)
 
 DIALECTS = [

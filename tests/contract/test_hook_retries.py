@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
@@ -179,6 +180,23 @@ def test_an_older_equal_file_is_not_taken_for_the_one_whose_answer_was_lost(
     library.fail("reset_before_answer")
     assert hook.upload(picture).media.id != old
     assert len(library.files()) == 2
+
+
+@pytest.mark.parametrize("id_style", ["random", "down", "mixed"])
+@pytest.mark.parametrize("if_exists", ["upload", "replace"])
+def test_a_file_whose_response_was_lost_is_found_whatever_its_id(
+    connect: Any, settings_for: Any, picture: Path, id_style: str, if_exists: str
+) -> None:
+    with run_in_thread(replace(settings_for(tls=False), id_style=id_style)) as running:
+        library, hook = SandboxLibrary(running), connect(running.base_url)
+        for number in range(105):  # more than show whether ids grow
+            library.store("banner.png" if number in (3, 104) else f"other-{number}", picture.read_bytes())
+        before = {media["id"] for media in library.files()}
+        library.fail("reset_before_answer")
+        result = hook.upload(picture, if_exists=if_exists)
+        assert result.media.id not in before
+        assert [media["id"] for media in library.files() if media["id"] not in before] == [result.media.id]
+        assert len(library.files()) == (106 if if_exists == "upload" else 104)
 
 
 @PROTOCOLS

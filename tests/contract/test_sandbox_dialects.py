@@ -99,3 +99,25 @@ def test_burst_limit_refuses_and_then_recovers(burst_sandbox: RunningSandbox) ->
     while call(burst_sandbox).status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("id_style", ["random", "down", "mixed"])
+def test_ids_that_do_not_grow_are_unique_sorted_and_found(id_style: Any) -> None:
+    with run_in_thread(SandboxSettings(id_style=id_style)) as sandbox:
+        headers = {"X-Api-Key": sandbox.api_key}
+
+        def ids(order: str) -> list[Any]:
+            params = {"limit": 100, "sortBy": "id", "sortOrder": order}
+            page = requests.get(sandbox.media_url, params=params, headers=headers, timeout=5).json()
+            return [media["id"] for media in page["content"]]
+
+        stored = []
+        for _ in range(6):
+            files = {"file": ("a.png", b"\x89PNG\r\n\x1a\n")}
+            stored.append(requests.post(sandbox.media_url, files=files, headers=headers, timeout=5).json()["id"])
+        assert ids("asc") == ids("desc")[::-1] == sorted(stored, key=lambda key: (isinstance(key, str), key))
+        assert ids("asc") != stored
+        assert len(set(stored)) == 6
+        for media_id in stored:
+            found = requests.get(f"{sandbox.media_url}/{media_id}", headers=headers, timeout=5).json()
+            assert found["id"] == media_id
