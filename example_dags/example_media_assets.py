@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, AirflowSkipException, task
 
 from airflow_provider_media.assets.media import media_asset
 from airflow_provider_media.operators.media import MediaUploadOperator
 
 MEDIA = Path(__file__).parent / "media"
+DAY = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
+"""The day of a run; also of one that is triggered by hand or by an asset, and on Airflow 3 has no logical date."""
 BANNER = media_asset("media_default", "daily-banner")
 
 with DAG(
@@ -31,7 +33,7 @@ with DAG(
     MediaUploadOperator(
         task_id="upload_banner",
         file=str(MEDIA / "banner.jpg"),
-        name="daily-banner-{{ ds }}",
+        name=f"daily-banner-{DAY}",
         outlets=[BANNER],
     )
 
@@ -50,6 +52,8 @@ with DAG(
         """Build the message with the newest banner; several uploads may have come together."""
         kind = "asset" if "triggering_asset_events" in context else "dataset"  # Airflow 2.11
         events = [event for of_asset in context[f"triggering_{kind}_events"].values() for event in of_asset]
+        if not events:
+            raise AirflowSkipException("No asset event started this run: let example_media_assets upload a banner.")
         newest = max(events, key=lambda event: event.timestamp).extra
         return {"title": newest["name"], "media": {"mediaId": newest["id"], "height": "TALL"}}
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 MEDIA = Path(__file__).parent / "media"
+DAY = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
+"""The day of a run; also of one that is triggered by hand or by an asset, and on Airflow 3 has no logical date."""
 DRINKS = {"latte": "card-latte.jpg", "cold_brew": "card-cold-brew.jpg", "tonic": "card-tonic.png"}
 
 
@@ -46,7 +48,7 @@ with DAG(
     banner = MediaUploadOperator(
         task_id="upload_banner",
         file=str(MEDIA / "banner.jpg"),
-        name="summer-week-banner-{{ ds }}",
+        name=f"summer-week-banner-{DAY}",
         description="Summer week: the banner of the rich card",
         channels=["rcs"],  # what a channel would refuse fails here, days before the send
     )
@@ -54,7 +56,7 @@ with DAG(
         MediaUploadOperator(
             task_id=f"upload_card_{drink}",
             file=str(MEDIA / file_name),
-            name=f"summer-week-card-{drink}-{{{{ ds }}}}",
+            name=f"summer-week-card-{drink}-{DAY}",
             channels=["rcs"],
         )
         for drink, file_name in DRINKS.items()
@@ -62,14 +64,14 @@ with DAG(
     video = MediaUploadOperator(
         task_id="upload_video",
         file=str(MEDIA / "pour.mp4"),
-        name="summer-week-video-{{ ds }}",
+        name=f"summer-week-video-{DAY}",
         channels=["whatsapp"],
     )
     uploads = [banner, *cards, video]
 
     wait = MediaExistsSensor(
         task_id="wait_for_media",
-        names=["summer-week-banner-{{ ds }}", "summer-week-card-*-{{ ds }}", "summer-week-video-{{ ds }}"],
+        names=[f"summer-week-banner-{DAY}", f"summer-week-card-*-{DAY}", f"summer-week-video-{DAY}"],
         min_matches=len(cards),
         mode="reschedule",
         poke_interval=60,

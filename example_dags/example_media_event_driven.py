@@ -16,6 +16,7 @@ SEEN = "example_media_event_driven_seen"
 REMEMBERED = 1000
 
 if not airflow_version.startswith("2."):  # Airflow 2 cannot start DAGs by events: there, this file defines none
+    from airflow.providers.common.compat.sdk import AirflowSkipException
     from airflow.sdk import DAG, Asset, AssetWatcher, Variable, task
 
     from airflow_provider_media.triggers.events import MediaEventTrigger
@@ -36,7 +37,11 @@ if not airflow_version.startswith("2."):  # Airflow 2 cannot start DAGs by event
         def pick_new(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
             """Take each picture once, out of all events that started this run."""
             seen = set(Variable.get(SEEN, default=[], deserialize_json=True))
-            events = [event for of_asset in triggering_asset_events.values() for event in of_asset]
+            events = [event for of_asset in (triggering_asset_events or {}).values() for event in of_asset]
+            if not events:
+                raise AirflowSkipException(
+                    "No asset event started this run: it takes the pictures that events tell of."
+                )
             arrived = {event.extra["payload"]["id"]: event.extra["payload"] for event in events}
             return [media for media_id, media in arrived.items() if media_id not in seen]
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MEDIA = Path(__file__).parent / "media"
+DAY = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
+"""The day of a run; also of one that is triggered by hand or by an asset, and on Airflow 3 has no logical date."""
 
 with DAG(
     dag_id="example_media_mapped",
@@ -32,7 +34,7 @@ with DAG(
     def find_pictures() -> list[dict[str, str]]:
         """Tell the arguments of each upload; a real DAG would list a bucket or ask a content system."""
         pictures = sorted(MEDIA.glob("card-*"))
-        return [{"file": str(path), "name": f"mapped-{path.stem}-{{{{ ds }}}}"} for path in pictures]
+        return [{"file": str(path), "name": f"mapped-{path.stem}-{DAY}"} for path in pictures]
 
     upload = MediaUploadOperator.partial(
         task_id="upload_pictures",

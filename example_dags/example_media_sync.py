@@ -15,6 +15,8 @@ from airflow.providers.common.compat.sdk import DAG, task
 from airflow_provider_media.operators.media import MediaDeleteOperator, MediaSyncOperator
 
 MEDIA = Path(__file__).parent / "media"
+DAY = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
+"""The day of a run; also of one that is triggered by hand or by an asset, and on Airflow 3 has no logical date."""
 
 with DAG(
     dag_id="example_media_sync",
@@ -29,7 +31,7 @@ with DAG(
     sync = MediaSyncOperator(
         task_id="sync_media",
         source=str(MEDIA),  # or "s3://bucket/summer-week"
-        name_template="summer-week-{{ ds }}/{path}",
+        name_template="summer-week-" + DAY + "/{path}",
         channels=["rcs"],
     )
 

@@ -24,11 +24,13 @@ def example_media_taskflow() -> None:
 
     @setup
     @task(multiple_outputs=False)  # Airflow 3.0 cannot push the keys whose value is None
-    def upload_banner(ds: str | None = None) -> dict[str, Any]:
+    def upload_banner(dag_run: Any = None) -> dict[str, Any]:
         """Store the banner of the day, unless an earlier try has."""
         from airflow_provider_media.hooks.media import MediaHook
 
-        result = MediaHook().upload(MEDIA / "banner.jpg", name=f"taskflow-banner-{ds}", if_exists="reuse")
+        # A run that is triggered by hand or by an asset has no logical date on Airflow 3.
+        day = (dag_run.logical_date or dag_run.run_after).date()
+        result = MediaHook().upload(MEDIA / "banner.jpg", name=f"taskflow-banner-{day}", if_exists="reuse")
         return result.media.to_dict()
 
     @task

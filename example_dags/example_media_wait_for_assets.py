@@ -13,9 +13,13 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_media.sensors.media import MediaExistsSensor
 
+DAY = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
+"""The day of a run; also of one that is triggered by hand or by an asset, and on Airflow 3 has no logical date."""
 
-def send_time(due: datetime) -> datetime:
-    """Tell when the campaign goes out: at 18:00 (UTC) of the day on which the run is due."""
+
+def send_time(dag_run: Any) -> datetime:
+    """Return when the campaign goes out: at 18:00 (UTC) of the day on which the run is due."""
+    due: datetime = dag_run.data_interval_end or dag_run.run_after
     return due.replace(hour=18, minute=0, second=0, microsecond=0)
 
 
@@ -31,20 +35,20 @@ with DAG(
 ):
     wait = MediaExistsSensor(
         task_id="wait_for_pictures",
-        names=["autumn-banner-{{ ds }}", "autumn-card-*-{{ ds }}"],
+        names=[f"autumn-banner-{DAY}", f"autumn-card-*-{DAY}"],
         min_matches=3,  # cards
-        needed_by="{{ send_time(data_interval_end) - macros.timedelta(hours=1) }}",
+        needed_by="{{ send_time(dag_run) - macros.timedelta(hours=1) }}",
         timeout=24 * 60 * 60,  # no earlier limit than needed_by
         poke_interval=60,
         deferrable=True,
     )
 
     @task
-    def send_campaign(pictures: list[dict[str, Any]], data_interval_end: Any = None) -> dict[str, Any]:
+    def send_campaign(pictures: list[dict[str, Any]], dag_run: Any = None) -> dict[str, Any]:
         """Build the message: the banner comes first, as asked for, then the cards."""
         banner, *cards = pictures
         message = {
-            "sendAt": send_time(data_interval_end).isoformat(),
+            "sendAt": send_time(dag_run).isoformat(),
             "richCard": {"title": "Autumn is here", "media": {"mediaId": banner["id"], "height": "TALL"}},
             "carousel": [{"title": card["name"], "media": {"mediaId": card["id"]}} for card in cards],
         }

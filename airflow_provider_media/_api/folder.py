@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.object_source import may_pass
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.source import is_object_path, local_path
+from airflow_provider_media._api.source import is_object_path, local_path, missing_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,7 +77,7 @@ def _folder_problem(label: str, reason: str) -> Problem:
 
 def _walk(root: Path) -> Iterator[FoundFile]:
     if not root.exists():
-        raise _folder_problem(str(root), "it does not exist")
+        raise _folder_problem(str(root), missing_reason(root))
     if not root.is_dir():
         raise _folder_problem(str(root), "it is not a folder")
 

@@ -60,6 +60,20 @@ def escape_controls(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def missing_reason(path: Path) -> str:
+    """Return why a local path leads nowhere; of a relative one, where it was searched."""
+    if path.is_absolute():
+        return "it does not exist"
+    try:
+        folder = repr(os.getcwd())  # noqa: PTH109 - as Path.cwd(), which is a path
+    except OSError:
+        folder = "a folder that was deleted"
+    return (
+        f"it does not exist in {folder}, the working directory. Use an absolute path, such as"
+        f" Path(__file__).parent / {str(path)!r}"
+    )
+
+
 def file_problem(label: object, reason: str) -> Problem:
     """Return the error of a file that cannot be uploaded.
 
@@ -94,7 +108,8 @@ def open_source(file: Any, *, facts: Mapping[str, Any] | None = None, takes_pipe
     elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:
         source = _open_path(Path(file), takes_pipes=takes_pipes)
     else:
-        raise file_problem(file, "it is not the path of a file; did a template come out empty?")
+        empty = file in ("", "None", None)
+        raise file_problem(file, f"it is not a file path.{' Did a template render to nothing?' if empty else ''}")
     if source.size == 0:
         source.close()
         raise file_problem(source.label, "it is empty (0 bytes), perhaps a placeholder")
@@ -282,7 +297,7 @@ def _open_path(path: Path, *, takes_pipes: bool) -> Source:
                 return _StreamSource(stream, label=str(path), base_name=path.name)
         return PathSource(path, found)
     except FileNotFoundError:
-        raise file_problem(str(path), "it does not exist") from None
+        raise file_problem(str(path), missing_reason(path)) from None
     except OSError as error:
         raise file_problem(str(path), f"{error.strerror or error}") from error
     except ValueError as error:  # a NUL in the path

@@ -185,15 +185,27 @@ def run_dag() -> Callable[..., Run]:
     return _run_dag
 
 
-def _run_dag(dag: Any, *, day: datetime = datetime(2026, 7, 1, tzinfo=UTC), conf: dict[str, Any] | None = None) -> Run:
+def _run_dag(
+    dag: Any,
+    *,
+    day: datetime = datetime(2026, 7, 1, tzinfo=UTC),
+    conf: dict[str, Any] | None = None,
+    has_date: bool = True,
+) -> Run:
+    """Run a DAG.
+
+    :param has_date: whether the run has a logical date; runs that are triggered by hand or by an asset have none on
+        Airflow 3, and then ``day`` is when the run was triggered.
+    """
     for task in dag.tasks:
         if not hasattr(task, "partial_kwargs"):  # a mapped task's cannot be set
             task.retry_delay = timedelta(0)
     _register(dag)
     date_argument = "logical_date" if IS_AIRFLOW_3 else "execution_date"
+    dates: dict[str, Any] = {date_argument: day} if has_date else {"logical_date": None, "run_after": day}
     with contextlib.suppress(*_ends_of_a_task()):
-        dag.test(**{date_argument: day}, run_conf=conf)
-    return _read_run(dag, day)
+        dag.test(**dates, run_conf=conf)
+    return _read_run(dag, {date_argument: day} if has_date else {})
 
 
 def _ends_of_a_task() -> tuple[type[BaseException], ...]:
@@ -229,11 +241,10 @@ def _register(dag: Any) -> None:
     SerializedDagModel.write_dag(as_stored, bundle_name="tests")
 
 
-def _read_run(dag: Any, day: datetime) -> Run:
+def _read_run(dag: Any, dates: dict[str, Any]) -> Run:
     from airflow.models.dagrun import DagRun
 
-    date_argument = "logical_date" if IS_AIRFLOW_3 else "execution_date"
-    (dag_run,) = DagRun.find(dag_id=dag.dag_id, **{date_argument: day})
+    dag_run = max(DagRun.find(dag_id=dag.dag_id, **dates), key=lambda found: found.id)
     run = Run(state=str(dag_run.state))
     for ti in dag_run.get_task_instances():
         task = ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"

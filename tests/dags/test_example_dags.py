@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from tests.dags.helpers.asset_events import forget_events, give_all_events_to_runs, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -268,6 +271,80 @@ def test_all_examples_load_and_those_for_airflow_3_define_nothing_elsewhere(load
     if not IS_AIRFLOW_3:
         expected.remove("example_media_event_driven")
     assert load_dags(media_folder.parent).keys() == expected
+
+
+@pytest.fixture
+def started_by(run_dag: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a DAG in each of the three ways in which a run starts."""
+
+    def start(kind: str, dag: Any, **options: Any) -> Any:
+        if kind == "asset":
+            give_all_events_to_runs(monkeypatch)
+        return run_dag(dag, has_date=kind == "schedule", **options)
+
+    forget_events()
+    return start
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "schedule",
+        *(
+            pytest.param(kind, marks=pytest.mark.skipif(not IS_AIRFLOW_3, reason="on Airflow 2 each run has a date"))
+            for kind in ("by hand", "asset")
+        ),
+    ],
+)
+class TestEachKindOfRun:
+    """Triggered by hand or by an asset, a run of Airflow 3 has no logical date, and so no ``ds``."""
+
+    @pytest.mark.parametrize(
+        "dag_id",
+        [
+            *("example_media_campaign", "example_media_cleanup", "example_media_mapped", "example_media_sync"),
+            *("example_media_taskflow", "example_media_assets"),
+        ],
+    )
+    def test_example(self, kind: str, dag_id: str, platform: Any, started_by: Any, load_example: Any) -> None:
+        run = started_by(kind, load_example(dag_id))
+        assert run.state == "success"
+        assert set(run.states.values()) == {"success"}, run.states
+
+    def test_names_carry_the_day(self, kind: str, platform: Any, started_by: Any, load_example: Any) -> None:
+        started_by(kind, load_example("example_media_campaign"), conf={"keep_media": True})
+        assert platform.names() == CAMPAIGN_NAMES
+
+    def test_wait_for_assets(
+        self, kind: str, platform: Any, started_by: Any, load_example: Any, media_folder: Path
+    ) -> None:
+        tomorrow = datetime.now(UTC).replace(hour=6, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        for name in autumn_names(tomorrow.date().isoformat()):
+            platform.store(media_folder / "card-latte.jpg", name)
+        run = started_by(kind, load_example("example_media_wait_for_assets"), day=tomorrow)
+        assert all_successful("wait_for_pictures", "send_campaign") == run.states
+        assert run.xcom("send_campaign")["sendAt"] == tomorrow.replace(hour=18).isoformat()
+
+    def test_consumer_of_an_asset(
+        self, kind: str, platform: Any, started_by: Any, load_dags: Any, media_folder: Path
+    ) -> None:
+        dags = load_dags(media_folder.parent / "example_media_assets.py")
+        write(*dags.values())
+        started_by("schedule", dags["example_media_assets"])
+        run = started_by(kind, dags["example_media_assets_send"])
+        assert run.state == "success"
+        assert set(run.states.values()) == {"success" if kind == "asset" else "skipped"}
+
+
+def test_consumers_say_in_one_sentence_that_no_event_started_them(load_dags: Any, media_folder: Path) -> None:
+    """Triggered by hand, say."""
+    consumers = {("example_media_assets_send", "build_message"): {"triggering_asset_events": {}}}
+    if IS_AIRFLOW_3:
+        consumers["example_media_event_driven", "pick_new"] = {"triggering_asset_events": None}
+    dags = load_dags(media_folder.parent)
+    for (dag_id, task), context in consumers.items():
+        with pytest.raises(AirflowSkipException, match=r"^No asset event started this run: [^.]+\.$"):
+            dags[dag_id].get_task(task).python_callable(**context)
 
 
 @pytest.mark.parametrize("dag_id", EXAMPLES)

@@ -186,11 +186,11 @@ def test_a_named_pipe_is_spooled(tmp_path: Path) -> None:
         (lambda folder: folder, "is a folder"),
         (lambda folder: folder / "banner.gif" / "x", "Not a directory"),
         (lambda _: "a\0b", "null"),
-        (lambda _: "", "did a template come out empty"),
-        (lambda _: "None", "did a template come out empty"),
-        (lambda _: None, "did a template come out empty"),
-        (lambda _: 5, "not the path of a file"),
-        (lambda _: b"banner.gif", "not the path of a file"),
+        (lambda _: "", "Did a template render to nothing"),
+        (lambda _: "None", "Did a template render to nothing"),
+        (lambda _: None, "Did a template render to nothing"),
+        (lambda _: 5, "not a file path"),
+        (lambda _: b"banner.gif", "not a file path"),
         (lambda _: io.BytesIO(b""), "is empty"),
         (lambda _: Unseekable(b""), "is empty"),
         (lambda _: ObjectPath(b""), "does not exist"),
@@ -370,7 +370,16 @@ def test_a_name_that_is_not_utf_8_is_told_in_words_that_every_log_takes(tmp_path
     assert "caf\\udce9.gif" in told
 
 
+@pytest.mark.parametrize("file", ["media/banner.gif", Path("banner.gif"), "../banner.gif"])
+def test_a_relative_path_says_where_it_was_searched(file: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Problem) as caught:
+        open_source(file)
+    assert f"does not exist in {str(tmp_path)!r}" in caught.value.message
+    assert f"Path(__file__).parent / {str(file)!r}" in caught.value.message
+
+
 @pytest.mark.parametrize("file", ["", "None", None])
 def test_a_sentence_that_asks_ends_with_its_question_mark(file: Any) -> None:
-    with pytest.raises(Problem, match=r"did a template come out empty\?$"):
+    with pytest.raises(Problem, match=r"Did a template render to nothing\?$"):
         open_source(file)
