@@ -16,7 +16,10 @@ FOLDER = Path(os.environ.get("CAMPAIGN_FOLDER", "/data/campaign"))
 
 with DAG("spring_campaign", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False):
     upload = MediaUploadOperator(
-        task_id="upload", file=str(FOLDER / "banner.png"), name="spring-{{ ds }}", if_exists="fail"
+        task_id="upload",
+        file=str(FOLDER / "banner.png"),
+        name="spring-{{ (dag_run.logical_date or dag_run.run_after) | ds }}",
+        if_exists="fail",
     )
     wait = MediaExistsSensor(task_id="wait", media_id=upload.output["id"], timeout=60)
 
