@@ -94,23 +94,6 @@ ASSET_URIS: list[dict[str, Any]] = [
 ]
 
 
-_CONFIG: dict[str, Any] = {
-    "media": {
-        "description": "The provider of the media library.",
-        "options": {
-            "freeze_heap_on_triggerer": {
-                "description": "Where 100 sensors or more wait on a triggerer, exempt once what it has loaded by then"
-                " from Python's garbage collections: a full one would hold up all triggers for more than 0.1 s.",
-                "version_added": "0.1.0",
-                "type": "boolean",
-                "example": None,
-                "default": "True",
-            },
-        },
-    },
-}
-
-
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's description, as Airflow's ``provider_info.schema.json`` wants it."""
     return {
@@ -144,7 +127,6 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONNECTION_FIELDS,
             }
         ],
-        "config": _CONFIG,
         "asset-uris": ASSET_URIS,
         "dataset-uris": ASSET_URIS,  # the name of Airflow 2
     }

@@ -41,11 +41,16 @@ COLUMNS = {
     "stall": "longest stall ms",
     "first stall": "first look",
     "stretch": "of CPU alone",
-    "collection": "full gc ms",
     "memory": "KiB a trigger",
     "cpu": "CPU s an interval",
 }
-WORST = {"longest delay", "stall", "first stall", "stretch", "collection", "requests", "first requests"}
+MAX_REQUESTS = 11
+MAX_DELAY_SECONDS = 2.0
+"""After an interval: its jitter, and the look."""
+MAX_STALL_SECONDS = 0.05
+"""Of CPU alone, for on a busy machine the clock tells what others do."""
+
+WORST = {"longest delay", "stall", "first stall", "stretch", "requests", "first requests"}
 """Of these the highest of all rounds is printed; of the others the median."""
 
 
@@ -75,6 +80,7 @@ def main() -> None:
             measure_all(combinations, arguments.interval, arguments.at_a_time, results)
             print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
     print_table(results)
+    sys.exit(check_bounds(results, arguments.interval))
 
 
 def measure_all(combinations, interval, at_a_time, results) -> None:
@@ -134,6 +140,20 @@ class Run:
         self._process.join()
 
 
+def check_bounds(results, interval) -> int:
+    """Print what is beyond a bound, for a thousand sensors in a library of 10,000 files; return the exit code."""
+    bounds = {"requests": MAX_REQUESTS, "longest delay": interval + MAX_DELAY_SECONDS, "stretch": MAX_STALL_SECONDS}
+    code = 0
+    for (peer, sensors, files), measured in results.items():
+        if peer not in OURS or (sensors, files) != (1000, 10_000):
+            continue
+        for name, bound in bounds.items():
+            if (value := max(one[name] for one in measured)) > bound:
+                print(f"BEYOND ITS BOUND: ours, {peer}: {COLUMNS[name]}: {value:g}; at most {bound:g}")
+                code = 1
+    return code
+
+
 def print_table(results) -> None:
     """Print medians, or the highest where the name says so; memory is that beyond empty triggers."""
     print("| " + " | ".join(COLUMNS.values()) + " |")
@@ -157,7 +177,6 @@ def print_table(results) -> None:
             "stall": f"{values['stall'] * 1000:.0f}",
             "first stall": f"{values['first stall'] * 1000:.0f}",
             "stretch": f"{values['stretch'] * 1000:.0f}",
-            "collection": f"{values['collection'] * 1000:.0f}",
             "memory": f"{(values['memory'] - empty[sensors]) / sensors:.1f}",
             "cpu": f"{values['cpu']:.2f}",
         }

@@ -14,8 +14,6 @@ from airflow_provider_media._api.flows import Pause
 from airflow_provider_media._api.problem import Problem
 from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._transports import clock
-from airflow_provider_media._transports.connection import Transfer
-from airflow_provider_media._transports.sync import SyncTransport
 from airflow_provider_media._transports.threads import Threads
 from airflow_provider_media._transports.trying import new_retries, tenacity_options
 
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.protocol import Call
     from airflow_provider_media._api.retry import Retries
     from airflow_provider_media._api.settings import Settings
+    from airflow_provider_media._transports.sync import SyncTransport
 
 T = TypeVar("T")
 
@@ -123,7 +122,7 @@ class AsyncTransport:
                 # Known from now on as one that is not worth reading again for the calls rejected with this one.
                 self._sessions[-1] = _Session(rejected.transport)
             else:
-                self._sessions.append(_Session(await self.in_thread(SyncTransport, settings)))
+                self._sessions.append(_Session(await self.in_thread(_open, settings)))
             return self._sessions[-1]
 
     async def _try(self, transport: SyncTransport, call: Call) -> Reply:
@@ -136,7 +135,7 @@ class AsyncTransport:
         with transport.pace.turn() as seconds:
             await clock.sleep(seconds)
         await clock.sleep(max(0.0, self._resume_at - clock.now()))
-        transfer = Transfer()
+        transfer = transport.new_transfer()
         try:
             return await self._threads.run(transport.exchange, transfer.abort, call, retries, transfer)
         except Problem as problem:
@@ -151,6 +150,13 @@ class _Session:
     """A blocking transport; two of the same differ, so that it can be told for which calls the key was read again."""
 
     transport: SyncTransport
+
+
+def _open(settings: Settings) -> SyncTransport:
+    """Open a session; import its libraries here, in a thread, because that takes 0.1 s."""
+    from airflow_provider_media._transports.sync import SyncTransport
+
+    return SyncTransport(settings)
 
 
 def _advance(step: Callable[[], Call | Pause]) -> tuple[Call | Pause | None, Any]:

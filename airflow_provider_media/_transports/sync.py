@@ -105,6 +105,11 @@ class SyncTransport:
         """Give the tries of one request."""
         return new_retries(self.settings)
 
+    @staticmethod
+    def new_transfer() -> Transfer:
+        """Return what an exchange can be aborted by."""
+        return Transfer()
+
     def cancel(self) -> None:
         """Break off what is under way, promptly, and start nothing more; safe in a signal handler."""
         self._cancelled.set()
@@ -132,7 +137,7 @@ class SyncTransport:
     def _attempt(self, call: Call, retries: Retries) -> Reply:
         with self.pace.turn() as seconds:
             self._sleep(seconds)
-        return self.exchange(call, retries, Transfer())
+        return self.exchange(call, retries, self.new_transfer())
 
     def exchange(self, call: Call, retries: Retries, transfer: Transfer) -> Reply:
         """Send one call once.

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.waiting import LibrarySize, Seen, look
 from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
-from airflow_provider_media.triggers._heap import MANY, freeze_heap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -87,11 +86,8 @@ class Poller:
 
     async def stop(self) -> None:
         """Stop looking and close the connections."""
-        task = self._task
-        task.cancel()
-        await asyncio.wait({task})
-        # Its exception leads through the frames of the look back to here: a cycle that a frozen heap would keep.
-        del self._task
+        self._task.cancel()
+        await asyncio.wait({self._task})
 
     async def _run(self) -> None:
         try:
@@ -188,8 +184,6 @@ async def watched(media_conn_id: str, watch: Watch) -> AsyncIterator[None]:
         poller = pollers[media_conn_id] = Poller(MediaAsyncHook(media_conn_id), not_before=not_before)
     try:
         poller.add(watch)
-        if sum(each.waiting for of_loop in _pollers.values() for each in of_loop.values()) == MANY:
-            freeze_heap()
         yield
     finally:
         poller.remove(watch)

@@ -34,7 +34,6 @@ COMMANDS = [
     ("providers", "hooks", *ROWS),
     ("providers", "behaviours", *ROWS),
     ("providers", "widgets", *ROWS),
-    ("config", "get-value", "media", "freeze_heap_on_triggerer"),
 ]
 RUN_COMMANDS = """
 import contextlib, io, json, sys
@@ -94,10 +93,6 @@ def test_providers_hooks_shows_the_connection_type(outputs: dict[str, str]) -> N
     assert ours["class"] == "airflow_provider_media.hooks.media.MediaHook"
     assert ours["conn_id_attribute_name"] == "media_conn_id"
     assert ours["hook_name"] == "Media Library"
-
-
-def test_config_knows_the_option(outputs: dict[str, str]) -> None:
-    assert outputs["config get-value"].splitlines()[-1] == "True"
 
 
 @FORM_IN_COMMANDS
