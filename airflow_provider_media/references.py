@@ -140,9 +140,9 @@ class _Place:
                 text = Variable.get(self.variable)
             else:
                 from airflow_provider_media._files import read_text
-                from airflow_provider_media.hooks.media import _as_path
+                from airflow_provider_media.hooks._base import as_path
 
-                text = read_text(_as_path(self.path))
+                text = read_text(as_path(self.path))
         except Exception as error:  # the same
             raise self._unbelievable("cannot be read", str(error).partition("\n")[0]) from error
         if not (text or "").strip():
@@ -157,9 +157,9 @@ class _Place:
             Variable.set(self.variable, text)
         else:
             from airflow_provider_media._files import write_text
-            from airflow_provider_media.hooks.media import _as_path
+            from airflow_provider_media.hooks._base import as_path
 
-            write_text(_as_path(self.path), text)
+            write_text(as_path(self.path), text)
 
     def _unbelievable(self, reason: str, detail: str = "") -> MediaInUseError:
         return MediaInUseError(

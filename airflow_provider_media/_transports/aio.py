@@ -14,6 +14,7 @@ from airflow_provider_media._api.flows import Pause
 from airflow_provider_media._api.problem import Problem
 from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._transports import clock
+from airflow_provider_media._transports.forks import renew_in_children
 from airflow_provider_media._transports.threads import Threads
 from airflow_provider_media._transports.trying import new_retries, tenacity_options
 
@@ -42,6 +43,11 @@ class AsyncTransport:
     def __init__(self, read_settings: Callable[[], Awaitable[Settings]]) -> None:
         """Prepare; the connection is not read yet."""
         self._read_settings = read_settings
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Begin anew; the sessions and threads before, if any, are another process's."""
         self._sessions: list[_Session] = []
         self._opening = asyncio.Lock()
         self._threads = Threads()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._transports import clock
+from airflow_provider_media._transports.forks import renew_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,8 +27,13 @@ class Pace:
         """Start with the first moment free."""
         self._interval = 1 / per_second if per_second else 0.0
         self._clock = clock
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Begin anew, with the next moment free."""
         self._lock = threading.Lock()
-        self._next = clock()
+        self._next = self._clock()
         self._given_back: list[float] = []  # in order
 
     @contextmanager
@@ -62,10 +68,9 @@ class Pace:
 
 
 _paces: dict[tuple[str, str, float | None], Pace] = {}
-_paces_lock = threading.Lock()
 
 
 def pace_of(base_url: str, api_key: str, per_second: float | None) -> Pace:
     """Return the one pace of this process for an address, key and rate, however many hooks there are."""
-    with _paces_lock:
-        return _paces.setdefault((base_url, api_key, per_second), Pace(per_second, clock.now))
+    # Without a lock, which a child might inherit while it is held: setdefault is atomic.
+    return _paces.setdefault((base_url, api_key, per_second), Pace(per_second, clock.now))

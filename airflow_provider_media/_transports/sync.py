@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +20,7 @@ from airflow_provider_media._api.progress import Progress
 from airflow_provider_media._api.protocol import Call, Reply
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.connection import MAX_HEAD_BYTES, HeadTooLargeError, Transfer, WatchfulAdapter
+from airflow_provider_media._transports.forks import renew_in_children
 from airflow_provider_media._transports.pace import pace_of
 from airflow_provider_media._transports.trying import (
     CONNECTIONS,
@@ -60,8 +62,16 @@ class SyncTransport:
         self._verify = trusted_bundle(settings)
         if isinstance(self._verify, str):
             check_bundle(self._verify)
-        self._cancelled = threading.Event()
+        proxy = settings.proxy or environment_proxy(settings.base_url)
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self.pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_second)
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Open a new session; the one before, if any, is another process's."""
+        settings = self.settings
+        self._cancelled = threading.Event()
         self._adapter = WatchfulAdapter(
             stall_seconds=settings.timeout, head_seconds=REPLY_TIMEOUTS * settings.timeout, connections=CONNECTIONS
         )
@@ -71,8 +81,6 @@ class SyncTransport:
         # What the environment says is read once: requests would walk all of it for each request, and take what a .netrc
         # file holds for the host. REQUESTS_CA_BUNDLE would even override a session's verify that is False.
         self._session.trust_env = False
-        proxy = settings.proxy or environment_proxy(settings.base_url)
-        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._session.headers.update(request_headers(settings))
 
     def run(self, flow: Flow[T]) -> T:
@@ -80,18 +88,19 @@ class SyncTransport:
 
         :raises Problem: what the flow does not handle.
         """
-        try:
-            command = next(flow)
-            while True:
-                try:
-                    reply = self._perform(command)
-                except Problem as problem:
-                    command = flow.throw(problem)
-                else:
-                    command = flow.send(reply)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+        with closing(flow):
+            try:
+                command = next(flow)
+                while True:
+                    try:
+                        reply = self._perform(command)
+                    except Problem as problem:
+                        command = flow.throw(problem)
+                    else:
+                        command = flow.send(reply)
+            except StopIteration as end:
+                result: T = end.value
+                return result
 
     def send(self, call: Call) -> Reply:
         """Send one call until it succeeds or trying again cannot help, may do harm, or is used up.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-
-from airflow.providers.common.compat.sdk import BaseHook
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, public_error, public_errors
+from airflow_provider_media.hooks._base import LibraryHook, UploadOptions, describe_success, first_item
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,26 +15,24 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.problem import Problem
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._transports.aio import AsyncTransport
-    from airflow_provider_media.models import Media, MediaPage
+    from airflow_provider_media.models import Media, MediaPage, UploadResult
 
 T = TypeVar("T")
 
 
-class MediaAsyncHook(BaseHook):
-    """Look into the media library of one Airflow connection without blocking the event loop.
+class MediaAsyncHook(LibraryHook):
+    """Talk to the media library of one Airflow connection without blocking the event loop.
 
-    It drives the same flows under the same retry policy as :class:`MediaHook`, and raises the same errors. The
-    connection is read when first used, and read again once when the server rejects its key, which may have been
-    rotated meanwhile. One hook belongs to one event loop; close it (``aclose``, or ``async with``).
+    Its methods are those of :class:`MediaHook`, as coroutines: the same arguments, retries and errors. What blocks
+    (requests, files, the parsing of lists, callbacks such as ``before_delete``) runs in at most eight threads of the
+    hook. Cancelling a coroutine aborts its transfer. The connection is read when first used, and read again once when
+    the server rejects its key, which may have been rotated meanwhile. One hook belongs to one event loop; close it
+    (``aclose``, or ``async with``).
 
     :param media_conn_id: the Airflow connection, of type ``media``.
     """
 
-    def __init__(self, media_conn_id: str = "media_default") -> None:
-        """Keep the id; the connection is read when first used."""
-        super().__init__()
-        self.media_conn_id = media_conn_id
-        self._key: str | None = None
+    _key: str | None = None
 
     async def __aenter__(self) -> Self:
         """Return the hook itself."""
@@ -46,42 +43,23 @@ class MediaAsyncHook(BaseHook):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Abort what is under way, close the connections and end the threads; the hook can be used again."""
         if "_transport" in self.__dict__:
             await self._transport.close()
 
-    async def get_media(self, media_id: int | str) -> Media:
-        """Return one file's metadata.
+    async def get_settings(self) -> Settings:
+        """Return the connection, checked; read when first used. See :attr:`MediaHook.settings`."""
+        with self._public_errors():
+            return await self._transport.settings()
 
-        :param media_id: the library's id.
-        :raises MediaNotFoundError: the library has no such file.
-        """
-        from airflow_provider_media._api.flows import get_media
-
-        return await self.run_flow(get_media(media_id))
-
-    async def exists(self, media_id: int | str) -> bool:
-        """Tell whether the library has a file of this id; every doubt but a plain "no" (404) raises.
-
-        :param media_id: the library's id.
-        """
-        try:
-            await self.get_media(media_id)
-        except MediaNotFoundError:
-            return False
-        return True
+    async def upload(self, file: Any, **options: Unpack[UploadOptions]) -> UploadResult:
+        """Store one file. See :meth:`MediaHook.upload`."""
+        return await self.run_flow(self._upload(await self.get_settings(), file, **options))
 
     async def list_page(
         self, *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None
     ) -> MediaPage:
-        """Return one page of the library's list.
-
-        :param page: from 0.
-        :param limit: files a page, 1 to 1000.
-        :param sort_by: ``id``, ``name``, ``mimeType``, ``size`` or ``createdAt``; by default the server decides.
-        :param sort_order: ``asc`` or ``desc``.
-        :raises MediaConfigurationError: an argument is out of its range; nothing is sent.
-        """
+        """Return one page of the library's list. See :meth:`MediaHook.list_page`."""
         from airflow_provider_media._api.flows import list_page
 
         return await self.run_flow(list_page(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order))
@@ -89,13 +67,7 @@ class MediaAsyncHook(BaseHook):
     def iter_media(
         self, *, page_size: int = 1000, sort_by: str | None = None, sort_order: str | None = None
     ) -> AsyncIterator[Media]:
-        """Walk the whole library, page by page as the iterator is used; no file is given twice.
-
-        :param page_size: files a request, 1 to 1000.
-        :param sort_by: see :meth:`list_page`.
-        :param sort_order: see :meth:`list_page`.
-        :raises MediaResponseError: also when the server repeats its pages without end.
-        """
+        """Iterate over the whole library. See :meth:`MediaHook.iter_media`."""
         from airflow_provider_media._api.flows import PageWalk
 
         with self._public_errors():
@@ -109,14 +81,43 @@ class MediaAsyncHook(BaseHook):
             for media in await self.run_flow(next_page(walk)):
                 yield media
 
-    async def find_media(self, name: str) -> list[Media]:
-        """Return the files of exactly this name, oldest first; the API has no search, so the whole list is read.
+    async def get_media(self, media_id: int | str) -> Media:
+        """Return one file's metadata. See :meth:`MediaHook.get_media`."""
+        from airflow_provider_media._api.flows import get_media
 
-        :param name: the human-readable name.
-        """
+        return await self.run_flow(get_media(media_id))
+
+    async def exists(self, media_id: int | str) -> bool:
+        """Return whether the library has a file of this id. See :meth:`MediaHook.exists`."""
+        try:
+            await self.get_media(media_id)
+        except MediaNotFoundError:
+            return False
+        return True
+
+    async def delete(self, media_id: int | str) -> None:
+        """Delete one file for good. See :meth:`MediaHook.delete`."""
+        await self.run_flow(self._delete(await self.get_settings(), media_id))
+
+    async def check_may_delete(self) -> None:
+        """Return when the connection allows to delete. See :meth:`MediaHook.check_may_delete`."""
+        settings = await self.get_settings()
+        with self._public_errors():
+            self._refuse_to_delete(settings)
+
+    async def find_media(self, name: str) -> list[Media]:
+        """Return the files of exactly this name, oldest first. See :meth:`MediaHook.find_media`."""
         from airflow_provider_media._api.flows import find_media
 
         return await self.run_flow(find_media(name))
+
+    async def test_connection(self) -> tuple[bool, str]:
+        """Ask for one file; return whether that works, and what works or is wrong."""
+        try:
+            page = await self.run_flow(first_item())
+            return True, describe_success(await self.get_settings(), page)
+        except MediaError as error:
+            return False, str(error)
 
     async def run_flow(self, flow: Flow[T]) -> T:
         """Carry out one of this package's own sequences of requests (see ``_api/flows.py``)."""

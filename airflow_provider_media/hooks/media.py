@@ -6,11 +6,10 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import BaseHook
-
-from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, refuse_none
+from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
 from airflow_provider_media.exceptions import MediaError, MediaUnavailableError, public_errors
 from airflow_provider_media.hooks._async import MediaAsyncHook
+from airflow_provider_media.hooks._base import LibraryHook, describe_success, first_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.checkpoints import UploadCheckpoint
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
-    from airflow_provider_media._api.upload import Upload
     from airflow_provider_media._transports.sync import SyncTransport
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
@@ -28,7 +26,7 @@ __all__ = ["MediaAsyncHook", "MediaHook"]
 T = TypeVar("T")
 
 
-class MediaHook(BaseHook):
+class MediaHook(LibraryHook):
     """Talk to the media library of one Airflow connection.
 
     Requests share one session (kept-alive connections) and one retry policy; see the connection's extras
@@ -38,32 +36,6 @@ class MediaHook(BaseHook):
 
     :param media_conn_id: the Airflow connection, of type ``media``.
     """
-
-    conn_name_attr = "media_conn_id"
-    default_conn_name = "media_default"
-    conn_type = "media"
-    hook_name = "Media Library"
-
-    def __init__(self, media_conn_id: str = default_conn_name) -> None:
-        """Keep the id; the connection is read when first used."""
-        super().__init__()
-        self.media_conn_id = media_conn_id
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form fields of Airflow 2; Airflow 3 takes them from the provider info."""
-        from airflow_provider_media.provider_info import connection_form_widgets
-
-        return connection_form_widgets()
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return which fields Airflow 2 hides and how it labels the others."""
-        from airflow_provider_media.provider_info import UI_FIELD_BEHAVIOUR
-
-        # Airflow 2 writes this one key with an underscore where the provider info has a hyphen.
-        behaviour = dict(UI_FIELD_BEHAVIOUR)
-        return {"hidden_fields": behaviour.pop("hidden-fields"), **behaviour}
 
     @cached_property
     def settings(self) -> Settings:
@@ -133,82 +105,23 @@ class MediaHook(BaseHook):
             ``replace`` would delete may be another folder's.
         :raises MediaRequestError: the platform refuses it for good.
         """
-        from airflow_provider_media._api.checkpoints import NoState
-        from airflow_provider_media._api.recent import RECENT_UPLOADS
-        from airflow_provider_media._api.source import open_source, sha256
-        from airflow_provider_media._api.upload import prepare_upload
-        from airflow_provider_media._api.upload_flow import IF_EXISTS, upload_media
-        from airflow_provider_media._channels.rules import channels_of
-        from airflow_provider_media.hooks._lineage import report_upload
-
-        if if_exists in ("replace", "reuse"):
-            refuse_none("name", name)
-            refuse_none("folder_id", folder_id)
-        with self._public_errors():
-            if if_exists not in IF_EXISTS:
-                raise _wrong(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
-            if if_exists == "replace":
-                self._refuse_to_delete()
-            of_channels = channels_of(channels)
-            file = _as_path(file)
-            source = open_source(file)
-            try:
-                upload = prepare_upload(
-                    source,
-                    name=None if name is NOT_GIVEN else name,
-                    description=description,
-                    folder_id=None if folder_id is NOT_GIVEN else folder_id,
-                    mime_type=mime_type,
-                    file_name=file_name,
-                )
-                self._check_file(upload, of_channels, check_integrity=check_integrity)
-                if self.settings.accept_converted:
-                    upload = upload.with_fingerprint(accepts_converted=True)
-                if state:
-                    state.identify(
-                        lambda: {
-                            "base_url": self.settings.base_url,
-                            "conn_id": self.media_conn_id,
-                            "folder_id": upload.folder_id,
-                            "if_exists": if_exists,
-                            "name": upload.name,
-                            "size": source.size,
-                            "sha256": sha256(source),
-                        }
-                    )
-                result = self._transport.run(
-                    upload_media(
-                        upload,
-                        if_exists=if_exists,
-                        settle_seconds=self.settings.settle_seconds,
-                        retries=self._transport.new_retries(),
-                        before_delete=before_delete or (lambda _: None),
-                        on_stored=on_stored or (lambda _: None),
-                        state=state or NoState(),
-                        recent_ids=RECENT_UPLOADS.ids_of(self.settings, upload.name),
-                    )
-                )
-            finally:
-                source.close()
-        media = result.media
-        if result.created:
-            RECENT_UPLOADS.add(self.settings, upload.name, media.id)
-        done = "Uploaded" if result.created else "Already there:"
-        self.log.info("%s %r: id %s, %s bytes, %s", done, upload.name, media.id, media.size, media.url)
-        for old in result.replaced:
-            self.log.info("Deleted the media %s, which %s replaces", old, media.id)
-        report_upload(self, file, media, upload.name)
-        return result
-
-    def _check_file(self, upload: Upload, channels: tuple[str, ...], *, check_integrity: bool) -> None:
-        from airflow_provider_media._api.source import file_problem
-        from airflow_provider_media._channels.check import check_file
-
-        report = check_file(upload.source, upload.mime_type, channels, check_integrity=check_integrity)
-        if report.errors:
-            raise file_problem(upload.source.label, ". ".join(report.errors))
-        for warning in report.warnings:
-            self.log.warning("%s (%r)", warning, upload.source.label)
+        return self.run_flow(
+            self._upload(
+                self.settings,
+                file,
+                name=name,
+                description=description,
+                folder_id=folder_id,
+                mime_type=mime_type,
+                file_name=file_name,
+                channels=channels,
+                check_integrity=check_integrity,
+                if_exists=if_exists,
+                before_delete=before_delete,
+                on_stored=on_stored,
+                state=state,
+            )
+        )
 
     def list_page(
         self, *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None
@@ -277,12 +190,7 @@ class MediaHook(BaseHook):
         :raises MediaNotFoundError: the library has no such file.
         :raises MediaConfigurationError: the connection says ``allow_delete: false``.
         """
-        from airflow_provider_media._api.flows import delete_media
-
-        self.check_may_delete()
-        with self._public_errors():
-            self._transport.run(delete_media(media_id))
-        self.log.info("Deleted the media %s", media_id)
+        self.run_flow(self._delete(self.settings, media_id))
 
     def check_may_delete(self) -> None:
         """Return when the connection allows to delete.
@@ -290,11 +198,7 @@ class MediaHook(BaseHook):
         :raises MediaConfigurationError: it says ``allow_delete: false``.
         """
         with self._public_errors():
-            self._refuse_to_delete()
-
-    def _refuse_to_delete(self) -> None:
-        if not self.settings.allow_delete:
-            raise _wrong(f"The connection {self.media_conn_id} does not allow to delete (extra 'allow_delete': false).")
+            self._refuse_to_delete(self.settings)
 
     def find_media(self, name: str) -> list[Media]:
         """Return the files of exactly this name, oldest first; the API has no search, so the whole list is read.
@@ -332,22 +236,9 @@ class MediaHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Ask for one file; say in words what works or what is wrong (the "Test" button of the connection form)."""
         try:
-            page = self._first_item()
+            return True, describe_success(self.settings, self.run_flow(first_item()))
         except MediaError as error:
             return False, str(error)
-        held = "" if page.total is None else f"; the library holds {page.total} file{'' if page.total == 1 else 's'}"
-        return True, f"The Media API at {self.settings.base_url} accepts the key{held}."
-
-    def _first_item(self) -> MediaPage:
-        from dataclasses import replace
-
-        from airflow_provider_media._api.protocol import build_list, parse_page
-
-        with self._public_errors():
-            transport = self._transport
-            # One attempt: whoever pressed the button waits for the answer.
-            call = replace(build_list(limit=1), max_attempts=1)
-            return parse_page(call, transport.send(call))
 
     def close(self) -> None:
         """Close the connections, where there are any."""
@@ -383,23 +274,3 @@ class _BreakOff:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         self._timer.join()  # it may be striking just now
-
-
-def _as_path(file: Any) -> Any:
-    """Return the object store's path for the text of a URI, and everything else as it is."""
-    if not (isinstance(file, str) and "://" in file):
-        return file
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    from airflow_provider_media._api.source import file_problem
-
-    try:
-        return ObjectStoragePath(file)
-    except (ValueError, ImportError) as error:  # a scheme that Airflow does not know
-        raise file_problem(file, str(error)) from error
-
-
-def _wrong(sentence: str) -> Exception:
-    from airflow_provider_media._api.problem import Kind, Problem
-
-    return Problem(Kind.CONFIGURATION, sentence)

@@ -54,7 +54,7 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
     from airflow_provider_media._api.sync_plan import IF_CHANGED
     from airflow_provider_media._api.upload import check_shared
     from airflow_provider_media._channels.rules import channels_of
-    from airflow_provider_media.hooks.media import _as_path
+    from airflow_provider_media.hooks._base import as_path
 
     output = parse_choice("output", operator.returned, ("manifest", "reference"))
     path = parse_optional(parse_path, "manifest_path", operator.manifest_path)
@@ -65,7 +65,7 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
         folder = parse_optional(parse_token, "folder_id", operator.folder_id)
         description, folder_id = check_shared(description, folder)
         return SyncOptions(
-            source=_as_path(parse_path("source", operator.source)),
+            source=as_path(parse_path("source", operator.source)),
             pattern=parse_str("pattern", operator.pattern),
             name_template=check_name_template(parse_str("name_template", operator.name_template)),
             folder_id=folder_id,
@@ -78,6 +78,6 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
             allow_failures=parse_int("allow_failures", operator.allow_failures, least=0),
             dry_run=parse_bool("dry_run", operator.is_dry_run),
             fingerprint=parse_bool("fingerprint", operator.fingerprint),
-            manifest_file=None if path is None else ManifestFile(_as_path(path)),
+            manifest_file=None if path is None else ManifestFile(as_path(path)),
             returns_manifest=output == "manifest",
         )

@@ -1,0 +1,205 @@
+"""What both hooks share: the connection's id, what their copies are, and the flows behind their methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_media._airflow.arguments import NOT_GIVEN, refuse_none
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from airflow_provider_media._airflow.arguments import NotGiven
+    from airflow_provider_media._airflow.task_state import TaskState
+    from airflow_provider_media._api.checkpoints import UploadCheckpoint
+    from airflow_provider_media._api.flows import Flow
+    from airflow_provider_media._api.settings import Settings
+    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media.models import Media, MediaPage, UploadResult
+
+_OF_THIS_PROCESS = {"_transport", "_log"}
+_READ_FROM_THE_CONNECTION = {"settings", "_key"}
+"""Secrets; whoever gets a copy or a pickle reads the connection itself."""
+
+
+class UploadOptions(TypedDict, total=False):
+    """The options of :meth:`MediaHook.upload`, which documents them."""
+
+    name: str | NotGiven | None
+    description: str | None
+    folder_id: int | str | NotGiven | None
+    mime_type: str | None
+    file_name: str | None
+    channels: Iterable[str] | str
+    check_integrity: bool
+    if_exists: str
+    before_delete: Callable[[Iterable[Media]], None] | None
+    on_stored: Callable[[Media], None] | None
+    state: TaskState[UploadCheckpoint] | None
+
+
+class LibraryHook(BaseHook):
+    """One Airflow connection, and what can be done through it as flows, which either hook carries out.
+
+    A copy or a pickle has the connection's id and opens connections of its own.
+
+    :param media_conn_id: the Airflow connection, of type ``media``.
+    """
+
+    conn_name_attr = "media_conn_id"
+    default_conn_name = "media_default"
+    conn_type = "media"
+    hook_name = "Media Library"
+
+    def __init__(self, media_conn_id: str = default_conn_name) -> None:
+        """Keep the id; the connection is read when first used."""
+        super().__init__()
+        self.media_conn_id = media_conn_id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.media_conn_id!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        left_out = _OF_THIS_PROCESS | _READ_FROM_THE_CONNECTION
+        return {name: value for name, value in vars(self).items() if name not in left_out}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form fields of Airflow 2; Airflow 3 takes them from the provider info."""
+        from airflow_provider_media.provider_info import connection_form_widgets
+
+        return connection_form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return which fields Airflow 2 hides and how it labels the others."""
+        from airflow_provider_media.provider_info import UI_FIELD_BEHAVIOUR
+
+        # Airflow 2 writes this one key with an underscore where the provider info has a hyphen.
+        behaviour = dict(UI_FIELD_BEHAVIOUR)
+        return {"hidden_fields": behaviour.pop("hidden-fields"), **behaviour}
+
+    def _upload(self, settings: Settings, file: Any, **options: Unpack[UploadOptions]) -> Flow[UploadResult]:
+        from airflow_provider_media._api.checkpoints import NoState
+        from airflow_provider_media._api.recent import RECENT_UPLOADS
+        from airflow_provider_media._api.source import open_source, sha256
+        from airflow_provider_media._api.upload import prepare_upload
+        from airflow_provider_media._api.upload_flow import IF_EXISTS, upload_media
+        from airflow_provider_media._channels.rules import channels_of
+        from airflow_provider_media._transports.trying import new_retries
+        from airflow_provider_media.hooks._lineage import report_upload
+
+        if_exists, state = options.get("if_exists", "upload"), options.get("state")
+        name, folder_id = options.get("name", NOT_GIVEN), options.get("folder_id", NOT_GIVEN)
+        if if_exists in ("replace", "reuse"):
+            refuse_none("name", name)
+            refuse_none("folder_id", folder_id)
+        if if_exists not in IF_EXISTS:
+            raise _wrong(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
+        if if_exists == "replace":
+            self._refuse_to_delete(settings)
+        of_channels = channels_of(options.get("channels", ()))
+        file = as_path(file)
+        source = open_source(file)
+        try:
+            upload = prepare_upload(
+                source,
+                name=None if name is NOT_GIVEN else name,
+                description=options.get("description"),
+                folder_id=None if folder_id is NOT_GIVEN else folder_id,
+                mime_type=options.get("mime_type"),
+                file_name=options.get("file_name"),
+            )
+            self._check_file(upload, of_channels, check_integrity=options.get("check_integrity", False))
+            if settings.accept_converted:
+                upload = upload.with_fingerprint(accepts_converted=True)
+            if state:
+                state.identify(
+                    lambda: {
+                        "base_url": settings.base_url,
+                        "conn_id": self.media_conn_id,
+                        "folder_id": upload.folder_id,
+                        "if_exists": if_exists,
+                        "name": upload.name,
+                        "size": source.size,
+                        "sha256": sha256(source),
+                    }
+                )
+            result = yield from upload_media(
+                upload,
+                if_exists=if_exists,
+                settle_seconds=settings.settle_seconds,
+                retries=new_retries(settings),
+                before_delete=options.get("before_delete") or (lambda _: None),
+                on_stored=options.get("on_stored") or (lambda _: None),
+                state=state or NoState(),
+                recent_ids=RECENT_UPLOADS.ids_of(settings, upload.name),
+            )
+        finally:
+            source.close()
+        media = result.media
+        if result.created:
+            RECENT_UPLOADS.add(settings, upload.name, media.id)
+        done = "Uploaded" if result.created else "Already there:"
+        self.log.info("%s %r: id %s, %s bytes, %s", done, upload.name, media.id, media.size, media.url)
+        for old in result.replaced:
+            self.log.info("Deleted the media %s, which %s replaces", old, media.id)
+        report_upload(self, file, media, upload.name)
+        return result
+
+    def _check_file(self, upload: Upload, channels: tuple[str, ...], *, check_integrity: bool) -> None:
+        from airflow_provider_media._api.source import file_problem
+        from airflow_provider_media._channels.check import check_file
+
+        report = check_file(upload.source, upload.mime_type, channels, check_integrity=check_integrity)
+        if report.errors:
+            raise file_problem(upload.source.label, ". ".join(report.errors))
+        for warning in report.warnings:
+            self.log.warning("%s (%r)", warning, upload.source.label)
+
+    def _delete(self, settings: Settings, media_id: int | str) -> Flow[None]:
+        from airflow_provider_media._api.flows import delete_media
+
+        self._refuse_to_delete(settings)
+        yield from delete_media(media_id)
+        self.log.info("Deleted the media %s", media_id)
+
+    def _refuse_to_delete(self, settings: Settings) -> None:
+        """Return when the connection allows to delete."""
+        if not settings.allow_delete:
+            raise _wrong(f"The connection {self.media_conn_id} does not allow to delete (extra 'allow_delete': false).")
+
+
+def first_item() -> Flow[MediaPage]:
+    """Ask for one file, once: whoever tests a connection waits for the response."""
+    from airflow_provider_media._api.flows import list_page, tried_once
+
+    return tried_once(list_page(limit=1))
+
+
+def describe_success(settings: Settings, page: MediaPage) -> str:
+    """Say that a connection works, and what its library holds."""
+    held = "" if page.total is None else f"; the library holds {page.total} file{'' if page.total == 1 else 's'}"
+    return f"The Media API at {settings.base_url} accepts the key{held}."
+
+
+def as_path(file: Any) -> Any:
+    """Return the object store's path for the text of a URI, and everything else as it is."""
+    if not (isinstance(file, str) and "://" in file):
+        return file
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    from airflow_provider_media._api.source import file_problem
+
+    try:
+        return ObjectStoragePath(file)
+    except (ValueError, ImportError) as error:  # a scheme that Airflow does not know
+        raise file_problem(file, str(error)) from error
+
+
+def _wrong(sentence: str) -> Exception:
+    from airflow_provider_media._api.problem import Kind, Problem
+
+    return Problem(Kind.CONFIGURATION, sentence)
