@@ -16,7 +16,7 @@ from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.forks import renew_in_children
 from airflow_provider_media._transports.threads import Threads
-from airflow_provider_media._transports.trying import new_retries, tenacity_options
+from airflow_provider_media._transports.trying import cancelled, new_retries, tenacity_options
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,12 +52,14 @@ class AsyncTransport:
         self._opening = asyncio.Lock()
         self._threads = Threads()
         self._resume_at = 0.0
+        self._closings = 0
 
     async def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end.
 
         :raises Problem: what the flow does not handle.
         """
+        closings = self._closings
         try:
             step = partial(next, flow)
             while True:
@@ -65,7 +67,7 @@ class AsyncTransport:
                 if command is None:
                     return cast("T", result)
                 try:
-                    reply = await self._perform(command)
+                    reply = await self._perform(command, closings)
                 except Problem as problem:
                     step = partial(flow.throw, problem)
                 else:
@@ -74,27 +76,29 @@ class AsyncTransport:
             with suppress(ValueError):  # a step that nothing could abort is still running
                 flow.close()
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: Call, closings: int | None = None) -> Reply:
         """Send one call until it succeeds or trying again cannot help, or is used up.
 
         A rejected key is read again once: it may have been rotated since the connection was read.
 
+        :param closings: how often the transport was closed when what the call belongs to began.
         :raises Problem: for the last failure.
         """
-        session = await self._current()
+        closings = self._closings if closings is None else closings
+        session = await self._current(closings)
         try:
             return await self._try(session.transport, call)
         except Problem as problem:
             if problem.status != UNAUTHORIZED:
                 raise
-            renewed = await self._current(rejected=session)
+            renewed = await self._current(closings, rejected=session)
             if renewed.transport is session.transport:
                 raise
             return await self._try(renewed.transport, call)
 
     async def settings(self) -> Settings:
         """Return the connection's settings, as they were read last."""
-        return (await self._current()).transport.settings
+        return (await self._current(self._closings)).transport.settings
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function that blocks."""
@@ -102,24 +106,26 @@ class AsyncTransport:
 
     async def close(self) -> None:
         """Abort what is under way, close the connections, and end the threads."""
+        self._closings += 1
         while self._sessions:
             transport = self._sessions.pop().transport
             transport.cancel()
             transport.close()
         await self._threads.close()
 
-    async def _perform(self, command: Call | Pause) -> Reply:
+    async def _perform(self, command: Call | Pause, closings: int) -> Reply:
         if isinstance(command, Pause):
             await clock.sleep(command.seconds)
             return Reply(status=0, headers={})
-        return await self.send(command)
+        return await self.send(command, closings)
 
-    async def _current(self, *, rejected: _Session | None = None) -> _Session:
+    async def _current(self, closings: int, *, rejected: _Session | None = None) -> _Session:
         """Return the session; a new one when the server rejected the key of the present one.
 
         The one before is not closed yet: other calls may be under way on it.
         """
         async with self._opening:
+            self._check_open(closings)
             if self._sessions and self._sessions[-1] is not rejected:
                 return self._sessions[-1]
             self._threads.open()
@@ -128,8 +134,15 @@ class AsyncTransport:
                 # Known from now on as one that is not worth reading again for the calls rejected with this one.
                 self._sessions[-1] = _Session(rejected.transport)
             else:
-                self._sessions.append(_Session(await self.in_thread(_open, settings)))
+                opened = await self.in_thread(_open, settings)
+                self._check_open(closings)
+                self._sessions.append(_Session(opened))
             return self._sessions[-1]
+
+    def _check_open(self, closings: int) -> None:
+        """Go on only if nobody has closed the transport since; what begins later opens it again."""
+        if closings != self._closings:
+            raise cancelled()
 
     async def _try(self, transport: SyncTransport, call: Call) -> Reply:
         retries = call.retries or new_retries(transport.settings, call)

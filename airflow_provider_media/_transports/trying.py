@@ -196,8 +196,8 @@ def _needs_no_proxy(address: SplitResult, exceptions: str) -> bool:
 
 
 def cancelled() -> Problem:
-    """Say that the task was stopped."""
-    return Problem(Kind.CANCELLED, "The task was stopped, and its transfer broken off.")
+    """Say that whoever waits for a response does so no longer."""
+    return Problem(Kind.CANCELLED, "The transfer was aborted: the task was stopped, or the hook was closed.")
 
 
 # --- what the failures of HTTP clients have in common ---------------------------------------------------------------

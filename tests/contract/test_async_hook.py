@@ -109,7 +109,7 @@ def test_calls_that_are_rejected_together_read_the_connection_once(
 
     async def use(hook: MediaAsyncHook) -> list[str]:
         keys = count_reads(hook)
-        await hook._transport._current()
+        await hook._transport.settings()
         define(new_key)
         ends = await asyncio.gather(*(hook.list_page() for _ in range(10)), return_exceptions=True)
         failed = [end for end in ends if isinstance(end, MediaAuthError)]

@@ -54,7 +54,7 @@ def test_task_marked_failed_breaks_off_its_transfer(platform: Any, large_picture
 
     ((received, declared),) = platform.gate.broken_off
     assert received < LARGE_BYTES < declared
-    assert "The task was stopped, and its transfer broken off." in run.task_log("upload")
+    assert "The transfer was aborted: the task was stopped, or the hook was closed." in run.task_log("upload")
     assert run.wait_for_end() == "failed"
     assert (run.task("upload")["state"], run.task("upload")["try_number"]) == ("failed", 1)
     assert run.task_state("upload") == {}  # surely not stored, so a cleared task need not look for it
