@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
+from tests.contract.helpers.blocking import both_hooks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 PNG = b"\x89PNG\r\n\x1a\n"
+
+pytestmark = both_hooks
 
 
 @pytest.mark.parametrize(("files", "told"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])

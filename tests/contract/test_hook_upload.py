@@ -18,6 +18,7 @@ from airflow_provider_media.exceptions import (
     MediaFileError,
     MediaInUseError,
 )
+from tests.contract.helpers.blocking import both_hooks
 from tests.contract.helpers.sandbox_library import sha256_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 PNG = b"\x89PNG\r\n\x1a\n"
+
+pytestmark = both_hooks
 
 
 class Once(io.RawIOBase):
