@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -17,22 +16,20 @@ class RecentUploads:
     """The latest uploads: each one's library, name, id and time."""
 
     def __init__(self) -> None:
+        # Without a lock, which a forked child might inherit while it is held: appending and copying are atomic.
         self._files: deque[tuple[str, str, str, int | str, float]] = deque(maxlen=_MAX_FILES)
-        self._lock = threading.Lock()
 
     def add(self, settings: Settings, name: str, media_id: int | str) -> None:
         """Remember a file.
 
         :param name: the name that it was sent under.
         """
-        with self._lock:
-            self._files.append((settings.base_url, settings.api_key, name, media_id, time.monotonic()))
+        self._files.append((settings.base_url, settings.api_key, name, media_id, time.monotonic()))
 
     def ids_of(self, settings: Settings, name: str) -> tuple[int | str, ...]:
         """Return the ids of the files that were stored under a name within the settling time."""
         since = time.monotonic() - settings.settle_seconds
-        with self._lock:
-            files = list(self._files)
+        files = list(self._files)
         wanted = (settings.base_url, settings.api_key, name)
         return tuple(media_id for *stored, media_id, at in files if tuple(stored) == wanted and at >= since)
 
