@@ -365,12 +365,28 @@ class MediaSyncOperator(MediaOperator):
         if failed:
             table = _table([(path, str(error)) for path, error in failed])
             log.warning("%d files failed, %d may:\n%s", len(failed), options.allow_failures, table)
+        _warn_of_changes(outcomes, uploads, options)
         manifest = manifest_of(outcomes, uploads)
         if options.manifest_file:
             options.manifest_file.write(manifest)
         where = {"manifest_path": str(options.manifest_file)} if options.manifest_file else {}
         fill_outlet_events(context, self, {**(where or {"manifest_xcom": _xcom_of(context)}), "counts": counts})
         return manifest if options.returns_manifest else {**where, "counts": counts}
+
+
+def _warn_of_changes(outcomes: Iterable[Outcome], uploads: Mapping[str, Upload], options: SyncOptions) -> None:
+    """Log one warning of what the library stored differently than it was sent."""
+    from airflow_provider_media._api.stored import changes_of
+
+    sent = [(outcome.step.path, outcome.media) for outcome in outcomes if outcome.action in ("create", "replace")]
+    changed = [
+        (path, ", ".join(changes)) for path, media in sent if media and (changes := changes_of(uploads[path], media))
+    ]
+    if not changed:
+        return
+    is_recognized = options.manifest_file is not None or all(uploads[path].fingerprint for path, _ in changed)
+    advice = "" if is_recognized else "; give manifest_path or fingerprint=True, so that later runs recognize them"
+    log.warning("The platform changed what it stored of %d files%s:\n%s", len(changed), advice, _table(changed))
 
 
 def _receipts_of(outcomes: Iterable[Outcome], uploads: Mapping[str, Upload]) -> dict[str, Receipt]:

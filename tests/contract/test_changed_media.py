@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_media.exceptions import MediaError, MediaResponseError
 from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
+from tests.contract.helpers.raw_server import answer
 from tests.contract.helpers.sandbox_library import SandboxLibrary
 from tests.contract.helpers.syncing import PNG, Folder, Syncing
 
@@ -352,3 +353,35 @@ def test_a_sync_that_is_retried_at_once_sends_no_file_twice(
     stored = [media["id"] for media in library.stored()]
     assert len(stored) == len(manifest) == 4
     assert {entry["id"] for entry in manifest.values()} == set(stored)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"fingerprint": True}, {"manifest_path": "manifest.json"}], ids=str)
+def test_a_sync_logs_one_warning_of_all_changes(
+    arguments: dict[str, Any],
+    folder: Folder,
+    connect: Any,
+    serve: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    library = serve(names="slug", types="legacy")
+    arguments = {key: str(tmp_path / value) if key == "manifest_path" else value for key, value in arguments.items()}
+    folder.write("A.png", "b.png")
+    Syncing(folder.root, connect(library.sandbox.base_url).media_conn_id)(**arguments)
+    [warning] = [message for message in caplog.messages if "changed what it stored" in message]
+    assert "A.png  name 'A.png' -> 'a.png', type 'image/png' -> 'image/x-png'" in warning
+    assert "b.png  type 'image/png' -> 'image/x-png'" in warning
+    assert ("so that later runs recognize them" in warning) is (not arguments)
+
+
+@pytest.mark.parametrize("other", [{"id": 4}, {"id": "7", "name": "of somebody else"}], ids=str)
+def test_a_get_that_returns_another_files_entry_leads_to_the_list(
+    other: dict[str, Any], raw_server: Any, connect: Any
+) -> None:
+    entry = {"id": 3, "name": "banner.png", "size": 9, "mimeType": "image/png", "url": "http://h/3"}
+    server = raw_server(lambda head: answer(200, [entry] if "page=0" in head else [] if "page=" in head else other))
+    hook = connect(server.url)
+    assert hook.get_media(3).name == "banner.png"
+    assert hook.exists(3)
+    with pytest.raises(MediaResponseError, match="tells of the media"):
+        hook.get_media(5)
