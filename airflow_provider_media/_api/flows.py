@@ -248,7 +248,7 @@ def get_media(media_id: int | str) -> Flow[Media]:
         if not problem.tells_of_other:
             raise
         for media in (yield from list_all()):
-            if str(media.id) == str(call.media_id):
+            if str(call.media_id) in media.ids:
                 return media
         raise
 
