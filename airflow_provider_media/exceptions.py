@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_media._api.problem import Kind, Problem, strike_out
+from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 class MediaError(AirflowException):
@@ -129,27 +129,20 @@ def error_class(kind: Kind) -> type[MediaError]:
 
 
 @contextmanager
-def public_errors(*, secret: str | Callable[[], str | None] | None = None) -> Iterator[None]:
-    """Turn the inner rooms' problems into the errors of this module.
-
-    :param secret: the API key, or what gives it where it is read only meanwhile; should a server repeat it in its
-        answer, it is struck out.
-    """
+def public_errors() -> Iterator[None]:
+    """Map internal errors to public exceptions."""
     try:
         yield
     except Problem as problem:
-        raise public_error(problem, secret=secret() if callable(secret) else secret) from problem.__cause__
+        raise public_error(problem) from problem.__cause__
 
 
-def public_error(problem: Problem, *, secret: str | None) -> MediaError:
-    """Make of one problem the error of this module that it is.
-
-    :param secret: see :func:`public_errors`.
-    """
+def public_error(problem: Problem) -> MediaError:
+    """Map one internal error to its public exception."""
     return _CLASSES[problem.kind](
-        strike_out(secret, problem.message) or "",
+        problem.message,
         status=problem.status,
-        server_message=strike_out(secret, problem.server_message),
-        request_id=strike_out(secret, problem.request_id),
+        server_message=problem.server_message,
+        request_id=problem.request_id,
         retry_after=problem.retry_after,
     )

@@ -6,7 +6,6 @@ the hook turns a problem into its public error in one place.
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 
 
@@ -67,28 +66,3 @@ class Problem(Exception):  # noqa: N818 - it is turned into a public ...Error be
         """Whether the response is about another file than was asked for."""
         self.body_cut_short = False
         """Set by the transport when the upload's end was never handed over, so that no whole file can be stored."""
-
-
-_SHORTEST_SECRET = 5
-"""A key of fewer letters is none, and would be found in any text."""
-
-_SHORTEST_TELLING_START = 4
-"""So many first letters of a key give something away."""
-
-_END_OF_QUOTATION = r"(?=(?:\\{1,3}(?:u[0-9A-Fa-f]{0,3})?|%[0-9A-Fa-f]?)?…)"
-"""Where a long answer's quotation ends, maybe within a letter that is written in several."""
-
-
-def strike_out(secret: str | None, text: str | None) -> str | None:
-    """Take the API key out of a text that a server may have repeated it in: texts go into errors and logs."""
-    if not (secret and text) or len(secret) < _SHORTEST_SECRET:
-        return text
-    letters = [_as_written(letter) for letter in secret]
-    start, rest = letters[:_SHORTEST_TELLING_START], letters[_SHORTEST_TELLING_START:]
-    return re.sub("".join(start) + "".join(f"(?:{letter}|{_END_OF_QUOTATION})" for letter in rest), "***", text)
-
-
-def _as_written(letter: str) -> str:
-    r"""Match a letter as it is, and as JSON (``\/``, ``\u002f``) and addresses (``%2F``) may write it."""
-    code = f"{ord(letter):02x}"
-    return rf"(?:\\{{0,3}}{re.escape(letter)}|\\{{1,3}}u(?i:00{code})|%(?i:{code}))"

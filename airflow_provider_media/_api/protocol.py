@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_media._api.moments import read_moment
-from airflow_provider_media._api.problem import Kind, Problem, strike_out
+from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.retry import read_retry_after
 from airflow_provider_media.models import Media, MediaPage
 
@@ -72,14 +71,12 @@ class Reply:
     :param headers: by name in lower case.
     :param body: as sent.
     :param is_early: whether it came before the whole body was sent.
-    :param secret: the API key, which is struck out of all that is quoted from the answer.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
     is_early: bool = False
-    secret: str | None = dataclasses.field(default=None, repr=False)
 
 
 def build_list(*, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None) -> Call:
@@ -181,10 +178,10 @@ def check_reply(call: Call, reply: Reply) -> None:
     server_failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT
     raise Problem(
         kind,
-        strike_out(reply.secret, sentence + ".") or "",
+        sentence + ".",
         status=status,
-        server_message=strike_out(reply.secret, said),
-        request_id=strike_out(reply.secret, request_id),
+        server_message=said,
+        request_id=request_id,
         transient=server_failed or status == HTTPStatus.TOO_MANY_REQUESTS,
         # Also 503: proxies say it when the connection behind them broke, and then the file may be stored.
         maybe_acted=server_failed,
@@ -285,7 +282,7 @@ def _senseless(call: Call, reply: Reply, reason: str) -> Problem:
     )
     return Problem(
         Kind.RESPONSE,
-        strike_out(reply.secret, sentence) or "",
+        sentence,
         status=reply.status,
         maybe_acted=call.method == "POST",
     )

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airflow_provider_media._api.secret import Secret
     from airflow_provider_media._api.settings import Settings
 
 _MAX_FILES = 1000
@@ -17,7 +18,7 @@ class RecentUploads:
 
     def __init__(self) -> None:
         # Without a lock, which a forked child might inherit while it is held: appending and copying are atomic.
-        self._files: deque[tuple[str, str, str, int | str, float]] = deque(maxlen=_MAX_FILES)
+        self._files: deque[tuple[str, Secret[str], str, int | str, float]] = deque(maxlen=_MAX_FILES)
 
     def add(self, settings: Settings, name: str, media_id: int | str) -> None:
         """Remember a file.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.secret import Secret, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +39,7 @@ class Settings:
     """All that a connection says, checked.
 
     :param base_url: scheme, host, port and path under which :data:`MEDIA_PATH` is found; no slash at the end.
-    :param api_key: sent as ``X-Api-Key``; kept out of the repr.
+    :param api_key: sent as ``X-Api-Key``.
     :param timeout: the longest silence of the server that is waited out, in seconds.
     :param connect_timeout: the longest wait for a connection, in seconds.
     :param settle_seconds: how long a stored file may take to show up in the list after a lost answer.
@@ -53,7 +54,7 @@ class Settings:
     """
 
     base_url: str
-    api_key: str = field(repr=False)
+    api_key: Secret[str]
     timeout: float = 60.0
     connect_timeout: float = 10.0
     settle_seconds: float = 30.0
@@ -83,7 +84,7 @@ def read_settings(
     host: str | None = None,
     schema: str | None = None,
     port: int | str | None = None,
-    password: str | None = None,
+    password: Secret[str] | None = None,
     extra: str | Mapping[str, Any] | None = None,
 ) -> Settings:
     """Check a connection's fields and put them together.
@@ -98,11 +99,19 @@ def read_settings(
     :param extra: the extra fields, as a mapping or as the JSON text of one.
     :raises Problem: of kind CONFIGURATION, with one sentence that names the field.
     """
-    return Settings(
-        base_url=_base_address(_text(host), _text(schema), port),
-        api_key=_api_key(password),
-        **_extras(extra),
-    )
+    try:
+        settings = Settings(
+            base_url=_base_address(_text(host), _text(schema), port),
+            api_key=_api_key(password),
+            **_extras(extra),
+        )
+    except Problem as problem:
+        sentence = redact(password, problem.message)
+    else:
+        if redact(settings.api_key, settings.base_url) == settings.base_url:
+            return settings
+        sentence = _ONLY_AN_ADDRESS
+    raise _wrong(sentence)
 
 
 def _stays_here(host: str) -> bool:
@@ -130,8 +139,8 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
     if schema.lower() in _SCHEMES:  # the habit of Airflow's HTTP connections
         scheme, schema = schema.lower(), ""
     address = host if "://" in host else f"{scheme}://{host}"
-    if "@" in address.partition("://")[2].partition("/")[0]:
-        # Not repeated in the message: what stands before an @ may be a secret.
+    if not {"@", "?", "#", ";"}.isdisjoint(address):
+        # Not repeated in the message: what stands before an @, or in a query, may be a secret.
         raise _wrong(_ONLY_AN_ADDRESS)
     try:
         parts = urlsplit(address)
@@ -141,8 +150,6 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
         raise _wrong(f"The connection's host {host!r} is not an address: {error}.") from None
     if parts.scheme not in _SCHEMES or not hostname or any(letter.isspace() for letter in address):
         raise _wrong(f"The connection's host {host!r} is not an address such as {DEFAULT_BASE_ADDRESS}.")
-    if parts.query or parts.fragment:
-        raise _wrong(_ONLY_AN_ADDRESS)
     given_port = _port(port)
     if own_port and given_port and own_port != given_port:
         raise _wrong(f"The connection's host says port {own_port}, its port field {given_port}: leave one of them out.")
@@ -161,13 +168,12 @@ def _port(port: int | str | None) -> int | None:
     raise _wrong(f"The connection's port {port!r} is not a number from 1 to 65535.")
 
 
-def _api_key(password: str | None) -> str:
-    key = _text(password)
-    if not key:
+def _api_key(password: Secret[str] | None) -> Secret[str]:
+    if password is None or not password.reveal().strip():
         raise _wrong("The connection has no API key: put the platform's key into its password field.")
-    if not (key.isascii() and key.isprintable()):
+    if not (password.reveal().strip().isascii() and password.reveal().strip().isprintable()):
         raise _wrong("The connection's API key holds characters that a key cannot have: copy it again.")
-    return key
+    return Secret(password.reveal().strip())
 
 
 def _extras(extra: str | Mapping[str, Any] | None) -> dict[str, Any]:

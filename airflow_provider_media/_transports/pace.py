@@ -13,6 +13,8 @@ from airflow_provider_media._transports.forks import renew_in_children
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from airflow_provider_media._api.secret import Secret
+
 
 class Pace:
     """Hands out the moments at which requests may start, evenly spaced; shared by all threads of a process.
@@ -67,10 +69,10 @@ class Pace:
         return moment
 
 
-_paces: dict[tuple[str, str, float | None], Pace] = {}
+_paces: dict[tuple[str, Secret[str], float | None], Pace] = {}
 
 
-def pace_of(base_url: str, api_key: str, per_second: float | None) -> Pace:
+def pace_of(base_url: str, api_key: Secret[str], per_second: float | None) -> Pace:
     """Return the one pace of this process for an address, key and rate, however many hooks there are."""
     # Without a lock, which a child might inherit while it is held: setdefault is atomic.
     return _paces.setdefault((base_url, api_key, per_second), Pace(per_second, clock.now))

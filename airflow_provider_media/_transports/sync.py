@@ -73,7 +73,10 @@ class SyncTransport:
         settings = self.settings
         self._cancelled = threading.Event()
         self._adapter = WatchfulAdapter(
-            stall_seconds=settings.timeout, head_seconds=REPLY_TIMEOUTS * settings.timeout, connections=CONNECTIONS
+            stall_seconds=settings.timeout,
+            head_seconds=REPLY_TIMEOUTS * settings.timeout,
+            connections=CONNECTIONS,
+            api_key=settings.api_key,
         )
         self._session = _Session()
         self._session.mount("https://", self._adapter)
@@ -81,7 +84,7 @@ class SyncTransport:
         # What the environment says is read once: requests would walk all of it for each request, and take what a .netrc
         # file holds for the host. REQUESTS_CA_BUNDLE would even override a session's verify that is False.
         self._session.trust_env = False
-        self._session.headers.update(request_headers(settings))
+        self._session.headers.update(request_headers())
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end.
@@ -193,8 +196,9 @@ class SyncTransport:
             with response:
                 incoming = IncomingReply(call, response.status_code, response.headers, settings)
                 # read1 gives what is there; read would go on for as long as an endless answer drips.
-                while chunk := response.raw.read1(READ_BYTES, decode_content=False):
-                    incoming.add(chunk)
+                # In no variable, because a response may repeat the API key.
+                while incoming.add(response.raw.read1(READ_BYTES, decode_content=False)):
+                    pass
             reply = replace(incoming.whole(), is_early=body is not None and not body.finished)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             problem = _as_problem(error, call, settings, answer_began=incoming is not None)

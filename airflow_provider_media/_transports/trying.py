@@ -21,6 +21,7 @@ from airflow_provider_media import __version__
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply, check_reply
 from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._api.secret import redact, redact_bytes
 from airflow_provider_media._api.settings import read_proxy
 from airflow_provider_media._transports import clock
 
@@ -50,10 +51,9 @@ def new_retries(settings: Settings, call: Call | None = None) -> Retries:
     return Retries(max_attempts=attempts, budget_seconds=seconds, clock=clock.now)
 
 
-def request_headers(settings: Settings) -> dict[str, str]:
-    """Give the headers of every request."""
+def request_headers() -> dict[str, str]:
+    """Return the headers of every request but the API key's, which the connection adds as it sends."""
     return {
-        "X-Api-Key": settings.api_key,
         "Accept": "application/json",
         # A list from a cache may show files that are gone, and hide new ones.
         "Cache-Control": "no-cache",
@@ -112,8 +112,8 @@ class IncomingReply:
         self._chunks: list[bytes] = []
         self._size = 0
 
-    def add(self, chunk: bytes) -> None:
-        """Take what arrived.
+    def add(self, chunk: bytes) -> bool:
+        """Take what arrived; return whether there was something.
 
         :raises Problem: of kind RESPONSE when it is too much, or takes too long.
         """
@@ -123,6 +123,7 @@ class IncomingReply:
             raise self._senseless(f"is larger than {self._most_bytes / 2**20:g} MiB")
         if time.monotonic() > self._deadline:
             raise self._senseless("does not come to an end")
+        return bool(chunk)
 
     def whole(self) -> Reply:
         """Give the answer, when all has arrived and it is a success.
@@ -132,7 +133,9 @@ class IncomingReply:
         encoding = self._headers.get("content-encoding", "identity").strip().lower()
         if encoding not in {"", "identity"} and self._chunks:
             raise self._senseless(f"is compressed ({encoding}), which was not asked for")
-        reply = Reply(status=self._status, headers=self._headers, body=b"".join(self._chunks), secret=self._key)
+        # The one place where a response's text enters: what errors, logs, results and pages show comes from here.
+        headers = {name: redact(self._key, value) for name, value in self._headers.items()}
+        reply = Reply(status=self._status, headers=headers, body=redact_bytes(self._key, b"".join(self._chunks)))
         check_reply(self._call, reply)
         return reply
 

@@ -32,8 +32,6 @@ class MediaAsyncHook(LibraryHook):
     :param media_conn_id: the Airflow connection, of type ``media``.
     """
 
-    _key: str | None = None
-
     async def __aenter__(self) -> Self:
         """Return the hook itself."""
         return self
@@ -126,7 +124,7 @@ class MediaAsyncHook(LibraryHook):
 
     def public_error(self, problem: Problem) -> MediaError:
         """Make of a problem, which a flow gave instead of raising it, the error that it is."""
-        return public_error(problem, secret=self._key)
+        return public_error(problem)
 
     @cached_property
     def _transport(self) -> AsyncTransport:
@@ -137,13 +135,12 @@ class MediaAsyncHook(LibraryHook):
     async def _read_settings(self) -> Settings:
         from airflow.providers.common.compat.connection import get_async_connection
 
+        from airflow_provider_media._api.secret import Secret
         from airflow_provider_media.hooks._connection import read_connection
 
-        connection = await get_async_connection(self.media_conn_id)
+        connection = Secret(await get_async_connection(self.media_conn_id))
         # In a thread: registering secrets with the masker asks Airflow's supervisor, and waits for it.
-        settings = await self._transport.in_thread(read_connection, connection, self.media_conn_id)
-        self._key = settings.api_key
-        return settings
+        return await self._transport.in_thread(read_connection, connection, self.media_conn_id)
 
     def _public_errors(self) -> Any:
-        return public_errors(secret=lambda: self._key)
+        return public_errors()

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
 _OF_THIS_PROCESS = {"_transport", "_log"}
-_READ_FROM_THE_CONNECTION = {"settings", "_key"}
-"""Secrets; whoever gets a copy or a pickle reads the connection itself."""
+_READ_FROM_THE_CONNECTION = {"settings"}
+"""Holds secrets; whoever gets a copy or a pickle reads the connection itself."""
 
 
 class UploadOptions(TypedDict, total=False):

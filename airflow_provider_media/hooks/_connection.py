@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media.exceptions import public_errors
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
+    from airflow_provider_media._api.secret import Secret
     from airflow_provider_media._api.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -18,25 +17,28 @@ _warned_of: set[str] = set()
 """Base addresses whose unencrypted key was warned of; once in a process is enough."""
 
 
-def read_connection(connection: Connection, conn_id: str) -> Settings:
+def read_connection(connection: Secret[Any], conn_id: str) -> Settings:
     """Check a connection; register its secrets with Airflow's masker; warn of a key that travels in clear.
 
+    :param connection: Airflow's connection, as a secret, because its repr may show its password.
     :raises MediaConfigurationError: with one sentence that names the wrong field.
     """
     from airflow.providers.common.compat.sdk import mask_secret
 
+    from airflow_provider_media._api.secret import Secret
     from airflow_provider_media._api.settings import read_settings
 
-    if connection.password:
-        mask_secret(connection.password)
-        mask_secret(connection.password.strip())
-    with public_errors(secret=connection.password):
+    password = Secret(connection.reveal().password or "")
+    if password.reveal():
+        mask_secret(password.reveal())
+        mask_secret(password.reveal().strip())
+    with public_errors():
         settings = read_settings(
-            host=connection.host,
-            schema=connection.schema,
-            port=connection.port,
-            password=connection.password,
-            extra=connection.extra,
+            host=connection.reveal().host,
+            schema=connection.reveal().schema,
+            port=connection.reveal().port,
+            password=password,
+            extra=connection.reveal().extra,
         )
     if settings.proxy:
         from urllib.parse import urlsplit

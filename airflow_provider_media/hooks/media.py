@@ -43,9 +43,10 @@ class MediaHook(LibraryHook):
 
         :raises MediaConfigurationError: with one sentence that names the wrong field.
         """
+        from airflow_provider_media._api.secret import Secret
         from airflow_provider_media.hooks._connection import read_connection
 
-        return read_connection(self.get_connection(self.media_conn_id), self.media_conn_id)
+        return read_connection(Secret(self.get_connection(self.media_conn_id)), self.media_conn_id)
 
     @cached_property
     def _transport(self) -> SyncTransport:
@@ -55,7 +56,7 @@ class MediaHook(LibraryHook):
             return SyncTransport(self.settings)
 
     def _public_errors(self) -> Any:
-        return public_errors(secret=self.settings.api_key)
+        return public_errors()
 
     def get_conn(self) -> SyncTransport:
         """Return the session with the server, made when first asked for."""

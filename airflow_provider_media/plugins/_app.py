@@ -21,7 +21,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_co
 from airflow.models import Connection
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
-from sqlalchemy import select
+from sqlalchemy import func, select
 from starlette.exceptions import HTTPException
 
 from airflow_provider_media.plugins._library import CONNECTION_TYPE, KEPT_SECONDS, Libraries, PageError
@@ -120,7 +120,9 @@ def connections(user: GetUserDep, session: SessionDep) -> list[dict[str, Any]]:
     def may_read(conn_id: str) -> bool:
         return manager.is_authorized_connection(method="GET", details=ConnectionDetails(conn_id=conn_id), user=user)
 
-    query = select(Connection.conn_id, Connection.description).where(Connection.conn_type == CONNECTION_TYPE)
+    query = select(Connection.conn_id, Connection.description).where(
+        func.lower(Connection.conn_type) == CONNECTION_TYPE
+    )
     rows = session.execute(query).all()
     if hasattr(manager, "get_authorized_connections"):  # knows of teams, which Airflow has had since 3.2
         readable = manager.get_authorized_connections(user=user, method="GET", session=session)
@@ -140,13 +142,13 @@ def _of_environment() -> list[str]:
         if not name.startswith(_ENVIRONMENT_PREFIX):
             continue
         with suppress(ValueError, AttributeError, TypeError):  # Airflow cannot read such a value either
-            if _type_of(value.strip()) == CONNECTION_TYPE:
+            if _type_of(value.strip()).lower() == CONNECTION_TYPE:
                 found.append(name.removeprefix(_ENVIRONMENT_PREFIX).lower())
     return found
 
 
 def _type_of(value: str) -> Any:
-    """Tell the type of a connection as Airflow reads it: of JSON as it stands, of a URI in small letters."""
+    """Return the type of a connection that is written as JSON or as a URI."""
     fields = json.loads(value) if value.startswith("{") else {"uri": value}
     return fields.get("conn_type") or urlsplit(fields.get("uri")).scheme
 

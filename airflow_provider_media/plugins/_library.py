@@ -90,12 +90,10 @@ class _PageHook(MediaAsyncHook):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECTION_SECONDS):
-                settings = await loop.run_in_executor(_THREADS, _settings_of, self.media_conn_id)
+                return await loop.run_in_executor(_THREADS, _settings_of, self.media_conn_id)
         except TimeoutError:
             sentence = f"Airflow could not read the connection {self.media_conn_id!r} within {CONNECTION_SECONDS:g} s;"
             raise PageError(504, f"{sentence} does its secrets backend answer?") from None
-        self._key = settings.api_key
-        return settings
 
 
 def _settings_of(conn_id: str) -> Settings:
@@ -106,6 +104,7 @@ def _settings_of(conn_id: str) -> Settings:
     from airflow.models import Connection
     from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+    from airflow_provider_media._api.secret import Secret
     from airflow_provider_media.hooks._connection import read_connection
 
     nowhere = PageError(
@@ -115,13 +114,13 @@ def _settings_of(conn_id: str) -> Settings:
         " log says why.",
     )
     try:
-        connection = Connection.get_connection_from_secrets(conn_id)
+        connection = Secret(Connection.get_connection_from_secrets(conn_id))
     except AirflowNotFoundException:
         raise nowhere from None
     except Exception as error:  # whatever a secrets backend may raise
         log.exception("The connection %r could not be read", conn_id)
         raise PageError(503, f"The connection {conn_id!r} could not be read; the API server's log says why.") from error
-    if connection.conn_type != CONNECTION_TYPE:  # its password is none of the Media API's
+    if (connection.reveal().conn_type or "").lower() != CONNECTION_TYPE:  # its password is none of the Media API's
         raise nowhere
     settings = read_connection(connection, conn_id)
     return replace(

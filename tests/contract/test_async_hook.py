@@ -48,7 +48,7 @@ def count_reads(hook: MediaAsyncHook) -> list[str]:
 
     async def read_and_note() -> Any:
         settings = await read()
-        keys.append(settings.api_key)
+        keys.append(settings.api_key.reveal())
         return settings
 
     hook._read_settings = read_and_note  # type: ignore[method-assign]

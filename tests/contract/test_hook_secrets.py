@@ -1,4 +1,4 @@
-"""The key is told to nobody: not in texts of errors, not in representations, not in logs."""
+"""Nothing shows the key: no error, no variable of a traceback, no representation, no log."""
 
 from __future__ import annotations
 
@@ -25,13 +25,27 @@ KEY = "sk-live-4f5e6d7c8b9a"
 
 @pytest.fixture
 def seen(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Everything that was logged or printed so far, the libraries' debug lines included.
-
-    Only httpcore's are left out: they tell the answer's headers as they came, for Airflow's masker to strike out.
-    """
+    """Everything that was logged or printed so far, the libraries' debug lines included."""
     caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.INFO, "httpcore")
     return lambda: caplog.text + "".join(capfd.readouterr())
+
+
+def variables_of(error: BaseException) -> str:
+    """Return the reprs of all variables of all frames of an error and its causes, as error trackers collect them."""
+    shown: list[str] = []
+    waiting: list[BaseException | None] = [error]
+    known: set[int] = set()
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in known:
+            continue
+        known.add(id(current))
+        waiting += [current.__cause__, current.__context__]
+        shown += [repr(current), repr(vars(current))]
+        for frame, _ in traceback.walk_tb(current.__traceback__):
+            if frame.f_code.co_filename != __file__:  # a test knows its key
+                shown += [f"{frame.f_code.co_name}: {name} = {value!r}" for name, value in frame.f_locals.items()]
+    return "\n".join(shown)
 
 
 ECHOES = [
@@ -54,7 +68,7 @@ def test_a_server_that_repeats_the_key_does_not_get_it_into_an_error(
         hook.get_media(1)
     shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + repr(vars(raised.value))
     told = hook.test_connection()[1] if isinstance(hook, MediaHook) else ""
-    for text in (shown, told, seen()):
+    for text in (shown, told, seen(), variables_of(raised.value)):
         assert KEY not in text
         assert KEY[:8] not in text
     assert any(f"X-Api-Key: {KEY}" in head for head in server.heads)
@@ -101,7 +115,7 @@ def test_no_representation_shows_the_key(connect: Any, library: SandboxLibrary) 
     hook = connect(library.sandbox.base_url, library.sandbox.api_key)
     hook.list_page()
     transport = hook.get_conn()
-    for thing in (hook, hook.settings, transport, vars(hook), vars(transport)["_settings"]):
+    for thing in (hook, hook.settings, transport, vars(hook), transport.settings):
         assert library.sandbox.api_key not in repr(thing)
 
 
@@ -114,7 +128,7 @@ def test_the_key_as_it_is_sent_is_told_to_airflows_masker(
 
     key = f"sk-known-to-this-test-alone-with-{hook_class}"
     assert key in str(redact(f"the key {key} in a text"))
-    assert connect(library.sandbox.base_url, f"  {key}\n").settings.api_key == key
+    assert connect(library.sandbox.base_url, f"  {key}\n").settings.api_key.reveal() == key
     assert key not in str(redact(f"the key {key} in a text"))
 
 
@@ -130,3 +144,100 @@ def test_a_server_that_repeats_the_key_does_not_get_it_into_the_log_of_a_retry(
     assert text.count("the server answered 502") >= 2
     assert key not in text
     assert key[:8] not in text
+
+
+def hang_up(_: str) -> list[bytes]:
+    return []
+
+
+def half_a_response(_: str) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{KEY}".encode()
+
+
+@both_hooks
+@pytest.mark.parametrize("response", [hang_up, half_a_response])
+def test_no_variable_of_a_broken_connection_shows_the_key(connect: Any, raw_server: Any, response: Any) -> None:
+    server = raw_server(response)
+    hook = connect(server.url, KEY, max_attempts=1)
+    with pytest.raises(MediaError) as raised:
+        hook.get_media(1)
+    assert any(f"X-Api-Key: {KEY}" in head for head in server.heads)
+    assert "base_url=" in variables_of(raised.value)
+    assert KEY not in variables_of(raised.value)
+
+
+@both_hooks
+def test_no_variable_shows_the_key_where_nothing_listens(connect: Any) -> None:
+    with pytest.raises(MediaError) as raised:
+        connect("http://127.0.0.1:9", KEY, max_attempts=1).get_media(1)
+    assert KEY not in variables_of(raised.value)
+
+
+@both_hooks
+@pytest.mark.parametrize("method", ["connect", "_push", "getresponse"])
+def test_no_variable_shows_the_key_when_a_signal_stops_the_task(
+    connect: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Airflow stops a task by an exception out of a signal handler, wherever the task is."""
+    from airflow_provider_media._transports import connection
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise StoppedError
+
+    hook = connect(library.sandbox.base_url, library.sandbox.api_key)
+    monkeypatch.setattr(connection._Watchful, method, stop)
+    with pytest.raises(StoppedError) as raised:
+        hook.get_media(1)
+    variables = variables_of(raised.value)
+    assert "urlopen: headers = " in variables
+    assert library.sandbox.api_key not in variables
+
+
+@both_hooks
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host": "https://media.example:port"},
+        {"host": f"https://{KEY}@media.example"},
+        {"host": f"https:/user:{KEY}@media.example"},
+        {"host": f"https://media.example/api?key={KEY}"},
+        {"host": f"media.example/{KEY}"},
+        {"host": f"{KEY.upper()}.example"},
+        {"extra": {"timeout": KEY}},
+        {"extra": {KEY: 1}},
+    ],
+)
+def test_a_wrong_connection_shows_no_key(
+    hook_class: str, monkeypatch: pytest.MonkeyPatch, seen: Callable[[], str], fields: dict[str, Any]
+) -> None:
+    import json
+
+    from airflow_provider_media.hooks import media
+    from tests.contract.helpers.blocking import BlockingHook
+
+    monkeypatch.setenv("AIRFLOW_CONN_MEDIA_WRONG", json.dumps({"conn_type": "media", "password": KEY, **fields}))
+    hook: Any = getattr(media, hook_class)("media_wrong")
+    hook = hook if isinstance(hook, MediaHook) else BlockingHook(hook)
+    with pytest.raises(MediaError) as raised:
+        hook.get_media(1)
+    hook.close()
+    message = "".join(traceback.format_exception(raised.value))
+    assert KEY.lower() not in (message + seen()).lower()
+    if KEY.lower() not in str(fields).lower():
+        assert KEY not in variables_of(raised.value)
+
+
+@both_hooks
+@pytest.mark.parametrize("form", ["plain", "percent-encoded"])
+def test_a_key_in_the_address_of_a_file_reaches_no_result(connect: Any, raw_server: Any, form: str) -> None:
+    key = "ab/cd+ef==x-7"
+    written = key if form == "plain" else "ab%2Fcd%2Bef%3D%3Dx-7"
+    entry = {"id": 7, "name": "banner", "size": 3, "url": f"http://cdn.example/7.png?key={written}&w=2"}
+    server = raw_server(lambda head: answer(200, [entry] if "/7 " not in head else entry))
+    hook = connect(server.url, key)
+    expected = "http://cdn.example/7.png?key=***&w=2"
+    assert hook.get_media(7).url == expected
+    assert hook.list_page(limit=1).items[0].url == expected

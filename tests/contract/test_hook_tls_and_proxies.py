@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list
+from airflow_provider_media._api.secret import Secret
 from airflow_provider_media._api.settings import Settings
 from airflow_provider_media._transports.aio import AsyncTransport
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaUnavailableError
@@ -55,7 +56,9 @@ def test_a_plain_http_server_that_is_taken_for_one_with_tls_is_told_at_once(
 
 
 def test_it_is_told_on_an_event_loop_too(library: SandboxLibrary, caplog: pytest.LogCaptureFixture) -> None:
-    settings = Settings(base_url=library.sandbox.base_url.replace("http://", "https://"), api_key="key-of-the-tests")
+    settings = Settings(
+        base_url=library.sandbox.base_url.replace("http://", "https://"), api_key=Secret("key-of-the-tests")
+    )
 
     async def read_settings() -> Settings:
         return settings

@@ -138,12 +138,12 @@ def test_the_connections_of_the_environment_are_those_that_airflow_reads_as_medi
             found = Connection.get_connection_from_secrets(name)  # noqa: AIR311 - the server's own class
         except AirflowNotFoundException:  # none of Airflow's backends could read it
             return False
-        return bool(found.conn_type == "media")
+        return bool((found.conn_type or "").lower() == "media")
 
     for name, value in OF_ENVIRONMENT.items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", value)
     expected = {name for name in OF_ENVIRONMENT if is_media(name)}
-    assert {"json", "json_blanks", "uri_capitals"} <= expected
+    assert {"json", "json_blanks", "json_capitals", "uri_capitals"} <= expected
 
     sign_in("OP")
     told = {connection["id"] for connection in client.get("/api/connections").json()}

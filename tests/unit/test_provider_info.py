@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_media
+from airflow_provider_media._api.secret import Secret
 from airflow_provider_media._api.settings import Settings, read_settings
 from airflow_provider_media.assets.media import SCHEME
 from airflow_provider_media.hooks.media import MediaHook
@@ -32,7 +33,7 @@ def test_every_extra_has_a_label_a_help_text_and_a_placeholder() -> None:
 
 
 def test_the_defaults_in_the_help_texts_are_those_of_the_settings() -> None:
-    settings = read_settings(password="a-key")
+    settings = read_settings(password=Secret("a-key"))
     told = {
         name: float(match[1])
         for name, field in CONNECTION_FIELDS.items()

@@ -18,6 +18,7 @@ from airflow_provider_media._api.retry import (
     backoff_seconds,
     read_retry_after,
 )
+from airflow_provider_media._api.secret import Secret
 from airflow_provider_media._api.settings import Settings
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -174,7 +175,7 @@ def test_whatever_a_server_says_is_a_wait_or_nothing(header: str | None, body_va
 @pytest.mark.parametrize("luck", [0.5, 0.75, 1.0])
 def test_by_default_an_outage_of_a_minute_is_outlived(luck: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_media._api.retry.random.uniform", lambda *_: luck)
-    settings = Settings(base_url="http://h", api_key="k")
+    settings = Settings(base_url="http://h", api_key=Secret("k"))
     clock = Clock()
     retries = Retries(max_attempts=settings.max_attempts, budget_seconds=settings.retry_budget, clock=clock)
     began = clock.now

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.secret import Secret
 from airflow_provider_media._api.settings import DEFAULT_BASE_ADDRESS, Settings, read_settings
 
 
 def read(**fields: Any) -> Settings:
-    return read_settings(**{"password": "a-key", **fields})
+    password = fields.pop("password", "a-key")
+    return read_settings(password=None if password is None else Secret(password), **fields)
 
 
 def refusal(**fields: Any) -> str:
@@ -28,7 +30,7 @@ def refusal(**fields: Any) -> str:
 def test_an_empty_connection_leads_to_the_platform_with_the_documented_defaults() -> None:
     assert read() == Settings(
         base_url="https://lora-api.agiletelecom.com/api",
-        api_key="a-key",
+        api_key=Secret("a-key"),
         timeout=60,
         connect_timeout=10,
         settle_seconds=30,
@@ -120,7 +122,7 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(password: st
 
 
 def test_blanks_around_the_key_are_taken_off() -> None:
-    assert read(password=" a-key\n").api_key == "a-key"
+    assert read(password=" a-key\n").api_key.reveal() == "a-key"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ TEXTS = st.none() | st.text(max_size=40) | st.from_regex(r"(https?://)?[a-z@:\[\
 )
 def test_whatever_a_connection_holds_it_is_read_or_refused_with_a_problem(**fields: Any) -> None:
     try:
-        settings = read_settings(**fields)
+        settings = read(**fields)
     except Problem as problem:
         refused = problem
     else:

@@ -1,0 +1,98 @@
+"""Secrets: a value that no traceback shows, and its removal from text that a server repeats it in."""
+
+from __future__ import annotations
+
+import base64
+import html.entities
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+REDACTED = "***"
+
+_MIN_CHARACTERS = 8
+"""A shorter key is not redacted: it may be part of ordinary words, and a response could not be read without them."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret(Generic[T]):
+    """A value that shows in no repr, so that what logs the variables of a traceback does not show it either.
+
+    Reveal it only within the expression that needs it: a variable would hold the plain value.
+    """
+
+    _value: T
+
+    def reveal(self) -> T:
+        """Return the value."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({REDACTED!r})"
+
+
+def redact(secret: Secret[str] | None, text: str) -> str:
+    """Replace a secret in text, however a server may have written it.
+
+    Found in another case, with JSON escapes, percent-encoded (also twice), with HTML character references, and in
+    Base64, alone or as a part of something longer.
+    """
+    if secret is None or len(secret.reveal()) < _MIN_CHARACTERS:
+        return text
+    for encoded in _in_base64(secret):
+        if encoded.reveal() in text:
+            text = text.replace(encoded.reveal(), REDACTED)
+    return _pattern(secret).reveal().sub(REDACTED, text)
+
+
+def redact_bytes(secret: Secret[str] | None, data: bytes) -> bytes:
+    """Replace a secret in text of any encoding that JSON may have."""
+    encoding: str = json.detect_encoding(data)
+    if encoding.startswith("utf-8"):
+        encoding = "iso-8859-1"  # a character for each byte, so that all bytes come back; a secret is ASCII
+    try:
+        return redact(secret, data.decode(encoding, "surrogatepass")).encode(encoding, "surrogatepass")
+    except UnicodeDecodeError:  # it only begins like UTF-16 or UTF-32
+        return redact(secret, data.decode("iso-8859-1")).encode("iso-8859-1")
+
+
+@lru_cache(maxsize=64)
+def _in_base64(secret: Secret[str]) -> tuple[Secret[str], ...]:
+    """Return what Base64 makes of a secret after 0, 1 and 2 other bytes; without what other bytes have a part in."""
+    found = []
+    for shift in range(3):
+        start, end = (shift * 8 + 5) // 6, (shift + len(secret.reveal())) * 8 // 6
+        whole = base64.b64encode(b"\0" * shift + secret.reveal().encode()).decode()[start:end]
+        found += [Secret(whole), Secret(whole.translate(_URL_SAFE))]
+    return tuple(dict.fromkeys(found))
+
+
+_URL_SAFE = str.maketrans("+/", "-_")
+
+
+@lru_cache(maxsize=64)
+def _pattern(secret: Secret[str]) -> Secret[re.Pattern[str]]:
+    return Secret(re.compile("".join(map(_as_written, secret.reveal()))))
+
+
+def _as_written(character: str) -> str:
+    """Match one character in any way of writing it.
+
+    Each alternative begins with a literal and has no flag, because then a search skips all other text fast.
+    """
+    if not character.isascii():  # no key that is sent: it would be refused
+        return re.escape(character)
+    letters = sorted({character.lower(), character.upper()})
+    names = {name.rstrip(";") for name, text in html.entities.html5.items() if text == character}
+    ways = [re.escape(letter) for letter in letters]
+    for letter in letters:
+        code = ord(letter)
+        digits = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{code:02x}")
+        ways += [rf"\\\\*(?:{re.escape(letter)}|u00{digits})", f"%(?:25)*{digits}"]
+        ways += [f"&(?:amp;)*#(?:0*{code}|[xX]0*{digits});?"]
+    ways += [f"&(?:amp;)*{name};?" for name in sorted(names)]
+    return f"(?:{'|'.join(ways)})"

@@ -1,0 +1,91 @@
+"""A secret shows in no repr, and is removed from text however a server may have written it."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import html
+import json
+import pickle
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_media._api.secret import Secret, redact, redact_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEYS = ["sk-live-4f5e6d7c8b9a", 'ab/cd+ef=="x', "K&y<1>'2'%20\\n", "~!@#$^*()_-=[]{}|;:,.?"]
+
+WAYS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "in upper case": str.upper,
+    "in lower case": str.lower,
+    "as JSON": lambda key: json.dumps(key)[1:-1],
+    "as JSON in JSON": lambda key: json.dumps(json.dumps(key))[1:-1],
+    "with PHP's slashes": lambda key: json.dumps(key)[1:-1].replace("/", r"\/"),
+    "as JSON's codes": lambda key: "".join(f"\\u{ord(character):04X}" for character in key),
+    "percent-encoded": lambda key: quote(key, safe=""),
+    "percent-encoded twice": lambda key: quote(quote(key, safe=""), safe=""),
+    "all percent-encoded": lambda key: "".join(f"%{ord(character):02x}" for character in key),
+    "as HTML": html.escape,
+    "as HTML twice": lambda key: html.escape(html.escape(key)),
+    "as HTML's decimal codes": lambda key: "".join(f"&#{ord(character)};" for character in key),
+    "as HTML's hexadecimal codes": lambda key: "".join(f"&#x{ord(character):04X};" for character in key),
+    "in Base64": lambda key: base64.b64encode(key.encode()).decode(),
+    "in Base64 for addresses": lambda key: base64.urlsafe_b64encode(key.encode()).decode(),
+    "in Base64 after a user": lambda key: base64.b64encode(f"user:{key}".encode()).decode(),
+    "in Base64 within more": lambda key: base64.b64encode(f"xy{key}z".encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_secret_is_redacted_however_it_is_written(key: str, way: str) -> None:
+    written = WAYS[way](key)
+    said = redact(Secret(key), f"before {written} after")
+    assert said.startswith("before ")
+    assert said.endswith(" after")
+    assert "***" in said
+    assert len(said) < len("before *** after") + 12  # of Base64, what other bytes have a part in remains
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "iso-8859-1"])
+def test_a_secret_is_redacted_in_every_encoding_of_json(key: str, encoding: str) -> None:
+    body = json.dumps({"message": f"Schlüssel {key}", "id": 7}, ensure_ascii=False).encode(encoding)
+    assert json.loads(redact_bytes(Secret(key), body).decode(encoding)) == {"message": "Schlüssel ***", "id": 7}
+
+
+@given(st.binary(max_size=300))
+def test_other_bytes_stay_as_they_are(data: bytes) -> None:
+    assert redact_bytes(Secret("sk-live-4f5e6d7c8b9a"), data) == data
+
+
+@given(
+    value=st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)),
+    is_ascii=st.booleans(),
+)
+def test_json_stays_json(value: object, *, is_ascii: bool) -> None:
+    key = "sk-live-4f5e6d7c8b9a"
+    text = json.dumps([value, f"\\{key}", f"\\\\{key}\n", value], ensure_ascii=is_ascii)
+    assert json.loads(redact(Secret(key), text))[0] == value
+
+
+@pytest.mark.parametrize("key", ["", "k", "content", "media"])
+def test_what_is_too_short_for_a_key_stays(key: str) -> None:
+    assert redact(Secret(key), '{"content": [], "media": "k"}') == '{"content": [], "media": "k"}'
+    assert redact(None, "a text") == "a text"
+
+
+def test_a_secret_shows_in_no_repr_and_survives_copies() -> None:
+    secret = Secret("sk-live-4f5e6d7c8b9a")
+    for made in (secret, copy.deepcopy(secret), pickle.loads(pickle.dumps(secret))):  # noqa: S301 - our own bytes
+        assert made == secret
+        assert hash(made) == hash(secret)
+        assert made.reveal() == "sk-live-4f5e6d7c8b9a"
+        assert "sk-live" not in repr([{"key": made}]) + str(made) + f"{made}"
