@@ -136,9 +136,10 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
             raise _wrong("The connection has a port or schema but no host: give the Media API's base address as host.")
         return DEFAULT_BASE_ADDRESS
     scheme = "https"
-    if schema.lower() in _SCHEMES:  # the habit of Airflow's HTTP connections
-        scheme, schema = schema.lower(), ""
-    address = host if "://" in host else f"{scheme}://{host}"
+    if schema.strip("/").lower() in _SCHEMES:  # the habit of Airflow's HTTP connections
+        scheme, schema = schema.strip("/").lower(), ""
+    given_scheme, separator, rest = host.partition("://")
+    address = f"{given_scheme}://{_with_brackets(rest)}" if separator else f"{scheme}://{_with_brackets(host)}"
     if not {"@", "?", "#", ";"}.isdisjoint(address):
         # Not repeated in the message: what stands before an @, or in a query, may be a secret.
         raise _wrong(_ONLY_AN_ADDRESS)
@@ -158,6 +159,16 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
     name = f"[{hostname}]" if ":" in hostname else hostname
     number = own_port or given_port
     return f"{parts.scheme}://{name}{f':{number}' if number else ''}{base_path}"
+
+
+def _with_brackets(address: str) -> str:
+    """Put the brackets around an IPv6 address that connection URIs lose, and people leave out."""
+    host, slash, path = address.partition("/")
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return address
+    return f"[{host}]{slash}{path}"
 
 
 def _port(port: int | str | None) -> int | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import certifi
 import pytest
+import requests.certs
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list
@@ -95,7 +95,7 @@ def test_the_path_of_a_ca_bundle_is_trusted(
 def test_no_variable_of_the_environment_overrides_verify_false(
     connect: Any, secure_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, variable: str, *, verify: bool | str
 ) -> None:
-    monkeypatch.setenv(variable, certifi.where())
+    monkeypatch.setenv(variable, requests.certs.where())
     assert len(connect(secure_sandbox.base_url, verify=verify).list_page()) >= 0
 
 
@@ -113,7 +113,7 @@ def test_a_ca_bundle_of_the_connection_wins_over_one_of_the_environment(
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     with pytest.raises(MediaConfigurationError, match="is not trusted"):
-        connect(secure_sandbox.base_url, verify=certifi.where()).list_page()
+        connect(secure_sandbox.base_url, verify=requests.certs.where()).list_page()
 
 
 @both_hooks
@@ -180,6 +180,47 @@ def test_no_proxy_is_honoured(
     monkeypatch.setenv("NO_PROXY", no_proxy)
     assert connect(library.sandbox.base_url).list_page().total == 0
     assert proxy.lines == []
+
+
+@both_hooks
+@pytest.mark.parametrize(
+    ("host", "no_proxy", "is_direct"),
+    [
+        ("http://127.0.0.1:8080", "127.0.0.1:8080", True),
+        ("http://127.0.0.1:8080", "127.0.0.1:8081", False),
+        ("http://media.example:8080/api", "other.example, media.example:8080", True),
+        ("http://eu.media.example:8080", "media.example:8080", True),
+        ("http://media.example", "media.example:80", True),
+        ("https://media.example", "media.example:443", True),
+        ("https://media.example", "media.example:80", False),
+        ("http://notmedia.example", "media.example", False),
+        ("http://[::1]:8080", "[::1]:8080", True),
+        ("http://[::1]:8080", "::/64", True),
+        ("http://[::1]:8080", "[::1]:80", False),
+    ],
+)
+def test_no_proxy_may_name_a_port(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, host: str, no_proxy: str, *, is_direct: bool
+) -> None:
+    """An unusable proxy tells by its refusal whether it counts; a direct request is refused by nobody there."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", 9))])
+    expected = (MediaUnavailableError, "no connection to") if is_direct else (MediaConfigurationError, "environment")
+    with pytest.raises(expected[0], match=expected[1]):
+        connect(host, max_attempts=1).list_page()
+
+
+@both_hooks
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "HTTP_PROXY", "http_proxy"])
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks4"])
+def test_a_socks_proxy_of_the_environment_is_named_as_the_cause(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, variable: str, scheme: str
+) -> None:
+    monkeypatch.setenv(variable, f"{scheme}://127.0.0.1:9")
+    words = rf"The environment's proxy \({variable.upper()}\) must be an HTTP proxy's address .* not SOCKS"
+    with pytest.raises(MediaConfigurationError, match=words):
+        connect("http://media.example").list_page()
 
 
 @both_hooks

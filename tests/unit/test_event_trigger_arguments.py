@@ -11,8 +11,7 @@ import pytest
 
 from airflow_provider_media.exceptions import MediaConfigurationError
 
-events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
-                             exc_type=ImportError)  # fmt: skip
+events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers")
 
 
 @pytest.mark.parametrize(
