@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom, conf
+from airflow.providers.common.compat.sdk import BaseOperatorLink, conf
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS
 
 if TYPE_CHECKING:
@@ -43,8 +43,10 @@ def library_link(media_conn_id: str, media: Media | None = None) -> str | None:
 class MediaLink(BaseOperatorLink):
     """The button "Open in media library" among a task's details; a task shows it by ``operator_extra_links``.
 
-    Airflow 3 reads the finished address from an XCom, of which :meth:`persist` makes sure as soon as there is one: so
-    the link is there while the task still runs, for each map index, and also when the task fails later.
+    The finished address is an XCom, which :meth:`persist` writes as soon as there is a file: so the link is there while
+    the task still runs, for each map index, and also when the task fails later. It is written to Airflow's database
+    without the configured XCom backend, as Airflow 3 writes links at a task's end: Airflow shows the stored value as it
+    is, which a backend would have replaced by a reference to an object of its own.
     """
 
     name: ClassVar[str] = "Open in media library"
@@ -54,7 +56,14 @@ class MediaLink(BaseOperatorLink):
         """Return the address; Airflow 3 asks at the task's end, in its process, Airflow 2 its web server."""
         if AIRFLOW_V_3_0_PLUS:  # asking for an XCom that is not there would log an error
             return str(getattr(operator, "_media_link", ""))
-        return str(XCom.get_value(ti_key=ti_key, key=self.xcom_key) or "")
+        from airflow.utils.session import create_session
+
+        xcom = _base_xcom()
+        of_task = {"dag_ids": ti_key.dag_id, "task_ids": ti_key.task_id, "map_indexes": ti_key.map_index}
+        with create_session() as session:
+            found = xcom.get_many(key=self.xcom_key, run_id=ti_key.run_id, **of_task, limit=1, session=session)
+            stored = found.with_entities(xcom.value).first()
+            return str(xcom.deserialize_value(stored)) if stored else ""
 
     @classmethod
     def persist(cls, context: Context, url: str | None) -> None:
@@ -68,6 +77,22 @@ class MediaLink(BaseOperatorLink):
         try:
             ti: Any = context["ti"]
             ti.task._media_link = url  # noqa: SLF001 - a mark of our own
-            ti.xcom_push(key=cls.xcom_key, value=url)
+            _base_xcom().set(
+                key=cls.xcom_key,
+                value=url,
+                dag_id=ti.dag_id,
+                task_id=ti.task_id,
+                run_id=ti.run_id,
+                map_index=ti.map_index,
+            )
         except Exception as error:  # noqa: BLE001 - whatever it is: the file is stored, and the task goes on
             log.warning("The link to the media library could not be kept: %s", error)
+
+
+def _base_xcom() -> Any:
+    """Return Airflow's own XCom class, which stores values in its database whatever backend is configured."""
+    try:
+        from airflow.sdk.bases.xcom import BaseXCom
+    except ImportError:  # Airflow 2
+        from airflow.models.xcom import BaseXCom  # type: ignore[no-redef]
+    return BaseXCom

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -148,12 +149,64 @@ def test_an_operator_of_ones_own_has_it_as_the_documentation_shows(
 
 
 class BrokenTask:
-    """A task instance that cannot push."""
+    """A task instance that cannot be written of."""
 
     task: Any = None
 
-    def xcom_push(self, **_: Any) -> None:
+    @property
+    def dag_id(self) -> str:
         raise ConnectionError("no database")
+
+
+@pytest.fixture
+def stored_objects(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Configure an XCom backend that stores each value as an object, and a reference to it in the database."""
+    xcom: Any = importlib.import_module(XCOM_MODULES[0])
+    stored: dict[str, Any] = {}
+
+    class StoringXCom(xcom.BaseXCom):  # type: ignore[misc,name-defined]
+        @staticmethod
+        def serialize_value(value: Any, *, key: str, **options: Any) -> Any:
+            reference = f"stored://{len(stored)}"
+            stored[reference] = (key, value)
+            return xcom.BaseXCom.serialize_value(reference, key=key, **options)
+
+        @staticmethod
+        def deserialize_value(result: Any) -> Any:
+            return stored[xcom.BaseXCom.deserialize_value(result)][1]
+
+    for name in XCOM_MODULES[1:]:
+        monkeypatch.setattr(f"{name}.XCom", StoringXCom)
+    return stored
+
+
+XCOM_MODULES = (
+    ("airflow.models.xcom", "airflow.models.xcom", "airflow.models.taskinstance")
+    if version("apache-airflow").startswith("2.")
+    else ("airflow.sdk.bases.xcom", "airflow.sdk.execution_time.xcom", "airflow.sdk.execution_time.task_runner")
+)
+"""Where BaseXCom is, and where the configured backend."""
+
+
+@MODES
+def test_an_xcom_backend_stores_no_object_of_the_link(
+    mode: dict[str, Any],
+    platform: Any,
+    run: Any,
+    media_folder: Path,
+    stored_objects: dict[str, Any],
+) -> None:
+    with new_dag("link_backend") as dag:
+        upload = MediaUploadOperator(task_id="upload", file=str(media_folder / "banner.jpg"), name="b")
+        wait = MediaExistsSensor(task_id="wait", name="b", poke_interval=0.5, timeout=60, **mode)
+        upload >> wait >> MediaSyncOperator(task_id="sync", source=str(media_folder), pattern="card-*", dry_run=True)
+    done = run(dag)
+
+    assert set(done.states.values()) == {"success"}
+    assert {"id", "return_value"} <= {key for key, _ in stored_objects.values()}
+    assert "media_link" not in {key for key, _ in stored_objects.values()}
+    link = address_of(platform, platform.items()[0]["id"])
+    assert (link_of(done, "upload"), link_of(done, "wait")) == (link, link)
 
 
 def test_link_that_cannot_be_kept_does_not_fail_the_task(caplog: pytest.LogCaptureFixture) -> None:
