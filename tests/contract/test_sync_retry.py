@@ -186,7 +186,7 @@ def test_a_stopped_task_breaks_off_what_it_sends_promptly(
 
     stopper = threading.Thread(target=stop)
     stopper.start()
-    with pytest.raises(MediaError, match="The task was stopped"):
+    with pytest.raises(MediaError, match="the task was stopped"):
         operator.execute({"task_state_store": sync.store})  # type: ignore[typeddict-unknown-key]
     took = time.monotonic() - monitored[0]
     stopper.join()

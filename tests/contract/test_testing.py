@@ -209,7 +209,7 @@ def test_the_pace_of_a_connection_is_not_waited_for(
 def test_a_stopped_task_ends_its_wait(media_sandbox: MediaSandbox, hook: MediaHook, media_no_waiting: Any) -> None:
     hook.get_conn()
     hook.cancel()
-    with pytest.raises(Exception, match="The task was stopped"):
+    with pytest.raises(Exception, match="the task was stopped"):
         hook.list_page()
 
 
