@@ -36,6 +36,7 @@ def link_of(run: Any, task: str) -> str | None:
 
     # Before Airflow 3.2 the class of what is read also reads it.
     reader: Any = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+    reader._load_operator_extra_links = True  # Airflow leaves it off in a process that has cleared a task
     dag = reader.from_dict(reader.to_dict(run.dag))
     link: str | None = dag.get_task(ti.task_id).get_extra_links(ti, MediaLink.name)
     return link or None
