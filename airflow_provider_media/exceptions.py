@@ -111,6 +111,7 @@ class MediaUnavailableError(MediaError):
 _CLASSES: dict[Kind, type[MediaError]] = {
     Kind.CONFIGURATION: MediaConfigurationError,
     Kind.FILE: MediaFileError,
+    Kind.UNSUPPORTED: MediaFileError,
     Kind.REQUEST: MediaRequestError,
     Kind.AUTH: MediaAuthError,
     Kind.NOT_FOUND: MediaNotFoundError,

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import string
 import unicodedata
+from collections import Counter, deque
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.object_source import may_pass
+from airflow_provider_media._api.path_patterns import PathPattern, reason_to_skip
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.source import is_object_path, local_path, missing_reason
+from airflow_provider_media._api.source import escape_controls, is_object_path, local_path, missing_reason, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-_CLUTTER = {"thumbs.db", "desktop.ini"}
-"""What file managers leave behind, in lower case; what begins with a dot is passed over as well."""
+log = logging.getLogger(__name__)
+
+LINK = "links to folders that were read already"
+
+MAX_SKIPPED_SHOWN = 10
+"""How many reasons for skipped files the log shows."""
 
 _PLACEHOLDERS = ("path", "name", "stem", "suffix")
 
@@ -38,23 +44,25 @@ class FoundFile:
     facts: Mapping[str, Any] | None = None
 
 
-def find_files(root: Any, pattern: str = "**/*") -> list[FoundFile]:
-    """List the files of a folder, sorted by their relative paths; all of them are looked at once.
+def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = ()) -> list[FoundFile]:
+    """List the files of a folder, sorted by their relative paths; all of them are read at once.
 
-    Hidden files and folders, what file managers leave behind, and folders themselves are passed over. Links are
-    followed, but no folder is walked within itself.
+    Hidden files and folders, and what :mod:`airflow_provider_media._api.path_patterns` lists, are skipped, in one log
+    line. Links are followed; a folder that several paths lead to is read once.
 
     :param root: a local path, or an object store's path object (Airflow's ``ObjectStoragePath``).
-    :param pattern: which files, by their relative paths: ``*``, ``?`` and ``[...]`` stay within one name, ``**`` stands
-        for any number of folders; upper and lower case differ.
+    :param pattern: which files, by their relative paths; see :class:`PathPattern`.
+    :param exclude: which of them not; a pattern without ``/`` matches a file or a folder of that name at any depth.
     :raises Problem: of kind FILE when there is no such folder, it cannot be read, or nothing in it matches; of kind
-        UNAVAILABLE when an object store does not answer.
+        UNAVAILABLE when an object store does not respond; of kind CONFIGURATION for a pattern with too many braces.
     """
     if isinstance(root, (str, os.PathLike)) and str(root) in {"", "None"}:
-        raise _folder_problem(str(root), "it is not the path of a folder; did a template come out empty?")
+        raise _folder_problem(str(root), "it is not the path of a folder; did a template render to an empty string?")
+    included, excluded = PathPattern(pattern), [(one, PathPattern.anywhere(one)) for one in exclude]
+    skipped: Counter[str] = Counter()
     root = local_path(root)
     try:
-        found = list(_walk_object_store(root) if is_object_path(root) else _walk(Path(root)))
+        found = list(_walk_object_store(root) if is_object_path(root) else _walk(Path(root), included, skipped))
     except Problem:
         raise
     except Exception as error:
@@ -62,12 +70,31 @@ def find_files(root: Any, pattern: str = "**/*") -> list[FoundFile]:
         if is_object_path(root) and may_pass(error):
             problem.kind = Kind.UNAVAILABLE
         raise problem from error
-    wanted = pattern.strip("/").split("/")
-    kept = [file for file in found if not _is_clutter(file.relative) and _matches(file.relative.split("/"), wanted)]
+    kept = []
+    for file in found:
+        if not included.matches(file.relative):
+            continue
+        reasons = [reason_to_skip(file.relative), *(one for one, not_ in excluded if not_.matches(file.relative))]
+        if reason := next(filter(None, reasons), None):
+            skipped[reason] += 1
+        else:
+            kept.append(file)
+    _log_skipped(root, skipped)
     if not kept:
         among = f"none of its {len(found)} files matches {pattern!r}" if found else "it holds no files"
+        if skipped:
+            among = f"all that matches {pattern!r} is skipped ({', '.join(map(escape_controls, skipped))})"
         raise _folder_problem(str(root), among)
     return sorted(kept, key=lambda file: file.relative)
+
+
+def _log_skipped(root: Any, skipped: Counter[str]) -> None:
+    if skipped:
+        shown = ", ".join(
+            f"{escape_controls(name)} ({count})" for name, count in skipped.most_common(MAX_SKIPPED_SHOWN)
+        )
+        more = len(skipped) - MAX_SKIPPED_SHOWN
+        log.info("Skipped in %r: %s%s", printable(root), shown, f", and {more} more names" if more > 0 else "")
 
 
 def _folder_problem(label: str, reason: str) -> Problem:
@@ -75,53 +102,72 @@ def _folder_problem(label: str, reason: str) -> Problem:
     return Problem(Kind.FILE, f"The folder {label!r} cannot be synced: {reason}{ending}")
 
 
-def _walk(root: Path) -> Iterator[FoundFile]:
+def _walk(root: Path, pattern: PathPattern, skipped: Counter[str]) -> Iterator[FoundFile]:
+    """Read each folder once, links last, so that a folder's files have its own path and not that of a link to it."""
     if not root.exists():
         raise _folder_problem(str(root), missing_reason(root))
     if not root.is_dir():
         raise _folder_problem(str(root), "it is not a folder")
+    read: set[Path] = set()
+    folders, links = deque([(root, root.resolve())]), deque[tuple[Path, Path]]()
+    while folders or links:
+        folder, place = (folders or links).popleft()
+        if place in read:
+            skipped[LINK] += 1
+            continue
+        read.add(place)
+        for path in sorted(folder.iterdir()):
+            relative = _composed(path.relative_to(root).as_posix())
+            if not path.is_dir():
+                yield FoundFile(path=path, relative=relative)
+            elif reason := pattern.may_match_within(relative) and reason_to_skip(f"{relative}/-"):
+                skipped[reason] += 1
+            elif pattern.may_match_within(relative):
+                (links if path.is_symlink() else folders).append((path, path.resolve()))
 
-    yield from _walk_within(root, root, on_the_way=frozenset({root.resolve()}))
 
+@dataclass(frozen=True, slots=True)
+class ObjectKey:
+    """An object by its exact key: ``//``, ``..`` or a blank at the end of a key are part of it.
 
-def _walk_within(folder: Path, root: Path, *, on_the_way: frozenset[Path]) -> Iterator[FoundFile]:
-    """Walk one folder; by links, the way may lead back into a folder that it came through."""
-    for path in folder.iterdir():
-        if not path.is_dir():
-            yield FoundFile(path=path, relative=_composed(path.relative_to(root).as_posix()))
-        elif not path.name.startswith(".") and (place := path.resolve()) not in on_the_way:
-            yield from _walk_within(path, root, on_the_way=on_the_way | {place})
+    :param fs: the file system.
+    :param path: what the file system calls the object.
+    :param label: what people call it.
+    """
+
+    fs: Any
+    path: str
+    label: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+        return self.path.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        return self.label
 
 
 def _walk_object_store(root: Any) -> Iterator[FoundFile]:
-    """Walk a prefix in as few listings as the store allows; its own paths are full ones, so the prefix is cut off."""
-    prefix = root.path.rstrip("/")
+    """List a prefix in as few requests as the store allows; its own paths are full ones, so the prefix is cut off."""
+    label = str(root)
+    # The path object drops the slashes at its end, although a key may have several in a row.
+    slashes = len(label) - len(label.rstrip("/"))
+    prefix = root.path.rstrip("/") + "/" * max(1, slashes)
     root.fs.invalidate_cache()  # an earlier listing in this process may be old by now
     entries = root.fs.find(root.path, detail=True)
     if not entries and not root.fs.exists(root.path):
-        raise _folder_problem(str(root), "it does not exist")
-    for full, facts in entries.items():
-        relative = full.removeprefix(prefix).lstrip("/")
-        if facts.get("type") == "directory" or full.endswith("/") or not full.startswith(prefix + "/"):
+        raise _folder_problem(label, "it does not exist")
+    for full, info in entries.items():
+        relative = full.removeprefix(prefix)
+        if info.get("type") == "directory" or full.endswith("/") or not full.startswith(prefix):
             continue  # some stores mark folders with an empty object; a prefix that is a file finds itself
-        yield FoundFile(path=root / relative, relative=_composed(relative), facts=facts)
+        key = ObjectKey(root.fs, full, label.rstrip("/") + "/" * max(1, slashes) + relative)
+        yield FoundFile(path=key, relative=_composed(relative), facts=info)
 
 
 def _composed(relative: str) -> str:
     return unicodedata.normalize("NFC", relative)
-
-
-def _is_clutter(relative: str) -> bool:
-    parts = relative.split("/")
-    return any(part.startswith(".") for part in parts) or parts[-1].lower() in _CLUTTER
-
-
-def _matches(parts: list[str], wanted: list[str]) -> bool:
-    if not wanted:
-        return not parts
-    if wanted[0] == "**":
-        return any(_matches(parts[skipped:], wanted[1:]) for skipped in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], _composed(wanted[0])) and _matches(parts[1:], wanted[1:])
 
 
 def check_name_template(template: Any) -> str:
@@ -152,5 +198,6 @@ def library_name(relative: str, template: str) -> str:
     :param template: with ``{path}`` (the whole relative path), ``{name}`` (its last part), ``{stem}`` and ``{suffix}``
         (the last part's two halves: ``banner`` and ``.jpg``).
     """
-    path = PurePosixPath(relative)
-    return template.format(path=relative, name=path.name, stem=path.stem, suffix=path.suffix)
+    name = relative.rpartition("/")[2]
+    path = PurePosixPath(name)
+    return template.format(path=relative, name=name, stem=path.stem, suffix=path.suffix)

@@ -14,6 +14,7 @@ class Kind(Enum):
 
     CONFIGURATION = "a field of the connection or an argument is wrong"
     FILE = "the local file cannot be sent"
+    UNSUPPORTED = "the library does not accept the type of the local file"
     REQUEST = "the server refuses the request for good"
     AUTH = "the server refuses the caller"
     NOT_FOUND = "no such media"

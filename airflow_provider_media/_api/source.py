@@ -134,14 +134,17 @@ def detect_mime_type(source: Source, *, default: str | None = None) -> str:
     """Return the MIME type of a source, by its first bytes.
 
     :param default: the type of bytes that are of no known type.
-    :raises Problem: of kind FILE when the library does not accept such a file, or the source cannot be read.
+    :raises Problem: of kind UNSUPPORTED when the library does not accept such a file; of kind FILE when the source
+        cannot be read.
     """
     found = detect_type(source.head(HEAD_BYTES))
     mime_type = found.mime_type if found else default
     if mime_type is None:
         title, advice = (found.title, found.advice) if found else ("a file of unknown type", "")
         reason = f"{title}; the library accepts {ACCEPTED_TYPES}"
-        raise file_problem(source.label, f"{reason}. {advice}" if advice else reason)
+        problem = file_problem(source.label, f"{reason}. {advice}" if advice else reason)
+        problem.kind = Kind.UNSUPPORTED
+        raise problem
     return mime_type
 
 

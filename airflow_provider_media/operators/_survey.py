@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MAX_SKIPPED_SHOWN = 50
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
@@ -50,6 +52,28 @@ def prepare_files(
     :raises Problem: of kind CANCELLED.
     """
     return list(workers.map(partial(_prepare, hook, options, receipts), found))
+
+
+def skip_unsupported(prepared: Sequence[Prepared], options: SyncOptions) -> list[Prepared]:
+    """Leave out files of types that the library does not accept, with a warning, if ``on_unsupported`` says so.
+
+    :raises Problem: of kind FILE when no file remains.
+    """
+    from airflow_provider_media._api.problem import Kind, Problem
+
+    if options.on_unsupported == "fail":
+        return list(prepared)
+    skipped = [file for file in prepared if file.kind is Kind.UNSUPPORTED]
+    if skipped:
+        lines = "\n".join(f"{file.path}  {file.problem}" for file in skipped[:_MAX_SKIPPED_SHOWN])
+        more = len(skipped) - _MAX_SKIPPED_SHOWN
+        log.warning("Skipped %d of %d files (on_unsupported='skip'):\n%s%s", len(skipped), len(prepared), lines,
+                    f"\nand {more} more" if more > 0 else "")  # fmt: skip
+    if len(skipped) == len(prepared):
+        raise Problem(
+            Kind.FILE, f"The folder {options.source!s} cannot be synced: the library accepts none of its file types."
+        )
+    return [file for file in prepared if file.kind is not Kind.UNSUPPORTED]
 
 
 def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Receipt], file: FoundFile) -> Prepared:

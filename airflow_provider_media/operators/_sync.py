@@ -15,7 +15,7 @@ from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._deleting import users_of
 from airflow_provider_media.operators._manifest import check_can_be_mapped, manifest_of
 from airflow_provider_media.operators._outlets import fill_outlet_events
-from airflow_provider_media.operators._survey import look_at_library, prepare_files
+from airflow_provider_media.operators._survey import look_at_library, prepare_files, skip_unsupported
 from airflow_provider_media.operators._sync_options import SyncOptions, read_options
 from airflow_provider_media.operators._sync_run import Outcome, SyncRun, workers_of
 
@@ -88,8 +88,13 @@ class MediaSyncOperator(MediaOperator):
     plan instead: ``{"counts": ..., "steps": [...]}``.
 
     :param source: the folder: a path, or the URI of an object store's prefix (``s3://bucket/summer``). (templated)
-    :param pattern: which files, by their paths in the folder; ``**`` stands for any number of folders. Hidden files and
-        ``Thumbs.db`` are passed over. (templated)
+    :param pattern: which files, by their paths in the folder: ``*``, ``?`` and ``[...]`` stay within one name, ``**``
+        is any number of folders, ``{jpg,png}`` is either. Hidden files, partial transfers, and what file managers and
+        network storage add are skipped. (templated)
+    :param exclude: patterns of files to skip, a list; one without ``/`` matches a file or folder of that name at any
+        depth. (templated)
+    :param on_unsupported: for files whose type the library does not accept: ``fail`` (default) or ``skip``, with a
+        warning. (templated)
     :param name_template: the name in the library: ``{path}`` in the folder (default), ``{name}``, ``{stem}`` and
         ``{suffix}`` (``banner.jpg``, ``banner``, ``.jpg``). Two files with one name are refused. (templated)
     :param folder_id: the number of the library folder to put the files in; then only files of that folder count as
@@ -126,6 +131,8 @@ class MediaSyncOperator(MediaOperator):
     template_fields: Sequence[str] = (
         "source",
         "pattern",
+        "exclude",
+        "on_unsupported",
         "name_template",
         "folder_id",
         "description",
@@ -148,6 +155,8 @@ class MediaSyncOperator(MediaOperator):
         *,
         source: Any,
         pattern: str = "**/*",
+        exclude: Iterable[str] | str = (),
+        on_unsupported: str = "fail",
         name_template: str = "{path}",
         folder_id: int | str | NotGiven = NOT_GIVEN,
         description: str | NotGiven | None = NOT_GIVEN,
@@ -168,6 +177,8 @@ class MediaSyncOperator(MediaOperator):
         super().__init__(media_conn_id=media_conn_id, **kwargs)
         self.source = source
         self.pattern = pattern
+        self.exclude = exclude
+        self.on_unsupported = on_unsupported
         self.name_template = name_template
         self.folder_id = folder_id
         self.description = description
@@ -214,7 +225,7 @@ class MediaSyncOperator(MediaOperator):
         receipts, wait_seconds = self._earlier_receipts(options, checkpoint)
         with workers_of(self.hook, options.max_workers) as pool:
             with public_errors():
-                prepared = prepare_files(self.hook, found, options, pool, receipts)
+                prepared = skip_unsupported(prepare_files(self.hook, found, options, pool, receipts), options)
             if earlier.were_interrupted and not options.dry_run:
                 self._let_settle()
             known = look_at_library(self.hook, prepared, pool, wait_seconds=wait_seconds)
@@ -249,7 +260,7 @@ class MediaSyncOperator(MediaOperator):
         from airflow_provider_media._api.folder import find_files
 
         with public_errors():
-            found = find_files(options.source, options.pattern)
+            found = find_files(options.source, options.pattern, options.exclude)
         if options.returns_manifest and not options.dry_run:
             check_can_be_mapped(self, context, len(found))
         if options.manifest_file and not options.dry_run:

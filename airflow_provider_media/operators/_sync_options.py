@@ -30,6 +30,8 @@ class SyncOptions:
 
     source: Any
     pattern: str
+    exclude: tuple[str, ...]
+    on_unsupported: str
     name_template: str
     folder_id: int | str | None
     description: str | None
@@ -67,6 +69,8 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
         return SyncOptions(
             source=as_path(parse_path("source", operator.source)),
             pattern=parse_str("pattern", operator.pattern),
+            exclude=tuple(parse_str("exclude", pattern) for pattern in parse_list("exclude", operator.exclude)),
+            on_unsupported=parse_choice("on_unsupported", operator.on_unsupported, ("fail", "skip")),
             name_template=check_name_template(parse_str("name_template", operator.name_template)),
             folder_id=folder_id,
             description=description,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_media._api.folder import check_name_template, find_files, library_name
 from airflow_provider_media._api.problem import Kind, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Airflow 2's universal_pathlib says so to itself, joining the path of a local file.
 pytestmark = pytest.mark.filterwarnings("ignore:in a future version of UPath this will be set to None")
@@ -30,8 +34,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def names(root: Any, pattern: str = "**/*") -> list[str]:
-    return [file.relative for file in find_files(root, pattern)]
+def names(root: Any, pattern: str = "**/*", exclude: Sequence[str] = ()) -> list[str]:
+    return [file.relative for file in find_files(root, pattern, exclude)]
 
 
 AS_GIVEN = pytest.mark.parametrize("as_given", [Path, str, lambda path: ObjectStoragePath(f"file://{path}")])
@@ -81,6 +85,56 @@ def test_links_are_followed_and_loops_end(folder: Path, tmp_path_factory: pytest
     found = names(folder, "**/*.png")
     assert "link/linked.png" in found
     assert len(found) < 20
+
+
+def make(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"x")
+
+
+def test_folders_that_link_to_each_other_are_read_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folders = [tmp_path / f"f{number}" for number in range(12)]
+    for folder in folders:
+        make(folder, "a.png", "x/b.png")
+    for folder in folders:
+        for other in folders:
+            (folder / f"to-{other.name}").symlink_to(other)
+    with caplog.at_level(logging.INFO):
+        assert len(names(tmp_path)) == 24
+    assert "links to folders that were read already (144)" in caplog.text
+
+
+def test_a_link_is_followed_where_the_pattern_asks_for_it_only(tmp_path: Path) -> None:
+    make(tmp_path, "v1/a.png", "v2/a.png")
+    (tmp_path / "current").symlink_to("v2")
+    assert names(tmp_path, "current/**") == ["current/a.png"]
+    assert names(tmp_path) == ["v1/a.png", "v2/a.png"]
+
+
+def test_a_root_that_is_a_link_is_read(tmp_path: Path) -> None:
+    make(tmp_path, "v2/a.png", "v2/x/b.png")
+    (tmp_path / "current").symlink_to("v2")
+    (tmp_path / "v2" / "x" / "up").symlink_to("..")
+    assert names(tmp_path / "current") == ["a.png", "x/b.png"]
+
+
+@AS_GIVEN
+def test_what_is_skipped_is_one_log_line(tmp_path: Path, as_given: Any, caplog: pytest.LogCaptureFixture) -> None:
+    make(
+        tmp_path, "a.png", "@eaDir/a.png@SynoEAStream", "b.mp4.part", "c.mp4.part", "Icon\r", "x/notes.txt", "raw/d.png"
+    )
+    with caplog.at_level(logging.INFO):
+        assert names(as_given(tmp_path), exclude=["*.txt", "raw"]) == ["a.png"]
+    [line] = [record.getMessage() for record in caplog.records if "Skipped" in record.getMessage()]
+    for reason in ("*.part (2)", "@eaDir/ (1)", r"Icon\r (1)", "*.txt (1)", "raw (1)"):
+        assert reason in line
+
+
+def test_a_folder_of_which_all_is_skipped_says_why(tmp_path: Path) -> None:
+    make(tmp_path, "a.mp4.part", "b.txt")
+    with pytest.raises(Problem, match=r"all that matches '\*\*/\*' is skipped \(\*.part, \*.txt\)"):
+        names(tmp_path, exclude=["*.txt"])
 
 
 @AS_GIVEN
