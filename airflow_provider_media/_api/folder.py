@@ -44,7 +44,7 @@ class FoundFile:
     facts: Mapping[str, Any] | None = None
 
 
-def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = ()) -> list[FoundFile]:
+def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *, written: str = "") -> list[FoundFile]:
     """List the files of a folder, sorted by their relative paths; all of them are read at once.
 
     Hidden files and folders, and what :mod:`airflow_provider_media._api.path_patterns` lists, are skipped, in one log
@@ -53,6 +53,8 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = ()) ->
     :param root: a local path, or an object store's path object (Airflow's ``ObjectStoragePath``).
     :param pattern: which files, by their relative paths; see :class:`PathPattern`.
     :param exclude: which of them not; a pattern without ``/`` matches a file or a folder of that name at any depth.
+    :param written: the root as the user wrote it, because a path object drops the slashes at its end, and a key may
+        have several in a row.
     :raises Problem: of kind FILE when there is no such folder, it cannot be read, or nothing in it matches; of kind
         UNAVAILABLE when an object store does not respond; of kind CONFIGURATION for a pattern with too many braces.
     """
@@ -62,7 +64,9 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = ()) ->
     skipped: Counter[str] = Counter()
     root = local_path(root)
     try:
-        found = list(_walk_object_store(root) if is_object_path(root) else _walk(Path(root), included, skipped))
+        found = list(
+            _walk_object_store(root, written) if is_object_path(root) else _walk(Path(root), included, skipped)
+        )
     except Problem:
         raise
     except Exception as error:
@@ -148,12 +152,11 @@ class ObjectKey:
         return self.label
 
 
-def _walk_object_store(root: Any) -> Iterator[FoundFile]:
+def _walk_object_store(root: Any, written: str) -> Iterator[FoundFile]:
     """List a prefix in as few requests as the store allows; its own paths are full ones, so the prefix is cut off."""
     label = str(root)
-    # The path object drops the slashes at its end, although a key may have several in a row.
-    slashes = len(label) - len(label.rstrip("/"))
-    prefix = root.path.rstrip("/") + "/" * max(1, slashes)
+    slashes = "/" * max(1, len(written) - len(written.rstrip("/")))
+    prefix = root.path.rstrip("/") + slashes
     root.fs.invalidate_cache()  # an earlier listing in this process may be old by now
     entries = root.fs.find(root.path, detail=True)
     if not entries and not root.fs.exists(root.path):
@@ -162,7 +165,7 @@ def _walk_object_store(root: Any) -> Iterator[FoundFile]:
         relative = full.removeprefix(prefix)
         if info.get("type") == "directory" or full.endswith("/") or not full.startswith(prefix):
             continue  # some stores mark folders with an empty object; a prefix that is a file finds itself
-        key = ObjectKey(root.fs, full, label.rstrip("/") + "/" * max(1, slashes) + relative)
+        key = ObjectKey(root.fs, full, label.rstrip("/") + slashes + relative)
         yield FoundFile(path=key, relative=_composed(relative), facts=info)
 
 

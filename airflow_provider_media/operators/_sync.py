@@ -260,7 +260,7 @@ class MediaSyncOperator(MediaOperator):
         from airflow_provider_media._api.folder import find_files
 
         with public_errors():
-            found = find_files(options.source, options.pattern, options.exclude)
+            found = find_files(options.source, options.pattern, options.exclude, written=str(self.source))
         if options.returns_manifest and not options.dry_run:
             check_can_be_mapped(self, context, len(found))
         if options.manifest_file and not options.dry_run:

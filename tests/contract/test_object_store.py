@@ -165,6 +165,52 @@ def test_a_listing_tells_the_sizes_of_all_files(
     assert Counter(asked) - listings == {"get_object": 19}
 
 
+ODD_KEYS = (
+    "a//b.png",
+    "a/b.png",
+    "/lead.png",
+    "../up.png",
+    "a/../b.png",
+    "./dot.png",
+    "blank.png ",
+    "q?#.png",
+    "%2F.png",
+)
+
+
+def test_keys_are_opened_as_they_were_listed(library: SandboxLibrary, store: ObjectStore, define: Any) -> None:
+    for key in ODD_KEYS:
+        store.put(f"odd/{key}", PNG + key.encode())
+    sync = MediaSyncOperator(task_id="sync", source=uri("odd"), media_conn_id=define(), max_workers=2)
+    manifest = sync.execute({})
+    assert {path: sha256_of(entry["url"]) for path, entry in manifest.items()} == {
+        key: sha256_of(PNG + key.encode()) for key in ODD_KEYS
+    }
+    assert sorted(entry["name"] for entry in manifest.values()) == sorted(ODD_KEYS)
+    store.put("odd/a/b.png", PNG + b"another twin")
+    assert {path: entry["action"] for path, entry in sync.execute({}).items() if entry["action"] != "keep"} == {
+        "a/b.png": "replace"
+    }
+
+
+@pytest.mark.parametrize(
+    ("prefix", "paths"),
+    [
+        ("summer", ["/deep.png", "a.png"]),
+        ("summer/", ["/deep.png", "a.png"]),
+        ("summer//", ["deep.png"]),
+        ("", ["/root.png", "summer-2/b.png", "summer//deep.png", "summer/a.png"]),
+    ],
+)
+def test_slashes_at_the_end_of_a_prefix_count(
+    library: SandboxLibrary, store: ObjectStore, define: Any, prefix: str, paths: list[str]
+) -> None:
+    for key in ("/root.png", "summer/a.png", "summer//deep.png", "summer-2/b.png", "summer/_SUCCESS", "x_$folder$"):
+        store.put(key, PNG + key.encode())
+    sync = MediaSyncOperator(task_id="sync", source=uri(prefix), media_conn_id=define(), dry_run=True)
+    assert [step["path"] for step in sync.execute({})["steps"]] == paths
+
+
 def test_a_store_that_does_not_answer_is_worth_another_try(
     hook: MediaHook, library: SandboxLibrary, store: ObjectStore, monkeypatch: pytest.MonkeyPatch, define: Any
 ) -> None:

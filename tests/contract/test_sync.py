@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from time import monotonic
@@ -519,3 +520,56 @@ def test_a_wrong_folder_is_one_sentence(source: str, reason: str, sync: Syncing,
     with pytest.raises((MediaFileError, MediaConfigurationError), match=reason):
         sync(source=source)
     assert library.journal() == []
+
+
+STRAY = {"notes.txt": b"to do", "layout.psd": b"8BPS\0\1", "page.html": b"<html><body>404</body></html>"}
+
+
+def write_stray(folder: Folder) -> None:
+    for name, content in STRAY.items():
+        (folder.root / name).write_bytes(content)
+
+
+def test_files_of_other_types_can_be_skipped(
+    sync: Syncing, library: SandboxLibrary, folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write("a.png")
+    write_stray(folder)
+    with pytest.raises(MediaFileError, match="3 of 4 files cannot be synced"):
+        sync()
+    with caplog.at_level(logging.WARNING):
+        assert list(sync(on_unsupported="skip")) == ["a.png"]
+    assert "Skipped 3 of 4 files" in caplog.text
+    assert all(name in caplog.text for name in STRAY)
+    assert [file["name"] for file in library.files()] == ["a.png"]
+
+
+def test_skipping_types_does_not_skip_truncated_or_empty_files(sync: Syncing, folder: Folder) -> None:
+    folder.write("a.png")
+    (folder.root / "empty.png").write_bytes(b"")
+    with pytest.raises(MediaFileError, match="empty"):
+        sync(on_unsupported="skip")
+
+
+def test_a_folder_of_other_types_only_is_refused(sync: Syncing, library: SandboxLibrary, folder: Folder) -> None:
+    write_stray(folder)
+    with pytest.raises(MediaFileError, match="none of its file types"):
+        sync(on_unsupported="skip")
+    assert library.methods() == ""
+
+
+def test_excluded_files_are_not_uploaded(sync: Syncing, library: SandboxLibrary, folder: Folder) -> None:
+    folder.write("a.png", "a_draft.png", "raw/b.png", "x/raw/c.png", "x/d.png", "@eaDir/a.png", "e.png.part")
+    manifest = sync(pattern="**/*.{png,part}", exclude=["*_draft.*", "raw"])
+    assert list(manifest) == ["a.png", "x/d.png"]
+    assert {file["name"] for file in library.files()} == {"a.png", "x/d.png"}
+
+
+@pytest.mark.parametrize("exclude", [[None], [""], None])
+def test_an_exclude_that_is_not_a_list_of_patterns_is_refused(
+    sync: Syncing, library: SandboxLibrary, folder: Folder, exclude: Any
+) -> None:
+    folder.write("a.png")
+    with pytest.raises(MediaConfigurationError, match="exclude"):
+        sync(exclude=exclude)
+    assert library.methods() == ""
