@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from airflow_provider_media.exceptions import MediaError
 from airflow_provider_media.hooks.media import MediaAsyncHook
 from tests.contract.helpers.raw_server import answer
 from tests.contract.helpers.until import until
+from tests.helpers.doc_samples import ROOT, samples_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -295,6 +297,17 @@ def test_an_upload_that_is_cancelled_ends_and_closes_its_file(define: Any, raw_s
     finally:
         over.set()
     assert [line.split()[0] for line in server.lines].count("POST") == 1
+
+
+def test_the_sample_of_the_documentation_uploads(
+    define: Any, library: SandboxLibrary, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MEDIA_DEFAULT", os.environ[f"AIRFLOW_CONN_{define().upper()}"])
+    [sample] = [one for one in samples_of(ROOT / "docs" / "hook.md") if "MediaAsyncHook" in one.text]
+    namespace: dict[str, Any] = {}
+    exec(sample.code, namespace)  # noqa: S102 - the project's own documentation
+    assert len(asyncio.run(namespace["upload_all"]([picture, picture]))) == 2
+    assert library.count("POST") in {1, 2}  # both may look before either is there
 
 
 def test_threads_that_are_idle_end(define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
