@@ -7,11 +7,12 @@ VENV := .venv
 UV := $(VENV)/bootstrap/bin/uv
 AIRFLOW3 := $(VENV)/airflow3/bin
 AIRFLOW2 := $(VENV)/airflow2/bin
+RUN_TESTS := $(VENV)/bootstrap/bin/python tools/run_tests.py
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 # Without it Airflow 2.11 prints two deprecation warnings with every command.
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
-.PHONY: help demo test test-airflow3 test-airflow2 test-pythons test-lowest coverage
+.PHONY: help demo test test-fast test-airflow3 test-airflow2 test-pythons test-lowest coverage
 .PHONY: check lint spelling types imports format schemathesis fault-run
 .PHONY: system-test test-user-project browser-test prove bench bench-waiting bench-sync test-matrix test-celery dist docs upgrade clean
 
@@ -21,20 +22,22 @@ help: ## list the commands
 demo: $(VENV)/airflow3/.ready ## prepare a campaign on real Airflow against the sandbox; KEEP=1 keeps the library page up
 	@$(AIRFLOW3)/python tools/demo.py $(if $(KEEP),--keep)
 
-test: test-airflow3 test-airflow2 ## run the tests on Airflow 3 and on Airflow 2
+test: $(VENV)/airflow3/.ready $(VENV)/airflow2/.ready ## run the tests on Airflow 3 and on Airflow 2, side by side
+	@$(RUN_TESTS) airflow3 airflow2 -- $(ARGS)
+
+test-fast: $(VENV)/airflow3/.ready ## run the unit tests on Airflow 3 (half a minute)
+	@$(RUN_TESTS) airflow3 -- tests/unit --hypothesis-profile=fast $(ARGS)
 
 test-airflow3: $(VENV)/airflow3/.ready ## run the tests on Airflow 3
-	@echo "== Tests on Airflow $$($(UV) pip show -q --python $(AIRFLOW3)/python apache-airflow 2>/dev/null | sed -n 's/^Version: //p')"
-	$(AIRFLOW3)/python -m pytest $(ARGS)
+	@$(RUN_TESTS) airflow3 -- $(ARGS)
 
 test-airflow2: $(VENV)/airflow2/.ready ## run the tests on Airflow 2
-	@echo "== Tests on Airflow $$($(UV) pip show -q --python $(AIRFLOW2)/python apache-airflow 2>/dev/null | sed -n 's/^Version: //p')"
-	$(AIRFLOW2)/python -m pytest $(ARGS)
+	@$(RUN_TESTS) airflow2 -- $(ARGS)
 
 test-pythons: test-python3.12 test-python3.13 ## run the unit tests on Python 3.12 and 3.13
 
 test-python%: $(VENV)/python%/.ready
-	$(VENV)/python$*/bin/python -m pytest tests/unit
+	$(VENV)/python$*/bin/python -m pytest tests/unit --numprocesses=auto --dist=worksteal
 
 test-lowest: $(VENV)/lowest/.ready ## run unit and contract tests with the oldest versions that pyproject.toml allows
 	$(VENV)/lowest/bin/python -m pytest -W ignore $(or $(ARGS),tests/unit tests/contract --ignore=tests/contract/test_object_store.py)

@@ -66,6 +66,7 @@ _CONTENT = {b"mdat", b"imda"}
 _TOP_LEVEL = _CONTENT | set(
     b"ftyp moov moof mfra free skip wide uuid meta sidx ssix styp emsg pdin prft udta meco pssh".split()
 )
+_INNER = set(b"cmov trak stco co64 traf tfhd trun".split())
 _MAX_TRACKS = 50
 _MAX_FORMATS = 50
 _MAX_FRAGMENTS_READ = 4
@@ -117,7 +118,7 @@ def read_video(reader: Reader) -> MediaInfo:
         )
     boxes = inner.get(b"trak", [])
     if len(boxes) > _MAX_TRACKS:
-        raise InvalidFileError(f"an MP4 that claims to have {len(boxes):,} tracks")
+        raise InvalidFileError(f"an MP4 that claims to have more than {_MAX_TRACKS} tracks")
     by_handler: dict[bytes, list[_Box]] = {b"vide": [], b"soun": []}
     for track in boxes:
         _check_samples(reader, track)
@@ -206,9 +207,11 @@ def _boxes(reader: Reader, start: int, end: int) -> Iterator[_Box]:
 
 
 def _boxes_by_kind(reader: Reader, box: _Box) -> dict[bytes, list[_Box]]:
+    """Return the boxes of the kinds that are read; of each only some, so that memory has a bound."""
     found: dict[bytes, list[_Box]] = {}
     for inner in _boxes(reader, box.start, box.end):
-        found.setdefault(inner.kind, []).append(inner)
+        if inner.kind in _INNER and len(several := found.setdefault(inner.kind, [])) <= _MAX_TRACKS:
+            several.append(inner)
     return found
 
 

@@ -5,31 +5,19 @@ from __future__ import annotations
 import json
 import os
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.sandbox.server import RunningSandbox
     from tests.contract.helpers.raw_server import RawServer
     from tests.contract.helpers.sandbox_library import SandboxLibrary
     from tests.contract.helpers.syncing import Folder
-
-HERE = Path(__file__).parent
-
-SERVERS_OWN_TESTS = "test_sandbox"
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("pythonwarnings"):  # -W on the command line wins
-        return
-    for item in items:
-        if HERE in item.path.parents and not item.path.name.startswith(SERVERS_OWN_TESTS):
-            item.add_marker(pytest.mark.filterwarnings("error"), append=False)  # a test's own filters win
 
 
 @pytest.fixture(autouse=True)

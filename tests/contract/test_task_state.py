@@ -99,6 +99,18 @@ def test_a_retry_to_another_connection_uploads_there(
     assert names(other_library).count("banner.png") == names(own_library).count("banner.png") == 1
 
 
+def test_an_equal_file_in_another_library_is_not_taken_for_the_one_that_was_stored(
+    own_library: SandboxLibrary, other_library: SandboxLibrary, connect: Any, task: Task, upload: Any
+) -> None:
+    for number in range(3):
+        own_library.store(f"{number}.png", PNG)
+    equal = other_library.store("banner.png", PNG + b"banner")
+    first = upload(task.attempt(), connect(own_library.sandbox.base_url).media_conn_id, if_exists="upload")
+    assert first["id"] == equal
+    second = upload(task.attempt(), connect(other_library.sandbox.base_url).media_conn_id, if_exists="upload")
+    assert second["id"] != equal
+
+
 @pytest.mark.parametrize("if_exists", IF_EXISTS)
 def test_a_retry_to_another_address_of_the_same_connection_uploads_there(
     own_library: SandboxLibrary,

@@ -30,21 +30,6 @@ HOME = Path(os.environ["AIRFLOW_HOME"])  # made by tests/conftest.py
 ROOT = HERE.parent.parent
 IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
 
-NOT_OURS = (
-    # Airflow 3.3 runs its API in this process by starlette's test client.
-    "ignore:Using `httpx` with `starlette.testclient` is deprecated",
-    # Airflow 2 copies its whole context, the deprecated names too, to render map_index_template.
-    "ignore:Accessing '.*' from the template is deprecated",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep quiet about warnings that Airflow causes itself."""
-    for item in items:
-        if HERE in item.path.parents:
-            for warning in NOT_OURS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
-
 
 @pytest.fixture(scope="session", autouse=True)
 def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> None:

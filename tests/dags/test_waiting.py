@@ -109,15 +109,15 @@ def test_a_wait_ends_at_its_limit_without_a_retry(
     mode: dict[str, Any], limit: str, platform: Any, run_dag: Any, *, soft: bool
 ) -> None:
     errors: list[str] = []
-    deadline = datetime.now(UTC) + timedelta(seconds=6)
-    limits: dict[str, Any] = {"timeout": 3} if limit == "timeout" else {"timeout": 600, "needed_by": str(deadline)}
+    deadline = datetime.now(UTC) + timedelta(seconds=2.5)
+    limits: dict[str, Any] = {"timeout": 1} if limit == "timeout" else {"timeout": 600, "needed_by": str(deadline)}
     with new_dag("over") as dag:
         MediaExistsSensor(
             task_id="wait",
             media_ids=[901, 902],
             retries=3,
             soft_fail=soft,
-            poke_interval=1,
+            poke_interval=0.5,
             on_failure_callback=lambda context: errors.append(str(context["exception"])),
             **limits,
             **mode,

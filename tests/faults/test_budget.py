@@ -38,7 +38,7 @@ def test_a_server_that_takes_the_body_and_says_nothing_is_given_up_with_the_budg
 def test_a_transfer_that_lasts_longer_than_the_budget_does_not_use_it_up(raw_server, hook_for, big_file, tls):
     def on_post(exchange):
         exchange.read(1024 * 1024)
-        time.sleep(0.8)
+        time.sleep(0.4)
         exchange.read_all()
         if len(server.posts) < 4:
             exchange.answer(503, {"message": "later"})
@@ -46,7 +46,7 @@ def test_a_transfer_that_lasts_longer_than_the_budget_does_not_use_it_up(raw_ser
             exchange.answer(201, STORED)
 
     server = raw_server(on_post, tls=tls)
-    hook = hook_for(server.base_url, retry_budget=1, max_attempts=9)
+    hook = hook_for(server.base_url, retry_budget=0.5, max_attempts=9)
     assert hook.upload(big_file).media.id == 8
     assert len(server.posts) == 4
 
@@ -61,12 +61,12 @@ def test_a_server_that_falls_silent_altogether_is_given_up_within_settling_time_
         exchange.drain()
 
     server = raw_server(on_post, tls=tls)
-    hook = hook_for(server.base_url, timeout=0.5, settle_seconds=6, retry_budget=4, max_attempts=9)
+    hook = hook_for(server.base_url, timeout=0.25, settle_seconds=3, retry_budget=2, max_attempts=9)
     hook.list_page()
     started = time.monotonic()
-    with pytest.raises(MediaUnavailableError, match=r"upload 'picture.png'.* did not answer for 0\.5 s"):
+    with pytest.raises(MediaUnavailableError, match=r"upload 'picture.png'.* did not answer for 0\.25 s"):
         hook.upload(picture)
-    # A time-out for the file, the settling time, a time-out for the last look: 7 s, were nothing slow.
+    # A timeout for the file, the settling time, a timeout for the last look: 3.5 s, were nothing slow.
     assert time.monotonic() - started < 12
     assert len(server.posts) == 1
     # Eight use up the budget, then one each time: with a budget of its own, the second look were eight again.

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_provider_media.exceptions import MediaConfigurationError
 
-events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers")
+events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
+                             exc_type=ImportError)  # fmt: skip
 
 
 @pytest.mark.parametrize(

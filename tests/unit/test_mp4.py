@@ -284,7 +284,7 @@ def test_what_is_wrong_with_a_file_is_said(content: bytes, words: str) -> None:
     [
         (FTYP + box(b"free") * 500_000 + mp4(picture()), "made of too many parts to be checked"),
         (mp4(box(b"free") * 500_000), "made of too many parts to be checked"),
-        (mp4(picture() * 2000), "an MP4 that claims to have 2,000 tracks"),
+        (mp4(picture() * 2000), "an MP4 that claims to have more than 50 tracks"),
         (mp4(trak(b"vide", *[box(b"avc1")] * 200, size=(1, 1))), None),
         (FTYP + b"".join(struct.pack(">I4s", 8 * n, b"moov") for n in range(100_000, 0, -1)) + MDAT, None),
         (FTYP + bytes(1_000_000), "not an MP4 video"),
@@ -308,7 +308,7 @@ def test_a_hostile_file_ends_soon(monkeypatch: pytest.MonkeyPatch, content: byte
     finally:
         tracemalloc.stop()
     assert time.thread_time() - started < 1
-    assert peak < 10_000_000
+    assert peak < 2_000_000
 
 
 @given(

@@ -80,6 +80,11 @@ class Watch:
         self.now += 0.001
         return str(self.library.add(**({"createdAt": created} | fields))["id"])
 
+    def pass_quietly(self) -> None:
+        """Let so much time pass that what was seen is old."""
+        for _ in range(8):
+            self.look()
+
     def restart(self) -> None:
         """Lose all but what was kept."""
         self._depth = Depth()
@@ -158,6 +163,7 @@ def test_an_hour_after_an_imported_id_or_a_date_in_the_future_all_is_reported_on
         watch.store()
     watch.look()
     came = {watch.store(**hazard)}
+    watch.pass_quietly()
     for _ in range(70):
         came.add(watch.store())
         watch.look()
@@ -172,10 +178,34 @@ def test_without_dates_an_imported_id_does_not_hide_those_that_follow(monkeypatc
         watch.store(createdAt=None)
     watch.look()
     came = {watch.store(id=IMPORTED, createdAt=None)}
+    watch.pass_quietly()
     for _ in range(70):
         came.add(watch.store(createdAt=None))
         watch.look()
         watch.restart()
+    assert came == watch.reported
+
+
+def test_more_dates_in_the_future_than_are_remembered_hide_no_later_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(FakeLibrary(ids=STYLES["texts"]()), monkeypatch)
+    for _ in range(100):
+        watch.store()
+    watch.look()
+    came = {watch.store(createdAt="2999-01-01T00:00:00Z") for _ in range(2 * REMEMBERED)}
+    watch.pass_quietly()
+    watch.restart()
+    came.add(watch.store())
+    watch.look()
+    assert came == watch.reported
+
+
+def test_several_counters_are_watched_by_dates(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(FakeLibrary(ids=STYLES["sharded"]()), monkeypatch)
+    for _ in range(6 * PAGE):  # the greatest ids are all of one counter
+        watch.store()
+    watch.look()
+    came = {watch.store() for _ in range(9)}
+    watch.look()
     assert came == watch.reported
 
 

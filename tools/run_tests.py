@@ -1,0 +1,95 @@
+"""Run pytest in several environments side by side: ``make test``.
+
+    python tools/run_tests.py airflow3 airflow2 [-- PYTEST ARGUMENTS]
+
+An environment is a folder below ``.venv``. The first one's output appears as it comes, that of the others when
+they have ended; then one line each. Exits 1 when one failed.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PYTEST = ("-m", "pytest", "--numprocesses=auto", "--dist=worksteal", "--durations=5", "--durations-min=0.5")
+"""The workers wait more than they compute, so the environments share the cores."""
+
+_VERSION = "from importlib.metadata import version; print(version('apache-airflow'))"
+_OUTCOME = re.compile(r"^=*\s*(?P<counts>[^=]*\d+ (?:passed|failed|error).*?) in (?P<seconds>[\d.]+)s")
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One environment's run.
+
+    :param name: the folder below ``.venv``.
+    :param process: pytest.
+    :param lines: what it has printed, where this program reads it.
+    """
+
+    name: str
+    process: subprocess.Popen[str]
+    log: Path | None
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def summary(self) -> str:
+        """Say how it ended, in one line."""
+        version = subprocess.run(
+            [_python(self.name), "-c", _VERSION], capture_output=True, text=True, check=False
+        ).stdout.strip()
+        outcomes = [found for line in self.lines if (found := _OUTCOME.match(line))]
+        told = f"{outcomes[-1]['counts']} in {_minutes(float(outcomes[-1]['seconds']))}" if outcomes else "did not run"
+        return f"{'FAILED' if self.process.returncode else 'passed'}  Airflow {version}: {told}"
+
+
+def main() -> int:
+    """Run, print; return the exit code."""
+    split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    first, *others = sys.argv[1:split]
+    arguments = sys.argv[split + 1 :]
+    started = time.monotonic()
+    if others:
+        print(f"Running the tests in {first} and {', '.join(others)} side by side; first {first}:", flush=True)
+    runs = [_start(name, arguments, ROOT / ".venv" / name / "tests.log") for name in others]
+    try:
+        runs.insert(0, _start(first, arguments, None))
+        for line in runs[0].process.stdout or ():
+            print(line, end="", flush=True)
+            runs[0].lines.append(line)
+        for run in runs:
+            run.process.wait()
+            if run.log is not None:
+                run.lines = run.log.read_text().splitlines(keepends=True)
+                print(f"\nThen {run.name}:\n{''.join(run.lines)}", flush=True)
+    except KeyboardInterrupt:
+        return 130  # pytest got the signal, too
+    print("\n== Tests", *(run.summary for run in runs), f"in all {_minutes(time.monotonic() - started)}", sep="\n   ")
+    return 1 if any(run.process.returncode for run in runs) else 0
+
+
+def _start(name: str, arguments: list[str], log: Path | None) -> Run:
+    command = [_python(name), *PYTEST, *arguments]
+    if log is None:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    else:
+        with log.open("w") as output:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True)
+    return Run(name=name, process=process, log=log)
+
+
+def _python(name: str) -> str:
+    return str(ROOT / ".venv" / name / "bin" / "python")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
