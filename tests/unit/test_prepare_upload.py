@@ -110,7 +110,7 @@ def test_an_error_says_what_the_file_is_and_what_is_accepted(content: bytes, sen
     with pytest.raises(Problem) as raised:
         prepared(content)
     assert raised.value.message == f"The file '/some/where/banner.gif' cannot be uploaded: {sentence}"
-    assert raised.value.kind is Kind.FILE
+    assert raised.value.kind is Kind.UNSUPPORTED
 
 
 def test_a_given_type_is_that_of_bytes_of_no_known_type() -> None:
