@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, ClassVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.secret import redact_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +136,16 @@ def public_errors() -> Iterator[None]:
     try:
         yield
     except Problem as problem:
-        raise public_error(problem) from problem.__cause__
+        raise public_error(problem) from problem.__cause__ if _is_free_of_secrets(problem.__cause__) else None
+
+
+def _is_free_of_secrets(error: BaseException | None) -> bool:
+    """Whether a traceback may show an error and its causes: libraries repeat URLs with their credentials."""
+    while error is not None:
+        if redact_urls(str(error)) != str(error):
+            return False
+        error = error.__cause__ or error.__context__
+    return True
 
 
 def public_error(problem: Problem) -> MediaError:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._api.secret import redact_url
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, public_errors
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class _Place:
     path: Any = None
 
     def __str__(self) -> str:
-        return f"the Variable {self.variable!r}" if self.variable else f"the file {self.path}"
+        return f"the Variable {self.variable!r}" if self.variable else f"the file {redact_url(str(self.path))}"
 
     def read(self, max_age: timedelta) -> dict[str, list[str]]:
         """Return the users by id.

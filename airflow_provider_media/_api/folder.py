@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_media._api.object_source import may_pass
 from airflow_provider_media._api.path_patterns import PathPattern, reason_to_skip
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.secret import redact_url, redact_urls
 from airflow_provider_media._api.source import escape_controls, is_object_path, local_path, missing_reason, printable
 
 if TYPE_CHECKING:
@@ -98,12 +99,14 @@ def _log_skipped(root: Any, skipped: Counter[str]) -> None:
             f"{escape_controls(name)} ({count})" for name, count in skipped.most_common(MAX_SKIPPED_SHOWN)
         )
         more = len(skipped) - MAX_SKIPPED_SHOWN
-        log.info("Skipped in %r: %s%s", printable(root), shown, f", and {more} more names" if more > 0 else "")
+        log.info(
+            "Skipped in %r: %s%s", redact_url(printable(root)), shown, f", and {more} more names" if more > 0 else ""
+        )
 
 
 def _folder_problem(label: str, reason: str) -> Problem:
     ending = "" if reason.endswith("?") else "."
-    return Problem(Kind.FILE, f"The folder {label!r} cannot be synced: {reason}{ending}")
+    return Problem(Kind.FILE, f"The folder {redact_url(label)!r} cannot be synced: {redact_urls(reason)}{ending}")
 
 
 def _walk(root: Path, pattern: PathPattern, skipped: Counter[str]) -> Iterator[FoundFile]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.secret import redact_url
 from airflow_provider_media._api.source import file_problem, reading
 
 if TYPE_CHECKING:
@@ -36,8 +38,10 @@ class ObjectSource:
     """
 
     def __init__(self, path: Any, facts: Mapping[str, Any] | None = None) -> None:
-        self.label = str(path)
-        self.base_name: str | None = path.name
+        self.label = redact_url(str(path))
+        is_http = str(path).lower().startswith(("http://", "https://"))
+        # Not the query of an HTTP path, which may hold a signature.
+        self.base_name: str | None = re.split("[?#]", str(path))[0].rpartition("/")[2] if is_http else path.name
         with self._reading():
             self._file_system, self._name = path.fs, path.path
             facts = facts or self._fresh_facts()

@@ -60,6 +60,36 @@ def redact_bytes(secret: Secret[str] | None, data: bytes) -> bytes:
         return redact(secret, data.decode("iso-8859-1")).encode("iso-8859-1")
 
 
+def redact_url(url: str) -> str:
+    """Replace what may be a secret in a URL: its credentials, and its query and fragment, which may hold a signature.
+
+    Of other schemes than HTTP, what stands before an ``@`` is the id of an Airflow connection, unless it has a colon.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    is_http = scheme.lower() in {"http", "https"}
+    if is_http:
+        authority = re.split("[/?#]", rest, maxsplit=1)[0]
+        if "@" in authority:
+            rest = f"{REDACTED}@{rest[authority.rindex('@') + 1 :]}"
+    elif ":" in rest.partition("@")[0].partition("/")[0] and "@" in rest:
+        rest = f"{REDACTED}@{rest.rpartition('@')[2]}"
+    for mark in "?#":
+        before, _, parameters = rest.partition(mark)
+        if parameters and (is_http or "=" in parameters):
+            rest = f"{before}{mark}{REDACTED}"
+    return f"{scheme}{separator}{rest}"
+
+
+def redact_urls(text: str) -> str:
+    """Replace what may be a secret in the URLs of a text; see :func:`redact_url`."""
+    return _URL.sub(lambda found: redact_url(found[0]), text) if "://" in text else text
+
+
+_URL = re.compile(r"""\w[\w+.-]*://[^\s'"<>]+""")
+
+
 @lru_cache(maxsize=64)
 def _in_base64(secret: Secret[str]) -> tuple[Secret[str], ...]:
     """Return what Base64 makes of a secret after 0, 1 and 2 other bytes; without what other bytes have a part in."""

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_media._api.media_types import ACCEPTED_TYPES, HEAD_BYTES, detect_type
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.secret import redact_url, redact_urls
 
 if TYPE_CHECKING:
     import socket
@@ -81,7 +82,8 @@ def file_problem(label: object, reason: str) -> Problem:
     :param reason: at least the cause; sentences may follow.
     """
     ending = "" if reason.endswith((".", "?")) else "."
-    return Problem(Kind.FILE, f"The file {label!r}{_CANNOT}{reason}{ending}")
+    shown = repr(redact_url(label)) if isinstance(label, str) else redact_urls(repr(label))
+    return Problem(Kind.FILE, f"The file {shown}{_CANNOT}{redact_urls(reason)}{ending}")
 
 
 def file_reason(problem: Problem) -> str:

@@ -49,6 +49,8 @@ def file_uri(file: Any) -> str | None:
         return _local(file) if isinstance(file, str) and Path(file).is_file() else None
     scheme, is_uri, rest = str(file).partition("://")
     if is_uri:
+        if scheme in {"http", "https"}:  # the query may hold a signature
+            rest = rest.partition("?")[0].partition("#")[0]
         store, slash, key = rest.partition("/")
         # As Airflow itself reports it, but without the connection's id; Airflow 2.11 takes ASCII only.
         return quote(f"{scheme}://{store.rpartition('@')[2]}{slash}{key}", safe=string.printable)

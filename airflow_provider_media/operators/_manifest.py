@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._api.secret import redact_url
 from airflow_provider_media._files import resolve_target, write_text
 from airflow_provider_media.exceptions import MediaConfigurationError
 
@@ -130,8 +131,8 @@ class ManifestFile:
     def write(self, manifest: dict[str, dict[str, Any]]) -> None:
         """Write it as JSON; whoever reads it meanwhile sees the old one or the new one, where it is local."""
         write_text(self.path, json.dumps(manifest, ensure_ascii=False, indent=1))
-        log.info("Wrote the manifest of %d files to %s", len(manifest), self.path)
+        log.info("Wrote the manifest of %d files to %s", len(manifest), redact_url(str(self.path)))
 
 
 def _wrong(file: ManifestFile, reason: str) -> MediaConfigurationError:
-    return MediaConfigurationError(f"manifest_path={str(file)!r} cannot be written: {reason}.")
+    return MediaConfigurationError(f"manifest_path={redact_url(str(file))!r} cannot be written: {reason}.")

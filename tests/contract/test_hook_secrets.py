@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,12 +17,13 @@ from tests.contract.helpers.blocking import both_hooks
 from tests.contract.helpers.raw_server import answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 KEY = "sk-live-4f5e6d7c8b9a"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 
 
 @pytest.fixture
@@ -241,3 +244,58 @@ def test_a_key_in_the_address_of_a_file_reaches_no_result(connect: Any, raw_serv
     expected = "http://cdn.example/7.png?key=***&w=2"
     assert hook.get_media(7).url == expected
     assert hook.list_page(limit=1).items[0].url == expected
+
+
+class _ImageHandler(BaseHTTPRequestHandler):
+    """Serves one image; everything else is not there."""
+
+    def do_GET(self) -> None:
+        content = PNG if "/banner.png" in self.path else b""
+        part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        self.send_response(404 if not content else 206 if part else 200)
+        if part:
+            self.send_header("Content-Range", f"bytes {part[1]}-{part[2]}/{len(content)}")
+            content = content[int(part[1]) : int(part[2]) + 1]
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET  # noqa: N815 - named by http.server
+
+    def log_message(self, *_: Any) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def image_host() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _ImageHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.filterwarnings("ignore")  # of fsspec's HTTP client
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://{host}/{name}?X-Amz-Date=1&X-Amz-Signature=s3cr3t-s3cr3t",
+        "http://{host}/{name}?sv=2026&sig=s3cr3t-s3cr3t%2F",
+        "http://{host}/{name}?token=s3cr3t-s3cr3t",
+    ],
+)
+def test_a_signed_address_of_a_file_shows_in_no_name_log_or_error(
+    hook: MediaHook, library: SandboxLibrary, image_host: str, caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    upath = pytest.importorskip("upath")
+    caplog.set_level(logging.DEBUG, "airflow_provider_media")
+    uploaded = hook.upload(upath.UPath(address.format(host=image_host, name="banner.png")))
+    assert uploaded.media.name == "banner.png"
+    with pytest.raises(MediaError, match=r"/missing\.png\?\*\*\*' cannot be uploaded") as raised:
+        hook.upload(upath.UPath(address.format(host=image_host, name="missing.png")))
+    own = [record.getMessage() for record in caplog.records if record.name.startswith("airflow")]
+    shown = "".join(traceback.format_exception(raised.value)) + "".join(own) + str(library.files())
+    assert "s3cr3t" not in shown

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.secret import Secret, redact, redact_bytes
+from airflow_provider_media._api.secret import Secret, redact, redact_bytes, redact_url, redact_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,3 +89,31 @@ def test_a_secret_shows_in_no_repr_and_survives_copies() -> None:
         assert hash(made) == hash(secret)
         assert made.reveal() == "sk-live-4f5e6d7c8b9a"
         assert "sk-live" not in repr([{"key": made}]) + str(made) + f"{made}"
+
+
+URLS = {
+    "https://media.example/banner.png": "https://media.example/banner.png",
+    "https://media.example:8443/a@b.png": "https://media.example:8443/a@b.png",
+    "https://user:s3cr3t@media.example/banner.png": "https://***@media.example/banner.png",
+    "https://s3cr3t@media.example/banner.png": "https://***@media.example/banner.png",
+    "HTTPS://u:s3cr3t@media.example?s3cr3t": "HTTPS://***@media.example?***",
+    "https://media.example/b.png?X-Amz-Date=1&X-Amz-Signature=s3cr3t": "https://media.example/b.png?***",
+    "https://media.example/b.png?sv=2026&sig=s3cr3t%2F#top": "https://media.example/b.png?***",
+    "https://media.example/b.png?s3cr3t": "https://media.example/b.png?***",
+    "https://media.example/b.png#access_token=s3cr3t": "https://media.example/b.png#***",
+    "https://media.example?next=https://u:s3cr3t@other.example/": "https://media.example?***",
+    "s3://aws_campaigns@bucket/banner.png": "s3://aws_campaigns@bucket/banner.png",
+    "s3://AKIA:s3cr3t@bucket/banner.png": "s3://***@bucket/banner.png",
+    "s3://AKIA:s3/cr3t@bucket/banner.png": "s3://***@bucket/banner.png",
+    "s3://bucket/banner.png?X-Amz-Signature=s3cr3t": "s3://bucket/banner.png?***",
+    "s3://bucket/really?.png": "s3://bucket/really?.png",
+    "abfss://files@account.dfs.example/b.png?sig=s3cr3t": "abfss://files@account.dfs.example/b.png?***",
+    "/media/banner.png?sig=none": "/media/banner.png?sig=none",
+}
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_url_is_shown_without_credentials_and_signatures(url: str) -> None:
+    assert redact_url(url) == URLS[url]
+    assert redact_urls(f"GET '{url}' failed: {url}") == f"GET '{URLS[url]}' failed: {URLS[url]}"
+    assert redact_url(redact_url(url)) == redact_url(url)
