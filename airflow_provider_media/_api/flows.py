@@ -15,12 +15,14 @@ from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import (
     LARGEST_PAGE,
     Call,
+    OddEntry,
     Reply,
     build_delete,
     build_get,
     build_list,
     parse_media,
     parse_page,
+    senseless_entry,
 )
 
 if TYPE_CHECKING:
@@ -105,19 +107,32 @@ _LONGEST_NUMBER = 100
 class PageWalk:
     """Walk the list page by page, until it surely ends.
 
-    A page with fewer items than asked for ends it only when a total says so; without a total only an empty page does.
+    A total may count the page, be capped or be wrong. So the list ends with an empty page, or with a page shorter than
+    one before it, with which all files that the total counts were seen. In doubt, one page more is read.
+
     No id is given twice: files that others add meanwhile push some onto the next page. A server that gives the same
     page for ever (it ignores ``page``, say) is noticed.
 
     :param page_size: items a page, at most 1000.
     :param sort_by: one of the API's sort fields, or None for the server's order.
     :param sort_order: ``asc`` or ``desc``.
+    :param is_about: whether a name is in question, so that an invalid entry that bears it must not be skipped.
+    :ivar odd: the invalid entries of the last page.
     """
 
     def __init__(
-        self, *, page_size: int = LARGEST_PAGE, sort_by: str | None = None, sort_order: str | None = None
+        self,
+        *,
+        page_size: int = LARGEST_PAGE,
+        sort_by: str | None = None,
+        sort_order: str | None = None,
+        is_about: Callable[[str], bool] | None = None,
     ) -> None:
         """Start before the first page."""
+        self.odd: list[OddEntry] = []
+        self._is_about = is_about
+        self._skipped = 0
+        self._longest_page = 0
         self._page_size = page_size
         self._sort_by = sort_by
         self._sort_order = sort_order
@@ -142,10 +157,10 @@ class PageWalk:
     @property
     def requests_left(self) -> int | None:
         """How many more pages there are, judged by the total and the pages so far; None without a total."""
-        if self._total is None or not self._seen:
+        if self._total is None or not self._listed:
             return None
-        a_page = len(self._seen) / self._page
-        return math.ceil(max(0, self._total - len(self._seen)) / a_page)
+        a_page = self._listed / self._page
+        return math.ceil(max(0, self._total - self._listed) / a_page)
 
     @property
     def total(self) -> int | None:
@@ -160,12 +175,16 @@ class PageWalk:
     @property
     def unlisted(self) -> int:
         """How many of the files that there were at the first page are on none of the pages so far."""
-        return max(0, (self._first_total or 0) - len(self._seen))
+        return max(0, (self._first_total or 0) - self._listed)
+
+    @property
+    def _listed(self) -> int:
+        return len(self._seen) + self._skipped
 
     @property
     def may_have_missed(self) -> bool:
         """Whether the totals of the whole list tell that files were deleted meanwhile, and others missed."""
-        return self._shrank or (self._total is not None and len(self._seen) < self._total)
+        return self._shrank or (self._total is not None and self._listed < self._total)
 
     def feed(self, reply: Reply) -> tuple[Media, ...]:
         """Take the answer of :attr:`next_call`; return the files on it that were not seen before.
@@ -174,11 +193,17 @@ class PageWalk:
         """
         if self._call is None:
             return ()
-        page = parse_page(self._call, reply)
+        self.odd = []
+        page = parse_page(self._call, reply, self.odd)
+        for entry in self.odd:
+            if self._is_about and entry.name is not None and self._is_about(entry.name):
+                raise senseless_entry(entry)
         new = tuple({str(media.id): media for media in page.items if str(media.id) not in self._seen}.values())
         self._seen.update(str(media.id) for media in new)
+        self._skipped += len(self.odd)
         self._repeated = 0 if new else self._repeated + 1
-        if self._repeated == _REPEATED_PAGES_ALLOWED and page.items:
+        is_end = self._is_last(page, has_new=bool(new))
+        if not is_end and self._repeated == _REPEATED_PAGES_ALLOWED and page.items:
             raise Problem(
                 Kind.RESPONSE,
                 f"Could not {self._call.purpose}: page {page.page} and the pages before it repeat what was already"
@@ -189,12 +214,15 @@ class PageWalk:
             self._total = page.total
             self._first_total = page.total if self._first_total is None else self._first_total
         self._page += 1
-        self._call = None if self._is_last(page) else self._build()
+        self._longest_page = max(self._longest_page, len(page.items))
+        self._call = None if is_end else self._build()
         return new
 
-    def _is_last(self, page: MediaPage) -> bool:
+    def _is_last(self, page: MediaPage, *, has_new: bool) -> bool:
+        if not page.items and not self.odd:
+            return True
         # A total of fewer files than were seen is none that ends anything.
-        return not page.items or (page.total is not None and len(self._seen) == page.total)
+        return page.total == self._listed and (not has_new or len(page.items) < self._longest_page)
 
     def _build(self) -> Call:
         return build_list(page=self._page, limit=self._page_size, sort_by=self._sort_by, sort_order=self._sort_order)
@@ -216,25 +244,28 @@ def next_page(walk: PageWalk) -> Flow[tuple[Media, ...]]:
     return walk.feed((yield walk.next_call)) if walk.next_call else ()
 
 
-def list_all() -> Flow[list[Media]]:
+def list_all(is_about: Callable[[str], bool] | None = None) -> Flow[list[Media]]:
     """List the whole library, by id, so that what is added meanwhile comes at the end.
 
-    When files are deleted meanwhile, others can be missed; where the totals tell, the list is read again.
+    When files are deleted meanwhile, others can be missed; where the totals tell, the list is read again, until it
+    shows what it showed before.
+
+    :param is_about: whether a name is in question; see :class:`PageWalk`.
     """
     found: list[Media] = []
     for _ in range(_MOST_WALKS):
-        walk = PageWalk(sort_by="id", sort_order="asc")
+        walk, before = PageWalk(sort_by="id", sort_order="asc", is_about=is_about), found
         found = []
         while walk.next_call:
             found += walk.feed((yield walk.next_call))
-        if not walk.may_have_missed:
+        if not walk.may_have_missed or [media.id for media in found] == [media.id for media in before]:
             break
     return found
 
 
 def find_media(name: str) -> Flow[list[Media]]:
     """Find the files of exactly this name, oldest first. The API has no search, so this lists the whole library."""
-    library = yield from list_all()
+    library = yield from list_all(name.__eq__)
     return oldest_first([media for media in library if media.name == name])
 
 

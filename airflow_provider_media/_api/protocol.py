@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import email.message
 import json
+import logging
+import math
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -14,10 +19,12 @@ from airflow_provider_media._api.retry import read_retry_after
 from airflow_provider_media.models import Media, MediaPage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_media._api.retry import Retries
     from airflow_provider_media._api.upload import Upload
+
+log = logging.getLogger(__name__)
 
 SORT_FIELDS = ("id", "name", "mimeType", "size", "createdAt")
 SORT_ORDERS = ("asc", "desc")
@@ -25,6 +32,8 @@ LARGEST_PAGE = 1000
 """The highest ``limit`` that the list accepts (Media API reference)."""
 
 _ITEM_KEYS = ("content", "items", "data", "results", "media")
+_SINGLE_KEYS = ("data", "media", "result")
+_ID_KEYS = ("id", "mediaId")
 _TOTAL_KEYS = ("totalElements", "total", "totalCount", "count")
 _TEXT_KEYS = ("name", "mimeType", "url", "description")
 _TEXT_OR_NONE = (str, type(None))
@@ -159,7 +168,8 @@ def check_reply(call: Call, reply: Reply) -> None:
     :raises Problem: for every status but 2xx.
     """
     status = reply.status
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+    is_unclear = status < HTTPStatus.OK or status == HTTPStatus.PARTIAL_CONTENT
+    if status < HTTPStatus.MULTIPLE_CHOICES and not is_unclear:
         return
     details = _json_object(reply)
     said = _server_message(reply, details)
@@ -184,7 +194,7 @@ def check_reply(call: Call, reply: Reply) -> None:
         request_id=request_id,
         transient=server_failed or status == HTTPStatus.TOO_MANY_REQUESTS,
         # Also 503: proxies say it when the connection behind them broke, and then the file may be stored.
-        maybe_acted=server_failed,
+        maybe_acted=server_failed or is_unclear,
         retry_after=read_retry_after(reply.headers.get("retry-after"), details.get("retryAfter")),
     )
 
@@ -196,6 +206,7 @@ def _meaning(call: Call, status: int) -> tuple[Kind, str]:
         404: (Kind.NOT_FOUND, "the library has no such file")
         if call.path
         else (Kind.NOT_FOUND, "there is no Media API at this address: check the connection's host"),
+        206: (Kind.RESPONSE, "only a part, which was not asked for"),
         408: (Kind.UNAVAILABLE, ""),
         413: (Kind.REQUEST, "the file is larger than the platform takes"),
         429: (Kind.RATE_LIMIT, "the rate limit of the API key is used up"),
@@ -209,7 +220,7 @@ def _meaning(call: Call, status: int) -> tuple[Kind, str]:
 
 def _json_object(reply: Reply) -> Mapping[str, Any]:
     try:
-        value = json.loads(reply.body)
+        value = _loaded(reply)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -219,7 +230,7 @@ def _server_message(reply: Reply, details: Mapping[str, Any]) -> str | None:
     for key in ("message", "error", "detail", "title"):
         if isinstance(details.get(key), str) and details[key].strip():
             return _one_line(details[key])
-    return _one_line(reply.body.decode("utf-8", "replace")) or None
+    return _one_line(_text_of(reply)) or None
 
 
 def _one_line(text: str) -> str:
@@ -228,53 +239,177 @@ def _one_line(text: str) -> str:
 
 
 def parse_media(call: Call, reply: Reply) -> Media:
-    """Read the answer of a get or an upload.
+    """Read the response to a get or an upload: the media itself, or wrapped in ``data``, ``media`` or ``result``.
 
-    :raises Problem: of kind RESPONSE when it makes no sense.
+    :raises Problem: of kind RESPONSE when it is invalid.
     """
-    value = _json(call, reply)
-    media = _media(value, call, reply)
+    value = _unwrapped(_json(call, reply))
+    try:
+        media = _media(value)
+    except _OddValueError as odd:
+        raise _senseless(call, reply, str(odd)) from None
     # Where a file has two ids, either may be the one it was asked for by.
-    if call.media_id is not None and call.media_id not in {str(value.get(key)) for key in ("id", "mediaId")}:
+    if call.media_id is not None and call.media_id not in {str(_read_id(value.get(key))) for key in _ID_KEYS}:
         problem = _senseless(call, reply, f"it tells of the media {_one_line(str(media.id))}")
         problem.tells_of_other = True
         raise problem
     return media
 
 
-def parse_page(call: Call, reply: Reply) -> MediaPage:
-    """Read the answer of a list: a bare array, or an object around it, with or without a total.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OddEntry:
+    """An entry of a list that is no valid media.
 
-    :raises Problem: of kind RESPONSE when it makes no sense.
+    :param reason: what is wrong with it.
+    :param media_id: its id, where that can be read.
+    :param name: its name as a string, where it has one.
     """
-    value = _json(call, reply)
-    envelope: Mapping[str, Any] = value if isinstance(value, dict) else {}
-    entries = (
-        value
-        if isinstance(value, list)
-        else next((envelope[key] for key in _ITEM_KEYS if isinstance(envelope.get(key), list)), None)
-    )
-    if entries is None:
-        raise _senseless(call, reply, "no list of media is in it")
+
+    reason: str
+    media_id: str | None
+    name: str | None
+
+
+def parse_page(call: Call, reply: Reply, odd: list[OddEntry] | None = None) -> MediaPage:
+    """Read the response to a list: an array, or an object around it, with or without a total.
+
+    Entries that are no valid media are skipped with a warning.
+
+    :param odd: gets the entries that are skipped.
+    :raises Problem: of kind RESPONSE when it is invalid, or all entries are: several, or one without id and name.
+    """
     asked = dict(call.params)
-    limit = int(asked.get("limit", 10))
+    page, limit = int(asked.get("page", 0)), int(asked.get("limit", 10))
+    value = _unwrapped_list(None if reply.status == HTTPStatus.NO_CONTENT else _json(call, reply))
+    envelope: Mapping[str, Any] = value if isinstance(value, dict) else {}
     total_key = next((key for key in _TOTAL_KEYS if _whole_number(envelope.get(key)) is not None), None)
     total = _whole_number(envelope.get(total_key)) if total_key else None
+    entries = _entries(value, total=total, page=page)
+    if entries is None:
+        raise _senseless(call, reply, "no list of media is in it")
     if total_key == "count" and total == len(entries) == limit:
         total = None  # a full page that counts just itself: "count" may mean the page, so nothing is known of the whole
-    items = tuple(_media(entry, call, reply) for entry in entries)
-    return MediaPage(items=items, page=int(asked.get("page", 0)), limit=limit, total=total)
+    items: list[Media] = []
+    skipped: list[OddEntry] = []
+    for entry in entries:
+        try:
+            items.append(_media(entry))
+        except _OddValueError as error:
+            skipped.append(_odd_entry(entry, str(error)))
+    if not items and skipped and (len(skipped) > 1 or (skipped[0].media_id, skipped[0].name) == (None, None)):
+        raise _senseless(call, reply, skipped[0].reason)
+    if skipped:
+        _warn_of_skipped(skipped)
+    if odd is not None:
+        odd += skipped
+    return MediaPage(items=tuple(items), page=page, limit=limit, total=total)
+
+
+def _entries(value: Any, *, total: int | None, page: int) -> list[Any] | None:
+    """Return the entries of a list's response; None where it has none, and does not say that there are none."""
+    if isinstance(value, list):
+        return value
+    if value is None:
+        return []
+    if not isinstance(value, dict):
+        return None
+    under = {key: value[key] for key in _ITEM_KEYS if key in value}
+    if lists := [entries for entries in under.values() if isinstance(entries, list)]:
+        return lists[0]
+    are_null = all(entries is None for entries in under.values())
+    says_empty = total == 0 or (bool(under) and (not total or page > 0))
+    return [] if are_null and says_empty else None
+
+
+def _unwrapped(value: Any) -> Any:
+    """Open the objects around a single media; one with a name is the media itself."""
+    while isinstance(value, dict) and "name" not in value:
+        inner = next((value[key] for key in _SINGLE_KEYS if isinstance(value.get(key), dict)), None)
+        if inner is None:
+            break
+        value = inner
+    return value
+
+
+def _unwrapped_list(value: Any) -> Any:
+    """Open the objects around a list's envelope."""
+    while isinstance(value, dict) and not any(isinstance(value.get(key), list) for key in _ITEM_KEYS):
+        envelopes = [value[key] for key in _SINGLE_KEYS if isinstance(value.get(key), dict)]
+        if not envelopes or not {*_ITEM_KEYS, *_TOTAL_KEYS, *_SINGLE_KEYS} & set(envelopes[0]):
+            break
+        value = envelopes[0]
+    return value
+
+
+def _odd_entry(entry: Any, reason: str) -> OddEntry:
+    if not isinstance(entry, dict):
+        return OddEntry(reason=reason, media_id=None, name=None)
+    ids = [media_id for key in _ID_KEYS if (media_id := _read_id(entry.get(key))) is not None]
+    name = entry.get("name")
+    is_name = isinstance(name, (str, int, float)) and not isinstance(name, bool)
+    return OddEntry(reason=reason, media_id=str(ids[0]) if ids else None, name=str(name) if is_name else None)
+
+
+def senseless_entry(entry: OddEntry) -> Problem:
+    """Return the error for an entry that is skipped otherwise, but decides here."""
+    shown = entry.media_id if entry.name is None else entry.name
+    return Problem(Kind.RESPONSE, f"Invalid response: the list shows {shown!r}, but {entry.reason}.")
+
+
+def _warn_of_skipped(skipped: Sequence[OddEntry]) -> None:
+    """Warn of entries that are no valid media; of the same ones again only after an hour, because lists are polled."""
+    sentence = "; ".join(dict.fromkeys(entry.reason for entry in skipped[:_SHOWN_IN_LOG]))
+    now = time.monotonic()
+    if now - _warned_at.get(sentence, -math.inf) < _SECONDS_BETWEEN_WARNINGS:
+        return
+    if len(_warned_at) >= _MAX_WARNINGS_KEPT:
+        _warned_at.clear()
+    _warned_at[sentence] = now
+    log.warning("Skipped %d invalid entr%s of the media list: %s", len(skipped), "y" if len(skipped) == 1 else "ies",
+                sentence)  # fmt: skip
+
+
+_SHOWN_IN_LOG = 5
+_SECONDS_BETWEEN_WARNINGS = 3600.0
+_MAX_WARNINGS_KEPT = 1000
+_warned_at: dict[str, float] = {}
 
 
 def _json(call: Call, reply: Reply) -> Any:
     try:
-        return json.loads(reply.body)
+        return _loaded(reply)
     except (ValueError, RecursionError):
         raise _senseless(call, reply, "it is not JSON" if reply.body.strip() else "it is empty") from None
 
 
+def _loaded(reply: Reply) -> Any:
+    """Read JSON in the charset that Content-Type names; where that is unknown or wrong, in the one its bytes show."""
+    charset = _charset(reply)
+    if charset not in _UTF_8:
+        with suppress(LookupError, ValueError):
+            return json.loads(reply.body.decode(charset).removeprefix("\ufeff"))
+    return json.loads(reply.body)
+
+
+_UTF_8 = {"utf-8", "utf8", "us-ascii"}
+
+
+def _charset(reply: Reply) -> str:
+    header = email.message.Message()
+    header["Content-Type"] = reply.headers.get("content-type", "")
+    return header.get_content_charset() or "utf-8"
+
+
+def _text_of(reply: Reply) -> str:
+    """Decode a body for a message."""
+    try:
+        return reply.body.decode(_charset(reply), "replace")
+    except (LookupError, ValueError):
+        return reply.body.decode("utf-8", "replace")
+
+
 def _senseless(call: Call, reply: Reply, reason: str) -> Problem:
-    start = _one_line(reply.body.decode("utf-8", "replace"))
+    start = _one_line(_text_of(reply))
     sentence = (
         f"Could not {call.purpose}: the answer ({reply.status}) makes no sense, {reason}"
         + (f"; it begins: {start}" if start else "")
@@ -288,22 +423,37 @@ def _senseless(call: Call, reply: Reply, reason: str) -> Problem:
     )
 
 
-def _media(entry: Any, call: Call, reply: Reply) -> Media:
+class _OddValueError(ValueError):
+    """A value is no valid media; the text says why."""
+
+
+def _read_id(value: Any) -> int | str | None:
+    """Read an id: a string or an integer, also written ``17.0`` (up to 2**53: beyond, such numbers are not exact)."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_EXACT_FLOAT:
+        return int(value)
+    return value if isinstance(value, (int, str)) and not isinstance(value, bool) and value != "" else None
+
+
+_LARGEST_EXACT_FLOAT = 2**53
+
+
+def _media(entry: Any) -> Media:
     if not isinstance(entry, dict):
-        raise _senseless(call, reply, f"a media should be an object, not {type(entry).__name__}")
-    media_id, other_id = entry.get("id"), entry.get("mediaId")
-    if media_id is None or media_id == "":
-        media_id = other_id
-    if isinstance(media_id, bool) or not isinstance(media_id, (int, str)) or media_id == "":
-        raise _senseless(call, reply, "a media has no usable id")
+        raise _OddValueError(f"a media should be an object, not {type(entry).__name__}")
+    written, other_id = entry.get("id"), entry.get("mediaId")
+    if written is None or written == "":
+        written = other_id
+    media_id, alternate_id = _read_id(written), _read_id(other_id)
+    if media_id is None:
+        raise _OddValueError("a media has no usable id")
     get = entry.get
     for key in _TEXT_KEYS:
         if not isinstance(get(key), _TEXT_OR_NONE):
-            raise _senseless(call, reply, f"{key} of the media {_one_line(str(media_id))} is not a text")
+            raise _OddValueError(f"{key} of the media {_one_line(str(media_id))} is not a text")
     size, width, height = _whole_number(get("size")), _whole_number(get("width")), _whole_number(get("height"))
     for key, value in (("size", size), ("width", width), ("height", height)):
         if value is None and get(key) is not None:
-            raise _senseless(call, reply, f"{key} of the media {_one_line(str(media_id))} is not a whole number")
+            raise _OddValueError(f"{key} of the media {_one_line(str(media_id))} is not a whole number")
     folder = get("folderId")
     return Media(
         id=media_id,
@@ -312,17 +462,12 @@ def _media(entry: Any, call: Call, reply: Reply) -> Media:
         size=size,
         url=get("url"),
         description=get("description"),
-        folder_id=folder if isinstance(folder, (int, str)) and not isinstance(folder, bool) else None,
+        folder_id=_read_id(folder),
         width=width,
         height=height,
         created_at=read_moment(get("createdAt")),
-        alternate_id=other_id if _is_other_id(other_id, media_id) else None,
+        alternate_id=None if str(alternate_id) == str(media_id) else alternate_id,
     )
-
-
-def _is_other_id(value: Any, media_id: int | str) -> bool:
-    usable = isinstance(value, (int, str)) and not isinstance(value, bool) and value != ""
-    return usable and str(value) != str(media_id)
 
 
 def _whole_number(value: Any) -> int | None:

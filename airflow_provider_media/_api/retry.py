@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 
+MAX_RETRY_AFTER_SECONDS = 300.0
+"""A server that asks for a longer wait is asked again after this: what it asks of one request is not to silence all
+sensors of a connection for a day."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Retries:
@@ -82,22 +86,29 @@ def backoff_seconds(attempt: int) -> float:
 
 
 def read_retry_after(header: str | None, body_value: object, *, now: datetime | None = None) -> float | None:
-    """Read how long the server asks to wait, in seconds, from the header or else from the body.
+    """Read how long the server asks to wait, from the header or else from the body.
 
     :param header: ``Retry-After``: seconds or an HTTP date (RFC 9110, 10.2.3).
     :param body_value: ``retryAfter`` of the error body: seconds (Media API reference, rate limits).
     :param now: the present, for a date in the header.
+    :return: seconds, at most :data:`MAX_RETRY_AFTER_SECONDS`; None where neither says anything.
     """
     seconds = _seconds(header)
     if seconds is None and header:
-        try:
-            moment = email.utils.parsedate_to_datetime(header)
-        except ValueError:
-            return _seconds(body_value)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
-    return _seconds(body_value) if seconds is None else seconds
+        seconds = _seconds_until(header, now)
+    if seconds is None:
+        seconds = _seconds(body_value)
+    return None if seconds is None else min(seconds, MAX_RETRY_AFTER_SECONDS)
+
+
+def _seconds_until(date: str, now: datetime | None) -> float | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
 
 
 def _seconds(value: object) -> float | None:

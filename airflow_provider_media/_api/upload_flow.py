@@ -50,7 +50,7 @@ def look_for(upload: Upload, baseline: Baseline, *, thorough: bool = False) -> F
     :param thorough: read the whole list also where ids grow, because nothing but their order says that the rest is old.
     :raises Problem: of kind CONFLICT when a file may be newer or not.
     """
-    newer, unsure = yield from _list_newer(baseline, thorough=thorough)
+    newer, unsure = yield from _list_newer(upload, baseline, thorough=thorough)
     found = [media for media in (yield from in_full(upload, newer)) if _may_equal(upload, media)]
     candidates = () if found else (yield from in_full(upload, unsure))
     if in_doubt := [media for media in candidates if upload.equals(media)]:
@@ -67,12 +67,13 @@ def _may_equal(upload: Upload, media: Media) -> bool:
     return upload.equals(media) or (upload.may_be(media) and not media.size)
 
 
-def _list_newer(baseline: Baseline, *, thorough: bool) -> Flow[tuple[list[Media], list[Media]]]:
+def _list_newer(upload: Upload, baseline: Baseline, *, thorough: bool) -> Flow[tuple[list[Media], list[Media]]]:
     """List the files newer than the baseline, and those of which it cannot be known."""
+    is_about = upload.name.__eq__
     if baseline.newest_id is None or thorough:
-        return baseline.newer_in((yield from list_all()))
+        return baseline.newer_in((yield from list_all(is_about)))
     newer: list[Media] = []
-    walk = PageWalk(page_size=_LOOK_PAGE, sort_by="id", sort_order="desc")
+    walk = PageWalk(page_size=_LOOK_PAGE, sort_by="id", sort_order="desc", is_about=is_about)
     while walk.next_call:
         page = walk.feed((yield walk.next_call))
         above = [media for media in page if baseline.is_passed_by(media)]
@@ -206,7 +207,7 @@ def _delete_replaced(
 
 def _baseline_and_namesakes(upload: Upload, recent_ids: Sequence[int | str]) -> Flow[tuple[Baseline, list[Media]]]:
     """Read the whole list once, for both, and by their ids the recent files that it lacks."""
-    library = yield from list_all()
+    library = yield from list_all(upload.name.__eq__)
     listed = {str(media.id) for media in library}
     recent = yield from read_again(media_id for media_id in recent_ids if str(media_id) not in listed)
     library += recent.values()
@@ -388,7 +389,7 @@ def _read_stored(
         except Problem as problem:
             if problem.kind is not Kind.NOT_FOUND:
                 raise
-            newer, _ = yield from _list_newer(baseline, thorough=False)
+            newer, _ = yield from _list_newer(upload, baseline, thorough=False)
             others = [other for other in newer if upload.may_be(other) and str(other.id) != str(media.id)]
             if others and str(media.id) not in {str(other.id) for other in newer}:
                 log.warning("Another task has replaced %r since it was stored as %s: by %s", upload.name, media.id,

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_media._api.flows import Flow, PageWalk, Pause, get_media, oldest_first, tried_once
 from airflow_provider_media._api.name_index import NameIndex, Pattern, compiled, is_pattern
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import senseless_entry
 from airflow_provider_media.models import Media
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+
+    from airflow_provider_media._api.protocol import OddEntry
 
 Found = dict[str, list[Media]]
 """For each id (as text), name or pattern: the files that are there."""
@@ -105,11 +108,13 @@ class Seen:
     :param ids: by id.
     :param names: by name or pattern.
     :param failures: why ids could not be asked for, by id.
+    :param name_failures: why names could not be judged, by name: the list's entry of that name is invalid.
     """
 
     ids: Found = field(default_factory=dict)
     names: Found = field(default_factory=dict)
     failures: dict[str, Problem] = field(default_factory=dict)
+    name_failures: dict[str, Problem] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -164,8 +169,8 @@ def look(
         yield from _ask_for(ids, seen, make_sure=make_sure)
     else:
         yield from _read_list(ids, names, size=size, seen=seen, make_sure=make_sure)
-    if make_sure and seen.failures:
-        raise next(iter(seen.failures.values()))
+    if make_sure and (failures := seen.failures | seen.name_failures):
+        raise next(iter(failures.values()))
 
 
 def _read_list(
@@ -179,6 +184,8 @@ def _read_list(
         oldest: Media | None = None
         while walk.next_call:
             page = walk.feed((yield walk.next_call))
+            for entry in walk.odd:
+                _note_invalid(entry, names, missing, seen)
             oldest = page[-1] if page else oldest
             for media in page:
                 if str(media.id) in missing:
@@ -199,6 +206,15 @@ def _read_list(
             most = None if make_sure else len(ids) - walk.requests_done
             yield from _ask_for(_unread_first(missing, oldest)[:most], seen, make_sure=make_sure)
             return
+
+
+def _note_invalid(entry: OddEntry, names: Collection[str], missing: dict[str, None], seen: Seen) -> None:
+    """Let those fail who wait for an entry of the list that is invalid."""
+    if entry.media_id is not None and entry.media_id in missing:
+        seen.failures[entry.media_id] = senseless_entry(entry)
+        del missing[entry.media_id]
+    if entry.name is not None and entry.name in names:
+        seen.name_failures[entry.name] = senseless_entry(entry)
 
 
 def _match_names(page: Iterable[Media], index: NameIndex, matches: dict[str, dict[str, Media]]) -> Flow[None]:

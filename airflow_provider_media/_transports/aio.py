@@ -51,7 +51,6 @@ class AsyncTransport:
         self._sessions: list[_Session] = []
         self._opening = asyncio.Lock()
         self._threads = Threads()
-        self._resume_at = 0.0
         self._closings = 0
 
     async def run(self, flow: Flow[T]) -> T:
@@ -146,22 +145,15 @@ class AsyncTransport:
 
     async def _try(self, transport: SyncTransport, call: Call) -> Reply:
         retries = call.retries or new_retries(transport.settings, call)
-        return await AsyncRetrying(sleep=clock.sleep, **tenacity_options(call, retries))(
-            self._attempt, transport, call, retries
-        )
+        options = tenacity_options(call, retries, key_was_accepted=lambda: transport.key_was_accepted)
+        return await AsyncRetrying(sleep=clock.sleep, **options)(self._attempt, transport, call, retries)
 
     async def _attempt(self, transport: SyncTransport, call: Call, retries: Retries) -> Reply:
-        with transport.pace.turn() as seconds:
+        turn = transport.limiter.turn()
+        for seconds in turn.waits(call, retries):
             await clock.sleep(seconds)
-        await clock.sleep(max(0.0, self._resume_at - clock.now()))
         transfer = transport.new_transfer()
-        try:
-            return await self._threads.run(transport.exchange, transfer.abort, call, retries, transfer)
-        except Problem as problem:
-            # What the server asks one caller to wait, it asks all callers that share the key.
-            if problem.retry_after and problem.retry_after <= retries.budget_seconds:
-                self._resume_at = max(self._resume_at, clock.now() + problem.retry_after)
-            raise
+        return await self._threads.run(transport.exchange, transfer.abort, call, retries, turn, transfer)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

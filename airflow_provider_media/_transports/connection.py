@@ -46,7 +46,7 @@ MAX_HEAD_BYTES = 1024 * 1024
 """Of a response's status line and headers, interim responses included."""
 
 ERROR_BODY_SECONDS = 5.0
-"""The body of an error may take so long: its status says what matters."""
+"""A body may take so long when the status says all that matters: of an error, and of a file that was deleted."""
 
 _INTERIM = re.compile(rb"HTTP/1\.\d 1(?!01)\d\d[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n")
 """A whole interim response (RFC 9110, 15.2); 101 is none, it ends what is understood of a connection."""
@@ -306,8 +306,9 @@ class _Response(http.client.HTTPResponse):
         """Read the status and the headers, and decide whether the connection may be used again."""
         super().begin()
         is_success = http.HTTPStatus.OK <= self.status < http.HTTPStatus.MULTIPLE_CHOICES
-        # Whoever reads the body of a success bounds it.
-        self._bytes.deadline = math.inf if is_success else time.monotonic() + ERROR_BODY_SECONDS
+        needs_body = is_success and self._method != "DELETE"  # type: ignore[attr-defined]
+        # Whoever reads a body that is needed bounds it.
+        self._bytes.deadline = math.inf if needs_body else time.monotonic() + ERROR_BODY_SECONDS
         has_no_body = self.status in {http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED}
         declares_body = self.chunked or self.headers.get("content-length", "0").strip(" 0") != ""
         has_two_lengths = self.chunked and "content-length" in self.headers

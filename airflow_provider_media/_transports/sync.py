@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from contextlib import closing
@@ -21,7 +22,7 @@ from airflow_provider_media._api.protocol import Call, Reply
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.connection import MAX_HEAD_BYTES, HeadTooLargeError, Transfer, WatchfulAdapter
 from airflow_provider_media._transports.forks import renew_in_children
-from airflow_provider_media._transports.pace import pace_of
+from airflow_provider_media._transports.rate_limit import Turn, limiter_of
 from airflow_provider_media._transports.trying import (
     CONNECTIONS,
     READ_BYTES,
@@ -64,7 +65,7 @@ class SyncTransport:
             check_bundle(self._verify)
         proxy = settings.proxy or environment_proxy(settings.base_url)
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
-        self.pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_second)
+        self.limiter = limiter_of(settings.base_url, settings.api_key, settings.requests_per_second)
         self.renew()
         renew_in_children(self)
 
@@ -72,6 +73,8 @@ class SyncTransport:
         """Open a new session; the one before, if any, is another process's."""
         settings = self.settings
         self._cancelled = threading.Event()
+        self.key_was_accepted = False
+        """Whether a request with this key succeeded."""
         self._adapter = WatchfulAdapter(
             stall_seconds=settings.timeout,
             head_seconds=REPLY_TIMEOUTS * settings.timeout,
@@ -111,7 +114,8 @@ class SyncTransport:
         :raises Problem: for the last failure.
         """
         retries = call.retries or new_retries(self.settings, call)
-        return Retrying(sleep=self._sleep, **tenacity_options(call, retries))(self._attempt, call, retries)
+        options = tenacity_options(call, retries, key_was_accepted=lambda: self.key_was_accepted)
+        return Retrying(sleep=self._sleep, **options)(self._attempt, call, retries)
 
     def new_retries(self) -> Retries:
         """Give the tries of one request."""
@@ -147,14 +151,16 @@ class SyncTransport:
             raise cancelled()
 
     def _attempt(self, call: Call, retries: Retries) -> Reply:
-        with self.pace.turn() as seconds:
+        turn = self.limiter.turn()
+        for seconds in turn.waits(call, retries):
             self._sleep(seconds)
-        return self.exchange(call, retries, self.new_transfer())
+        return self.exchange(call, retries, turn, self.new_transfer())
 
-    def exchange(self, call: Call, retries: Retries, transfer: Transfer) -> Reply:
+    def exchange(self, call: Call, retries: Retries, turn: Turn, transfer: Transfer) -> Reply:
         """Send one call once.
 
         :param retries: the call's tries; told how long the body's transfer took.
+        :param turn: told of the response.
         :param transfer: what it is aborted by.
         :raises Problem: for a failure.
         """
@@ -162,7 +168,7 @@ class SyncTransport:
             raise cancelled()
         try:
             with self._adapter.transfer(transfer):
-                return self._exchange(call, retries)
+                return self._exchange(call, retries, turn)
         except Problem as problem:
             if self.is_cancelled:
                 stopped = cancelled()
@@ -170,7 +176,7 @@ class SyncTransport:
                 raise stopped from None
             raise
 
-    def _exchange(self, call: Call, retries: Retries) -> Reply:
+    def _exchange(self, call: Call, retries: Retries, turn: Turn) -> Reply:
         settings = self.settings
         headers: dict[str, str] = {}
         body: StreamingBody | None = None
@@ -195,11 +201,17 @@ class SyncTransport:
             )
             with response:
                 incoming = IncomingReply(call, response.status_code, response.headers, settings)
-                # read1 gives what is there; read would go on for as long as an endless answer drips.
-                # In no variable, because a response may repeat the API key.
-                while incoming.add(response.raw.read1(READ_BYTES, decode_content=False)):
-                    pass
+                try:
+                    # read1 gives what is there; read would go on for as long as an endless answer drips.
+                    # In no variable, because a response may repeat the API key.
+                    while incoming.add(response.raw.read1(READ_BYTES, decode_content=False)):
+                        pass
+                except (urllib3.exceptions.HTTPError, OSError):
+                    if incoming.needs_body:
+                        raise
             reply = replace(incoming.whole(), is_early=body is not None and not body.finished)
+            turn.note(reply.headers)
+            self.key_was_accepted = True
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             problem = _as_problem(error, call, settings, answer_began=incoming is not None)
             problem.body_cut_short = body is not None and not body.finished
@@ -207,6 +219,8 @@ class SyncTransport:
             raise problem from (None if problem.kind is Kind.CONFIGURATION else error)
         except Problem as problem:
             problem.body_cut_short = body is not None and not body.finished
+            if incoming:
+                turn.note(incoming.headers, problem)
             raise
         finally:
             if body:
@@ -225,13 +239,22 @@ class _Session(requests.Session):
         """Know of nowhere to go."""
 
 
+_UTF8_TEXT = "text/plain; charset=utf-8"
+
+
 def multipart_body(upload: Upload, on_block: Callable[[int], None] | None = None) -> tuple[StreamingBody, str]:
     """Frame an upload: the body, made anew for each attempt, and its content type.
 
     requests-toolbelt writes the framing (boundary, part headers) around an empty file; the file's own bytes do not
     go through it, for its encoder copies them in small blocks and cannot be rewound.
     """
-    encoder = MultipartEncoder([*upload.fields.items(), ("file", (upload.file_name, b"", upload.mime_type))])
+    encoder = MultipartEncoder(
+        [
+            # Without the charset, servers read text that is not ASCII as ISO-8859-1 (RFC 7578, 4.4).
+            *((name, text if text.isascii() else (None, text, _UTF8_TEXT)) for name, text in upload.fields.items()),
+            ("file", (upload.file_name, b"", upload.mime_type)),
+        ]
+    )
     framing: bytes = encoder.to_string()
     after = f"\r\n--{encoder.boundary_value}--\r\n".encode()
     before = framing.removesuffix(after)
@@ -284,12 +307,16 @@ _UNUSABLE_ADDRESS = (
 )
 
 
+_REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: 4(?!08|25|29)")
+"""What a proxy's answer to CONNECT is called; those left out may be others a little later."""
+
+
 def _wrong_setting(causes: list[BaseException], settings: Settings) -> str | None:
     """Say what is wrong with the connection, where that is the reason; trying again cannot help then."""
     if sentence := failed_handshake(causes, settings):
         return sentence
     for cause in causes:
-        if isinstance(cause, OSError) and "Tunnel connection failed: 4" in str(cause):  # 403, 407
+        if isinstance(cause, OSError) and _REFUSED_TUNNEL.search(str(cause)):  # 403, 407
             return f"the proxy refuses the way to {settings.base_url}; check the connection's extra 'proxy'"
         if isinstance(cause, _UNUSABLE_ADDRESS):
             return f"{settings.base_url}, or the proxy, is no address that can be used"

@@ -9,6 +9,7 @@ import os
 import ssl
 import time
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,10 @@ from airflow_provider_media._api.retry import Retries
 from airflow_provider_media._api.secret import redact, redact_bytes
 from airflow_provider_media._api.settings import read_proxy
 from airflow_provider_media._transports import clock
+from airflow_provider_media._transports.content import ContentError, TruncatedContentError, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_media._api.settings import Settings
 
@@ -36,6 +38,9 @@ CONNECTIONS = 16
 """How many connections a session keeps open for the next requests."""
 
 READ_BYTES = 64 * 1024
+
+ERROR_BODY_BYTES = 256 * 1024
+"""No more is read of the body of an error: its message is within the first lines."""
 
 REPLY_TIMEOUTS = 5
 """An answer must be whole within so many time-outs."""
@@ -63,18 +68,25 @@ def request_headers() -> dict[str, str]:
     }
 
 
-def tenacity_options(call: Call, retries: Retries) -> dict[str, Any]:
+def tenacity_options(call: Call, retries: Retries, *, key_was_accepted: Callable[[], bool]) -> dict[str, Any]:
     """Let tenacity (blocking or not) do for a call what the one retry policy says.
 
     A call that must not be sent twice ends with the first failure after which the server may have acted.
+
+    :param key_was_accepted: whether the server accepted the key before: then one 401 is retried, because gateways
+        that are just restarted send some.
     """
     acted: list[Problem] = []
+    rejected: list[Problem] = []
     waits: list[float] = []
 
     def try_again(error: BaseException) -> bool:
         if not isinstance(error, Problem):
             return False
         error.after_lost_answer = bool(acted)
+        if error.status == HTTPStatus.UNAUTHORIZED and key_was_accepted() and not rejected:
+            rejected.append(error)
+            error.transient = True
         if error.maybe_acted:
             acted.append(error)
             if not call.may_be_repeated:
@@ -93,11 +105,11 @@ def tenacity_options(call: Call, retries: Retries) -> dict[str, Any]:
 
 
 class IncomingReply:
-    """One answer while it arrives, bounded in size and in time.
+    """One response while it arrives, bounded in size and in time. The status decides first, then the body.
 
     :param call: what is answered.
     :param status: the HTTP status.
-    :param headers: the answer's headers.
+    :param headers: the response's headers.
     :param settings: the connection's settings.
     """
 
@@ -105,45 +117,57 @@ class IncomingReply:
         """Start the clock."""
         self._call = call
         self._status = status
-        self._headers = {name.lower(): value for name, value in headers.items()}
+        self.headers = {name.lower(): value for name, value in headers.items()}
         self._key = settings.api_key
-        self._most_bytes = settings.largest_reply_bytes
+        self.needs_body = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and call.method != "DELETE"
+        """Whether the body says what the status does not; else what cannot be read of it is left out."""
+        self._most_bytes = settings.largest_reply_bytes if self.needs_body else ERROR_BODY_BYTES
         self._deadline = time.monotonic() + REPLY_TIMEOUTS * settings.timeout
         self._chunks: list[bytes] = []
         self._size = 0
 
     def add(self, chunk: bytes) -> bool:
-        """Take what arrived; return whether there was something.
+        """Take what arrived; return whether more is wanted.
 
-        :raises Problem: of kind RESPONSE when it is too much, or takes too long.
+        :raises Problem: of kind RESPONSE when it is too much, or takes too long, and the body is needed.
         """
         self._chunks.append(chunk)
         self._size += len(chunk)
-        if self._size > self._most_bytes:
+        is_too_large, is_late = self._size > self._most_bytes, time.monotonic() > self._deadline
+        if self.needs_body and is_too_large:
             raise self._senseless(f"is larger than {self._most_bytes / 2**20:g} MiB")
-        if time.monotonic() > self._deadline:
+        if self.needs_body and is_late:
             raise self._senseless("does not come to an end")
-        return bool(chunk)
+        return bool(chunk) and not (is_too_large or is_late)
 
     def whole(self) -> Reply:
-        """Give the answer, when all has arrived and it is a success.
+        """Return the response, when all of it that is needed has arrived and it is a success.
 
-        :raises Problem: for every status but 2xx, and for an answer that is compressed.
+        :raises Problem: for every status but 2xx, and for a body that is needed and cannot be unpacked.
         """
-        encoding = self._headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in {"", "identity"} and self._chunks:
-            raise self._senseless(f"is compressed ({encoding}), which was not asked for")
         # The one place where a response's text enters: what errors, logs, results and pages show comes from here.
-        headers = {name: redact(self._key, value) for name, value in self._headers.items()}
-        reply = Reply(status=self._status, headers=headers, body=redact_bytes(self._key, b"".join(self._chunks)))
+        reply = Reply(
+            status=self._status,
+            headers={name: redact(self._key, value) for name, value in self.headers.items()},
+            body=redact_bytes(self._key, self._unpacked()),
+        )
         check_reply(self._call, reply)
         return reply
 
-    def _senseless(self, reason: str) -> Problem:
+    def _unpacked(self) -> bytes:
+        try:
+            return unpack(b"".join(self._chunks), self.headers.get("content-encoding", ""), self._most_bytes)
+        except ContentError as error:
+            if self.needs_body:
+                raise self._senseless(str(error), transient=isinstance(error, TruncatedContentError)) from None
+            return b""
+
+    def _senseless(self, reason: str, *, transient: bool = False) -> Problem:
         return Problem(
             Kind.RESPONSE,
             f"Could not {self._call.purpose}: the answer ({self._status}) {reason}.",
             status=self._status,
+            transient=transient,
             maybe_acted=not self._call.may_be_repeated,
         )
 

@@ -120,7 +120,7 @@ def look_at_library(
     from airflow_provider_media._api.flows import list_all
     from airflow_provider_media._api.sync_plan import namesakes_of
 
-    library = hook.run_flow(list_all())
+    library = hook.run_flow(list_all({file.name for file in prepared}.__contains__))
     library += _read_unlisted(hook, prepared, library, workers, wait_seconds)
     namesakes = namesakes_of(prepared, library)
     baseline = baseline_in(library, [media for several in namesakes.values() for media in several])

@@ -26,7 +26,7 @@ class _Window:
 class RateLimiter:
     """Counts the requests of the sandbox's one API key.
 
-    :param requests_per_minute: None counts them, for the headers, and never refuses.
+    :param requests_per_minute: None never refuses, and tells of a limit of which nothing is used up.
     :param burst_per_second: None never refuses.
     """
 
@@ -34,6 +34,7 @@ class RateLimiter:
         self._minute = _Window(60)
         self._second = _Window(1)
         self._limits = ((self._minute, requests_per_minute), (self._second, burst_per_second))
+        self._is_limited = requests_per_minute is not None
         self._shown_limit = requests_per_minute or PRODUCTION_REQUESTS_PER_MINUTE
 
     def take(self) -> int | None:
@@ -50,8 +51,9 @@ class RateLimiter:
     def headers(self) -> dict[str, str]:
         """Tell the state of the minute, as every answer does; the reset is a Unix time in seconds."""
         self._minute.roll(time.time())
+        used = self._minute.used if self._is_limited else 0
         return {
             "X-RateLimit-Limit": str(self._shown_limit),
-            "X-RateLimit-Remaining": str(max(0, self._shown_limit - self._minute.used)),
+            "X-RateLimit-Remaining": str(max(0, self._shown_limit - used)),
             "X-RateLimit-Reset": str(math.ceil(self._minute.ends_at)),
         }

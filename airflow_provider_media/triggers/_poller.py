@@ -150,12 +150,17 @@ class Poller:
             failure = error
             log.warning("A look for %d ids and %d names failed: %s", len(ids), len(names), error)
         self._failed = frozenset(seen.failures)
-        failures = {media_id: self._hook.public_error(problem) for media_id, problem in seen.failures.items()}
-        if failures:
-            log.warning("%d of %d ids failed, as this one: %s", len(failures), len(ids), next(iter(failures.values())))
+        id_failures, name_failures = (
+            {key: self._hook.public_error(problem) for key, problem in problems.items()}
+            for problems in (seen.failures, seen.name_failures)
+        )
+        if failures := [*id_failures.values(), *name_failures.values()]:
+            wanted = len(ids) + len(names)
+            log.warning("%d of %d ids and names failed, as this one: %s", len(failures), wanted, failures[0])
         for number, watch in enumerate(watches, start=1):
             watch.take(seen)
-            own = (failures[key] for key in watch.missing if key in failures) if watch.wanted.ids else ()
+            own_failures = id_failures if watch.wanted.ids else name_failures
+            own = (own_failures[key] for key in watch.missing if key in own_failures)
             watch.looked(failure or next(iter(own), None))
             if number % _TOLD_AT_A_TIME == 0:
                 # What a triggerer does with a thousand events takes half a second; let others have their turns between.

@@ -117,7 +117,7 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_media.triggers import _poller
 
     monkeypatch.setattr(_poller, "SHORTEST_INTERVAL_SECONDS", 0.05)
-    defaults = {"page_size": 10, "sort_by": None, "sort_order": None}
+    defaults = flows.PageWalk.__init__.__kwdefaults__ | {"page_size": 10}
     monkeypatch.setattr(flows.PageWalk.__init__, "__kwdefaults__", defaults)
 
 

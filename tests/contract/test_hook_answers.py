@@ -67,7 +67,7 @@ def test_a_connection_reset_in_the_middle_of_an_answer_is_no_senseless_answer(co
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (answer(200, "zzzz", "Content-Encoding: gzip"), r"is compressed \(gzip\), which was not asked for"),
+        (answer(200, "zzzz", "Content-Encoding: br"), r"is compressed \(br\), which was not asked for"),
         (answer(200, ""), "it is empty"),
         (answer(204, ""), "it is empty"),
         (answer(200, "<html>"), "it is not JSON"),
@@ -120,7 +120,10 @@ def test_an_answer_without_end_is_read_up_to_a_bound(connect: Any, raw_server: A
             sent.append(65536)
             yield b" " * 65536
 
-    with pytest.raises(MediaResponseError, match="larger than 32 MiB"):
+    # The status decides first: of a redirect's body nothing is needed.
+    with pytest.raises(
+        MediaResponseError, match="larger than 32 MiB" if head == HEAD else "redirects are not followed"
+    ):
         connect(raw_server(endless).url).get_media(1)
     assert sum(sent) < 60_000_000
 
@@ -134,7 +137,8 @@ def test_an_answer_that_drips_for_ever_is_given_up(connect: Any, raw_server: Any
             yield b" "
 
     started = time.monotonic()
-    with pytest.raises(MediaResponseError, match="does not come to an end"):
+    words = "does not come to an end" if head == HEAD else "redirects are not followed"
+    with pytest.raises(MediaResponseError, match=words):
         connect(raw_server(drip).url, timeout=0.6).get_media(1)
     assert time.monotonic() - started < 15
 

@@ -177,9 +177,9 @@ def test_answers_are_parsed_beside_the_event_loop(
 ) -> None:
     parsed_by = []
 
-    def parse(call: Call, reply: Reply) -> MediaPage:
+    def parse(call: Call, reply: Reply, *odd: Any) -> MediaPage:
         parsed_by.append(threading.current_thread())
-        return parse_page(call, reply)
+        return parse_page(call, reply, *odd)
 
     monkeypatch.setattr(flows, "parse_page", parse)
     monkeypatch.setattr(protocol, "parse_page", parse)

@@ -76,7 +76,7 @@ def test_a_server_that_refuses_connections_is_not_hammered(
         return seen
 
     assert 2 <= asyncio.run(main()) <= WATCHED_SECONDS / INTERVAL + 1
-    assert "1 of 1 ids failed, as this one: Could not get the media 901: no connection to" in caplog.text
+    assert "1 of 1 ids and names failed, as this one: Could not get the media 901: no connection to" in caplog.text
 
 
 @pytest.mark.parametrize("attempts", [1, 5])

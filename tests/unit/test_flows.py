@@ -48,10 +48,84 @@ def test_an_empty_library_takes_one_request() -> None:
     assert walk.feed(page_of([1])) == ()
 
 
-def test_a_short_page_ends_the_list_when_the_total_says_so() -> None:
-    walk = PageWalk(page_size=10)
-    walk.feed(page_of([1, 2, 3], total=3))
+def test_a_page_shorter_than_the_one_before_ends_the_list_when_the_total_says_so() -> None:
+    walk = PageWalk(page_size=3)
+    walk.feed(page_of([1, 2, 3], total=5))
+    walk.feed(page_of([4, 5], total=5))
     assert walk.next_call is None
+
+
+WRONG_TOTALS = {
+    "counts the page": lambda page, seen: len(page),
+    "counts what was seen": lambda page, seen: seen,
+    "is capped": lambda page, seen: min(seen, 4),
+    "is the cap": lambda page, seen: 4,
+    "is zero": lambda page, seen: 0,
+    "is negative": lambda page, seen: -1,
+    "is too large": lambda page, seen: 99,
+    "is a string": lambda page, seen: str(len(page)),
+    "is nonsense": lambda page, seen: "many",
+}
+
+
+@pytest.mark.parametrize("key", ["totalElements", "total", "count"])
+@pytest.mark.parametrize("size", [2, 4, 1000], ids=["full pages", "half pages", "short pages"])
+@pytest.mark.parametrize("wrong", WRONG_TOTALS.values(), ids=WRONG_TOTALS)
+def test_a_wrong_total_does_not_cut_the_list(wrong: Any, size: int, key: str) -> None:
+    ids = [[1, 2], [3, 4], [5, 6], [7, 8]]
+    pages = [page_of(page, **{key: wrong(page, 2 * number)}) for number, page in enumerate(ids, start=1)]
+    assert walked(PageWalk(page_size=size), pages) == list(range(1, 9))
+
+
+def test_a_server_that_repeats_its_last_page_ends_the_list_when_the_total_says_so() -> None:
+    walk = PageWalk(page_size=10)
+    assert [len(walk.feed(page_of([1, 2, 3], total=3))) for _ in range(2)] == [3, 0]
+    assert walk.next_call is None
+
+
+def test_a_total_that_is_always_too_large_costs_one_more_walk() -> None:
+    library = FakeLibrary()
+    for number in range(3):
+        library.add(f"file {number}")
+    answer = library.answer
+    library.answer = lambda call: counting(answer(call), 9)  # type: ignore[method-assign]
+    assert [media.id for media in library.run(list_all())] == [1, 2, 3]
+    assert len(library.calls) == 4
+
+
+def counting(reply: Reply, total: int) -> Reply:
+    value = json.loads(reply.body)
+    entries = value if isinstance(value, list) else next(filter(lambda one: isinstance(one, list), value.values()))
+    return Reply(status=200, headers={}, body=json.dumps({"content": entries, "totalElements": total}).encode())
+
+
+def test_invalid_entries_count_for_the_total() -> None:
+    walk = PageWalk(page_size=2)
+    walk.feed(page_of([1, 2], total=3))
+    assert walk.feed(page_of([None], total=3)) == ()
+    assert walk.next_call is None
+    assert not walk.may_have_missed
+
+
+def test_a_page_of_nothing_but_an_invalid_entry_does_not_end_the_list() -> None:
+    assert walked(PageWalk(page_size=1), [page_of([None]), page_of([1])]) == [1]
+
+
+@pytest.mark.parametrize(("name", "fails"), [("banner", True), ("17", True), ("other", False), ("banner ", False)])
+@pytest.mark.parametrize("find", [find_media, lambda name: list_all(name.__eq__)], ids=["find", "list"])
+def test_an_invalid_entry_stops_only_who_asks_for_its_name(find: Any, name: str, *, fails: bool) -> None:
+    entries = [{"id": 1, "name": "banner", "size": -1}, {"id": 2, "name": 17}, {"id": 3, "name": "other"}]
+    flow = find(name)
+    next(flow)
+    reply = Reply(status=200, headers={}, body=json.dumps({"content": entries, "total": 3}).encode())
+    if fails:
+        with pytest.raises(
+            Problem, match=rf"the list shows '{name}', but (size|name) of the media . is not a"
+        ) as raised:
+            flow.send(reply)
+        assert (raised.value.kind, raised.value.transient) == (Kind.RESPONSE, False)
+    else:
+        flow.send(reply)
 
 
 @pytest.mark.parametrize("envelope", [{}, {"total": 4}])

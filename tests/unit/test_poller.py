@@ -22,7 +22,8 @@ class HookOfOnePage:
     async def run_flow(self, flow):
         try:
             next(flow)
-            flow.send(Reply(status=200, headers={}, body=self._body))
+            while True:  # whatever page is asked for
+                flow.send(Reply(status=200, headers={}, body=self._body))
         except StopIteration:
             return
 

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_media._api import protocol
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply, build_get, build_list, parse_media, parse_page
 from airflow_provider_media.models import Media, MediaPage
 
 GET = build_get(7)
 LIST = build_list(page=2, limit=10)
+FIRST = build_list(limit=10)
 POST = Call(method="POST", purpose="upload 'a'")
 ENTRY = {"id": 7, "name": "a", "mimeType": "image/png", "size": 9, "url": "http://h/7"}
 MEDIA = Media(id=7, name="a", mime_type="image/png", size=9, url="http://h/7")
@@ -29,8 +31,8 @@ def media(value: Any, media_id: int | str = 7) -> Media:
     return parse_media(build_get(media_id), reply(value))
 
 
-def page(value: Any) -> MediaPage:
-    return parse_page(LIST, reply(value))
+def page(value: Any, call: Call = LIST) -> MediaPage:
+    return parse_page(call, reply(value))
 
 
 def test_every_field_is_read() -> None:
@@ -209,15 +211,123 @@ def test_an_envelope_key_that_holds_no_list_is_passed_over() -> None:
         ("text", "no list of media"),
         (3, "no list of media"),
         ({"items": [3]}, "a media should be an object, not int"),
-        ([{"name": "a"}], "no usable id"),
-        ([{"id": [1]}], "no usable id"),
+        ([None], "a media should be an object, not NoneType"),
+        ([{}], "no usable id"),
+        ({"items": [3, 4]}, "a media should be an object, not int"),
+        ([{"name": "a"}, {"name": "b"}], "no usable id"),
+        ([{"id": [1]}, {"id": True}], "no usable id"),
+        ({"content": None, "totalElements": 3}, "no list of media"),
+        ({"content": {"content": {}}}, "no list of media"),
+        ({"totalElements": 3}, "no list of media"),
+        ({"data": {"id": 7, "name": "a"}}, "no list of media"),
     ],
 )
 def test_a_list_that_makes_no_sense_is_refused(answer: Any, words: str) -> None:
     with pytest.raises(Problem) as raised:
-        page(answer)
+        page(answer, FIRST)
     assert words in raised.value.message
     assert raised.value.kind is Kind.RESPONSE
+
+
+EMPTY = [
+    [],
+    None,
+    {"content": []},
+    {"content": None},
+    {"items": None, "total": 0},
+    {"totalElements": 0},
+    {"count": "0", "page": 0},
+    {"data": {"content": None}},
+    {"result": {"items": [], "total": 0}},
+    {"data": None, "media": None},
+]
+
+
+@pytest.mark.parametrize("value", EMPTY)
+def test_an_empty_library_is_read_in_every_form(value: Any) -> None:
+    assert page(value, FIRST).items == ()
+
+
+def test_a_list_without_content_is_empty() -> None:
+    assert parse_page(FIRST, Reply(status=204, headers={})).items == ()
+
+
+@pytest.mark.parametrize("value", [{"content": None, "totalElements": 3}, {"items": None, "total": "3"}])
+def test_a_page_behind_the_last_may_hold_no_list(value: Any) -> None:
+    assert page(value) == MediaPage(items=(), page=2, limit=10, total=3)
+
+
+@pytest.mark.parametrize("envelope", ["data", "media", "result"])
+@pytest.mark.parametrize("inner", [{}, {"description": None}, {"media": {"id": 9}}])
+def test_a_wrapped_media_is_unwrapped(envelope: str, inner: dict[str, Any]) -> None:
+    wrapped = {envelope: {**ENTRY, **inner}, "status": "ok", "message": None}
+    assert media(wrapped) == media({"data": wrapped}) == MEDIA
+    assert media({"id": "request-4", **wrapped}) == MEDIA
+
+
+@pytest.mark.parametrize("items", ["content", "items", "data", "results", "media"])
+@pytest.mark.parametrize("envelope", ["data", "result"])
+def test_a_wrapped_list_is_unwrapped(envelope: str, items: str) -> None:
+    wrapped = {"ok": True, envelope: {items: [ENTRY], "total": 3}}
+    assert page(wrapped) == MediaPage(items=(MEDIA,), page=2, limit=10, total=3)
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding"),
+    [
+        ("ISO-8859-1", "iso-8859-1"),
+        ('"iso-8859-15"', "iso-8859-15"),
+        ("windows-1252", "cp1252"),
+        ("UTF-16", "utf-16"),
+        ("utf-16le", "utf-16-le"),
+        ("utf-8", "utf-8"),
+        ("utf-8", "utf-8-sig"),
+        ("iso-8859-1x", "utf-8"),
+        ("utf-16", "utf-8"),
+        ("none", "utf-8-sig"),
+    ],
+)
+def test_json_is_read_in_the_charset_that_content_type_names(charset: str, encoding: str) -> None:
+    name = "Kaffee für 5 €" if "1252" in encoding or "15" in encoding or "utf" in encoding else "Kaffee für fünf"
+    body = json.dumps([{"id": 7, "name": name}], ensure_ascii=False).encode(encoding)
+    headers = {"content-type": f"application/json; charset={charset}"}
+    assert parse_page(FIRST, Reply(status=200, headers=headers, body=body)).items[0].name == name
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"name": "b"}, "no usable id"),
+        ({"id": 8.5}, "no usable id"),
+        ({"id": 1e300}, "no usable id"),
+        ({"id": 8, "name": 17}, "name of the media 8 is not a text"),
+        ({"id": 8, "size": -1}, "size of the media 8 is not a whole number"),
+        ({"id": 8, "size": float("nan")}, "size of the media 8 is not a whole number"),
+        ({"id": 8, "url": {"href": "http://h"}}, "url of the media 8 is not a text"),
+        ({"id": 8, "mimeType": ["image/png"]}, "mimeType of the media 8 is not a text"),
+        (None, "an object, not NoneType"),
+        ("8", "an object, not str"),
+    ],
+)
+def test_an_invalid_entry_is_skipped_with_one_warning(
+    entry: Any, reason: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "_warned_at", {})
+    for _ in range(3):
+        assert page([entry, ENTRY]).items == (MEDIA,)
+    [warning] = caplog.records
+    assert warning.levelname == "WARNING"
+    assert "Skipped 1 invalid entry of the media list: " in warning.getMessage()
+    assert reason in warning.getMessage()
+    if isinstance(entry, dict) and (entry.get("id") == 8 or "name" in entry):
+        assert page([entry]).items == ()
+
+
+@pytest.mark.parametrize(("written", "read"), [("17.0", 17), ("1e3", 1000), ('"17.0"', "17.0"), ('"17"', "17")])
+def test_an_id_that_is_written_as_another_number_is_read(written: str, read: int | str) -> None:
+    found = page(b'[{"id": %s, "folderId": 3.0}]' % written.encode()).items[0]
+    assert (found.id, type(found.id), found.folder_id) == (read, type(read), 3)
+    assert media(b'{"id": %s}' % written.encode(), read).id == read
 
 
 def test_a_long_or_many_lined_answer_is_quoted_short_and_on_one_line() -> None:

@@ -58,7 +58,7 @@ def test_a_deadline_in_the_past_is_over_after_one_look(needed_by: Any, mode: dic
     told = str(raised.value)
     assert told.startswith("The time until needed_by, 2026-01-01")
     assert told.endswith("is over: 1 of 2 there ('there'), missing: 'missing'.")
-    assert len(hook.calls) == 1
+    assert sum("page=0" in call for call in hook.calls) == 1
 
 
 @MODES
@@ -226,7 +226,7 @@ def test_a_deadline_that_passes_during_a_deferral(store: Any, soft: dict[str, An
         task.arguments["needed_by"] = PAST
     else:
         task.arguments["timeout"] = 0
-    calls = len(hook.calls)
+    looks = sum("page=0" in call for call in hook.calls)
     resume = {
         "by our event": lambda: event_comes(task, deferral, {"status": "deadline", "found": {}}),
         "by Airflow's time-out": lambda: task.resume("__fail__", {"error": deferral_time_out()}),
@@ -235,7 +235,7 @@ def test_a_deadline_that_passes_during_a_deferral(store: Any, soft: dict[str, An
         resume[way]()
     assert "is over: 1 of 2 there ('there'), missing: 'missing'." in str(raised.value)
     assert limit in str(raised.value)
-    assert len(hook.calls) == calls + 1  # a last look
+    assert sum("page=0" in call for call in hook.calls) == looks + 1  # a last look
     if task.store:
         assert task.store.kept == {}
 

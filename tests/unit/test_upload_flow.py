@@ -231,7 +231,8 @@ def test_even_a_body_that_was_cut_short_is_looked_for_once() -> None:
     library = FakeLibrary()
     library.on_post = [loses(cut_short=True)]
     library.run(flow())
-    assert [line.partition(" ")[0] for line in library.calls] == ["GET", "POST", "GET", "POST", "GET"]
+    methods = "".join(line[0] for line in library.calls)
+    assert methods == "GPGPGG"  # the last G: an empty page, because the total of a library of one may count the page
 
 
 def test_two_files_that_could_both_be_it_are_a_conflict_that_names_them() -> None:
@@ -327,7 +328,7 @@ def test_all_looks_after_a_lost_answer_share_tries_with_what_is_left_of_the_budg
     library.answer = note  # type: ignore[method-assign]
     library.on_post = [loses()]
     library.run(flow(settle_seconds=6))
-    mark, post, *looks, second_post, strays = seen
+    mark, post, *looks, second_post, strays, _ = seen
     assert mark.retries is None
     assert post.retries is second_post.retries
     assert len({id(look.retries) for look in looks}) == 1

@@ -162,7 +162,7 @@ def test_replace_sends_then_makes_sure_then_deletes_those_seen_before() -> None:
     result = run(library, "replace")
     assert (result.media.id, result.created, result.replaced) == (4, True, (1, 3))
     again = "GET ?page=0&limit=1000&sortBy=id&sortOrder=desc"
-    assert library.calls[1:] == ["POST ", "GET /4", again, "DELETE /1", "DELETE /3"]
+    assert library.calls[2:] == ["POST ", "GET /4", again, "DELETE /1", "DELETE /3"]
     assert library.ids == [2, 4]
 
 

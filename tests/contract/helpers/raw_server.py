@@ -31,6 +31,7 @@ class RawServer:
         ConnectionResetError from among them is what the client gets.
     :param context: how to speak TLS; None for plain HTTP.
     :param keeps: whether it serves several requests on one connection.
+    :param bodies: gets the bodies of the requests.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class RawServer:
         context: ssl.SSLContext | None = None,
         *,
         keeps: bool = False,
+        bodies: list[bytes] | None = None,
     ) -> None:
         self._on_request = on_request
         self._context = context
         self._keeps = keeps
+        self._bodies = bodies
         self._current: socket.socket | None = None
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
@@ -105,6 +108,9 @@ class RawServer:
             if not (count := connection.recv_into(buffer)):
                 return False  # the client broke off
             size += count
+            body += buffer[:count] if self._bodies is not None else b""
+        if self._bodies is not None and size:
+            self._bodies.append(body)
         self.body_bytes.append(size)
         reply = self._on_request(text)
         try:

@@ -1,0 +1,286 @@
+"""Requests are spaced by the connection's rate, and wait for the limits that the server tells of."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.protocol import build_list
+from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._transports.rate_limit import LEARNED_RATE_SECONDS, RateLimiter, limiter_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EPOCH = 1_790_000_000.0
+
+
+class Clock:
+    def __init__(self, now: float = 100.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def limited(remaining: Any, reset: Any, **more: str) -> dict[str, str]:
+    return {"x-ratelimit-remaining": str(remaining), "x-ratelimit-reset": str(reset), **more}
+
+
+def refusal(retry_after: float | None = None, status: int = 429) -> Problem:
+    return Problem(Kind.RATE_LIMIT, "No.", status=status, transient=True, retry_after=retry_after)
+
+
+def send(limiter: RateLimiter, headers: dict[str, str], problem: Problem | None = None) -> None:
+    """Send a request that may start now, and take its response."""
+    turn = limiter.turn()
+    assert turn.start() == 0
+    turn.note(headers, problem)
+
+
+def test_without_a_rate_nothing_waits() -> None:
+    limiter = RateLimiter(None, Clock())
+    assert [limiter.turn().start() for _ in range(3)] == [0.0, 0.0, 0.0]
+
+
+def test_requests_are_spaced_and_the_first_is_free() -> None:
+    limiter = RateLimiter(4, Clock())
+    assert [limiter.turn().start() for _ in range(4)] == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_a_turn_keeps_its_moment_however_often_it_asks() -> None:
+    clock = Clock()
+    limiter = RateLimiter(4, clock)
+    turns = [limiter.turn() for _ in range(3)]
+    for turn in turns:
+        turn.start()
+    clock.now += 0.125
+    assert [turn.start() for turn in reversed(turns[1:])] == [0.375, 0.125]
+
+
+def test_idle_time_is_not_saved_up_for_a_burst() -> None:
+    clock = Clock()
+    limiter = RateLimiter(10, clock)
+    limiter.turn().start()
+    clock.now += 60
+    assert [limiter.turn().start() for _ in range(3)] == pytest.approx([0.0, 0.1, 0.2])
+
+
+def test_threads_share_the_rate() -> None:
+    limiter = RateLimiter(10, Clock(0.0))
+    with ThreadPoolExecutor(8) as pool:
+        waits = sorted(pool.map(lambda _: limiter.turn().start(), range(100)))
+    assert waits == pytest.approx([number / 10 for number in range(100)])
+
+
+@pytest.mark.parametrize("reset", ["12", "12.0", " 12 ", str(EPOCH + 12), str(int((EPOCH + 12) * 1000))])
+def test_a_window_that_is_used_up_is_waited_for(reset: str) -> None:
+    clock = Clock()
+    limiter = RateLimiter(None, clock)
+    date = format_datetime(datetime.fromtimestamp(EPOCH, UTC), usegmt=True)
+    send(limiter, limited(1, reset, date=date))
+    send(limiter, limited(0, reset, date=date))
+    assert limiter.turn().start() == 12
+    clock.now += 11
+    assert limiter.turn().start() == pytest.approx(1)
+    clock.now += 1
+    assert [limiter.turn().start() for _ in range(3)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("remaining", "reset"),
+    [
+        ("0", "86400"),
+        ("0", "-5"),
+        ("0", "soon"),
+        ("0", "nan"),
+        ("0", "inf"),
+        ("0", str(EPOCH - 3600)),
+        ("0", ""),
+        ("none", "12"),
+        ("-1", "12"),
+        ("1e3", "12"),
+        ("0.5", "12"),
+        ("9" * 5000, "12"),
+        ("", ""),
+    ],
+)
+def test_nonsense_is_ignored(remaining: str, reset: str) -> None:
+    limiter = RateLimiter(None, Clock())
+    send(limiter, limited(5, 3600))
+    send(limiter, limited(7, 20))
+    send(limiter, limited(remaining, reset))
+    assert limiter.turn().start() == 0
+
+
+def test_a_server_that_always_says_0_says_nothing() -> None:
+    limiter = RateLimiter(None, Clock())
+    for _ in range(10):
+        send(limiter, limited(0, 60))
+
+
+def test_requests_under_way_count() -> None:
+    clock = Clock()
+    limiter = RateLimiter(None, clock)
+    send(limiter, limited(3, 30))
+    turns = [limiter.turn() for _ in range(4)]
+    assert [turn.start() for turn in turns] == [0, 0, 0, 30]
+    turns[1].note(limited(4, 30))  # the limit was raised, say
+    assert [limiter.turn().start() for _ in range(4)] == [0, 0, 0, 30]
+    turns[0].note(limited(0, 30))  # others use the key, too
+    assert limiter.turn().start() == 30
+
+
+def test_the_reset_of_one_window_is_the_earliest_that_was_told() -> None:
+    """It is told in whole seconds, rounded up."""
+    clock = Clock()
+    limiter = RateLimiter(None, clock)
+    for left in (3, 2, 1, 0):
+        send(limiter, limited(left, math.ceil(130.0 - clock.now)))
+        clock.now += 0.4
+    assert limiter.turn().start() == pytest.approx(130 - clock.now, abs=1e-6)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_one_request_is_asked_to_wait_all_wait(status: int) -> None:
+    clock = Clock()
+    limiter = RateLimiter(None, clock)
+    send(limiter, {}, refusal(20, status))
+    assert limiter.turn().start() == 20
+    clock.now += 20
+    assert limiter.turn().start() == 0
+
+
+@pytest.mark.parametrize("problem", [refusal(200), refusal(None, 503), Problem(Kind.NOT_FOUND, "", retry_after=60)])
+def test_a_long_wait_or_none_is_the_requests_own(problem: Problem) -> None:
+    limiter = RateLimiter(None, Clock())
+    send(limiter, {}, problem)
+    assert limiter.turn().start() == 0
+
+
+def test_a_rate_is_learned_from_refusals_and_forgotten() -> None:
+    clock = Clock()
+    limiter = RateLimiter(None, clock)
+    for _ in range(20):
+        send(limiter, limited(900, 40))
+        clock.now += 0.01
+    send(limiter, limited(880, 40), refusal())
+    clock.now += 1
+    assert limiter.turn().start() == 0
+    assert 1 / limiter.turn().start() == pytest.approx(0.95 * 20)
+    clock.now += LEARNED_RATE_SECONDS
+    assert [limiter.turn().start() for _ in range(3)] == [0, 0, 0]
+
+
+def test_a_window_that_ends_after_the_tries_of_a_call_fails_it() -> None:
+    limiter = RateLimiter(None, Clock())
+    send(limiter, limited(1, 90))
+    send(limiter, limited(0, 90))
+    call = build_list()
+    patient, impatient = (Retries(max_attempts=3, budget_seconds=seconds, clock=Clock()) for seconds in (120, 30))
+    assert next(limiter.turn().waits(call, patient)) == 90
+    with pytest.raises(Problem, match="the rate limit of the API key is used up for 90 s more") as raised:
+        next(limiter.turn().waits(call, impatient))
+    assert (raised.value.kind, raised.value.retry_after) == (Kind.RATE_LIMIT, 90)
+
+
+def test_hooks_of_one_key_share_a_limiter() -> None:
+    limiters = {id(limiter_of("http://h", key, None)) for key in ("a", "a", "b") for _ in range(2)}
+    assert len(limiters) == 2
+
+
+class Server:
+    """Two windows, as the platform documents them; each starts with its first request.
+
+    :param shows: tells the client of the limits, at some time of the server.
+    :param aligned: whether windows begin with whole seconds and minutes instead.
+    """
+
+    def __init__(self, shows: str, *, aligned: bool) -> None:
+        self._shows, self._aligned = shows, aligned
+        self._windows = {1.0: [50, 0, -1.0], 60.0: [1000, 0, -1.0]}
+        self.refused = 0
+
+    def take(self, now: float) -> tuple[dict[str, str], Problem | None]:
+        for seconds, window in self._windows.items():
+            if now >= window[2]:
+                window[1:] = [0, (math.floor(now / seconds) + 1) * seconds if self._aligned else now + seconds]
+        full = [window for window in self._windows.values() if window[1] >= window[0]]
+        if not full:
+            for window in self._windows.values():
+                window[1] += 1
+        self.refused += bool(full)
+        problem = refusal(max(1, math.ceil(full[0][2] - now))) if full else None
+        return self._headers(now), problem
+
+    def _headers(self, now: float) -> dict[str, str]:
+        if self._shows == "nothing":
+            return {}
+        second, minute = self._windows.values()
+        is_second_tighter = second[0] - second[1] < minute[0] - minute[1]
+        limit, used, ends = second if self._shows == "tightest" and is_second_tighter else minute
+        reset = math.ceil(EPOCH + ends if self._shows == "epoch" else ends - now)
+        date = format_datetime(datetime.fromtimestamp(math.floor(EPOCH + now), UTC), usegmt=True)
+        return limited(max(0, limit - used), reset, date=date, **{"x-ratelimit-limit": str(limit)})
+
+
+def simulate(server: Server, *, requests: int, workers: int, latency: float) -> float:
+    """Let workers send requests until all are accepted; return how long it took."""
+    clock = Clock(7.3)
+    limiter = RateLimiter(None, clock)
+    chance = random.Random(4)
+    left = [requests]
+    order = count()
+    events: list[tuple[float, int, Iterator[float]]] = []
+
+    def work() -> Iterator[float]:
+        while left[0]:
+            left[0] -= 1
+            accepted = False
+            while not accepted:
+                turn = limiter.turn()
+                while seconds := turn.start():
+                    yield seconds
+                yield latency * chance.uniform(0.3, 0.7)
+                headers, problem = server.take(clock.now)
+                yield latency * chance.uniform(0.3, 0.7)
+                turn.note(headers, problem)
+                accepted = problem is None
+                if problem:
+                    yield (problem.retry_after or 1) * (1 + chance.random() / 20)
+
+    for _ in range(workers):
+        heapq.heappush(events, (clock.now, next(order), work()))
+    while events:
+        clock.now, _, worker = heapq.heappop(events)
+        if (seconds := next(worker, None)) is not None:
+            heapq.heappush(events, (clock.now + seconds, next(order), worker))
+    return clock.now - 7.3
+
+
+@pytest.mark.parametrize("aligned", [False, True], ids=["from the first request", "by the clock"])
+@pytest.mark.parametrize("shows", ["minute", "epoch", "tightest"])
+@pytest.mark.parametrize(("workers", "latency"), [(4, 0.03), (8, 0.02), (8, 0.1)])
+def test_1500_requests_take_hardly_longer_than_the_limits_allow(
+    shows: str, workers: int, latency: float, *, aligned: bool
+) -> None:
+    server = Server(shows, aligned=aligned)
+    seconds = simulate(server, requests=1500, workers=workers, latency=latency)
+    ideal = 70.0 if not aligned else 60 - 7.3 + 10  # the first minute began before
+    assert seconds <= 1.05 * ideal
+    assert server.refused <= 0.01 * 1500
+
+
+def test_a_server_that_tells_nothing_is_held_to_by_its_refusals() -> None:
+    server = Server("nothing", aligned=False)
+    assert simulate(server, requests=1500, workers=8, latency=0.02) <= 1.1 * 70
+    assert server.refused <= 0.03 * 1500
