@@ -196,7 +196,7 @@ def media_no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     What is tried, and how often, stays as it is: who would have waited lives on later, by a clock of its own, so that
     budgets are used up. The sandbox's time passes as ever: its rate limits and delays cannot be outlived so.
     """
-    from airflow_provider_media._transports import clock, pace
+    from airflow_provider_media._transports import clock, rate_limit
 
     ahead: ContextVar[float] = ContextVar("ahead", default=0.0)  # of each thread, and of each task on an event loop
     waits: list[float] = []
@@ -219,5 +219,7 @@ def media_no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     for name, function in {"now": now, "wait": wait, "sleep": sleep}.items():
         monkeypatch.setattr(clock, name, function)
-    monkeypatch.setattr(pace, "_paces", {})  # what was reserved by this clock lies in the future of the real one
+    monkeypatch.setattr(
+        rate_limit, "_limiters", {}
+    )  # what was reserved by this clock lies in the future of the real one
     return waits

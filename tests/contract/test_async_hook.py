@@ -221,20 +221,6 @@ def test_a_file_that_is_not_there_is_that(define: Any) -> None:
     run(use)
 
 
-def test_the_next_request_does_not_wait_for_one_that_was_cancelled(define: Any) -> None:
-    define(requests_per_second=0.01)
-
-    async def use(hook: MediaAsyncHook) -> float:
-        await hook.list_page()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await hook.list_page()
-        with hook._transport._sessions[-1].transport.pace.turn() as seconds:
-            return seconds
-
-    assert run(use) < 100
-
-
 def test_a_pause_of_a_flow_lets_others_have_their_turn() -> None:
     others: list[str] = []
 

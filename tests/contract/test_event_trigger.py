@@ -191,7 +191,7 @@ def test_watchers_of_one_connection_and_interval_share_one_stream(library: Sandb
         return await _names(pictures, polled), await _names(films, polled)
 
     assert asyncio.run(scenario()) == (["a1"], ["b1"])
-    assert library.count("GET") == 2
+    assert library.count("GET") == 2 + 1  # in doubt whether two files are all, the second look reads an empty page
 
 
 async def _names(trigger: Any, polled: list[Any]) -> list[str]:

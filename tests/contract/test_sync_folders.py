@@ -52,7 +52,7 @@ def test_a_folder_that_the_list_does_not_tell_is_asked_for(serve: Any, folder: F
     files = [stored("a.png", folderId=7), stored("b.png", folderId=5), stored("c.png", folderId=7)]
     sync, server = serve(*files, list_leaves_out=("folderId",))
     assert planned(sync) == [("create", None, []), ("replace", None, [2])]
-    assert len(server.lines) == 3
+    assert len(server.lines) == 4
 
 
 def test_where_the_list_tells_the_folders_it_is_all_that_is_asked_for(serve: Any, folder: Folder) -> None:
@@ -60,7 +60,7 @@ def test_where_the_list_tells_the_folders_it_is_all_that_is_asked_for(serve: Any
     folder.write(*names, content=b"")
     sync, server = serve(*(stored(name, size=len(PNG), folderId=5) for name in names))
     assert {entry["action"] for entry in sync().values()} == {"keep"}
-    assert len(server.lines) == 1
+    assert len(server.lines) == 2
 
 
 def test_a_file_of_which_nobody_tells_the_folder_is_kept_where_it_is_the_same(
@@ -78,5 +78,5 @@ def test_a_file_of_which_nobody_tells_the_folder_is_never_replaced(serve: Any, f
     sync, server = serve(stored("a.png"))
     with pytest.raises(MediaConflictError, match=r"a.png  the API does not tell the folder of 1, .*delete it by"):
         sync()
-    assert [line.split(" ")[0] for line in server.lines] == ["GET", "GET"]
+    assert [line.split(" ")[0] for line in server.lines] == ["GET", "GET", "GET"]
     assert [step["action"] for step in sync(dry_run=True, if_changed="upload")["steps"]] == ["create", "create"]

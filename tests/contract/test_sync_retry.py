@@ -124,7 +124,7 @@ def test_a_replacement_whose_old_version_could_not_be_deleted_is_finished_withou
     library.forget()
     manifest = sync()
 
-    assert library.methods() == "GET GET DELETE"
+    assert library.methods() == "GET GET GET DELETE"
     assert manifest["banner.png"]["action"] == "replace"
     assert [media["id"] for media in library.files()] == [manifest["banner.png"]["id"]]
 
