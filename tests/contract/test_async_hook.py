@@ -182,7 +182,9 @@ def test_what_the_server_asks_one_caller_to_wait_it_asks_all(define: Any, raw_se
 
     async def use(hook: MediaAsyncHook) -> None:
         first = asyncio.ensure_future(hook.list_page())
-        await until(lambda: hook._transport._resume_at)
+        await until(lambda: moments)
+        limiter = hook._transport._sessions[-1].transport.limiter
+        await until(lambda: limiter._held_until > time.monotonic())
         await asyncio.gather(first, *(hook.list_page() for _ in range(5)))
 
     run(use)
