@@ -219,7 +219,6 @@ def media_no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     for name, function in {"now": now, "wait": wait, "sleep": sleep}.items():
         monkeypatch.setattr(clock, name, function)
-    monkeypatch.setattr(
-        rate_limit, "_limiters", {}
-    )  # what was reserved by this clock lies in the future of the real one
+    # What was reserved by this clock lies in the future of the real one.
+    monkeypatch.setattr(rate_limit, "_limiters", {})
     return waits
