@@ -276,7 +276,8 @@ def parse_page(call: Call, reply: Reply, odd: list[OddEntry] | None = None) -> M
     Entries that are no valid media are skipped with a warning.
 
     :param odd: gets the entries that are skipped.
-    :raises Problem: of kind RESPONSE when it is invalid, or all entries are: several, or one without id and name.
+    :raises Problem: of kind RESPONSE when it is invalid, or all entries of the first page are: several, or one without
+        id and name.
     """
     asked = dict(call.params)
     page, limit = int(asked.get("page", 0)), int(asked.get("limit", 10))
@@ -296,7 +297,8 @@ def parse_page(call: Call, reply: Reply, odd: list[OddEntry] | None = None) -> M
             items.append(_media(entry))
         except _OddValueError as error:
             skipped.append(_odd_entry(entry, str(error)))
-    if not items and skipped and (len(skipped) > 1 or (skipped[0].media_id, skipped[0].name) == (None, None)):
+    is_sole_media = len(skipped) == 1 and (skipped[0].media_id, skipped[0].name) != (None, None)
+    if page == 0 and skipped and not items and not is_sole_media:
         raise _senseless(call, reply, skipped[0].reason)
     if skipped:
         _warn_of_skipped(skipped)

@@ -108,7 +108,7 @@ def test_invalid_entries_count_for_the_total() -> None:
 
 
 def test_a_page_of_nothing_but_an_invalid_entry_does_not_end_the_list() -> None:
-    assert walked(PageWalk(page_size=1), [page_of([None]), page_of([1])]) == [1]
+    assert walked(PageWalk(page_size=1), [page_of([2]), page_of([None]), page_of([1])]) == [2, 1]
 
 
 @pytest.mark.parametrize(("name", "fails"), [("banner", True), ("17", True), ("other", False), ("banner ", False)])
