@@ -40,10 +40,12 @@ test-python%: $(VENV)/python%/.ready
 	$(VENV)/python$*/bin/python -m pytest tests/unit --numprocesses=auto --dist=worksteal
 
 test-lowest: $(VENV)/lowest/.ready ## run unit and contract tests with the oldest versions that pyproject.toml allows
-	$(VENV)/lowest/bin/python -m pytest -W ignore $(or $(ARGS),tests/unit tests/contract --ignore=tests/contract/test_object_store.py)
+	$(VENV)/lowest/bin/python -m pytest -W ignore --numprocesses=auto --dist=worksteal \
+	  $(or $(ARGS),tests/unit tests/contract --ignore=tests/contract/test_object_store.py)
 
 coverage: $(VENV)/airflow3/.ready ## measure which lines and branches the unit, contract and fault tests run
-	$(AIRFLOW3)/python -m pytest --cov=airflow_provider_media $(or $(ARGS),tests/unit tests/contract tests/faults)
+	$(AIRFLOW3)/python -m pytest --cov=airflow_provider_media --numprocesses=auto --dist=worksteal \
+	  $(or $(ARGS),tests/unit tests/contract tests/faults)
 
 check: lint spelling types imports ## check style, spelling, types and imports
 
