@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,3 +76,19 @@ def test_the_media_api_without_input_and_output_loads_the_standard_library_only(
 
 def test_the_package_itself_is_a_version_and_nothing_else() -> None:
     assert loaded_by_each("import __future__", f"import {OURS}")[1] == {OURS}
+
+
+def test_the_package_has_one_http_client() -> None:
+    """One place decides on proxies, certificates, redirects and what a failure means."""
+    clients = {"aiohttp", "httpcore", "httpx", "httpx2", "niquests", "pycurl", "requests"}
+    imported = set()
+    for path in (ROOT / OURS).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.split(".")[0])
+    assert imported & clients == {"requests"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = {re.split(r"[^\w.-]", name)[0] for name in project["dependencies"]}
+    assert required & (clients | {"certifi"}) == {"requests"}
