@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -14,9 +15,21 @@ def read_text(path: Any) -> str:
     """Return what a file holds.
 
     :param path: a path, or the path of an object store.
+    :raises OSError: it cannot be read.
     """
-    text: str = _local_or_stored(path).read_bytes().decode()
+    target = _local_or_stored(path)
+    check_regular(target)
+    text: str = target.read_bytes().decode()
     return text
+
+
+def check_regular(path: Any) -> None:
+    """Refuse a pipe or a device, which may block for ever, and would be replaced by a file when it is written.
+
+    :raises OSError: the path is local, and leads to something else than a file or a folder.
+    """
+    if isinstance(path, Path) and path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
 
 
 def write_text(path: Any, text: str) -> None:
@@ -32,6 +45,7 @@ def write_text(path: Any, text: str) -> None:
         target.write_bytes(text.encode())
         return
     target = resolve_target(target)
+    check_regular(target)
     temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,10 +28,10 @@ _CLOCKS_MAY_DIFFER = timedelta(minutes=5)
 
 _NUMBER = re.compile(r"[+\-]?[\d.,_\s]*\d[\d.,_\s]*")
 _CANONICAL_NUMBER = re.compile(r"0|[1-9][0-9]*")
-_NOT_IN_IDS = re.compile(r"[\s\"'`,;()\[\]{}<>]")
-"""Letters of a text that holds several ids, or the text of a list or an object."""
+_NOT_IN_IDS = re.compile(r"[\s\"'`,;()\[\]{}<>#?*%&=|\\]")
+"""Letters of a text that holds several ids, of the text of a list or an object, of a query or of a sheet's error."""
 
-_NO_VALUES = frozenset({"null", "nan", "undefined", "none", "true", "false"})
+_NO_VALUES = frozenset({"null", "nan", "undefined", "none", "true", "false", "nil", "n/a"})
 
 
 class ListedReferences:
@@ -116,7 +117,7 @@ class _Place:
         """
         text = self._read_text()
         try:
-            listed = json.loads(text)
+            listed = json.loads(text, object_pairs_hook=_each_once)
             updated_at, users = datetime.fromisoformat(listed["updated_at"]), _users_by_id(listed["media"])
         except Exception as error:  # whatever is wrong with it, it is not known what is used
             raise self._unbelievable("cannot be understood", str(error) or type(error).__name__) from error
@@ -169,6 +170,18 @@ class _Place:
         )
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its keys and values; JSON would let the last of several values hide the others.
+
+    :raises ValueError: a key is there twice.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return found
+
+
 def _users_by_id(listed: Any) -> dict[str, list[str]]:
     """Read ids with their users, or a list of ids.
 
@@ -196,9 +209,10 @@ def _canonical(media_id: int | str) -> str:
     from airflow_provider_media._api.problem import Kind, Problem
 
     text = str(media_id)
-    as_number = unicodedata.normalize("NFKC", text)
+    as_number = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
     is_odd_number = _NUMBER.fullmatch(as_number) and not _CANONICAL_NUMBER.fullmatch(text)
-    if is_odd_number or not text.isprintable() or _NOT_IN_IDS.search(text) or text.lower() in _NO_VALUES:
+    is_no_value = text.lower() in _NO_VALUES or not any(map(str.isalnum, text))
+    if is_odd_number or is_no_value or not text.isprintable() or _NOT_IN_IDS.search(text):
         raise Problem(
             Kind.CONFIGURATION, f"{media_id!r} is not a media id as the library writes it, such as 17 or 'med_7f3a'."
         )

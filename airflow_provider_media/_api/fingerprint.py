@@ -1,7 +1,7 @@
 """The end of a file's description: the SHA-256 of its content, and a proof of the name that it was sent under.
 
-The API has no fields for either. The name's proof is there only where a platform may store another name; it is what
-recognizes a renamed file exactly, without comparing names loosely.
+The API has no fields for either. The name's proof recognizes a file exactly that the platform renamed (even a short
+name gets another extension where files are re-encoded), without comparing names loosely.
 """
 
 from __future__ import annotations
@@ -15,19 +15,15 @@ if TYPE_CHECKING:
 
 _FINGERPRINT = re.compile(r"(?:^|\s)(?:name:([0-9a-f]{16})\s+)?sha256:([0-9a-f]{64})\s*$")
 
-_KEPT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,15}")
-"""A name that every platform keeps as it is."""
-
 
 def with_fingerprint(description: str | None, fingerprint: str, name: str) -> str:
-    """Append the fingerprint, and where needed the name's proof, to a description.
+    """Append the name's proof and the fingerprint to a description.
 
     :param description: the user's own text, or None.
     :param fingerprint: 64 hexadecimal digits.
     :param name: the name that the file is sent under.
     """
-    proof = None if _KEPT_NAME.fullmatch(name) else f"name:{name_proof(name)}"
-    return " ".join(filter(None, (description, proof, f"sha256:{fingerprint}")))
+    return " ".join(filter(None, (description, f"name:{name_proof(name)}", f"sha256:{fingerprint}")))
 
 
 def fingerprint_in(description: str | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import pkgutil
+from array import array
 from collections.abc import Collection, Iterator, Mapping
 from io import IOBase
 from types import MappingProxyType
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     References = Callable[[Media], Iterable[str]] | str
 
 log = logging.getLogger(__name__)
+
+_NO_STRINGS = (bytes, bytearray, memoryview, array, range)
+"""Collections that never hold strings, so that also an empty one is a mistake."""
 
 _MAX_SHOWN = 100
 """Characters of a wrong value in an error."""
@@ -56,9 +60,7 @@ def _parse_users(returned: Any, media: Media) -> list[str]:
     :raises MediaInUseError: it returned something else.
     """
     users = [returned] if isinstance(returned, str) else returned
-    is_readable = isinstance(users, (Collection, Iterator)) and not isinstance(
-        users, (Mapping, bytes, bytearray, IOBase)
-    )
+    is_readable = isinstance(users, (Collection, Iterator)) and not isinstance(users, (Mapping, *_NO_STRINGS, IOBase))
     if is_readable:
         users = list(users)
     if not is_readable or not all(isinstance(user, str) and user.strip() for user in users):

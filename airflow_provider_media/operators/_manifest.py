@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.secret import redact_url
-from airflow_provider_media._files import resolve_target, write_text
+from airflow_provider_media._files import check_regular, read_text, resolve_target, write_text
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
@@ -98,8 +98,10 @@ class ManifestFile:
         if not self._is_local:
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            is_writable = os.access(resolve_target(self.path).parent, os.W_OK)
+            check_regular(self.path)
+            folder = resolve_target(self.path).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            is_writable = os.access(folder, os.W_OK)
         except OSError as error:
             raise _wrong(self, error.strerror or str(error)) from None
         if not is_writable:
@@ -112,7 +114,7 @@ class ManifestFile:
         from airflow_provider_media._api.receipts import Receipt
 
         try:
-            manifest = json.loads(self.path.read_text())
+            manifest = json.loads(read_text(self.path))
             return {str(path): Receipt.from_dict(entry) for path, entry in manifest.items()}
         except FileNotFoundError:
             return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -156,3 +157,27 @@ def test_thousands_of_files_take_little_memory(
     manifest = json.loads((tmp_path / f"{files}.json").read_text())
     assert (created, len(manifest)) == (files, files)
     assert grew_mib < 10
+
+
+def test_a_manifest_goes_through_a_link_into_a_folder_that_is_not_there_yet(
+    folder: Folder, sync: Syncing, tmp_path: Path
+) -> None:
+    folder.write("banner.png")
+    target, link = tmp_path / "year" / "manifest.json", tmp_path / "manifest.json"
+    link.symlink_to(target)
+    sync(manifest_path=str(link))
+    assert link.is_symlink()
+    assert json.loads(target.read_text()).keys() == {"banner.png"}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_manifest_that_is_a_pipe_does_not_block(
+    folder: Folder, sync: Syncing, tmp_path: Path, *, dry_run: bool
+) -> None:
+    folder.write("banner.png")
+    os.mkfifo(tmp_path / "pipe")
+    if dry_run:
+        assert sync(manifest_path=str(tmp_path / "pipe"), dry_run=True)["counts"]["create"] == 1
+    else:
+        with pytest.raises(MediaConfigurationError, match=r"manifest_path='.*' cannot be written: it is a pipe"):
+            sync(manifest_path=str(tmp_path / "pipe"))

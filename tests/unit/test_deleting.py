@@ -162,7 +162,16 @@ async def yield_users(_: Media) -> Any:
     "references",
     [
         *(used_by_nobody, yield_users, lambda _: None, lambda _: False, lambda _: True, lambda _: 0, lambda _: 5),
-        *(lambda _: "", lambda _: " ", lambda _: b"", lambda _: b"spring", lambda _: {}, lambda _: {"users": []}),
+        *(
+            lambda _: "",
+            lambda _: " ",
+            lambda _: b"",
+            lambda _: b"spring",
+            lambda _: memoryview(b""),
+            lambda _: range(0),
+            lambda _: {},
+            lambda _: {"users": []},
+        ),
         *(lambda _: [None], lambda _: ["spring", 5], lambda _: [""], lambda _: [["spring"]], lambda _: io.BytesIO()),
         *(lambda _: object(), lambda _: list, lambda _: NotImplemented, lambda _: Unsized()),
     ],

@@ -134,3 +134,23 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatc
         write_text(tmp_path / "link", "new")
     assert read_text(tmp_path / "link") == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "list.json"]
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_pipe_or_device_is_refused(tmp_path: Path, *, is_linked: bool) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    path = tmp_path / "link" if is_linked else pipe
+    if is_linked:
+        path.symlink_to(pipe)
+    reading = os.open(pipe, os.O_RDWR)  # so that a read which is not refused does not block for ever
+    os.write(reading, b"{}")
+    os.set_blocking(reading, False)
+    try:
+        with pytest.raises(OSError, match="it is a pipe, a socket or a device"):
+            write_text(path, "new")
+        assert stat.S_ISFIFO(pipe.stat().st_mode), "it was replaced by a file"
+        with pytest.raises(OSError, match="it is a pipe, a socket or a device"):
+            read_text(path)
+    finally:
+        os.close(reading)

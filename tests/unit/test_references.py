@@ -73,11 +73,13 @@ def test_users_are_told_by_id(write: Any) -> None:
             for odd in (
                 *("1.0", "01", "+1", "\uff11\uff17", "-1", "1_000", "1,000", "1.", "00", "\u00b2", "\u0661\u0667", -1),
                 *("17\u200b", "\ufeff17", "17, 18", "17 18", "['17']", '{"id": 17}', "'17'", "17;18"),
-                *("null", "NaN", "undefined"),
+                *("null", "NaN", "undefined", "N/A", "#N/A", "-", "?", "#17", "id=17", "%31%37", "\u221217"),
             )
         ],
         (listed({"01": ["summer"], "17": []}), "cannot be understood"),
         (listed({"17": 5}), "cannot be understood"),
+        (listed({"17": ["summer"]})[:-1] + ', "media": {"18": []}}', "'media' is there twice"),
+        (listed({"17": []}).replace('"17"', '"17": ["summer"], "17"'), "'17' is there twice"),
         (listed({"17": None}), "cannot be understood"),
         (listed({"17": []}, "yesterday"), "cannot be understood"),
         (listed({"17": []}, "2026-07-01T08:00:00"), "has a time without a time zone"),

@@ -41,8 +41,8 @@ def test_any_other_name_is_not(sent: str, stored: str) -> None:
     assert not is_name_credible(sent, stored)
 
 
-@pytest.mark.parametrize("name", ["Summer Banner.png", " a", "caf\u00e9.png", "a-name-of-seventeen", "week/a.png"])
-def test_a_name_that_may_be_changed_is_proved_by_the_description(name: str) -> None:
+@pytest.mark.parametrize("name", ["Summer Banner.png", " a", "caf\u00e9.png", "banner.png", "a", "week/a.png"])
+def test_a_name_is_proved_by_the_description(name: str) -> None:
     description = with_fingerprint("Of summer", SUM, name)
     assert description.startswith("Of summer name:")
     assert fingerprint_in(description) == SUM
@@ -55,7 +55,3 @@ def test_without_a_proof_the_name_is_compared_exactly(description: str | None) -
     assert name_proof_in(description) is None
     assert bears_name(Media(id=1, name="a", description=description), "a")
     assert not bears_name(Media(id=1, name="A", description=description), "a")
-
-
-def test_a_name_that_no_platform_changes_needs_no_proof() -> None:
-    assert with_fingerprint(None, SUM, "banner.png") == f"sha256:{SUM}"
