@@ -37,6 +37,7 @@ class Problem(Exception):  # noqa: N818 - it is turned into a public ...Error be
     :param transient: whether the same request may well succeed a little later.
     :param maybe_acted: whether the server may have done what was asked, although the answer does not say so.
     :param retry_after: the seconds that the server asks to wait before trying again.
+    :param by_api: whether the response has the API's own error shape: no proxy wrote it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Problem(Exception):  # noqa: N818 - it is turned into a public ...Error be
         transient: bool = False,
         maybe_acted: bool = False,
         retry_after: float | None = None,
+        by_api: bool = False,
     ) -> None:
         """Keep what is known."""
         super().__init__(message)
@@ -61,6 +63,7 @@ class Problem(Exception):  # noqa: N818 - it is turned into a public ...Error be
         self.transient = transient
         self.maybe_acted = maybe_acted
         self.retry_after = retry_after
+        self.by_api = by_api
         self.after_lost_answer = False
         """Set by the transport when an earlier attempt of the same request may already have acted."""
         self.tells_of_other = False

@@ -196,6 +196,8 @@ def check_reply(call: Call, reply: Reply) -> None:
         # Also 503: proxies say it when the connection behind them broke, and then the file may be stored.
         maybe_acted=server_failed or is_unclear,
         retry_after=read_retry_after(reply.headers.get("retry-after"), details.get("retryAfter")),
+        by_api=details.get("status") == status
+        and all(isinstance(details.get(key), str) for key in ("error", "message")),
     )
 
 

@@ -34,5 +34,13 @@ class RecentUploads:
         wanted = (settings.base_url, settings.api_key, name)
         return tuple(media_id for *stored, media_id, at in files if tuple(stored) == wanted and at >= since)
 
+    def latest_of(self, settings: Settings) -> int | str | None:
+        """Return the id of the file that was stored last, if that was within the settling time."""
+        since, wanted = time.monotonic() - settings.settle_seconds, (settings.base_url, settings.api_key)
+        for *library, _, media_id, at in reversed([*self._files]):
+            if tuple(library) == wanted and at >= since:
+                return media_id
+        return None
+
 
 RECENT_UPLOADS = RecentUploads()

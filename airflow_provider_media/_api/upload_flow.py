@@ -20,6 +20,7 @@ from airflow_provider_media._api.flows import (
     for_purpose,
     get_media,
     list_all,
+    list_page,
     oldest_first,
     with_tries,
 )
@@ -39,6 +40,10 @@ log = logging.getLogger(__name__)
 
 IF_EXISTS = ("reuse", "upload", "replace", "fail")
 
+API_ERROR_SETTLE_SECONDS = 3.0
+"""How long a file is looked for after the first failure that the API itself reports, if lists are not known to lag."""
+
+_DOCUMENTED_FAILURES = (500, 502, 503)
 _LOOK_PAGE = 100
 _FIRST_LOOK_WAIT_SECONDS = 1.0
 _LONGEST_LOOK_WAIT_SECONDS = 8.0
@@ -93,6 +98,7 @@ def upload_media(
     state: UploadState,
     on_stored: Callable[[Media], None] = lambda _: None,
     recent_ids: Sequence[int | str] = (),
+    latest_id: int | str | None = None,
 ) -> Flow[UploadResult]:
     """Store one file by the rules of ``if_exists``.
 
@@ -103,6 +109,7 @@ def upload_media(
     :param state: keeps the checkpoint of earlier attempts of the task.
     :param on_stored: called as soon as the library has the file, and again when more is known of it.
     :param recent_ids: of files that this process stored under the name, and the list may lack.
+    :param latest_id: of the file that this process stored last, if that was lately: shows whether lists lag.
     :raises Problem: see :class:`Kind`.
     """
     earlier = state.load()
@@ -135,7 +142,9 @@ def upload_media(
     if found is None:
         _check_namesakes(upload, namesakes, if_exists, before_delete)
         state.save(UploadCheckpoint(baseline=baseline))
-        found = yield from _send(upload, baseline, retries, settle_seconds, NoState() if earlier else state)
+        found = yield from _send(
+            upload, baseline, retries, settle_seconds, NoState() if earlier else state, latest_id=latest_id
+        )
     on_stored(found)
     must_get = if_exists == "replace" and bool(namesakes)
     media, is_gone = yield from _confirm(upload, found, baseline, settle_seconds, retries, must_get=must_get)
@@ -220,14 +229,21 @@ def _baseline_and_namesakes(upload: Upload, recent_ids: Sequence[int | str]) -> 
 
 
 def send_for_sync(
-    upload: Upload, baseline: Baseline, *, settle_seconds: float, retries: Retries, replaces: bool
+    upload: Upload,
+    baseline: Baseline,
+    *,
+    settle_seconds: float,
+    retries: Retries,
+    replaces: bool,
+    latest_id: int | str | None = None,
 ) -> Flow[Media]:
     """Send a file of which a list told that it is not there, and make sure of it; look again only in doubt.
 
     :param baseline: taken from that list.
     :param replaces: whether older files are to be deleted for it: then it is surely there, by a get of its own.
+    :param latest_id: of the file that this process stored last, if that was lately.
     """
-    sent = yield from _send(upload, baseline, retries, settle_seconds, NoState())
+    sent = yield from _send(upload, baseline, retries, settle_seconds, NoState(), latest_id=latest_id)
     media, is_gone = yield from _confirm(upload, sent, baseline, settle_seconds, retries, must_get=replaces)
     if is_gone:
         raise Problem(
@@ -239,7 +255,13 @@ def send_for_sync(
 
 
 def _send(
-    upload: Upload, baseline: Baseline, retries: Retries, settle_seconds: float, state: UploadState
+    upload: Upload,
+    baseline: Baseline,
+    retries: Retries,
+    settle_seconds: float,
+    state: UploadState,
+    *,
+    latest_id: int | str | None,
 ) -> Flow[Media]:
     """Send the file until the library surely has it.
 
@@ -256,14 +278,15 @@ def _send(
                 if not in_doubt:
                     state.delete()
                 raise
-            in_doubt = True
+            is_first, in_doubt = not in_doubt, True
             wait = retries.next_wait(problem)
             began = retries.clock()
             asked = wait if wait and problem.retry_after else 0.0
             log.warning("%s It may be stored all the same; looking for it%s before sending again",
                         problem.message, f" in {asked:.1f} s," if asked else "")  # fmt: skip
-            # Without the body's end no server has a whole file, so one look is enough: there is nothing to wait for.
-            patience = 0.0 if problem.body_cut_short else settle_seconds
+            patience = yield from _patience(
+                problem, settle_seconds, latest_id, retries.for_looking(), is_first=is_first
+            )
             adopted = yield from _settle(upload, baseline, patience, retries.for_looking(), problem, asked)
             if adopted:
                 return adopted
@@ -282,6 +305,30 @@ def _send(
             if in_doubt:
                 yield from _warn_of_strays(upload, baseline, media, retries.for_looking())
             return media
+
+
+def _patience(
+    problem: Problem, settle_seconds: float, latest_id: int | str | None, retries: Retries, *, is_first: bool
+) -> Flow[float]:
+    """Return how long to look for a file after a failure, in seconds.
+
+    After the first one that the API documents (its storage is unavailable for the moment) that is short, unless the
+    list is known to lag: it lacks a file that this process stored lately, or it cannot be known whether it does.
+    """
+    if problem.body_cut_short:
+        return 0.0  # no server has a whole file, so one look is enough: there is nothing to wait for
+    is_documented = is_first and problem.by_api and problem.status in _DOCUMENTED_FAILURES
+    short = min(settle_seconds, API_ERROR_SETTLE_SECONDS) if is_documented else settle_seconds
+    if short == settle_seconds or latest_id is None:
+        return short
+    try:
+        newest = yield from with_tries(list_page(limit=_LOOK_PAGE, sort_by="id", sort_order="desc"), retries)
+        if any(str(media.id) == str(latest_id) for media in newest):
+            return short
+        yield from with_tries(get_media(latest_id), retries)
+    except Problem as failure:
+        return short if failure.kind is Kind.NOT_FOUND else settle_seconds
+    return settle_seconds
 
 
 def _settle(

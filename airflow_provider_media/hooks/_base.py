@@ -136,6 +136,7 @@ class LibraryHook(BaseHook):
                 on_stored=options.get("on_stored") or (lambda _: None),
                 state=state or NoState(),
                 recent_ids=RECENT_UPLOADS.ids_of(settings, upload.name),
+                latest_id=RECENT_UPLOADS.latest_of(settings),
             )
         finally:
             source.close()

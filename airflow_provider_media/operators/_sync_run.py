@@ -154,6 +154,7 @@ class SyncRun:
             self._fail(waiting.popleft(), MediaUnavailableError("Not tried: too many files before it failed."))
 
     def _begin(self, step: Step) -> None:
+        from airflow_provider_media._api.recent import RECENT_UPLOADS
         from airflow_provider_media._api.upload_flow import send_for_sync
 
         if step.there:
@@ -166,6 +167,7 @@ class SyncRun:
             settle_seconds=self._hook.settings.settle_seconds,
             retries=self._hook.get_conn().new_retries(),
             replaces=bool(step.old),
+            latest_id=RECENT_UPLOADS.latest_of(self._hook.settings),
         )
         self._submit(flow, _Job(go_on=partial(self._sent, step), fail=partial(self._fail, step)))
 
@@ -189,9 +191,11 @@ class SyncRun:
 
     def _sent(self, step: Step, media: Media) -> None:
         from airflow_provider_media._api.deletion import delete_older
+        from airflow_provider_media._api.recent import RECENT_UPLOADS
         from airflow_provider_media.hooks._lineage import report_upload
 
         if media is not step.there:
+            RECENT_UPLOADS.add(self._hook.settings, self._uploads[step.path].name, media.id)
             log.info("Sent %r: id %s, %s bytes, %s", step.path, media.id, media.size, media.url)
             report_upload(self._hook, self._uploads[step.path].source.label, media, step.name)
         # Never the new file itself, should a platform answer with the id of an equal one that was there.

@@ -149,3 +149,21 @@ def test_how_long_to_wait_is_read_from_header_or_body(
 def test_any_failed_answer_is_a_problem(status: int, body: bytes | str, headers: dict[str, str]) -> None:
     content = body.encode() if isinstance(body, str) else body
     assert problem(status, content, headers).message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("body", "by_api"),
+    [
+        ({"status": 502, "error": "Bad Gateway", "message": "The storage is unavailable"}, True),
+        ({"status": 502, "error": "Bad Gateway", "message": "m", "path": "/media", "retryAfter": 3}, True),
+        ({"status": 500, "error": "Bad Gateway", "message": "m"}, False),
+        ({"status": "502", "error": "Bad Gateway", "message": "m"}, False),
+        ({"message": "Internal server error"}, False),
+        ({"status": 502, "error": {"code": 1}, "message": "m"}, False),
+        (["status", 502], False),
+        (b"<html>502 Bad Gateway</html>", False),
+        (b"", False),
+    ],
+)
+def test_an_error_of_the_api_itself_is_told_from_a_proxys(body: Any, *, by_api: bool) -> None:
+    assert problem(502, body).by_api is by_api

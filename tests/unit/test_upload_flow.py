@@ -235,6 +235,99 @@ def test_even_a_body_that_was_cut_short_is_looked_for_once() -> None:
     assert methods == "GPGPGG"  # the last G: an empty page, because the total of a library of one may count the page
 
 
+def by_api(status: int = 502, **details: Any) -> Problem:
+    """What the API itself says of its storage."""
+    options = {"status": status, "transient": True, "maybe_acted": True, "by_api": True, **details}
+    return Problem(Kind.UNAVAILABLE, f"Could not upload: the server answered {status}.", **options)
+
+
+def fails(problem: Problem) -> Any:
+    def act(_call: Call) -> Reply | None:
+        raise problem
+
+    return act
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_the_first_failure_that_the_api_documents_costs_three_seconds(status: int) -> None:
+    library = FakeLibrary()
+    library.on_post = [fails(by_api(status))]
+    started = CLOCK.now
+    assert library.run(flow(settle_seconds=30)).media.id == 1
+    assert library.pauses == [1, 2, 0]
+    assert CLOCK.now - started == 3
+    assert library.posts() == 2
+
+
+def test_what_the_api_stored_in_spite_of_its_failure_is_found_at_each_look() -> None:
+    for pauses in (0, 1, 2):
+        library = FakeLibrary()
+        library.on_post = [fails(by_api())]
+
+        def store_late(_seconds: float, library: FakeLibrary = library, at: int = pauses) -> None:
+            if len(library.pauses) == at:
+                library.add()
+
+        library.on_pause = store_late
+        if not pauses:
+            library.on_post = [lambda call, library=library: library.store(call) and fails(by_api())(call)]
+        assert library.run(flow(settle_seconds=30)).media.id == 1
+        assert (library.posts(), len(library.pauses)) == (1, pauses)
+
+
+@pytest.mark.parametrize(
+    "problems",
+    [
+        [by_api(by_api=False)],
+        [by_api(504)],
+        [by_api(408)],
+        [lost()],
+        [lost(), by_api()],
+        [by_api(), by_api()],
+    ],
+    ids=["a proxy's page", "504", "408", "a lost response", "after another", "the second"],
+)
+def test_other_failures_are_waited_for_the_whole_settling_time(problems: list[Problem]) -> None:
+    library = FakeLibrary()
+    library.on_post = [*map(fails, problems)]
+    assert library.run(flow(settle_seconds=30)).media.id == 1
+    assert sum(library.pauses) >= 30
+    assert library.posts() == 1 + len(problems)
+
+
+@pytest.mark.parametrize(("listed", "gettable", "seconds"), [(True, True, 3), (False, True, 30), (False, False, 3)])
+def test_where_lists_are_known_to_lag_the_whole_settling_time_is_waited(
+    seconds: float, *, listed: bool, gettable: bool
+) -> None:
+    library = FakeLibrary()
+    latest = library.add("stored lately")
+    library.on_post = [fails(by_api())]
+    answer = library.answer
+
+    def lagging(call: Call) -> Reply:
+        shown = library.files
+        if (not call.path and not listed and call.method == "GET") or (call.path and not gettable):
+            library.files = [media for media in shown if media is not latest]
+        try:
+            return answer(call)
+        finally:
+            library.files = shown
+
+    library.answer = lagging  # type: ignore[method-assign]
+    started = CLOCK.now
+    library.run(flow(settle_seconds=30, latest_id=latest["id"]))
+    assert CLOCK.now - started == pytest.approx(seconds, abs=1)
+
+
+def test_a_failure_that_asks_to_wait_is_looked_for_after_that() -> None:
+    library = FakeLibrary()
+    library.on_post = [fails(by_api(retry_after=8.0))]
+    started = CLOCK.now
+    library.run(flow(settle_seconds=30))
+    assert 8 <= CLOCK.now - started < 9
+    assert library.posts() == 2
+
+
 def test_two_files_that_could_both_be_it_are_a_conflict_that_names_them() -> None:
     library = FakeLibrary()
 
