@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,13 @@ class Selection:
         needs_moment = self.older_than is not None or (self.keep_last is not None and isinstance(media.id, str))
         return no_folder or (needs_moment and media.created_at is None)
 
+    def is_order_unclear(self, media: Media, of_name: int) -> bool:
+        """Whether the file's date is to tell which of its name are the newest: ids need not grow.
+
+        :param of_name: how many files bear the name.
+        """
+        return self.keep_last is not None and of_name > self.keep_last and media.created_at is None
+
 
 def _fits_all(pattern: str | None) -> bool:
     """Whether a pattern of a name or a type leaves nothing out, as ``*`` and ``*/*`` do not."""
@@ -73,7 +80,12 @@ def find_candidates(selection: Selection) -> Flow[list[Media]]:
     out.
     """
     found = [media for media in (yield from list_all()) if selection.may_take(media)]
-    unclear = [media for media in oldest_first(found) if selection.lacks_facts_of(media)]
+    of_name = Counter(media.name for media in found)
+    unclear = [
+        media
+        for media in oldest_first(found)
+        if selection.lacks_facts_of(media) or selection.is_order_unclear(media, of_name[media.name])
+    ]
     looked_up: dict[str, Media | None] = {}
     for media in unclear[:MOST_LOOKS]:
         looked_up[str(media.id)] = yield from _look_up(media)
@@ -129,20 +141,24 @@ def _newest_of_each_name(found: Iterable[Media], count: int) -> set[str]:
 
 
 def _newest(several: list[Media], count: int) -> list[Media]:
-    """Pick all that may be among the newest: by id where all are numbers (they grow), by date where all have one.
+    """Pick all that may be among the newest: by date, and by id where all ids are numbers.
 
-    Where both are known and disagree, the newest by either stay; where neither is, all do. An id that is a text
-    tells nothing, not even one of digits.
+    Ids often grow, but need not: where ids and dates disagree, the newest by either stay, and a file without a date
+    stays beside dated ones. Where no file has a date, the ids decide; where these are no numbers, all stay. An id that
+    is a string says nothing, not even one of digits.
     """
     have_numbers = all(isinstance(media.id, int) for media in several)
-    orders: list[Callable[[Media], Any]] = []
+    dated = [media for media in several if media.created_at]
+    if not dated and not have_numbers:
+        return several
+    newest = [media for media in several if not media.created_at] if dated else []
+    # Of one moment the ids tell the newer one, or else any may be.
+    orders: list[tuple[list[Media], Callable[[Media], Any]]] = [
+        (dated, lambda media: (media.created_at, media.id if have_numbers else 0))
+    ]
     if have_numbers:
-        orders.append(lambda media: media.id)
-    if all(media.created_at for media in several):
-        # Of one moment the ids tell the newer one, or else any may be.
-        orders.append(lambda media: (media.created_at, media.id if have_numbers else 0))
-    newest: list[Media] = [] if orders else several
-    for order in orders:
-        oldest_kept = sorted(map(order, several))[-count:][0]
-        newest += [media for media in several if order(media) >= oldest_kept]
+        orders.append((several, lambda media: media.id))
+    for ordered, order in orders:
+        oldest_kept = sorted(map(order, ordered))[-count:][:1]
+        newest += [media for media in ordered if order(media) >= oldest_kept[0]]
     return newest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, PageWalk, delete_media, get_media
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH = 100
 """So many files are read again at a time, so that the last one's facts are hardly older than the first one's."""
+
+_MAX_DATE_DIFFERENCE = timedelta(days=2)
+"""A list and a get may write the same date in other precision or zones, or without either."""
 
 
 def read_again(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[dict[str, Media]]:
@@ -45,19 +49,33 @@ def read_again(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[di
     return now
 
 
-def still_there(found: Sequence[Media]) -> Flow[list[Media]]:
-    """Return those of the files that the library still has. One of another name or size by now is another file."""
-    now = yield from read_again(media.id for media in found)
+def still_there(found: Sequence[Media], *, max_by_id: int = 1) -> Flow[list[Media]]:
+    """Return those of the files that the library still has, as they were.
+
+    One of another name, size, folder or time by now is another file.
+
+    :param max_by_id: see :func:`read_again`.
+    """
+    now = yield from read_again((media.id for media in found), max_by_id=max_by_id)
     there = [media for media in found if str(media.id) in now]
-    others = [media for media in there if _is_other(media, now[str(media.id)])]
+    others = [media for media in there if is_other(media, now[str(media.id)])]
     if others:
         log.warning("Other files by now, so they are left alone: %s", ", ".join(str(media.id) for media in others))
     return [media for media in there if media not in others]
 
 
-def _is_other(before: Media, now: Media) -> bool:
-    names, sizes = (before.name, now.name), (before.size, now.size)
-    return (None not in names and names[0] != names[1]) or (all(sizes) and sizes[0] != sizes[1])
+def is_other(before: Media, now: Media) -> bool:
+    """Whether an id is surely that of another file by now, or the file was moved."""
+    facts = [(before.name, now.name), (before.size or None, now.size or None)]
+    facts.append((_text(before.folder_id), _text(now.folder_id)))
+    if any(None not in pair and pair[0] != pair[1] for pair in facts):
+        return True
+    moments = (before.created_at, now.created_at)
+    return None not in moments and abs(moments[0] - moments[1]) > _MAX_DATE_DIFFERENCE  # type: ignore[operator]
+
+
+def _text(folder_id: int | str | None) -> str | None:
+    return None if folder_id is None else str(folder_id)
 
 
 def delete_older(older: Iterable[Media]) -> Flow[tuple[int | str, ...]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.baseline import Baseline, baseline_in, take_baseline
 from airflow_provider_media._api.checkpoints import NoState, UploadCheckpoint, UploadState
-from airflow_provider_media._api.deletion import delete_older, read_again
+from airflow_provider_media._api.deletion import delete_older, is_other, read_again
 from airflow_provider_media._api.flows import (
     Flow,
     PageWalk,
@@ -123,9 +123,8 @@ def upload_media(
         baseline = earlier.baseline if earlier else baseline_now
     if not earlier:
         baseline = baseline.including(recent_ids)
-    # One that is surely in the folder comes before one that may be.
-    reusable = next((media for media in sorted(namesakes, key=upload.lacks_folder_of) if upload.equals(media)), None)
-    if if_exists == "reuse" and reusable:
+    namesakes, reusable = yield from _find_reusable(upload, namesakes, if_exists, settle_seconds, retries)
+    if reusable:
         stored_by_earlier_try = earlier is not None and baseline.is_newer(reusable) is True
         if stored_by_earlier_try:
             state.save(UploadCheckpoint(baseline=baseline, stored_id=reusable.id))
@@ -159,6 +158,30 @@ def upload_media(
     # Not forgotten: Airflow may still not take the result, or the worker die, and then the task is tried again.
     state.save(UploadCheckpoint(baseline=baseline, stored_id=media.id, stored_name=media.name, replaced=replaced))
     return UploadResult(media=media, created=True, replaced=replaced)
+
+
+def _find_reusable(
+    upload: Upload, namesakes: list[Media], if_exists: str, settle_seconds: float, retries: Retries
+) -> Flow[tuple[list[Media], Media | None]]:
+    """Return the namesakes that are there, and the one that is used; a list may also show files that are gone."""
+    if if_exists != "reuse":
+        return namesakes, None
+    # One that is surely in the folder comes before one that may be.
+    for media in sorted(filter(upload.equals, namesakes), key=upload.lacks_folder_of):
+        until, delay = retries.clock() + settle_seconds, _FIRST_LOOK_WAIT_SECONDS
+        while True:
+            now = (yield from read_again([media.id])).get(str(media.id))
+            left = until - retries.clock()
+            if now or left <= 0:
+                break
+            log.info("The list has %r as %s, but a get does not (yet); checking again", upload.name, media.id)
+            yield Pause(min(delay, left))
+            delay = min(delay * 2, _LONGEST_LOOK_WAIT_SECONDS)
+        if now and not is_other(media, now):
+            return namesakes, media
+        log.warning("The list has %r as %s, but the library does not; it is not used", upload.name, media.id)
+        namesakes = [other for other in namesakes if other is not media]
+    return namesakes, None
 
 
 def _find_stored(

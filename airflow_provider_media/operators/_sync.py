@@ -283,13 +283,13 @@ class MediaSyncOperator(MediaOperator):
 
     def _find_gone(self, outcomes: Sequence[Outcome]) -> list[Step]:
         """Read again what is kept, and return the steps that send what is gone: lists may be old, and syncs long."""
-        from airflow_provider_media._api.deletion import read_again
+        from airflow_provider_media._api.deletion import still_there
 
         kept = [outcome for outcome in outcomes if outcome.action == "keep"]
-        ids = [outcome.media.id for outcome in kept if outcome.media]
-        if len(ids) > _MAX_KEPT_BY_ID and len(kept) == len(outcomes):
+        media = [outcome.media for outcome in kept if outcome.media]
+        if len(media) > _MAX_KEPT_BY_ID and len(kept) == len(outcomes):
             return []  # nothing was sent, so the list was read just now
-        there = self.hook.run_flow(read_again(ids, max_by_id=_MAX_KEPT_BY_ID))
+        there = {str(one.id) for one in self.hook.run_flow(still_there(media, max_by_id=_MAX_KEPT_BY_ID))}
         gone = [outcome.step for outcome in kept if outcome.media and str(outcome.media.id) not in there]
         if gone:
             paths = ", ".join(step.path for step in gone[:_MOST_NAMED])

@@ -336,6 +336,23 @@ def test_a_kept_file_that_is_deleted_during_the_sync_is_sent_again(
     assert len(second) == kept
 
 
+def test_a_kept_id_that_is_another_file_by_now_is_not_in_the_manifest(
+    folder: Folder, connect: Any, raw_server: Any
+) -> None:
+    entry = {"name": "banner.png", "mimeType": "image/png", "size": len(PNG), "url": "http://h/x"}
+
+    def reply(head: str) -> bytes:
+        if head.startswith("POST"):
+            return answer(201, {"id": 2, **entry})
+        if "/media/1 " in head:
+            return answer(200, {"id": 1, **entry, "name": "another.png"})
+        return answer(200, {"items": [{"id": 1, **entry}], "total": 1})  # a list that is out of date
+
+    folder.write("banner.png", content=b"")
+    manifest = Syncing(folder.root, connect(raw_server(reply).url).media_conn_id)()
+    assert [(one["id"], one["action"]) for one in manifest.values()] == [(2, "create")]
+
+
 @pytest.mark.parametrize(
     "settings", [{"list_lag_seconds": 60}, {"names": "slug"}, {"names": "short", "types": "absent"}]
 )

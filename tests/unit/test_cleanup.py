@@ -22,6 +22,11 @@ def media(media_id: int | str, name: str | None = "banner.png", *, days: int | N
     return Media(id=media_id, name=name, created_at=created_at, **others)
 
 
+def gets(library: FakeLibrary) -> list[str]:
+    """Return the calls for one file each."""
+    return [call for call in library.calls if call.startswith("GET /")]
+
+
 def selected(library: list[Media], **criteria: Any) -> list[int | str]:
     return [one.id for one in select(library, Selection(**criteria), now=NOW)]
 
@@ -156,12 +161,12 @@ def test_what_the_list_leaves_out_is_looked_up_where_it_decides() -> None:
         library.add(name, **AGED)
     found = library.run(find_candidates(Selection(name="a")))
     assert [media.created_at for media in found] == [None, None]
-    assert len(library.calls) == 1, "a name alone needs no look"
+    assert gets(library) == [], "a name alone needs no look"
 
     library.calls.clear()
     found = library.run(find_candidates(Selection(name="a", folder_id="7")))
     assert [(media.id, media.folder_id) for media in found] == [(1, 7), (2, 7)]
-    assert library.calls[1:] == ["GET /1", "GET /2"]
+    assert gets(library) == ["GET /1", "GET /2"]
 
 
 def test_dates_are_looked_up_where_ids_tell_no_order() -> None:
@@ -170,8 +175,27 @@ def test_dates_are_looked_up_where_ids_tell_no_order() -> None:
         library.add("a", createdAt=f"{year}-01-01T00:00:00Z")
     selection = Selection(keep_last=1)
     found = library.run(find_candidates(selection))
-    assert sorted(library.calls[1:]) == ["GET /100", "GET /900"]
+    assert sorted(gets(library)) == ["GET /100", "GET /7", "GET /900"]
     assert [media.id for media in select(found[:2], selection, now=NOW)] == ["900"]
+
+
+def test_dates_are_looked_up_where_ids_are_numbers_that_need_not_grow() -> None:
+    library = FakeLibrary(ids=iter([900, 500, 100, 3]), list_leaves_out=("createdAt",))
+    for name, year in (("a", 2020), ("a", 2021), ("a", 2026), ("alone", 2020)):
+        library.add(name, createdAt=f"{year}-01-01T00:00:00Z")
+    selection = Selection(keep_last=1)
+    found = library.run(find_candidates(selection))
+    assert "GET /3" not in library.calls, "the only one of its name stays anyway"
+    assert [media.id for media in select(found, selection, now=NOW)] == [500], "the newest by either stays"
+
+
+@pytest.mark.parametrize("undated", [900, 50])
+def test_a_file_without_a_date_stays_beside_dated_ones(undated: int) -> None:
+    ids_and_years = [(700, 2019), (500, 2021), (100, 2026)]
+    several = [Media(id=i, name="a", created_at=datetime(year, 1, 1, tzinfo=UTC)) for i, year in ids_and_years]
+    several.append(Media(id=undated, name="a"))
+    deleted = [media.id for media in select(several, Selection(keep_last=1), now=NOW)]
+    assert deleted == ([700, 500] if undated == 900 else [500])
 
 
 def test_what_the_list_tells_is_not_lost_by_a_look_that_tells_less(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +220,6 @@ def test_looks_are_bounded_and_go_to_the_oldest_ones(monkeypatch: pytest.MonkeyP
         library.add("a", **AGED)
     selection = Selection(older_than=timedelta(days=30))
     found = library.run(find_candidates(selection))
-    assert library.calls[1:] == ["GET /9", "GET /30"]
+    assert gets(library) == ["GET /9", "GET /30"]
     assert [media.id for media in found] == [30, 9, 100]
     assert [media.id for media in select(found, selection, now=NOW)] == [30, 9]

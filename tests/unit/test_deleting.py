@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._api.checkpoints import DeletionCheckpoint
+from airflow_provider_media._api.deletion import is_other
 from airflow_provider_media.exceptions import (
     MediaConfigurationError,
     MediaInUseError,
@@ -264,3 +266,28 @@ def test_what_is_gone_or_another_file_since_it_was_asked_about_is_not_deleted(ch
     outcome = delete(hook, [2], references=ask)
     assert outcome == {"deleted": [], "missing": [2], "skipped": []}
     assert hook.calls == ["get 2", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"folder_id": 5}, {"folder_id": "7"}),
+        ({"created_at": datetime(2020, 1, 1, tzinfo=UTC)}, {"created_at": datetime(2026, 1, 1, tzinfo=UTC)}),
+        ({"name": "a"}, {"name": "b"}),
+        ({"size": 5}, {"size": 6}),
+    ],
+)
+def test_a_file_that_is_another_one_by_now_is_told_from_the_one_before(
+    before: dict[str, Any], now: dict[str, Any]
+) -> None:
+    assert is_other(Media(id=1, **before), Media(id=1, **now))
+    assert not is_other(Media(id=1, **before), Media(id=1, **before))
+    assert not is_other(Media(id=1, **before), Media(id=1))
+    assert not is_other(Media(id=1), Media(id=1, **now))
+
+
+def test_a_date_in_another_precision_or_a_folder_as_text_is_no_other_file() -> None:
+    listed = Media(id=1, size=0, folder_id=5, created_at=datetime(2026, 7, 1, tzinfo=UTC))
+    assert not is_other(
+        listed, dataclasses.replace(listed, size=9, folder_id="5", created_at=datetime(2026, 7, 1, 23, tzinfo=UTC))
+    )

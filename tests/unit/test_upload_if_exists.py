@@ -111,7 +111,7 @@ def test_what_the_list_does_not_tell_is_asked_for_before_a_file_is_reused(left_o
     library.add(size=5, mimeType="image/gif")
     library.add()
     assert run(library, "reuse").media.id == 2
-    assert (library.calls[-2:], library.posts()) == (["GET /1", "GET /2"], 0)
+    assert (library.calls[-3:], library.posts()) == (["GET /1", "GET /2", "GET /2"], 0)
 
 
 def test_a_size_that_nobody_tells_equals_nothing() -> None:
@@ -363,3 +363,42 @@ def test_what_an_earlier_try_left_in_doubt_is_not_forgotten_by_a_refusal() -> No
     with pytest.raises(Problem, match="refused"):
         run(library, "upload", state=state)
     assert state.kept == UploadCheckpoint(baseline=Baseline(newest_id=1, is_complete=False))
+
+
+@pytest.mark.parametrize(
+    "now", [None, {"name": "other"}, {"size": 9}, {"folderId": 7}], ids=["gone", "renamed", "resized", "moved"]
+)
+def test_an_id_of_a_stale_list_is_not_reused(now: dict[str, Any] | None) -> None:
+    library = FakeLibrary()
+    listed = library.add(folderId=5)
+
+    def change_after_the_list(line: str) -> None:
+        if line == "GET /1" and now is None:
+            library.files[:] = []
+        elif line == "GET /1":
+            listed.update(now)
+
+    library.on_call = change_after_the_list
+    result = run(library, "reuse")
+    assert (result.media.id, result.created, library.posts()) == (2, True, 1)
+
+
+def test_a_listed_file_that_a_get_shows_late_is_reused() -> None:
+    library = FakeLibrary()
+    listed = library.add()
+    library.files[:] = []
+    library.on_pause = lambda _: library.files.append(listed) if listed not in library.files else None
+    usual = library._page
+    library._page = lambda params: _with(library, listed, usual, params)  # type: ignore[method-assign]
+    result = run(library, "reuse")
+    assert (result.media.id, result.created, library.posts()) == (1, False, 0)
+
+
+def _with(library: FakeLibrary, listed: dict[str, Any], page: Any, params: dict[str, str]) -> Reply:
+    """Answer a list that has the file although a get does not."""
+    files = list(library.files)
+    library.files[:] = [listed]
+    try:
+        return page(params)
+    finally:
+        library.files[:] = files
