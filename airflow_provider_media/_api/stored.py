@@ -5,15 +5,21 @@ Platforms shorten names or turn them into slugs, label types in their own way, a
 
 from __future__ import annotations
 
+import html
 import logging
 import unicodedata
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
 
 from airflow_provider_media._api.fingerprint import fingerprint_in
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from airflow_provider_media._api.upload import Upload
     from airflow_provider_media.models import Media
 
@@ -40,15 +46,68 @@ def _is_size_credible(upload: Upload, media: Media) -> bool:
 
 
 def is_name_credible(sent: str, stored: str | None) -> bool:
-    """Whether a platform may have made the stored name of the sent one, by shortening, case, blanks or a slug."""
+    """Whether a platform may have made the stored name of the sent one.
+
+    It may shorten a name, change its case and blanks, make a slug of it, replace what is not ASCII by anything or
+    nothing (``_``, ``?``, another spelling), or escape it as URLs and HTML do.
+    """
     if stored is None or stored == sent:
         return True
-    stem, suffix = PurePosixPath(stored).stem, PurePosixPath(stored).suffix
-    candidates = {_letters(sent), _letters(PurePosixPath(sent).name)}
-    candidates |= {"".join(filter(str.isascii, letters)) for letters in candidates}
-    if not _letters(stem):  # nothing of it is left in ASCII
-        return any(not letters or letters == _letters(suffix) for letters in candidates)
-    return any(letters.startswith((_letters(stored), _letters(stem))) for letters in candidates)
+    composed = unicodedata.normalize("NFC", sent)  # so that a letter with its accent is one character
+    return any(
+        _leads_to([_ways_to_write(character) for character in name], written)
+        for name in (composed, PurePosixPath(composed).name)
+        for written in _unescaped(stored)
+    )
+
+
+_MAX_LETTERS = 6
+"""So many letters stand for a character that is not ASCII: ``shch``, ``zhuang``."""
+
+_WORDS = {"&": "and", "@": "at", "%": "percent", "+": "plus"}
+"""What slugs make of symbols, or leave out."""
+
+
+def _ways_to_write(character: str) -> tuple[str, ...] | None:
+    """Return the texts that may stand for a character of a name; None for any :data:`_MAX_LETTERS` letters."""
+    if not character.isascii():
+        return None
+    return ("", _WORDS[character]) if character in _WORDS else (_letters(character),)
+
+
+def _leads_to(ways: Sequence[tuple[str, ...] | None], stored: str) -> bool:
+    """Whether a name can be written so, whole or as its beginning, with or without a suffix after that."""
+    stem, suffix = _letters(PurePosixPath(stored).stem), _letters(PurePosixPath(stored).suffix)
+    if not stem:  # nothing of the name is left but its suffix
+        return _reaches(ways, suffix, whole=True)
+    return _reaches(ways, _letters(stored)) or _reaches(ways, stem)
+
+
+def _reaches(ways: Sequence[tuple[str, ...] | None], stored: str, *, whole: bool = False) -> bool:
+    """Whether letters and digits are one way to write all the characters, or the first of them."""
+    ends = {0}
+    for texts in ways:
+        if not whole and len(stored) in ends:
+            return True
+        if texts is None:
+            ends = {end + count for end in ends for count in range(_letters_at(stored, end) + 1)}
+        else:
+            ends = {end + len(text) for end in ends for text in texts if stored.startswith(text, end)}
+    return len(stored) in ends
+
+
+def _letters_at(text: str, start: int) -> int:
+    """Count the letters there, at most :data:`_MAX_LETTERS`; no digits, because numbers tell files apart."""
+    return len(list(takewhile(str.isalpha, text[start : start + _MAX_LETTERS])))
+
+
+def _unescaped(stored: str) -> Iterator[str]:
+    """Return a name as it is, without the escapes of URLs and HTML, and with UTF-8 that was read as ISO-8859-1."""
+    yield stored
+    yield unquote_plus(stored)
+    yield html.unescape(stored)
+    with suppress(UnicodeError):
+        yield stored.encode("iso-8859-1").decode(errors="replace")
 
 
 def _letters(name: str) -> str:
