@@ -79,7 +79,7 @@ class TaskState(Generic[C]):
             return None
         try:
             checkpoint = self._kind.from_dict(kept["checkpoint"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             log.warning("Ignored the state %r of an earlier attempt: %s: %s", self._key, type(error).__name__, error)
             return None
         was_cleared = kept.get("first_try") != self._first_try

@@ -19,6 +19,11 @@ class MediaTemplates:
     returns_media = False
     """Whether ``output["name"]`` is the name of a file in the library."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the logger that Airflow 3 keeps once it was used, because it cannot be pickled."""
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
+        return {name: value for name, value in state.items() if name != "_cached_logger"}
+
     def render_template(
         self,
         content: Any,

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from airflow_provider_media._api.baseline import Baseline
+from airflow_provider_media._api.problem import Problem
+from airflow_provider_media._api.protocol import check_media_id
 from airflow_provider_media._api.receipts import Receipt
 from airflow_provider_media._api.waiting import Found, found_from_dicts, found_to_dicts
 
@@ -247,9 +249,10 @@ class NoState:
 
 
 def _id(value: Any) -> int | str:
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
-        raise ValueError(f"not an id: {value!r}")
-    return value
+    try:
+        return check_media_id(value)
+    except Problem:
+        raise ValueError(f"not an id: {value!r}") from None
 
 
 def _ids(values: Any) -> tuple[int | str, ...]:

@@ -220,9 +220,9 @@ def test_a_copy_and_a_child_of_an_operator_that_was_run_can_run(
     operator.execute(context)
     kept = connections_to(library.sandbox.port)
     try:
-        other = copy.deepcopy(operator)
-        assert other.hook is not operator.hook
-        run(other)
+        for other in (copy.deepcopy(operator), pickled_and_back(operator)):
+            assert other.hook is not operator.hook
+            run(other)
         in_child(lambda: run(operator))()
         assert connections_to(library.sandbox.port) == kept
         operator.execute(context)

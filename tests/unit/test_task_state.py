@@ -137,6 +137,8 @@ def test_a_cleared_task_loads_what_may_still_be_under_way(checkpoint: Any, *, is
         lambda kept: kept | {"checkpoint": ["stored_id"]},
         lambda kept: kept | {"checkpoint": kept["checkpoint"] | {"stored_id": {"id": 8}}},
         lambda kept: kept | {"checkpoint": kept["checkpoint"] | {"stored_id": True}},
+        lambda kept: kept | {"checkpoint": kept["checkpoint"] | {"stored_id": ".."}},
+        lambda kept: kept | {"checkpoint": kept["checkpoint"] | {"stored_id": "None"}},
         lambda kept: kept | {"checkpoint": kept["checkpoint"] | {"replaced": "37"}},
         lambda kept: kept | {"checkpoint": kept["checkpoint"] | {"baseline": {"newest_id": 7, "namesakes": []}}},
         lambda _: {"upload": {}, "mark": {"newest_id": 7, "namesakes": []}, "stored_id": 8, "replaced": []},
@@ -157,10 +159,12 @@ def test_a_value_of_another_format_or_shape_is_ignored(change: Callable[[Any], A
     ("kind", "values"),
     [
         (SyncCheckpoint, {"sending": "yes", "baseline": None}),
+        (SyncCheckpoint, {"sending": False, "baseline": None, "receipts": {}, "ended_at": 10**400}),
         (DeletionCheckpoint, {"ids": "12", "is_done": False}),
         (DeletionCheckpoint, {"ids": [[1]], "is_done": False}),
         (WaitCheckpoint, {"started": "noon", "library": None, "found": {}, "failures": 0}),
         (WaitCheckpoint, {"started": "2026-07-01T12:00:00", "library": None, "found": {}, "failures": 0}),
+        (WaitCheckpoint, {"started": "0001-01-01T00:00:00+05:00", "library": None, "found": {}, "failures": 0}),
         (WaitCheckpoint, {"started": NOON.isoformat(), "library": None, "found": {"1": 1}, "failures": 0}),
     ],
 )
