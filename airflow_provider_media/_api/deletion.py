@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.flows import Flow, PageWalk, delete_media, get_media
+from airflow_provider_media._api.flows import Flow, PageWalk, delete_media, get_media, get_settled
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
@@ -49,14 +49,18 @@ def read_again(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[di
     return now
 
 
-def still_there(found: Sequence[Media], *, max_by_id: int = 1) -> Flow[list[Media]]:
+def still_there(found: Sequence[Media], *, max_by_id: int = 1, settle_seconds: float = 0.0) -> Flow[list[Media]]:
     """Return those of the files that the library still has, as they were.
 
     One of another name, size, folder or time by now is another file.
 
     :param max_by_id: see :func:`read_again`.
+    :param settle_seconds: how long a listed file may take until a get by its id finds it.
     """
     now = yield from read_again((media.id for media in found), max_by_id=max_by_id)
+    if settle_seconds:
+        missing = [media.id for media in found if str(media.id) not in now]
+        now |= yield from get_settled(missing, settle_seconds)
     there = [media for media in found if str(media.id) in now]
     others = [media for media in there if is_other(media, now[str(media.id)])]
     if others:

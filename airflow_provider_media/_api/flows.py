@@ -26,7 +26,7 @@ from airflow_provider_media._api.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from airflow_provider_media._api.retry import Retries
     from airflow_provider_media.models import Media, MediaPage
@@ -282,6 +282,34 @@ def get_media(media_id: int | str) -> Flow[Media]:
             if str(call.media_id) in media.ids:
                 return media
         raise
+
+
+FIRST_LOOKUP_WAIT_SECONDS = 1.0
+MAX_LOOKUP_WAIT_SECONDS = 8.0
+
+
+def get_settled(media_ids: Iterable[int | str], settle_seconds: float) -> Flow[dict[str, Media]]:
+    """Get files that the library should have, by id; one that is not found may be new, and is waited for.
+
+    :param settle_seconds: how long to wait in all; what is not found by then is left out.
+    """
+    found: dict[str, Media] = {}
+    missing = dict.fromkeys(map(str, media_ids))
+    left, delay = settle_seconds, FIRST_LOOKUP_WAIT_SECONDS
+    while True:
+        for media_id in missing:
+            try:
+                found[media_id] = yield from get_media(media_id)
+            except Problem as problem:
+                if problem.kind is not Kind.NOT_FOUND:
+                    raise
+        missing = dict.fromkeys(media_id for media_id in missing if media_id not in found)
+        if not missing or left <= 0:
+            return found
+        delay = min(delay, left)
+        yield Pause(delay)
+        left -= delay
+        delay = min(delay * 2, MAX_LOOKUP_WAIT_SECONDS)
 
 
 def delete_media(media_id: int | str) -> Flow[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.flows import Flow, get_media
+from airflow_provider_media._api.flows import Flow, get_settled
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
@@ -15,26 +15,22 @@ if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
 
-def in_full(upload: Upload, found: Iterable[Media]) -> Flow[list[Media]]:
+def in_full(upload: Upload, found: Iterable[Media], *, settle_seconds: float = 0.0) -> Flow[list[Media]]:
     """Pick those of the files that may be the upload; ask for each of which the list does not tell what decides.
 
     One that is gone meanwhile is left out.
+
+    :param settle_seconds: how long a listed file may take until a get by its id finds it.
     """
-    full: list[Media] = []
-    for media in found:
-        if not upload.could_be(media):
-            continue
-        if upload.lacks_facts_of(media):
-            try:
-                told = yield from get_media(media.id)
-            except Problem as problem:
-                if problem.kind is not Kind.NOT_FOUND:
-                    raise
-                continue
-            media = completed(media, told)  # noqa: PLW2901 - the same file
-        if upload.may_be(media):
-            full.append(media)
-    return full
+    listed = [media for media in found if upload.could_be(media)]
+    unclear = [media.id for media in listed if upload.lacks_facts_of(media)]
+    told = yield from get_settled(unclear, settle_seconds)
+    full = [
+        completed(media, told[str(media.id)]) if str(media.id) in told else media
+        for media in listed
+        if media.id not in unclear or str(media.id) in told
+    ]
+    return [media for media in full if upload.may_be(media)]
 
 
 def completed(listed: Media, told: Media) -> Media:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.baseline import Baseline, baseline_in, take_baseline
 from airflow_provider_media._api.checkpoints import NoState, UploadCheckpoint, UploadState
-from airflow_provider_media._api.deletion import delete_older, is_other, read_again
+from airflow_provider_media._api.deletion import delete_older, is_other
 from airflow_provider_media._api.flows import (
     Flow,
     PageWalk,
     Pause,
     for_purpose,
     get_media,
+    get_settled,
     list_all,
     list_page,
     oldest_first,
@@ -119,11 +120,13 @@ def upload_media(
     if if_exists == "upload":
         baseline = earlier.baseline if earlier else (yield from for_purpose(take_baseline(upload.name), purpose))
     else:
-        baseline_now, namesakes = yield from for_purpose(_baseline_and_namesakes(upload, recent_ids), purpose)
+        baseline_now, namesakes = yield from for_purpose(
+            _baseline_and_namesakes(upload, recent_ids, settle_seconds), purpose
+        )
         baseline = earlier.baseline if earlier else baseline_now
     if not earlier:
         baseline = baseline.including(recent_ids)
-    namesakes, reusable = yield from _find_reusable(upload, namesakes, if_exists, settle_seconds, retries)
+    namesakes, reusable = yield from _find_reusable(upload, namesakes, if_exists, settle_seconds)
     if reusable:
         stored_by_earlier_try = earlier is not None and baseline.is_newer(reusable) is True
         if stored_by_earlier_try:
@@ -161,22 +164,14 @@ def upload_media(
 
 
 def _find_reusable(
-    upload: Upload, namesakes: list[Media], if_exists: str, settle_seconds: float, retries: Retries
+    upload: Upload, namesakes: list[Media], if_exists: str, settle_seconds: float
 ) -> Flow[tuple[list[Media], Media | None]]:
     """Return the namesakes that are there, and the one that is used; a list may also show files that are gone."""
     if if_exists != "reuse":
         return namesakes, None
     # One that is surely in the folder comes before one that may be.
     for media in sorted(filter(upload.equals, namesakes), key=upload.lacks_folder_of):
-        until, delay = retries.clock() + settle_seconds, _FIRST_LOOK_WAIT_SECONDS
-        while True:
-            now = (yield from read_again([media.id])).get(str(media.id))
-            left = until - retries.clock()
-            if now or left <= 0:
-                break
-            log.info("The list has %r as %s, but a get does not (yet); checking again", upload.name, media.id)
-            yield Pause(min(delay, left))
-            delay = min(delay * 2, _LONGEST_LOOK_WAIT_SECONDS)
+        now = (yield from get_settled([media.id], settle_seconds)).get(str(media.id))
         if now and not is_other(media, now):
             return namesakes, media
         log.warning("The list has %r as %s, but the library does not; it is not used", upload.name, media.id)
@@ -237,14 +232,17 @@ def _delete_replaced(
     return (yield from delete_older(older))
 
 
-def _baseline_and_namesakes(upload: Upload, recent_ids: Sequence[int | str]) -> Flow[tuple[Baseline, list[Media]]]:
+def _baseline_and_namesakes(
+    upload: Upload, recent_ids: Sequence[int | str], settle_seconds: float
+) -> Flow[tuple[Baseline, list[Media]]]:
     """Read the whole list once, for both, and by their ids the recent files that it lacks."""
     library = yield from list_all(upload.name.__eq__)
     listed = {str(media.id) for media in library}
-    recent = yield from read_again(media_id for media_id in recent_ids if str(media_id) not in listed)
+    unlisted = [media_id for media_id in recent_ids if str(media_id) not in listed]
+    recent = yield from get_settled(unlisted, settle_seconds)
     library += recent.values()
     same_name = [media for media in library if upload.could_be(media)]
-    namesakes = oldest_first((yield from in_full(upload, same_name)))
+    namesakes = oldest_first((yield from in_full(upload, same_name, settle_seconds=settle_seconds)))
     unknown = of_unknown_folder(upload, namesakes)
     if unknown:
         log.info("The API does not tell the folder of %s, so it may be in folder %s", _ids(unknown), upload.folder_id)

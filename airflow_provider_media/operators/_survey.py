@@ -129,6 +129,7 @@ def look_at_library(
         log.info("The list does not tell all of %d file%s; asking for each", len(unclear), "s"[: len(unclear) != 1])
         answers = workers.map(partial(_in_full, hook), unclear)
         full = {str(media.id): answer for media, answer in zip(unclear, answers, strict=True)}
+        full |= _wait_for(hook, [media for media in unclear if full[str(media.id)] is None])
         for name, several in namesakes.items():
             told = (full.get(str(media.id), media) for media in several)
             namesakes[name] = [media for media in told if media is not None]
@@ -181,6 +182,16 @@ def _in_full(hook: MediaHook, listed: Media) -> Media | None:
         return completed(listed, hook.get_media(listed.id))
     except MediaNotFoundError:
         return None
+
+
+def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
+    """Get files by their ids that the list shows, and a get did not find: they may be new, or gone."""
+    from airflow_provider_media._api.flows import get_settled
+    from airflow_provider_media._api.namesakes import completed
+
+    settle_seconds = hook.settings.settle_seconds
+    found = hook.run_flow(get_settled([media.id for media in listed], settle_seconds)) if listed else {}
+    return {str(media.id): completed(media, found[str(media.id)]) for media in listed if str(media.id) in found}
 
 
 def _tell_of_unknown_folders(prepared: Sequence[Prepared], namesakes: dict[str, list[Media]]) -> None:

@@ -289,7 +289,9 @@ class MediaSyncOperator(MediaOperator):
         media = [outcome.media for outcome in kept if outcome.media]
         if len(media) > _MAX_KEPT_BY_ID and len(kept) == len(outcomes):
             return []  # nothing was sent, so the list was read just now
-        there = {str(one.id) for one in self.hook.run_flow(still_there(media, max_by_id=_MAX_KEPT_BY_ID))}
+        settle_seconds = self.hook.settings.settle_seconds
+        still = still_there(media, max_by_id=_MAX_KEPT_BY_ID, settle_seconds=settle_seconds)
+        there = {str(one.id) for one in self.hook.run_flow(still)}
         gone = [outcome.step for outcome in kept if outcome.media and str(outcome.media.id) not in there]
         if gone:
             paths = ", ".join(step.path for step in gone[:_MOST_NAMED])

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as often as in earnest, but not as long; and not because of what a server asked in another test."""
-    from airflow_provider_media._api import retry, upload_flow
+    from airflow_provider_media._api import flows, retry, upload_flow
     from airflow_provider_media._transports import rate_limit
 
     monkeypatch.setattr(rate_limit, "_limiters", {})
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(retry, "LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(flows, "FIRST_LOOKUP_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(flows, "MAX_LOOKUP_WAIT_SECONDS", 0.1)
     monkeypatch.setattr(upload_flow, "_FIRST_LOOK_WAIT_SECONDS", 0.02)
     monkeypatch.setattr(upload_flow, "_LONGEST_LOOK_WAIT_SECONDS", 0.1)
 

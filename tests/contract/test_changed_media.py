@@ -402,3 +402,29 @@ def test_a_get_that_returns_another_files_entry_leads_to_the_list(
     assert hook.exists(3)
     with pytest.raises(MediaResponseError, match="tells of the media"):
         hook.get_media(5)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"fingerprint": True}, {"folder_id": 5}], ids=str)
+@pytest.mark.parametrize("brief_lists", [False, True])
+def test_a_second_sync_sends_nothing_although_gets_lag(
+    arguments: dict[str, Any], folder: Folder, connect: Any, serve: Any, *, brief_lists: bool
+) -> None:
+    library = serve(get_lag_seconds=0.5, brief_lists=brief_lists)
+    sync = Syncing(folder.root, connect(library.sandbox.base_url, settle_seconds=5).media_conn_id)
+    folder.write("a.png", "b.png", "c/d.png")
+    first = sync(**arguments)
+    second = sync(**arguments)
+    assert library.count("POST") == 3
+    assert {entry["id"] for entry in first.values()} == {entry["id"] for entry in second.values()}
+
+
+@pytest.mark.parametrize("lags", [{"brief_lists": True}, {"list_lag_seconds": 60}], ids=str)
+@pytest.mark.parametrize("if_exists", ["reuse", "replace"])
+def test_a_file_stored_just_before_is_known_although_gets_lag(
+    lags: dict[str, Any], if_exists: str, hook_for: Any, picture: Path
+) -> None:
+    hook, library = hook_for({"settle_seconds": 10}, get_lag_seconds=0.5, **lags)
+    first = hook.upload(picture, folder_id=5).media
+    second = hook.upload(picture, folder_id=5, if_exists=if_exists)
+    assert second.replaced == ((first.id,) if if_exists == "replace" else ())
+    assert [media["id"] for media in library.stored()] == [second.media.id]
