@@ -71,7 +71,7 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
     except Problem:
         raise
     except Exception as error:
-        problem = _folder_problem(str(root), f"{getattr(error, 'strerror', None) or error}".rstrip("."))
+        problem = _folder_problem(str(root), _read_failure(error, root))
         if is_object_path(root) and may_pass(error):
             problem.kind = Kind.UNAVAILABLE
         raise problem from error
@@ -102,6 +102,13 @@ def _log_skipped(root: Any, skipped: Counter[str]) -> None:
         log.info(
             "Skipped in %r: %s%s", redact_url(printable(root)), shown, f", and {more} more names" if more > 0 else ""
         )
+
+
+def _read_failure(error: Exception, root: Any) -> str:
+    """Return why a folder cannot be read, and within it the path of which that is said."""
+    reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
+    filename = getattr(error, "filename", None)
+    return f"{reason}: {printable(filename)!r}" if filename and str(filename) != str(root) else reason
 
 
 def _folder_problem(label: str, reason: str) -> Problem:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 NO_ZONE = timezone(timedelta(0), "no zone told")
@@ -28,6 +30,14 @@ def read_moment(value: Any) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return moment if moment and moment.year >= _FIRST_YEAR else None
+
+
+def read_http_date(value: str) -> datetime | None:
+    """Read the date of a header; None where it is none, or its numbers are larger than a date can have."""
+    with suppress(ValueError, OverflowError):
+        moment = parsedate_to_datetime(value)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None
 
 
 def _read(value: Any) -> datetime | None:

@@ -117,13 +117,13 @@ def _choice(field: str, given: object, choices: tuple[str, ...]) -> str | None:
 
 def build_get(media_id: int | str) -> Call:
     """Ask for one file's metadata."""
-    purpose = f"get the media {_one_line(str(media_id))}"
+    purpose = f"get the media {one_line(str(media_id))}"
     return Call(method="GET", path=_id_path(media_id), media_id=str(check_media_id(media_id)), purpose=purpose)
 
 
 def build_delete(media_id: int | str) -> Call:
     """Ask to delete one file for good."""
-    return Call(method="DELETE", path=_id_path(media_id), purpose=f"delete the media {_one_line(str(media_id))}")
+    return Call(method="DELETE", path=_id_path(media_id), purpose=f"delete the media {one_line(str(media_id))}")
 
 
 def build_upload(upload: Upload) -> Call:
@@ -176,7 +176,7 @@ def check_reply(call: Call, reply: Reply) -> None:
     request_id = next((reply.headers[name] for name in _REQUEST_ID_HEADERS if reply.headers.get(name)), None)
     kind, meaning = _meaning(call, status)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        place = _one_line(reply.headers.get("location", "an unnamed place"))
+        place = one_line(reply.headers.get("location", "an unnamed place"))
         meaning = (
             f"it points to {place!r}, and redirects are not followed, so that the API key goes nowhere else;"
             " give the right base address as the connection's host"
@@ -209,6 +209,7 @@ def _meaning(call: Call, status: int) -> tuple[Kind, str]:
         if call.path
         else (Kind.NOT_FOUND, "there is no Media API at this address: check the connection's host"),
         206: (Kind.RESPONSE, "only a part, which was not asked for"),
+        407: (Kind.REQUEST, "the proxy asks for credentials: check the connection's extra 'proxy'"),
         408: (Kind.UNAVAILABLE, ""),
         413: (Kind.REQUEST, "the file is larger than the platform takes"),
         429: (Kind.RATE_LIMIT, "the rate limit of the API key is used up"),
@@ -231,11 +232,12 @@ def _json_object(reply: Reply) -> Mapping[str, Any]:
 def _server_message(reply: Reply, details: Mapping[str, Any]) -> str | None:
     for key in ("message", "error", "detail", "title"):
         if isinstance(details.get(key), str) and details[key].strip():
-            return _one_line(details[key])
-    return _one_line(_text_of(reply)) or None
+            return one_line(details[key])
+    return one_line(_text_of(reply)) or None
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return the start of a text for a message, on one line and without control characters."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[:4000]).split())
     return line if len(line) <= _EXCERPT_LETTERS else line[:_EXCERPT_LETTERS] + "…"
 
@@ -252,7 +254,7 @@ def parse_media(call: Call, reply: Reply) -> Media:
         raise _senseless(call, reply, str(odd)) from None
     # Where a file has two ids, either may be the one it was asked for by.
     if call.media_id is not None and call.media_id not in {str(_read_id(value.get(key))) for key in _ID_KEYS}:
-        problem = _senseless(call, reply, f"it tells of the media {_one_line(str(media.id))}")
+        problem = _senseless(call, reply, f"it tells of the media {one_line(str(media.id))}")
         problem.tells_of_other = True
         raise problem
     return media
@@ -388,7 +390,7 @@ def _json(call: Call, reply: Reply) -> Any:
 
 def _loaded(reply: Reply) -> Any:
     """Read JSON in the charset that Content-Type names; where that is unknown or wrong, in the one its bytes show."""
-    charset = _charset(reply)
+    charset = read_charset(reply.headers)
     if charset not in _UTF_8:
         with suppress(LookupError, ValueError):
             return json.loads(reply.body.decode(charset).removeprefix("\ufeff"))
@@ -398,22 +400,23 @@ def _loaded(reply: Reply) -> Any:
 _UTF_8 = {"utf-8", "utf8", "us-ascii"}
 
 
-def _charset(reply: Reply) -> str:
+def read_charset(headers: Mapping[str, str]) -> str:
+    """Return the charset that Content-Type names, in lower case; UTF-8 where it names none."""
     header = email.message.Message()
-    header["Content-Type"] = reply.headers.get("content-type", "")
+    header["Content-Type"] = headers.get("content-type", "")
     return header.get_content_charset() or "utf-8"
 
 
 def _text_of(reply: Reply) -> str:
     """Decode a body for a message."""
     try:
-        return reply.body.decode(_charset(reply), "replace")
+        return reply.body.decode(read_charset(reply.headers), "replace")
     except (LookupError, ValueError):
         return reply.body.decode("utf-8", "replace")
 
 
 def _senseless(call: Call, reply: Reply, reason: str) -> Problem:
-    start = _one_line(_text_of(reply))
+    start = one_line(_text_of(reply))
     sentence = (
         f"Could not {call.purpose}: the answer ({reply.status}) makes no sense, {reason}"
         + (f"; it begins: {start}" if start else "")
@@ -453,11 +456,11 @@ def _media(entry: Any) -> Media:
     get = entry.get
     for key in _TEXT_KEYS:
         if not isinstance(get(key), _TEXT_OR_NONE):
-            raise _OddValueError(f"{key} of the media {_one_line(str(media_id))} is not a text")
+            raise _OddValueError(f"{key} of the media {one_line(str(media_id))} is not a text")
     size, width, height = _whole_number(get("size")), _whole_number(get("width")), _whole_number(get("height"))
     for key, value in (("size", size), ("width", width), ("height", height)):
         if value is None and get(key) is not None:
-            raise _OddValueError(f"{key} of the media {_one_line(str(media_id))} is not a whole number")
+            raise _OddValueError(f"{key} of the media {one_line(str(media_id))} is not a whole number")
     folder = get("folderId")
     return Media(
         id=media_id,

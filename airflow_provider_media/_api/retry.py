@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import email.utils
 import random
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from airflow_provider_media._api.moments import read_http_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,13 +103,8 @@ def read_retry_after(header: str | None, body_value: object, *, now: datetime | 
 
 
 def _seconds_until(date: str, now: datetime | None) -> float | None:
-    try:
-        moment = email.utils.parsedate_to_datetime(date)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    moment = read_http_date(date)
+    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds()) if moment else None
 
 
 def _seconds(value: object) -> float | None:

@@ -6,6 +6,7 @@ import base64
 import html.entities
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Generic, TypeVar
@@ -49,8 +50,16 @@ def redact(secret: Secret[str] | None, text: str) -> str:
     return _pattern(secret).reveal().sub(REDACTED, text)
 
 
-def redact_bytes(secret: Secret[str] | None, data: bytes) -> bytes:
-    """Replace a secret in text of any encoding that JSON may have."""
+def redact_bytes(secret: Secret[str] | None, data: bytes, charset: str | None = None) -> bytes:
+    """Replace a secret in text of any encoding that JSON may have, or that its headers name.
+
+    :param charset: the name, which may be of no charset: only what the secret shows up in is encoded anew.
+    """
+    if charset:
+        with suppress(LookupError, ValueError):
+            text = data.decode(charset, "replace")
+            if (redacted := redact(secret, text)) != text:
+                data = redacted.encode(charset, "replace")
     encoding: str = json.detect_encoding(data)
     if encoding.startswith("utf-8"):
         encoding = "iso-8859-1"  # a character for each byte, so that all bytes come back; a secret is ASCII

@@ -415,10 +415,10 @@ def _fitted(head: bytes) -> bytes:
     """Leave out of a head of too many or too long lines what is not used: http.client would refuse it whole."""
     status, *lines = head.split(b"\n")
     most, longest = http.client._MAXHEADERS, http.client._MAXLINE  # type: ignore[attr-defined]  # noqa: SLF001
-    if len(lines) <= most and max(map(len, lines)) < longest:
+    if len(lines) <= most and max(map(len, (status, *lines))) < longest:
         return head
     used = [line for line in lines if line.partition(b":")[0].lower() in _USED_HEADERS and len(line) < longest]
-    return b"\n".join([status, *used[: most - 1], b"", b""])
+    return b"\n".join([status[: longest - 1], *used[: most - 1], b"", b""])
 
 
 class Transfer:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from contextlib import suppress
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from airflow_provider_media._api.moments import read_http_date
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.forks import renew_in_children
@@ -212,10 +210,8 @@ def _seconds_to_reset(headers: Mapping[str, str]) -> float | None:
 
 def _server_time(headers: Mapping[str, str]) -> float:
     """Return the server's time where it tells it, because its clock may differ from ours."""
-    with suppress(ValueError):
-        moment = parsedate_to_datetime(headers.get("date", ""))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return time.time()
+    moment = read_http_date(headers.get("date", ""))
+    return moment.timestamp() if moment else time.time()
 
 
 _limiters: dict[tuple[str, Secret[str], float | None], RateLimiter] = {}

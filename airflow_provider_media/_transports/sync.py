@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import threading
 import time
@@ -18,7 +19,8 @@ from airflow_provider_media._api.body import StreamingBody
 from airflow_provider_media._api.flows import Pause
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.progress import Progress
-from airflow_provider_media._api.protocol import Call, Reply
+from airflow_provider_media._api.protocol import Call, Reply, one_line
+from airflow_provider_media._api.secret import redact
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.connection import MAX_HEAD_BYTES, HeadTooLargeError, Transfer, WatchfulAdapter
 from airflow_provider_media._transports.forks import renew_in_children
@@ -275,8 +277,10 @@ def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_bega
     address, reason = settings.base_url, reason_of(causes)
     kind, maybe_acted = Kind.UNAVAILABLE, False
     # urllib3 blames the proxy also when a request was passed on and its answer lost; then the server may have acted.
-    never_sent = has(*_NOT_CONNECTED) or any("Tunnel connection failed" in str(cause) for cause in causes)
+    refusal = next((str(cause) for cause in causes if str(cause).startswith("Tunnel connection failed")), None)
+    never_sent = has(*_NOT_CONNECTED) or refusal is not None
     if has(requests.exceptions.ProxyError) and never_sent:
+        reason = one_line(redact(settings.api_key, refusal)) if refusal else reason
         sentence = f"the proxy on the way to {address} cannot be used ({reason})"
     elif has(urllib3.exceptions.NameResolutionError):
         sentence = f"the address {address} is unknown; check the connection's host"
@@ -284,6 +288,10 @@ def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_bega
         sentence = f"no connection to {address} ({reason})"
     elif has(HeadTooLargeError):
         sentence = f"the response's headers are larger than {MAX_HEAD_BYTES / 2**20:g} MiB"
+        return Problem(Kind.RESPONSE, f"Could not {call.purpose}: {sentence}.", maybe_acted=not call.may_be_repeated)
+    elif has(*_NOT_HTTP) and not has(http.client.RemoteDisconnected):
+        where = f"{address}, or of the proxy," if settings.proxy else address
+        sentence = f"the response of {where} is not valid HTTP/1.1 ({reason}); check the connection's host"
         return Problem(Kind.RESPONSE, f"Could not {call.purpose}: {sentence}.", maybe_acted=not call.may_be_repeated)
     elif answer_began and not has(OSError):
         kind, maybe_acted = Kind.RESPONSE, True
@@ -296,6 +304,15 @@ def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_bega
         sentence = f"the connection to {address} broke ({reason})"
     return Problem(kind, f"Could not {call.purpose}: {sentence}.", transient=True, maybe_acted=maybe_acted)
 
+
+_NOT_HTTP = (
+    http.client.BadStatusLine,
+    http.client.LineTooLong,
+    http.client.UnknownProtocol,
+    requests.exceptions.InvalidHeader,
+    urllib3.exceptions.InvalidHeader,
+)
+"""What is said of a response's head that cannot be read, such as that of a server of another protocol."""
 
 _NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 

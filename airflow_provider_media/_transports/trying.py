@@ -20,7 +20,7 @@ from tenacity import RetryCallState, retry_if_exception
 
 from airflow_provider_media import __version__
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import Call, Reply, check_reply
+from airflow_provider_media._api.protocol import Call, Reply, check_reply, read_charset
 from airflow_provider_media._api.retry import Retries
 from airflow_provider_media._api.secret import redact, redact_bytes
 from airflow_provider_media._api.settings import read_proxy
@@ -149,7 +149,7 @@ class IncomingReply:
         reply = Reply(
             status=self._status,
             headers={name: redact(self._key, value) for name, value in self.headers.items()},
-            body=redact_bytes(self._key, self._unpacked()),
+            body=redact_bytes(self._key, self._unpacked(), read_charset(self.headers)),
         )
         check_reply(self._call, reply)
         return reply

@@ -336,6 +336,76 @@ def test_a_proxy_that_cannot_connect_now_is_asked_again(
     interim = b"HTTP/1.1 102 Processing\r\n\r\n"
     proxy: RawServer = raw_server(lambda _: interim + answer(status, "Not now."))
     hook = connect("https://media.example", proxy=proxy.url, max_attempts=2)
-    with pytest.raises(MediaUnavailableError if is_transient else MediaConfigurationError, match="proxy"):
+    words = f"Tunnel connection failed: {status}" if is_transient else "the proxy refuses the way"
+    with pytest.raises(MediaUnavailableError if is_transient else MediaConfigurationError, match=words):
         hook.get_media(7)
     assert [line.partition(" ")[0] for line in proxy.lines] == ["CONNECT"] * (2 if is_transient else 1)
+
+
+IMPOSSIBLE_DATES = [
+    f"Fri, 31 Dec {'9' * 20} 23:59:59 GMT",
+    f"Fri, 31 Dec 2038 {'9' * 20}:59:59 GMT",
+    f"Fri, 31 Dec 2038 23:59:59 +{'9' * 20}",
+]
+
+
+@both_hooks
+@pytest.mark.parametrize("date", IMPOSSIBLE_DATES)
+def test_a_date_of_impossible_numbers_is_ignored(connect: Any, raw_server: Any, date: str) -> None:
+    limits = ("X-RateLimit-Remaining: 5", "X-RateLimit-Reset: 1900000000")
+    server: RawServer = raw_server(lambda _: answer(404, "", f"Retry-After: {date}", f"Date: {date}", *limits))
+    with pytest.raises(MediaNotFoundError) as caught:
+        connect(server.url).get_media(7)
+    assert caught.value.retry_after is None
+
+
+@both_hooks
+@pytest.mark.parametrize("charset", ["cp500", "IBM037", "utf-7", "unicode_escape", "utf-16-be"])
+@pytest.mark.parametrize("status", [200, 401])
+def test_no_charset_brings_out_the_api_key(connect: Any, raw_server: Any, charset: str, status: int) -> None:
+    key = "sk<live>+4f5e6d7c8b9a"
+    repeated = "".join(f"\\x{ord(letter):02x}" for letter in key).encode()
+    body = repeated if charset == "unicode_escape" else f"\xe9 {key}".encode(charset)
+    server: RawServer = raw_server(lambda _: answer(status, body, f"Content-Type: text/plain; charset={charset}"))
+    with pytest.raises(MediaError) as caught:
+        connect(server.url, key).get_media(7)
+    assert "***" in str(caught.value)
+    assert key not in str(caught.value)
+
+
+@both_hooks
+def test_a_long_status_line_keeps_its_meaning(connect: Any, raw_server: Any) -> None:
+    server: RawServer = raw_server(lambda _: answer(404).replace(b"Said", b"Said" * 20_000))
+    assert connect(server.url).exists(7) is False
+
+
+NOT_HTTP = {
+    "SSH": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "a TLS alert": b"\x15\x03\x01\x00\x02\x02\x46",
+    "HTTP/2": b"HTTP/2 404\r\n\r\n",
+    "FTP": b"220 Welcome\r\n",
+    "two lengths": b"HTTP/1.1 200 Said\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+}
+
+
+@both_hooks
+@pytest.mark.parametrize("response", NOT_HTTP.values(), ids=NOT_HTTP)
+def test_a_server_of_another_protocol_is_a_permanent_error(connect: Any, raw_server: Any, response: bytes) -> None:
+    server: RawServer = raw_server(lambda _: response)
+    with pytest.raises(MediaResponseError, match=r"is not valid HTTP/1\.1 .* check the connection's host"):
+        connect(server.url, max_attempts=3).get_media(7)
+    assert len(server.heads) == 1
+
+
+@both_hooks
+def test_a_proxy_of_plain_http_that_asks_for_credentials_is_named(connect: Any, raw_server: Any) -> None:
+    proxy: RawServer = raw_server(lambda _: answer(407))
+    with pytest.raises(MediaRequestError, match="the proxy asks for credentials"):
+        connect("http://media.example", proxy=proxy.url).get_media(7)
+
+
+@both_hooks
+def test_a_proxy_of_another_protocol_is_named(connect: Any, raw_server: Any) -> None:
+    proxy: RawServer = raw_server(lambda _: b"\x05\xff")
+    with pytest.raises(MediaResponseError, match="or of the proxy, is not valid HTTP"):
+        connect("https://media.example", proxy=proxy.url).get_media(7)

@@ -152,6 +152,12 @@ def test_what_is_no_folder_is_refused(root: Any) -> None:
     assert caught.value.kind is Kind.FILE
 
 
+def test_what_cannot_be_read_within_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "link.png").symlink_to("n" * 300)
+    with pytest.raises(Problem, match=r"File name too long: '.*link\.png'"):
+        find_files(tmp_path)
+
+
 def test_a_file_is_no_folder(folder: Path) -> None:
     with pytest.raises(Problem, match="it is not a folder"):
         find_files(folder / "banner.jpg")
