@@ -14,7 +14,7 @@ export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
 .PHONY: help demo test test-fast test-airflow3 test-airflow2 test-pythons test-lowest coverage
 .PHONY: check lint spelling types imports format schemathesis fault-run
-.PHONY: system-test test-user-project browser-test prove bench bench-waiting bench-sync test-matrix test-celery dist docs upgrade clean
+.PHONY: system-test test-user-project browser-test prove bench bench-waiting bench-sync bench-limits test-matrix test-celery dist docs upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -115,6 +115,9 @@ bench-waiting: $(VENV)/airflow3/.ready ## measure waiting beside Airflow's defer
 
 bench-sync: $(VENV)/airflow3/.ready ## measure the sync of a folder beside a loop over Airflow's HttpHook and mapped uploads
 	$(AIRFLOW3)/python benchmarks/sync.py $(ARGS)
+
+bench-limits: $(VENV)/airflow3/.ready ## measure a sync against a key's rate limits, and an upload that meets a 502
+	$(AIRFLOW3)/python benchmarks/limits.py $(ARGS)
 
 docs: $(VENV)/airflow3/.ready ## build the documentation as a site in build/site; every warning is an error
 	AIRFLOW_HOME=$(CURDIR)/build/docs-airflow $(AIRFLOW3)/python -m sphinx --builder html --conf-dir docs --doctree-dir build/doctrees \
