@@ -61,7 +61,12 @@ class Exchange:
         """End our side and drain theirs, as web servers do (a lingering close)."""
         with suppress(OSError):
             if isinstance(self.sock, ssl.SSLSocket):
-                self.sock = self.sock.unwrap()
+                timeout = self.sock.gettimeout()
+                self.sock.settimeout(0)
+                with suppress(OSError):
+                    self.sock.unwrap()  # announces the end, and does not wait for a client that is still sending
+                self.sock = socket.socket(fileno=self.sock.detach())
+                self.sock.settimeout(timeout)
             self.sock.shutdown(socket.SHUT_WR)
         self.drain()
         self.sock.close()

@@ -17,6 +17,8 @@ from airflow_provider_media.exceptions import (
 )
 
 ERRORS = {400: MediaRequestError, 401: MediaAuthError, 403: MediaAuthError, 413: MediaRequestError}
+# The key was accepted for the list, so that a 401 may be a gateway's mistake and is retried once.
+POSTS = {400: 1, 401: 2, 403: 1, 413: 1}
 PROTOCOLS = pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
 
 
@@ -42,7 +44,7 @@ def test_a_server_that_refuses_and_lingers_without_reading_is_heard(
         hook_for(server.base_url, timeout=10).upload(big_file)
     assert time.monotonic() - started < 8  # not only when the time is out
     assert caught.value.status == status
-    assert len(server.posts) == 1
+    assert len(server.posts) == POSTS[status]
     assert len(server.posts[0].received) < big_file.stat().st_size
 
 
@@ -65,7 +67,7 @@ def test_a_server_that_refuses_and_hangs_up_politely_is_heard(raw_server, hook_f
     server = raw_server(on_post, tls=tls)
     with pytest.raises(ERRORS[status], match="no, thank you"):
         hook_for(server.base_url).upload(big_file)
-    assert len(server.posts) == 1
+    assert len(server.posts) == POSTS[status]
     assert len(server.posts[0].received) < big_file.stat().st_size
 
 
