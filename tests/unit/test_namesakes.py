@@ -36,7 +36,7 @@ def test_a_folder_that_the_list_does_not_tell_is_asked_for(if_exists: str) -> No
     library.add(folderId=7)
     result = run(library, if_exists)
     assert (result.media.id, result.created, result.replaced, library.ids) == (2, True, (), [1, 2])
-    assert library.calls[1] == "GET /1"
+    assert "GET /1" in library.calls
 
 
 def test_a_file_that_its_own_answer_puts_into_the_folder_is_replaced() -> None:
@@ -52,7 +52,8 @@ def test_no_folder_is_asked_for_where_the_list_tells_it_or_none_is_wanted() -> N
     library.add(folderId=7)
     library.add(folderId=5)
     assert run(library, "reuse").media.id == 2
-    assert len(library.calls) == 1
+    # The one that is reused is read again before it is returned.
+    assert [call for call in library.calls if "?" not in call] == ["GET /2"]
 
     library = FakeLibrary(list_leaves_out=("folderId",))
     library.add(folderId=7)
