@@ -65,22 +65,6 @@ class LibraryHook(BaseHook):
         left_out = _OF_THIS_PROCESS | _READ_FROM_THE_CONNECTION
         return {name: value for name, value in vars(self).items() if name not in left_out}
 
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form fields of Airflow 2; Airflow 3 takes them from the provider info."""
-        from airflow_provider_media.provider_info import connection_form_widgets
-
-        return connection_form_widgets()
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return which fields Airflow 2 hides and how it labels the others."""
-        from airflow_provider_media.provider_info import UI_FIELD_BEHAVIOUR
-
-        # Airflow 2 writes this one key with an underscore where the provider info has a hyphen.
-        behaviour = dict(UI_FIELD_BEHAVIOUR)
-        return {"hidden_fields": behaviour.pop("hidden-fields"), **behaviour}
-
     def _upload(self, settings: Settings, file: Any, **options: Unpack[UploadOptions]) -> Flow[UploadResult]:
         from airflow_provider_media._api.checkpoints import NoState
         from airflow_provider_media._api.recent import RECENT_UPLOADS

@@ -37,6 +37,24 @@ class MediaHook(LibraryHook):
     :param media_conn_id: the Airflow connection, of type ``media``.
     """
 
+    # These two stand here, because Airflow 2 looks for them in this very class and not in those that it inherits from.
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form fields of Airflow 2; Airflow 3 takes them from the provider info."""
+        from airflow_provider_media.provider_info import connection_form_widgets
+
+        return connection_form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return which fields Airflow 2 hides and how it labels the others."""
+        from airflow_provider_media.provider_info import UI_FIELD_BEHAVIOUR
+
+        # Airflow 2 writes this one key with an underscore where the provider info has a hyphen.
+        behaviour = dict(UI_FIELD_BEHAVIOUR)
+        return {"hidden_fields": behaviour.pop("hidden-fields"), **behaviour}
+
     @cached_property
     def settings(self) -> Settings:
         """The connection, read once and checked.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -159,9 +160,9 @@ class BrokenTask:
         raise ConnectionError("no database")
 
 
-@pytest.fixture
-def stored_objects(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Configure an XCom backend that stores each value as an object, and a reference to it in the database."""
+@cache
+def storing_backend() -> tuple[type, dict[str, Any]]:
+    """Make an XCom backend that stores each value as an object; once, because Airflow 2 maps the class to its table."""
     xcom: Any = importlib.import_module(XCOM_MODULES[0])
     stored: dict[str, Any] = {}
 
@@ -176,8 +177,16 @@ def stored_objects(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         def deserialize_value(result: Any) -> Any:
             return stored[xcom.BaseXCom.deserialize_value(result)][1]
 
+    return StoringXCom, stored
+
+
+@pytest.fixture
+def stored_objects(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Configure a backend whose objects these are; the database has references to them."""
+    backend, stored = storing_backend()
+    stored.clear()
     for name in XCOM_MODULES[1:]:
-        monkeypatch.setattr(f"{name}.XCom", StoringXCom)
+        monkeypatch.setattr(f"{name}.XCom", backend)
     return stored
 
 
