@@ -125,7 +125,18 @@ def _run(pair: Pair) -> Outcome:
     report.unlink(missing_ok=True)
     log = pair.folder / "tests.log"
     python: str | Path = pair.folder / "bin" / "python"
-    command = [python, "-m", "pytest", "-q", "tests/unit", "tests/contract", "tests/dags"]
+    command = [
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "auto",
+        "--dist=worksteal",
+        "tests/unit",
+        "tests/contract",
+        "tests/dags",
+    ]
     with log.open("w") as output:
         done = subprocess.run(
             [*command, f"--junitxml={report}"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False
