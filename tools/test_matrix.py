@@ -34,6 +34,7 @@ _PYTHONS = {
     "3.3": ["3.11", "3.12", "3.13"],
 }
 _CONSTRAINTS = {"2.11": "airflow2.txt", "3.3": "airflow3.txt"}  # the pins of `make test`; the others have their own
+_SUITE_FOLDERS = ("tests/unit", "tests/contract", "tests/dags")
 _SUITES = {
     "unit": "tests.unit.",
     "contract": "tests.contract.",
