@@ -55,7 +55,7 @@ STYLES: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrivals_module, "MIN_REMEMBERED", REMEMBERED)
-    defaults = {"page_size": PAGE, "sort_by": None, "sort_order": None}
+    defaults = flows.PageWalk.__init__.__kwdefaults__ | {"page_size": PAGE}  # type: ignore[operator]
     monkeypatch.setattr(flows.PageWalk.__init__, "__kwdefaults__", defaults)
 
 
