@@ -64,9 +64,13 @@ def redact_bytes(secret: Secret[str] | None, data: bytes, charset: str | None = 
     if encoding.startswith("utf-8"):
         encoding = "iso-8859-1"  # a character for each byte, so that all bytes come back; a secret is ASCII
     try:
-        return redact(secret, data.decode(encoding, "surrogatepass")).encode(encoding, "surrogatepass")
+        text = data.decode(encoding, "surrogatepass")
     except UnicodeDecodeError:  # it only begins like UTF-16 or UTF-32
-        return redact(secret, data.decode("iso-8859-1")).encode("iso-8859-1")
+        encoding = "iso-8859-1"
+        text = data.decode(encoding)
+    redacted = redact(secret, text)
+    # Encoded again, a byte order mark may change.
+    return data if redacted == text else redacted.encode(encoding, "surrogatepass")
 
 
 def redact_url(url: str) -> str:

@@ -116,7 +116,8 @@ def test_ids_are_text_for_a_browser_would_round_large_numbers(
     monkeypatch.setenv("AIRFLOW_CONN_LARGE_IDS", os.environ["AIRFLOW_CONN_MEDIA_DEFAULT"])  # nobody has read it yet
     large = {"id": 2**53 + 1, "folderId": 2**53 + 3, "mimeType": "image/png"}
     plain = {"id": "med_1", "mimeType": "image/png"}
-    for body in ({"content": [large, plain], "totalElements": 2}, large):
+    last_page = {"content": [], "totalElements": 2}
+    for body in ({"content": [large, plain], "totalElements": 2}, last_page, large):
         platform.add_fault(fault="status", method="GET", status=200, body=body)
     sign_in("OP")
     listed = client.get("/api/library/large_ids").json()["items"]
