@@ -42,6 +42,13 @@ def pytest_unconfigure() -> None:
     warm_python.stop()
 
 
+@pytest.fixture(autouse=True)
+def no_recent_uploads() -> None:
+    """Forget what earlier tests stored: their servers may have had the same address."""
+    if recent := sys.modules.get("airflow_provider_media._api.recent"):
+        recent.RECENT_UPLOADS.clear()
+
+
 @cache
 def samples_by_test() -> dict[str, list[Sample]]:
     """Return the samples that are marked as tested by a test, by its node id."""

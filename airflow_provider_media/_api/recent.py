@@ -27,6 +27,10 @@ class RecentUploads:
         """
         self._files.append((settings.base_url, settings.api_key, name, media_id, time.monotonic()))
 
+    def clear(self) -> None:
+        """Forget all files."""
+        self._files.clear()
+
     def ids_of(self, settings: Settings, name: str) -> tuple[int | str, ...]:
         """Return the ids of the files that were stored under a name within the settling time."""
         since = time.monotonic() - settings.settle_seconds
