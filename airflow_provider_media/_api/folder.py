@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.object_source import may_pass
 from airflow_provider_media._api.path_patterns import PathPattern, reason_to_skip
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.secret import redact_url, redact_urls
-from airflow_provider_media._api.source import escape_controls, is_object_path, local_path, missing_reason, printable
+from airflow_provider_media._upload.object_source import may_pass
+from airflow_provider_media._upload.source import escape_controls, is_object_path, local_path, missing_reason, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

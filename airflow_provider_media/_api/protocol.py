@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_media._api.retry import Retries
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.models import Media
 
 

@@ -10,17 +10,17 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.fingerprint import fingerprint_in, name_proof, name_proof_in
 from airflow_provider_media._api.flows import oldest_first
-from airflow_provider_media._api.namesakes import folders_untold, of_unknown_folder
 from airflow_provider_media._api.problem import Kind
-from airflow_provider_media._api.source import escape_controls
+from airflow_provider_media._upload.existing import folders_untold, of_unknown_folder
+from airflow_provider_media._upload.fingerprint import fingerprint_in, name_proof, name_proof_in
+from airflow_provider_media._upload.source import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow_provider_media._api.receipts import Receipt
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.models import Media
 
 IF_CHANGED = ("replace", "upload", "fail")

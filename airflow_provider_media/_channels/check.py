@@ -13,7 +13,7 @@ from airflow_provider_media._channels.rules import ChannelReport, MediaInfo, jud
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_media._api.source import Source
+    from airflow_provider_media._upload.source import Source
 
 
 def check_file(source: Source, mime_type: str, channels: Sequence[str], *, check_integrity: bool) -> ChannelReport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import IO, TYPE_CHECKING
 
-from airflow_provider_media._api.source import reading
+from airflow_provider_media._upload.source import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

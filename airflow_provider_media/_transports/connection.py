@@ -35,7 +35,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-from airflow_provider_media._api.source import FileRegion
+from airflow_provider_media._upload.source import FileRegion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

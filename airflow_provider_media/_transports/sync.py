@@ -15,10 +15,8 @@ import urllib3.exceptions
 from requests_toolbelt.multipart.encoder import MultipartEncoder
 from tenacity import Retrying
 
-from airflow_provider_media._api.body import StreamingBody
 from airflow_provider_media._api.flows import Pause
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.progress import Progress
 from airflow_provider_media._api.protocol import Call, Reply, one_line
 from airflow_provider_media._api.secret import redact
 from airflow_provider_media._transports import clock
@@ -41,6 +39,8 @@ from airflow_provider_media._transports.trying import (
     tenacity_options,
     trusted_bundle,
 )
+from airflow_provider_media._upload.multipart import StreamingBody
+from airflow_provider_media._upload.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.retry import Retries
     from airflow_provider_media._api.settings import Settings
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.checkpoints import UploadCheckpoint
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
 _OF_THIS_PROCESS = {"_transport", "_log"}
@@ -67,12 +67,12 @@ class LibraryHook(BaseHook):
 
     def _upload(self, settings: Settings, file: Any, **options: Unpack[UploadOptions]) -> Flow[UploadResult]:
         from airflow_provider_media._api.checkpoints import NoState
-        from airflow_provider_media._api.recent import RECENT_UPLOADS
-        from airflow_provider_media._api.source import open_source, sha256
-        from airflow_provider_media._api.upload import prepare_upload
-        from airflow_provider_media._api.upload_flow import IF_EXISTS, upload_media
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._transports.trying import new_retries
+        from airflow_provider_media._upload.flow import IF_EXISTS, upload_media
+        from airflow_provider_media._upload.recent import RECENT_UPLOADS
+        from airflow_provider_media._upload.source import open_source, sha256
+        from airflow_provider_media._upload.spec import prepare_upload
         from airflow_provider_media.hooks._lineage import report_upload
 
         if_exists, state = options.get("if_exists", "upload"), options.get("state")
@@ -135,8 +135,8 @@ class LibraryHook(BaseHook):
         return result
 
     def _check_file(self, upload: Upload, channels: tuple[str, ...], *, check_integrity: bool) -> None:
-        from airflow_provider_media._api.source import file_problem
         from airflow_provider_media._channels.check import check_file
+        from airflow_provider_media._upload.source import file_problem
 
         report = check_file(upload.source, upload.mime_type, channels, check_integrity=check_integrity)
         if report.errors:
@@ -176,7 +176,7 @@ def as_path(file: Any) -> Any:
         return file
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    from airflow_provider_media._api.source import file_problem
+    from airflow_provider_media._upload.source import file_problem
 
     try:
         return ObjectStoragePath(file)

@@ -206,7 +206,7 @@ def _count(number: int) -> str:
 
 
 def _lines(selected: Sequence[Media], used: dict[int | str, list[str]]) -> str:
-    from airflow_provider_media._api.source import escape_controls
+    from airflow_provider_media._upload.source import escape_controls
 
     lines = []
     for media in selected[:_SHOWN_IN_LOG]:

@@ -108,7 +108,7 @@ def refuse_if_used(found: Iterable[Media], references: References | None) -> Non
 
 def say_in_use(used: dict[int | str, list[str]]) -> str:
     """Name the files that are used, and who uses them."""
-    from airflow_provider_media._api.source import escape_controls
+    from airflow_provider_media._upload.source import escape_controls
 
     named = "; ".join(f"media {key} by {', '.join(users)}" for key, users in used.items())
     return f"Still used: {escape_controls(named)}."

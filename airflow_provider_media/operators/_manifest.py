@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.folder import FoundFile
     from airflow_provider_media._api.receipts import Receipt
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.operators._sync_run import Outcome
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class ManifestFile:
         :param found: the files of the folder: a manifest among them would be synced itself, the next time.
         :raises MediaConfigurationError: it cannot.
         """
-        from airflow_provider_media._api.source import local_path
+        from airflow_provider_media._upload.source import local_path
 
         if str(local_path(self.path)) in {str(local_path(file.path)) for file in found}:
             raise _wrong(self, "it is one of the files to be synced; put it into another folder")

@@ -79,10 +79,10 @@ def skip_unsupported(prepared: Sequence[Prepared], options: SyncOptions) -> list
 def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Receipt], file: FoundFile) -> Prepared:
     from airflow_provider_media._api.folder import library_name
     from airflow_provider_media._api.problem import Kind, Problem
-    from airflow_provider_media._api.source import file_reason, open_source, printable
     from airflow_provider_media._api.sync_plan import Prepared
-    from airflow_provider_media._api.upload import prepare_upload
     from airflow_provider_media._channels.check import check_file
+    from airflow_provider_media._upload.source import file_reason, open_source, printable
+    from airflow_provider_media._upload.spec import prepare_upload
 
     if hook.get_conn().is_cancelled:
         raise Problem(Kind.CANCELLED, "The task was stopped.")
@@ -176,7 +176,7 @@ def _is_unclear(file: Prepared, media: Media) -> bool:
 
 def _in_full(hook: MediaHook, listed: Media) -> Media | None:
     """Ask for one file; None when it is gone meanwhile."""
-    from airflow_provider_media._api.namesakes import completed
+    from airflow_provider_media._upload.existing import completed
 
     try:
         return completed(listed, hook.get_media(listed.id))
@@ -187,7 +187,7 @@ def _in_full(hook: MediaHook, listed: Media) -> Media | None:
 def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
     """Get files by their ids that the list shows, and a get did not find: they may be new, or gone."""
     from airflow_provider_media._api.flows import get_settled
-    from airflow_provider_media._api.namesakes import completed
+    from airflow_provider_media._upload.existing import completed
 
     settle_seconds = hook.settings.settle_seconds
     found = hook.run_flow(get_settled([media.id for media in listed], settle_seconds)) if listed else {}
@@ -195,7 +195,7 @@ def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
 
 
 def _tell_of_unknown_folders(prepared: Sequence[Prepared], namesakes: dict[str, list[Media]]) -> None:
-    from airflow_provider_media._api.namesakes import of_unknown_folder
+    from airflow_provider_media._upload.existing import of_unknown_folder
 
     unknown = sum(
         len(of_unknown_folder(file.upload, filter(file.upload.may_be, namesakes.get(file.name, ()))))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.folder import FoundFile
     from airflow_provider_media._api.receipts import Receipt
     from airflow_provider_media._api.sync_plan import Prepared, Step, SyncPlan
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.models import Media
     from airflow_provider_media.operators._deleting import References
     from airflow_provider_media.operators._survey import Known
@@ -346,7 +346,7 @@ class MediaSyncOperator(MediaOperator):
         known: Known,
         options: SyncOptions,
     ) -> list[Outcome]:
-        from airflow_provider_media._api.progress import FilesProgress
+        from airflow_provider_media._upload.progress import FilesProgress
 
         sizes = sum(step.size or 0 for step in steps)
         progress = FilesProgress(len(steps), sizes, clock=time.monotonic)
@@ -389,7 +389,7 @@ class MediaSyncOperator(MediaOperator):
 
 def _warn_of_changes(outcomes: Iterable[Outcome], uploads: Mapping[str, Upload], options: SyncOptions) -> None:
     """Log one warning of what the library stored differently than it was sent."""
-    from airflow_provider_media._api.stored import changes_of
+    from airflow_provider_media._upload.stored import changes_of
 
     sent = [(outcome.step.path, outcome.media) for outcome in outcomes if outcome.action in ("create", "replace")]
     changed = [

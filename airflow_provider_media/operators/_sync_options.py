@@ -54,8 +54,8 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
     """
     from airflow_provider_media._api.folder import check_name_template
     from airflow_provider_media._api.sync_plan import IF_CHANGED
-    from airflow_provider_media._api.upload import check_shared
     from airflow_provider_media._channels.rules import channels_of
+    from airflow_provider_media._upload.spec import check_shared
     from airflow_provider_media.hooks._base import as_path
 
     output = parse_choice("output", operator.returned, ("manifest", "reference"))

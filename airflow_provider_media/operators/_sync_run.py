@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow_provider_media._api.flows import Flow
-    from airflow_provider_media._api.progress import FilesProgress
     from airflow_provider_media._api.sync_plan import Step
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.progress import FilesProgress
+    from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
     from airflow_provider_media.operators._deleting import References
@@ -154,8 +154,8 @@ class SyncRun:
             self._fail(waiting.popleft(), MediaUnavailableError("Not tried: too many files before it failed."))
 
     def _begin(self, step: Step) -> None:
-        from airflow_provider_media._api.recent import RECENT_UPLOADS
-        from airflow_provider_media._api.upload_flow import send_for_sync
+        from airflow_provider_media._upload.flow import send_for_sync
+        from airflow_provider_media._upload.recent import RECENT_UPLOADS
 
         if step.there:
             self._sent(step, step.there)
@@ -191,7 +191,7 @@ class SyncRun:
 
     def _sent(self, step: Step, media: Media) -> None:
         from airflow_provider_media._api.deletion import delete_older
-        from airflow_provider_media._api.recent import RECENT_UPLOADS
+        from airflow_provider_media._upload.recent import RECENT_UPLOADS
         from airflow_provider_media.hooks._lineage import report_upload
 
         if media is not step.there:

@@ -124,7 +124,7 @@ class MediaUploadOperator(MediaOperator):
         """Upload the file."""
         from airflow_provider_media._airflow.task_state import TaskState
         from airflow_provider_media._api.checkpoints import UploadCheckpoint
-        from airflow_provider_media._api.upload_flow import IF_EXISTS
+        from airflow_provider_media._upload.flow import IF_EXISTS
 
         arguments = {
             "name": parse_optional(parse_str, "name", self.name),

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as often as in earnest, but not as long; and not because of what a server asked in another test."""
-    from airflow_provider_media._api import flows, retry, upload_flow
+    from airflow_provider_media._api import flows, retry
     from airflow_provider_media._transports import rate_limit
+    from airflow_provider_media._upload import flow as upload_flow
 
     monkeypatch.setattr(rate_limit, "_limiters", {})
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.01)

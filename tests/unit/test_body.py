@@ -12,11 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from airflow_provider_media._api.body import StreamingBody
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.source import BLOCK_BYTES, FileRegion, open_source
-from airflow_provider_media._api.upload import prepare_upload
 from airflow_provider_media._transports.sync import multipart_body
+from airflow_provider_media._upload.multipart import StreamingBody
+from airflow_provider_media._upload.source import BLOCK_BYTES, FileRegion, open_source
+from airflow_provider_media._upload.spec import prepare_upload
 
 if TYPE_CHECKING:
     from pathlib import Path

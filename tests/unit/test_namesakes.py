@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_media._api.checkpoints import NoState
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.retry import Retries
-from airflow_provider_media._api.upload_flow import upload_media
+from airflow_provider_media._upload.flow import upload_media
 from tests.unit.helpers.fake_library import CLOCK, FakeLibrary, lost, make_upload
 
 IN_FIVE = make_upload(folder_id=5)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_delete, build_get, build_list, build_upload, check_media_id
-from airflow_provider_media._api.source import open_source
-from airflow_provider_media._api.upload import prepare_upload
+from airflow_provider_media._upload.source import open_source
+from airflow_provider_media._upload.spec import prepare_upload
 
 
 def test_a_list_asks_by_default_for_the_first_ten() -> None:

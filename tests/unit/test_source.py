@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.source import (
+from airflow_provider_media._upload.source import (
     BLOCK_BYTES,
     SPOOL_BYTES,
     Source,
@@ -355,7 +355,7 @@ def test_a_file_that_this_user_may_not_read_is_told_before_it_is_opened(
     path.write_bytes(b"x")
     path.chmod(0)
     if os.access(path, os.R_OK):  # root may read everything
-        monkeypatch.setattr("airflow_provider_media._api.source.os.access", lambda *_: False)
+        monkeypatch.setattr("airflow_provider_media._upload.source.os.access", lambda *_: False)
     with pytest.raises(Problem, match=r"secret\.png' cannot be uploaded: it may not be read by this user") as raised:
         open_source(path)
     assert raised.value.kind is Kind.FILE

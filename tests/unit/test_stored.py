@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
-from airflow_provider_media._api.fingerprint import bears_name, fingerprint_in, name_proof_in, with_fingerprint
-from airflow_provider_media._api.stored import is_name_credible
+from airflow_provider_media._upload.fingerprint import bears_name, fingerprint_in, name_proof_in, with_fingerprint
+from airflow_provider_media._upload.stored import is_name_credible
 from airflow_provider_media.models import Media
 
 SUM = "a" * 64

@@ -12,7 +12,7 @@ from airflow_provider_media._api.checkpoints import NoState, UploadCheckpoint
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._api.retry import Retries
-from airflow_provider_media._api.upload_flow import upload_media
+from airflow_provider_media._upload.flow import upload_media
 from airflow_provider_media.exceptions import MediaInUseError
 from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_provider_media._api.protocol import Call
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.models import Media
 
 UPLOAD = make_upload()

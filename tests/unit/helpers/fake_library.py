@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply
-from airflow_provider_media._api.source import open_source, read_blocks
-from airflow_provider_media._api.upload import prepare_upload
+from airflow_provider_media._upload.source import open_source, read_blocks
+from airflow_provider_media._upload.spec import prepare_upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_media._api.flows import Flow, Pause
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 24
 

@@ -14,13 +14,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from airflow_provider_media._api.fingerprint import fingerprint_in
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._upload.fingerprint import fingerprint_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.source import give_blocks
+from airflow_provider_media._upload.source import give_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_media._api.source import FileRegion, Source
+    from airflow_provider_media._upload.source import FileRegion, Source
 
 
 class StreamingBody:

@@ -25,17 +25,17 @@ from airflow_provider_media._api.flows import (
     oldest_first,
     with_tries,
 )
-from airflow_provider_media._api.namesakes import check_folders, completed, in_full, of_unknown_folder
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_upload, parse_media
-from airflow_provider_media._api.stored import is_credible, is_name_credible, not_whole, other_file, warn_of_changes
+from airflow_provider_media._upload.existing import check_folders, completed, in_full, of_unknown_folder
+from airflow_provider_media._upload.stored import is_credible, is_name_credible, not_whole, other_file, warn_of_changes
 from airflow_provider_media.models import Media, UploadResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from airflow_provider_media._api.retry import Retries
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from airflow_provider_media._api.problem import Kind, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_media._api.upload import Upload
+    from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.models import Media
 
 

@@ -7,10 +7,10 @@ import unicodedata
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.fingerprint import bears_name, fingerprint_in, with_fingerprint
 from airflow_provider_media._api.media_types import EXTENSIONS, extension_disagrees, types_differ
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.source import Source, detect_mime_type, file_problem, printable, sha256
+from airflow_provider_media._upload.fingerprint import bears_name, fingerprint_in, with_fingerprint
+from airflow_provider_media._upload.source import Source, detect_mime_type, file_problem, printable, sha256
 
 if TYPE_CHECKING:
     from airflow_provider_media.models import Media

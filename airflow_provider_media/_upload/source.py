@@ -104,7 +104,7 @@ def open_source(file: Any, *, facts: Mapping[str, Any] | None = None, takes_pipe
     if hasattr(file, "read"):
         source: Source = _StreamSource(file)
     elif is_object_path(file):  # Airflow 2's ObjectStoragePath is a Path too
-        from airflow_provider_media._api.object_source import ObjectSource  # which builds on this module
+        from airflow_provider_media._upload.object_source import ObjectSource  # which builds on this module
 
         source = ObjectSource(file, facts)
     elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:

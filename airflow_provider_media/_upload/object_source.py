@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.secret import redact_url
-from airflow_provider_media._api.source import file_problem, reading
+from airflow_provider_media._upload.source import file_problem, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
