@@ -12,7 +12,7 @@ from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.problem import Problem
 from airflow_provider_media._api.protocol import check_media_id
 from airflow_provider_media._api.receipts import Receipt
-from airflow_provider_media._api.waiting import Found, found_from_dicts, found_to_dicts
+from airflow_provider_media._polling.lookup import Found, found_from_dicts, found_to_dicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

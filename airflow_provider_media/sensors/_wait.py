@@ -13,7 +13,7 @@ from airflow_provider_media._api.checkpoints import WaitCheckpoint
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media._api.waiting import Found
+    from airflow_provider_media._polling.lookup import Found
 
 _MAX_BYTES = 48 * 1024
 """Airflow warns of values above 64 KiB; what was found is asked for again then."""

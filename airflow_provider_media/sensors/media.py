@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media._api.waiting import Found, Wanted
+    from airflow_provider_media._polling.lookup import Found, Wanted
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.sensors._wait import Wait
 
@@ -209,7 +209,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         :param failures: how many of the task's own looks in a row had failed.
         :raises AirflowSensorTimeout: the time is over, and a last look did not find the rest.
         """
-        from airflow_provider_media._api.waiting import WaitOutcome, found_from_dicts
+        from airflow_provider_media._polling.lookup import WaitOutcome, found_from_dicts
 
         with public_errors():
             outcome = WaitOutcome.from_dict(event)
@@ -266,7 +266,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             raise
 
     def _defer(self, context: Context, *, pause: timedelta = timedelta(0)) -> None:
-        from airflow_provider_media._api.waiting import found_to_dicts
+        from airflow_provider_media._polling.lookup import found_to_dicts
         from airflow_provider_media.triggers.media import MediaExistsTrigger
 
         wanted, wait = self._wanted(), self._loaded(context)
@@ -299,7 +299,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
         :raises MediaConfigurationError: with one sentence; nothing is sent.
         """
-        from airflow_provider_media._api.waiting import Wanted
+        from airflow_provider_media._polling.lookup import Wanted
 
         refuse_none("media_conn_id", self.media_conn_id)
         wildcards = parse_bool("wildcards", self.wildcards)
@@ -368,7 +368,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
     def _look(self, wanted: Wanted, keys: tuple[str, ...], found: Found, deadline: datetime) -> None:
         """Look once; add what is there to the found, even when the look fails half-way."""
         from airflow_provider_media._api.flows import within
-        from airflow_provider_media._api.waiting import Seen, look
+        from airflow_provider_media._polling.lookup import Seen, look
         from airflow_provider_media.triggers._watch import FIRST_LOOK_SECONDS
 
         end = max(deadline, datetime.now(UTC) + timedelta(seconds=FIRST_LOOK_SECONDS))
@@ -386,7 +386,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
     @cached_property
     def _size(self) -> Any:
-        from airflow_provider_media._api.waiting import LibrarySize
+        from airflow_provider_media._polling.lookup import LibrarySize
 
         return LibrarySize()
 

@@ -8,8 +8,8 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.arrivals import Arrivals, SortField, list_newest
-from airflow_provider_media._api.cursor import Cursor
+from airflow_provider_media._polling.cursor import Cursor
+from airflow_provider_media._polling.newest import Arrivals, SortField, list_newest
 from airflow_provider_media.triggers import _event_spacing
 
 if TYPE_CHECKING:

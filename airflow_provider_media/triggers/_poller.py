@@ -11,7 +11,7 @@ import weakref
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.waiting import LibrarySize, Seen, look
+from airflow_provider_media._polling.lookup import LibrarySize, Seen, look
 from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaRateLimitError
 
 if TYPE_CHECKING:
-    from airflow_provider_media._api.waiting import Found, Seen, Wanted
+    from airflow_provider_media._polling.lookup import Found, Seen, Wanted
 
 FIRST_LOOK_SECONDS = 10.0
 """Time for the first look, also where a deadline leaves less."""

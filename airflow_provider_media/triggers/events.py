@@ -19,8 +19,8 @@ except ImportError:  # Airflow 2
     ) from None
 
 from airflow_provider_media._airflow.arguments import check_literal, parse_interval
-from airflow_provider_media._api.cursor import Cursor
 from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
+from airflow_provider_media._polling.cursor import Cursor
 from airflow_provider_media.triggers._event_poll import Depth, poll
 from airflow_provider_media.triggers._event_spacing import Spacing, backlog
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
     from datetime import timedelta
 
-    from airflow_provider_media._api.arrivals import Arrivals
+    from airflow_provider_media._polling.newest import Arrivals
     from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)

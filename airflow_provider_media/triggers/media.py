@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_media._api.waiting import WaitOutcome, Wanted
+from airflow_provider_media._polling.lookup import WaitOutcome, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ class MediaExistsTrigger(BaseTrigger):
     """Fire when all that is asked for is in the library, or the time is over, or asking failed for good.
 
     All triggers of one connection share one poll in a triggerer, by the shortest of their intervals. The event is the
-    dict of a :class:`~airflow_provider_media._api.waiting.WaitOutcome`.
+    dict of a :class:`~airflow_provider_media._polling.lookup.WaitOutcome`.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
     :param media_ids: the ids to wait for.

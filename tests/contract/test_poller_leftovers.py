@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._api.waiting import Wanted
+from airflow_provider_media._polling.lookup import Wanted
 from airflow_provider_media.triggers import _poller, _watch
 from tests.contract.helpers.sockets import connections_to
 from tests.contract.helpers.triggers import looks, pollers, start, stop

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.arrivals import MIN_REMEMBERED, list_newest
 from airflow_provider_media._api.problem import Problem
+from airflow_provider_media._polling.newest import MIN_REMEMBERED, list_newest
 from tests.unit.helpers.fake_library import FakeLibrary
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)

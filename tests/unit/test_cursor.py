@@ -9,8 +9,8 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.arrivals import Arrivals, SortField, place_of
-from airflow_provider_media._api.cursor import LATE_SECONDS, UNSURE_SECONDS, Cursor
+from airflow_provider_media._polling.cursor import LATE_SECONDS, UNSURE_SECONDS, Cursor
+from airflow_provider_media._polling.newest import Arrivals, SortField, place_of
 from airflow_provider_media.models import Media
 
 NOW = 1_782_907_200.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.arrivals import Arrivals, list_newest
+from airflow_provider_media._polling.newest import Arrivals, list_newest
 from airflow_provider_media.triggers._event_poll import Depth
 from tests.unit.helpers.fake_library import FakeLibrary
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._api.arrivals import Arrivals
-from airflow_provider_media._api.cursor import LATE_SECONDS, Cursor
+from airflow_provider_media._polling.cursor import LATE_SECONDS, Cursor
+from airflow_provider_media._polling.newest import Arrivals
 from airflow_provider_media.models import Media
 from airflow_provider_media.triggers import _event_spacing
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api import name_index
-from airflow_provider_media._api.name_index import NameIndex
-from airflow_provider_media._api.waiting import Wanted
+from airflow_provider_media._polling import patterns as name_index
+from airflow_provider_media._polling.lookup import Wanted
+from airflow_provider_media._polling.patterns import NameIndex
 
 ALPHABET = "ab*?[]!-^.\\ \n"
 

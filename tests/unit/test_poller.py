@@ -7,7 +7,7 @@ import json
 from itertools import groupby
 
 from airflow_provider_media._api.protocol import Reply
-from airflow_provider_media._api.waiting import Wanted
+from airflow_provider_media._polling.lookup import Wanted
 from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.triggers import _poller
 from airflow_provider_media.triggers._poller import Poller

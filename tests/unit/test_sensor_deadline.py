@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.waiting import found_to_dicts
+from airflow_provider_media._polling.lookup import found_to_dicts
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaUnavailableError
 from airflow_provider_media.models import Media
 from tests.helpers.fake_store import FakeStore

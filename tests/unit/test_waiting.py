@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_media._api import flows
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.waiting import (
+from airflow_provider_media._polling.lookup import (
     LibrarySize,
     Seen,
     WaitOutcome,

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_media._api import arrivals as arrivals_module
 from airflow_provider_media._api import flows
-from airflow_provider_media._api.arrivals import list_newest
-from airflow_provider_media._api.cursor import UNSURE_SECONDS, Cursor
+from airflow_provider_media._polling import newest as arrivals_module
+from airflow_provider_media._polling.cursor import UNSURE_SECONDS, Cursor
+from airflow_provider_media._polling.newest import list_newest
 from airflow_provider_media.triggers import _event_poll
 from airflow_provider_media.triggers._event_poll import Depth
 from tests.unit.helpers.fake_library import FakeLibrary
@@ -22,7 +22,7 @@ from tests.unit.helpers.fake_library import FakeLibrary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_media._api.arrivals import Arrivals
+    from airflow_provider_media._polling.newest import Arrivals
 
 NOW = 1_782_907_200.0
 INTERVAL = 60.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, get_args
 
-from airflow_provider_media._api.arrivals import Arrivals, SortField, place_of
 from airflow_provider_media._api.baseline import microseconds
+from airflow_provider_media._polling.newest import Arrivals, SortField, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

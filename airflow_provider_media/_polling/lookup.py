@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_media._api.flows import Flow, PageWalk, Pause, get_media, oldest_first, tried_once
-from airflow_provider_media._api.name_index import NameIndex, Pattern, compiled, is_pattern
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import senseless_entry
+from airflow_provider_media._polling.patterns import NameIndex, Pattern, compiled, is_pattern
 from airflow_provider_media.models import Media
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What sensors and triggers ask the library, without I/O."""
