@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
+from airflow_provider_media._sync.compare import look_at_library, prepare_files, skip_unsupported
+from airflow_provider_media._sync.executor import Outcome, SyncRun, workers_of
+from airflow_provider_media._sync.manifest import check_can_be_mapped, manifest_of
+from airflow_provider_media._sync.options import SyncOptions, read_options
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, error_class, public_errors
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._deleting import users_of
-from airflow_provider_media.operators._manifest import check_can_be_mapped, manifest_of
 from airflow_provider_media.operators._outlets import fill_outlet_events
-from airflow_provider_media.operators._survey import look_at_library, prepare_files, skip_unsupported
-from airflow_provider_media.operators._sync_options import SyncOptions, read_options
-from airflow_provider_media.operators._sync_run import Outcome, SyncRun, workers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._api.checkpoints import SyncCheckpoint
-    from airflow_provider_media._api.folder import FoundFile
     from airflow_provider_media._api.receipts import Receipt
-    from airflow_provider_media._api.sync_plan import Prepared, Step, SyncPlan
+    from airflow_provider_media._sync.compare import Known
+    from airflow_provider_media._sync.plan import Prepared, Step, SyncPlan
+    from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.models import Media
     from airflow_provider_media.operators._deleting import References
-    from airflow_provider_media.operators._survey import Known
 
 log = logging.getLogger(__name__)
 
@@ -257,7 +257,7 @@ class MediaSyncOperator(MediaOperator):
         return result
 
     def _find_files(self, context: Context, options: SyncOptions) -> list[FoundFile]:
-        from airflow_provider_media._api.folder import find_files
+        from airflow_provider_media._sync.scan import find_files
 
         with public_errors():
             found = find_files(options.source, options.pattern, options.exclude, written=str(self.source))
@@ -309,7 +309,7 @@ class MediaSyncOperator(MediaOperator):
         self, prepared: Sequence[Prepared], known: Known, options: SyncOptions, earlier: EarlierAttempts
     ) -> SyncPlan:
         """Plan, ask what is still used, and log the outcome."""
-        from airflow_provider_media._api.sync_plan import keep_used, make_plan
+        from airflow_provider_media._sync.plan import keep_used, make_plan
 
         plan = make_plan(prepared, known.namesakes, if_changed=options.if_changed, sent_before=earlier.sent)
         used = users_of([media for step in plan.steps for media in step.old], self.references)
@@ -429,7 +429,7 @@ def _failure(failed: list[tuple[str, MediaError]], files: int) -> MediaError:
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
-    from airflow_provider_media._api.sync_plan import as_table
+    from airflow_provider_media._sync.plan import as_table
 
     more = len(rows) - _MOST_NAMED
     return as_table(rows[:_MOST_NAMED]) + (f"\nand {more} more; the log names them" if more > 0 else "")

@@ -86,7 +86,7 @@ def test_sigkill_in_mid_sync_and_the_retry_ends_with_exactly_the_files(
 def test_a_try_that_is_cut_off_is_remembered_before_its_first_byte(
     folder: Folder, sync: Syncing, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_media.operators._sync_run import SyncRun
+    from airflow_provider_media._sync.executor import SyncRun
 
     library.store("there.png", PNG)
     folder.write("banner.png")

@@ -234,7 +234,7 @@ def test_an_interrupted_sync_into_one_library_says_nothing_of_another(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from airflow_provider_media.operators._sync_run import SyncRun
+    from airflow_provider_media._sync.executor import SyncRun
 
     def interrupted(*_: object) -> Any:
         raise KeyboardInterrupt

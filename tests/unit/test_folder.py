@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_media._api.folder import check_name_template, find_files, library_name
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._sync.scan import check_name_template, find_files, library_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.path_patterns import PathPattern, reason_to_skip
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._sync.path_patterns import PathPattern, reason_to_skip
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_media._api.problem import Kind
-from airflow_provider_media._api.sync_plan import Prepared, Step, SyncPlan, keep_used, make_plan, namesakes_of
+from airflow_provider_media._sync.plan import Prepared, Step, SyncPlan, keep_used, make_plan, namesakes_of
 from airflow_provider_media.models import Media
 from tests.unit.helpers.fake_library import PNG, make_upload
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.path_patterns import PathPattern, reason_to_skip
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.secret import redact_url, redact_urls
+from airflow_provider_media._sync.path_patterns import PathPattern, reason_to_skip
 from airflow_provider_media._upload.object_source import may_pass
 from airflow_provider_media._upload.source import escape_controls, is_object_path, local_path, missing_reason, printable
 
@@ -48,7 +48,7 @@ class FoundFile:
 def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *, written: str = "") -> list[FoundFile]:
     """List the files of a folder, sorted by their relative paths; all of them are read at once.
 
-    Hidden files and folders, and what :mod:`airflow_provider_media._api.path_patterns` lists, are skipped, in one log
+    Hidden files and folders, and what :mod:`airflow_provider_media._sync.path_patterns` lists, are skipped, in one log
     line. Links are followed; a folder that several paths lead to is read once.
 
     :param root: a local path, or an object store's path object (Airflow's ``ObjectStoragePath``).

@@ -16,9 +16,9 @@ from airflow_provider_media._airflow.arguments import (
     parse_str,
     parse_token,
 )
+from airflow_provider_media._sync.executor import MOST_WORKERS
+from airflow_provider_media._sync.manifest import ManifestFile
 from airflow_provider_media.exceptions import MediaConfigurationError, public_errors
-from airflow_provider_media.operators._manifest import ManifestFile
-from airflow_provider_media.operators._sync_run import MOST_WORKERS
 
 if TYPE_CHECKING:
     from airflow_provider_media.operators._sync import MediaSyncOperator
@@ -52,9 +52,9 @@ def read_options(operator: MediaSyncOperator) -> SyncOptions:
 
     :raises MediaConfigurationError: with one sentence.
     """
-    from airflow_provider_media._api.folder import check_name_template
-    from airflow_provider_media._api.sync_plan import IF_CHANGED
     from airflow_provider_media._channels.rules import channels_of
+    from airflow_provider_media._sync.plan import IF_CHANGED
+    from airflow_provider_media._sync.scan import check_name_template
     from airflow_provider_media._upload.spec import check_shared
     from airflow_provider_media.hooks._base import as_path
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from airflow_provider_media._api.baseline import Baseline
-    from airflow_provider_media._api.folder import FoundFile
     from airflow_provider_media._api.receipts import Receipt
-    from airflow_provider_media._api.sync_plan import Prepared
+    from airflow_provider_media._sync.options import SyncOptions
+    from airflow_provider_media._sync.plan import Prepared
+    from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
-    from airflow_provider_media.operators._sync_options import SyncOptions
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +77,10 @@ def skip_unsupported(prepared: Sequence[Prepared], options: SyncOptions) -> list
 
 
 def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Receipt], file: FoundFile) -> Prepared:
-    from airflow_provider_media._api.folder import library_name
     from airflow_provider_media._api.problem import Kind, Problem
-    from airflow_provider_media._api.sync_plan import Prepared
     from airflow_provider_media._channels.check import check_file
+    from airflow_provider_media._sync.plan import Prepared
+    from airflow_provider_media._sync.scan import library_name
     from airflow_provider_media._upload.source import file_reason, open_source, printable
     from airflow_provider_media._upload.spec import prepare_upload
 
@@ -118,7 +118,7 @@ def look_at_library(
     """
     from airflow_provider_media._api.baseline import baseline_in
     from airflow_provider_media._api.flows import list_all
-    from airflow_provider_media._api.sync_plan import namesakes_of
+    from airflow_provider_media._sync.plan import namesakes_of
 
     library = hook.run_flow(list_all({file.name for file in prepared}.__contains__))
     library += _read_unlisted(hook, prepared, library, workers, wait_seconds)

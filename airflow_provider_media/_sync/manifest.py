@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-    from airflow_provider_media._api.folder import FoundFile
     from airflow_provider_media._api.receipts import Receipt
+    from airflow_provider_media._sync.executor import Outcome
+    from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media._upload.spec import Upload
-    from airflow_provider_media.operators._sync_run import Outcome
 
 log = logging.getLogger(__name__)
 

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow_provider_media._api.flows import Flow
-    from airflow_provider_media._api.sync_plan import Step
+    from airflow_provider_media._sync.compare import Known
+    from airflow_provider_media._sync.plan import Step
     from airflow_provider_media._upload.progress import FilesProgress
     from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
     from airflow_provider_media.operators._deleting import References
-    from airflow_provider_media.operators._survey import Known
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""A folder: scan, compare, plan, execute."""
