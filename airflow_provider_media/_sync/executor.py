@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._deletion.delete import users_of
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaError,
@@ -17,19 +18,18 @@ from airflow_provider_media.exceptions import (
     MediaRateLimitError,
     MediaUnavailableError,
 )
-from airflow_provider_media.operators._deleting import users_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow_provider_media._api.flows import Flow
+    from airflow_provider_media._deletion.delete import References
     from airflow_provider_media._sync.compare import Known
     from airflow_provider_media._sync.plan import Step
     from airflow_provider_media._upload.progress import FilesProgress
     from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
-    from airflow_provider_media.operators._deleting import References
 
 log = logging.getLogger(__name__)
 

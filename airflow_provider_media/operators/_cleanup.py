@@ -19,19 +19,19 @@ from airflow_provider_media._airflow.arguments import (
     refuse_none,
     takes_literally,
 )
+from airflow_provider_media._deletion.delete import delete_each, deletion_state, say_in_use, started_before, users_of
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 from airflow_provider_media.operators._base import MediaOperator
-from airflow_provider_media.operators._deleting import delete_each, deletion_state, say_in_use, started_before, users_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media._api.cleanup import Selection
+    from airflow_provider_media._deletion.delete import References
+    from airflow_provider_media._deletion.selection import Selection
     from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.models import Media
-    from airflow_provider_media.operators._deleting import References
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class MediaCleanupOperator(MediaOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Select, ask, and only then delete."""
-        from airflow_provider_media._api.cleanup import find_candidates, select
+        from airflow_provider_media._deletion.selection import find_candidates, select
 
         selection = self._selection()
         on_reference = parse_choice("on_reference", self.on_reference, ("fail", "skip"))
@@ -163,7 +163,7 @@ class MediaCleanupOperator(MediaOperator):
         return {**outcome, "deleted": deleted, "missing": missing}
 
     def _selection(self) -> Selection:
-        from airflow_provider_media._api.cleanup import Selection
+        from airflow_provider_media._deletion.selection import Selection
 
         name = parse_optional(parse_name, "name", self.name)
         selection = Selection(

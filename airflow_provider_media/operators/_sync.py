@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
+from airflow_provider_media._deletion.delete import users_of
 from airflow_provider_media._sync.compare import look_at_library, prepare_files, skip_unsupported
 from airflow_provider_media._sync.executor import Outcome, SyncRun, workers_of
 from airflow_provider_media._sync.manifest import check_can_be_mapped, manifest_of
@@ -16,7 +17,6 @@ from airflow_provider_media._sync.options import SyncOptions, read_options
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, error_class, public_errors
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
-from airflow_provider_media.operators._deleting import users_of
 from airflow_provider_media.operators._outlets import fill_outlet_events
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._api.checkpoints import SyncCheckpoint
     from airflow_provider_media._api.receipts import Receipt
+    from airflow_provider_media._deletion.delete import References
     from airflow_provider_media._sync.compare import Known
     from airflow_provider_media._sync.plan import Prepared, Step, SyncPlan
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.models import Media
-    from airflow_provider_media.operators._deleting import References
 
 log = logging.getLogger(__name__)
 

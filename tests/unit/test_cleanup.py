@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api import cleanup
-from airflow_provider_media._api.cleanup import Selection, find_candidates, select
 from airflow_provider_media._api.moments import read_moment
+from airflow_provider_media._deletion import selection as cleanup
+from airflow_provider_media._deletion.selection import Selection, find_candidates, select
 from airflow_provider_media.models import Media
 from tests.unit.helpers.fake_library import FakeLibrary
 

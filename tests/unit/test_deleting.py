@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._api.checkpoints import DeletionCheckpoint
 from airflow_provider_media._api.deletion import is_other
+from airflow_provider_media._deletion.delete import delete_all, refuse_if_used, users_of
 from airflow_provider_media.exceptions import (
     MediaConfigurationError,
     MediaInUseError,
@@ -19,7 +20,6 @@ from airflow_provider_media.exceptions import (
     MediaUnavailableError,
 )
 from airflow_provider_media.models import Media
-from airflow_provider_media.operators._deleting import delete_all, refuse_if_used, users_of
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.fake_library import FakeLibrary
 

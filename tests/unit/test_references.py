@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_media._deletion.delete import users_of
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 from airflow_provider_media.models import Media
-from airflow_provider_media.operators._deleting import users_of
 from airflow_provider_media.references import ListedReferences, _Place
 
 if TYPE_CHECKING:
