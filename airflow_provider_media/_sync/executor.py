@@ -190,9 +190,9 @@ class SyncRun:
             job.go_on(result)
 
     def _sent(self, step: Step, media: Media) -> None:
+        from airflow_provider_media._airflow.lineage import report_upload
         from airflow_provider_media._api.deletion import delete_older
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
-        from airflow_provider_media.hooks._lineage import report_upload
 
         if media is not step.there:
             RECENT_UPLOADS.add(self._hook.settings, self._uploads[step.path].name, media.id)

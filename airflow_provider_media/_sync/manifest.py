@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._airflow.paths import check_regular, read_text, resolve_target, write_text
 from airflow_provider_media._api.secret import redact_url
-from airflow_provider_media._files import check_regular, read_text, resolve_target, write_text
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:

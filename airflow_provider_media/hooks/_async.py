@@ -135,8 +135,8 @@ class MediaAsyncHook(LibraryHook):
     async def _read_settings(self) -> Settings:
         from airflow.providers.common.compat.connection import get_async_connection
 
+        from airflow_provider_media._airflow.connection import read_connection
         from airflow_provider_media._api.secret import Secret
-        from airflow_provider_media.hooks._connection import read_connection
 
         connection = Secret(await get_async_connection(self.media_conn_id))
         # In a thread: registering secrets with the masker asks Airflow's supervisor, and waits for it.

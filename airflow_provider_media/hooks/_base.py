@@ -66,6 +66,7 @@ class LibraryHook(BaseHook):
         return {name: value for name, value in vars(self).items() if name not in left_out}
 
     def _upload(self, settings: Settings, file: Any, **options: Unpack[UploadOptions]) -> Flow[UploadResult]:
+        from airflow_provider_media._airflow.lineage import report_upload
         from airflow_provider_media._api.checkpoints import NoState
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._transports.trying import new_retries
@@ -73,7 +74,6 @@ class LibraryHook(BaseHook):
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
         from airflow_provider_media._upload.source import open_source, sha256
         from airflow_provider_media._upload.spec import prepare_upload
-        from airflow_provider_media.hooks._lineage import report_upload
 
         if_exists, state = options.get("if_exists", "upload"), options.get("state")
         name, folder_id = options.get("name", NOT_GIVEN), options.get("folder_id", NOT_GIVEN)

@@ -61,8 +61,8 @@ class MediaHook(LibraryHook):
 
         :raises MediaConfigurationError: with one sentence that names the wrong field.
         """
+        from airflow_provider_media._airflow.connection import read_connection
         from airflow_provider_media._api.secret import Secret
-        from airflow_provider_media.hooks._connection import read_connection
 
         return read_connection(Secret(self.get_connection(self.media_conn_id)), self.media_conn_id)
 

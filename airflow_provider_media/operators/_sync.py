@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
+from airflow_provider_media._airflow.asset_events import fill_outlet_events
 from airflow_provider_media._deletion.delete import users_of
 from airflow_provider_media._sync.compare import look_at_library, prepare_files, skip_unsupported
 from airflow_provider_media._sync.executor import Outcome, SyncRun, workers_of
@@ -17,7 +18,6 @@ from airflow_provider_media._sync.options import SyncOptions, read_options
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, error_class, public_errors
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
-from airflow_provider_media.operators._outlets import fill_outlet_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -21,12 +21,12 @@ from airflow_provider_media._airflow.arguments import (
     parse_token,
     takes_literally,
 )
+from airflow_provider_media._airflow.asset_events import fill_outlet_events
 from airflow_provider_media._deletion.delete import delete_all, deletion_state, refuse_if_used
 from airflow_provider_media.assets.media import media_asset, media_extra
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
 from airflow_provider_media.operators._cleanup import MediaCleanupOperator
-from airflow_provider_media.operators._outlets import fill_outlet_events
 from airflow_provider_media.operators._sync import MediaSyncOperator
 
 if TYPE_CHECKING:

@@ -104,8 +104,8 @@ def _settings_of(conn_id: str) -> Settings:
     from airflow.models import Connection
     from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+    from airflow_provider_media._airflow.connection import read_connection
     from airflow_provider_media._api.secret import Secret
-    from airflow_provider_media.hooks._connection import read_connection
 
     nowhere = PageError(
         404,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_media._airflow import connection as connection_module
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,
     MediaNotFoundError,
     MediaResponseError,
 )
-from airflow_provider_media.hooks import _connection as connection_module
 from tests.contract.helpers.blocking import both_hooks
 
 if TYPE_CHECKING:
