@@ -13,9 +13,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_provider_media._api.moments import read_moment
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.retry import read_retry_after
+from airflow_provider_media._api.timestamps import read_moment
 from airflow_provider_media.models import Media, MediaPage
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._api.filters import folder_fits, name_fits, type_fits
 from airflow_provider_media._api.flows import Flow, get_media, list_all, oldest_first
-from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
-from airflow_provider_media._api.moments import sure_age
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.timestamps import sure_age
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

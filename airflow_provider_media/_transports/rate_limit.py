@@ -7,8 +7,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.moments import read_http_date
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._api.timestamps import read_http_date
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.forks import renew_in_children
 

@@ -236,7 +236,7 @@ class MediaListOperator(MediaOperator):
         """List the files."""
         from itertools import islice
 
-        from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
+        from airflow_provider_media._api.filters import folder_fits, name_fits, type_fits
 
         most = parse_optional(parse_int, "max_items", self.max_items)
         name = parse_optional(parse_name, "name", self.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_media._api.matching import folder_fits, name_fits, type_fits
+from airflow_provider_media._api.filters import folder_fits, name_fits, type_fits
 from airflow_provider_media.models import Media
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.moments import read_moment, sure_age
+from airflow_provider_media._api.timestamps import read_moment, sure_age
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
