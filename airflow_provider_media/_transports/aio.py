@@ -14,9 +14,9 @@ from airflow_provider_media._api.flows import Pause
 from airflow_provider_media._api.problem import Problem
 from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._transports import clock
+from airflow_provider_media._transports.attempts import cancelled, new_retries, tenacity_options
 from airflow_provider_media._transports.forks import renew_in_children
 from airflow_provider_media._transports.threads import Threads
-from airflow_provider_media._transports.trying import cancelled, new_retries, tenacity_options
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

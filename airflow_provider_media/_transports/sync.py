@@ -20,10 +20,7 @@ from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply, one_line
 from airflow_provider_media._api.secret import redact
 from airflow_provider_media._transports import clock
-from airflow_provider_media._transports.connection import MAX_HEAD_BYTES, HeadTooLargeError, Transfer, WatchfulAdapter
-from airflow_provider_media._transports.forks import renew_in_children
-from airflow_provider_media._transports.rate_limit import Turn, limiter_of
-from airflow_provider_media._transports.trying import (
+from airflow_provider_media._transports.attempts import (
     CONNECTIONS,
     READ_BYTES,
     REPLY_TIMEOUTS,
@@ -38,6 +35,14 @@ from airflow_provider_media._transports.trying import (
     request_headers,
     tenacity_options,
     trusted_bundle,
+)
+from airflow_provider_media._transports.forks import renew_in_children
+from airflow_provider_media._transports.rate_limit import Turn, limiter_of
+from airflow_provider_media._transports.upload_connection import (
+    MAX_HEAD_BYTES,
+    HeadTooLargeError,
+    Transfer,
+    WatchfulAdapter,
 )
 from airflow_provider_media._upload.multipart import StreamingBody
 from airflow_provider_media._upload.progress import Progress

@@ -69,7 +69,7 @@ class LibraryHook(BaseHook):
         from airflow_provider_media._airflow.lineage import report_upload
         from airflow_provider_media._api.checkpoints import NoState
         from airflow_provider_media._channels.rules import channels_of
-        from airflow_provider_media._transports.trying import new_retries
+        from airflow_provider_media._transports.attempts import new_retries
         from airflow_provider_media._upload.flow import IF_EXISTS, upload_media
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
         from airflow_provider_media._upload.source import open_source, sha256

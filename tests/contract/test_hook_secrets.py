@@ -182,7 +182,7 @@ def test_no_variable_shows_the_key_when_a_signal_stops_the_task(
     connect: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """Airflow stops a task by an exception out of a signal handler, wherever the task is."""
-    from airflow_provider_media._transports import connection
+    from airflow_provider_media._transports import upload_connection as connection
 
     class StoppedError(Exception):
         pass

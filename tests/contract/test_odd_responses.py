@@ -84,7 +84,7 @@ ERROR_PAGES = {
 def test_an_error_keeps_its_meaning_whatever_its_body(
     connect: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch, page: Any, status: int
 ) -> None:
-    monkeypatch.setattr("airflow_provider_media._transports.connection.ERROR_BODY_SECONDS", 0.2)
+    monkeypatch.setattr("airflow_provider_media._transports.upload_connection.ERROR_BODY_SECONDS", 0.2)
     server: RawServer = raw_server(lambda _: page(status))
     hook = connect(server.url, max_attempts=2)
     with pytest.raises(ERRORS[status]) as caught:
@@ -100,7 +100,7 @@ def test_an_error_keeps_its_meaning_whatever_its_body(
 def test_a_404_means_no_whatever_its_body(
     connect: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch, page: Any
 ) -> None:
-    monkeypatch.setattr("airflow_provider_media._transports.connection.ERROR_BODY_SECONDS", 0.2)
+    monkeypatch.setattr("airflow_provider_media._transports.upload_connection.ERROR_BODY_SECONDS", 0.2)
     server: RawServer = raw_server(lambda _: page(404))
     assert connect(server.url).exists(7) is False
 
@@ -109,7 +109,7 @@ def test_a_404_means_no_whatever_its_body(
 def test_a_deletion_that_succeeded_needs_no_body(
     connect: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch, page: Any
 ) -> None:
-    monkeypatch.setattr("airflow_provider_media._transports.connection.ERROR_BODY_SECONDS", 0.2)
+    monkeypatch.setattr("airflow_provider_media._transports.upload_connection.ERROR_BODY_SECONDS", 0.2)
     server: RawServer = raw_server(lambda _: page(200))
     connect(server.url).delete(7)
     assert len(server.heads) == 1

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from airflow_provider_media._transports.connection import Transfer
+from airflow_provider_media._transports.upload_connection import Transfer
 from airflow_provider_media.exceptions import MediaError
 
 PROTOCOLS = pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
