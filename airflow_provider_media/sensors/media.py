@@ -369,7 +369,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         """Look once; add what is there to the found, even when the look fails half-way."""
         from airflow_provider_media._api.flows import within
         from airflow_provider_media._polling.lookup import Seen, look
-        from airflow_provider_media.triggers._watch import FIRST_LOOK_SECONDS
+        from airflow_provider_media.triggers._subscription import FIRST_LOOK_SECONDS
 
         end = max(deadline, datetime.now(UTC) + timedelta(seconds=FIRST_LOOK_SECONDS))
 

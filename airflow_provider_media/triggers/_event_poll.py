@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_media._polling.cursor import Cursor
 from airflow_provider_media._polling.newest import Arrivals, SortField, list_newest
-from airflow_provider_media.triggers import _event_spacing
+from airflow_provider_media.triggers import _event_delivery as _event_spacing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

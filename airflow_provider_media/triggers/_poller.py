@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from airflow_provider_media.hooks.media import MediaAsyncHook
-    from airflow_provider_media.triggers._watch import Watch
+    from airflow_provider_media.triggers._subscription import Watch
 
 log = logging.getLogger(__name__)
 

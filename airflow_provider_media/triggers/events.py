@@ -21,8 +21,8 @@ except ImportError:  # Airflow 2
 from airflow_provider_media._airflow.arguments import check_literal, parse_interval
 from airflow_provider_media._api.filters import folder_fits, name_fits, type_fits
 from airflow_provider_media._polling.cursor import Cursor
+from airflow_provider_media.triggers._event_delivery import Spacing, backlog
 from airflow_provider_media.triggers._event_poll import Depth, poll
-from airflow_provider_media.triggers._event_spacing import Spacing, backlog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable

@@ -14,7 +14,7 @@ from airflow_provider_media._polling.lookup import WaitOutcome, Wanted
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from airflow_provider_media.triggers._watch import Watch
+    from airflow_provider_media.triggers._subscription import Watch
 
 
 class MediaExistsTrigger(BaseTrigger):
@@ -79,7 +79,7 @@ class MediaExistsTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait; yield one event."""
         from airflow_provider_media.triggers._poller import watched
-        from airflow_provider_media.triggers._watch import FIRST_LOOK_SECONDS, Watch
+        from airflow_provider_media.triggers._subscription import FIRST_LOOK_SECONDS, Watch
 
         if self.not_before:
             await asyncio.sleep(min(_seconds_until(self.not_before), self._seconds_left))
@@ -96,7 +96,7 @@ class MediaExistsTrigger(BaseTrigger):
         yield TriggerEvent(outcome.to_dict())  # type: ignore[no-untyped-call]
 
     async def _wait(self, watch: Watch) -> WaitOutcome:
-        from airflow_provider_media.triggers._watch import FIRST_LOOK_SECONDS
+        from airflow_provider_media.triggers._subscription import FIRST_LOOK_SECONDS
 
         clock = asyncio.get_running_loop().time
         started = clock()

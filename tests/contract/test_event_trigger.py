@@ -10,7 +10,8 @@ import pytest
 
 from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
-from airflow_provider_media.triggers import _event_poll, _event_spacing
+from airflow_provider_media.triggers import _event_delivery as _event_spacing
+from airflow_provider_media.triggers import _event_poll
 from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._polling.lookup import Wanted
-from airflow_provider_media.triggers import _poller, _watch
+from airflow_provider_media.triggers import _poller
+from airflow_provider_media.triggers import _subscription as _watch
 from tests.contract.helpers.sockets import connections_to
 from tests.contract.helpers.triggers import looks, pollers, start, stop
 from tests.contract.helpers.until import until

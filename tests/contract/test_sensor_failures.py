@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow_provider_media._api.flows import get_media
 from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.hooks.media import MediaHook
-from airflow_provider_media.triggers import _watch
+from airflow_provider_media.triggers import _subscription as _watch
 from tests.contract.helpers.raw_server import answer
 from tests.contract.helpers.waiting import wait
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._polling.lookup import WaitOutcome
-from airflow_provider_media.triggers import _watch
+from airflow_provider_media.triggers import _subscription as _watch
 from tests.contract.helpers.triggers import looks, start, stop
 from tests.contract.helpers.until import until
 

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_media._polling.cursor import LATE_SECONDS, Cursor
 from airflow_provider_media._polling.newest import Arrivals
 from airflow_provider_media.models import Media
-from airflow_provider_media.triggers import _event_spacing
+from airflow_provider_media.triggers import _event_delivery as _event_spacing
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
                              exc_type=ImportError)  # fmt: skip

@@ -11,7 +11,7 @@ from airflow_provider_media._polling.lookup import Wanted
 from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.triggers import _poller
 from airflow_provider_media.triggers._poller import Poller
-from airflow_provider_media.triggers._watch import Watch
+from airflow_provider_media.triggers._subscription import Watch
 
 
 class HookOfOnePage:
