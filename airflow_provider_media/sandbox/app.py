@@ -9,19 +9,19 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
-from airflow_provider_media.sandbox import problems
+from airflow_provider_media.sandbox import errors as problems
 from airflow_provider_media.sandbox.control_routes import Contents, Faults, Requests
 from airflow_provider_media.sandbox.dialect import Dialect
 from airflow_provider_media.sandbox.faults import PendingFaults
 from airflow_provider_media.sandbox.gateway import Gateway
-from airflow_provider_media.sandbox.journal import Journal
 from airflow_provider_media.sandbox.media_routes import MediaCollection, MediaItem
 from airflow_provider_media.sandbox.pages import contract, favicon, library_page, stored_file
+from airflow_provider_media.sandbox.request_log import Journal
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
 
 if TYPE_CHECKING:
+    from airflow_provider_media.sandbox.delays import Pauses
     from airflow_provider_media.sandbox.library import Library
-    from airflow_provider_media.sandbox.pauses import Pauses
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 

@@ -13,10 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.endpoints import HTTPEndpoint
 from starlette.responses import JSONResponse, Response
 
+from airflow_provider_media.sandbox.errors import ProblemError
 from airflow_provider_media.sandbox.faults import read_fault
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
 from airflow_provider_media.sandbox.media_routes import MediaCollection
-from airflow_provider_media.sandbox.problems import ProblemError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

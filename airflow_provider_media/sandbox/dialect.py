@@ -9,9 +9,9 @@ from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media.sandbox.errors import ProblemError
 from airflow_provider_media.sandbox.file_types import SUFFIXES
 from airflow_provider_media.sandbox.library import SORT_COLUMNS, as_text
-from airflow_provider_media.sandbox.problems import ProblemError
 
 if TYPE_CHECKING:
     from airflow_provider_media.sandbox.library import StoredMedia

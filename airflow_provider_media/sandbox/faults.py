@@ -1,6 +1,6 @@
 """Faults that a test asks for: which calls they strike, and how a request for one is checked.
 
-What each does is told, and done, in :mod:`airflow_provider_media.sandbox.disruptions`.
+What each does is told, and done, in :mod:`airflow_provider_media.sandbox.fault_effects`.
 """
 
 from __future__ import annotations

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
-from airflow_provider_media.sandbox.disruptions import TRANSPORT, Exchange, disrupt
-from airflow_provider_media.sandbox.journal import Call, Journal
+from airflow_provider_media.sandbox.errors import problem_body, problem_response
+from airflow_provider_media.sandbox.fault_effects import TRANSPORT, Exchange, disrupt
 from airflow_provider_media.sandbox.limits import RateLimiter
-from airflow_provider_media.sandbox.problems import problem_body, problem_response
+from airflow_provider_media.sandbox.request_log import Call, Journal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from airflow_provider_media.sandbox.delays import Pauses
     from airflow_provider_media.sandbox.faults import PendingFaults
-    from airflow_provider_media.sandbox.pauses import Pauses
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 _OWN_PATHS = ("/", "/openapi.yaml", "/favicon.ico")

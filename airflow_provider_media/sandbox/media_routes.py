@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, Response
 
 from airflow_provider_media.sandbox.changes import reencode, stored_name
 from airflow_provider_media.sandbox.dialect import moment_ago
-from airflow_provider_media.sandbox.disruptions import before_acting
-from airflow_provider_media.sandbox.problems import ProblemError
+from airflow_provider_media.sandbox.errors import ProblemError
+from airflow_provider_media.sandbox.fault_effects import before_acting
 from airflow_provider_media.sandbox.query import read_list_query, refuse_query
 from airflow_provider_media.sandbox.uploads import read_boundary, receive_upload
 

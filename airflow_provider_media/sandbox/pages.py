@@ -13,7 +13,7 @@ import jinja2
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from airflow_provider_media.sandbox.problems import ProblemError
+from airflow_provider_media.sandbox.errors import ProblemError
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from airflow_provider_media.sandbox.errors import ProblemError
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
-from airflow_provider_media.sandbox.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -16,9 +16,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from airflow_provider_media.sandbox.app import build_app
-from airflow_provider_media.sandbox.disruptions import TRANSPORT
+from airflow_provider_media.sandbox.delays import Pauses
+from airflow_provider_media.sandbox.fault_effects import TRANSPORT
 from airflow_provider_media.sandbox.library import Library
-from airflow_provider_media.sandbox.pauses import Pauses
 from airflow_provider_media.sandbox.settings import HOST, MEDIA_PATH, SandboxSettings
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
+from airflow_provider_media.sandbox.errors import ProblemError
 from airflow_provider_media.sandbox.file_types import HEAD_BYTES, accepted_type
-from airflow_provider_media.sandbox.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

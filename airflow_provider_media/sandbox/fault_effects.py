@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from airflow_provider_media.sandbox.problems import problem_body
+from airflow_provider_media.sandbox.errors import problem_body
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from airflow_provider_media.sandbox.delays import Pauses
     from airflow_provider_media.sandbox.faults import Fault
-    from airflow_provider_media.sandbox.pauses import Pauses
 
 TRANSPORT = "sandbox.transport"
 """The scope's key for the connection's transport."""
