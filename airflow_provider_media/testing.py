@@ -110,7 +110,7 @@ class MediaSandbox:
         """Let a fault strike the next calls; faults asked for earlier come first.
 
         :param fault: ``status``, ``reset_before_body``, ``reset_mid_body``, ``reset_before_answer``, ``slow``,
-            ``store_then_drop``, ``store_late`` or ``cut_answer``; what each does is told in ``sandbox/fault_effects.py``.
+            ``store_then_drop``, ``store_late`` or ``cut_answer``; ``sandbox/fault_effects.py`` describes each.
         :param method: which calls: ``POST``, ``GET``, ``DELETE``, or all.
         :param options: ``times`` (1), ``skip`` (0), and those of its kind: ``status``, ``headers``, ``body``, ...
         """

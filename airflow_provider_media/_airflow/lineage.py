@@ -13,13 +13,12 @@ from airflow_provider_media.assets.media import media_extra, media_uri
 if TYPE_CHECKING:
     import os
 
-    from airflow_provider_media.hooks._base import LibraryHook
     from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 
 
-def report_upload(hook: LibraryHook, file: Any, media: Media, name: str) -> None:
+def report_upload(hook: Any, file: Any, media: Media, name: str) -> None:
     """Report the file as an input and the media as an output; whatever goes wrong here never fails the upload.
 
     :param hook: the hook that uploaded.

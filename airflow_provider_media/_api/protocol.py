@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from airflow_provider_media._api.problem import Kind, Problem
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_media._api.retry import Retries
-    from airflow_provider_media._upload.spec import Upload
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +38,30 @@ _TEXT_KEYS = ("name", "mimeType", "url", "description")
 _TEXT_OR_NONE = (str, type(None))
 _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "request-id")
 _EXCERPT_LETTERS = 200
+
+
+class UploadForm(Protocol):
+    """The parts of an upload's multipart body."""
+
+    @property
+    def name(self) -> str:
+        """The name under which the library stores the file."""
+
+    @property
+    def file_name(self) -> str:
+        """The file name of the ``file`` part."""
+
+    @property
+    def mime_type(self) -> str:
+        """The content type of the ``file`` part."""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The text parts, by name."""
+
+    @property
+    def source(self) -> Any:
+        """The content of the ``file`` part: a ``Source`` of ``_upload``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +82,7 @@ class Call:
     method: str
     path: str = ""
     params: tuple[tuple[str, str], ...] = ()
-    upload: Upload | None = None
+    upload: UploadForm | None = None
     media_id: str | None = None
     purpose: str
     retries: Retries | None = None
@@ -126,7 +149,7 @@ def build_delete(media_id: int | str) -> Call:
     return Call(method="DELETE", path=_id_path(media_id), purpose=f"delete the media {one_line(str(media_id))}")
 
 
-def build_upload(upload: Upload) -> Call:
+def build_upload(upload: UploadForm) -> Call:
     """Ask to store one file."""
     return Call(method="POST", upload=upload, purpose=f"upload {upload.name!r}")
 

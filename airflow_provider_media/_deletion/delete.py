@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_media._airflow.task_state import TaskState
-    from airflow_provider_media._api.checkpoints import DeletionCheckpoint
+    from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
-    from airflow_provider_media.operators._base import MediaOperator
 
     References = Callable[[Media], Iterable[str]] | str
 
@@ -173,8 +172,8 @@ def delete_each(
     :param deleted: what earlier tries of the task deleted.
     :param seen: by id as given, the files as they were selected: each is read again right before its batch is deleted.
     """
-    from airflow_provider_media._api.checkpoints import DeletionCheckpoint
     from airflow_provider_media._api.deletion import MAX_BATCH, still_there
+    from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
 
     done, missing = list(deleted), list[int | str]()
     begun = {str(media_id): media_id for media_id in started_before(state)}
@@ -200,16 +199,15 @@ def delete_each(
     return done, missing
 
 
-def deletion_state(context: Context, operator: MediaOperator, **about: Any) -> TaskState[DeletionCheckpoint]:
+def deletion_state(context: Context, task_id: str, hook: MediaHook, **about: Any) -> TaskState[DeletionCheckpoint]:
     """Return where a deletion keeps its checkpoint.
 
     :param about: what tells it from other deletions of the same task, connection and base address.
     """
     from airflow_provider_media._airflow.task_state import TaskState
-    from airflow_provider_media._api.checkpoints import DeletionCheckpoint
+    from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
 
-    state = TaskState(context, DeletionCheckpoint, task_id=operator.task_id)
-    hook = operator.hook
+    state = TaskState(context, DeletionCheckpoint, task_id=task_id)
     state.identify(lambda: {"base_url": hook.settings.base_url, "conn_id": hook.media_conn_id, **about})
     return state
 

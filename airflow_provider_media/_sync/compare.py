@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from airflow_provider_media._api.baseline import Baseline
-    from airflow_provider_media._api.receipts import Receipt
     from airflow_provider_media._sync.options import SyncOptions
     from airflow_provider_media._sync.plan import Prepared
+    from airflow_provider_media._sync.receipts import Receipt
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
@@ -81,7 +81,8 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
     from airflow_provider_media._channels.check import check_file
     from airflow_provider_media._sync.plan import Prepared
     from airflow_provider_media._sync.scan import library_name
-    from airflow_provider_media._upload.source import file_reason, open_source, printable
+    from airflow_provider_media._upload.open_source import open_source
+    from airflow_provider_media._upload.source import file_reason, printable
     from airflow_provider_media._upload.spec import prepare_upload
 
     if hook.get_conn().is_cancelled:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._deletion.delete import users_of
+from airflow_provider_media._sync.plan import Outcome
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaError,
@@ -38,24 +39,6 @@ MOST_WORKERS = 16
 
 HOPELESS = 8
 """After so many failures in a row of a library that cannot be reached, the other files are not tried."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one file.
-
-    :param step: what was planned.
-    :param action: what was done: ``create``, ``replace``, ``keep`` or ``failed``.
-    :param media: the file in the library.
-    :param error: why it failed.
-    :param replaced: the ids of the older files that were deleted.
-    """
-
-    step: Step
-    action: str
-    media: Media | None = None
-    error: MediaError | None = None
-    replaced: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

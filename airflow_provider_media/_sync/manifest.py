@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-    from airflow_provider_media._api.receipts import Receipt
-    from airflow_provider_media._sync.executor import Outcome
+    from airflow_provider_media._sync.plan import Outcome
+    from airflow_provider_media._sync.receipts import Receipt
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media._upload.spec import Upload
 
@@ -32,7 +32,7 @@ def manifest_of(outcomes: Iterable[Outcome], uploads: Mapping[str, Upload]) -> d
 
     :param uploads: by path, what was sent, or would have been.
     """
-    from airflow_provider_media._api.receipts import Receipt
+    from airflow_provider_media._sync.receipts import Receipt
 
     entries = {}
     for outcome in sorted(outcomes, key=lambda outcome: outcome.step.path):
@@ -111,7 +111,7 @@ class ManifestFile:
 
     def read_receipts(self) -> dict[str, Receipt]:
         """Return what the sync noted that wrote it, by path; nothing where there is none, or it cannot be read."""
-        from airflow_provider_media._api.receipts import Receipt
+        from airflow_provider_media._sync.receipts import Receipt
 
         try:
             manifest = json.loads(read_text(self.path))

@@ -19,8 +19,9 @@ from airflow_provider_media._upload.source import escape_controls
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from airflow_provider_media._api.receipts import Receipt
+    from airflow_provider_media._sync.receipts import Receipt
     from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.models import Media
 
 IF_CHANGED = ("replace", "upload", "fail")
@@ -112,6 +113,24 @@ class Step:
             "old_ids": [media.id for media in self.old],
             "warnings": list(self.warnings),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one file.
+
+    :param step: what was planned.
+    :param action: what was done: ``create``, ``replace``, ``keep`` or ``failed``.
+    :param media: the file in the library.
+    :param error: why it failed.
+    :param replaced: the ids of the older files that were deleted.
+    """
+
+    step: Step
+    action: str
+    media: Media | None = None
+    error: MediaError | None = None
+    replaced: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.secret import redact_url, redact_urls
 from airflow_provider_media._sync.path_patterns import PathPattern, reason_to_skip
-from airflow_provider_media._upload.object_source import may_pass
+from airflow_provider_media._upload.open_source import may_pass
 from airflow_provider_media._upload.source import escape_controls, is_object_path, local_path, missing_reason, printable
 
 if TYPE_CHECKING:

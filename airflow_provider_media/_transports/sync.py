@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_media._api.flows import Flow
+    from airflow_provider_media._api.protocol import UploadForm
     from airflow_provider_media._api.retry import Retries
     from airflow_provider_media._api.settings import Settings
-    from airflow_provider_media._upload.spec import Upload
 
 T = TypeVar("T")
 
@@ -249,7 +249,7 @@ class _Session(requests.Session):
 _UTF8_TEXT = "text/plain; charset=utf-8"
 
 
-def multipart_body(upload: Upload, on_block: Callable[[int], None] | None = None) -> tuple[StreamingBody, str]:
+def multipart_body(upload: UploadForm, on_block: Callable[[int], None] | None = None) -> tuple[StreamingBody, str]:
     """Frame an upload: the body, made anew for each attempt, and its content type.
 
     requests-toolbelt writes the framing (boundary, part headers) around an empty file; the file's own bytes do not

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.baseline import Baseline, baseline_in, take_baseline
-from airflow_provider_media._api.checkpoints import NoState, UploadCheckpoint, UploadState
 from airflow_provider_media._api.deletion import delete_older, is_other
 from airflow_provider_media._api.flows import (
     Flow,
@@ -27,6 +26,7 @@ from airflow_provider_media._api.flows import (
 )
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_upload, parse_media
+from airflow_provider_media._upload.checkpoint import NoState, UploadCheckpoint, UploadState
 from airflow_provider_media._upload.existing import check_folders, completed, in_full, of_unknown_folder
 from airflow_provider_media._upload.stored import is_credible, is_name_credible, not_whole, other_file, warn_of_changes
 from airflow_provider_media.models import Media, UploadResult

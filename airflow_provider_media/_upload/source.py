@@ -21,7 +21,7 @@ from airflow_provider_media._api.secret import redact_url, redact_urls
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 BLOCK_BYTES = 512 * 1024
 SPOOL_BYTES = 1024 * 1024
@@ -89,33 +89,6 @@ def file_problem(label: object, reason: str) -> Problem:
 def file_reason(problem: Problem) -> str:
     """Return what is wrong with a file, without its name."""
     return problem.message.partition(_CANNOT)[2] or problem.message
-
-
-def open_source(file: Any, *, facts: Mapping[str, Any] | None = None, takes_pipes: bool = True) -> Source:
-    """Measure what a caller wants to upload; nothing is read yet, save from what can be read only once.
-
-    :param file: a path, an object store's path object (Airflow's ObjectStoragePath), or a binary file object.
-    :param facts: what a listing of the object store told of it just now, so that it need not be asked again.
-    :param takes_pipes: whether the path of a named pipe is read: that waits for whoever writes into it.
-    :raises Problem: of kind FILE when it is missing, empty, unreadable, not a file or not binary; of kind UNAVAILABLE
-        when an object store does not answer.
-    """
-    file = local_path(file)
-    if hasattr(file, "read"):
-        source: Source = _StreamSource(file)
-    elif is_object_path(file):  # Airflow 2's ObjectStoragePath is a Path too
-        from airflow_provider_media._upload.object_source import ObjectSource  # which builds on this module
-
-        source = ObjectSource(file, facts)
-    elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:
-        source = _open_path(Path(file), takes_pipes=takes_pipes)
-    else:
-        empty = file in ("", "None", None)
-        raise file_problem(file, f"it is not a file path.{' Did a template render to nothing?' if empty else ''}")
-    if source.size == 0:
-        source.close()
-        raise file_problem(source.label, "it is empty (0 bytes), perhaps a placeholder")
-    return source
 
 
 def is_object_path(file: Any) -> bool:
@@ -288,7 +261,7 @@ def reading(label: str) -> Iterator[None]:
         raise file_problem(label, f"reading it failed ({type(error).__name__}: {error})") from error
 
 
-def _open_path(path: Path, *, takes_pipes: bool) -> Source:
+def open_path(path: Path, *, takes_pipes: bool) -> Source:
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
@@ -299,7 +272,7 @@ def _open_path(path: Path, *, takes_pipes: bool) -> Source:
             if not takes_pipes:
                 raise file_problem(str(path), "it is a named pipe or a socket, not a regular file")
             with path.open("rb") as stream:
-                return _StreamSource(stream, label=str(path), base_name=path.name)
+                return StreamSource(stream, label=str(path), base_name=path.name)
         return PathSource(path, found)
     except FileNotFoundError:
         raise file_problem(str(path), missing_reason(path)) from None
@@ -350,7 +323,7 @@ def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-class _StreamSource:
+class StreamSource:
     """A binary file object, sent from where it stands; one that cannot be rewound is copied first."""
 
     def __init__(self, stream: Any, *, label: str | None = None, base_name: str | None = None) -> None:

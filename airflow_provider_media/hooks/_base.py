@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._airflow.arguments import NotGiven
     from airflow_provider_media._airflow.task_state import TaskState
-    from airflow_provider_media._api.checkpoints import UploadCheckpoint
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
+    from airflow_provider_media._upload.checkpoint import UploadCheckpoint
     from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
@@ -67,12 +67,13 @@ class LibraryHook(BaseHook):
 
     def _upload(self, settings: Settings, file: Any, **options: Unpack[UploadOptions]) -> Flow[UploadResult]:
         from airflow_provider_media._airflow.lineage import report_upload
-        from airflow_provider_media._api.checkpoints import NoState
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._transports.attempts import new_retries
+        from airflow_provider_media._upload.checkpoint import NoState
         from airflow_provider_media._upload.flow import IF_EXISTS, upload_media
+        from airflow_provider_media._upload.open_source import open_source
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
-        from airflow_provider_media._upload.source import open_source, sha256
+        from airflow_provider_media._upload.source import sha256
         from airflow_provider_media._upload.spec import prepare_upload
 
         if_exists, state = options.get("if_exists", "upload"), options.get("state")

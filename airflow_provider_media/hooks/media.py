@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_media._airflow.task_state import TaskState
-    from airflow_provider_media._api.checkpoints import UploadCheckpoint
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._transports.sync import SyncTransport
+    from airflow_provider_media._upload.checkpoint import UploadCheckpoint
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
 __all__ = ["MediaAsyncHook", "MediaHook"]

@@ -124,7 +124,7 @@ class MediaCleanupOperator(MediaOperator):
         most = parse_int("max_deletions", self.max_deletions)
         is_dry_run = parse_bool("dry_run", self.is_dry_run)
         self.hook.check_may_delete()
-        state = deletion_state(context, self, selection=repr(selection))
+        state = deletion_state(context, self.task_id, self.hook, selection=repr(selection))
         candidates = self.hook.run_flow(find_candidates(selection))
         selected = select(candidates, selection, now=datetime.now(UTC))
         used = users_of(selected, self.references)

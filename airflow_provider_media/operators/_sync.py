@@ -8,13 +8,26 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
+from airflow_provider_media._airflow.arguments import (
+    NOT_GIVEN,
+    NotGiven,
+    parse_bool,
+    parse_choice,
+    parse_int,
+    parse_list,
+    parse_nullable,
+    parse_optional,
+    parse_path,
+    parse_str,
+    parse_token,
+)
 from airflow_provider_media._airflow.asset_events import fill_outlet_events
 from airflow_provider_media._deletion.delete import users_of
 from airflow_provider_media._sync.compare import look_at_library, prepare_files, skip_unsupported
-from airflow_provider_media._sync.executor import Outcome, SyncRun, workers_of
-from airflow_provider_media._sync.manifest import check_can_be_mapped, manifest_of
-from airflow_provider_media._sync.options import SyncOptions, read_options
+from airflow_provider_media._sync.executor import MOST_WORKERS, SyncRun, workers_of
+from airflow_provider_media._sync.manifest import ManifestFile, check_can_be_mapped, manifest_of
+from airflow_provider_media._sync.options import SyncOptions
+from airflow_provider_media._sync.plan import Outcome
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, error_class, public_errors
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
@@ -26,11 +39,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_media._api.baseline import Baseline
-    from airflow_provider_media._api.checkpoints import SyncCheckpoint
-    from airflow_provider_media._api.receipts import Receipt
     from airflow_provider_media._deletion.delete import References
+    from airflow_provider_media._sync.checkpoint import SyncCheckpoint
     from airflow_provider_media._sync.compare import Known
     from airflow_provider_media._sync.plan import Prepared, Step, SyncPlan
+    from airflow_provider_media._sync.receipts import Receipt
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media._upload.spec import Upload
     from airflow_provider_media.models import Media
@@ -198,14 +211,15 @@ class MediaSyncOperator(MediaOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Make the plan, check it, carry it out."""
         try:
-            return self._execute(context, read_options(self))
+            return self._execute(context, _read_options(self))
         finally:
             if hook := self.__dict__.pop("hook", None):  # a broken-off one is of no further use
                 hook.close()
 
     def _execute(self, context: Context, options: SyncOptions) -> dict[str, Any]:
         from airflow_provider_media._airflow.task_state import TaskState
-        from airflow_provider_media._api.checkpoints import MAX_BASELINE_IDS, SyncCheckpoint
+        from airflow_provider_media._sync.checkpoint import SyncCheckpoint
+        from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS
 
         self.hook.get_conn()
         state = TaskState(context, SyncCheckpoint, task_id=self.task_id)
@@ -402,9 +416,49 @@ def _warn_of_changes(outcomes: Iterable[Outcome], uploads: Mapping[str, Upload],
     log.warning("The platform changed what it stored of %d files%s:\n%s", len(changed), advice, _table(changed))
 
 
+def _read_options(operator: MediaSyncOperator) -> SyncOptions:
+    """Read what templates and XComs may have made texts.
+
+    :raises MediaConfigurationError: with one sentence.
+    """
+    from airflow_provider_media._channels.rules import channels_of
+    from airflow_provider_media._sync.plan import IF_CHANGED
+    from airflow_provider_media._sync.scan import check_name_template
+    from airflow_provider_media._upload.spec import check_shared
+    from airflow_provider_media.hooks._base import as_path
+
+    output = parse_choice("output", operator.returned, ("manifest", "reference"))
+    path = parse_optional(parse_path, "manifest_path", operator.manifest_path)
+    if output == "reference" and path is None:
+        raise MediaConfigurationError('output="reference" needs a manifest_path: the path that the manifest goes to.')
+    with public_errors():
+        description = parse_nullable(parse_str, "description", operator.description)
+        folder = parse_optional(parse_token, "folder_id", operator.folder_id)
+        description, folder_id = check_shared(description, folder)
+        return SyncOptions(
+            source=as_path(parse_path("source", operator.source)),
+            pattern=parse_str("pattern", operator.pattern),
+            exclude=tuple(parse_str("exclude", pattern) for pattern in parse_list("exclude", operator.exclude)),
+            on_unsupported=parse_choice("on_unsupported", operator.on_unsupported, ("fail", "skip")),
+            name_template=check_name_template(parse_str("name_template", operator.name_template)),
+            folder_id=folder_id,
+            description=description,
+            if_changed=parse_choice("if_changed", operator.if_changed, IF_CHANGED),
+            channels=channels_of(parse_list("channels", operator.channels)),
+            check_integrity=parse_bool("check_integrity", operator.check_integrity),
+            on_reference=parse_choice("on_reference", operator.on_reference, ("fail", "skip")),
+            max_workers=parse_int("max_workers", operator.max_workers, most=MOST_WORKERS),
+            allow_failures=parse_int("allow_failures", operator.allow_failures, least=0),
+            dry_run=parse_bool("dry_run", operator.is_dry_run),
+            fingerprint=parse_bool("fingerprint", operator.fingerprint),
+            manifest_file=None if path is None else ManifestFile(as_path(path)),
+            returns_manifest=output == "manifest",
+        )
+
+
 def _receipts_of(outcomes: Iterable[Outcome], uploads: Mapping[str, Upload]) -> dict[str, Receipt]:
     """Return what was sent, and is in the library, by path."""
-    from airflow_provider_media._api.receipts import Receipt
+    from airflow_provider_media._sync.receipts import Receipt
 
     sent = [outcome for outcome in outcomes if outcome.action in ("create", "replace")]
     return {

@@ -123,7 +123,7 @@ class MediaUploadOperator(MediaOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload the file."""
         from airflow_provider_media._airflow.task_state import TaskState
-        from airflow_provider_media._api.checkpoints import UploadCheckpoint
+        from airflow_provider_media._upload.checkpoint import UploadCheckpoint
         from airflow_provider_media._upload.flow import IF_EXISTS
 
         arguments = {
@@ -307,5 +307,5 @@ class MediaDeleteOperator(MediaOperator):
             if_missing=if_missing,
             references=self.references,
             on_reference=parse_choice("on_reference", self.on_reference, ("fail", "skip")),
-            state=deletion_state(context, self),
+            state=deletion_state(context, self.task_id, self.hook),
         )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._airflow.task_state import TaskState, first_try_number
-from airflow_provider_media._api.checkpoints import WaitCheckpoint
+from airflow_provider_media._polling.checkpoint import WaitCheckpoint
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -123,7 +123,7 @@ def test_the_session_tickets_of_a_cold_tls_connection_are_no_answer(raw_server, 
 
 def an_upload_of(path):
     from airflow_provider_media._api.protocol import build_upload
-    from airflow_provider_media._upload.source import open_source
+    from airflow_provider_media._upload.open_source import open_source
     from airflow_provider_media._upload.spec import prepare_upload
 
     return build_upload(prepare_upload(open_source(path)))

@@ -14,7 +14,8 @@ from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._channels.check import check_file
 from airflow_provider_media._channels.h264 import H264Info
 from airflow_provider_media._channels.rules import MB, ChannelReport, MediaInfo, channels_of, judge
-from airflow_provider_media._upload.source import detect_mime_type, open_source
+from airflow_provider_media._upload.open_source import open_source
+from airflow_provider_media._upload.source import detect_mime_type
 
 MEDIA = Path(__file__).parent / "media"
 EXAMPLES = Path(__file__).parents[2] / "example_dags" / "media"

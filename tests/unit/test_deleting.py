@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._airflow.task_state import TaskState
-from airflow_provider_media._api.checkpoints import DeletionCheckpoint
 from airflow_provider_media._api.deletion import is_other
+from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
 from airflow_provider_media._deletion.delete import delete_all, refuse_if_used, users_of
 from airflow_provider_media.exceptions import (
     MediaConfigurationError,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.checkpoints import NoState
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._upload.checkpoint import NoState
 from airflow_provider_media._upload.flow import upload_media
 from tests.unit.helpers.fake_library import CLOCK, FakeLibrary, lost, make_upload
 

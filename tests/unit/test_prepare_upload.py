@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._upload.source import open_source
+from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.spec import Upload, prepare_upload
 
 GIF = b"GIF89a" + b"g" * 20

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_delete, build_get, build_list, build_upload, check_media_id
-from airflow_provider_media._upload.source import open_source
+from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.spec import prepare_upload
 
 

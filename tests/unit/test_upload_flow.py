@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_media._api.baseline import Baseline
-from airflow_provider_media._api.checkpoints import NoState
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply
 from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._upload.checkpoint import NoState
 from airflow_provider_media._upload.flow import look_for, upload_media
 from airflow_provider_media.models import Media, UploadResult
 from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload

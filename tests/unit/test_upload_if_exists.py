@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._api.baseline import Baseline
-from airflow_provider_media._api.checkpoints import NoState, UploadCheckpoint
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Reply
 from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._upload.checkpoint import NoState, UploadCheckpoint
 from airflow_provider_media._upload.flow import upload_media
 from airflow_provider_media.exceptions import MediaInUseError
 from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload

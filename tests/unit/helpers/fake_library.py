@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import Call, Reply
-from airflow_provider_media._upload.source import open_source, read_blocks
+from airflow_provider_media._upload.open_source import open_source
+from airflow_provider_media._upload.source import read_blocks
 from airflow_provider_media._upload.spec import prepare_upload
 
 if TYPE_CHECKING:

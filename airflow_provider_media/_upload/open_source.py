@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.secret import redact_url
-from airflow_provider_media._upload.source import file_problem, reading
+from airflow_provider_media._upload.source import (
+    StreamSource,
+    file_problem,
+    is_object_path,
+    local_path,
+    open_path,
+    reading,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from airflow_provider_media._upload.source import Source
 
 BLOCK_BYTES = 4 * 1024 * 1024
 """How much is fetched at a time; the stores' own blocks are up to 50 MiB."""
@@ -113,3 +124,28 @@ def _version_in(facts: Mapping[str, Any]) -> dict[str, str]:
     """Pick what tells one version of an object from another; stores differ in the names, and a listing tells less."""
     names = ("size", "ETag", "etag", "md5Hash", "generation", "VersionId", "content_md5", "mtime", "last_modified")
     return {name: str(facts[name]) for name in names if facts.get(name) is not None}
+
+
+def open_source(file: Any, *, facts: Mapping[str, Any] | None = None, takes_pipes: bool = True) -> Source:
+    """Measure what a caller wants to upload; nothing is read yet, save from what can be read only once.
+
+    :param file: a path, an object store's path object (Airflow's ObjectStoragePath), or a binary file object.
+    :param facts: what a listing of the object store told of it just now, so that it need not be asked again.
+    :param takes_pipes: whether the path of a named pipe is read: that waits for whoever writes into it.
+    :raises Problem: of kind FILE when it is missing, empty, unreadable, not a file or not binary; of kind UNAVAILABLE
+        when an object store does not answer.
+    """
+    file = local_path(file)
+    if hasattr(file, "read"):
+        source: Source = StreamSource(file)
+    elif is_object_path(file):  # Airflow 2's ObjectStoragePath is a Path too
+        source = ObjectSource(file, facts)
+    elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:
+        source = open_path(Path(file), takes_pipes=takes_pipes)
+    else:
+        empty = file in ("", "None", None)
+        raise file_problem(file, f"it is not a file path.{' Did a template render to nothing?' if empty else ''}")
+    if source.size == 0:
+        source.close()
+        raise file_problem(source.label, "it is empty (0 bytes), perhaps a placeholder")
+    return source
