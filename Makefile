@@ -73,7 +73,7 @@ schemathesis: $(VENV)/airflow3/.ready ## let schemathesis look for faults of the
 	$(AIRFLOW3)/python -m tests.schemathesis.run $(ARGS)
 
 fault-run: $(VENV)/airflow3/.ready ## upload a thousand files under seeded faults; count and compare
-	$(AIRFLOW3)/python -m tests.faults.run $(ARGS)
+	$(AIRFLOW3)/python -m tests.faults.chaos $(ARGS)
 
 system-test: $(VENV)/airflow3/.ready ## kill real workers and triggerers on a whole Airflow 3 (six minutes)
 	$(AIRFLOW3)/python -m pytest tests/system --system $(ARGS)
@@ -103,7 +103,7 @@ dist: $(VENV)/dist/.ready ## build the wheel and the source archive, check them,
 	@$(VENV)/dist/bin/python tools/dist.py
 
 prove: $(VENV)/airflow3/.ready ## take each protection of the upload away, and see its test fail
-	$(AIRFLOW3)/python -m tests.faults.prove
+	$(AIRFLOW3)/python -m tests.faults.mutation
 
 bench: $(VENV)/airflow3/.ready ## measure uploads beside curl, requests, httpx and others; then imports
 	$(AIRFLOW3)/python benchmarks/uploads.py $(ARGS)

@@ -10,7 +10,7 @@ import pytest
 import airflow_provider_media
 
 PACKAGE = Path(airflow_provider_media.__file__).parent
-PROTECTIONS = tomllib.loads(Path(__file__).with_name("protections.toml").read_text())["protection"]
+PROTECTIONS = tomllib.loads(Path(__file__).with_name("mutants.toml").read_text())["protection"]
 
 
 @pytest.mark.parametrize("protection", PROTECTIONS, ids=lambda protection: protection["name"])

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.source import (
     BLOCK_BYTES,
     SPOOL_BYTES,
     Source,
     detect_mime_type,
-    open_source,
     read_blocks,
     sha256,
 )

@@ -1,8 +1,8 @@
 """Prove that the tests of the upload's protections can fail: take each protection away, and see its test fail.
 
-    python -m tests.faults.prove [PART OF A PROTECTION'S NAME]
+    python -m tests.faults.mutation [PART OF A PROTECTION'S NAME]
 
-The protections are in protections.toml. Each is taken out of a copy of the package, and its tests are run against that
+The protections are in mutants.toml. Each is taken out of a copy of the package, and its tests are run against that
 copy. Exits 1 when they still pass, or when a change no longer fits the source.
 """
 
@@ -53,7 +53,7 @@ class Protection:
 def main() -> int:
     """Try all protections, or those asked for; return the exit code."""
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    listed = tomllib.loads(Path(__file__).with_name("protections.toml").read_text())["protection"]
+    listed = tomllib.loads(Path(__file__).with_name("mutants.toml").read_text())["protection"]
     tried = [Protection(**one) for one in listed if wanted in one["name"]]
     unproven = [protection.name for protection in tried if not is_proven(protection)]
     for name in unproven:

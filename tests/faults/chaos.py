@@ -1,6 +1,6 @@
 """Upload many files under seeded random faults, then count the files and compare their checksums.
 
-    python -m tests.faults.run [--uploads 1000] [--seed 7] [--threads 8]
+    python -m tests.faults.chaos [--uploads 1000] [--seed 7] [--threads 8]
 
 Half of them go over HTTP, half over TLS, each to a library of its own. At least 30 in 100 uploads meet a fault, each
 kind at least 20 times in a run of 1000, stored-then-lost and stored-late among them. Every upload has a name of its own
