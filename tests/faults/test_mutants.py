@@ -1,4 +1,4 @@
-"""What prove.py takes away is still there to be taken: a change of the source that makes a proof stale is noticed."""
+"""Each mutant still applies to the source: a change that makes one stale is noticed."""
 
 from __future__ import annotations
 
