@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import warnings
@@ -46,7 +45,9 @@ def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> None:
             with sqlite3.connect(HOME / "airflow.db") as made, sqlite3.connect(migrated) as copy:
                 made.backup(copy)
             return
-    shutil.copy(migrated, HOME / "airflow.db")
+    # Not a copy of the file: another connection of this process may have begun a write-ahead log beside an empty one.
+    with sqlite3.connect(migrated) as source, sqlite3.connect(HOME / "airflow.db") as target:
+        source.backup(target)
 
 
 @pytest.fixture(scope="session", autouse=True)
