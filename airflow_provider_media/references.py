@@ -189,7 +189,7 @@ def _users_by_id(listed: Any) -> dict[str, list[str]]:
         that holds an id in another form than the library's ("01", "1.0"): it would not protect the file that is meant.
     :raises TypeError: it is neither.
     """
-    from airflow_provider_media._api.protocol import check_media_id
+    from airflow_provider_media._api.protocol import normalize_media_id
 
     if not isinstance(listed, (dict, list, Mapping)):
         raise TypeError("media must be an object or a list")
@@ -197,7 +197,7 @@ def _users_by_id(listed: Any) -> dict[str, list[str]]:
     users: dict[str, list[str]] = {}
     for media_id, names in pairs:
         several = [names] if isinstance(names, str) else names
-        users.setdefault(_canonical(check_media_id(media_id)), []).extend(str(name) for name in several)
+        users.setdefault(_canonical(normalize_media_id(media_id)), []).extend(str(name) for name in several)
     return users
 
 

@@ -68,10 +68,10 @@ class MediaSandbox:
 
     def library(self) -> list[Media]:
         """Return what the library holds, oldest first."""
-        from airflow_provider_media._api.protocol import Reply, build_list, parse_page
+        from airflow_provider_media._api.protocol import ApiResponse, build_list, parse_page
 
         answer = self._control("GET", "library")
-        return list(parse_page(build_list(), Reply(status=answer.status_code, headers={}, body=answer.content)))
+        return list(parse_page(build_list(), ApiResponse(status=answer.status_code, headers={}, body=answer.content)))
 
     def names(self) -> list[str]:
         """Return the names in the library, oldest first; two files may bear one name."""

@@ -75,7 +75,7 @@ class Pair:
 
 
 @dataclass(kw_only=True)
-class Outcome:
+class StepResult:
     """What the tests of one pair came to."""
 
     passed: Counter[str] = field(default_factory=Counter)
@@ -115,7 +115,7 @@ def _names(pair: Pair) -> tuple[str, str]:
     return pair.airflow, f"{pair.airflow}:{pair.python}"
 
 
-def _run(pair: Pair) -> Outcome:
+def _run(pair: Pair) -> StepResult:
     """Set up the pair's environment, run the tests, print what failed and why others were skipped.
 
     :raises SystemExit: the environment cannot be made, or the tests did not run.
@@ -168,9 +168,9 @@ def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
 
 
-def _read(report: Path) -> Outcome:
+def _read(report: Path) -> StepResult:
     """Read pytest's report."""
-    outcome = Outcome()
+    outcome = StepResult()
     for test in ET.parse(report).iter("testcase"):  # noqa: S314, pytest's own file
         name = test.get("classname") or test.get("name", "")  # a module that is skipped as a whole has only that
         suite = next(suite for suite, start in _SUITES.items() if f"{name}.".startswith(start))

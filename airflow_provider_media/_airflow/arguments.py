@@ -288,7 +288,7 @@ def parse_media_id(field: str, value: Any) -> int | str:
 
     :raises MediaConfigurationError: it is not an id.
     """
-    from airflow_provider_media._api.protocol import check_media_id
+    from airflow_provider_media._api.protocol import normalize_media_id
     from airflow_provider_media.exceptions import public_errors
 
     if isinstance(value, Mapping):
@@ -298,7 +298,7 @@ def parse_media_id(field: str, value: Any) -> int | str:
     elif isinstance(value, Iterable):
         raise MediaConfigurationError(f"{field} is not a media id but several values: use media_ids for several files.")
     with public_errors():
-        return check_media_id(value)
+        return normalize_media_id(value)
 
 
 def parse_media_ids(media_id: Any, media_ids: Any, *, ignore_none: bool) -> list[int | str]:

@@ -21,7 +21,7 @@ from airflow_provider_media._api.timestamps import NO_TIME
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from airflow_provider_media._api.protocol import Reply
+    from airflow_provider_media._api.protocol import ApiResponse
     from airflow_provider_media.models import Media
 
 NEWEST_FILES = 100
@@ -203,7 +203,7 @@ def _latest(listed: Iterable[Media]) -> int | None:
     return max((date for media in listed if (date := microseconds(media.created_at)) is not None), default=None)
 
 
-def _server_time(reply: Reply) -> int | None:
+def _server_time(reply: ApiResponse) -> int | None:
     try:
         moment = parsedate_to_datetime(reply.headers.get("date", ""))
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from airflow_provider_media._api.problem import Problem
-from airflow_provider_media._api.protocol import check_media_id
+from airflow_provider_media._api.protocol import normalize_media_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ def parse_id(value: Any) -> int | str:
     :raises ValueError: it is none.
     """
     try:
-        return check_media_id(value)
+        return normalize_media_id(value)
     except Problem:
         raise ValueError(f"not an id: {value!r}") from None
 

@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.flows import Flow, PageWalk, delete_media, get_media, get_settled
+from airflow_provider_media._api.flows import Flow, Paginator, delete_media, get_media, get_settled
 from airflow_provider_media._api.problem import Kind, Problem
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def read_again(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[di
     now: dict[str, Media] = {}
     wanted = dict.fromkeys(map(str, media_ids))
     if len(wanted) > max_by_id:
-        walk = PageWalk(sort_by="id", sort_order="desc")
+        walk = Paginator(sort_by="id", sort_order="desc")
         while walk.next_call:
             page = walk.feed((yield walk.next_call))
             now.update((str(media.id), media) for media in page if str(media.id) in wanted)

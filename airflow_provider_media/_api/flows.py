@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import (
-    LARGEST_PAGE,
-    Call,
+    MAX_PAGE,
+    ApiRequest,
+    ApiResponse,
     OddEntry,
-    Reply,
     build_delete,
     build_get,
     build_list,
@@ -28,14 +28,14 @@ from airflow_provider_media._api.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from airflow_provider_media._api.retry import Retries
+    from airflow_provider_media._api.retry import RetryState
     from airflow_provider_media.models import Media, MediaPage
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Sleep:
     """Wait before going on.
 
     :param seconds: how long.
@@ -44,7 +44,7 @@ class Pause:
     seconds: float
 
 
-Flow = Generator[Call | Pause, Reply, T]
+Flow = Generator[ApiRequest | Sleep, ApiResponse, T]
 
 
 def pause(seconds: float) -> Flow[None]:
@@ -52,23 +52,23 @@ def pause(seconds: float) -> Flow[None]:
 
     :param seconds: how long.
     """
-    yield Pause(seconds)
+    yield Sleep(seconds)
 
 
-def with_tries(flow: Flow[T], retries: Retries) -> Flow[T]:
+def with_shared_retries(flow: Flow[T], retries: RetryState) -> Flow[T]:
     """Let all calls of a flow share the same tries; by default each call has its own."""
     return _changed(flow, lambda call: replace(call, retries=retries))
 
 
-def within(flow: Flow[T], seconds_left: Callable[[], float]) -> Flow[T]:
+def with_time_limit(flow: Flow[T], seconds_remaining: Callable[[], float]) -> Flow[T]:
     """Let no call of a flow be tried again after some time.
 
-    :param seconds_left: tells how long that is still, when a call is about to be sent.
+    :param seconds_remaining: tells how long that is still, when a call is about to be sent.
     """
-    return _changed(flow, lambda call: replace(call, retry_seconds=max(0.0, seconds_left())))
+    return _changed(flow, lambda call: replace(call, retry_seconds=max(0.0, seconds_remaining())))
 
 
-def tried_once(flow: Flow[T]) -> Flow[T]:
+def without_retries(flow: Flow[T]) -> Flow[T]:
     """Let no call of a flow be tried again."""
     return _changed(flow, lambda call: replace(call, max_attempts=1))
 
@@ -81,11 +81,11 @@ def for_purpose(flow: Flow[T], purpose: str) -> Flow[T]:
     return _changed(flow, lambda call: replace(call, purpose=purpose))
 
 
-def _changed(flow: Flow[T], change: Callable[[Call], Call]) -> Flow[T]:
+def _changed(flow: Flow[T], change: Callable[[ApiRequest], ApiRequest]) -> Flow[T]:
     try:
         command = next(flow)
         while True:
-            if isinstance(command, Call):
+            if isinstance(command, ApiRequest):
                 command = change(command)
             try:
                 reply = yield command
@@ -99,12 +99,12 @@ def _changed(flow: Flow[T], change: Callable[[Call], Call]) -> Flow[T]:
 
 
 _REPEATED_PAGES_ALLOWED = 3
-_MOST_WALKS = 3
-_LONGEST_NUMBER = 100
+_MAX_LISTINGS = 3
+_MAX_DIGITS = 100
 """Digits; an id with more is no number, and Python refuses to read thousands."""
 
 
-class PageWalk:
+class Paginator:
     """Walk the list page by page, until it surely ends.
 
     A total may count the page, be capped or be wrong. So the list ends with an empty page, or with a page shorter than
@@ -123,7 +123,7 @@ class PageWalk:
     def __init__(
         self,
         *,
-        page_size: int = LARGEST_PAGE,
+        page_size: int = MAX_PAGE,
         sort_by: str | None = None,
         sort_order: str | None = None,
         is_about: Callable[[str], bool] | None = None,
@@ -142,10 +142,10 @@ class PageWalk:
         self._total: int | None = None
         self._first_total: int | None = None
         self._shrank = False
-        self._call: Call | None = self._build()
+        self._call: ApiRequest | None = self._build()
 
     @property
-    def next_call(self) -> Call | None:
+    def next_call(self) -> ApiRequest | None:
         """The call for the next page; None at the end of the list."""
         return self._call
 
@@ -186,7 +186,7 @@ class PageWalk:
         """Whether the totals of the whole list tell that files were deleted meanwhile, and others missed."""
         return self._shrank or (self._total is not None and self._listed < self._total)
 
-    def feed(self, reply: Reply) -> tuple[Media, ...]:
+    def feed(self, reply: ApiResponse) -> tuple[Media, ...]:
         """Take the answer of :attr:`next_call`; return the files on it that were not seen before.
 
         :raises Problem: of kind RESPONSE when the answer makes no sense or the list has no end.
@@ -224,7 +224,7 @@ class PageWalk:
         # A total of fewer files than were seen is none that ends anything.
         return page.total == self._listed and (not has_new or len(page.items) < self._longest_page)
 
-    def _build(self) -> Call:
+    def _build(self) -> ApiRequest:
         return build_list(page=self._page, limit=self._page_size, sort_by=self._sort_by, sort_order=self._sort_order)
 
 
@@ -239,7 +239,7 @@ def list_page(
     return parse_page(call, (yield call))
 
 
-def next_page(walk: PageWalk) -> Flow[tuple[Media, ...]]:
+def next_page(walk: Paginator) -> Flow[tuple[Media, ...]]:
     """Read the next page of a walk; return its new files, none at the end."""
     return walk.feed((yield walk.next_call)) if walk.next_call else ()
 
@@ -250,11 +250,11 @@ def list_all(is_about: Callable[[str], bool] | None = None) -> Flow[list[Media]]
     When files are deleted meanwhile, others can be missed; where the totals tell, the list is read again, until it
     shows what it showed before.
 
-    :param is_about: whether a name is in question; see :class:`PageWalk`.
+    :param is_about: whether a name is in question; see :class:`Paginator`.
     """
     found: list[Media] = []
-    for _ in range(_MOST_WALKS):
-        walk, before = PageWalk(sort_by="id", sort_order="asc", is_about=is_about), found
+    for _ in range(_MAX_LISTINGS):
+        walk, before = Paginator(sort_by="id", sort_order="asc", is_about=is_about), found
         found = []
         while walk.next_call:
             found += walk.feed((yield walk.next_call))
@@ -307,7 +307,7 @@ def get_settled(media_ids: Iterable[int | str], settle_seconds: float) -> Flow[d
         if not missing or left <= 0:
             return found
         delay = min(delay, left)
-        yield Pause(delay)
+        yield Sleep(delay)
         left -= delay
         delay = min(delay * 2, MAX_LOOKUP_WAIT_SECONDS)
 
@@ -324,7 +324,7 @@ def delete_media(media_id: int | str) -> Flow[None]:
 def id_number(media_id: int | str) -> int | None:
     """Read an id as a number, when it is one; ids that are numbers grow, others have no order."""
     text = str(media_id)
-    return int(text) if text.isdecimal() and len(text) < _LONGEST_NUMBER else None
+    return int(text) if text.isdecimal() and len(text) < _MAX_DIGITS else None
 
 
 def oldest_first(found: list[Media]) -> list[Media]:

@@ -21,13 +21,13 @@ from airflow_provider_media.models import Media, MediaPage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_media._api.retry import Retries
+    from airflow_provider_media._api.retry import RetryState
 
 log = logging.getLogger(__name__)
 
 SORT_FIELDS = ("id", "name", "mimeType", "size", "createdAt")
 SORT_ORDERS = ("asc", "desc")
-LARGEST_PAGE = 1000
+MAX_PAGE = 1000
 """The highest ``limit`` that the list accepts (Media API reference)."""
 
 _ITEM_KEYS = ("content", "items", "data", "results", "media")
@@ -65,7 +65,7 @@ class UploadForm(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ApiRequest:
     """One request, not yet sent.
 
     :param method: the HTTP method.
@@ -85,7 +85,7 @@ class Call:
     upload: UploadForm | None = None
     media_id: str | None = None
     purpose: str
-    retries: Retries | None = None
+    retries: RetryState | None = None
     max_attempts: int | None = None
     retry_seconds: float | None = None
 
@@ -96,7 +96,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class ApiResponse:
     """One answer, received whole.
 
     :param status: the HTTP status.
@@ -111,20 +111,22 @@ class Reply:
     is_early: bool = False
 
 
-def build_list(*, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None) -> Call:
+def build_list(
+    *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None
+) -> ApiRequest:
     """Ask for one page of the list.
 
     :raises Problem: of kind CONFIGURATION, for what the API would refuse.
     """
     if not _is_whole(page) or page < 0:
         raise _wrong(f"page must be a whole number of at least 0, not {page!r}.")
-    if not _is_whole(limit) or not 1 <= limit <= LARGEST_PAGE:
-        raise _wrong(f"limit must be a whole number from 1 to {LARGEST_PAGE}, not {limit!r}.")
+    if not _is_whole(limit) or not 1 <= limit <= MAX_PAGE:
+        raise _wrong(f"limit must be a whole number from 1 to {MAX_PAGE}, not {limit!r}.")
     sort_by = _choice("sort_by", sort_by, SORT_FIELDS)
     sort_order = _choice("sort_order", sort_order, SORT_ORDERS)
     params = {"page": str(page), "limit": str(limit), "sortBy": sort_by, "sortOrder": sort_order}
     given = tuple((key, value) for key, value in params.items() if value is not None)
-    return Call(method="GET", params=given, purpose="list the media library")
+    return ApiRequest(method="GET", params=given, purpose="list the media library")
 
 
 def _choice(field: str, given: object, choices: tuple[str, ...]) -> str | None:
@@ -138,23 +140,25 @@ def _choice(field: str, given: object, choices: tuple[str, ...]) -> str | None:
     raise _wrong(f"{field} must be one of {', '.join(choices)}, not {given!r}.")
 
 
-def build_get(media_id: int | str) -> Call:
+def build_get(media_id: int | str) -> ApiRequest:
     """Ask for one file's metadata."""
     purpose = f"get the media {one_line(str(media_id))}"
-    return Call(method="GET", path=_id_path(media_id), media_id=str(check_media_id(media_id)), purpose=purpose)
+    return ApiRequest(
+        method="GET", path=_id_path(media_id), media_id=str(normalize_media_id(media_id)), purpose=purpose
+    )
 
 
-def build_delete(media_id: int | str) -> Call:
+def build_delete(media_id: int | str) -> ApiRequest:
     """Ask to delete one file for good."""
-    return Call(method="DELETE", path=_id_path(media_id), purpose=f"delete the media {one_line(str(media_id))}")
+    return ApiRequest(method="DELETE", path=_id_path(media_id), purpose=f"delete the media {one_line(str(media_id))}")
 
 
-def build_upload(upload: UploadForm) -> Call:
+def build_upload(upload: UploadForm) -> ApiRequest:
     """Ask to store one file."""
-    return Call(method="POST", upload=upload, purpose=f"upload {upload.name!r}")
+    return ApiRequest(method="POST", upload=upload, purpose=f"upload {upload.name!r}")
 
 
-def check_media_id(media_id: object) -> int | str:
+def normalize_media_id(media_id: object) -> int | str:
     """Return the id as it is to be sent; refuse what cannot be one, such as a template that rendered to nothing.
 
     :raises Problem: of kind CONFIGURATION.
@@ -169,7 +173,7 @@ def check_media_id(media_id: object) -> int | str:
 
 
 def _id_path(media_id: int | str) -> str:
-    return "/" + quote(str(check_media_id(media_id)), safe="")
+    return "/" + quote(str(normalize_media_id(media_id)), safe="")
 
 
 def _is_encodable(text: str) -> bool:
@@ -185,7 +189,7 @@ def _wrong(sentence: str) -> Problem:
     return Problem(Kind.CONFIGURATION, sentence)
 
 
-def check_reply(call: Call, reply: Reply) -> None:
+def raise_for_status(call: ApiRequest, reply: ApiResponse) -> None:
     """Return for a success; anything else becomes a Problem that says what it means.
 
     :raises Problem: for every status but 2xx.
@@ -224,7 +228,7 @@ def check_reply(call: Call, reply: Reply) -> None:
     )
 
 
-def _meaning(call: Call, status: int) -> tuple[Kind, str]:
+def _meaning(call: ApiRequest, status: int) -> tuple[Kind, str]:
     meanings = {
         401: (Kind.AUTH, "the API key is rejected: check the connection's password"),
         403: (Kind.AUTH, "this machine's address is not allowed: have it put on the account's allow list"),
@@ -244,7 +248,7 @@ def _meaning(call: Call, status: int) -> tuple[Kind, str]:
     return (Kind.REQUEST if status >= HTTPStatus.BAD_REQUEST else Kind.RESPONSE), ""
 
 
-def _json_object(reply: Reply) -> Mapping[str, Any]:
+def _json_object(reply: ApiResponse) -> Mapping[str, Any]:
     try:
         value = _loaded(reply)
     except (ValueError, RecursionError):
@@ -252,7 +256,7 @@ def _json_object(reply: Reply) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _server_message(reply: Reply, details: Mapping[str, Any]) -> str | None:
+def _server_message(reply: ApiResponse, details: Mapping[str, Any]) -> str | None:
     for key in ("message", "error", "detail", "title"):
         if isinstance(details.get(key), str) and details[key].strip():
             return one_line(details[key])
@@ -265,7 +269,7 @@ def one_line(text: str) -> str:
     return line if len(line) <= _EXCERPT_LETTERS else line[:_EXCERPT_LETTERS] + "…"
 
 
-def parse_media(call: Call, reply: Reply) -> Media:
+def parse_media(call: ApiRequest, reply: ApiResponse) -> Media:
     """Read the response to a get or an upload: the media itself, or wrapped in ``data``, ``media`` or ``result``.
 
     :raises Problem: of kind RESPONSE when it is invalid.
@@ -274,10 +278,10 @@ def parse_media(call: Call, reply: Reply) -> Media:
     try:
         media = _media(value)
     except _OddValueError as odd:
-        raise _senseless(call, reply, str(odd)) from None
+        raise _invalid_response(call, reply, str(odd)) from None
     # Where a file has two ids, either may be the one it was asked for by.
     if call.media_id is not None and call.media_id not in {str(_read_id(value.get(key))) for key in _ID_KEYS}:
-        problem = _senseless(call, reply, f"it tells of the media {one_line(str(media.id))}")
+        problem = _invalid_response(call, reply, f"it tells of the media {one_line(str(media.id))}")
         problem.tells_of_other = True
         raise problem
     return media
@@ -297,7 +301,7 @@ class OddEntry:
     name: str | None
 
 
-def parse_page(call: Call, reply: Reply, odd: list[OddEntry] | None = None) -> MediaPage:
+def parse_page(call: ApiRequest, reply: ApiResponse, odd: list[OddEntry] | None = None) -> MediaPage:
     """Read the response to a list: an array, or an object around it, with or without a total.
 
     Entries that are no valid media are skipped with a warning.
@@ -314,7 +318,7 @@ def parse_page(call: Call, reply: Reply, odd: list[OddEntry] | None = None) -> M
     total = _whole_number(envelope.get(total_key)) if total_key else None
     entries = _entries(value, total=total, page=page)
     if entries is None:
-        raise _senseless(call, reply, "no list of media is in it")
+        raise _invalid_response(call, reply, "no list of media is in it")
     if total_key == "count" and total == len(entries) == limit:
         total = None  # a full page that counts just itself: "count" may mean the page, so nothing is known of the whole
     items: list[Media] = []
@@ -326,7 +330,7 @@ def parse_page(call: Call, reply: Reply, odd: list[OddEntry] | None = None) -> M
             skipped.append(_odd_entry(entry, str(error)))
     is_sole_media = len(skipped) == 1 and (skipped[0].media_id, skipped[0].name) != (None, None)
     if page == 0 and skipped and not items and not is_sole_media:
-        raise _senseless(call, reply, skipped[0].reason)
+        raise _invalid_response(call, reply, skipped[0].reason)
     if skipped:
         _warn_of_skipped(skipped)
     if odd is not None:
@@ -404,14 +408,14 @@ _MAX_WARNINGS_KEPT = 1000
 _warned_at: dict[str, float] = {}
 
 
-def _json(call: Call, reply: Reply) -> Any:
+def _json(call: ApiRequest, reply: ApiResponse) -> Any:
     try:
         return _loaded(reply)
     except (ValueError, RecursionError):
-        raise _senseless(call, reply, "it is not JSON" if reply.body.strip() else "it is empty") from None
+        raise _invalid_response(call, reply, "it is not JSON" if reply.body.strip() else "it is empty") from None
 
 
-def _loaded(reply: Reply) -> Any:
+def _loaded(reply: ApiResponse) -> Any:
     """Read JSON in the charset that Content-Type names; where that is unknown or wrong, in the one its bytes show."""
     charset = read_charset(reply.headers)
     if charset not in _UTF_8:
@@ -430,7 +434,7 @@ def read_charset(headers: Mapping[str, str]) -> str:
     return header.get_content_charset() or "utf-8"
 
 
-def _text_of(reply: Reply) -> str:
+def _text_of(reply: ApiResponse) -> str:
     """Decode a body for a message."""
     try:
         return reply.body.decode(read_charset(reply.headers), "replace")
@@ -438,7 +442,7 @@ def _text_of(reply: Reply) -> str:
         return reply.body.decode("utf-8", "replace")
 
 
-def _senseless(call: Call, reply: Reply, reason: str) -> Problem:
+def _invalid_response(call: ApiRequest, reply: ApiResponse, reason: str) -> Problem:
     start = one_line(_text_of(reply))
     sentence = (
         f"Could not {call.purpose}: the answer ({reply.status}) makes no sense, {reason}"
@@ -459,12 +463,12 @@ class _OddValueError(ValueError):
 
 def _read_id(value: Any) -> int | str | None:
     """Read an id: a string or an integer, also written ``17.0`` (up to 2**53: beyond, such numbers are not exact)."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_EXACT_FLOAT:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _MAX_EXACT_FLOAT:
         return int(value)
     return value if isinstance(value, (int, str)) and not isinstance(value, bool) and value != "" else None
 
 
-_LARGEST_EXACT_FLOAT = 2**53
+_MAX_EXACT_FLOAT = 2**53
 
 
 def _media(entry: Any) -> Media:

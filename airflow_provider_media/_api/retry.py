@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.problem import Problem
 
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 30.0
+FIRST_DELAY_SECONDS = 0.5
+MAX_WAIT_SECONDS = 30.0
 
 MAX_RETRY_AFTER_SECONDS = 300.0
 """A server that asks for a longer wait is asked again after this: what it asks of one request is not to silence all
@@ -23,12 +23,12 @@ sensors of a connection for a day."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Retries:
+class RetryState:
     """What is left of the tries of one request; made anew for each request, kept over its attempts.
 
     :param max_attempts: how often the request is sent at most, the first time included.
     :param budget_seconds: how long trying may go on after the first failure; time spent transferring a body,
-        told to :meth:`leave_out`, does not count. The silence of a server that has the body does.
+        told to :meth:`exclude_time`, does not count. The silence of a server that has the body does.
     :param clock: monotonic seconds.
     """
 
@@ -39,23 +39,23 @@ class Retries:
     _first_failure: float | None = None
     _left_out: float = 0.0
 
-    def leave_out(self, seconds: float) -> None:
+    def exclude_time(self, seconds: float) -> None:
         """Do not count these seconds of a body's transfer (only those after the first failure would count at all)."""
         if self._first_failure is not None:
             self._left_out += seconds
 
     @property
-    def seconds_left(self) -> float:
+    def seconds_remaining(self) -> float:
         """What is left of the budget now."""
         if self._first_failure is None:
             return self.budget_seconds
         return self.budget_seconds - (self.clock() - self._first_failure - self._left_out)
 
-    def for_looking(self) -> Retries:
+    def for_lookups(self) -> RetryState:
         """Give tries to requests that look what became of this one: attempts of their own, but no new budget."""
         return replace(self, attempts=0)
 
-    def next_wait(self, problem: Problem) -> float | None:
+    def next_delay(self, problem: Problem) -> float | None:
         """Decide after a failed attempt: the seconds to wait before the next one, or None to give up.
 
         What the server asks for (``Retry-After``, ``retryAfter``) is obeyed, and when it is more than what is left,
@@ -68,7 +68,7 @@ class Retries:
             self._first_failure = self.clock()
         if not problem.transient or self.attempts >= self.max_attempts:
             return None
-        left = self.seconds_left
+        left = self.seconds_remaining
         backoff = backoff_seconds(self.attempts)
         if problem.retry_after is None:
             return backoff if backoff <= left else None
@@ -82,7 +82,7 @@ class Retries:
 def backoff_seconds(attempt: int) -> float:
     """Wait longer after each failed attempt, twice as long as before, and never all at the same moment."""
     doublings = min(attempt - 1, 30)  # more would only overflow
-    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0**doublings)
+    longest = min(MAX_WAIT_SECONDS, FIRST_DELAY_SECONDS * 2.0**doublings)
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
 
 

@@ -21,16 +21,16 @@ DEFAULT_BASE_ADDRESS = "https://lora-api.agiletelecom.com/api"
 MEDIA_PATH = "/partner-gateway/v1/media"
 """Where the library lives under the base address (Media API reference)."""
 
-LARGEST_REPLY_BYTES = 32 * 1024 * 1024
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 """A page of 1000 files takes about half a megabyte; what goes on beyond this bound is no answer of a Media API."""
 
 _SCHEMES = ("http", "https")
 _PROXY_SCHEMES = ("http", "https")
 _ONLY_AN_ADDRESS = "The connection's host must hold only scheme, host, port and path; the API key is the password."
-_LARGEST_NUMBER = 1_000_000
+_MAX_NUMBER = 1_000_000
 """Of seconds, say: eleven days; the operating system takes no time-outs of months."""
 
-_LONGEST_NUMBER = 18
+_MAX_DIGITS = 18
 """Digits of a whole number; no sensible one has more, and Python refuses to read thousands."""
 
 
@@ -65,7 +65,7 @@ class Settings:
     requests_per_second: float | None = None
     allow_delete: bool = True
     accept_converted: bool = False
-    largest_reply_bytes: int = LARGEST_REPLY_BYTES
+    largest_reply_bytes: int = MAX_RESPONSE_BYTES
 
     @property
     def media_url(self) -> str:
@@ -174,7 +174,7 @@ def _with_brackets(address: str) -> str:
 def _port(port: int | str | None) -> int | None:
     if port is None or port == "":
         return None
-    if str(port).isdecimal() and len(str(port)) <= _LONGEST_NUMBER and 0 < int(port) < 2**16:
+    if str(port).isdecimal() and len(str(port)) <= _MAX_DIGITS and 0 < int(port) < 2**16:
         return int(port)
     raise _wrong(f"The connection's port {port!r} is not a number from 1 to 65535.")
 
@@ -218,8 +218,8 @@ def _number(*, above: float = -math.inf, at_least: float = -math.inf) -> Callabl
             number = math.nan
         if not (math.isfinite(number) and number > above and number >= at_least):
             raise _wrong(f"{field_name} must be {wanted}, not {value!r}.")
-        if number > _LARGEST_NUMBER:
-            raise _wrong(f"{field_name} must be at most {_LARGEST_NUMBER}, not {value!r}.")
+        if number > _MAX_NUMBER:
+            raise _wrong(f"{field_name} must be at most {_MAX_NUMBER}, not {value!r}.")
         return number
 
     return read
@@ -227,7 +227,7 @@ def _number(*, above: float = -math.inf, at_least: float = -math.inf) -> Callabl
 
 def _count(field_name: str, value: Any) -> int:
     number = str(value).strip().removesuffix(".0")
-    usable = not isinstance(value, bool) and number.isdecimal() and len(number) <= _LONGEST_NUMBER
+    usable = not isinstance(value, bool) and number.isdecimal() and len(number) <= _MAX_DIGITS
     if not usable or int(number) < 1:
         raise _wrong(f"{field_name} must be a whole number of at least 1, not {value!r}.")
     return int(number)
@@ -274,7 +274,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "retry_budget": _number(at_least=0),
     "verify": _verify,
     "proxy": read_proxy,
-    "requests_per_second": _number(above=1 / _LARGEST_NUMBER),
+    "requests_per_second": _number(above=1 / _MAX_NUMBER),
     "allow_delete": _boolean,
     "accept_converted": _boolean,
 }

@@ -35,7 +35,7 @@ _MAX_SHOWN = 100
 """Characters of a wrong value in an error."""
 
 
-def users_of(found: Iterable[Media], references: References | None) -> dict[int | str, list[str]]:
+def find_references(found: Iterable[Media], references: References | None) -> dict[int | str, list[str]]:
     """Ask what still uses each file; return those that anything uses, with their users.
 
     :param references: a callable or its dotted path; None if nobody is asked.
@@ -100,12 +100,12 @@ def refuse_if_used(found: Iterable[Media], references: References | None) -> Non
 
     :raises MediaInUseError: naming files and users.
     """
-    used = users_of(found, references)
+    used = find_references(found, references)
     if used:
-        raise MediaInUseError(say_in_use(used) + " Nothing was deleted.")
+        raise MediaInUseError(format_references(used) + " Nothing was deleted.")
 
 
-def say_in_use(used: dict[int | str, list[str]]) -> str:
+def format_references(used: dict[int | str, list[str]]) -> str:
     """Name the files that are used, and who uses them."""
     from airflow_provider_media._upload.source import escape_controls
 
@@ -140,11 +140,11 @@ def delete_all(
                 f"The library has no media {', '.join(map(str, outcome['missing']))}; nothing more was deleted.",
                 status=404,
             )
-    used = users_of(found.values(), references)
+    used = find_references(found.values(), references)
     if used and on_reference == "fail":
-        raise MediaInUseError(say_in_use(used) + " Nothing was deleted.")
+        raise MediaInUseError(format_references(used) + " Nothing was deleted.")
     if used:
-        log.warning("Not deleted. %s", say_in_use(used))
+        log.warning("Not deleted. %s", format_references(used))
     outcome["skipped"] = list(used)
     left_alone = {str(media_id) for ids in outcome.values() for media_id in ids}
     # A file with two ids may be given by the one that its Media does not have as its id.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media.models import Media
 
-MOST_LOOKS = 1000
+MAX_LOOKUPS = 1000
 """How many files are got by their ids at most: a minute's worth of the platform's rate limit."""
 
 
@@ -54,7 +54,7 @@ class Selection:
             in_folder and name_fits(media, self.name, is_exact=self.is_name_exact) and type_fits(media, self.mime_type)
         )
 
-    def lacks_facts_of(self, media: Media) -> bool:
+    def needs_details_for(self, media: Media) -> bool:
         """Whether the list left out what decides; getting the file by its id may tell."""
         no_folder = self.folder_id is not None and media.folder_id is None
         needs_moment = self.older_than is not None or (self.keep_last is not None and isinstance(media.id, str))
@@ -76,7 +76,7 @@ def _fits_all(pattern: str | None) -> bool:
 def find_candidates(selection: Selection) -> Flow[list[Media]]:
     """List the library; get those files of which the list left out what decides, the oldest ones first.
 
-    At most :data:`MOST_LOOKS` of them are got: what the others leave out stays unknown. What is gone meanwhile is left
+    At most :data:`MAX_LOOKUPS` of them are got: what the others leave out stays unknown. What is gone meanwhile is left
     out.
     """
     found = [media for media in (yield from list_all()) if selection.may_take(media)]
@@ -84,10 +84,10 @@ def find_candidates(selection: Selection) -> Flow[list[Media]]:
     unclear = [
         media
         for media in oldest_first(found)
-        if selection.lacks_facts_of(media) or selection.is_order_unclear(media, of_name[media.name])
+        if selection.needs_details_for(media) or selection.is_order_unclear(media, of_name[media.name])
     ]
     looked_up: dict[str, Media | None] = {}
-    for media in unclear[:MOST_LOOKS]:
+    for media in unclear[:MAX_LOOKUPS]:
         looked_up[str(media.id)] = yield from _look_up(media)
     return [full for media in found if (full := looked_up.get(str(media.id), media))]
 

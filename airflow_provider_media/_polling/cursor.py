@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from airflow_provider_media._api.baseline import microseconds
-from airflow_provider_media._polling.newest import Arrivals, SortField, place_of
+from airflow_provider_media._polling.newest import NewestMedia, SortField, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ LATE_SECONDS = 300.0
 UNSURE_SECONDS = 30.0
 """An event that Airflow was to write at a moment is safe so much later; until then a restart gives it again."""
 
-_MOST_REMEMBERED = 700
+_MAX_REMEMBERED = 700
 """Once they are safe; fewer than a page has, so that the newest page reaches down to the floor again. With ids of 36
 letters that is 56 KiB; Airflow warns of values above 64."""
 
@@ -52,7 +52,7 @@ class Cursor:
     _examined_to: int = field(default=_BEFORE_ALL, init=False)
 
     @classmethod
-    def at_newest(cls, arrivals: Arrivals) -> Self:
+    def at_newest(cls, arrivals: NewestMedia) -> Self:
         """Begin behind the newest file: all that is there now is old."""
         older, newest = arrivals.media[: -arrivals.to_remember], arrivals.media[-arrivals.to_remember :]
         floor = older[-1][0] if older else _BEFORE_ALL
@@ -61,13 +61,13 @@ class Cursor:
         seen = {str(media.id): _seen(place, media, _LONG_AGO) for place, media in newest if place > floor}
         return cls(arrivals.sort_by, floor, seen)
 
-    def lacks(self, arrivals: Arrivals) -> int | None:
+    def unread_below(self, arrivals: NewestMedia) -> int | None:
         """Tell down to which place more must be listed before it is clear what is new; None when it is."""
         if arrivals.sort_by == self.sort_by:
             return None if arrivals.reaches(max(self.floor, self._examined_to)) else self.floor
         return None if arrivals.reaches(_BEFORE_ALL) or self._seen_in(arrivals) else _BEFORE_ALL
 
-    def moved_to(self, arrivals: Arrivals) -> Self | None:
+    def rebase(self, arrivals: NewestMedia) -> Self | None:
         """Go over to another order of arrival; what was seen by the old one stays seen.
 
         A file that has no place in the old order is new if it comes after all that were seen. When that is so of all
@@ -98,7 +98,7 @@ class Cursor:
         }
         return type(self)(arrivals.sort_by, floor, recent)
 
-    def new_in(self, arrivals: Arrivals) -> list[tuple[int, Media]]:
+    def new_in(self, arrivals: NewestMedia) -> list[tuple[int, Media]]:
         """Pick what was not seen yet, each with its place, oldest first."""
         if len(arrivals.media) > arrivals.outliers:
             self._examined_to = max(self._examined_to, arrivals.media[-1 - arrivals.outliers][0])
@@ -118,7 +118,7 @@ class Cursor:
         :param below: the place of a file that is not noted yet; the floor stays below it.
         """
         for media_id, (place, written_at, _) in sorted(self.recent.items(), key=lambda entry: entry[1][0]):
-            too_many = len(self.recent) > _MOST_REMEMBERED and written_at <= now - UNSURE_SECONDS
+            too_many = len(self.recent) > _MAX_REMEMBERED and written_at <= now - UNSURE_SECONDS
             is_settled = too_many or (len(self.recent) > to_remember and written_at <= now - LATE_SECONDS)
             in_future = self.sort_by == "createdAt" and place > (now - LATE_SECONDS) * 1_000_000
             if not is_settled or in_future or (below is not None and place >= below):
@@ -129,7 +129,7 @@ class Cursor:
     def to_dict(self, now: float) -> dict[str, Any]:
         """Return, as JSON-able values, what surely needs no second event; of very much, as much as a store takes."""
         safe = [(key, entry) for key, entry in self.recent.items() if entry[1] <= now - UNSURE_SECONDS]
-        kept = {key: [place, round(written), created] for key, (place, written, created) in safe[:_MOST_REMEMBERED]}
+        kept = {key: [place, round(written), created] for key, (place, written, created) in safe[:_MAX_REMEMBERED]}
         return {"format": FORMAT, "sort_by": self.sort_by, "floor": self.floor, "recent": kept}
 
     @classmethod
@@ -157,7 +157,7 @@ class Cursor:
         created, seen = microseconds(media.created_at), self.recent[str(media.id)][2]
         return created is not None and seen is not None and created > seen
 
-    def _seen_in(self, arrivals: Arrivals) -> dict[str, int]:
+    def _seen_in(self, arrivals: NewestMedia) -> dict[str, int]:
         """Tell which of the listed files were seen, in whatever order they are listed: their places there, by id."""
         return {
             str(media.id): place

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_media._api.flows import Flow, PageWalk, Pause, get_media, oldest_first, tried_once
+from airflow_provider_media._api.flows import Flow, Paginator, Sleep, get_media, oldest_first, without_retries
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import senseless_entry
 from airflow_provider_media._polling.patterns import NameIndex, Pattern, compiled, is_pattern
@@ -25,10 +25,10 @@ _SURELY_CHEAP = 2
 _LOOKS_BETWEEN_MEASURINGS = 20
 """So many looks may ask for ids one by one before the library's size is measured again."""
 
-_MOST_WALKS = 2
+_MAX_LISTINGS = 2
 """So often one look reads the list, when files were deleted meanwhile."""
 
-_MOST_TROUBLES = 2
+_MAX_CONSECUTIVE_FAILURES = 2
 """With so many ids that fail, no more are asked for."""
 
 _OF_ALL = {Kind.AUTH, Kind.RATE_LIMIT, Kind.CONFIGURATION, Kind.CANCELLED}
@@ -41,7 +41,7 @@ _SHOWN_IN_LOG = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class WaitCriteria:
     """What one sensor waits for: ids, or else names.
 
     :param ids: as text.
@@ -73,7 +73,7 @@ class Wanted:
         """Tell what is not among the found."""
         return tuple(key for key in self.keys if key not in found)
 
-    def satisfied_by(self, seen: Seen) -> Found:
+    def satisfied_by(self, seen: LookupResult) -> Found:
         """Pick what is there, and in sufficient number."""
         there = seen.ids if self.ids else seen.names
         picked = {}
@@ -102,7 +102,7 @@ def _some(keys: Collection[str]) -> str:
 
 
 @dataclass(slots=True)
-class Seen:
+class LookupResult:
     """What a look saw. An id is not to be taken for the same text as a name.
 
     :param ids: by id.
@@ -137,14 +137,14 @@ class LibrarySize:
         is_old = self.looks_ago >= _LOOKS_BETWEEN_MEASURINGS and ids > _SURELY_CHEAP
         return ids <= self.requests and not is_old
 
-    def measure(self, walk: PageWalk) -> None:
+    def measure(self, walk: Paginator) -> None:
         """Take note of a walk; without a total, one that stopped half-way tells no more than the least."""
         left = (walk.requests_left or 1) if walk.next_call else 0
         self.requests, self.looks_ago = walk.requests_done + left, 0
 
 
 def look(
-    ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Seen, make_sure: bool = True
+    ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: LookupResult, make_sure: bool = True
 ) -> Flow[None]:
     """Look once for ids and names, in the way that takes fewer requests.
 
@@ -174,13 +174,13 @@ def look(
 
 
 def _read_list(
-    ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: Seen, make_sure: bool
+    ids: Collection[str], names: Collection[str], *, size: LibrarySize, seen: LookupResult, make_sure: bool
 ) -> Flow[None]:
     index, missing = NameIndex(names), dict.fromkeys(ids)
     matches: dict[str, dict[str, Media]] = {}
-    walks = _MOST_WALKS if make_sure else 1
+    walks = _MAX_LISTINGS if make_sure else 1
     for walk_number in range(1, walks + 1):
-        walk = PageWalk(sort_by="id", sort_order="asc" if names else "desc")
+        walk = Paginator(sort_by="id", sort_order="asc" if names else "desc")
         oldest: Media | None = None
         while walk.next_call:
             page = walk.feed((yield walk.next_call))
@@ -208,7 +208,7 @@ def _read_list(
             return
 
 
-def _note_invalid(entry: OddEntry, names: Collection[str], missing: dict[str, None], seen: Seen) -> None:
+def _note_invalid(entry: OddEntry, names: Collection[str], missing: dict[str, None], seen: LookupResult) -> None:
     """Let those fail who wait for an entry of the list that is invalid."""
     if entry.media_id is not None and entry.media_id in missing:
         seen.failures[entry.media_id] = senseless_entry(entry)
@@ -225,10 +225,10 @@ def _match_names(page: Iterable[Media], index: NameIndex, matches: dict[str, dic
             matches.setdefault(name, {})[str(media.id)] = media
         if index.tried - tried >= _TRIED_AT_A_TIME:
             tried = index.tried
-            yield Pause(0)
+            yield Sleep(0)
 
 
-def _asking_is_cheaper(ids: int, missing: int, *, walk: PageWalk, make_sure: bool) -> bool:
+def _asking_is_cheaper(ids: int, missing: int, *, walk: Paginator, make_sure: bool) -> bool:
     """Whether asking for the ids that are left takes fewer requests than reading on."""
     if left := walk.requests_left:
         return missing < left or (not make_sure and walk.requests_done + left > ids)
@@ -245,7 +245,7 @@ def _unread_first(ids: Iterable[str], oldest: Media | None) -> list[str]:
     return sorted(ids, key=lambda media_id: media_id.isdecimal() and int(media_id) > int(oldest.id))
 
 
-def _ask_for(ids: Collection[str], seen: Seen, *, make_sure: bool) -> Flow[None]:
+def _ask_for(ids: Collection[str], seen: LookupResult, *, make_sure: bool) -> Flow[None]:
     """Ask for each id; one that fails does not keep the answers of the others back.
 
     The poll of many tries none again, unless none has an answer: then it is no matter of single ids.
@@ -256,7 +256,7 @@ def _ask_for(ids: Collection[str], seen: Seen, *, make_sure: bool) -> Flow[None]
     yield from _ask_each(ids, seen, once=False)
 
 
-def _ask_each(ids: Collection[str], seen: Seen, *, once: bool) -> Flow[bool]:
+def _ask_each(ids: Collection[str], seen: LookupResult, *, once: bool) -> Flow[bool]:
     """Ask for each id until two fail; with ``once``, until two are met with silence.
 
     :return: whether any has an answer that would not be another a little later.
@@ -265,7 +265,7 @@ def _ask_each(ids: Collection[str], seen: Seen, *, once: bool) -> Flow[bool]:
     for number, media_id in enumerate(ids):
         asking = get_media(media_id)
         try:
-            seen.ids[media_id] = [(yield from (tried_once(asking) if once else asking))]
+            seen.ids[media_id] = [(yield from (without_retries(asking) if once else asking))]
         except Problem as problem:
             answered = answered or not problem.transient
             if problem.kind is Kind.NOT_FOUND:
@@ -274,7 +274,7 @@ def _ask_each(ids: Collection[str], seen: Seen, *, once: bool) -> Flow[bool]:
                 raise
             seen.failures[media_id] = problem
             troubles += not once or problem.status is None
-            if troubles == _MOST_TROUBLES:
+            if troubles == _MAX_CONSECUTIVE_FAILURES:
                 seen.failures.update(dict.fromkeys(list(ids)[number:], problem))
                 break
         else:
@@ -283,7 +283,7 @@ def _ask_each(ids: Collection[str], seen: Seen, *, once: bool) -> Flow[bool]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitOutcome:
+class WaitEvent:
     """How a wait ended, on its way from a trigger to its sensor.
 
     :param status: ``found``: all is there; ``deadline``: the time is over; ``failed``: asking failed.
@@ -307,7 +307,7 @@ class WaitOutcome:
         }
 
     @classmethod
-    def from_dict(cls, event: Any) -> WaitOutcome:
+    def from_dict(cls, event: Any) -> WaitEvent:
         """Check and read what :meth:`to_dict` returned, now or in an older release.
 
         :raises Problem: of kind RESPONSE when it is something else.

@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_media._api.baseline import MIN_DATES, NEWEST_FILES, greatest_growing_id
-from airflow_provider_media._api.flows import Flow, PageWalk
+from airflow_provider_media._api.flows import Flow, Paginator
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list, parse_page
 
 if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
-_MOST_WALKS = 3
+_MAX_LISTINGS = 3
 
 MIN_REMEMBERED = 500
 """So many of the newest files are remembered by their ids. One with a giant id or a date in the future among them does
@@ -44,7 +44,7 @@ def _date_of(media: Media) -> int | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
+class NewestMedia:
     """The newest files of the library.
 
     :param media: each with its place, oldest first.
@@ -65,7 +65,7 @@ class Arrivals:
         """Whether all files of the library are here, and few enough to be remembered."""
         return self.complete_from is None and len(self.media) <= MIN_REMEMBERED
 
-    def in_another_order(self) -> Arrivals:
+    def in_another_order(self) -> NewestMedia:
         """Return the same files by their dates; where one has none, by ids, or with one place for all."""
         listed = [media for _, media in self.media]
         orders: tuple[SortField, ...] = ("createdAt", "id", "none")
@@ -88,7 +88,7 @@ class Arrivals:
         return self.complete_from is None or self.complete_from <= floor
 
 
-def list_newest(*, sort_by: SortField = "id", down_to: int | None = None) -> Flow[Arrivals]:
+def list_newest(*, sort_by: SortField = "id", down_to: int | None = None) -> Flow[NewestMedia]:
     """List the newest files: one page, or as many as it takes to get below a place.
 
     The whole list is read when the server does not sort as asked. When files are deleted while several pages are read,
@@ -121,10 +121,10 @@ def list_newest(*, sort_by: SortField = "id", down_to: int | None = None) -> Flo
     return arrivals
 
 
-def _list_by(sort_by: SortField, down_to: int | None) -> Flow[Arrivals]:
+def _list_by(sort_by: SortField, down_to: int | None) -> Flow[NewestMedia]:
     """Read pages until a place, and as many as it takes to see the order or to remember all files."""
-    for _ in range(_MOST_WALKS):
-        walk = PageWalk(sort_by=sort_by, sort_order="desc")
+    for _ in range(_MAX_LISTINGS):
+        walk = Paginator(sort_by=sort_by, sort_order="desc")
         listed: list[Media] = []
         places: list[int] = []
         page_length = 0
@@ -147,7 +147,7 @@ def _list_by(sort_by: SortField, down_to: int | None) -> Flow[Arrivals]:
         if not walk.shrank:
             break
     placed = sorted(((place_of(media, sort_by) or 0, media) for media in listed), key=lambda pair: pair[0])
-    return Arrivals(
+    return NewestMedia(
         media=tuple(placed),
         sort_by=sort_by,
         complete_from=placed[0][0] if walk.next_call else None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._sync.options import SyncOptions
-    from airflow_provider_media._sync.plan import Prepared
+    from airflow_provider_media._sync.plan import LocalFile
     from airflow_provider_media._sync.receipts import Receipt
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media.hooks.media import MediaHook
@@ -27,7 +27,7 @@ _MAX_SKIPPED_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class ExistingMedia:
     """What one listing of the library told.
 
     :param namesakes: by name, the files that bear it, oldest first.
@@ -44,7 +44,7 @@ def prepare_files(
     options: SyncOptions,
     workers: Executor,
     receipts: Mapping[str, Receipt],
-) -> list[Prepared]:
+) -> list[LocalFile]:
     """Check every file before anything is sent; what is wrong with a file is kept with it.
 
     :param receipts: what an earlier sync noted, by path.
@@ -54,7 +54,7 @@ def prepare_files(
     return list(workers.map(partial(_prepare, hook, options, receipts), found))
 
 
-def skip_unsupported(prepared: Sequence[Prepared], options: SyncOptions) -> list[Prepared]:
+def skip_unsupported(prepared: Sequence[LocalFile], options: SyncOptions) -> list[LocalFile]:
     """Leave out files of types that the library does not accept, with a warning, if ``on_unsupported`` says so.
 
     :raises Problem: of kind FILE when no file remains.
@@ -76,10 +76,10 @@ def skip_unsupported(prepared: Sequence[Prepared], options: SyncOptions) -> list
     return [file for file in prepared if file.kind is not Kind.UNSUPPORTED]
 
 
-def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Receipt], file: FoundFile) -> Prepared:
+def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Receipt], file: FoundFile) -> LocalFile:
     from airflow_provider_media._api.problem import Kind, Problem
     from airflow_provider_media._channels.check import check_file
-    from airflow_provider_media._sync.plan import Prepared
+    from airflow_provider_media._sync.plan import LocalFile
     from airflow_provider_media._sync.scan import library_name
     from airflow_provider_media._upload.open_source import open_source
     from airflow_provider_media._upload.source import file_reason, printable
@@ -97,8 +97,8 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
         if (options.fingerprint or accepts_converted) and not report.errors:
             upload = upload.with_fingerprint(accepts_converted=accepts_converted)
     except Problem as problem:
-        return Prepared(path=path, name=name, problem=file_reason(problem), kind=problem.kind)
-    return Prepared(
+        return LocalFile(path=path, name=name, problem=file_reason(problem), kind=problem.kind)
+    return LocalFile(
         path=path,
         name=name,
         upload=upload,
@@ -109,9 +109,9 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
     )
 
 
-def look_at_library(
-    hook: MediaHook, prepared: Sequence[Prepared], workers: Executor, *, wait_seconds: float = 0.0
-) -> Known:
+def fetch_existing_media(
+    hook: MediaHook, prepared: Sequence[LocalFile], workers: Executor, *, wait_seconds: float = 0.0
+) -> ExistingMedia:
     """List the library once, and ask for each file of which the list does not tell what decides.
 
     :param workers: ask in parallel.
@@ -136,11 +136,11 @@ def look_at_library(
             namesakes[name] = [media for media in told if media is not None]
     _tell_of_unknown_folders(prepared, namesakes)
     _warn_of_hidden_descriptions(prepared, namesakes)
-    return Known(namesakes=namesakes, baseline=baseline)
+    return ExistingMedia(namesakes=namesakes, baseline=baseline)
 
 
 def _read_unlisted(
-    hook: MediaHook, prepared: Sequence[Prepared], library: Sequence[Media], workers: Executor, wait_seconds: float
+    hook: MediaHook, prepared: Sequence[LocalFile], library: Sequence[Media], workers: Executor, wait_seconds: float
 ) -> list[Media]:
     """Get the files by their ids that an earlier sync noted, and the list lacks: it may lag, and so may a get."""
     from airflow_provider_media._api.flows import pause
@@ -166,21 +166,21 @@ def _get(hook: MediaHook, media_id: int | str) -> Media | None:
         return None
 
 
-def _is_unclear(file: Prepared, media: Media) -> bool:
+def _is_unclear(file: LocalFile, media: Media) -> bool:
     upload = file.upload
-    if upload is None or not upload.could_be(media):
+    if upload is None or not upload.could_match_with_details(media):
         return False
-    if upload.lacks_facts_of(media):
+    if upload.needs_details_for(media):
         return True
-    return file.fingerprint is not None and media.description is None and upload.equals(media)
+    return file.fingerprint is not None and media.description is None and upload.matches(media)
 
 
 def _in_full(hook: MediaHook, listed: Media) -> Media | None:
     """Ask for one file; None when it is gone meanwhile."""
-    from airflow_provider_media._upload.existing import completed
+    from airflow_provider_media._upload.existing import merge_details
 
     try:
-        return completed(listed, hook.get_media(listed.id))
+        return merge_details(listed, hook.get_media(listed.id))
     except MediaNotFoundError:
         return None
 
@@ -188,18 +188,18 @@ def _in_full(hook: MediaHook, listed: Media) -> Media | None:
 def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
     """Get files by their ids that the list shows, and a get did not find: they may be new, or gone."""
     from airflow_provider_media._api.flows import get_settled
-    from airflow_provider_media._upload.existing import completed
+    from airflow_provider_media._upload.existing import merge_details
 
     settle_seconds = hook.settings.settle_seconds
     found = hook.run_flow(get_settled([media.id for media in listed], settle_seconds)) if listed else {}
-    return {str(media.id): completed(media, found[str(media.id)]) for media in listed if str(media.id) in found}
+    return {str(media.id): merge_details(media, found[str(media.id)]) for media in listed if str(media.id) in found}
 
 
-def _tell_of_unknown_folders(prepared: Sequence[Prepared], namesakes: dict[str, list[Media]]) -> None:
+def _tell_of_unknown_folders(prepared: Sequence[LocalFile], namesakes: dict[str, list[Media]]) -> None:
     from airflow_provider_media._upload.existing import of_unknown_folder
 
     unknown = sum(
-        len(of_unknown_folder(file.upload, filter(file.upload.may_be, namesakes.get(file.name, ()))))
+        len(of_unknown_folder(file.upload, filter(file.upload.could_match, namesakes.get(file.name, ()))))
         for file in prepared
         if file.upload
     )
@@ -208,13 +208,13 @@ def _tell_of_unknown_folders(prepared: Sequence[Prepared], namesakes: dict[str, 
                  unknown, "s"[: unknown != 1])  # fmt: skip
 
 
-def _warn_of_hidden_descriptions(prepared: Sequence[Prepared], namesakes: dict[str, list[Media]]) -> None:
+def _warn_of_hidden_descriptions(prepared: Sequence[LocalFile], namesakes: dict[str, list[Media]]) -> None:
     hidden = sum(
         all(media.description is None for media in bearing_the_name)
         for file in prepared
         if file.fingerprint
         and file.upload
-        and (bearing_the_name := [*filter(file.upload.may_be, namesakes.get(file.name, ()))])
+        and (bearing_the_name := [*filter(file.upload.could_match, namesakes.get(file.name, ()))])
     )
     if hidden:
         log.warning("The library tells no description of %d file%s, so their content is unknown: they count as changed",

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._deletion.delete import users_of
-from airflow_provider_media._sync.plan import Outcome
+from airflow_provider_media._deletion.delete import find_references
+from airflow_provider_media._sync.plan import StepResult
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaError,
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._deletion.delete import References
-    from airflow_provider_media._sync.compare import Known
-    from airflow_provider_media._sync.plan import Step
+    from airflow_provider_media._sync.compare import ExistingMedia
+    from airflow_provider_media._sync.plan import PlanStep
     from airflow_provider_media._upload.progress import FilesProgress
-    from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 
-MOST_WORKERS = 16
+MAX_WORKERS = 16
 """More would need more connections than a session keeps open."""
 
-HOPELESS = 8
+MAX_CONSECUTIVE_FAILURES = 8
 """After so many failures in a row of a library that cannot be reached, the other files are not tried."""
 
 
@@ -54,7 +54,7 @@ class _Job:
 
 
 @contextmanager
-def workers_of(hook: MediaHook, count: int) -> Iterator[ThreadPoolExecutor]:
+def worker_pool(hook: MediaHook, count: int) -> Iterator[ThreadPoolExecutor]:
     """Run threads; whatever ends the block early breaks off all that is under way.
 
     :param count: how many threads.
@@ -69,7 +69,7 @@ def workers_of(hook: MediaHook, count: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-class SyncRun:
+class SyncExecutor:
     """Sends what a plan says, makes sure of it, deletes what it replaces.
 
     Threads send and delete; the callables of the user are called in this thread only.
@@ -90,8 +90,8 @@ class SyncRun:
         pool: ThreadPoolExecutor,
         *,
         width: int,
-        uploads: Mapping[str, Upload],
-        known: Known,
+        uploads: Mapping[str, UploadSpec],
+        known: ExistingMedia,
         references: References | None,
         on_reference: str,
         progress: FilesProgress,
@@ -99,7 +99,7 @@ class SyncRun:
         self._hook = hook
         self._pool = pool
         self._most_running = 2 * width  # so that no thread waits for this one
-        self._hopeless = max(HOPELESS, self._most_running)
+        self._hopeless = max(MAX_CONSECUTIVE_FAILURES, self._most_running)
         self._uploads = uploads
         self._known = known
         self._references = references
@@ -107,9 +107,9 @@ class SyncRun:
         self._progress = progress
         self._running: dict[Future[Any], _Job] = {}
         self._failures_in_a_row = 0
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[StepResult] = []
 
-    def carry_out(self, steps: Sequence[Step]) -> list[Outcome]:
+    def execute(self, steps: Sequence[PlanStep]) -> list[StepResult]:
         """Do all steps; a failure of one does not stop the others.
 
         :raises MediaAuthError: the key or the address is refused; nothing more is begun.
@@ -130,13 +130,13 @@ class SyncRun:
     def _is_hopeless(self) -> bool:
         return self._failures_in_a_row >= self._hopeless
 
-    def _give_up(self, waiting: deque[Step]) -> None:
+    def _give_up(self, waiting: deque[PlanStep]) -> None:
         if waiting:
             log.warning("The last %d files all failed; %d more are not tried", self._failures_in_a_row, len(waiting))
         while waiting:
             self._fail(waiting.popleft(), MediaUnavailableError("Not tried: too many files before it failed."))
 
-    def _begin(self, step: Step) -> None:
+    def _begin(self, step: PlanStep) -> None:
         from airflow_provider_media._upload.flow import send_for_sync
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
 
@@ -148,7 +148,7 @@ class SyncRun:
             upload,
             self._known.baseline,
             settle_seconds=self._hook.settings.settle_seconds,
-            retries=self._hook.get_conn().new_retries(),
+            retries=self._hook.get_conn().new_retry_state(),
             replaces=bool(step.old),
             latest_id=RECENT_UPLOADS.latest_of(self._hook.settings),
         )
@@ -172,7 +172,7 @@ class SyncRun:
             self._failures_in_a_row = 0
             job.go_on(result)
 
-    def _sent(self, step: Step, media: Media) -> None:
+    def _sent(self, step: PlanStep, media: Media) -> None:
         from airflow_provider_media._airflow.lineage import report_upload
         from airflow_provider_media._api.deletion import delete_older
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
@@ -192,16 +192,16 @@ class SyncRun:
             fail = partial(self._not_deleted, step, media, deletable)
             self._submit(delete_older(deletable), _Job(go_on=partial(self._deleted, step, media), fail=fail))
         else:
-            self._finish(Outcome(step=step, action="create", media=media))
+            self._finish(StepResult(step=step, action="create", media=media))
 
-    def _without_used(self, step: Step, media: Media, old: list[Media]) -> list[Media]:
+    def _without_used(self, step: PlanStep, media: Media, old: list[Media]) -> list[Media]:
         """Ask again what still uses the old files: the transfer took time.
 
         :raises MediaInUseError: something does (``on_reference="fail"``).
         :raises MediaError: the user's callable fails.
         """
         try:
-            used = users_of(old, self._references)
+            used = find_references(old, self._references)
         except MediaError:
             raise
         except Exception as error:  # whatever the user's callable raises concerns this file only
@@ -217,23 +217,23 @@ class SyncRun:
         log.warning("%r is kept beside the new version %s: %s", step.name, media.id, users)
         return [one for one in old if one.id not in used]
 
-    def _not_deleted(self, step: Step, media: Media, old: list[Media], error: MediaError) -> None:
+    def _not_deleted(self, step: PlanStep, media: Media, old: list[Media], error: MediaError) -> None:
         told = type(error)(f"{_stored(media)}, but deleting {_ids(old)} failed: {error}", status=error.status)
         self._fail(step, told)
 
-    def _deleted(self, step: Step, media: Media, replaced: tuple[int | str, ...]) -> None:
+    def _deleted(self, step: PlanStep, media: Media, replaced: tuple[int | str, ...]) -> None:
         for media_id in replaced:
             log.info("Deleted the media %s, which %s replaces", media_id, media.id)
-        self._finish(Outcome(step=step, action="replace", media=media, replaced=replaced))
+        self._finish(StepResult(step=step, action="replace", media=media, replaced=replaced))
 
-    def _finish(self, outcome: Outcome) -> None:
+    def _finish(self, outcome: StepResult) -> None:
         self._outcomes.append(outcome)
         if not outcome.error:
             self._progress.add(outcome.step.size or 0)
 
-    def _fail(self, step: Step, error: MediaError) -> None:
+    def _fail(self, step: PlanStep, error: MediaError) -> None:
         log.warning("%r failed: %s", step.path, error)
-        self._finish(Outcome(step=step, action="failed", error=error))
+        self._finish(StepResult(step=step, action="failed", error=error))
 
 
 def _stored(media: Media) -> str:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-    from airflow_provider_media._sync.plan import Outcome
+    from airflow_provider_media._sync.plan import StepResult
     from airflow_provider_media._sync.receipts import Receipt
     from airflow_provider_media._sync.scan import FoundFile
-    from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media._upload.spec import UploadSpec
 
 log = logging.getLogger(__name__)
 
 
-def manifest_of(outcomes: Iterable[Outcome], uploads: Mapping[str, Upload]) -> dict[str, dict[str, Any]]:
+def manifest_of(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, dict[str, Any]]:
     """Return one entry for each file that is in the library, by its path in the folder, in the order of the paths.
 
     :param uploads: by path, what was sent, or would have been.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow_provider_media._sync.receipts import Receipt
-    from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.models import Media
 
@@ -30,12 +30,12 @@ ACTIONS = ("create", "replace", "keep", "refuse")
 """``create``: send; ``replace``: send (unless an earlier try did), make sure, delete the old; ``keep``: do nothing;
 ``refuse``: the task fails before anything is sent."""
 
-_MOST_SHOWN = 500
-_MOST_KEPT_SHOWN = 20
+_MAX_SHOWN = 500
+_MAX_KEPT_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class LocalFile:
     """One file of the folder, checked.
 
     :param path: its path in the folder.
@@ -50,16 +50,16 @@ class Prepared:
 
     path: str
     name: str
-    upload: Upload | None = None
+    upload: UploadSpec | None = None
     fingerprint: str | None = None
     receipt: Receipt | None = None
     problem: str | None = None
     kind: Kind = Kind.FILE
     warnings: tuple[str, ...] = ()
 
-    def may_be(self, media: Media) -> bool:
+    def could_match(self, media: Media) -> bool:
         """Whether a file of the library bears its name, or is the one that an earlier sync noted."""
-        return self.upload is not None and (self.upload.may_be(media) or self._is_noted(media))
+        return self.upload is not None and (self.upload.could_match(media) or self._is_noted(media))
 
     def is_same(self, media: Media) -> bool:
         """Whether the library has this very file; what the API does not tell is not the same."""
@@ -67,14 +67,14 @@ class Prepared:
             return False
         if self.receipt and self._is_noted(media) and self.receipt.is_same(self.upload):
             return True
-        return self.upload.equals(media) and self.fingerprint in {None, fingerprint_in(media.description)}
+        return self.upload.matches(media) and self.fingerprint in {None, fingerprint_in(media.description)}
 
     def _is_noted(self, media: Media) -> bool:
         return self.upload is not None and self.receipt is not None and self.receipt.is_of(self.upload, media)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class PlanStep:
     """What is to become of one file.
 
     :param action: one of :data:`ACTIONS`.
@@ -116,7 +116,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class StepResult:
     """What became of one file.
 
     :param step: what was planned.
@@ -126,7 +126,7 @@ class Outcome:
     :param replaced: the ids of the older files that were deleted.
     """
 
-    step: Step
+    step: PlanStep
     action: str
     media: Media | None = None
     error: MediaError | None = None
@@ -140,7 +140,7 @@ class SyncPlan:
     :param steps: one for each file.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -149,12 +149,12 @@ class SyncPlan:
         return {action: counted[action] for action in ACTIONS}
 
     @property
-    def refused(self) -> tuple[Step, ...]:
+    def refused(self) -> tuple[PlanStep, ...]:
         """The steps that cannot be done."""
         return tuple(step for step in self.steps if step.action == "refuse")
 
     @property
-    def to_send(self) -> tuple[Step, ...]:
+    def to_send(self) -> tuple[PlanStep, ...]:
         """The steps that change the library."""
         return tuple(step for step in self.steps if step.action in ("create", "replace"))
 
@@ -164,11 +164,11 @@ class SyncPlan:
 
     def table(self) -> str:
         """Write it down for a log: all that changes something, and the first of what is kept."""
-        shown: list[Step] = []
+        shown: list[PlanStep] = []
         left_out = []
         for action in ("refuse", "replace", "create", "keep"):
             steps = [step for step in self.steps if step.action == action]
-            room = _MOST_KEPT_SHOWN if action == "keep" else max(0, _MOST_SHOWN - len(shown))
+            room = _MAX_KEPT_SHOWN if action == "keep" else max(0, _MAX_SHOWN - len(shown))
             shown += steps[:room]
             if len(steps) > room:
                 left_out.append(f"\n{action}: {len(steps) - room} more")
@@ -184,7 +184,7 @@ def as_table(rows: Sequence[tuple[str, ...]]) -> str:
     )
 
 
-def namesakes_of(prepared: Iterable[Prepared], library: Iterable[Media]) -> dict[str, list[Media]]:
+def namesakes_of(prepared: Iterable[LocalFile], library: Iterable[Media]) -> dict[str, list[Media]]:
     """Find, by name, the files of the library that bear the name of a file of the folder, oldest first.
 
     With fingerprints, files whose description is not in the list may do so too, if they have the size.
@@ -212,7 +212,7 @@ def namesakes_of(prepared: Iterable[Prepared], library: Iterable[Media]) -> dict
 
 
 def make_plan(
-    prepared: Sequence[Prepared],
+    prepared: Sequence[LocalFile],
     namesakes: Mapping[str, list[Media]],
     *,
     if_changed: str,
@@ -243,7 +243,7 @@ def _trimmed(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip()
 
 
-def _alone(file: Prepared, same_name: list[str]) -> Prepared:
+def _alone(file: LocalFile, same_name: list[str]) -> LocalFile:
     """Refuse a file whose name another one would get as well."""
     if file.problem is not None or len(same_name) == 1:
         return file
@@ -258,12 +258,14 @@ def _alone(file: Prepared, same_name: list[str]) -> Prepared:
     return replace(file, problem=problem, kind=Kind.CONFLICT)
 
 
-def _step(file: Prepared, bearing_the_name: list[Media], if_changed: str, sent_before: Callable[[Media], bool]) -> Step:
+def _step(
+    file: LocalFile, bearing_the_name: list[Media], if_changed: str, sent_before: Callable[[Media], bool]
+) -> PlanStep:
     upload = file.upload
     if file.problem is not None or upload is None:
         reason = file.problem or "it cannot be read"
-        return Step(action="refuse", path=file.path, name=file.name, reason=reason, refused=file.kind)
-    step = Step(
+        return PlanStep(action="refuse", path=file.path, name=file.name, reason=reason, refused=file.kind)
+    step = PlanStep(
         action="create",
         path=file.path,
         name=file.name,
@@ -273,7 +275,7 @@ def _step(file: Prepared, bearing_the_name: list[Media], if_changed: str, sent_b
         warnings=file.warnings,
     )
     # One that is surely in the folder comes before one that may be.
-    namesakes = sorted(filter(file.may_be, bearing_the_name), key=upload.lacks_folder_of)
+    namesakes = sorted(filter(file.could_match, bearing_the_name), key=upload.lacks_folder_of)
     if not namesakes:
         return step
     same = next((media for media in namesakes if file.is_same(media)), None)
@@ -283,7 +285,7 @@ def _step(file: Prepared, bearing_the_name: list[Media], if_changed: str, sent_b
             reason = f"an earlier try sent it as {same.id}; still to delete: {_ids(left)}"
             return _replacing(replace(step, reason=reason, there=same), tuple(left), upload)
         is_proved = upload.fingerprint and fingerprint_in(same.description)
-        by = "content" if is_proved else "size and type" if upload.equals(same) else "file as an earlier sync noted"
+        by = "content" if is_proved else "size and type" if upload.matches(same) else "file as an earlier sync noted"
         return replace(step, action="keep", reason=f"the library has it as {same.id}: same {by}", there=same)
     if refused := next(filter(upload.is_refused, namesakes), None):
         reason = (
@@ -294,7 +296,7 @@ def _step(file: Prepared, bearing_the_name: list[Media], if_changed: str, sent_b
     return _changed(step, tuple(namesakes), upload, if_changed)
 
 
-def _changed(step: Step, namesakes: tuple[Media, ...], upload: Upload, if_changed: str) -> Step:
+def _changed(step: PlanStep, namesakes: tuple[Media, ...], upload: UploadSpec, if_changed: str) -> PlanStep:
     differs = f"{_ids(namesakes)} {'differs' if len(namesakes) == 1 else 'differ'}{_difference(namesakes[-1], upload)}"
     if if_changed == "fail":
         reason = f"{differs}, and if_changed='fail' wants no other version there"
@@ -304,7 +306,7 @@ def _changed(step: Step, namesakes: tuple[Media, ...], upload: Upload, if_change
     return _replacing(replace(step, reason=f"{differs}; deleted when this one is there"), namesakes, upload)
 
 
-def _replacing(step: Step, old: tuple[Media, ...], upload: Upload) -> Step:
+def _replacing(step: PlanStep, old: tuple[Media, ...], upload: UploadSpec) -> PlanStep:
     """Delete the old files for the new one, unless one of them may be another folder's."""
     unknown = of_unknown_folder(upload, old)
     if unknown:
@@ -313,7 +315,7 @@ def _replacing(step: Step, old: tuple[Media, ...], upload: Upload) -> Step:
     return replace(step, action="replace", old=old)
 
 
-def _difference(old: Media, upload: Upload) -> str:
+def _difference(old: Media, upload: UploadSpec) -> str:
     if old.size is not None and old.size != upload.source.size:
         return f" ({old.size} bytes, here {upload.source.size})"
     return "" if old.size is not None else " as far as the API tells"
@@ -332,7 +334,7 @@ def keep_used(plan: SyncPlan, used: Mapping[int | str, list[str]], *, on_referen
     return SyncPlan(tuple(_without_used(step, used, on_reference) for step in plan.steps))
 
 
-def _without_used(step: Step, used: Mapping[int | str, list[str]], on_reference: str) -> Step:
+def _without_used(step: PlanStep, used: Mapping[int | str, list[str]], on_reference: str) -> PlanStep:
     in_use = {media.id: used[media.id] for media in step.old if media.id in used}
     if not in_use:
         return step

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.models import Media
 
 
@@ -36,7 +36,7 @@ class Receipt:
     stored_size: int | None
 
     @classmethod
-    def of(cls, upload: Upload, media: Media) -> Self:
+    def of(cls, upload: UploadSpec, media: Media) -> Self:
         """Note what became of an upload."""
         return cls(
             media_id=media.id,
@@ -47,14 +47,14 @@ class Receipt:
             stored_size=media.size or None,
         )
 
-    def is_of(self, upload: Upload, media: Media) -> bool:
+    def is_of(self, upload: UploadSpec, media: Media) -> bool:
         """Whether a file of the library is this one, and of this name and folder: an id may be used a second time."""
         if self.name != upload.name or str(media.id) != str(self.media_id) or upload.is_of_another_folder(media):
             return False
         names, sizes = (media.name, self.stored_name), (media.size, self.stored_size)
         return (None in names or names[0] == names[1]) and (not all(sizes) or sizes[0] == sizes[1])
 
-    def is_same(self, upload: Upload) -> bool:
+    def is_same(self, upload: UploadSpec) -> bool:
         """Whether the content that was sent is still that of the local file, as far as it was noted."""
         is_changed = None not in (self.sha256, upload.fingerprint) and self.sha256 != upload.fingerprint
         is_unknown = upload.fingerprint is not None and self.sha256 is None

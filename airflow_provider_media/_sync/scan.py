@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.secret import redact_url, redact_urls
 from airflow_provider_media._sync.path_patterns import PathPattern, reason_to_skip
-from airflow_provider_media._upload.open_source import may_pass
+from airflow_provider_media._upload.open_source import is_transient
 from airflow_provider_media._upload.source import escape_controls, is_object_path, local_path, missing_reason, printable
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
         raise
     except Exception as error:
         problem = _folder_problem(str(root), _read_failure(error, root))
-        if is_object_path(root) and may_pass(error):
+        if is_object_path(root) and is_transient(error):
             problem.kind = Kind.UNAVAILABLE
         raise problem from error
     kept = []

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tenacity import AsyncRetrying
 
-from airflow_provider_media._api.flows import Pause
+from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._api.problem import Problem
-from airflow_provider_media._api.protocol import Reply
+from airflow_provider_media._api.protocol import ApiResponse
 from airflow_provider_media._transports import clock
-from airflow_provider_media._transports.attempts import cancelled, new_retries, tenacity_options
+from airflow_provider_media._transports.attempts import cancelled, new_retry_state, tenacity_kwargs
 from airflow_provider_media._transports.forks import renew_in_children
 from airflow_provider_media._transports.threads import Threads
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from airflow_provider_media._api.flows import Flow
-    from airflow_provider_media._api.protocol import Call
-    from airflow_provider_media._api.retry import Retries
+    from airflow_provider_media._api.protocol import ApiRequest
+    from airflow_provider_media._api.retry import RetryState
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._transports.sync import SyncTransport
 
@@ -75,7 +75,7 @@ class AsyncTransport:
             with suppress(ValueError):  # a step that nothing could abort is still running
                 flow.close()
 
-    async def send(self, call: Call, closings: int | None = None) -> Reply:
+    async def send(self, call: ApiRequest, closings: int | None = None) -> ApiResponse:
         """Send one call until it succeeds or trying again cannot help, or is used up.
 
         A rejected key is read again once: it may have been rotated since the connection was read.
@@ -112,10 +112,10 @@ class AsyncTransport:
             transport.close()
         await self._threads.close()
 
-    async def _perform(self, command: Call | Pause, closings: int) -> Reply:
-        if isinstance(command, Pause):
+    async def _perform(self, command: ApiRequest | Sleep, closings: int) -> ApiResponse:
+        if isinstance(command, Sleep):
             await clock.sleep(command.seconds)
-            return Reply(status=0, headers={})
+            return ApiResponse(status=0, headers={})
         return await self.send(command, closings)
 
     async def _current(self, closings: int, *, rejected: _Session | None = None) -> _Session:
@@ -143,12 +143,12 @@ class AsyncTransport:
         if closings != self._closings:
             raise cancelled()
 
-    async def _try(self, transport: SyncTransport, call: Call) -> Reply:
-        retries = call.retries or new_retries(transport.settings, call)
-        options = tenacity_options(call, retries, key_was_accepted=lambda: transport.key_was_accepted)
+    async def _try(self, transport: SyncTransport, call: ApiRequest) -> ApiResponse:
+        retries = call.retries or new_retry_state(transport.settings, call)
+        options = tenacity_kwargs(call, retries, key_was_accepted=lambda: transport.key_was_accepted)
         return await AsyncRetrying(sleep=clock.sleep, **options)(self._attempt, transport, call, retries)
 
-    async def _attempt(self, transport: SyncTransport, call: Call, retries: Retries) -> Reply:
+    async def _attempt(self, transport: SyncTransport, call: ApiRequest, retries: RetryState) -> ApiResponse:
         turn = transport.limiter.turn()
         for seconds in turn.waits(call, retries):
             await clock.sleep(seconds)
@@ -170,7 +170,7 @@ def _open(settings: Settings) -> SyncTransport:
     return SyncTransport(settings)
 
 
-def _advance(step: Callable[[], Call | Pause]) -> tuple[Call | Pause | None, Any]:
+def _advance(step: Callable[[], ApiRequest | Sleep]) -> tuple[ApiRequest | Sleep | None, Any]:
     """Return a flow's next command, or None and its result: a StopIteration cannot leave a thread through a future."""
     try:
         return step(), None

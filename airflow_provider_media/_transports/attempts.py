@@ -20,8 +20,8 @@ from tenacity import RetryCallState, retry_if_exception
 
 from airflow_provider_media import __version__
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import Call, Reply, check_reply, read_charset
-from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, raise_for_status, read_charset
+from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._api.secret import redact, redact_bytes
 from airflow_provider_media._api.settings import read_proxy
 from airflow_provider_media._transports import clock
@@ -46,14 +46,14 @@ REPLY_TIMEOUTS = 5
 """An answer must be whole within so many time-outs."""
 
 
-def new_retries(settings: Settings, call: Call | None = None) -> Retries:
+def new_retry_state(settings: Settings, call: ApiRequest | None = None) -> RetryState:
     """Give the tries of one request, fewer where it asks for fewer."""
     attempts, seconds = settings.max_attempts, settings.retry_budget
     if call and call.max_attempts is not None:
         attempts = min(attempts, call.max_attempts)
     if call and call.retry_seconds is not None:
         seconds = min(seconds, call.retry_seconds)
-    return Retries(max_attempts=attempts, budget_seconds=seconds, clock=clock.now)
+    return RetryState(max_attempts=attempts, budget_seconds=seconds, clock=clock.now)
 
 
 def request_headers() -> dict[str, str]:
@@ -68,7 +68,7 @@ def request_headers() -> dict[str, str]:
     }
 
 
-def tenacity_options(call: Call, retries: Retries, *, key_was_accepted: Callable[[], bool]) -> dict[str, Any]:
+def tenacity_kwargs(call: ApiRequest, retries: RetryState, *, key_was_accepted: Callable[[], bool]) -> dict[str, Any]:
     """Let tenacity (blocking or not) do for a call what the one retry policy says.
 
     A call that must not be sent twice ends with the first failure after which the server may have acted.
@@ -91,7 +91,7 @@ def tenacity_options(call: Call, retries: Retries, *, key_was_accepted: Callable
             acted.append(error)
             if not call.may_be_repeated:
                 return False
-        wait = retries.next_wait(error)
+        wait = retries.next_delay(error)
         if wait is not None:
             waits.append(wait)
         return wait is not None
@@ -104,7 +104,7 @@ def tenacity_options(call: Call, retries: Retries, *, key_was_accepted: Callable
     return {"retry": retry_if_exception(try_again), "wait": lambda _: waits[-1], "before_sleep": tell}
 
 
-class IncomingReply:
+class ResponseReader:
     """One response while it arrives, bounded in size and in time. The status decides first, then the body.
 
     :param call: what is answered.
@@ -113,7 +113,7 @@ class IncomingReply:
     :param settings: the connection's settings.
     """
 
-    def __init__(self, call: Call, status: int, headers: Mapping[str, str], settings: Settings) -> None:
+    def __init__(self, call: ApiRequest, status: int, headers: Mapping[str, str], settings: Settings) -> None:
         """Start the clock."""
         self._call = call
         self._status = status
@@ -135,23 +135,23 @@ class IncomingReply:
         self._size += len(chunk)
         is_too_large, is_late = self._size > self._most_bytes, time.monotonic() > self._deadline
         if self.needs_body and is_too_large:
-            raise self._senseless(f"is larger than {self._most_bytes / 2**20:g} MiB")
+            raise self._invalid_response(f"is larger than {self._most_bytes / 2**20:g} MiB")
         if self.needs_body and is_late:
-            raise self._senseless("does not come to an end")
+            raise self._invalid_response("does not come to an end")
         return bool(chunk) and not (is_too_large or is_late)
 
-    def whole(self) -> Reply:
+    def whole(self) -> ApiResponse:
         """Return the response, when all of it that is needed has arrived and it is a success.
 
         :raises Problem: for every status but 2xx, and for a body that is needed and cannot be unpacked.
         """
         # The one place where a response's text enters: what errors, logs, results and pages show comes from here.
-        reply = Reply(
+        reply = ApiResponse(
             status=self._status,
             headers={name: redact(self._key, value) for name, value in self.headers.items()},
             body=redact_bytes(self._key, self._unpacked(), read_charset(self.headers)),
         )
-        check_reply(self._call, reply)
+        raise_for_status(self._call, reply)
         return reply
 
     def _unpacked(self) -> bytes:
@@ -159,10 +159,10 @@ class IncomingReply:
             return unpack(b"".join(self._chunks), self.headers.get("content-encoding", ""), self._most_bytes)
         except ContentError as error:
             if self.needs_body:
-                raise self._senseless(str(error), transient=isinstance(error, TruncatedContentError)) from None
+                raise self._invalid_response(str(error), transient=isinstance(error, TruncatedContentError)) from None
             return b""
 
-    def _senseless(self, reason: str, *, transient: bool = False) -> Problem:
+    def _invalid_response(self, reason: str, *, transient: bool = False) -> Problem:
         return Problem(
             Kind.RESPONSE,
             f"Could not {self._call.purpose}: the answer ({self._status}) {reason}.",
@@ -179,7 +179,7 @@ def trusted_bundle(settings: Settings) -> bool | str:
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
-def check_bundle(path: str) -> ssl.SSLContext:
+def load_ca_bundle(path: str) -> ssl.SSLContext:
     """Read a CA bundle.
 
     :raises Problem: of kind CONFIGURATION when the path leads to none.
@@ -230,7 +230,7 @@ def cancelled() -> Problem:
 # --- what the failures of HTTP clients have in common ---------------------------------------------------------------
 
 
-def causes_of(error: BaseException | None) -> list[BaseException]:
+def exception_chain(error: BaseException | None) -> list[BaseException]:
     """Give an exception and all it wraps; HTTP clients put the cause into ``args`` or ``reason``, too."""
     found: list[BaseException] = []
     waiting: list[Any] = [error]
@@ -244,7 +244,7 @@ def causes_of(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-def reason_of(causes: list[BaseException]) -> str:
+def root_cause(causes: list[BaseException]) -> str:
     """Name the innermost cause in a few words, without addresses of objects."""
     for cause in reversed(causes):
         if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, ssl.SSLWantReadError):
@@ -266,7 +266,7 @@ _NOT_TLS = {
 """What OpenSSL says of bytes that are none of TLS; mostly the last, the others in some of its versions."""
 
 
-def failed_handshake(causes: list[BaseException], settings: Settings) -> str | None:
+def describe_tls_error(causes: list[BaseException], settings: Settings) -> str | None:
     """Say what is wrong with the server's certificate or TLS, where that is the cause; trying again cannot help then.
 
     Bytes that are none of TLS mean a wrong address only in the handshake: later, a file may have been sent already.

@@ -15,8 +15,8 @@ from airflow_provider_media._transports.forks import renew_in_children
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from airflow_provider_media._api.protocol import Call
-    from airflow_provider_media._api.retry import Retries
+    from airflow_provider_media._api.protocol import ApiRequest
+    from airflow_provider_media._api.retry import RetryState
     from airflow_provider_media._api.secret import Secret
 
 MAX_RESET_SECONDS = 300.0
@@ -52,13 +52,13 @@ class Turn:
         self.moment: float | None = None
         self.number = 0
 
-    def waits(self, call: Call, retries: Retries) -> Iterator[float]:
+    def waits(self, call: ApiRequest, retries: RetryState) -> Iterator[float]:
         """Yield how many seconds to wait, again and again, until the request is started.
 
         :raises Problem: of kind RATE_LIMIT when the server's limits hold longer than the tries of the call last.
         """
         while seconds := self.start():
-            if self.moment is None and seconds > retries.seconds_left:
+            if self.moment is None and seconds > retries.seconds_remaining:
                 raise Problem(
                     Kind.RATE_LIMIT,
                     f"Could not {call.purpose}: the rate limit of the API key is used up for {seconds:.0f} s more.",

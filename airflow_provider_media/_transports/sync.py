@@ -15,34 +15,34 @@ import urllib3.exceptions
 from requests_toolbelt.multipart.encoder import MultipartEncoder
 from tenacity import Retrying
 
-from airflow_provider_media._api.flows import Pause
+from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import Call, Reply, one_line
+from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, one_line
 from airflow_provider_media._api.secret import redact
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.attempts import (
     CONNECTIONS,
     READ_BYTES,
     REPLY_TIMEOUTS,
-    IncomingReply,
+    ResponseReader,
     cancelled,
-    causes_of,
-    check_bundle,
+    describe_tls_error,
     environment_proxy,
-    failed_handshake,
-    new_retries,
-    reason_of,
+    exception_chain,
+    load_ca_bundle,
+    new_retry_state,
     request_headers,
-    tenacity_options,
+    root_cause,
+    tenacity_kwargs,
     trusted_bundle,
 )
 from airflow_provider_media._transports.forks import renew_in_children
 from airflow_provider_media._transports.rate_limit import Turn, limiter_of
 from airflow_provider_media._transports.upload_connection import (
     MAX_HEAD_BYTES,
+    EarlyResponseAdapter,
     HeadTooLargeError,
     Transfer,
-    WatchfulAdapter,
 )
 from airflow_provider_media._upload.multipart import StreamingBody
 from airflow_provider_media._upload.progress import Progress
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.protocol import UploadForm
-    from airflow_provider_media._api.retry import Retries
+    from airflow_provider_media._api.retry import RetryState
     from airflow_provider_media._api.settings import Settings
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class SyncTransport:
         self.settings = settings
         self._verify = trusted_bundle(settings)
         if isinstance(self._verify, str):
-            check_bundle(self._verify)
+            load_ca_bundle(self._verify)
         proxy = settings.proxy or environment_proxy(settings.base_url)
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self.limiter = limiter_of(settings.base_url, settings.api_key, settings.requests_per_second)
@@ -82,7 +82,7 @@ class SyncTransport:
         self._cancelled = threading.Event()
         self.key_was_accepted = False
         """Whether a request with this key succeeded."""
-        self._adapter = WatchfulAdapter(
+        self._adapter = EarlyResponseAdapter(
             stall_seconds=settings.timeout,
             head_seconds=REPLY_TIMEOUTS * settings.timeout,
             connections=CONNECTIONS,
@@ -115,18 +115,18 @@ class SyncTransport:
                 result: T = end.value
                 return result
 
-    def send(self, call: Call) -> Reply:
+    def send(self, call: ApiRequest) -> ApiResponse:
         """Send one call until it succeeds or trying again cannot help, may do harm, or is used up.
 
         :raises Problem: for the last failure.
         """
-        retries = call.retries or new_retries(self.settings, call)
-        options = tenacity_options(call, retries, key_was_accepted=lambda: self.key_was_accepted)
+        retries = call.retries or new_retry_state(self.settings, call)
+        options = tenacity_kwargs(call, retries, key_was_accepted=lambda: self.key_was_accepted)
         return Retrying(sleep=self._sleep, **options)(self._attempt, call, retries)
 
-    def new_retries(self) -> Retries:
+    def new_retry_state(self) -> RetryState:
         """Give the tries of one request."""
-        return new_retries(self.settings)
+        return new_retry_state(self.settings)
 
     @staticmethod
     def new_transfer() -> Transfer:
@@ -136,7 +136,7 @@ class SyncTransport:
     def cancel(self) -> None:
         """Break off what is under way, promptly, and start nothing more; safe in a signal handler."""
         self._cancelled.set()
-        self._adapter.break_off()
+        self._adapter.abort()
 
     @property
     def is_cancelled(self) -> bool:
@@ -147,23 +147,23 @@ class SyncTransport:
         """Close the connections."""
         self._session.close()
 
-    def _perform(self, command: Call | Pause) -> Reply:
-        if isinstance(command, Pause):
+    def _perform(self, command: ApiRequest | Sleep) -> ApiResponse:
+        if isinstance(command, Sleep):
             self._sleep(command.seconds)
-            return Reply(status=0, headers={})
+            return ApiResponse(status=0, headers={})
         return self.send(command)
 
     def _sleep(self, seconds: float) -> None:
         if clock.wait(seconds, self._cancelled):
             raise cancelled()
 
-    def _attempt(self, call: Call, retries: Retries) -> Reply:
+    def _attempt(self, call: ApiRequest, retries: RetryState) -> ApiResponse:
         turn = self.limiter.turn()
         for seconds in turn.waits(call, retries):
             self._sleep(seconds)
         return self.exchange(call, retries, turn, self.new_transfer())
 
-    def exchange(self, call: Call, retries: Retries, turn: Turn, transfer: Transfer) -> Reply:
+    def exchange(self, call: ApiRequest, retries: RetryState, turn: Turn, transfer: Transfer) -> ApiResponse:
         """Send one call once.
 
         :param retries: the call's tries; told how long the body's transfer took.
@@ -183,11 +183,11 @@ class SyncTransport:
                 raise stopped from None
             raise
 
-    def _exchange(self, call: Call, retries: Retries, turn: Turn) -> Reply:
+    def _exchange(self, call: ApiRequest, retries: RetryState, turn: Turn) -> ApiResponse:
         settings = self.settings
         headers: dict[str, str] = {}
         body: StreamingBody | None = None
-        incoming: IncomingReply | None = None
+        incoming: ResponseReader | None = None
         if call.upload:
             progress = Progress(
                 call.upload.name, call.upload.source.size, attempt=retries.attempts + 1, clock=time.monotonic
@@ -207,7 +207,7 @@ class SyncTransport:
                 proxies=self._proxies,
             )
             with response:
-                incoming = IncomingReply(call, response.status_code, response.headers, settings)
+                incoming = ResponseReader(call, response.status_code, response.headers, settings)
                 try:
                     # read1 gives what is there; read would go on for as long as an endless answer drips.
                     # In no variable, because a response may repeat the API key.
@@ -220,7 +220,7 @@ class SyncTransport:
             turn.note(reply.headers)
             self.key_was_accepted = True
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            problem = _as_problem(error, call, settings, answer_began=incoming is not None)
+            problem = _as_error(error, call, settings, answer_began=incoming is not None)
             problem.body_cut_short = body is not None and not body.finished
             # What says that an address is wrong may repeat a proxy's password.
             raise problem from (None if problem.kind is Kind.CONFIGURATION else error)
@@ -231,7 +231,7 @@ class SyncTransport:
             raise
         finally:
             if body:
-                retries.leave_out(body.transfer_seconds)
+                retries.exclude_time(body.transfer_seconds)
         return reply
 
 
@@ -269,9 +269,9 @@ def multipart_body(upload: UploadForm, on_block: Callable[[int], None] | None = 
     return body, encoder.content_type
 
 
-def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_began: bool) -> Problem:
+def _as_error(error: Exception, call: ApiRequest, settings: Settings, *, answer_began: bool) -> Problem:
     """Say what a failure of the HTTP client means; the one place that knows its exceptions."""
-    causes = causes_of(error)
+    causes = exception_chain(error)
     wrong = _wrong_setting(causes, settings)
     if wrong:
         return Problem(Kind.CONFIGURATION, f"Could not {call.purpose}: {wrong}.")
@@ -279,7 +279,7 @@ def _as_problem(error: Exception, call: Call, settings: Settings, *, answer_bega
     def has(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
-    address, reason = settings.base_url, reason_of(causes)
+    address, reason = settings.base_url, root_cause(causes)
     kind, maybe_acted = Kind.UNAVAILABLE, False
     # urllib3 blames the proxy also when a request was passed on and its answer lost; then the server may have acted.
     refusal = next((str(cause) for cause in causes if str(cause).startswith("Tunnel connection failed")), None)
@@ -335,7 +335,7 @@ _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: 4(?!08|25|29)")
 
 def _wrong_setting(causes: list[BaseException], settings: Settings) -> str | None:
     """Say what is wrong with the connection, where that is the reason; trying again cannot help then."""
-    if sentence := failed_handshake(causes, settings):
+    if sentence := describe_tls_error(causes, settings):
         return sentence
     for cause in causes:
         if isinstance(cause, OSError) and _REFUSED_TUNNEL.search(str(cause)):  # 403, 407

@@ -78,7 +78,7 @@ class HeadTooLargeError(http.client.HTTPException):
     """A response's status line and headers are too large to be read."""
 
 
-class _Watchful:
+class _EarlyResponseMixin:
     """Replaces how a connection sends; mixed into urllib3's connection classes.
 
     :cvar stall_seconds: how long not a single byte may move.
@@ -295,7 +295,7 @@ class _Response(http.client.HTTPResponse):
     :param heard: what was read of the response already.
     """
 
-    def __init__(self, connection: _Watchful, sock: Any, heard: bytes, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, connection: _EarlyResponseMixin, sock: Any, heard: bytes, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         timeout = sock.gettimeout() or math.inf
         self._bytes = _ResponseBytes(sock, self.fp.detach(), heard, timeout)
@@ -493,7 +493,7 @@ class _HoldingPool:
         super()._put_conn(connection)  # type: ignore[misc]
 
 
-class WatchfulAdapter(HTTPAdapter):
+class EarlyResponseAdapter(HTTPAdapter):
     """The requests adapter that uses such connections, and can break all transfers off.
 
     :param stall_seconds: how long not a single byte of a body may move.
@@ -507,8 +507,8 @@ class WatchfulAdapter(HTTPAdapter):
         self._transfers: set[Transfer] = set()
         self._broken_off = False
         namespace = {"stall_seconds": stall_seconds, "head_seconds": head_seconds, "api_key": api_key}
-        plain = type("PlainConnection", (_Watchful, HTTPConnection), namespace)
-        secure = type("SecureConnection", (_Watchful, HTTPSConnection), namespace)
+        plain = type("PlainConnection", (_EarlyResponseMixin, HTTPConnection), namespace)
+        secure = type("SecureConnection", (_EarlyResponseMixin, HTTPSConnection), namespace)
         self._pool_classes = {
             "http": type("PlainPool", (_HoldingPool, HTTPConnectionPool), {"ConnectionCls": plain}),
             "https": type("SecurePool", (_HoldingPool, HTTPSConnectionPool), {"ConnectionCls": secure}),
@@ -548,7 +548,7 @@ class WatchfulAdapter(HTTPAdapter):
             _transfer.reset(token)
             transfer.release()
 
-    def break_off(self) -> None:
+    def abort(self) -> None:
         """End all transfers at once, and each that would begin; safe in a signal handler and from another thread."""
         self._broken_off = True
         for transfer in list(self._transfers):

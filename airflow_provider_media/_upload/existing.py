@@ -11,29 +11,29 @@ from airflow_provider_media._api.problem import Kind, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.models import Media
 
 
-def in_full(upload: Upload, found: Iterable[Media], *, settle_seconds: float = 0.0) -> Flow[list[Media]]:
+def fetch_details(upload: UploadSpec, found: Iterable[Media], *, settle_seconds: float = 0.0) -> Flow[list[Media]]:
     """Pick those of the files that may be the upload; ask for each of which the list does not tell what decides.
 
     One that is gone meanwhile is left out.
 
     :param settle_seconds: how long a listed file may take until a get by its id finds it.
     """
-    listed = [media for media in found if upload.could_be(media)]
-    unclear = [media.id for media in listed if upload.lacks_facts_of(media)]
+    listed = [media for media in found if upload.could_match_with_details(media)]
+    unclear = [media.id for media in listed if upload.needs_details_for(media)]
     told = yield from get_settled(unclear, settle_seconds)
     full = [
-        completed(media, told[str(media.id)]) if str(media.id) in told else media
+        merge_details(media, told[str(media.id)]) if str(media.id) in told else media
         for media in listed
         if media.id not in unclear or str(media.id) in told
     ]
-    return [media for media in full if upload.may_be(media)]
+    return [media for media in full if upload.could_match(media)]
 
 
-def completed(listed: Media, told: Media) -> Media:
+def merge_details(listed: Media, told: Media) -> Media:
     """Add to an entry of the list what getting the file by its id tells; what that leaves out stays as listed.
 
     So does the creation date, which may be written in another precision: baselines compare dates of the list.
@@ -44,12 +44,12 @@ def completed(listed: Media, told: Media) -> Media:
     return replace(listed, **{name: value for name, value in known.items() if value is not None})
 
 
-def of_unknown_folder(upload: Upload, namesakes: Iterable[Media]) -> tuple[Media, ...]:
+def of_unknown_folder(upload: UploadSpec, namesakes: Iterable[Media]) -> tuple[Media, ...]:
     """Pick the files that may be another folder's: they are reused, but never deleted."""
     return tuple(media for media in namesakes if upload.lacks_folder_of(media))
 
 
-def check_folders(upload: Upload, namesakes: Iterable[Media]) -> None:
+def check_folders(upload: UploadSpec, namesakes: Iterable[Media]) -> None:
     """See that all files that an upload is to replace are surely of its folder.
 
     :raises Problem: of kind CONFLICT.

@@ -43,7 +43,7 @@ def name_proof_in(description: str | None) -> str | None:
     return found[1] if found else None
 
 
-def bears_name(media: Media, name: str) -> bool:
+def has_name(media: Media, name: str) -> bool:
     """Whether a file of the library was sent under exactly this name, or else is named exactly so."""
     proof = name_proof_in(media.description)
     return media.name == name if proof is None else proof == name_proof(name)

@@ -14,28 +14,28 @@ from airflow_provider_media._api.baseline import Baseline, baseline_in, take_bas
 from airflow_provider_media._api.deletion import delete_older, is_other
 from airflow_provider_media._api.flows import (
     Flow,
-    PageWalk,
-    Pause,
+    Paginator,
+    Sleep,
     for_purpose,
     get_media,
     get_settled,
     list_all,
     list_page,
     oldest_first,
-    with_tries,
+    with_shared_retries,
 )
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_upload, parse_media
 from airflow_provider_media._upload.checkpoint import NoState, UploadCheckpoint, UploadState
-from airflow_provider_media._upload.existing import check_folders, completed, in_full, of_unknown_folder
+from airflow_provider_media._upload.existing import check_folders, fetch_details, merge_details, of_unknown_folder
 from airflow_provider_media._upload.stored import is_credible, is_name_credible, not_whole, other_file, warn_of_changes
 from airflow_provider_media.models import Media, UploadResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from airflow_provider_media._api.retry import Retries
-    from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media._api.retry import RetryState
+    from airflow_provider_media._upload.spec import UploadSpec
 
 log = logging.getLogger(__name__)
 
@@ -45,41 +45,41 @@ API_ERROR_SETTLE_SECONDS = 3.0
 """How long a file is looked for after the first failure that the API itself reports, if lists are not known to lag."""
 
 _DOCUMENTED_FAILURES = (500, 502, 503)
-_LOOK_PAGE = 100
-_FIRST_LOOK_WAIT_SECONDS = 1.0
-_LONGEST_LOOK_WAIT_SECONDS = 8.0
+_LOOKUP_PAGE_SIZE = 100
+_FIRST_LOOKUP_DELAY_SECONDS = 1.0
+_MAX_LOOKUP_DELAY_SECONDS = 8.0
 
 
-def look_for(upload: Upload, baseline: Baseline, *, thorough: bool = False) -> Flow[list[Media]]:
+def find_new_matches(upload: UploadSpec, baseline: Baseline, *, thorough: bool = False) -> Flow[list[Media]]:
     """Find the files newer than the baseline that equal the upload, or may once their size is known.
 
     :param thorough: read the whole list also where ids grow, because nothing but their order says that the rest is old.
     :raises Problem: of kind CONFLICT when a file may be newer or not.
     """
     newer, unsure = yield from _list_newer(upload, baseline, thorough=thorough)
-    found = [media for media in (yield from in_full(upload, newer)) if _may_equal(upload, media)]
-    candidates = () if found else (yield from in_full(upload, unsure))
-    if in_doubt := [media for media in candidates if upload.equals(media)]:
+    found = [media for media in (yield from fetch_details(upload, newer)) if _may_equal(upload, media)]
+    candidates = () if found else (yield from fetch_details(upload, unsure))
+    if in_doubt := [media for media in candidates if upload.matches(media)]:
         raise Problem(
             Kind.CONFLICT,
             f"The response to the upload of {upload.name!r} was lost, and the library does not show whether"
             f" {_ids(in_doubt)} was stored by it or before: compare them, and delete what is not needed.",
         )
-    return [media for media in found if upload.equals(media)] or found
+    return [media for media in found if upload.matches(media)] or found
 
 
-def _may_equal(upload: Upload, media: Media) -> bool:
+def _may_equal(upload: UploadSpec, media: Media) -> bool:
     """Whether a newer file of the name equals the upload, or is still processed, so that its size is unknown."""
-    return upload.equals(media) or (upload.may_be(media) and not media.size)
+    return upload.matches(media) or (upload.could_match(media) and not media.size)
 
 
-def _list_newer(upload: Upload, baseline: Baseline, *, thorough: bool) -> Flow[tuple[list[Media], list[Media]]]:
+def _list_newer(upload: UploadSpec, baseline: Baseline, *, thorough: bool) -> Flow[tuple[list[Media], list[Media]]]:
     """List the files newer than the baseline, and those of which it cannot be known."""
     is_about = upload.name.__eq__
     if baseline.newest_id is None or thorough:
         return baseline.newer_in((yield from list_all(is_about)))
     newer: list[Media] = []
-    walk = PageWalk(page_size=_LOOK_PAGE, sort_by="id", sort_order="desc", is_about=is_about)
+    walk = Paginator(page_size=_LOOKUP_PAGE_SIZE, sort_by="id", sort_order="desc", is_about=is_about)
     while walk.next_call:
         page = walk.feed((yield walk.next_call))
         above = [media for media in page if baseline.is_passed_by(media)]
@@ -90,11 +90,11 @@ def _list_newer(upload: Upload, baseline: Baseline, *, thorough: bool) -> Flow[t
 
 
 def upload_media(
-    upload: Upload,
+    upload: UploadSpec,
     *,
     if_exists: str,
     settle_seconds: float,
-    retries: Retries,
+    retries: RetryState,
     before_delete: Callable[[Iterable[Media]], None],
     state: UploadState,
     on_stored: Callable[[Media], None] = lambda _: None,
@@ -137,7 +137,7 @@ def upload_media(
         return UploadResult(media=reusable, created=stored_by_earlier_try)
     found: Media | None = None
     if earlier:
-        found = yield from _find_stored(upload, earlier, settle_seconds, retries.for_looking())
+        found = yield from _find_stored(upload, earlier, settle_seconds, retries.for_lookups())
         namesakes = [media for media in namesakes if baseline.is_newer(media) is False]
     if if_exists == "replace":
         check_folders(upload, namesakes)
@@ -164,13 +164,13 @@ def upload_media(
 
 
 def _find_reusable(
-    upload: Upload, namesakes: list[Media], if_exists: str, settle_seconds: float
+    upload: UploadSpec, namesakes: list[Media], if_exists: str, settle_seconds: float
 ) -> Flow[tuple[list[Media], Media | None]]:
     """Return the namesakes that are there, and the one that is used; a list may also show files that are gone."""
     if if_exists != "reuse":
         return namesakes, None
     # One that is surely in the folder comes before one that may be.
-    for media in sorted(filter(upload.equals, namesakes), key=upload.lacks_folder_of):
+    for media in sorted(filter(upload.matches, namesakes), key=upload.lacks_folder_of):
         now = (yield from get_settled([media.id], settle_seconds)).get(str(media.id))
         if now and not is_other(media, now):
             return namesakes, media
@@ -180,7 +180,7 @@ def _find_reusable(
 
 
 def _find_stored(
-    upload: Upload, earlier: UploadCheckpoint, settle_seconds: float, retries: Retries
+    upload: UploadSpec, earlier: UploadCheckpoint, settle_seconds: float, retries: RetryState
 ) -> Flow[Media | None]:
     """Find what an earlier try stored: by the id where it came to its end, else by looking."""
     if earlier.stored_id is not None:
@@ -198,11 +198,11 @@ def _find_stored(
                         media.id, media.name, media.size, upload.name)  # fmt: skip
     else:
         log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)
-    return (yield from _settle(upload, earlier.baseline, settle_seconds, retries, None, 0.0))
+    return (yield from _await_visibility(upload, earlier.baseline, settle_seconds, retries, None, 0.0))
 
 
 def _check_namesakes(
-    upload: Upload, namesakes: list[Media], if_exists: str, before_delete: Callable[[Iterable[Media]], None]
+    upload: UploadSpec, namesakes: list[Media], if_exists: str, before_delete: Callable[[Iterable[Media]], None]
 ) -> None:
     """Before sending, do with the files of the same name what ``if_exists`` says."""
     if not namesakes:
@@ -233,7 +233,7 @@ def _delete_replaced(
 
 
 def _baseline_and_namesakes(
-    upload: Upload, recent_ids: Sequence[int | str], settle_seconds: float
+    upload: UploadSpec, recent_ids: Sequence[int | str], settle_seconds: float
 ) -> Flow[tuple[Baseline, list[Media]]]:
     """Read the whole list once, for both, and by their ids the recent files that it lacks."""
     library = yield from list_all(upload.name.__eq__)
@@ -241,8 +241,8 @@ def _baseline_and_namesakes(
     unlisted = [media_id for media_id in recent_ids if str(media_id) not in listed]
     recent = yield from get_settled(unlisted, settle_seconds)
     library += recent.values()
-    same_name = [media for media in library if upload.could_be(media)]
-    namesakes = oldest_first((yield from in_full(upload, same_name, settle_seconds=settle_seconds)))
+    same_name = [media for media in library if upload.could_match_with_details(media)]
+    namesakes = oldest_first((yield from fetch_details(upload, same_name, settle_seconds=settle_seconds)))
     unknown = of_unknown_folder(upload, namesakes)
     if unknown:
         log.info("The API does not tell the folder of %s, so it may be in folder %s", _ids(unknown), upload.folder_id)
@@ -250,11 +250,11 @@ def _baseline_and_namesakes(
 
 
 def send_for_sync(
-    upload: Upload,
+    upload: UploadSpec,
     baseline: Baseline,
     *,
     settle_seconds: float,
-    retries: Retries,
+    retries: RetryState,
     replaces: bool,
     latest_id: int | str | None = None,
 ) -> Flow[Media]:
@@ -276,9 +276,9 @@ def send_for_sync(
 
 
 def _send(
-    upload: Upload,
+    upload: UploadSpec,
     baseline: Baseline,
-    retries: Retries,
+    retries: RetryState,
     settle_seconds: float,
     state: UploadState,
     *,
@@ -300,23 +300,23 @@ def _send(
                     state.delete()
                 raise
             is_first, in_doubt = not in_doubt, True
-            wait = retries.next_wait(problem)
+            wait = retries.next_delay(problem)
             began = retries.clock()
             asked = wait if wait and problem.retry_after else 0.0
             log.warning("%s It may be stored all the same; looking for it%s before sending again",
                         problem.message, f" in {asked:.1f} s," if asked else "")  # fmt: skip
             patience = yield from _patience(
-                problem, settle_seconds, latest_id, retries.for_looking(), is_first=is_first
+                problem, settle_seconds, latest_id, retries.for_lookups(), is_first=is_first
             )
-            adopted = yield from _settle(upload, baseline, patience, retries.for_looking(), problem, asked)
+            adopted = yield from _await_visibility(upload, baseline, patience, retries.for_lookups(), problem, asked)
             if adopted:
                 return adopted
             pause = 0.0 if wait is None else max(0.0, wait - (retries.clock() - began))
-            if wait is None or pause > retries.seconds_left:
+            if wait is None or pause > retries.seconds_remaining:
                 raise
             log.warning("The library does not have %r; sending it again in %.1f s (attempt %d of %d)",
                         upload.name, pause, retries.attempts + 1, retries.max_attempts)  # fmt: skip
-            yield Pause(pause)
+            yield Sleep(pause)
         else:
             if reply.is_early:
                 log.warning("The answer came before the end of %r was sent; asking for %s", upload.name, media.id)
@@ -324,12 +324,12 @@ def _send(
                     replace(upload, accepts_converted=False), media, baseline, settle_seconds, retries, must_get=True
                 )
             if in_doubt:
-                yield from _warn_of_strays(upload, baseline, media, retries.for_looking())
+                yield from _warn_of_duplicates(upload, baseline, media, retries.for_lookups())
             return media
 
 
 def _patience(
-    problem: Problem, settle_seconds: float, latest_id: int | str | None, retries: Retries, *, is_first: bool
+    problem: Problem, settle_seconds: float, latest_id: int | str | None, retries: RetryState, *, is_first: bool
 ) -> Flow[float]:
     """Return how long to look for a file after a failure, in seconds.
 
@@ -343,17 +343,24 @@ def _patience(
     if short == settle_seconds or latest_id is None:
         return short
     try:
-        newest = yield from with_tries(list_page(limit=_LOOK_PAGE, sort_by="id", sort_order="desc"), retries)
+        newest = yield from with_shared_retries(
+            list_page(limit=_LOOKUP_PAGE_SIZE, sort_by="id", sort_order="desc"), retries
+        )
         if any(str(media.id) == str(latest_id) for media in newest):
             return short
-        yield from with_tries(get_media(latest_id), retries)
+        yield from with_shared_retries(get_media(latest_id), retries)
     except Problem as failure:
         return short if failure.kind is Kind.NOT_FOUND else settle_seconds
     return settle_seconds
 
 
-def _settle(
-    upload: Upload, baseline: Baseline, settle_seconds: float, retries: Retries, problem: Problem | None, asked: float
+def _await_visibility(
+    upload: UploadSpec,
+    baseline: Baseline,
+    settle_seconds: float,
+    retries: RetryState,
+    problem: Problem | None,
+    asked: float,
 ) -> Flow[Media | None]:
     """Look until the file is found or had the time to show up.
 
@@ -365,14 +372,14 @@ def _settle(
     :param asked: the seconds that the server asks to wait; they hold for looks as well.
     :raises Problem: when the last look fails too, the problem that led here: unseen, the file must not be sent again.
     """
-    until, delay = retries.clock() + settle_seconds, _FIRST_LOOK_WAIT_SECONDS
+    until, delay = retries.clock() + settle_seconds, _FIRST_LOOKUP_DELAY_SECONDS
     is_last = settle_seconds <= asked
     if asked:
-        yield Pause(asked)
+        yield Sleep(asked)
     while True:
         failed: Problem | None = None
         try:
-            found = yield from with_tries(look_for(upload, baseline, thorough=is_last), retries)
+            found = yield from with_shared_retries(find_new_matches(upload, baseline, thorough=is_last), retries)
         except Problem as look_problem:
             found, failed = [], look_problem
             if not look_problem.transient:
@@ -390,16 +397,16 @@ def _settle(
         if is_last or (failed and left <= 0):
             break
         is_last = delay >= left
-        yield Pause(max(0.0, min(delay, left)))
-        delay = min(delay * 2, _LONGEST_LOOK_WAIT_SECONDS)
+        yield Sleep(max(0.0, min(delay, left)))
+        delay = min(delay * 2, _MAX_LOOKUP_DELAY_SECONDS)
     if failed:
         raise (problem or failed) from failed
     return None
 
 
-def _warn_of_strays(upload: Upload, baseline: Baseline, media: Media, retries: Retries) -> Flow[None]:
+def _warn_of_duplicates(upload: UploadSpec, baseline: Baseline, media: Media, retries: RetryState) -> Flow[None]:
     try:
-        found = yield from with_tries(look_for(upload, baseline), retries)
+        found = yield from with_shared_retries(find_new_matches(upload, baseline), retries)
     except Problem as problem:
         log.warning("Could not look whether an earlier attempt was stored as well: %s", problem.message)
         return
@@ -410,7 +417,7 @@ def _warn_of_strays(upload: Upload, baseline: Baseline, media: Media, retries: R
 
 
 def _confirm(
-    upload: Upload, media: Media, baseline: Baseline, settle_seconds: float, retries: Retries, *, must_get: bool
+    upload: UploadSpec, media: Media, baseline: Baseline, settle_seconds: float, retries: RetryState, *, must_get: bool
 ) -> Flow[tuple[Media, bool]]:
     """Return the file as the library has it, once it is surely the one that was sent, and whether it is gone again.
 
@@ -428,7 +435,7 @@ def _confirm(
                     media.id, media.name, media.size)  # fmt: skip
         is_new = baseline.is_newer(media) is not False and is_name_credible(upload.name, media.name)
         patience = 0.0 if is_new else settle_seconds
-        found = yield from _settle(upload, baseline, patience, retries.for_looking(), None, 0.0)
+        found = yield from _await_visibility(upload, baseline, patience, retries.for_lookups(), None, 0.0)
         # A get and a list that contradict each other about one file are no reason to delete others for it.
         if found is None or (must_get and str(found.id) == str(media.id)):
             raise other_file(upload, media)
@@ -441,24 +448,24 @@ def _confirm(
 
 
 def _read_stored(
-    upload: Upload, media: Media, baseline: Baseline, settle_seconds: float, retries: Retries
+    upload: UploadSpec, media: Media, baseline: Baseline, settle_seconds: float, retries: RetryState
 ) -> Flow[Media | None]:
     """Get a file that was just stored: it may not be found at once, and have no size while it is processed.
 
     :return: None when another task replaced it meanwhile.
     :raises Problem: of kind RESPONSE when it is not found until the settling time is over.
     """
-    until, delay = retries.clock() + settle_seconds, _FIRST_LOOK_WAIT_SECONDS
+    until, delay = retries.clock() + settle_seconds, _FIRST_LOOKUP_DELAY_SECONDS
     while True:
         stored: Media | None = None
         try:
             found = yield from get_media(media.id)
-            stored = replace(completed(media, found), size=found.size)
+            stored = replace(merge_details(media, found), size=found.size)
         except Problem as problem:
             if problem.kind is not Kind.NOT_FOUND:
                 raise
             newer, _ = yield from _list_newer(upload, baseline, thorough=False)
-            others = [other for other in newer if upload.may_be(other) and str(other.id) != str(media.id)]
+            others = [other for other in newer if upload.could_match(other) and str(other.id) != str(media.id)]
             if others and str(media.id) not in {str(other.id) for other in newer}:
                 log.warning("Another task has replaced %r since it was stored as %s: by %s", upload.name, media.id,
                             _ids(others))  # fmt: skip
@@ -466,8 +473,8 @@ def _read_stored(
         left = until - retries.clock()
         if (stored and stored.size) or left <= 0:
             break
-        yield Pause(min(delay, left))
-        delay = min(delay * 2, _LONGEST_LOOK_WAIT_SECONDS)
+        yield Sleep(min(delay, left))
+        delay = min(delay * 2, _MAX_LOOKUP_DELAY_SECONDS)
     if stored is None:
         raise Problem(
             Kind.RESPONSE,

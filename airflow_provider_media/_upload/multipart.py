@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._upload.source import give_blocks
+from airflow_provider_media._upload.source import iter_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ class StreamingBody:
         started = self._clock()
         yield self._before
         taken = 0
-        for block in give_blocks(self._source):
+        for block in iter_regions(self._source):
             yield block
             taken += len(block)
             self.transfer_seconds = self._clock() - started

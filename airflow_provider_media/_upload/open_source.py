@@ -34,7 +34,7 @@ _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectory
 """What a store says of a missing file or bucket, of a key that may not read it, and of an address that is none."""
 
 
-def may_pass(error: BaseException | None) -> bool:
+def is_transient(error: BaseException | None) -> bool:
     """Whether it may help to ask an object store again later: each has errors of its own for a line that is down."""
     return error is not None and not isinstance(error, _LASTING)
 
@@ -75,7 +75,7 @@ class ObjectSource:
             cause = problem.__cause__
             if isinstance(cause, FileNotFoundError):
                 raise file_problem(self.label, "it does not exist") from cause
-            if may_pass(cause):
+            if is_transient(cause):
                 raise Problem(Kind.UNAVAILABLE, problem.message) from cause
             raise
 

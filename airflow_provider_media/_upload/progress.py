@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
-SHORTEST_PAUSE_SECONDS = 10.0
-LONGEST_PAUSE_SECONDS = 60.0
+MIN_LOG_INTERVAL_SECONDS = 10.0
+MAX_LOG_INTERVAL_SECONDS = 60.0
 STEP = 0.1
 
 
-class Pauses:
+class LogThrottle:
     """Decides when another line is due: each tenth of the work, not within 10 seconds of the last; each minute anyway.
 
     Work that ends within 10 seconds gets no line; work that got one gets one for its end.
@@ -40,9 +40,11 @@ class Pauses:
         """
         now = self._clock()
         since = now - self._last_time
-        if since < SHORTEST_PAUSE_SECONDS and (done < self._total or not self._last_done):
+        if since < MIN_LOG_INTERVAL_SECONDS and (done < self._total or not self._last_done):
             return False
-        if not (done - self._last_done >= STEP * self._total or since >= LONGEST_PAUSE_SECONDS or done == self._total):
+        if not (
+            done - self._last_done >= STEP * self._total or since >= MAX_LOG_INTERVAL_SECONDS or done == self._total
+        ):
             return False
         self._last_time, self._last_done = now, done
         return True
@@ -67,7 +69,7 @@ class Progress:
         self._what = what
         self._total = total
         self._attempt = attempt
-        self._pauses = Pauses(total, clock)
+        self._pauses = LogThrottle(total, clock)
 
     def __call__(self, done: int) -> None:
         """Take note of the bytes transferred so far."""
@@ -97,7 +99,7 @@ class FilesProgress:
         self._files = files
         self._total = total
         self._files_done = self._bytes_done = 0
-        self._pauses = Pauses(total, clock)
+        self._pauses = LogThrottle(total, clock)
         self._lock = threading.Lock()
 
     def add(self, size: int) -> None:

@@ -126,24 +126,24 @@ def detect_mime_type(source: Source, *, default: str | None = None) -> str:
 def sha256(source: Source) -> str:
     """Return the checksum of a source's content, in hexadecimal digits.
 
-    :raises Problem: of kind FILE, as :func:`read_blocks`.
+    :raises Problem: of kind FILE, as :func:`iter_chunks`.
     """
     digest = hashlib.sha256()
-    for block in read_blocks(source):
+    for block in iter_chunks(source):
         digest.update(block)
     return digest.hexdigest()
 
 
-def read_blocks(source: Source) -> Iterator[memoryview]:
+def iter_chunks(source: Source) -> Iterator[memoryview]:
     """Read a source from its start to its measured end, in blocks of one reused buffer.
 
     :raises Problem: of kind FILE when it shrinks, grows, is replaced or cannot be read.
     """
-    for block in give_blocks(source):
+    for block in iter_regions(source):
         yield block.fill() if isinstance(block, FileRegion) else block
 
 
-def give_blocks(source: Source) -> Iterator[memoryview | FileRegion]:
+def iter_regions(source: Source) -> Iterator[memoryview | FileRegion]:
     """Give a source from its start to its measured end: blocks of one reused buffer, or of a local file the regions.
 
     A region's bytes need not come into the process at all on their way to a plain socket.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.media_types import EXTENSIONS, extension_disagrees, types_differ
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._upload.fingerprint import bears_name, fingerprint_in, with_fingerprint
+from airflow_provider_media._upload.fingerprint import fingerprint_in, has_name, with_fingerprint
 from airflow_provider_media._upload.source import Source, detect_mime_type, file_problem, printable, sha256
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
+class UploadSpec:
     """One file as it is to be stored.
 
     :param source: its bytes.
@@ -47,7 +47,7 @@ class Upload:
         given = {"name": self.name, "description": self.description, "folderId": self.folder_id}
         return {key: str(value) for key, value in given.items() if value is not None}
 
-    def with_fingerprint(self, *, accepts_converted: bool) -> Upload:
+    def with_fingerprint(self, *, accepts_converted: bool) -> UploadSpec:
         """Return it with the SHA-256 of its content at the end of its description."""
         fingerprint = sha256(self.source)
         return replace(
@@ -57,24 +57,24 @@ class Upload:
             accepts_converted=accepts_converted,
         )
 
-    def may_be(self, media: Media) -> bool:
+    def could_match(self, media: Media) -> bool:
         """Whether a file of the library bears this name, and is not known to be in another folder."""
-        return bears_name(media, self.name) and not self.is_of_another_folder(media)
+        return has_name(media, self.name) and not self.is_of_another_folder(media)
 
     def is_of_another_folder(self, media: Media) -> bool:
         """Whether a file of the library is known to be in another folder."""
         return None not in (self.folder_id, media.folder_id) and str(self.folder_id) != str(media.folder_id)
 
-    def could_be(self, media: Media) -> bool:
-        """Whether :meth:`may_be` could hold once all of a file is known: its description may prove its name."""
+    def could_match_with_details(self, media: Media) -> bool:
+        """Whether :meth:`could_match` could hold once all of a file is known: its description may prove its name."""
         is_hidden = self.fingerprint is not None and media.description is None and media.size == self.source.size
-        return is_hidden or self.may_be(media)
+        return is_hidden or self.could_match(media)
 
     def lacks_folder_of(self, media: Media) -> bool:
         """Whether it is not known to be in this folder or another; where no folder is asked for, none matters."""
         return self.folder_id is not None and media.folder_id is None
 
-    def lacks_facts_of(self, media: Media) -> bool:
+    def needs_details_for(self, media: Media) -> bool:
         """Whether something is unknown that tells whether a file of the library is this one.
 
         A size of 0 is that of a file that the platform still processes: no empty file is ever stored.
@@ -84,13 +84,13 @@ class Upload:
         )
         return not media.size or media.mime_type is None or needs_description or self.lacks_folder_of(media)
 
-    def equals(self, media: Media) -> bool:
+    def matches(self, media: Media) -> bool:
         """Whether a file of the library is this one.
 
         It is when it has the name and the content's fingerprint, or where no fingerprint is known, the size and no
         other type. An unknown size equals nothing; an unknown type does not differ.
         """
-        if not self.may_be(media) or self.is_refused(media):
+        if not self.could_match(media) or self.is_refused(media):
             return False
         stored = fingerprint_in(media.description)
         if self.fingerprint and stored:
@@ -112,7 +112,7 @@ def prepare_upload(
     folder_id: int | str | None = None,
     mime_type: str | None = None,
     file_name: str | None = None,
-) -> Upload:
+) -> UploadSpec:
     """Check all that is to be sent, before anything is.
 
     :param name: what the caller asks for; an empty text or "None" is what a template renders to when there is nothing.
@@ -128,10 +128,10 @@ def prepare_upload(
     if not name:
         raise _wrong(f"The file {source.label!r} has no name of its own: give it one with name=...")
     file_name = _base_name(_text("file_name", file_name) or printable(source.base_name or name))
-    description, folder_id = check_shared(description, folder_id)
+    description, folder_id = validate_common_fields(description, folder_id)
     for field, text in {"name": name, "file_name": file_name}.items():
         _check_sendable(field, text)
-    return Upload(
+    return UploadSpec(
         source=source,
         name=name,
         file_name=_for_header(file_name),
@@ -141,7 +141,7 @@ def prepare_upload(
     )
 
 
-def check_shared(description: object, folder_id: object) -> tuple[str | None, int | str | None]:
+def validate_common_fields(description: object, folder_id: object) -> tuple[str | None, int | str | None]:
     """Check what several files may share: the description and the folder.
 
     :raises Problem: of kind CONFIGURATION.

@@ -20,13 +20,13 @@ from airflow_provider_media._upload.fingerprint import fingerprint_in
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 
 
-def is_credible(upload: Upload, media: Media) -> bool:
+def is_credible(upload: UploadSpec, media: Media) -> bool:
     """Whether an entry of the library may be what became of an upload: its name and size, where known, fit.
 
     It only decides whether a response is believed. Files of the library are never matched by it.
@@ -36,12 +36,12 @@ def is_credible(upload: Upload, media: Media) -> bool:
     return _is_size_credible(upload, media) and is_name_credible(upload.name, media.name)
 
 
-def has_proof(upload: Upload, media: Media) -> bool:
+def has_proof(upload: UploadSpec, media: Media) -> bool:
     """Whether the description proves the content and the name."""
     return upload.fingerprint is not None and fingerprint_in(media.description) == upload.fingerprint
 
 
-def _is_size_credible(upload: Upload, media: Media) -> bool:
+def _is_size_credible(upload: UploadSpec, media: Media) -> bool:
     return not media.size or media.size == upload.source.size or upload.accepts_converted
 
 
@@ -115,7 +115,7 @@ def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name))).casefold()
 
 
-def changes_of(upload: Upload, media: Media) -> list[str]:
+def changes_of(upload: UploadSpec, media: Media) -> list[str]:
     """Return what the library stored differently, each from what to what."""
     changes = []
     if media.name is not None and media.name != upload.name:
@@ -127,7 +127,7 @@ def changes_of(upload: Upload, media: Media) -> list[str]:
     return changes
 
 
-def warn_of_changes(upload: Upload, media: Media) -> None:
+def warn_of_changes(upload: UploadSpec, media: Media) -> None:
     """Log one warning of what the library stored differently."""
     changes = changes_of(upload, media)
     if not changes:
@@ -143,7 +143,7 @@ def warn_of_changes(upload: Upload, media: Media) -> None:
     log.warning("The platform changed what it stored as %s: %s.%s", media.id, ", ".join(changes), advice)
 
 
-def other_file(upload: Upload, media: Media) -> Problem:
+def other_file(upload: UploadSpec, media: Media) -> Problem:
     """Return the error for a response that is not about the file that was sent."""
     if is_name_credible(upload.name, media.name):
         return not_whole(upload, media)
@@ -154,7 +154,7 @@ def other_file(upload: Upload, media: Media) -> Problem:
     )
 
 
-def not_whole(upload: Upload, media: Media) -> Problem:
+def not_whole(upload: UploadSpec, media: Media) -> Problem:
     """Return the error for a file that is stored in another size than was sent."""
     return Problem(
         Kind.RESPONSE,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SCHEME = "media"
 
-_LONGEST_URI = 1500
+_MAX_URI_LENGTH = 1500
 """What Airflow 3 takes as an asset's name or URI, in characters."""
 
 
@@ -50,10 +50,10 @@ def media_uri(media_conn_id: str, name: str) -> str:
         uri = f"{SCHEME}://{_encode(media_conn_id)}/{_encode(name)}"
     except UnicodeEncodeError:
         raise ValueError(f"The name {name!r} of a media asset cannot be written in UTF-8.") from None
-    if len(uri) > _LONGEST_URI:
+    if len(uri) > _MAX_URI_LENGTH:
         raise ValueError(
             f"The media asset of {name[:40]!r}... is too long: its URI has {len(uri)} characters, and Airflow takes"
-            f" {_LONGEST_URI}."
+            f" {_MAX_URI_LENGTH}."
         )
     return uri
 

@@ -11,7 +11,7 @@ from airflow_provider_media.hooks._base import LibraryHook, UploadOptions, descr
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_provider_media._api.flows import Flow, PageWalk
+    from airflow_provider_media._api.flows import Flow, Paginator
     from airflow_provider_media._api.problem import Problem
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._transports.aio import AsyncTransport
@@ -66,13 +66,13 @@ class MediaAsyncHook(LibraryHook):
         self, *, page_size: int = 1000, sort_by: str | None = None, sort_order: str | None = None
     ) -> AsyncIterator[Media]:
         """Iterate over the whole library. See :meth:`MediaHook.iter_media`."""
-        from airflow_provider_media._api.flows import PageWalk
+        from airflow_provider_media._api.flows import Paginator
 
         with self._public_errors():
-            walk = PageWalk(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
+            walk = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
         return self._iterate(walk)
 
-    async def _iterate(self, walk: PageWalk) -> AsyncIterator[Media]:
+    async def _iterate(self, walk: Paginator) -> AsyncIterator[Media]:
         from airflow_provider_media._api.flows import next_page
 
         while walk.next_call:

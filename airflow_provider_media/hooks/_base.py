@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._upload.checkpoint import UploadCheckpoint
-    from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
 _OF_THIS_PROCESS = {"_transport", "_log"}
@@ -68,7 +68,7 @@ class LibraryHook(BaseHook):
     def _upload(self, settings: Settings, file: Any, **options: Unpack[UploadOptions]) -> Flow[UploadResult]:
         from airflow_provider_media._airflow.lineage import report_upload
         from airflow_provider_media._channels.rules import channels_of
-        from airflow_provider_media._transports.attempts import new_retries
+        from airflow_provider_media._transports.attempts import new_retry_state
         from airflow_provider_media._upload.checkpoint import NoState
         from airflow_provider_media._upload.flow import IF_EXISTS, upload_media
         from airflow_provider_media._upload.open_source import open_source
@@ -116,7 +116,7 @@ class LibraryHook(BaseHook):
                 upload,
                 if_exists=if_exists,
                 settle_seconds=settings.settle_seconds,
-                retries=new_retries(settings),
+                retries=new_retry_state(settings),
                 before_delete=options.get("before_delete") or (lambda _: None),
                 on_stored=options.get("on_stored") or (lambda _: None),
                 state=state or NoState(),
@@ -135,7 +135,7 @@ class LibraryHook(BaseHook):
         report_upload(self, file, media, upload.name)
         return result
 
-    def _check_file(self, upload: Upload, channels: tuple[str, ...], *, check_integrity: bool) -> None:
+    def _check_file(self, upload: UploadSpec, channels: tuple[str, ...], *, check_integrity: bool) -> None:
         from airflow_provider_media._channels.check import check_file
         from airflow_provider_media._upload.source import file_problem
 
@@ -160,9 +160,9 @@ class LibraryHook(BaseHook):
 
 def first_item() -> Flow[MediaPage]:
     """Ask for one file, once: whoever tests a connection waits for the response."""
-    from airflow_provider_media._api.flows import list_page, tried_once
+    from airflow_provider_media._api.flows import list_page, without_retries
 
-    return tried_once(list_page(limit=1))
+    return without_retries(list_page(limit=1))
 
 
 def describe_success(settings: Settings, page: MediaPage) -> str:

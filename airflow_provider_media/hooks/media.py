@@ -167,10 +167,10 @@ class MediaHook(LibraryHook):
         :param sort_order: see :meth:`list_page`.
         :raises MediaResponseError: also when the server repeats its pages without end.
         """
-        from airflow_provider_media._api.flows import PageWalk
+        from airflow_provider_media._api.flows import Paginator
 
         with self._public_errors():
-            walk = PageWalk(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
+            walk = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
         return self._iterate(walk)
 
     def _iterate(self, walk: Any) -> Iterator[Media]:
@@ -238,7 +238,7 @@ class MediaHook(LibraryHook):
         if seconds is None:
             with self._public_errors():
                 return transport.run(flow)
-        timer = _BreakOff(seconds, transport)
+        timer = _CancelTimer(seconds, transport)
         try:
             with timer, self._public_errors():
                 return transport.run(flow)
@@ -270,7 +270,7 @@ class MediaHook(LibraryHook):
             self._transport.cancel()
 
 
-class _BreakOff:
+class _CancelTimer:
     """Breaks off a transport when the time is over, as on_kill would.
 
     :param seconds: how long that is from the start of the ``with`` block.

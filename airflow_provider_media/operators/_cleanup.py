@@ -19,7 +19,13 @@ from airflow_provider_media._airflow.arguments import (
     refuse_none,
     takes_literally,
 )
-from airflow_provider_media._deletion.delete import delete_each, deletion_state, say_in_use, started_before, users_of
+from airflow_provider_media._deletion.delete import (
+    delete_each,
+    deletion_state,
+    find_references,
+    format_references,
+    started_before,
+)
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 from airflow_provider_media.operators._base import MediaOperator
 
@@ -127,10 +133,10 @@ class MediaCleanupOperator(MediaOperator):
         state = deletion_state(context, self.task_id, self.hook, selection=repr(selection))
         candidates = self.hook.run_flow(find_candidates(selection))
         selected = select(candidates, selection, now=datetime.now(UTC))
-        used = users_of(selected, self.references)
+        used = find_references(selected, self.references)
         free = [media for media in selected if media.id not in used]
         log.info("%s of %d that match:\n%s", _count(len(free)), len(candidates), _lines(selected, used))
-        unknown = sum(1 for media in candidates if selection.lacks_facts_of(media))
+        unknown = sum(1 for media in candidates if selection.needs_details_for(media))
         if unknown:
             log.warning("Left alone, as the API tells no date or folder of them: %s", _count(unknown))
         refusal: MediaError | None = None
@@ -138,7 +144,7 @@ class MediaCleanupOperator(MediaOperator):
             sentence = f"{_count(len(free))} selected, more than max_deletions={most}: narrow the selection or raise it"
             refusal = MediaConfigurationError(f"{sentence}; nothing was deleted.")
         elif used and on_reference == "fail":
-            refusal = MediaInUseError(say_in_use(used) + " Nothing was deleted.")
+            refusal = MediaInUseError(format_references(used) + " Nothing was deleted.")
         outcome: dict[str, Any] = {
             "dry_run": is_dry_run,
             "deleted": [] if refusal else [media.id for media in free],

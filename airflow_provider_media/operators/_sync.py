@@ -22,12 +22,12 @@ from airflow_provider_media._airflow.arguments import (
     parse_token,
 )
 from airflow_provider_media._airflow.asset_events import fill_outlet_events
-from airflow_provider_media._deletion.delete import users_of
-from airflow_provider_media._sync.compare import look_at_library, prepare_files, skip_unsupported
-from airflow_provider_media._sync.executor import MOST_WORKERS, SyncRun, workers_of
+from airflow_provider_media._deletion.delete import find_references
+from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files, skip_unsupported
+from airflow_provider_media._sync.executor import MAX_WORKERS, SyncExecutor, worker_pool
 from airflow_provider_media._sync.manifest import ManifestFile, check_can_be_mapped, manifest_of
 from airflow_provider_media._sync.options import SyncOptions
-from airflow_provider_media._sync.plan import Outcome
+from airflow_provider_media._sync.plan import StepResult
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, error_class, public_errors
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._deletion.delete import References
     from airflow_provider_media._sync.checkpoint import SyncCheckpoint
-    from airflow_provider_media._sync.compare import Known
-    from airflow_provider_media._sync.plan import Prepared, Step, SyncPlan
+    from airflow_provider_media._sync.compare import ExistingMedia
+    from airflow_provider_media._sync.plan import LocalFile, PlanStep, SyncPlan
     from airflow_provider_media._sync.receipts import Receipt
     from airflow_provider_media._sync.scan import FoundFile
-    from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 
-_MOST_NAMED = 50
+_MAX_NAMED = 50
 """How many files an error names."""
 
 _MAX_KEPT_BY_ID = 10
@@ -58,7 +58,7 @@ _MAX_KEPT_BY_ID = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EarlierAttempts:
+class PreviousAttempts:
     """What is known of earlier attempts of a sync.
 
     :param were_interrupted: whether the last of them had no orderly end, so that files may still be being stored.
@@ -234,22 +234,24 @@ class MediaSyncOperator(MediaOperator):
             }
         )
         checkpoint = state.load()
-        earlier = EarlierAttempts.of(checkpoint, context, is_kept=state.is_kept)
+        earlier = PreviousAttempts.of(checkpoint, context, is_kept=state.is_kept)
         found = self._find_files(context, options)
         receipts, wait_seconds = self._earlier_receipts(options, checkpoint)
-        with workers_of(self.hook, options.max_workers) as pool:
+        with worker_pool(self.hook, options.max_workers) as pool:
             with public_errors():
                 prepared = skip_unsupported(prepare_files(self.hook, found, options, pool, receipts), options)
             if earlier.were_interrupted and not options.dry_run:
                 self._let_settle()
-            known = look_at_library(self.hook, prepared, pool, wait_seconds=wait_seconds)
+            known = fetch_existing_media(self.hook, prepared, pool, wait_seconds=wait_seconds)
         MediaLink.persist(context, library_link(self.media_conn_id))
         plan = self._make_plan(prepared, known, options, earlier)
         if options.dry_run:
             return plan.to_dict()
         self._check(plan)
         uploads = {file.path: file.upload for file in prepared if file.upload}
-        outcomes = [Outcome(step=step, action="keep", media=step.there) for step in plan.steps if step.action == "keep"]
+        outcomes = [
+            StepResult(step=step, action="keep", media=step.there) for step in plan.steps if step.action == "keep"
+        ]
         baseline = (checkpoint and checkpoint.baseline) or known.baseline.reduced(max_known=MAX_BASELINE_IDS)
         checkpoint = checkpoint or SyncCheckpoint(sending=False, baseline=baseline)
         if plan.to_send:
@@ -261,7 +263,7 @@ class MediaSyncOperator(MediaOperator):
             outcomes = [outcome for outcome in outcomes if outcome.step.path not in {step.path for step in gone}]
             outcomes += self._carry_out(gone, uploads, known, options)
         try:
-            result = self._hand_on(context, outcomes, uploads, options)
+            result = self._finish_run(context, outcomes, uploads, options)
         except MediaError:
             # Nothing is being sent any more, although not all is done.
             noted = {**checkpoint.receipts, **_receipts_of(outcomes, uploads)}
@@ -295,7 +297,7 @@ class MediaSyncOperator(MediaOperator):
             ages.append(checkpoint.age_seconds())
         return receipts, max(0.0, settle_seconds - min(ages))
 
-    def _find_gone(self, outcomes: Sequence[Outcome]) -> list[Step]:
+    def _find_gone(self, outcomes: Sequence[StepResult]) -> list[PlanStep]:
         """Read again what is kept, and return the steps that send what is gone: lists may be old, and syncs long."""
         from airflow_provider_media._api.deletion import still_there
 
@@ -308,7 +310,7 @@ class MediaSyncOperator(MediaOperator):
         there = {str(one.id) for one in self.hook.run_flow(still)}
         gone = [outcome.step for outcome in kept if outcome.media and str(outcome.media.id) not in there]
         if gone:
-            paths = ", ".join(step.path for step in gone[:_MOST_NAMED])
+            paths = ", ".join(step.path for step in gone[:_MAX_NAMED])
             log.warning("%d files that were listed are gone from the library; uploading them: %s", len(gone), paths)
         return [replace(step, action="create", there=None, reason="the library has it no more") for step in gone]
 
@@ -320,13 +322,13 @@ class MediaSyncOperator(MediaOperator):
         self.hook.run_flow(pause(seconds))
 
     def _make_plan(
-        self, prepared: Sequence[Prepared], known: Known, options: SyncOptions, earlier: EarlierAttempts
+        self, prepared: Sequence[LocalFile], known: ExistingMedia, options: SyncOptions, earlier: PreviousAttempts
     ) -> SyncPlan:
         """Plan, ask what is still used, and log the outcome."""
         from airflow_provider_media._sync.plan import keep_used, make_plan
 
         plan = make_plan(prepared, known.namesakes, if_changed=options.if_changed, sent_before=earlier.sent)
-        used = users_of([media for step in plan.steps for media in step.old], self.references)
+        used = find_references([media for step in plan.steps for media in step.old], self.references)
         plan = keep_used(plan, used, on_reference=options.on_reference)
         if used and options.on_reference == "skip":
             users = "; ".join(f"media {media_id} by {', '.join(names)}" for media_id, names in used.items())
@@ -355,17 +357,17 @@ class MediaSyncOperator(MediaOperator):
 
     def _carry_out(
         self,
-        steps: Sequence[Step],
-        uploads: Mapping[str, Upload],
-        known: Known,
+        steps: Sequence[PlanStep],
+        uploads: Mapping[str, UploadSpec],
+        known: ExistingMedia,
         options: SyncOptions,
-    ) -> list[Outcome]:
+    ) -> list[StepResult]:
         from airflow_provider_media._upload.progress import FilesProgress
 
         sizes = sum(step.size or 0 for step in steps)
         progress = FilesProgress(len(steps), sizes, clock=time.monotonic)
-        with workers_of(self.hook, options.max_workers) as pool:
-            outcomes = SyncRun(
+        with worker_pool(self.hook, options.max_workers) as pool:
+            outcomes = SyncExecutor(
                 self.hook,
                 pool,
                 width=options.max_workers,
@@ -374,12 +376,12 @@ class MediaSyncOperator(MediaOperator):
                 references=self.references,
                 on_reference=options.on_reference,
                 progress=progress,
-            ).carry_out(steps)
+            ).execute(steps)
         log.info("Sent %s", progress.summary())
         return outcomes
 
-    def _hand_on(
-        self, context: Context, outcomes: list[Outcome], uploads: Mapping[str, Upload], options: SyncOptions
+    def _finish_run(
+        self, context: Context, outcomes: list[StepResult], uploads: Mapping[str, UploadSpec], options: SyncOptions
     ) -> dict[str, Any]:
         """Fail, or return what is where."""
         counted = Counter(outcome.action for outcome in outcomes)
@@ -401,7 +403,7 @@ class MediaSyncOperator(MediaOperator):
         return manifest if options.returns_manifest else {**where, "counts": counts}
 
 
-def _warn_of_changes(outcomes: Iterable[Outcome], uploads: Mapping[str, Upload], options: SyncOptions) -> None:
+def _warn_of_changes(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec], options: SyncOptions) -> None:
     """Log one warning of what the library stored differently than it was sent."""
     from airflow_provider_media._upload.stored import changes_of
 
@@ -424,7 +426,7 @@ def _read_options(operator: MediaSyncOperator) -> SyncOptions:
     from airflow_provider_media._channels.rules import channels_of
     from airflow_provider_media._sync.plan import IF_CHANGED
     from airflow_provider_media._sync.scan import check_name_template
-    from airflow_provider_media._upload.spec import check_shared
+    from airflow_provider_media._upload.spec import validate_common_fields
     from airflow_provider_media.hooks._base import as_path
 
     output = parse_choice("output", operator.returned, ("manifest", "reference"))
@@ -434,7 +436,7 @@ def _read_options(operator: MediaSyncOperator) -> SyncOptions:
     with public_errors():
         description = parse_nullable(parse_str, "description", operator.description)
         folder = parse_optional(parse_token, "folder_id", operator.folder_id)
-        description, folder_id = check_shared(description, folder)
+        description, folder_id = validate_common_fields(description, folder)
         return SyncOptions(
             source=as_path(parse_path("source", operator.source)),
             pattern=parse_str("pattern", operator.pattern),
@@ -447,7 +449,7 @@ def _read_options(operator: MediaSyncOperator) -> SyncOptions:
             channels=channels_of(parse_list("channels", operator.channels)),
             check_integrity=parse_bool("check_integrity", operator.check_integrity),
             on_reference=parse_choice("on_reference", operator.on_reference, ("fail", "skip")),
-            max_workers=parse_int("max_workers", operator.max_workers, most=MOST_WORKERS),
+            max_workers=parse_int("max_workers", operator.max_workers, most=MAX_WORKERS),
             allow_failures=parse_int("allow_failures", operator.allow_failures, least=0),
             dry_run=parse_bool("dry_run", operator.is_dry_run),
             fingerprint=parse_bool("fingerprint", operator.fingerprint),
@@ -456,7 +458,7 @@ def _read_options(operator: MediaSyncOperator) -> SyncOptions:
         )
 
 
-def _receipts_of(outcomes: Iterable[Outcome], uploads: Mapping[str, Upload]) -> dict[str, Receipt]:
+def _receipts_of(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, Receipt]:
     """Return what was sent, and is in the library, by path."""
     from airflow_provider_media._sync.receipts import Receipt
 
@@ -485,5 +487,5 @@ def _failure(failed: list[tuple[str, MediaError]], files: int) -> MediaError:
 def _table(rows: list[tuple[str, str]]) -> str:
     from airflow_provider_media._sync.plan import as_table
 
-    more = len(rows) - _MOST_NAMED
-    return as_table(rows[:_MOST_NAMED]) + (f"\nand {more} more; the log names them" if more > 0 else "")
+    more = len(rows) - _MAX_NAMED
+    return as_table(rows[:_MAX_NAMED]) + (f"\nand {more} more; the log names them" if more > 0 else "")

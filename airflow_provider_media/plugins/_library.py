@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.flows import PageWalk, id_number, next_page
+from airflow_provider_media._api.flows import Paginator, id_number, next_page
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 from airflow_provider_media.hooks._async import MediaAsyncHook
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECTION_TYPE = "media"
-MOST_FILES = 5000
+MAX_FILES = 5000
 """No more of a library is read: the API cannot search, so searching means reading all of it."""
 
 DEADLINE_SECONDS = 12.0
@@ -43,12 +43,12 @@ READS_AT_ONCE = 4
 TURN_SECONDS = 3.0
 """How long a read waits for its turn."""
 
-_LONGEST_SILENCE_SECONDS = 6.0
-_LONGEST_CONNECT_SECONDS = 4.0
+_MAX_SILENCE_SECONDS = 6.0
+_MAX_CONNECT_SECONDS = 4.0
 _ATTEMPTS = 2
 _RETRY_SECONDS = 3.0
 _PAGE_SIZE = 1000
-_LARGEST_REPLY_BYTES = 4 * 1024 * 1024
+_MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 """Several times what so many files take."""
 
 
@@ -125,11 +125,11 @@ def _settings_of(conn_id: str) -> Settings:
     settings = read_connection(connection, conn_id)
     return replace(
         settings,
-        timeout=min(settings.timeout, _LONGEST_SILENCE_SECONDS),
-        connect_timeout=min(settings.connect_timeout, _LONGEST_CONNECT_SECONDS),
+        timeout=min(settings.timeout, _MAX_SILENCE_SECONDS),
+        connect_timeout=min(settings.connect_timeout, _MAX_CONNECT_SECONDS),
         max_attempts=min(settings.max_attempts, _ATTEMPTS),
         retry_budget=min(settings.retry_budget, _RETRY_SECONDS),
-        largest_reply_bytes=_LARGEST_REPLY_BYTES,
+        largest_reply_bytes=_MAX_RESPONSE_BYTES,
     )
 
 
@@ -179,11 +179,11 @@ class Libraries:
     async def _read_anew(self, conn_id: str) -> Snapshot:
         items: list[Media] = []
         cut_off: str | None = None
-        walk = PageWalk(page_size=_PAGE_SIZE, sort_by="id", sort_order="desc")
+        walk = Paginator(page_size=_PAGE_SIZE, sort_by="id", sort_order="desc")
         async with self._turn(conn_id) as hook:
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):
-                    while walk.next_call and len(items) <= MOST_FILES:
+                    while walk.next_call and len(items) <= MAX_FILES:
                         items += await hook.run_flow(next_page(walk))
             except TimeoutError:
                 if not items:
@@ -193,12 +193,12 @@ class Libraries:
                 if not items:
                     raise
                 cut_off = f"Only {len(items):,} files could be read. {error}"
-        if len(items) > MOST_FILES:
+        if len(items) > MAX_FILES:
             # The highest ids; of ids that are no numbers these may be any.
             are_numbers = all(id_number(media.id) is not None for media in items)
             newest = "the newest " if are_numbers else ""
-            cut_off = f"Only {newest}{MOST_FILES:,} files were read, and are searched and counted."
-        snapshot = Snapshot(items=tuple(items[:MOST_FILES]), total=walk.total, cut_off=cut_off, read_at=monotonic())
+            cut_off = f"Only {newest}{MAX_FILES:,} files were read, and are searched and counted."
+        snapshot = Snapshot(items=tuple(items[:MAX_FILES]), total=walk.total, cut_off=cut_off, read_at=monotonic())
         self._kept[conn_id] = snapshot
         self._kept.move_to_end(conn_id)
         while len(self._kept) > KEPT_LIBRARIES:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _DEFAULT_PORT = 8099
-_LARGEST_PORT = 2**16 - 1
+_MAX_PORT = 2**16 - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -114,8 +114,8 @@ def _seconds(text: str) -> float:
 
 def _port(text: str) -> int:
     number = int(text)
-    if not 0 <= number <= _LARGEST_PORT:
-        raise argparse.ArgumentTypeError(f"must be from 0 to {_LARGEST_PORT}")
+    if not 0 <= number <= _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {_MAX_PORT}")
     return number
 
 

@@ -34,7 +34,7 @@ _TYPES = {
     "family": {"image/jpeg": "IMAGE", "image/png": "IMAGE", "image/gif": "IMAGE", "video/mp4": "VIDEO"},
 }
 _BRIEF_KEYS = ("id", "mediaId", "name", "mimeType", "size", "url")
-_LARGEST_ID = 2**63 - 1  # int64
+_MAX_ID = 2**63 - 1  # int64
 _RANDOM_FACTOR, _RANDOM_PRIME = 1_567_892_341, 2**31 - 1
 """Give each counted number another one: no two the same, in no order."""
 _COUNTED_DOWN_FROM = 1_000_000
@@ -44,7 +44,7 @@ _SORTED_IDS = {
     "down": "-id",
     "mixed": "CASE WHEN id % 2 = 0 THEN text_id ELSE id END",
 }
-_LONGEST_STEM = 60
+_MAX_STEM_LENGTH = 60
 
 
 class Dialect:
@@ -67,7 +67,7 @@ class Dialect:
         if style == "text" or (style == "mixed" and text.startswith("med_")):
             return text
         number = int(text) if re.fullmatch("[0-9]{1,20}", text) else 0
-        if not 1 <= number <= _LARGEST_ID:
+        if not 1 <= number <= _MAX_ID:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "The id must be a whole number of at least 1.")
         if style == "random":
             return number * pow(_RANDOM_FACTOR, -1, _RANDOM_PRIME) % _RANDOM_PRIME
@@ -92,7 +92,7 @@ class Dialect:
 
     def file_path(self, media: StoredMedia) -> str:
         """Tell the path that the file's bytes are served at, with a readable name that is safe in any address."""
-        stem = re.sub("[^A-Za-z0-9]+", "-", PurePath(media.name).stem)[:_LONGEST_STEM].strip("-")
+        stem = re.sub("[^A-Za-z0-9]+", "-", PurePath(media.name).stem)[:_MAX_STEM_LENGTH].strip("-")
         return f"/files/{self.shown_id(media)}/{stem or 'file'}{SUFFIXES[media.mime_type]}"
 
     def media(self, media: StoredMedia) -> dict[str, Any]:

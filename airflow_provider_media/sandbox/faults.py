@@ -29,8 +29,8 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 _METHODS = ("GET", "POST", "DELETE", "*")
 _COMMON_OPTIONS = ("fault", "method", "path", "times", "skip")
-_LONGEST_SECONDS = 3600
-_LARGEST_COUNT = 2**31
+_MAX_SECONDS = 3600
+_MAX_COUNT = 2**31
 _FRAMING_HEADERS = ("content-length", "transfer-encoding", "connection")
 
 
@@ -167,8 +167,8 @@ def _whole_number(minimum: int, maximum: int) -> Callable[[str, Any], int]:
 
 
 def _seconds(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_SECONDS:
-        raise FaultError(f"{name!r} must be a number of seconds from 0 to {_LONGEST_SECONDS}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_SECONDS:
+        raise FaultError(f"{name!r} must be a number of seconds from 0 to {_MAX_SECONDS}.")
     return value
 
 
@@ -191,14 +191,14 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "fault": _text,
     "method": _method,
     "path": _text,
-    "times": _whole_number(1, _LARGEST_COUNT),
-    "skip": _whole_number(0, _LARGEST_COUNT),
+    "times": _whole_number(1, _MAX_COUNT),
+    "skip": _whole_number(0, _MAX_COUNT),
     "status": _whole_number(200, 599),
     "headers": _headers,
     "body": _any_json,
     "early": _boolean,
     "close": _boolean,
-    "after_bytes": _whole_number(0, _LARGEST_COUNT),
+    "after_bytes": _whole_number(0, _MAX_COUNT),
     "delay_seconds": _seconds,
     "drop_after_seconds": _seconds,
 }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SORT_COLUMNS = {"id": "id", "name": "name", "mimeType": "mime_type", "size": "size", "createdAt": "created_at"}
 """The API's ``sortBy`` values, each with its column."""
 
-_LARGEST_INTEGER = 2**63 - 1  # SQLite's
+_MAX_INTEGER = 2**63 - 1  # SQLite's
 
 # AUTOINCREMENT, because a plain key would hand out the newest file's id again once that file is deleted.
 _SCHEMA = """
@@ -165,7 +165,7 @@ class Library:
         direction = "DESC" if descending else "ASC"
         source = "media" if as_of is None else _AS_OF
         query = f"SELECT {_COLUMNS} FROM {source} ORDER BY {order_by} {direction}, id {direction}"  # noqa: S608 (fixed names)
-        values = {"moment": as_of, "limit": limit, "offset": min(offset, _LARGEST_INTEGER)}
+        values = {"moment": as_of, "limit": limit, "offset": min(offset, _MAX_INTEGER)}
         sums = f"SELECT COUNT(*), COALESCE(SUM(size), 0) FROM {source}"  # noqa: S608 (fixed names)
         with self._lock:
             rows = self._database.execute(query + " LIMIT :limit OFFSET :offset", values).fetchall()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import QueryParams
 
-LARGEST_LIMIT = 1000
+MAX_LIMIT = 1000
 _SORT_ORDERS = ("asc", "desc")
 
 
@@ -37,7 +37,7 @@ def read_list_query(parameters: QueryParams) -> ListQuery:
     values = _single_values(parameters, known=("page", "limit", "sortBy", "sortOrder"))
     return ListQuery(
         page=_whole_number("page", values.get("page", "0"), minimum=0),
-        limit=_whole_number("limit", values.get("limit", "10"), minimum=1, maximum=LARGEST_LIMIT),
+        limit=_whole_number("limit", values.get("limit", "10"), minimum=1, maximum=MAX_LIMIT),
         sort_by=_choice("sortBy", values.get("sortBy", "id"), SORT_COLUMNS),
         sort_order=_choice("sortOrder", values.get("sortOrder", "asc"), _SORT_ORDERS),
     )

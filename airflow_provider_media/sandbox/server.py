@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-_LONGEST_HEAD_BYTES = 256 * 1024
+_MAX_HEAD_BYTES = 256 * 1024
 _IDLE_SECONDS = 75  # longer than clients keep idle connections, so that none is closed under a request
 _STOP_SECONDS = 1
 
@@ -108,7 +108,7 @@ class Sandbox:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                h11_max_incomplete_event_size=_LONGEST_HEAD_BYTES,
+                h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
                 timeout_keep_alive=_IDLE_SECONDS,
                 timeout_graceful_shutdown=_STOP_SECONDS,
                 ssl_certfile=settings.tls_certificate,

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
 _TEXT_PARTS = ("name", "description", "folderId")
-_LONGEST_TEXT_BYTES = 64 * 1024
-_FRAMING_BYTES = 4 * _LONGEST_TEXT_BYTES
+_MAX_TEXT_BYTES = 64 * 1024
+_FRAMING_BYTES = 4 * _MAX_TEXT_BYTES
 """How much longer than its file a body may be by its declared length, before it is refused unread."""
 
 _BATCH_BYTES = 1024 * 1024
-_LARGEST_FOLDER_ID = 2**63 - 1  # int64
+_MAX_FOLDER_ID = 2**63 - 1  # int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,7 @@ class _BodyReader:
             return None
         # No int64 has more digits; int() would also take "1_0", " 1" and other scripts' digits.
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < len("9" * 20) else 0
-        if not 1 <= number <= _LARGEST_FOLDER_ID:
+        if not 1 <= number <= _MAX_FOLDER_ID:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "folderId must be a whole number of at least 1.")
         return number
 
@@ -188,8 +188,8 @@ class _BodyReader:
             part.content += data[start : min(end, start + HEAD_BYTES - len(part.content))]
             self._target.write(data[start:end])
         elif part.name in _TEXT_PARTS:
-            if part.size > _LONGEST_TEXT_BYTES:
-                message = f"The part {part.name!r} is longer than {_LONGEST_TEXT_BYTES} bytes."
+            if part.size > _MAX_TEXT_BYTES:
+                message = f"The part {part.name!r} is longer than {_MAX_TEXT_BYTES} bytes."
                 raise ProblemError(HTTPStatus.BAD_REQUEST, message)
             part.content += data[start:end]
 

@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media._polling.lookup import Found, Wanted
+    from airflow_provider_media._polling.lookup import Found, WaitCriteria
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.sensors._wait import Wait
 
-SHORTEST_INTERVAL_SECONDS = 0.5
+MIN_INTERVAL_SECONDS = 0.5
 """No look follows the last one sooner, whatever ``poke_interval`` says."""
 
 _MOMENT = timedelta(milliseconds=20)
@@ -184,7 +184,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             wait.failures = 0
             if not wanted.missing(wait.found):
                 return PokeReturnValue(is_done=True, xcom_value=self._finish(wanted, wait, context))
-        self._tell(wanted, wait.found)
+        self._log_progress(wanted, wait.found)
         if is_over:
             wait.delete()
             because = f"; the last look failed: {failure}" if failure else "."
@@ -209,10 +209,10 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         :param failures: how many of the task's own looks in a row had failed.
         :raises AirflowSensorTimeout: the time is over, and a last look did not find the rest.
         """
-        from airflow_provider_media._polling.lookup import WaitOutcome, found_from_dicts
+        from airflow_provider_media._polling.lookup import WaitEvent, found_from_dicts
 
         with public_errors():
-            outcome = WaitOutcome.from_dict(event)
+            outcome = WaitEvent.from_dict(event)
         wanted, wait = self._wanted(), self._loaded(context)
         wait.found |= found_from_dicts(found or {}) | outcome.found
         wait.failures = failures
@@ -294,12 +294,12 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             timeout=max(deadline - datetime.now(UTC), timedelta(0)) + _BACKSTOP,
         )
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> WaitCriteria:
         """Check the arguments.
 
         :raises MediaConfigurationError: with one sentence; nothing is sent.
         """
-        from airflow_provider_media._polling.lookup import Wanted
+        from airflow_provider_media._polling.lookup import WaitCriteria
 
         refuse_none("media_conn_id", self.media_conn_id)
         wildcards = parse_bool("wildcards", self.wildcards)
@@ -312,10 +312,10 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             raise MediaConfigurationError("Give either media_id or media_ids, or else name or names.")
         if by_id:
             ids = parse_media_ids(self.media_id, self.media_ids, ignore_none=False)
-            return Wanted(ids=tuple(str(media_id) for media_id in ids))
+            return WaitCriteria(ids=tuple(str(media_id) for media_id in ids))
         names = [] if self.name is NOT_GIVEN else [parse_name("name", self.name)]
         names += [] if self.names is NOT_GIVEN else parse_names("names", self.names)
-        return Wanted(
+        return WaitCriteria(
             names=tuple(dict.fromkeys(map(str, names))),
             exact=frozenset(str(name) for name in names if takes_literally(name, wildcards=wildcards)),
             min_matches=min_matches,
@@ -365,22 +365,22 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             raise error
         self.log.warning("A look failed (%d in a row): %s", wait.failures, error)
 
-    def _look(self, wanted: Wanted, keys: tuple[str, ...], found: Found, deadline: datetime) -> None:
+    def _look(self, wanted: WaitCriteria, keys: tuple[str, ...], found: Found, deadline: datetime) -> None:
         """Look once; add what is there to the found, even when the look fails half-way."""
-        from airflow_provider_media._api.flows import within
-        from airflow_provider_media._polling.lookup import Seen, look
-        from airflow_provider_media.triggers._subscription import FIRST_LOOK_SECONDS
+        from airflow_provider_media._api.flows import with_time_limit
+        from airflow_provider_media._polling.lookup import LookupResult, look
+        from airflow_provider_media.triggers._subscription import FIRST_POLL_SECONDS
 
-        end = max(deadline, datetime.now(UTC) + timedelta(seconds=FIRST_LOOK_SECONDS))
+        end = max(deadline, datetime.now(UTC) + timedelta(seconds=FIRST_POLL_SECONDS))
 
-        def seconds_left() -> float:
+        def seconds_remaining() -> float:
             return (end - datetime.now(UTC)).total_seconds()
 
-        seen = Seen()
+        seen = LookupResult()
         ids, names = (keys, ()) if wanted.ids else ((), keys)
         try:
-            looking = within(look(ids, names, size=self._size, seen=seen), seconds_left)
-            self.hook.run_flow(looking, seconds=seconds_left())
+            looking = with_time_limit(look(ids, names, size=self._size, seen=seen), seconds_remaining)
+            self.hook.run_flow(looking, seconds=seconds_remaining())
         finally:
             found |= wanted.satisfied_by(seen)
 
@@ -390,7 +390,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
         return LibrarySize()
 
-    def _finish(self, wanted: Wanted, wait: Wait, context: Context) -> Any:
+    def _finish(self, wanted: WaitCriteria, wait: Wait, context: Context) -> Any:
         wait.delete()
         media = wanted.in_order(wait.found)
         MediaLink.persist(context, library_link(self.media_conn_id, media[0] if len(media) == 1 else None))
@@ -401,7 +401,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         dicts = [one.to_dict() for one in media]
         return dicts if several else dicts[0]
 
-    def _tell(self, wanted: Wanted, found: Found) -> None:
+    def _log_progress(self, wanted: WaitCriteria, found: Found) -> None:
         missing = list(wanted.missing(found))
         if missing != self._told:
             self._told = missing
@@ -414,12 +414,12 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         interval = max(
             super()._get_next_poke_interval(started_at, run_duration, poke_count),
             self._asked_to_wait,
-            SHORTEST_INTERVAL_SECONDS,
+            MIN_INTERVAL_SECONDS,
         )
         if self._wait is None:
             return interval
         deadline, _ = self._deadline(self._wait)
-        return min(interval, max((deadline - datetime.now(UTC)).total_seconds(), SHORTEST_INTERVAL_SECONDS))
+        return min(interval, max((deadline - datetime.now(UTC)).total_seconds(), MIN_INTERVAL_SECONDS))
 
 
 def _skip_instead_of(error: BaseException) -> AirflowSkipException:

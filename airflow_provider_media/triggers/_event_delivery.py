@@ -44,7 +44,7 @@ class Backlog:
 backlog = Backlog()
 
 
-class Spacing:
+class EventDelay:
     """Keeps the last of several events back until Airflow has surely seen the others."""
 
     def __init__(self) -> None:

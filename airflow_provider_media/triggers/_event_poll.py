@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._polling.cursor import Cursor
-from airflow_provider_media._polling.newest import Arrivals, SortField, list_newest
+from airflow_provider_media._polling.newest import NewestMedia, SortField, list_newest
 from airflow_provider_media.triggers import _event_delivery as _event_spacing
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHORTEST_INTERVAL_SECONDS = 0.5
+MIN_INTERVAL_SECONDS = 0.5
 
 
-class Depth:
+class ReadDepth:
     """How far down the list a poll reads: to where late files may show up, and once to what a watcher missed."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Depth:
         self._was_asked.clear()
         return True
 
-    def take(self, arrivals: Arrivals) -> None:
+    def take(self, arrivals: NewestMedia) -> None:
         """Take note of what a look gave."""
         if self._cursor is None or arrivals.sort_by != self._cursor.sort_by:
             self._cursor, self._asked = Cursor.at_newest(arrivals), None
@@ -74,7 +74,7 @@ class Depth:
         self._cursor.settle(now, to_remember=arrivals.outliers)
 
 
-async def poll(media_conn_id: str, interval: float, depth: Depth) -> AsyncIterator[Arrivals]:
+async def poll(media_conn_id: str, interval: float, depth: ReadDepth) -> AsyncIterator[NewestMedia]:
     """Give the newest files again and again; a failure is logged, and mended by the next look if it can be.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
@@ -84,10 +84,10 @@ async def poll(media_conn_id: str, interval: float, depth: Depth) -> AsyncIterat
     from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.hooks.media import MediaAsyncHook
 
-    arrivals: Arrivals | None = None
+    arrivals: NewestMedia | None = None
     async with MediaAsyncHook(media_conn_id) as hook:
         while True:
-            pause = max(interval, SHORTEST_INTERVAL_SECONDS)
+            pause = max(interval, MIN_INTERVAL_SECONDS)
             try:
                 arrivals = await hook.run_flow(list_newest(sort_by=depth.sort_by, down_to=depth.down_to))
             except Exception as error:  # noqa: BLE001 - a watcher goes on for ever
@@ -98,7 +98,7 @@ async def poll(media_conn_id: str, interval: float, depth: Depth) -> AsyncIterat
                 shortest_pause = pause
             else:
                 depth.take(arrivals)
-                shortest_pause = SHORTEST_INTERVAL_SECONDS
+                shortest_pause = MIN_INTERVAL_SECONDS
                 yield arrivals
             ended = time.monotonic()
             next_look = ended + pause

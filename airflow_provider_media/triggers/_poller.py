@@ -11,22 +11,22 @@ import weakref
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._polling.lookup import LibrarySize, Seen, look
+from airflow_provider_media._polling.lookup import LibrarySize, LookupResult, look
 from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from airflow_provider_media.hooks.media import MediaAsyncHook
-    from airflow_provider_media.triggers._subscription import Watch
+    from airflow_provider_media.triggers._subscription import Subscription
 
 log = logging.getLogger(__name__)
 
-SHORTEST_INTERVAL_SECONDS = 0.5
+MIN_INTERVAL_SECONDS = 0.5
 """No poll is more frequent, whatever was asked for."""
 
-_LONGEST_JITTER_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 60.0
+_MAX_JITTER_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 60.0
 _TOLD_AT_A_TIME = 10
 
 
@@ -42,14 +42,14 @@ class Poller:
     def __init__(self, hook: MediaAsyncHook, *, not_before: float = 0.0) -> None:
         """Start the task that looks; a little later, for others are about to join: after a restart, all of them."""
         self._hook = hook
-        self._watches: dict[Watch, None] = {}  # in the order in which they joined
+        self._watches: dict[Subscription, None] = {}  # in the order in which they joined
         self._size = LibrarySize()
         self._failed: frozenset[str] = frozenset()  # the ids that could not be asked for in the last look
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._last_look = -math.inf
         self.not_before = not_before
-        soon = self._clock() + SHORTEST_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
+        soon = self._clock() + MIN_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
         self._next_look = max(soon, not_before)
         self._wake = asyncio.Event()
         # In a context of its own: that of the trigger which happens to be the first would send our log lines to its
@@ -67,20 +67,20 @@ class Poller:
         """Whether it looks no more, for whatever reason."""
         return self._task.done()
 
-    def add(self, watch: Watch) -> None:
+    def add(self, watch: Subscription) -> None:
         """Watch for something from the next look on, which serves all.
 
         Its interval may bring that look forward, or the end of its time, by which it is to have had one look: that is
         one look more for all whose time ends together.
         """
-        watch.interval = max(watch.interval, SHORTEST_INTERVAL_SECONDS)
+        watch.interval = max(watch.interval, MIN_INTERVAL_SECONDS)
         watch.due = self._clock()
         self._watches[watch] = None
         if self._last_look > -math.inf:
             self._next_look = min(self._next_look, self._allowed(min(self._last_look + watch.interval, watch.look_by)))
             self._wake.set()
 
-    def remove(self, watch: Watch) -> None:
+    def remove(self, watch: Subscription) -> None:
         """Watch for it no longer."""
         self._watches.pop(watch, None)
 
@@ -111,10 +111,10 @@ class Poller:
 
     def _allowed(self, moment: float) -> float:
         """Tell when a look may come that is wanted at some moment."""
-        return max(moment, self._last_look + SHORTEST_INTERVAL_SECONDS, self.not_before)
+        return max(moment, self._last_look + MIN_INTERVAL_SECONDS, self.not_before)
 
     def _period(self) -> float:
-        return min((watch.interval for watch in self._watches), default=_LONGEST_PAUSE_SECONDS)
+        return min((watch.interval for watch in self._watches), default=_MAX_PAUSE_SECONDS)
 
     async def _look(self) -> None:
         started = self._last_look = self._clock()
@@ -125,8 +125,8 @@ class Poller:
             watch.due = started + watch.interval
         period = self._period()  # others may have joined during the look
         # By chance a little later, so that several triggerers do not ask at the same moment.
-        jitter = random.random() * min(period / 10, _LONGEST_JITTER_SECONDS)  # noqa: S311 - spreads load
-        pause = min(period / 10, SHORTEST_INTERVAL_SECONDS)  # even after a look that took long
+        jitter = random.random() * min(period / 10, _MAX_JITTER_SECONDS)  # noqa: S311 - spreads load
+        pause = min(period / 10, MIN_INTERVAL_SECONDS)  # even after a look that took long
         if isinstance(failure, MediaRateLimitError):
             pause = period
         if isinstance(failure, MediaError) and failure.retry_after:
@@ -135,14 +135,14 @@ class Poller:
         look_by = min((watch.look_by for watch in self._watches if not watch.looks), default=math.inf)
         self._next_look = self._allowed(min(started + period + jitter, look_by))
 
-    async def _serve(self, watches: Iterable[Watch]) -> Exception | None:
+    async def _serve(self, watches: Iterable[Subscription]) -> Exception | None:
         """Look once for all that the watches miss; tell them, and return why it failed, if it did."""
         ids = list(dict.fromkeys(key for watch in watches if watch.wanted.ids for key in watch.missing))
         ids.sort(key=self._failed.__contains__)  # those last, for they may take long
         names = dict.fromkeys(key for watch in watches if watch.wanted.names for key in watch.missing)
         if not (ids or names):
             return None
-        seen = Seen()
+        seen = LookupResult()
         failure: Exception | None = None
         try:
             await self._hook.run_flow(look(ids, names, size=self._size, seen=seen, make_sure=False))
@@ -161,7 +161,7 @@ class Poller:
             watch.take(seen)
             own_failures = id_failures if watch.wanted.ids else name_failures
             own = (own_failures[key] for key in watch.missing if key in own_failures)
-            watch.looked(failure or next(iter(own), None))
+            watch.record_poll(failure or next(iter(own), None))
             if number % _TOLD_AT_A_TIME == 0:
                 # What a triggerer does with a thousand events takes half a second; let others have their turns between.
                 await asyncio.sleep(0)
@@ -174,7 +174,7 @@ _pauses: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, float]] 
 
 
 @asynccontextmanager
-async def watched(media_conn_id: str, watch: Watch) -> AsyncIterator[None]:
+async def subscribe(media_conn_id: str, watch: Subscription) -> AsyncIterator[None]:
     """Have something watched by the poller of a connection; the last to leave closes it.
 
     :param media_conn_id: the Airflow connection, of type ``media``.

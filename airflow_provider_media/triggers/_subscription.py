@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaRateLimitError
 
 if TYPE_CHECKING:
-    from airflow_provider_media._polling.lookup import Found, Seen, Wanted
+    from airflow_provider_media._polling.lookup import Found, LookupResult, WaitCriteria
 
-FIRST_LOOK_SECONDS = 10.0
+FIRST_POLL_SECONDS = 10.0
 """Time for the first look, also where a deadline leaves less."""
 
 
-class Watch:
+class Subscription:
     """What one trigger waits for, and what is known of it so far.
 
     :param wanted: ids or names.
@@ -29,7 +29,7 @@ class Watch:
     :ivar error: what ends the wait.
     """
 
-    def __init__(self, wanted: Wanted, *, interval: float, max_failures: int, look_by: float = math.inf) -> None:
+    def __init__(self, wanted: WaitCriteria, *, interval: float, max_failures: int, look_by: float = math.inf) -> None:
         """Know of nothing yet."""
         self.wanted = wanted
         self.look_by = look_by
@@ -53,14 +53,14 @@ class Watch:
         await self._changed.wait()
         self._changed.clear()
 
-    def take(self, seen: Seen) -> None:
+    def take(self, seen: LookupResult) -> None:
         """Take note of what a look saw, as far as it is wanted and new."""
         news = {key: found for key, found in self.wanted.satisfied_by(seen).items() if key not in self.found}
         if news:
             self.found |= news
             self._changed.set()
 
-    def looked(self, failure: Exception | None) -> None:
+    def record_poll(self, failure: Exception | None) -> None:
         """Take note of a look's end."""
         self.looks += 1
         if failure is None:

@@ -21,19 +21,21 @@ except ImportError:  # Airflow 2
 from airflow_provider_media._airflow.arguments import check_literal, parse_interval
 from airflow_provider_media._api.filters import folder_fits, name_fits, type_fits
 from airflow_provider_media._polling.cursor import Cursor
-from airflow_provider_media.triggers._event_delivery import Spacing, backlog
-from airflow_provider_media.triggers._event_poll import Depth, poll
+from airflow_provider_media.triggers._event_delivery import EventDelay, backlog
+from airflow_provider_media.triggers._event_poll import ReadDepth, poll
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
     from datetime import timedelta
 
-    from airflow_provider_media._polling.newest import Arrivals
+    from airflow_provider_media._polling.newest import NewestMedia
     from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 
-_depths: weakref.WeakValueDictionary[tuple[asyncio.AbstractEventLoop, Hashable], Depth] = weakref.WeakValueDictionary()
+_depths: weakref.WeakValueDictionary[tuple[asyncio.AbstractEventLoop, Hashable], ReadDepth] = (
+    weakref.WeakValueDictionary()
+)
 """Of each shared poll that runs."""
 
 
@@ -101,26 +103,26 @@ class MediaEventTrigger(BaseEventTrigger):
         return _stream_key(self.media_conn_id, self.poll_interval)
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Arrivals]:
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[NewestMedia]:
         """Poll for all that share it."""
         media_conn_id, interval = kwargs["media_conn_id"], kwargs["poll_interval"]
         async for arrivals in poll(media_conn_id, interval, _shared_depth(_stream_key(media_conn_id, interval))):
             yield arrivals
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[Arrivals]) -> AsyncIterator[TriggerEvent]:
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[NewestMedia]) -> AsyncIterator[TriggerEvent]:
         """Give the events of this watcher, out of the shared poll."""
         async for event in self._events(shared_stream, _shared_depth(self.shared_stream_key())):
             yield event
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Give the events of this watcher, with a poll of its own (before Airflow 3.3)."""
-        depth = Depth()
+        depth = ReadDepth()
         async for event in self._events(poll(self.media_conn_id, self.poll_interval, depth), depth):
             yield event
 
-    async def _events(self, stream: AsyncIterator[Arrivals], depth: Depth) -> AsyncIterator[TriggerEvent]:
+    async def _events(self, stream: AsyncIterator[NewestMedia], depth: ReadDepth) -> AsyncIterator[TriggerEvent]:
         store = _CursorStore(getattr(self, "asset_state_store", None), self._watched)
-        spacing = Spacing()
+        spacing = EventDelay()
         cursor: Cursor | None = None
         async for arrivals in stream:
             try:
@@ -128,7 +130,7 @@ class MediaEventTrigger(BaseEventTrigger):
             except Exception:
                 log.exception("Could not read what was seen before; trying again at the next look")
                 continue
-            if (floor := cursor.lacks(arrivals)) is not None:
+            if (floor := cursor.unread_below(arrivals)) is not None:
                 depth.ask(floor, arrivals.sort_by)
                 continue
             if arrivals.media and arrivals.sort_by != cursor.sort_by:
@@ -141,8 +143,8 @@ class MediaEventTrigger(BaseEventTrigger):
             cursor.settle(time.time(), to_remember=arrivals.to_remember, below=spacing.kept_back)
             await store.save(cursor)
 
-    def _moved(self, cursor: Cursor, arrivals: Arrivals) -> Cursor:
-        moved = cursor.moved_to(arrivals)
+    def _moved(self, cursor: Cursor, arrivals: NewestMedia) -> Cursor:
+        moved = cursor.rebase(arrivals)
         if moved is None:
             log.warning(
                 "The files that %s lists have none of the order in which they were seen before (by %s), so the watcher"
@@ -161,9 +163,9 @@ def _stream_key(media_conn_id: str, interval: float) -> Hashable:
     return (__name__, media_conn_id, interval)
 
 
-def _shared_depth(key: Hashable) -> Depth:
+def _shared_depth(key: Hashable) -> ReadDepth:
     """Give the depth of a shared poll to it and to its watchers; the last of them takes it along."""
-    return _depths.setdefault((asyncio.get_running_loop(), key), Depth())
+    return _depths.setdefault((asyncio.get_running_loop(), key), ReadDepth())
 
 
 class _CursorStore:
@@ -173,9 +175,9 @@ class _CursorStore:
     :param watched: what the watcher watches for; several may watch for one asset.
     """
 
-    def __init__(self, store: Any, watched: dict[str, Any]) -> None:
+    def __init__(self, store: Any, subscribe: dict[str, Any]) -> None:
         self._store = store
-        digest = hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(subscribe, sort_keys=True).encode()).hexdigest()
         self._key = f"media_cursor_{digest[:16]}"
         self._saved: dict[str, Any] | None = None
 

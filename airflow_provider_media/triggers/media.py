@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_media._polling.lookup import WaitOutcome, Wanted
+from airflow_provider_media._polling.lookup import WaitCriteria, WaitEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from airflow_provider_media.triggers._subscription import Watch
+    from airflow_provider_media.triggers._subscription import Subscription
 
 
 class MediaExistsTrigger(BaseTrigger):
     """Fire when all that is asked for is in the library, or the time is over, or asking failed for good.
 
     All triggers of one connection share one poll in a triggerer, by the shortest of their intervals. The event is the
-    dict of a :class:`~airflow_provider_media._polling.lookup.WaitOutcome`.
+    dict of a :class:`~airflow_provider_media._polling.lookup.WaitEvent`.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
     :param media_ids: the ids to wait for.
@@ -78,25 +78,25 @@ class MediaExistsTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait; yield one event."""
-        from airflow_provider_media.triggers._poller import watched
-        from airflow_provider_media.triggers._subscription import FIRST_LOOK_SECONDS, Watch
+        from airflow_provider_media.triggers._poller import subscribe
+        from airflow_provider_media.triggers._subscription import FIRST_POLL_SECONDS, Subscription
 
         if self.not_before:
             await asyncio.sleep(min(_seconds_until(self.not_before), self._seconds_left))
-        wanted = Wanted(
+        wanted = WaitCriteria(
             ids=tuple(map(str, self.media_ids)),
             names=tuple(self.names),
             exact=frozenset(self.exact_names),
             min_matches=self.min_matches,
         )
-        look_by = asyncio.get_running_loop().time() + self._seconds_left - FIRST_LOOK_SECONDS
-        watch = Watch(wanted, interval=self.poll_interval, max_failures=self.max_poll_failures, look_by=look_by)
-        async with watched(self.media_conn_id, watch):
+        look_by = asyncio.get_running_loop().time() + self._seconds_left - FIRST_POLL_SECONDS
+        watch = Subscription(wanted, interval=self.poll_interval, max_failures=self.max_poll_failures, look_by=look_by)
+        async with subscribe(self.media_conn_id, watch):
             outcome = await self._wait(watch)
         yield TriggerEvent(outcome.to_dict())  # type: ignore[no-untyped-call]
 
-    async def _wait(self, watch: Watch) -> WaitOutcome:
-        from airflow_provider_media.triggers._subscription import FIRST_LOOK_SECONDS
+    async def _wait(self, watch: Subscription) -> WaitEvent:
+        from airflow_provider_media.triggers._subscription import FIRST_POLL_SECONDS
 
         clock = asyncio.get_running_loop().time
         started = clock()
@@ -104,22 +104,22 @@ class MediaExistsTrigger(BaseTrigger):
         while watch.missing and watch.error is None:
             left = self._seconds_left
             if not watch.looks:
-                left = max(left, started + FIRST_LOOK_SECONDS - clock())
+                left = max(left, started + FIRST_POLL_SECONDS - clock())
             try:
                 async with asyncio.timeout(None if left == math.inf else max(left, 0.0)):
                     await watch.changed()
             except TimeoutError:
-                return WaitOutcome(status="deadline", found=watch.found)
+                return WaitEvent(status="deadline", found=watch.found)
             if watch.failure and watch.error is None:
                 self.log.warning("A look failed (%d in a row): %s", watch.failures, watch.failure)
             if len(watch.found) != told or watch.looks == 1:
                 told = len(watch.found)
                 self.log.info("Waiting: %s", watch.wanted.progress(watch.found))
         if watch.error is not None and watch.missing:
-            return WaitOutcome(
+            return WaitEvent(
                 status="failed", found=watch.found, error=type(watch.error).__name__, message=str(watch.error)
             )
-        return WaitOutcome(status="found", found=watch.found)
+        return WaitEvent(status="found", found=watch.found)
 
     @property
     def _seconds_left(self) -> float:

@@ -28,12 +28,12 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_media._upload import flow as upload_flow
 
     monkeypatch.setattr(rate_limit, "_limiters", {})
-    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(retry, "LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(retry, "FIRST_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "MAX_WAIT_SECONDS", 0.05)
     monkeypatch.setattr(flows, "FIRST_LOOKUP_WAIT_SECONDS", 0.02)
     monkeypatch.setattr(flows, "MAX_LOOKUP_WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(upload_flow, "_FIRST_LOOK_WAIT_SECONDS", 0.02)
-    monkeypatch.setattr(upload_flow, "_LONGEST_LOOK_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(upload_flow, "_FIRST_LOOKUP_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr(upload_flow, "_MAX_LOOKUP_DELAY_SECONDS", 0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -121,9 +121,9 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_media._api import flows
     from airflow_provider_media.triggers import _poller
 
-    monkeypatch.setattr(_poller, "SHORTEST_INTERVAL_SECONDS", 0.05)
-    defaults = flows.PageWalk.__init__.__kwdefaults__ | {"page_size": 10}
-    monkeypatch.setattr(flows.PageWalk.__init__, "__kwdefaults__", defaults)
+    monkeypatch.setattr(_poller, "MIN_INTERVAL_SECONDS", 0.05)
+    defaults = flows.Paginator.__init__.__kwdefaults__ | {"page_size": 10}
+    monkeypatch.setattr(flows.Paginator.__init__, "__kwdefaults__", defaults)
 
 
 @pytest.fixture

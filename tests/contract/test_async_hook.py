@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._api.flows import Pause
+from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._transports.threads import MAX_THREADS
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaNotFoundError
 from airflow_provider_media.hooks.media import MediaAsyncHook
@@ -20,7 +20,7 @@ from tests.contract.helpers.until import until
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
-    from airflow_provider_media._api.protocol import Reply
+    from airflow_provider_media._api.protocol import ApiResponse
     from tests.contract.helpers.raw_server import RawServer
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
@@ -226,8 +226,8 @@ def test_a_file_that_is_not_there_is_that(define: Any) -> None:
 def test_a_pause_of_a_flow_lets_others_have_their_turn() -> None:
     others: list[str] = []
 
-    def flow() -> Generator[Pause, Reply, str]:
-        yield Pause(0)
+    def flow() -> Generator[Sleep, ApiResponse, str]:
+        yield Sleep(0)
         return " ".join(others)
 
     async def other() -> None:

@@ -30,7 +30,7 @@ APART = 0.4
 
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_event_poll, "SHORTEST_INTERVAL_SECONDS", INTERVAL)
+    monkeypatch.setattr(_event_poll, "MIN_INTERVAL_SECONDS", INTERVAL)
     monkeypatch.setattr(_event_spacing, "APART_SECONDS", APART)
 
 

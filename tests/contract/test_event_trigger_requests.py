@@ -33,7 +33,7 @@ AN_HOUR = 3600
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_event_poll, "SHORTEST_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(_event_poll, "MIN_INTERVAL_SECONDS", 0.05)
 
 
 async def watch_for_a_while(conn_id: str) -> None:
@@ -172,7 +172,7 @@ def test_retry_after_is_obeyed_also_by_the_look_for_what_was_missed(missing: str
 
 def test_who_asks_for_what_was_missed_does_not_shorten_a_pause(missing: str, library: SandboxLibrary) -> None:
     async def scenario() -> None:
-        depth = _event_poll.Depth()
+        depth = _event_poll.ReadDepth()
         stream = _event_poll.poll(missing, INTERVAL, depth)
         await anext(stream)
         library.forget()

@@ -191,7 +191,7 @@ def test_no_variable_shows_the_key_when_a_signal_stops_the_task(
         raise StoppedError
 
     hook = connect(library.sandbox.base_url, library.sandbox.api_key)
-    monkeypatch.setattr(connection._Watchful, method, stop)
+    monkeypatch.setattr(connection._EarlyResponseMixin, method, stop)
     with pytest.raises(StoppedError) as raised:
         hook.get_media(1)
     variables = variables_of(raised.value)

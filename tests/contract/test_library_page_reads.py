@@ -19,7 +19,7 @@ from tests.contract.helpers.secrets_backends import SilentBackend
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from airflow_provider_media._api.protocol import Call, Reply
+    from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
     from airflow_provider_media.models import MediaPage
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
@@ -88,7 +88,7 @@ def test_who_goes_away_does_not_end_the_reading_of_the_others(conn_id: str, libr
 def test_a_large_library_is_cut_off_and_says_so(
     conn_id: str, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_library, "MOST_FILES", 3)
+    monkeypatch.setattr(_library, "MAX_FILES", 3)
     snapshot = use(lambda libraries: libraries.read(conn_id))
 
     assert [media.name for media in snapshot.items] == ["file 4", "file 3", "file 2"]
@@ -111,7 +111,7 @@ def test_the_documentation_says_how_long_a_reader_waits_and_how_much_is_read() -
     assert f"given up after {_library.TURN_SECONDS + _library.DEADLINE_SECONDS:g} seconds" in page
     assert f"waits {_library.TURN_SECONDS:g} of these seconds" in page
     assert f"Airflow has {_library.CONNECTION_SECONDS:g} of these seconds" in page
-    assert f"more than {_library._LARGEST_REPLY_BYTES / 2**20:g} MiB" in page
+    assert f"more than {_library._MAX_RESPONSE_BYTES / 2**20:g} MiB" in page
 
 
 def test_few_are_read_at_a_time_and_the_others_are_told(
@@ -177,16 +177,16 @@ def test_answers_are_parsed_beside_the_event_loop(
 ) -> None:
     parsed_by = []
 
-    def parse(call: Call, reply: Reply, *odd: Any) -> MediaPage:
+    def parse(call: ApiRequest, reply: ApiResponse, *odd: Any) -> MediaPage:
         parsed_by.append(threading.current_thread())
         return parse_page(call, reply, *odd)
 
     monkeypatch.setattr(flows, "parse_page", parse)
     monkeypatch.setattr(protocol, "parse_page", parse)
-    many = [{"id": number} for number in range(_library.MOST_FILES + 1)]  # all at once, whatever the limit
+    many = [{"id": number} for number in range(_library.MAX_FILES + 1)]  # all at once, whatever the limit
     conn_id = define(host=raw_server(lambda _: answer(200, {"content": many, "totalElements": 9000})).url)
 
-    assert len(use(lambda libraries: libraries.read(conn_id)).items) == _library.MOST_FILES
+    assert len(use(lambda libraries: libraries.read(conn_id)).items) == _library.MAX_FILES
     assert len(parsed_by) == 1
     assert threading.current_thread() not in parsed_by
 
@@ -211,7 +211,7 @@ def test_what_was_read_before_a_failure_is_shown(
 def test_where_ids_are_no_numbers_the_newest_are_not_claimed(
     define: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_library, "MOST_FILES", 1)
+    monkeypatch.setattr(_library, "MAX_FILES", 1)
     files = [{"mediaId": "med_b"}, {"mediaId": "med_a"}]
     conn_id = define(host=raw_server(lambda _: answer(200, {"content": files, "totalElements": 2})).url)
 

@@ -242,7 +242,7 @@ def test_an_outage_that_asks_to_wait_is_a_failure_and_is_obeyed_too(define: Any,
 def test_what_the_server_asks_outlasts_the_poll_that_heard_it(
     define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(_watch, "FIRST_LOOK_SECONDS", 0.4)
+    monkeypatch.setattr(_watch, "FIRST_POLL_SECONDS", 0.4)
     library.fail("status", "GET", status=status, headers={"Retry-After": "3"})
 
     async def main() -> None:

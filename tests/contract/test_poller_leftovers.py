@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._polling.lookup import Wanted
+from airflow_provider_media._polling.lookup import WaitCriteria
 from airflow_provider_media.triggers import _poller
 from airflow_provider_media.triggers import _subscription as _watch
 from tests.contract.helpers.sockets import connections_to
@@ -57,7 +57,7 @@ def leaves_nothing(library: SandboxLibrary, scenario: Callable[[], Awaitable[Non
     gc.collect()
     assert not any(_poller._pollers.values())
     # By type(): others' lazy proxies act when they are asked for their class.
-    assert not [thing for thing in gc.get_objects() if type(thing) in (_watch.Watch, _poller.Poller)]
+    assert not [thing for thing in gc.get_objects() if type(thing) in (_watch.Subscription, _poller.Poller)]
 
 
 def test_a_trigger_that_found_all(define: Any, library: SandboxLibrary) -> None:
@@ -159,16 +159,16 @@ def test_the_one_that_comes_after_the_last_has_a_poll_of_its_own(define: Any, li
 def test_a_poll_that_breaks_down_ends_its_waits_and_makes_room_for_another(
     define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, breaks: type[BaseException]
 ) -> None:
-    def take(watch: _watch.Watch, seen: Any) -> None:
+    def take(watch: _watch.Subscription, seen: Any) -> None:
         raise breaks
 
     media_id = library.store("a", PNG)
 
     async def scenario() -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(_watch.Watch, "take", take)
-            slow_to_leave = _watch.Watch(Wanted(ids=("901",)), interval=60, max_failures=5)
-            async with asyncio.timeout(20), _poller.watched(define(), slow_to_leave):
+            patched.setattr(_watch.Subscription, "take", take)
+            slow_to_leave = _watch.Subscription(WaitCriteria(ids=("901",)), interval=60, max_failures=5)
+            async with asyncio.timeout(20), _poller.subscribe(define(), slow_to_leave):
                 for event in await asyncio.gather(*(start("media_async", media_ids=[901]) for _ in range(3))):
                     assert (event["status"], event["error"]) == ("failed", "MediaError")
                     assert "broke down" in event["message"]

@@ -74,7 +74,7 @@ def test_a_look_tries_again_no_longer_than_to_the_deadline(
     define: Any, library: SandboxLibrary, mode: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the tries of a default connection, which would take more than a minute."""
-    monkeypatch.setattr(_watch, "FIRST_LOOK_SECONDS", 1.0)
+    monkeypatch.setattr(_watch, "FIRST_POLL_SECONDS", 1.0)
     library.fail("status", "GET", times=9999, **options)
     began = time.monotonic()
     requests_until_the_timeout(define(), library, mode)
@@ -106,7 +106,7 @@ def slow_pages(head: str) -> Iterator[bytes]:
 def test_a_look_under_way_ends_with_the_deadline(
     define: Any, raw_server: Any, mode: str, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_watch, "FIRST_LOOK_SECONDS", 1.0)
+    monkeypatch.setattr(_watch, "FIRST_POLL_SECONDS", 1.0)
     over.clear()
     conn_id = define(host=raw_server(server).url)
     began = time.monotonic()

@@ -86,12 +86,12 @@ def test_sigkill_in_mid_sync_and_the_retry_ends_with_exactly_the_files(
 def test_a_try_that_is_cut_off_is_remembered_before_its_first_byte(
     folder: Folder, sync: Syncing, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_media._sync.executor import SyncRun
+    from airflow_provider_media._sync.executor import SyncExecutor
 
     library.store("there.png", PNG)
     folder.write("banner.png")
     seen: list[Any] = []
-    monkeypatch.setattr(SyncRun, "carry_out", lambda *_: seen.append(sync.store.checkpoint("media_sync")) or [])
+    monkeypatch.setattr(SyncExecutor, "execute", lambda *_: seen.append(sync.store.checkpoint("media_sync")) or [])
     sync()
 
     (state,) = seen

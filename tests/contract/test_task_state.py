@@ -234,7 +234,7 @@ def test_an_interrupted_sync_into_one_library_says_nothing_of_another(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from airflow_provider_media._sync.executor import SyncRun
+    from airflow_provider_media._sync.executor import SyncExecutor
 
     def interrupted(*_: object) -> Any:
         raise KeyboardInterrupt
@@ -246,7 +246,7 @@ def test_an_interrupted_sync_into_one_library_says_nothing_of_another(
 
     folder.write("banner.png")
     with monkeypatch.context() as patched:
-        patched.setattr(SyncRun, "carry_out", interrupted)
+        patched.setattr(SyncExecutor, "execute", interrupted)
         with pytest.raises(KeyboardInterrupt):
             sync(own_library)
     sync(other_library)

@@ -26,7 +26,7 @@ def test_a_connection_back_in_its_pool_is_not_shut_down(
 
     with monkeypatch.context() as patched:
         patched.setattr(type(transport), "_exchange", abort_late)
-        transport.exchange(build_list(), transport.new_retries(), transport.limiter.turn(), transfer)
+        transport.exchange(build_list(), transport.new_retry_state(), transport.limiter.turn(), transfer)
     used = connections_to(library.sandbox.port) - before
     assert len(used) == 1
     transport.send(build_list())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._polling.lookup import WaitOutcome
+from airflow_provider_media._polling.lookup import WaitEvent
 from airflow_provider_media.triggers import _subscription as _watch
 from tests.contract.helpers.triggers import looks, start, stop
 from tests.contract.helpers.until import until
@@ -41,7 +41,7 @@ def ids(library: SandboxLibrary) -> list[int]:
 def test_all_that_is_asked_for_comes_in_the_event_as_json(define: Any, ids: list[int]) -> None:
     event = event_of(define(), media_ids=ids)
     assert json.loads(json.dumps(event)) == event
-    outcome = WaitOutcome.from_dict(event)
+    outcome = WaitEvent.from_dict(event)
     assert (outcome.status, list(outcome.found)) == ("found", [str(media_id) for media_id in ids])
     assert [media.name for [media] in outcome.found.values()] == ["banner", "banner-2", "film"]
 
@@ -184,4 +184,4 @@ def test_who_joins_just_after_a_look_has_one_before_its_deadline(
 
 @pytest.fixture
 def short_first_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_watch, "FIRST_LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(_watch, "FIRST_POLL_SECONDS", 0.5)

@@ -85,7 +85,7 @@ def test_commands(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(console.localise(sample.code))
         elif sample.language == "console":
-            console.carry_out(sample.code)
+            console.execute(sample.code)
 
 
 @pytest.fixture(autouse=True)

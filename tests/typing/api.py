@@ -28,7 +28,7 @@ from airflow_provider_media.triggers.events import MediaEventTrigger
 from airflow_provider_media.triggers.media import MediaExistsTrigger
 
 
-def users_of(media: Media) -> list[str]:
+def find_references(media: Media) -> list[str]:
     return [f"campaign of {media.name}"]
 
 
@@ -84,11 +84,11 @@ def use_the_errors() -> str:
 
 
 def use_the_operators() -> None:
-    upload = MediaUploadOperator(task_id="upload", file="banner.png", channels=["rcs"], references=users_of)
+    upload = MediaUploadOperator(task_id="upload", file="banner.png", channels=["rcs"], references=find_references)
     MediaGetOperator(task_id="get", media_id=17)
     MediaListOperator(task_id="list", name="banner*", max_items=10)
     MediaDeleteOperator(task_id="delete", media_ids=[17, "med_7f3a"], references="campaigns.users_of")
-    MediaCleanupOperator(task_id="cleanup", name="banner*", older_than=timedelta(days=30), references=users_of)
+    MediaCleanupOperator(task_id="cleanup", name="banner*", older_than=timedelta(days=30), references=find_references)
     MediaSyncOperator(task_id="sync", source="media", outlets=[media_asset("media_default", "banner")])
     MediaExistsSensor(task_id="wait", media_id=17, needed_by=datetime.now(UTC), deferrable=True, retries=2)
     upload >> MediaExistsSensor(task_id="wait_for_names", names=["banner", "card"])

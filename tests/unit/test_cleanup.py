@@ -214,7 +214,7 @@ def test_what_the_list_tells_is_not_lost_by_a_look_that_tells_less(monkeypatch: 
 
 
 def test_looks_are_bounded_and_go_to_the_oldest_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cleanup, "MOST_LOOKS", 2)
+    monkeypatch.setattr(cleanup, "MAX_LOOKUPS", 2)
     library = FakeLibrary(ids=iter([30, 9, 100]), list_leaves_out=("createdAt",), ignores_order=True)
     for _ in range(3):
         library.add("a", **AGED)

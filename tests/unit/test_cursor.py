@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._polling.cursor import LATE_SECONDS, UNSURE_SECONDS, Cursor
-from airflow_provider_media._polling.newest import Arrivals, SortField, place_of
+from airflow_provider_media._polling.newest import NewestMedia, SortField, place_of
 from airflow_provider_media.models import Media
 
 NOW = 1_782_907_200.0
 
 
-def arrivals(*ids: int, complete_from: int | None = None, page_length: int = 1000) -> Arrivals:
+def arrivals(*ids: int, complete_from: int | None = None, page_length: int = 1000) -> NewestMedia:
     media = tuple((number, Media(id=number)) for number in sorted(ids))
-    return Arrivals(media=media, sort_by="id", complete_from=complete_from, page_length=page_length)
+    return NewestMedia(media=media, sort_by="id", complete_from=complete_from, page_length=page_length)
 
 
-def new_ones(cursor: Cursor, listed: Arrivals, now: float) -> list[int | str]:
+def new_ones(cursor: Cursor, listed: NewestMedia, now: float) -> list[int | str]:
     """Take what is new, as a watcher does."""
     new = cursor.new_in(listed)
     for place, media in new:
@@ -45,8 +45,8 @@ def test_an_empty_library_s_first_file_is_new() -> None:
 
 
 def test_files_that_share_the_newest_one_s_date_are_told_apart() -> None:
-    def at_noon(*ids: str) -> Arrivals:
-        return Arrivals(media=tuple((5, Media(id=key)) for key in ids), sort_by="createdAt", complete_from=None)
+    def at_noon(*ids: str) -> NewestMedia:
+        return NewestMedia(media=tuple((5, Media(id=key)) for key in ids), sort_by="createdAt", complete_from=None)
 
     assert new_ones(Cursor.at_newest(at_noon("a", "b")), at_noon("a", "b", "c"), now=NOW) == ["c"]
 
@@ -58,7 +58,7 @@ def test_a_file_that_is_listed_after_newer_ones_is_new_for_a_while() -> None:
 
 
 def test_what_is_old_is_forgotten() -> None:
-    def page(*ids: int) -> Arrivals:
+    def page(*ids: int) -> NewestMedia:
         return arrivals(*ids, complete_from=1, page_length=4)
 
     cursor = Cursor.at_newest(page(1))
@@ -70,16 +70,16 @@ def test_what_is_old_is_forgotten() -> None:
 
 def test_a_gap_below_what_was_listed_is_noticed() -> None:
     cursor = Cursor(floor=5)
-    assert cursor.lacks(arrivals(9, 10, complete_from=9)) == 5
-    assert cursor.lacks(arrivals(4, 9, complete_from=4)) is None
-    assert cursor.lacks(arrivals(9, 10)) is None
+    assert cursor.unread_below(arrivals(9, 10, complete_from=9)) == 5
+    assert cursor.unread_below(arrivals(4, 9, complete_from=4)) is None
+    assert cursor.unread_below(arrivals(9, 10)) is None
 
 
 def test_what_was_listed_once_without_a_gap_need_not_be_listed_again() -> None:
     cursor = Cursor(floor=5)
     new_ones(cursor, arrivals(*range(4, 11), complete_from=4, page_length=2), now=NOW)
-    assert cursor.lacks(arrivals(9, 10, 11, complete_from=9)) is None
-    assert cursor.lacks(arrivals(11, 12, complete_from=11)) == 5
+    assert cursor.unread_below(arrivals(9, 10, 11, complete_from=9)) is None
+    assert cursor.unread_below(arrivals(11, 12, complete_from=11)) == 5
 
 
 def test_an_event_that_may_be_lost_in_a_crash_is_given_again_after_it() -> None:
@@ -150,15 +150,15 @@ def test_each_file_is_new_once_at_least_whatever_the_order_and_the_restarts(
 DAY = datetime(2026, 7, 1, tzinfo=UTC)
 
 
-def dated(*ids: int | str, sort_by: SortField = "createdAt", complete_from: int | None = None) -> Arrivals:
+def dated(*ids: int | str, sort_by: SortField = "createdAt", complete_from: int | None = None) -> NewestMedia:
     """List files that were created one second after the other."""
     media = [Media(id=key, created_at=DAY + timedelta(seconds=number)) for number, key in enumerate(ids)]
     placed = [(place, one) for one in media if (place := place_of(one, sort_by)) is not None]
-    return Arrivals(media=tuple(placed), sort_by=sort_by, complete_from=complete_from)
+    return NewestMedia(media=tuple(placed), sort_by=sort_by, complete_from=complete_from)
 
 
-def new_after_moving(cursor: Cursor, listed: Arrivals) -> list[int | str]:
-    moved = cursor.moved_to(listed)
+def new_after_moving(cursor: Cursor, listed: NewestMedia) -> list[int | str]:
+    moved = cursor.rebase(listed)
     assert moved
     assert moved.sort_by == listed.sort_by
     return new_ones(moved, listed, NOW + 100)
@@ -179,7 +179,7 @@ def test_numbers_after_text_ids_are_told_by_their_dates() -> None:
 def test_an_event_that_was_not_safe_before_the_order_changed_is_given_again_after_a_restart() -> None:
     cursor = Cursor.at_newest(arrivals(1, 2))
     new_ones(cursor, arrivals(1, 2, 3), NOW)
-    moved = cursor.moved_to(dated(1, 2, 3, 4))
+    moved = cursor.rebase(dated(1, 2, 3, 4))
     assert moved
     assert new_ones(moved, dated(1, 2, 3, 4), NOW + 1) == [4]
     assert new_ones(reloaded(moved, NOW + 2), dated(1, 2, 3, 4), NOW + 3) == [3, 4]
@@ -197,10 +197,10 @@ def test_all_is_new_when_nothing_was_there_before() -> None:
 
 def test_more_is_listed_until_it_reaches_what_was_seen_in_the_old_order() -> None:
     cursor = Cursor.at_newest(arrivals(1, 2))
-    assert cursor.lacks(dated(3, 4, complete_from=3)) == -1
-    assert cursor.lacks(dated(2, 3, 4, complete_from=2)) is None
-    assert cursor.lacks(dated(3, 4)) is None
+    assert cursor.unread_below(dated(3, 4, complete_from=3)) == -1
+    assert cursor.unread_below(dated(2, 3, 4, complete_from=2)) is None
+    assert cursor.unread_below(dated(3, 4)) is None
 
 
 def test_when_nothing_has_a_place_in_the_old_order_nobody_can_tell_what_is_new() -> None:
-    assert Cursor(floor=2).moved_to(dated("a", "b")) is None
+    assert Cursor(floor=2).rebase(dated("a", "b")) is None

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._api.deletion import is_other
 from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
-from airflow_provider_media._deletion.delete import delete_all, refuse_if_used, users_of
+from airflow_provider_media._deletion.delete import delete_all, find_references, refuse_if_used
 from airflow_provider_media.exceptions import (
     MediaConfigurationError,
     MediaInUseError,
@@ -133,7 +133,7 @@ def test_nothing_to_delete_asks_nothing() -> None:
 
 
 def test_references_may_be_a_dotted_path() -> None:
-    assert users_of([Media(id=2, name="a")], "tests.unit.test_deleting:used_by_spring") == {
+    assert find_references([Media(id=2, name="a")], "tests.unit.test_deleting:used_by_spring") == {
         2: ["spring campaign", "template 5"]
     }
 
@@ -141,14 +141,14 @@ def test_references_may_be_a_dotted_path() -> None:
 @pytest.mark.parametrize("path", ["no.such.module", "airflow_provider_media.models.Nothing", "", "a b"])
 def test_a_dotted_path_that_leads_nowhere_is_refused(path: str) -> None:
     with pytest.raises(MediaConfigurationError, match="cannot be imported"):
-        users_of([Media(id=1)], path)
+        find_references([Media(id=1)], path)
 
 
 @pytest.mark.parametrize(
     "references", [None, lambda _: [], lambda _: (), lambda _: set(), lambda _: iter(()), lambda _: filter(None, [])]
 )
 def test_a_file_without_users_may_go(references: Any) -> None:
-    assert users_of([Media(id=1)], references) == {}
+    assert find_references([Media(id=1)], references) == {}
     refuse_if_used([Media(id=1)], references)
 
 
@@ -194,8 +194,8 @@ def test_an_async_references_is_named_as_such() -> None:
 
 
 def test_a_string_is_one_user() -> None:
-    assert users_of([Media(id=1)], lambda _: "spring") == {1: ["spring"]}
-    assert users_of([Media(id=1)], lambda _: (name for name in ("a", "b"))) == {1: ["a", "b"]}
+    assert find_references([Media(id=1)], lambda _: "spring") == {1: ["spring"]}
+    assert find_references([Media(id=1)], lambda _: (name for name in ("a", "b"))) == {1: ["a", "b"]}
 
 
 def test_a_file_with_two_ids_is_kept_whichever_it_is_given_by() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._polling.newest import Arrivals, list_newest
-from airflow_provider_media.triggers._event_poll import Depth
+from airflow_provider_media._polling.newest import NewestMedia, list_newest
+from airflow_provider_media.triggers._event_poll import ReadDepth
 from tests.unit.helpers.fake_library import FakeLibrary
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ def library_of(*ids: int | str) -> FakeLibrary:
     return library
 
 
-def look(library: FakeLibrary, depth: Depth) -> Arrivals:
+def look(library: FakeLibrary, depth: ReadDepth) -> NewestMedia:
     """Look once, as the poll does."""
     library.calls.clear()
-    arrivals: Arrivals = library.run(list_newest(sort_by=depth.sort_by, down_to=depth.down_to))
+    arrivals: NewestMedia = library.run(list_newest(sort_by=depth.sort_by, down_to=depth.down_to))
     depth.take(arrivals)
     return arrivals
 
 
 def test_one_page_is_read_until_somebody_asks_for_more() -> None:
-    library, depth = library_of(*range(1, 3501)), Depth()
+    library, depth = library_of(*range(1, 3501)), ReadDepth()
     for _ in range(2):
         assert look(library, depth).complete_from == 2501
     depth.ask(1600, "id")
@@ -42,7 +42,7 @@ def test_one_page_is_read_until_somebody_asks_for_more() -> None:
 def test_what_was_asked_for_is_read_for_a_while_because_files_may_show_up_late(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("airflow_provider_media.triggers._event_poll.time.time", lambda: now)
-    library, depth = library_of(*range(1, 3501)), Depth()
+    library, depth = library_of(*range(1, 3501)), ReadDepth()
     look(library, depth)
     depth.ask(1600, "id")
     pages = []
@@ -54,7 +54,7 @@ def test_what_was_asked_for_is_read_for_a_while_because_files_may_show_up_late(m
 
 
 def test_who_asks_for_less_than_is_read_anyway_brings_no_look_forward() -> None:
-    library, depth = library_of(*range(1, 2011)), Depth()
+    library, depth = library_of(*range(1, 2011)), ReadDepth()
     depth.ask(0, "id")  # before the first look nobody knows of any place
     assert depth.down_to is None
     look(library, depth)
@@ -66,7 +66,7 @@ def test_who_asks_for_less_than_is_read_anyway_brings_no_look_forward() -> None:
 
 def test_a_place_in_one_order_is_none_in_the_other() -> None:
     """Else all of the library would be read: dates are far greater numbers than ids."""
-    library, depth = library_of(*range(1, 2501), "text"), Depth()
+    library, depth = library_of(*range(1, 2501), "text"), ReadDepth()
     library.files, later = library.files[:-1], library.files[-1]
     look(library, depth)
     depth.ask(3, "id")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._polling.cursor import LATE_SECONDS, Cursor
-from airflow_provider_media._polling.newest import Arrivals
+from airflow_provider_media._polling.newest import NewestMedia
 from airflow_provider_media.models import Media
 from airflow_provider_media.triggers import _event_delivery as _event_spacing
 
@@ -59,17 +59,17 @@ class Store:
         self.kept[key] = json.loads(json.dumps(value))
 
 
-def listed(names: list[str | None]) -> Arrivals:
+def listed(names: list[str | None]) -> NewestMedia:
     """List files with ids from 1 on, without those that are None."""
     media = tuple((number, Media(id=number, name=name)) for number, name in enumerate(names, start=1) if name)
-    return Arrivals(media=media, sort_by="id", complete_from=None)
+    return NewestMedia(media=media, sort_by="id", complete_from=None)
 
 
-def watch(store: Store, clock: Clock, looks: list[Arrivals], *, every: float = 0) -> dict[int, float]:
+def watch(store: Store, clock: Clock, looks: list[NewestMedia], *, every: float = 0) -> dict[int, float]:
     """Let a triggerer look; tell when Airflow has written which event."""
     written: dict[int, float] = {}
 
-    async def stream() -> AsyncIterator[Arrivals]:
+    async def stream() -> AsyncIterator[NewestMedia]:
         for arrivals in looks:
             yield arrivals
             clock.now += every
@@ -138,7 +138,7 @@ def key_of(**arguments: Any) -> str:
     async def main() -> None:
         trigger.asset_state_store = store
 
-        async def stream() -> AsyncIterator[Arrivals]:
+        async def stream() -> AsyncIterator[NewestMedia]:
             yield listed(["old"])
 
         assert [event async for event in trigger.filter_shared_stream(stream())] == []
@@ -171,9 +171,9 @@ def test_watchers_for_different_files_keep_cursors_of_their_own() -> None:
 def test_a_watcher_that_cannot_tell_what_is_new_begins_anew_and_says_so(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def texts(*names: str) -> Arrivals:
+    def texts(*names: str) -> NewestMedia:
         media = tuple((number, Media(id=name, name=name)) for number, name in enumerate(names))
-        return Arrivals(media=media, sort_by="createdAt", complete_from=None)
+        return NewestMedia(media=media, sort_by="createdAt", complete_from=None)
 
     first = replace(listed(["summer-1"]), complete_from=1, page_length=2)  # of a library with older files
     looks = [first, texts("summer-2"), texts("summer-2", "summer-3")]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._api.flows import (
-    PageWalk,
+    Paginator,
     delete_media,
     find_media,
     get_media,
@@ -20,16 +20,18 @@ from airflow_provider_media._api.flows import (
     oldest_first,
 )
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import Call, Reply
+from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
 from airflow_provider_media.models import Media
 from tests.unit.helpers.fake_library import FakeLibrary
 
 
-def page_of(ids: list[Any], **envelope: Any) -> Reply:
-    return Reply(status=200, headers={}, body=json.dumps({"items": [{"id": i} for i in ids], **envelope}).encode())
+def page_of(ids: list[Any], **envelope: Any) -> ApiResponse:
+    return ApiResponse(
+        status=200, headers={}, body=json.dumps({"items": [{"id": i} for i in ids], **envelope}).encode()
+    )
 
 
-def walked(walk: PageWalk, pages: list[Reply]) -> list[int | str]:
+def walked(walk: Paginator, pages: list[ApiResponse]) -> list[int | str]:
     """Feed the pages in turn, and nothing but empty ones after them; return the ids."""
     found: list[int | str] = []
     for number in range(len(pages) + 2):
@@ -42,14 +44,14 @@ def walked(walk: PageWalk, pages: list[Reply]) -> list[int | str]:
 
 
 def test_an_empty_library_takes_one_request() -> None:
-    walk = PageWalk()
+    walk = Paginator()
     assert walk.feed(page_of([])) == ()
     assert walk.next_call is None
     assert walk.feed(page_of([1])) == ()
 
 
 def test_a_page_shorter_than_the_one_before_ends_the_list_when_the_total_says_so() -> None:
-    walk = PageWalk(page_size=3)
+    walk = Paginator(page_size=3)
     walk.feed(page_of([1, 2, 3], total=5))
     walk.feed(page_of([4, 5], total=5))
     assert walk.next_call is None
@@ -74,11 +76,11 @@ WRONG_TOTALS = {
 def test_a_wrong_total_does_not_cut_the_list(wrong: Any, size: int, key: str) -> None:
     ids = [[1, 2], [3, 4], [5, 6], [7, 8]]
     pages = [page_of(page, **{key: wrong(page, 2 * number)}) for number, page in enumerate(ids, start=1)]
-    assert walked(PageWalk(page_size=size), pages) == list(range(1, 9))
+    assert walked(Paginator(page_size=size), pages) == list(range(1, 9))
 
 
 def test_a_server_that_repeats_its_last_page_ends_the_list_when_the_total_says_so() -> None:
-    walk = PageWalk(page_size=10)
+    walk = Paginator(page_size=10)
     assert [len(walk.feed(page_of([1, 2, 3], total=3))) for _ in range(2)] == [3, 0]
     assert walk.next_call is None
 
@@ -93,14 +95,14 @@ def test_a_total_that_is_always_too_large_costs_one_more_walk() -> None:
     assert len(library.calls) == 4
 
 
-def counting(reply: Reply, total: int) -> Reply:
+def counting(reply: ApiResponse, total: int) -> ApiResponse:
     value = json.loads(reply.body)
     entries = value if isinstance(value, list) else next(filter(lambda one: isinstance(one, list), value.values()))
-    return Reply(status=200, headers={}, body=json.dumps({"content": entries, "totalElements": total}).encode())
+    return ApiResponse(status=200, headers={}, body=json.dumps({"content": entries, "totalElements": total}).encode())
 
 
 def test_invalid_entries_count_for_the_total() -> None:
-    walk = PageWalk(page_size=2)
+    walk = Paginator(page_size=2)
     walk.feed(page_of([1, 2], total=3))
     assert walk.feed(page_of([None], total=3)) == ()
     assert walk.next_call is None
@@ -108,7 +110,7 @@ def test_invalid_entries_count_for_the_total() -> None:
 
 
 def test_a_page_of_nothing_but_an_invalid_entry_does_not_end_the_list() -> None:
-    assert walked(PageWalk(page_size=1), [page_of([2]), page_of([None]), page_of([1])]) == [2, 1]
+    assert walked(Paginator(page_size=1), [page_of([2]), page_of([None]), page_of([1])]) == [2, 1]
 
 
 @pytest.mark.parametrize(("name", "fails"), [("banner", True), ("17", True), ("other", False), ("banner ", False)])
@@ -117,7 +119,7 @@ def test_an_invalid_entry_stops_only_who_asks_for_its_name(find: Any, name: str,
     entries = [{"id": 1, "name": "banner", "size": -1}, {"id": 2, "name": 17}, {"id": 3, "name": "other"}]
     flow = find(name)
     next(flow)
-    reply = Reply(status=200, headers={}, body=json.dumps({"content": entries, "total": 3}).encode())
+    reply = ApiResponse(status=200, headers={}, body=json.dumps({"content": entries, "total": 3}).encode())
     if fails:
         with pytest.raises(
             Problem, match=rf"the list shows '{name}', but (size|name) of the media . is not a"
@@ -130,37 +132,37 @@ def test_an_invalid_entry_stops_only_who_asks_for_its_name(find: Any, name: str,
 
 @pytest.mark.parametrize("envelope", [{}, {"total": 4}])
 def test_a_short_page_does_not_end_the_list_by_itself(envelope: dict[str, int]) -> None:
-    assert walked(PageWalk(page_size=10), [page_of([1, 2, 3], **envelope), page_of([4], **envelope)]) == [1, 2, 3, 4]
+    assert walked(Paginator(page_size=10), [page_of([1, 2, 3], **envelope), page_of([4], **envelope)]) == [1, 2, 3, 4]
 
 
 def test_an_empty_page_ends_the_list_even_when_the_total_promises_more() -> None:
-    assert walked(PageWalk(), [page_of([1], total=99), page_of([], total=99)]) == [1]
+    assert walked(Paginator(), [page_of([1], total=99), page_of([], total=99)]) == [1]
 
 
 def test_a_full_page_with_its_own_count_does_not_end_the_list() -> None:
-    assert walked(PageWalk(page_size=2), [page_of([1, 2], count=2), page_of([3, 4], count=2)]) == [1, 2, 3, 4]
+    assert walked(Paginator(page_size=2), [page_of([1, 2], count=2), page_of([3, 4], count=2)]) == [1, 2, 3, 4]
 
 
 def test_no_id_is_given_twice_also_as_number_and_text() -> None:
     pages = [page_of([1, 2, 2]), page_of([2, "1", 3]), page_of(["3", 4])]
-    assert walked(PageWalk(), pages) == [1, 2, 3, 4]
+    assert walked(Paginator(), pages) == [1, 2, 3, 4]
 
 
 def test_files_that_others_add_meanwhile_do_not_end_the_walk_early() -> None:
     """Newest first, each page repeats what the new files pushed down; two pages in a row may bring nothing new."""
     pages = [page_of([9, 8]), page_of([9, 8]), page_of([9, 8]), page_of([7, 6])]
-    assert walked(PageWalk(page_size=2), pages) == [9, 8, 7, 6]
+    assert walked(Paginator(page_size=2), pages) == [9, 8, 7, 6]
 
 
 def test_a_server_that_ignores_the_page_number_is_noticed() -> None:
     with pytest.raises(Problem, match="seems to ignore the page number") as raised:
-        walked(PageWalk(page_size=2), [page_of([1, 2])] * 10)
+        walked(Paginator(page_size=2), [page_of([1, 2])] * 10)
     assert raised.value.kind is Kind.RESPONSE
     assert not raised.value.transient
 
 
 def test_pages_are_asked_for_in_the_given_order_and_size() -> None:
-    call = PageWalk(page_size=7, sort_by="name", sort_order="desc").next_call
+    call = Paginator(page_size=7, sort_by="name", sort_order="desc").next_call
     assert call is not None
     assert call.params == (("page", "0"), ("limit", "7"), ("sortBy", "name"), ("sortOrder", "desc"))
 
@@ -169,7 +171,7 @@ def test_pages_are_asked_for_in_the_given_order_and_size() -> None:
 def test_however_the_server_splits_its_pages_each_id_comes_exactly_once(data: st.DataObject, ids: list[Any]) -> None:
     size = data.draw(st.integers(1, 8), label="page size")
     with_total = data.draw(st.booleans(), label="with total")
-    pages: list[Reply] = []
+    pages: list[ApiResponse] = []
     start = 0
     while start < len(ids):
         taken = data.draw(st.integers(1, size), label="items on the page")
@@ -177,7 +179,7 @@ def test_however_the_server_splits_its_pages_each_id_comes_exactly_once(data: st
         shown = ids[start - overlap : start + taken][:size]
         pages.append(page_of(shown, **({"totalCount": len(ids)} if with_total else {})))
         start += len(shown) - overlap
-    assert walked(PageWalk(page_size=size), pages) == ids
+    assert walked(Paginator(page_size=size), pages) == ids
 
 
 def test_the_whole_library_is_listed_by_growing_id() -> None:
@@ -262,14 +264,14 @@ def test_the_list_is_read_again_when_a_file_was_deleted_meanwhile() -> None:
     """Files behind the deleted one move to the page before, which was read already."""
     ids = list(range(1, 2501))
 
-    def answer(call: Call) -> Reply:
+    def answer(call: ApiRequest) -> ApiResponse:
         asked = dict(call.params)
         start = int(asked["page"]) * int(asked["limit"])
         page = [{"id": number} for number in ids[start : start + int(asked["limit"])]]
         body = json.dumps({"content": page, "totalElements": len(ids)}).encode()
         if start == 0 and 5 in ids:
             ids.remove(5)  # between the first page and the second
-        return Reply(status=200, headers={}, body=body)
+        return ApiResponse(status=200, headers={}, body=body)
 
     flow = list_all()
     call = next(flow)

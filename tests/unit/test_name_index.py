@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._polling import patterns as name_index
-from airflow_provider_media._polling.lookup import Wanted
+from airflow_provider_media._polling.lookup import WaitCriteria
 from airflow_provider_media._polling.patterns import NameIndex
 
 ALPHABET = "ab*?[]!-^.\\ \n"
@@ -38,7 +38,7 @@ def test_patterns_that_begin_or_end_otherwise_are_not_tried(pattern: str) -> Non
 
 
 def test_a_pattern_is_compiled_once_for_as_long_as_somebody_waits_for_it() -> None:
-    waiting = [Wanted(names=("one*", "name")), Wanted(names=("one*",))]
+    waiting = [WaitCriteria(names=("one*", "name")), WaitCriteria(names=("one*",))]
     pattern = name_index._compiled["one*"]
     NameIndex(["one*"])
     assert name_index._compiled["one*"] is pattern

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._upload.checkpoint import NoState
 from airflow_provider_media._upload.flow import upload_media
 from tests.unit.helpers.fake_library import CLOCK, FakeLibrary, lost, make_upload
@@ -17,7 +17,7 @@ IN_FIVE = make_upload(folder_id=5)
 
 
 def run(library: FakeLibrary, if_exists: str, upload: Any = IN_FIVE) -> Any:
-    retries = Retries(max_attempts=3, budget_seconds=100, clock=CLOCK)
+    retries = RetryState(max_attempts=3, budget_seconds=100, clock=CLOCK)
     return library.run(
         upload_media(
             upload,

@@ -6,12 +6,12 @@ import asyncio
 import json
 from itertools import groupby
 
-from airflow_provider_media._api.protocol import Reply
-from airflow_provider_media._polling.lookup import Wanted
+from airflow_provider_media._api.protocol import ApiResponse
+from airflow_provider_media._polling.lookup import WaitCriteria
 from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.triggers import _poller
 from airflow_provider_media.triggers._poller import Poller
-from airflow_provider_media.triggers._subscription import Watch
+from airflow_provider_media.triggers._subscription import Subscription
 
 
 class HookOfOnePage:
@@ -23,7 +23,7 @@ class HookOfOnePage:
         try:
             next(flow)
             while True:  # whatever page is asked for
-                flow.send(Reply(status=200, headers={}, body=self._body))
+                flow.send(ApiResponse(status=200, headers={}, body=self._body))
         except StopIteration:
             return
 
@@ -48,7 +48,7 @@ def test_others_have_their_turns_while_hundreds_are_told(monkeypatch):
 
     async def scenario():
         poller = Poller(HookOfOnePage(names))
-        watches = [Watch(Wanted(names=(name,)), interval=60, max_failures=5) for name in names]
+        watches = [Subscription(WaitCriteria(names=(name,)), interval=60, max_failures=5) for name in names]
         for watch in watches:
             poller.add(watch)
         others = asyncio.create_task(take_turns())
@@ -74,7 +74,7 @@ def test_a_little_more_than_what_the_server_asks_is_waited_by_chance(monkeypatch
 
     async def scenario():
         poller = Poller(HookThatIsAskedToWait([]))
-        watch = Watch(Wanted(names=("a",)), interval=60, max_failures=5)
+        watch = Subscription(WaitCriteria(names=("a",)), interval=60, max_failures=5)
         poller.add(watch)
         await watch.changed()
         await asyncio.sleep(0.01)  # for the look's end
@@ -89,7 +89,7 @@ def test_looks_come_by_chance_up_to_a_tenth_of_the_interval_later(monkeypatch):
     async def gap(chance):
         monkeypatch.setattr(_poller.random, "random", lambda: chance)
         poller = Poller(HookOfOnePage([]))
-        watch = Watch(Wanted(names=("late",)), interval=8, max_failures=5)
+        watch = Subscription(WaitCriteria(names=("late",)), interval=8, max_failures=5)
         poller.add(watch)
         await poller._look()
         await poller.stop()

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._upload.open_source import open_source
-from airflow_provider_media._upload.spec import Upload, prepare_upload
+from airflow_provider_media._upload.spec import UploadSpec, prepare_upload
 
 GIF = b"GIF89a" + b"g" * 20
 
@@ -18,7 +18,7 @@ class Named(BytesIO):
     name = "/some/where/banner.gif"
 
 
-def prepared(content: bytes = GIF, **arguments: Any) -> Upload:
+def prepared(content: bytes = GIF, **arguments: Any) -> UploadSpec:
     return prepare_upload(open_source(Named(content)), **arguments)
 
 

@@ -12,26 +12,26 @@ from hypothesis import strategies as st
 
 from airflow_provider_media._api import protocol
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import Call, Reply, build_get, build_list, parse_media, parse_page
+from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, build_get, build_list, parse_media, parse_page
 from airflow_provider_media.models import Media, MediaPage
 
 GET = build_get(7)
 LIST = build_list(page=2, limit=10)
 FIRST = build_list(limit=10)
-POST = Call(method="POST", purpose="upload 'a'")
+POST = ApiRequest(method="POST", purpose="upload 'a'")
 ENTRY = {"id": 7, "name": "a", "mimeType": "image/png", "size": 9, "url": "http://h/7"}
 MEDIA = Media(id=7, name="a", mime_type="image/png", size=9, url="http://h/7")
 
 
-def reply(value: Any) -> Reply:
-    return Reply(status=200, headers={}, body=value if isinstance(value, bytes) else json.dumps(value).encode())
+def reply(value: Any) -> ApiResponse:
+    return ApiResponse(status=200, headers={}, body=value if isinstance(value, bytes) else json.dumps(value).encode())
 
 
 def media(value: Any, media_id: int | str = 7) -> Media:
     return parse_media(build_get(media_id), reply(value))
 
 
-def page(value: Any, call: Call = LIST) -> MediaPage:
+def page(value: Any, call: ApiRequest = LIST) -> MediaPage:
     return parse_page(call, reply(value))
 
 
@@ -162,7 +162,7 @@ def test_an_answer_that_makes_no_sense_says_why_and_how_it_begins(answer: Any, w
 
 
 @pytest.mark.parametrize(("call", "maybe_acted"), [(POST, True), (GET, False)])
-def test_a_senseless_answer_to_a_post_leaves_in_doubt_whether_it_acted(call: Call, *, maybe_acted: bool) -> None:
+def test_a_senseless_answer_to_a_post_leaves_in_doubt_whether_it_acted(call: ApiRequest, *, maybe_acted: bool) -> None:
     with pytest.raises(Problem) as raised:
         parse_media(call, reply(b"<html>"))
     assert raised.value.maybe_acted is maybe_acted
@@ -249,7 +249,7 @@ def test_an_empty_library_is_read_in_every_form(value: Any) -> None:
 
 
 def test_a_list_without_content_is_empty() -> None:
-    assert parse_page(FIRST, Reply(status=204, headers={})).items == ()
+    assert parse_page(FIRST, ApiResponse(status=204, headers={})).items == ()
 
 
 @pytest.mark.parametrize("value", [{"content": None, "totalElements": 3}, {"items": None, "total": "3"}])
@@ -291,7 +291,7 @@ def test_json_is_read_in_the_charset_that_content_type_names(charset: str, encod
     name = "Kaffee für 5 €" if "1252" in encoding or "15" in encoding or "utf" in encoding else "Kaffee für fünf"
     body = json.dumps([{"id": 7, "name": name}], ensure_ascii=False).encode(encoding)
     headers = {"content-type": f"application/json; charset={charset}"}
-    assert parse_page(FIRST, Reply(status=200, headers=headers, body=body)).items[0].name == name
+    assert parse_page(FIRST, ApiResponse(status=200, headers=headers, body=body)).items[0].name == name
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import build_delete, build_get, build_list, build_upload, check_media_id
+from airflow_provider_media._api.protocol import build_delete, build_get, build_list, build_upload, normalize_media_id
 from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.spec import prepare_upload
 
@@ -78,7 +78,7 @@ def test_an_id_becomes_one_encoded_part_of_the_path(media_id: int | str, path: s
 
 
 @pytest.mark.parametrize("media_id", ["", "  ", "None", None, True, False, ".", "..", 1.0, b"7", [7], {}, "\ud800"])
-@pytest.mark.parametrize("build", [build_get, build_delete, check_media_id])
+@pytest.mark.parametrize("build", [build_get, build_delete, normalize_media_id])
 def test_what_cannot_be_an_id_is_refused_before_anything_is_sent(build: Any, media_id: Any) -> None:
     with pytest.raises(Problem) as raised:
         build(media_id)

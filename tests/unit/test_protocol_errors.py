@@ -10,24 +10,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import Call, Reply, build_delete, build_get, build_list, check_reply
+from airflow_provider_media._api.protocol import (
+    ApiRequest,
+    ApiResponse,
+    build_delete,
+    build_get,
+    build_list,
+    raise_for_status,
+)
 
 GET = build_get(7)
-POST = Call(method="POST", purpose="upload 'a'")
+POST = ApiRequest(method="POST", purpose="upload 'a'")
 
 
-def problem(status: int, body: Any = b"", headers: dict[str, str] | None = None, call: Call = GET) -> Problem:
+def problem(status: int, body: Any = b"", headers: dict[str, str] | None = None, call: ApiRequest = GET) -> Problem:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(Problem) as raised:
-        check_reply(call, Reply(status=status, headers=headers or {}, body=content))
+        raise_for_status(call, ApiResponse(status=status, headers=headers or {}, body=content))
     assert raised.value.status == status
     return raised.value
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 @pytest.mark.parametrize("call", [GET, POST, build_delete(7)])
-def test_every_2xx_is_a_success(call: Call, status: int) -> None:
-    assert check_reply(call, Reply(status=status, headers={})) is None  # type: ignore[func-returns-value]
+def test_every_2xx_is_a_success(call: ApiRequest, status: int) -> None:
+    assert raise_for_status(call, ApiResponse(status=status, headers={})) is None  # type: ignore[func-returns-value]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +80,7 @@ def test_each_status_has_its_meaning(status: int, kind: Kind, *, transient: bool
         (500, build_list(), "Could not list the media library: the server answered 500"),
     ],
 )
-def test_the_sentence_says_what_to_do(status: int, call: Call, words: str) -> None:
+def test_the_sentence_says_what_to_do(status: int, call: ApiRequest, words: str) -> None:
     assert words in problem(status, call=call).message
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list
-from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._transports.rate_limit import LEARNED_RATE_SECONDS, RateLimiter, limiter_of
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def test_a_window_that_ends_after_the_tries_of_a_call_fails_it() -> None:
     send(limiter, limited(1, 90))
     send(limiter, limited(0, 90))
     call = build_list()
-    patient, impatient = (Retries(max_attempts=3, budget_seconds=seconds, clock=Clock()) for seconds in (120, 30))
+    patient, impatient = (RetryState(max_attempts=3, budget_seconds=seconds, clock=Clock()) for seconds in (120, 30))
     assert next(limiter.turn().waits(call, patient)) == 90
     with pytest.raises(Problem, match="the rate limit of the API key is used up for 90 s more") as raised:
         next(limiter.turn().waits(call, impatient))

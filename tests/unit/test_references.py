@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._deletion.delete import users_of
+from airflow_provider_media._deletion.delete import find_references
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 from airflow_provider_media.models import Media
 from airflow_provider_media.references import ListedReferences, _Place
@@ -91,7 +91,7 @@ def test_users_are_told_by_id(write: Any) -> None:
 def test_a_list_in_doubt_refuses_every_deletion(write: Any, text: str | None, reason: str) -> None:
     ask = write(text)
     with pytest.raises(MediaInUseError, match=f"^It is not known what is still used, because .* {reason}") as caught:
-        users_of([Media(id=99)], ask)
+        find_references([Media(id=99)], ask)
     assert str(caught.value).endswith("Nothing was deleted.")
     assert "\n" not in str(caught.value)
 
@@ -179,9 +179,9 @@ def test_each_writer_has_a_list_of_its_own_and_all_of_them_count(tmp_path: Path)
     ask = ListedReferences(path=paths)
     ListedReferences(path=paths[0]).write({1: ["summer"], 2: ["summer"]})
     with pytest.raises(MediaInUseError, match=r"the file .*autumn\.json cannot be read"):
-        users_of([Media(id=3)], ask)
+        find_references([Media(id=3)], ask)
     ListedReferences(path=paths[1]).write({2: ["autumn"]})
-    assert users_of([Media(id=number) for number in (1, 2, 3)], ask) == {1: ["summer"], 2: ["summer", "autumn"]}
+    assert find_references([Media(id=number) for number in (1, 2, 3)], ask) == {1: ["summer"], 2: ["summer", "autumn"]}
     with pytest.raises(
         MediaConfigurationError, match=r"is read only: write each list by a ListedReferences of its own"
     ):
@@ -194,10 +194,10 @@ def test_a_deletion_reads_the_list_once_and_the_next_one_anew(tmp_path: Path, mo
     reads = []
     read = _Place._read_text
     monkeypatch.setattr(_Place, "_read_text", lambda self: reads.append(1) or read(self))
-    assert users_of([Media(id=1), Media(id=2), Media(id=3)], ask) == {1: ["summer"]}
+    assert find_references([Media(id=1), Media(id=2), Media(id=3)], ask) == {1: ["summer"]}
     assert len(reads) == 1
     ask.write({3: ["autumn"]})
-    assert users_of([Media(id=1), Media(id=3)], ask) == {3: ["autumn"]}
+    assert find_references([Media(id=1), Media(id=3)], ask) == {3: ["autumn"]}
 
 
 @pytest.mark.parametrize(

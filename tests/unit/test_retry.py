@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.retry import (
-    FIRST_WAIT_SECONDS,
-    LONGEST_WAIT_SECONDS,
-    Retries,
+    FIRST_DELAY_SECONDS,
+    MAX_WAIT_SECONDS,
+    RetryState,
     backoff_seconds,
     read_retry_after,
 )
@@ -42,91 +42,91 @@ def failure(retry_after: float | None = None, *, transient: bool = True) -> Prob
 
 
 def test_a_permanent_failure_ends_trying_at_once(clock: Clock) -> None:
-    retries = Retries(max_attempts=5, budget_seconds=100, clock=clock)
-    assert retries.next_wait(failure(transient=False)) is None
+    retries = RetryState(max_attempts=5, budget_seconds=100, clock=clock)
+    assert retries.next_delay(failure(transient=False)) is None
 
 
 def test_trying_ends_with_the_last_attempt(clock: Clock) -> None:
-    retries = Retries(max_attempts=3, budget_seconds=100, clock=clock)
-    assert [retries.next_wait(failure()) is None for _ in range(3)] == [False, False, True]
+    retries = RetryState(max_attempts=3, budget_seconds=100, clock=clock)
+    assert [retries.next_delay(failure()) is None for _ in range(3)] == [False, False, True]
     assert retries.attempts == 3
 
 
 def test_one_attempt_means_no_retry(clock: Clock) -> None:
-    assert Retries(max_attempts=1, budget_seconds=100, clock=clock).next_wait(failure()) is None
+    assert RetryState(max_attempts=1, budget_seconds=100, clock=clock).next_delay(failure()) is None
 
 
 def test_waits_double_up_to_the_longest_and_never_are_all_alike() -> None:
     for attempt in range(1, 2000, 7):
-        longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(attempt - 1, 20))
+        longest = min(MAX_WAIT_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(attempt - 1, 20))
         waits = {backoff_seconds(attempt) for _ in range(5)}
         assert all(longest / 2 <= wait <= longest for wait in waits)
         assert len(waits) > 1
 
 
 def test_the_budget_counts_from_the_first_failure_not_from_the_first_attempt(clock: Clock) -> None:
-    retries = Retries(max_attempts=99, budget_seconds=10, clock=clock)
+    retries = RetryState(max_attempts=99, budget_seconds=10, clock=clock)
     clock.now += 3600
-    assert retries.next_wait(failure(retry_after=9)) is not None
+    assert retries.next_delay(failure(retry_after=9)) is not None
     clock.now += 2
-    assert retries.next_wait(failure(retry_after=9)) is None
+    assert retries.next_delay(failure(retry_after=9)) is None
 
 
 def test_time_spent_on_transfers_is_left_out_of_the_budget(clock: Clock) -> None:
-    retries = Retries(max_attempts=99, budget_seconds=10, clock=clock)
-    assert retries.next_wait(failure(retry_after=0)) is not None
+    retries = RetryState(max_attempts=99, budget_seconds=10, clock=clock)
+    assert retries.next_delay(failure(retry_after=0)) is not None
     clock.now += 3600
-    retries.leave_out(3595)
-    assert retries.next_wait(failure(retry_after=5)) is not None
-    assert retries.next_wait(failure(retry_after=5.1)) is None
+    retries.exclude_time(3595)
+    assert retries.next_delay(failure(retry_after=5)) is not None
+    assert retries.next_delay(failure(retry_after=5.1)) is None
 
 
 def test_a_transfer_before_the_first_failure_does_not_lengthen_the_budget(clock: Clock) -> None:
-    retries = Retries(max_attempts=99, budget_seconds=10, clock=clock)
-    retries.leave_out(3600)
-    assert retries.next_wait(failure(retry_after=0)) is not None
+    retries = RetryState(max_attempts=99, budget_seconds=10, clock=clock)
+    retries.exclude_time(3600)
+    assert retries.next_delay(failure(retry_after=0)) is not None
     clock.now += 11
-    assert retries.next_wait(failure(retry_after=0)) is None
+    assert retries.next_delay(failure(retry_after=0)) is None
 
 
 def test_asked_to_wait_longer_than_is_left_it_gives_up_at_once(clock: Clock) -> None:
-    retries = Retries(max_attempts=99, budget_seconds=10, clock=clock)
-    assert retries.next_wait(failure(retry_after=10.01)) is None
+    retries = RetryState(max_attempts=99, budget_seconds=10, clock=clock)
+    assert retries.next_delay(failure(retry_after=10.01)) is None
 
 
 def test_asked_to_wait_exactly_what_is_left_it_waits(clock: Clock) -> None:
-    assert Retries(max_attempts=99, budget_seconds=10, clock=clock).next_wait(failure(retry_after=10)) == 10
+    assert RetryState(max_attempts=99, budget_seconds=10, clock=clock).next_delay(failure(retry_after=10)) == 10
 
 
 @given(asked=st.floats(min_value=0, max_value=1e6), budget=st.floats(min_value=0, max_value=1e6))
 def test_a_wait_is_never_shorter_than_asked_nor_longer_than_is_left(asked: float, budget: float) -> None:
-    wait = Retries(max_attempts=9, budget_seconds=budget, clock=lambda: 0.0).next_wait(failure(retry_after=asked))
+    wait = RetryState(max_attempts=9, budget_seconds=budget, clock=lambda: 0.0).next_delay(failure(retry_after=asked))
     assert (wait is None) == (asked > budget or budget == 0)
     if wait is not None:
-        assert asked <= wait <= max(asked, min(budget, max(asked * 1.05, FIRST_WAIT_SECONDS)))
+        assert asked <= wait <= max(asked, min(budget, max(asked * 1.05, FIRST_DELAY_SECONDS)))
 
 
 @pytest.mark.parametrize("asked", [0, 0.001])
 def test_a_server_that_asks_for_no_wait_is_still_waited_for_longer_each_time(clock: Clock, asked: float) -> None:
-    retries = Retries(max_attempts=6, budget_seconds=100, clock=clock)
+    retries = RetryState(max_attempts=6, budget_seconds=100, clock=clock)
     for attempt in range(1, 6):
-        wait = retries.next_wait(failure(retry_after=asked))
+        wait = retries.next_delay(failure(retry_after=asked))
         assert wait is not None
-        assert wait >= FIRST_WAIT_SECONDS * 2 ** (attempt - 1) / 2
+        assert wait >= FIRST_DELAY_SECONDS * 2 ** (attempt - 1) / 2
 
 
 def test_what_is_left_of_the_budget_is_waited_when_the_backoff_is_longer_than_it_and_what_was_asked(
     clock: Clock,
 ) -> None:
-    retries = Retries(max_attempts=99, budget_seconds=10, clock=clock, attempts=20)
-    assert retries.next_wait(failure(retry_after=1)) == 10
+    retries = RetryState(max_attempts=99, budget_seconds=10, clock=clock, attempts=20)
+    assert retries.next_delay(failure(retry_after=1)) == 10
     clock.now += 10
-    assert retries.next_wait(failure(retry_after=0)) is None
+    assert retries.next_delay(failure(retry_after=0)) is None
 
 
 def test_without_a_budget_nothing_is_tried_again(clock: Clock) -> None:
-    assert Retries(max_attempts=9, budget_seconds=0, clock=clock).next_wait(failure()) is None
-    assert Retries(max_attempts=9, budget_seconds=0, clock=clock).next_wait(failure(retry_after=0)) is None
+    assert RetryState(max_attempts=9, budget_seconds=0, clock=clock).next_delay(failure()) is None
+    assert RetryState(max_attempts=9, budget_seconds=0, clock=clock).next_delay(failure(retry_after=0)) is None
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_by_default_an_outage_of_a_minute_is_outlived(luck: float, monkeypatch: 
     monkeypatch.setattr("airflow_provider_media._api.retry.random.uniform", lambda *_: luck)
     settings = Settings(base_url="http://h", api_key=Secret("k"))
     clock = Clock()
-    retries = Retries(max_attempts=settings.max_attempts, budget_seconds=settings.retry_budget, clock=clock)
+    retries = RetryState(max_attempts=settings.max_attempts, budget_seconds=settings.retry_budget, clock=clock)
     began = clock.now
-    while (wait := retries.next_wait(failure())) is not None:
+    while (wait := retries.next_delay(failure())) is not None:
         clock.now += wait
     assert 60 < clock.now - began <= settings.retry_budget

@@ -19,7 +19,7 @@ from airflow_provider_media._upload.source import (
     SPOOL_BYTES,
     Source,
     detect_mime_type,
-    read_blocks,
+    iter_chunks,
     sha256,
 )
 
@@ -27,7 +27,7 @@ GIF = b"GIF89a" + bytes(range(256)) * 4
 
 
 def content(source: Source) -> bytes:
-    return b"".join(bytes(block) for block in read_blocks(source))
+    return b"".join(bytes(block) for block in iter_chunks(source))
 
 
 def refusal(action: Any, *arguments: Any) -> str:
@@ -108,7 +108,7 @@ def test_an_object_that_is_replaced_is_not_taken_for_the_one_that_was_measured()
 
 def test_an_object_that_is_replaced_while_it_is_read_ends_in_an_error() -> None:
     path = ObjectPath(GIF)
-    blocks = read_blocks(open_source(path))
+    blocks = iter_chunks(open_source(path))
     assert bytes(next(blocks)) == GIF
     path.tag = "second"
     assert "it changed while it was being sent" in refusal(list, blocks)
@@ -147,7 +147,7 @@ def test_sizes_about_a_block_are_read_exactly(kind: str, size: int, tmp_path: Pa
     data = os.urandom(size)
     (tmp_path / "a").write_bytes(data)
     source = open_source(tmp_path / "a" if kind == "path" else io.BytesIO(data))
-    blocks = [bytes(block) for block in read_blocks(source)]
+    blocks = [bytes(block) for block in iter_chunks(source)]
     assert b"".join(blocks) == data
     assert len(blocks) == -(-size // BLOCK_BYTES)
 
@@ -270,7 +270,7 @@ def test_a_file_that_is_gone_is_not_sent(path: Path) -> None:
 def test_a_file_that_changes_while_it_is_read_ends_in_an_error(change: str, tmp_path: Path) -> None:
     path = tmp_path / "big.gif"
     path.write_bytes(b"x" * (3 * BLOCK_BYTES))
-    blocks = read_blocks(open_source(path))
+    blocks = iter_chunks(open_source(path))
     next(blocks)
     with path.open("r+b") as stream:
         if change == "shrink":

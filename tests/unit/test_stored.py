@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from airflow_provider_media._upload.fingerprint import bears_name, fingerprint_in, name_proof_in, with_fingerprint
+from airflow_provider_media._upload.fingerprint import fingerprint_in, has_name, name_proof_in, with_fingerprint
 from airflow_provider_media._upload.stored import is_name_credible
 from airflow_provider_media.models import Media
 
@@ -98,12 +98,12 @@ def test_a_name_is_proved_by_the_description(name: str) -> None:
     description = with_fingerprint("Of summer", SUM, name)
     assert description.startswith("Of summer name:")
     assert fingerprint_in(description) == SUM
-    assert bears_name(Media(id=1, name="changed", description=description), name)
-    assert not bears_name(Media(id=1, name="changed", description=description), "changed")
+    assert has_name(Media(id=1, name="changed", description=description), name)
+    assert not has_name(Media(id=1, name="changed", description=description), "changed")
 
 
 @pytest.mark.parametrize("description", [None, "", "Of summer", f"sha256:{SUM}", f"name:{'a' * 16} of sha256:{SUM}"])
 def test_without_a_proof_the_name_is_compared_exactly(description: str | None) -> None:
     assert name_proof_in(description) is None
-    assert bears_name(Media(id=1, name="a", description=description), "a")
-    assert not bears_name(Media(id=1, name="A", description=description), "a")
+    assert has_name(Media(id=1, name="a", description=description), "a")
+    assert not has_name(Media(id=1, name="A", description=description), "a")

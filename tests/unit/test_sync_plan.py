@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_media._api.problem import Kind
-from airflow_provider_media._sync.plan import Prepared, Step, SyncPlan, keep_used, make_plan, namesakes_of
+from airflow_provider_media._sync.plan import LocalFile, PlanStep, SyncPlan, keep_used, make_plan, namesakes_of
 from airflow_provider_media.models import Media
 from tests.unit.helpers.fake_library import PNG, make_upload
 
@@ -16,15 +16,15 @@ SIZE = len(PNG)
 SUM = "a" * 64
 
 
-def a_file(path: str = "banner.png", *, fingerprint: str | None = None, **arguments: Any) -> Prepared:
-    return Prepared(path=path, name=path, upload=make_upload(name=path, **arguments), fingerprint=fingerprint)
+def a_file(path: str = "banner.png", *, fingerprint: str | None = None, **arguments: Any) -> LocalFile:
+    return LocalFile(path=path, name=path, upload=make_upload(name=path, **arguments), fingerprint=fingerprint)
 
 
 def stored(media_id: int, name: str | None = "banner.png", size: int | None = SIZE, **fields: Any) -> Media:
     return Media(id=media_id, name=name, size=size, **{"mime_type": "image/png", **fields})
 
 
-def planned(files: list[Prepared], library: list[Media], **options: Any) -> list[tuple[str, Any, list[Any]]]:
+def planned(files: list[LocalFile], library: list[Media], **options: Any) -> list[tuple[str, Any, list[Any]]]:
     plan = make_plan(files, namesakes_of(files, library), **{"if_changed": "replace", **options})
     return [(step.action, step.there and step.there.id, [media.id for media in step.old]) for step in plan.steps]
 
@@ -98,7 +98,7 @@ def test_if_changed_says_what_becomes_of_another_version(if_changed: str, expect
 
 
 def test_files_that_would_share_a_name_are_all_refused() -> None:
-    twice = [Prepared(path=f"{folder}/x.png", name="x.png", upload=make_upload(name="x.png")) for folder in "abcde"]
+    twice = [LocalFile(path=f"{folder}/x.png", name="x.png", upload=make_upload(name="x.png")) for folder in "abcde"]
     plan = make_plan([*twice, a_file()], {}, if_changed="replace")
 
     assert [step.refused for step in plan.steps] == [Kind.CONFLICT] * 5 + [None]
@@ -119,8 +119,8 @@ def test_two_files_whose_names_a_platform_may_make_one_are_refused() -> None:
 
 
 def test_a_file_with_a_problem_of_its_own_is_refused_for_that() -> None:
-    plan = make_plan([Prepared(path="a", name="a", problem="it is empty.")], {}, if_changed="replace")
-    assert plan.steps == (Step(action="refuse", path="a", name="a", reason="it is empty.", refused=Kind.FILE),)
+    plan = make_plan([LocalFile(path="a", name="a", problem="it is empty.")], {}, if_changed="replace")
+    assert plan.steps == (PlanStep(action="refuse", path="a", name="a", reason="it is empty.", refused=Kind.FILE),)
 
 
 def test_a_replacement_that_an_earlier_try_began_is_finished_without_sending() -> None:
@@ -203,8 +203,8 @@ def test_twins_that_are_written_in_two_forms_of_unicode_are_told_apart_in_words(
 
 
 def test_the_table_shows_what_changes_first_and_stays_short() -> None:
-    def steps(action: str, count: int) -> list[Step]:
-        return [Step(action=action, path=f"{action}{number}", name="", reason="why") for number in range(count)]
+    def steps(action: str, count: int) -> list[PlanStep]:
+        return [PlanStep(action=action, path=f"{action}{number}", name="", reason="why") for number in range(count)]
 
     table = SyncPlan((*steps("keep", 25), *steps("create", 600), *steps("refuse", 1))).table().splitlines()
     assert table[:2] == ["refuse  refuse0    why", "create  create0    why"]

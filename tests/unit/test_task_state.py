@@ -16,7 +16,7 @@ from airflow_provider_media._polling.checkpoint import WaitCheckpoint
 from airflow_provider_media._sync.checkpoint import SyncCheckpoint
 from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS, UploadCheckpoint
 from airflow_provider_media.models import Media
-from airflow_provider_media.operators._sync import EarlierAttempts
+from airflow_provider_media.operators._sync import PreviousAttempts
 from tests.helpers.fake_store import FakeStore
 
 if TYPE_CHECKING:
@@ -213,16 +213,16 @@ def test_a_baseline_of_more_ids_than_a_value_holds_is_reduced_or_left_out() -> N
 
 
 def test_without_a_store_the_second_try_of_a_sync_counts_as_after_an_interruption() -> None:
-    def earlier(try_number: int, *, is_kept: bool) -> EarlierAttempts:
+    def earlier(try_number: int, *, is_kept: bool) -> PreviousAttempts:
         started = SimpleNamespace(start_date=NOON)
         task: Any = {"ti": SimpleNamespace(try_number=try_number), "dag_run": started}
-        return EarlierAttempts.of(None, task, is_kept=is_kept)
+        return PreviousAttempts.of(None, task, is_kept=is_kept)
 
-    assert earlier(1, is_kept=False) == earlier(2, is_kept=True) == EarlierAttempts()
-    assert earlier(2, is_kept=False) == EarlierAttempts(were_interrupted=True, since=NOON)
+    assert earlier(1, is_kept=False) == earlier(2, is_kept=True) == PreviousAttempts()
+    assert earlier(2, is_kept=False) == PreviousAttempts(were_interrupted=True, since=NOON)
 
 
 def test_what_earlier_attempts_sent_is_newer_than_their_baseline() -> None:
-    earlier = EarlierAttempts(baseline=Baseline(newest_id=7, is_complete=False))
+    earlier = PreviousAttempts(baseline=Baseline(newest_id=7, is_complete=False))
     assert [earlier.sent(Media(id=media_id)) for media_id in (6, 7, 8)] == [False, False, True]
-    assert not EarlierAttempts().sent(Media(id=8))
+    assert not PreviousAttempts().sent(Media(id=8))

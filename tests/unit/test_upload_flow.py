@@ -11,10 +11,10 @@ import pytest
 
 from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import Call, Reply
-from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
+from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._upload.checkpoint import NoState
-from airflow_provider_media._upload.flow import look_for, upload_media
+from airflow_provider_media._upload.flow import find_new_matches, upload_media
 from airflow_provider_media.models import Media, UploadResult
 from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 
@@ -26,7 +26,7 @@ def flow(upload: Any = UPLOAD, *, attempts: int = 4, settle_seconds: float = 6, 
     options = {
         "if_exists": "upload",
         "settle_seconds": settle_seconds,
-        "retries": Retries(max_attempts=attempts, budget_seconds=100, clock=CLOCK),
+        "retries": RetryState(max_attempts=attempts, budget_seconds=100, clock=CLOCK),
         "before_delete": lambda _: None,
         "state": NoState(),
     }
@@ -34,7 +34,7 @@ def flow(upload: Any = UPLOAD, *, attempts: int = 4, settle_seconds: float = 6, 
 
 
 def stores_and_loses(library: FakeLibrary) -> Any:
-    def act(call: Call) -> Reply | None:
+    def act(call: ApiRequest) -> ApiResponse | None:
         library.store(call)
         raise lost()
 
@@ -42,7 +42,7 @@ def stores_and_loses(library: FakeLibrary) -> Any:
 
 
 def loses(*, cut_short: bool = False) -> Any:
-    def act(call: Call) -> Reply | None:
+    def act(call: ApiRequest) -> ApiResponse | None:
         raise lost(cut_short=cut_short)
 
     return act
@@ -56,7 +56,7 @@ def loses(*, cut_short: bool = False) -> Any:
 def test_what_differs_from_the_upload_is_not_taken_for_it(difference: dict[str, Any]) -> None:
     library = FakeLibrary()
     library.add(**difference)
-    assert library.run(look_for(UPLOAD, Baseline(newest_id=0, is_complete=False))) == []
+    assert library.run(find_new_matches(UPLOAD, Baseline(newest_id=0, is_complete=False))) == []
 
 
 @pytest.mark.parametrize("left_out", ["size", "mimeType"])
@@ -65,7 +65,9 @@ def test_what_the_list_leaves_out_is_asked_for(left_out: str) -> None:
     library.add(name="other")
     library.add()
     library.add(size=1, mimeType="image/gif")
-    assert [media.id for media in library.run(look_for(UPLOAD, Baseline(newest_id=0, is_complete=False)))] == [2]
+    assert [media.id for media in library.run(find_new_matches(UPLOAD, Baseline(newest_id=0, is_complete=False)))] == [
+        2
+    ]
     assert "GET /1" not in library.calls  # of another name: no need to ask
 
 
@@ -73,7 +75,7 @@ def test_a_candidate_that_is_deleted_while_it_is_asked_for_is_none() -> None:
     library = FakeLibrary(list_leaves_out=("size",))
     library.add()
     library.on_call = lambda line: library.files.clear() if line == "GET /1" else None
-    assert library.run(look_for(UPLOAD, Baseline(newest_id=0, is_complete=False))) == []
+    assert library.run(find_new_matches(UPLOAD, Baseline(newest_id=0, is_complete=False))) == []
 
 
 def test_a_plain_upload_is_a_look_and_a_post() -> None:
@@ -156,7 +158,7 @@ def test_a_file_whose_id_is_below_the_greatest_one_is_found(ids: Any, count: int
         name = "banner" if number in (3, count - 3) else "other"
         library.add(name, createdAt=(NOON + timedelta(seconds=number)).isoformat())
 
-    def store_and_lose(call: Call) -> Reply | None:
+    def store_and_lose(call: ApiRequest) -> ApiResponse | None:
         library.store(call)["createdAt"] = datetime.now(UTC).isoformat()
         raise lost()
 
@@ -181,7 +183,7 @@ def test_the_wait_that_the_server_asks_for_comes_before_the_look_and_counts_as_s
     library = FakeLibrary()
     asked = Problem(Kind.UNAVAILABLE, "Busy.", status=503, transient=True, maybe_acted=True, retry_after=10)
 
-    def ask_to_wait(call: Call) -> Reply | None:
+    def ask_to_wait(call: ApiRequest) -> ApiResponse | None:
         raise asked
 
     library.on_post = [ask_to_wait]
@@ -242,7 +244,7 @@ def by_api(status: int = 502, **details: Any) -> Problem:
 
 
 def fails(problem: Problem) -> Any:
-    def act(_call: Call) -> Reply | None:
+    def act(_call: ApiRequest) -> ApiResponse | None:
         raise problem
 
     return act
@@ -304,7 +306,7 @@ def test_where_lists_are_known_to_lag_the_whole_settling_time_is_waited(
     library.on_post = [fails(by_api())]
     answer = library.answer
 
-    def lagging(call: Call) -> Reply:
+    def lagging(call: ApiRequest) -> ApiResponse:
         shown = library.files
         if (not call.path and not listed and call.method == "GET") or (call.path and not gettable):
             library.files = [media for media in shown if media is not latest]
@@ -331,7 +333,7 @@ def test_a_failure_that_asks_to_wait_is_looked_for_after_that() -> None:
 def test_two_files_that_could_both_be_it_are_a_conflict_that_names_them() -> None:
     library = FakeLibrary()
 
-    def act(call: Call) -> Reply | None:
+    def act(call: ApiRequest) -> ApiResponse | None:
         library.store(call)
         library.add()
         raise lost()
@@ -346,7 +348,7 @@ def test_two_files_that_could_both_be_it_are_a_conflict_that_names_them() -> Non
 def test_when_the_looking_fails_too_nothing_is_sent_again() -> None:
     library = FakeLibrary()
 
-    def act(call: Call) -> Reply | None:
+    def act(call: ApiRequest) -> ApiResponse | None:
         def fail(_line: str) -> None:
             raise Problem(Kind.UNAVAILABLE, "down", transient=True)
 
@@ -384,7 +386,7 @@ def fails_from_now_on(library: FakeLibrary, *, each_takes: float = 0) -> None:
 def test_the_time_that_looks_take_counts_as_time_to_settle() -> None:
     library = FakeLibrary()
 
-    def act(call: Call) -> Reply | None:
+    def act(call: ApiRequest) -> ApiResponse | None:
         fails_from_now_on(library, each_takes=4)
         raise lost()
 
@@ -414,7 +416,7 @@ def test_all_looks_after_a_lost_answer_share_tries_with_what_is_left_of_the_budg
     seen: list[Any] = []
     answer = library.answer
 
-    def note(call: Call) -> Reply:
+    def note(call: ApiRequest) -> ApiResponse:
         seen.append(call)
         return answer(call)
 
@@ -426,7 +428,9 @@ def test_all_looks_after_a_lost_answer_share_tries_with_what_is_left_of_the_budg
     assert post.retries is second_post.retries
     assert len({id(look.retries) for look in looks}) == 1
     assert looks[0].retries is not post.retries
-    assert looks[0].retries.seconds_left == strays.retries.seconds_left == post.retries.seconds_left < 100
+    assert (
+        looks[0].retries.seconds_remaining == strays.retries.seconds_remaining == post.retries.seconds_remaining < 100
+    )
 
 
 def test_when_the_settling_used_up_the_budget_the_file_is_not_sent_again() -> None:
@@ -452,7 +456,7 @@ def test_the_attempts_of_a_post_are_bounded_and_the_last_is_looked_for_as_well()
 def test_a_refusal_that_stored_nothing_is_passed_on_without_looking(kind: Kind) -> None:
     library = FakeLibrary()
 
-    def refuse(call: Call) -> Reply | None:
+    def refuse(call: ApiRequest) -> ApiResponse | None:
         raise Problem(kind, "refused")
 
     library.on_post = [refuse]
@@ -464,13 +468,13 @@ def test_a_refusal_that_stored_nothing_is_passed_on_without_looking(kind: Kind) 
 def test_an_answer_that_makes_no_sense_is_a_lost_one() -> None:
     library = FakeLibrary()
 
-    def act(call: Call) -> Reply | None:
+    def act(call: ApiRequest) -> ApiResponse | None:
         library.store(call)
-        return Reply(status=200, headers={}, body=b"<html>")
+        return ApiResponse(status=200, headers={}, body=b"<html>")
 
     library.on_post = [act]
     assert library.run(flow()).media.id == 1
-    library.on_post = [lambda _: Reply(status=200, headers={}, body=b"<html>")]
+    library.on_post = [lambda _: ApiResponse(status=200, headers={}, body=b"<html>")]
     with pytest.raises(Problem, match="it is not JSON"):
         library.run(flow())
     assert library.posts() == 2
@@ -479,7 +483,7 @@ def test_an_answer_that_makes_no_sense_is_a_lost_one() -> None:
 def test_an_attempt_that_was_stored_late_is_told_and_not_deleted(caplog: pytest.LogCaptureFixture) -> None:
     library = FakeLibrary()
 
-    def store_first_one_late(call: Call) -> Reply | None:
+    def store_first_one_late(call: ApiRequest) -> ApiResponse | None:
         library.store(call)
         return None
 
@@ -500,10 +504,10 @@ def test_without_a_doubt_nothing_is_said_about_strays(caplog: pytest.LogCaptureF
 def converts(library: FakeLibrary, **changes: Any) -> Any:
     """Store a file as some platforms do, with changes."""
 
-    def act(call: Call) -> Reply:
+    def act(call: ApiRequest) -> ApiResponse:
         media = library.store(call)
         media.update({"description": call.upload.description if call.upload else None, **changes})
-        return Reply(status=201, headers={}, body=json.dumps(media).encode())
+        return ApiResponse(status=201, headers={}, body=json.dumps(media).encode())
 
     return act
 
@@ -553,9 +557,9 @@ def test_a_response_about_another_file_leads_to_the_library(other: dict[str, Any
     library = FakeLibrary()
     library.add(**{"name": "old", **other})
 
-    def cross(call: Call) -> Reply:
+    def cross(call: ApiRequest) -> ApiResponse:
         library.store(call)
-        return Reply(status=201, headers={}, body=json.dumps(library.files[0]).encode())
+        return ApiResponse(status=201, headers={}, body=json.dumps(library.files[0]).encode())
 
     library.on_post = [cross]
     result = library.run(flow())
@@ -565,7 +569,7 @@ def test_a_response_about_another_file_leads_to_the_library(other: dict[str, Any
 def test_a_response_about_another_file_is_an_error_where_the_library_lacks_the_file() -> None:
     library = FakeLibrary()
     other = library.add(name="of somebody else")
-    library.on_post = [lambda _: Reply(status=201, headers={}, body=json.dumps(other).encode())]
+    library.on_post = [lambda _: ApiResponse(status=201, headers={}, body=json.dumps(other).encode())]
     with pytest.raises(Problem, match=r"describes another file, 1 .*, and the library does not have 'banner'"):
         library.run(flow())
 
@@ -591,7 +595,7 @@ def test_a_file_that_is_processed_for_long_is_returned_unverified(caplog: pytest
 def test_a_lost_file_that_is_still_processed_is_found_by_its_name(size: int | None) -> None:
     library = FakeLibrary()
 
-    def act(call: Call) -> Reply:
+    def act(call: ApiRequest) -> ApiResponse:
         library.store(call).update(size=size)
         raise lost()
 

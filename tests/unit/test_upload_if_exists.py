@@ -9,8 +9,8 @@ import pytest
 
 from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import Reply
-from airflow_provider_media._api.retry import Retries
+from airflow_provider_media._api.protocol import ApiResponse
+from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._upload.checkpoint import NoState, UploadCheckpoint
 from airflow_provider_media._upload.flow import upload_media
 from airflow_provider_media.exceptions import MediaInUseError
@@ -19,8 +19,8 @@ from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_media._api.protocol import Call
-    from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media._api.protocol import ApiRequest
+    from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.models import Media
 
 UPLOAD = make_upload()
@@ -57,10 +57,10 @@ class FakeState:
         self.kept = None
 
 
-def run(library: FakeLibrary, if_exists: str, upload: Upload = UPLOAD, **arguments: Any) -> Any:
+def run(library: FakeLibrary, if_exists: str, upload: UploadSpec = UPLOAD, **arguments: Any) -> Any:
     options = {
         "settle_seconds": 3,
-        "retries": Retries(max_attempts=3, budget_seconds=100, clock=CLOCK),
+        "retries": RetryState(max_attempts=3, budget_seconds=100, clock=CLOCK),
         "before_delete": lambda _: None,
         "state": NoState(),
     }
@@ -170,7 +170,7 @@ def test_replace_spares_a_namesake_that_came_while_it_was_sending() -> None:
     library = FakeLibrary()
     library.add()
 
-    def meanwhile(_call: Call) -> Reply | None:
+    def meanwhile(_call: ApiRequest) -> ApiResponse | None:
         library.add()
         return None
 
@@ -297,7 +297,7 @@ def test_what_a_killed_try_did_not_store_is_sent() -> None:
 def test_a_refusal_that_stored_nothing_is_forgotten() -> None:
     library = FakeLibrary()
 
-    def refuse(_call: Call) -> Reply | None:
+    def refuse(_call: ApiRequest) -> ApiResponse | None:
         raise Problem(Kind.REQUEST, "refused", status=400)
 
     library.on_post = [refuse]
@@ -310,7 +310,7 @@ def test_a_refusal_that_stored_nothing_is_forgotten() -> None:
 def test_an_upload_that_ends_in_doubt_stays_remembered() -> None:
     library = FakeLibrary()
 
-    def lose(_call: Call) -> Reply | None:
+    def lose(_call: ApiRequest) -> ApiResponse | None:
         raise lost()
 
     library.on_post = [lose] * 9
@@ -324,10 +324,10 @@ def test_an_upload_that_ends_in_doubt_stays_remembered() -> None:
 def test_a_refusal_after_a_doubt_does_not_forget_the_doubt() -> None:
     library = FakeLibrary()
 
-    def lose(_call: Call) -> Reply | None:
+    def lose(_call: ApiRequest) -> ApiResponse | None:
         raise lost()
 
-    def refuse(_call: Call) -> Reply | None:
+    def refuse(_call: ApiRequest) -> ApiResponse | None:
         raise Problem(Kind.AUTH, "refused", status=401)
 
     library.on_post = [lose, refuse]
@@ -347,7 +347,7 @@ def test_replace_never_deletes_the_file_that_it_answers_with() -> None:
     library = FakeLibrary()
     library.add()  # equal, so that a platform that keeps each content once answers with it
     library.add(size=5)
-    library.on_post = [lambda _: Reply(status=200, headers={}, body=b'{"id": 1}')]
+    library.on_post = [lambda _: ApiResponse(status=200, headers={}, body=b'{"id": 1}')]
     result = run(library, "replace")
     assert (result.media.id, result.replaced, library.ids) == (1, (2,), [1])
 
@@ -355,7 +355,7 @@ def test_replace_never_deletes_the_file_that_it_answers_with() -> None:
 def test_what_an_earlier_try_left_in_doubt_is_not_forgotten_by_a_refusal() -> None:
     library = FakeLibrary()
 
-    def refuse(_call: Call) -> Reply | None:
+    def refuse(_call: ApiRequest) -> ApiResponse | None:
         raise Problem(Kind.REQUEST, "refused", status=400)
 
     library.on_post = [refuse]
@@ -394,7 +394,7 @@ def test_a_listed_file_that_a_get_shows_late_is_reused() -> None:
     assert (result.media.id, result.created, library.posts()) == (1, False, 0)
 
 
-def _with(library: FakeLibrary, listed: dict[str, Any], page: Any, params: dict[str, str]) -> Reply:
+def _with(library: FakeLibrary, listed: dict[str, Any], page: Any, params: dict[str, str]) -> ApiResponse:
     """Answer a list that has the file although a get does not."""
     files = list(library.files)
     library.files[:] = [listed]

@@ -17,9 +17,9 @@ from airflow_provider_media._api import flows
 from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._polling.lookup import (
     LibrarySize,
-    Seen,
-    WaitOutcome,
-    Wanted,
+    LookupResult,
+    WaitCriteria,
+    WaitEvent,
     found_from_dicts,
     found_to_dicts,
     look,
@@ -28,7 +28,7 @@ from airflow_provider_media.models import Media
 from tests.unit.helpers.fake_library import FakeLibrary
 
 if TYPE_CHECKING:
-    from airflow_provider_media._api.protocol import Call, Reply
+    from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
 
 PAGE = 10
 
@@ -36,8 +36,8 @@ PAGE = 10
 @pytest.fixture(autouse=True)
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make pages of ten files, so that libraries of many pages are quickly made."""
-    defaults = flows.PageWalk.__init__.__kwdefaults__ | {"page_size": PAGE}  # type: ignore[operator]
-    monkeypatch.setattr(flows.PageWalk.__init__, "__kwdefaults__", defaults)
+    defaults = flows.Paginator.__init__.__kwdefaults__ | {"page_size": PAGE}  # type: ignore[operator]
+    monkeypatch.setattr(flows.Paginator.__init__, "__kwdefaults__", defaults)
 
 
 def library_of(files: int, **options: Any) -> FakeLibrary:
@@ -49,14 +49,14 @@ def library_of(files: int, **options: Any) -> FakeLibrary:
 
 def look_in(
     library: FakeLibrary, ids: Any = (), names: Any = (), size: LibrarySize | None = None, *, make_sure: bool = True
-) -> tuple[Seen, int]:
+) -> tuple[LookupResult, int]:
     """Look once; return what was seen, and how many requests it took."""
-    seen, before = Seen(), len(library.calls)
+    seen, before = LookupResult(), len(library.calls)
     library.run(look([str(i) for i in ids], names, size=size or LibrarySize(), seen=seen, make_sure=make_sure))
     return seen, len(library.calls) - before
 
 
-def ids_seen(seen: Seen) -> set[str]:
+def ids_seen(seen: LookupResult) -> set[str]:
     return set(seen.ids)
 
 
@@ -245,7 +245,7 @@ def test_names_that_are_all_there_need_no_second_walk() -> None:
 
 
 def test_the_poll_of_many_leaves_what_slips_past_to_its_next_look() -> None:
-    library, size, seen = deleting(library_of(25), 0, before_call=2), LibrarySize(), Seen()
+    library, size, seen = deleting(library_of(25), 0, before_call=2), LibrarySize(), LookupResult()
     library.run(look([], ["file 10"], size=size, seen=seen, make_sure=False))
     assert (seen.names, len(library.calls)) == ({}, 3)
     library.run(look([], ["file 10"], size=size, seen=seen, make_sure=False))
@@ -305,7 +305,7 @@ def test_a_total_that_counts_more_than_the_list_shows_costs_a_second_walk_only_o
 
 
 def test_what_was_seen_before_a_failure_is_kept() -> None:
-    library, seen = library_of(3), Seen()
+    library, seen = library_of(3), LookupResult()
 
     def fail(line: str) -> None:
         if line == "GET /2":
@@ -329,7 +329,7 @@ def failing(library: FakeLibrary, *lines: str, **problem: Any) -> FakeLibrary:
 @pytest.mark.parametrize("problem", [{"status": 400}, {"status": 500, "transient": True}])
 def test_ids_that_fail_are_no_matter_of_the_others_in_the_poll_of_many(problem: dict[str, Any]) -> None:
     library = failing(library_of(100), "GET /7", "GET /8", **problem)
-    size, seen = LibrarySize(requests=10), Seen()
+    size, seen = LibrarySize(requests=10), LookupResult()
     library.run(look(["7", "8", "3", "5000"], [], size=size, seen=seen, make_sure=False))
     assert (ids_seen(seen), set(seen.failures)) == ({"3"}, {"7", "8"})
     assert library.calls == ["GET /7", "GET /8", "GET /3", "GET /5000"]
@@ -337,17 +337,17 @@ def test_ids_that_fail_are_no_matter_of_the_others_in_the_poll_of_many(problem: 
 
 def test_two_silences_end_the_poll_s_asking_and_count_for_all_who_were_not_asked_for() -> None:
     library = failing(library_of(100), "GET /7", "GET /8", transient=True)
-    size, seen = LibrarySize(requests=10), Seen()
+    size, seen = LibrarySize(requests=10), LookupResult()
     library.run(look(["3", "7", "8", "5000"], [], size=size, seen=seen, make_sure=False))
     assert (ids_seen(seen), set(seen.failures)) == ({"3"}, {"7", "8", "5000"})
 
 
 def test_where_none_has_an_answer_the_poll_tries_again_as_long_as_the_connection_says() -> None:
     library = failing(library_of(100), "GET /7", "GET /8", "GET /9", status=500, transient=True)
-    size, seen, tried = LibrarySize(requests=10), Seen(), []
+    size, seen, tried = LibrarySize(requests=10), LookupResult(), []
     answer = library.answer
 
-    def note(call: Call) -> Reply:
+    def note(call: ApiRequest) -> ApiResponse:
         tried.append((call.path, call.max_attempts))
         return answer(call)
 
@@ -369,9 +369,9 @@ def test_names_against_very_many_patterns_give_others_their_turns_between() -> N
 def test_an_id_is_not_taken_for_a_name_of_the_same_letters() -> None:
     library = library_of(3)
     seen, _ = look_in(library, [2], ["2", "file 2"])
-    assert Wanted(names=("2",)).satisfied_by(seen) == {}
-    assert list(Wanted(ids=("2",)).satisfied_by(seen)) == ["2"]
-    assert list(Wanted(names=("file 2",)).satisfied_by(seen)) == ["file 2"]
+    assert WaitCriteria(names=("2",)).satisfied_by(seen) == {}
+    assert list(WaitCriteria(ids=("2",)).satisfied_by(seen)) == ["2"]
+    assert list(WaitCriteria(names=("file 2",)).satisfied_by(seen)) == ["file 2"]
 
 
 MEDIA = st.builds(
@@ -386,15 +386,15 @@ FOUND = st.dictionaries(st.text(), st.lists(MEDIA, min_size=1, max_size=3), max_
 
 @given(
     outcome=st.builds(
-        WaitOutcome,
+        WaitEvent,
         status=st.sampled_from(["found", "deadline", "failed"]),
         found=FOUND,
         error=st.none() | st.just("MediaAuthError"),
         message=st.none() | st.text(),
     )
 )
-def test_an_outcome_is_the_same_after_json(outcome: WaitOutcome) -> None:
-    assert WaitOutcome.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
+def test_an_outcome_is_the_same_after_json(outcome: WaitEvent) -> None:
+    assert WaitEvent.from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
 
 
 @given(found=FOUND)
@@ -403,9 +403,9 @@ def test_what_was_found_is_the_same_after_json(found: dict[str, list[Media]]) ->
 
 
 def test_an_outcome_without_the_newer_keys_is_read() -> None:
-    assert WaitOutcome.from_dict({"status": "deadline"}) == WaitOutcome(status="deadline")
+    assert WaitEvent.from_dict({"status": "deadline"}) == WaitEvent(status="deadline")
     old = {"status": "found", "found": {"1": [{"id": 1, "a later key": 2}]}, "a later key": 3}
-    assert WaitOutcome.from_dict(old) == WaitOutcome(status="found", found={"1": [Media(id=1)]})
+    assert WaitEvent.from_dict(old) == WaitEvent(status="found", found={"1": [Media(id=1)]})
 
 
 @pytest.mark.parametrize(
@@ -426,13 +426,13 @@ def test_an_outcome_without_the_newer_keys_is_read() -> None:
 )
 def test_an_event_that_makes_no_sense_is_refused(event: Any) -> None:
     with pytest.raises(Problem, match="clear the task") as raised:
-        WaitOutcome.from_dict(event)
+        WaitEvent.from_dict(event)
     assert raised.value.kind is Kind.RESPONSE
 
 
 def test_progress_names_what_is_there_and_what_is_missing_but_not_a_thousand() -> None:
-    wanted = Wanted(ids=tuple(map(str, range(1000))))
+    wanted = WaitCriteria(ids=tuple(map(str, range(1000))))
     told = wanted.progress({"0": [Media(id=0, created_at=datetime(2026, 1, 1, tzinfo=UTC))]})
     assert told.startswith("1 of 1000 there ('0'), missing: '1', '2'")
     assert told.endswith("'20' and 979 more")
-    assert Wanted(names=("a",)).progress({}) == "0 of 1 there (none), missing: 'a'"
+    assert WaitCriteria(names=("a",)).progress({}) == "0 of 1 there (none), missing: 'a'"

@@ -16,13 +16,13 @@ from airflow_provider_media._polling import newest as arrivals_module
 from airflow_provider_media._polling.cursor import UNSURE_SECONDS, Cursor
 from airflow_provider_media._polling.newest import list_newest
 from airflow_provider_media.triggers import _event_poll
-from airflow_provider_media.triggers._event_poll import Depth
+from airflow_provider_media.triggers._event_poll import ReadDepth
 from tests.unit.helpers.fake_library import FakeLibrary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_media._polling.newest import Arrivals
+    from airflow_provider_media._polling.newest import NewestMedia
 
 NOW = 1_782_907_200.0
 INTERVAL = 60.0
@@ -55,11 +55,11 @@ STYLES: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrivals_module, "MIN_REMEMBERED", REMEMBERED)
-    defaults = flows.PageWalk.__init__.__kwdefaults__ | {"page_size": PAGE}  # type: ignore[operator]
-    monkeypatch.setattr(flows.PageWalk.__init__, "__kwdefaults__", defaults)
+    defaults = flows.Paginator.__init__.__kwdefaults__ | {"page_size": PAGE}  # type: ignore[operator]
+    monkeypatch.setattr(flows.Paginator.__init__, "__kwdefaults__", defaults)
 
 
-class Watch:
+class Subscription:
     """A poll and one watcher, in time that passes by the look.
 
     :param library: what is watched.
@@ -71,7 +71,7 @@ class Watch:
         self.reported: set[str] = set()
         self._kept: Any = None
         self._cursor: Cursor | None = None
-        self._depth = Depth()
+        self._depth = ReadDepth()
         monkeypatch.setattr(_event_poll.time, "time", lambda: self.now)
 
     def store(self, **fields: Any) -> str:
@@ -87,21 +87,23 @@ class Watch:
 
     def restart(self) -> None:
         """Lose all but what was kept."""
-        self._depth = Depth()
+        self._depth = ReadDepth()
         self._cursor = None if self._kept is None else Cursor.from_dict(json.loads(json.dumps(self._kept)))
 
     def look(self) -> None:
         """Look as the trigger does, as often as it takes to see all that it asks for."""
         for _ in range(5):
-            arrivals: Arrivals = self.library.run(list_newest(sort_by=self._depth.sort_by, down_to=self._depth.down_to))
+            arrivals: NewestMedia = self.library.run(
+                list_newest(sort_by=self._depth.sort_by, down_to=self._depth.down_to)
+            )
             self._depth.take(arrivals)
             self._cursor = self._cursor or Cursor.at_newest(arrivals)
-            if (floor := self._cursor.lacks(arrivals)) is None:
+            if (floor := self._cursor.unread_below(arrivals)) is None:
                 break
             self._depth.ask(floor, arrivals.sort_by)
         assert self._cursor
         if arrivals.media and arrivals.sort_by != self._cursor.sort_by:
-            self._cursor = self._cursor.moved_to(arrivals) or Cursor.at_newest(arrivals)
+            self._cursor = self._cursor.rebase(arrivals) or Cursor.at_newest(arrivals)
         for place, media in self._cursor.new_in(arrivals):
             self.reported.add(str(media.id))
             self._cursor.note(place, media, self.now)
@@ -116,7 +118,7 @@ class Watch:
 def test_every_later_file_is_reported(style: str, data: st.DataObject) -> None:
     """In libraries of few files and of many, with an imported id or a date in the future, or with none."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        watch = Watch(FakeLibrary(ids=STYLES[style]()), monkeypatch)
+        watch = Subscription(FakeLibrary(ids=STYLES[style]()), monkeypatch)
         for _ in range(data.draw(st.sampled_from([0, 3, 15, 70, 130]), "files at first")):
             watch.store()
         watch.look()
@@ -141,7 +143,7 @@ def test_every_later_file_is_reported(style: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("first", [0, 10])
 def test_a_small_library_needs_no_dates(style: str, first: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Watch(FakeLibrary(ids=STYLES[style]()), monkeypatch)
+    watch = Subscription(FakeLibrary(ids=STYLES[style]()), monkeypatch)
     for _ in range(first):
         watch.store(createdAt=None)
     watch.look()
@@ -158,7 +160,7 @@ def test_a_small_library_needs_no_dates(style: str, first: int, monkeypatch: pyt
 def test_an_hour_after_an_imported_id_or_a_date_in_the_future_all_is_reported_once(
     hazard: dict[str, Any], style: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch = Watch(FakeLibrary(ids=STYLES[style]()), monkeypatch)
+    watch = Subscription(FakeLibrary(ids=STYLES[style]()), monkeypatch)
     for _ in range(100):
         watch.store()
     watch.look()
@@ -173,7 +175,7 @@ def test_an_hour_after_an_imported_id_or_a_date_in_the_future_all_is_reported_on
 
 
 def test_without_dates_an_imported_id_does_not_hide_those_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Watch(FakeLibrary(), monkeypatch)
+    watch = Subscription(FakeLibrary(), monkeypatch)
     for _ in range(100):
         watch.store(createdAt=None)
     watch.look()
@@ -187,7 +189,7 @@ def test_without_dates_an_imported_id_does_not_hide_those_that_follow(monkeypatc
 
 
 def test_more_dates_in_the_future_than_are_remembered_hide_no_later_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Watch(FakeLibrary(ids=STYLES["texts"]()), monkeypatch)
+    watch = Subscription(FakeLibrary(ids=STYLES["texts"]()), monkeypatch)
     for _ in range(100):
         watch.store()
     watch.look()
@@ -200,7 +202,7 @@ def test_more_dates_in_the_future_than_are_remembered_hide_no_later_file(monkeyp
 
 
 def test_several_counters_are_watched_by_dates(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Watch(FakeLibrary(ids=STYLES["sharded"]()), monkeypatch)
+    watch = Subscription(FakeLibrary(ids=STYLES["sharded"]()), monkeypatch)
     for _ in range(6 * PAGE):  # the greatest ids are all of one counter
         watch.store()
     watch.look()
@@ -210,7 +212,7 @@ def test_several_counters_are_watched_by_dates(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_burst_after_an_imported_id_is_read_down_to_what_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Watch(FakeLibrary(), monkeypatch)
+    watch = Subscription(FakeLibrary(), monkeypatch)
     for _ in range(100):
         watch.store(createdAt=None)
     watch.look()
@@ -222,7 +224,7 @@ def test_a_burst_after_an_imported_id_is_read_down_to_what_was_seen(monkeypatch:
 
 
 def test_an_id_that_is_used_again_is_reported_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Watch(FakeLibrary(), monkeypatch)
+    watch = Subscription(FakeLibrary(), monkeypatch)
     for _ in range(100):
         watch.store()
     watch.look()
@@ -233,7 +235,7 @@ def test_an_id_that_is_used_again_is_reported_again(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_growing_library_takes_one_request_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Watch(FakeLibrary(), monkeypatch)
+    watch = Subscription(FakeLibrary(), monkeypatch)
     for _ in range(300):
         watch.store()
     watch.look()

@@ -37,7 +37,7 @@ class Console:
             process.terminate()
             process.communicate()
 
-    def carry_out(self, transcript: str) -> None:
+    def execute(self, transcript: str) -> None:
         """Run the commands of one sample, and compare what they print with what it shows."""
         for command, expected in _commands(self.localise(transcript)):
             printed = self._run(command)

@@ -10,16 +10,16 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import Call, Reply
+from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
 from airflow_provider_media._upload.open_source import open_source
-from airflow_provider_media._upload.source import read_blocks
+from airflow_provider_media._upload.source import iter_chunks
 from airflow_provider_media._upload.spec import prepare_upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_media._api.flows import Flow, Pause
-    from airflow_provider_media._upload.spec import Upload
+    from airflow_provider_media._api.flows import Flow, Sleep
+    from airflow_provider_media._upload.spec import UploadSpec
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 24
 
@@ -37,7 +37,7 @@ class Clock:
 CLOCK = Clock()
 
 
-def make_upload(content: bytes = PNG, name: str = "banner", **arguments: Any) -> Upload:
+def make_upload(content: bytes = PNG, name: str = "banner", **arguments: Any) -> UploadSpec:
     return prepare_upload(open_source(BytesIO(content)), name=name, **arguments)
 
 
@@ -73,7 +73,7 @@ class FakeLibrary:
         self.calls: list[str] = []
         self.pauses: list[float] = []
         self.contents: list[bytes] = []
-        self.on_post: list[Callable[[Call], Reply | None]] = []
+        self.on_post: list[Callable[[ApiRequest], ApiResponse | None]] = []
         """What happens instead at the next uploads, one after the other; None is the usual."""
         self.on_call: Callable[[str], None] = lambda _: None
         self.on_pause: Callable[[float], None] = lambda _: None
@@ -91,10 +91,10 @@ class FakeLibrary:
         self.files.append(media | fields)
         return self.files[-1]
 
-    def store(self, call: Call) -> dict[str, Any]:
+    def store(self, call: ApiRequest) -> dict[str, Any]:
         upload = call.upload
         assert upload is not None
-        content = b"".join(bytes(block) for block in read_blocks(upload.source))
+        content = b"".join(bytes(block) for block in iter_chunks(upload.source))
         self.contents.append(content)
         return self.add(upload.name, content, mimeType=upload.mime_type)
 
@@ -105,7 +105,7 @@ class FakeLibrary:
     def posts(self) -> int:
         return sum(call.startswith("POST") for call in self.calls)
 
-    def answer(self, call: Call) -> Reply:
+    def answer(self, call: ApiRequest) -> ApiResponse:
         line = f"{call.method} {call.path}{'?' if call.params else ''}{'&'.join(map('='.join, call.params))}"
         self.calls.append(line)
         self.on_call(line)
@@ -119,10 +119,10 @@ class FakeLibrary:
             raise Problem(Kind.NOT_FOUND, "The library has no such file.", status=404)
         if call.method == "DELETE":
             self.files.remove(found)
-            return Reply(status=204, headers={})
+            return ApiResponse(status=204, headers={})
         return _reply(found)
 
-    def _page(self, params: dict[str, str]) -> Reply:
+    def _page(self, params: dict[str, str]) -> ApiResponse:
         files = list(self.files)
         if not self._ignores_order and params.get("sortBy") == "id":
             files.sort(
@@ -152,14 +152,14 @@ class FakeLibrary:
         except StopIteration as end:
             return end.value
 
-    def _perform(self, command: Call | Pause) -> Reply:
-        if isinstance(command, Call):
+    def _perform(self, command: ApiRequest | Sleep) -> ApiResponse:
+        if isinstance(command, ApiRequest):
             return self.answer(command)
         self.pauses.append(command.seconds)
         CLOCK.now += command.seconds
         self.on_pause(command.seconds)
-        return Reply(status=0, headers={})
+        return ApiResponse(status=0, headers={})
 
 
-def _reply(value: Any, status: int = 200) -> Reply:
-    return Reply(status=status, headers={}, body=json.dumps(value).encode())
+def _reply(value: Any, status: int = 200) -> ApiResponse:
+    return ApiResponse(status=status, headers={}, body=json.dumps(value).encode())
