@@ -1,1 +1,1 @@
-"""What is added to Airflow's user interface."""
+"""Airflow plugins: the Media library page."""

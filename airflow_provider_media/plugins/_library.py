@@ -1,7 +1,7 @@
-"""What the Media library page reads of a library: quick or not at all, bounded, and kept for seconds.
+"""Library reads for the Media library page: short timeouts, bounded sizes, results cached for seconds.
 
-A page view is no campaign: it gives up early, so that a slow or broken Media API makes a clear notice, not a queue. All
-waiting is on the event loop, or in a few threads of its own; Airflow's API server goes on with its work.
+A page view gives up sooner than a task, so that a slow or broken Media API shows an error instead of queueing requests.
+Reads wait on the event loop or in a small thread pool, so that they do not block Airflow's API server.
 """
 
 from __future__ import annotations
@@ -29,62 +29,61 @@ log = logging.getLogger(__name__)
 
 CONNECTION_TYPE = "media"
 MAX_FILES = 5000
-"""No more of a library is read: the API cannot search, so searching means reading all of it."""
+"""Maximum files read from a library; the API has no search, so the page reads the whole list."""
 
 DEADLINE_SECONDS = 12.0
-"""The longest that reading takes, once it is its turn; a reader of the page waits for that turn, too."""
+"""Maximum time to read a library, not counting the wait for a slot."""
 
 CONNECTION_SECONDS = 5.0
-"""How long of these Airflow may take to read the connection."""
+"""Maximum time for Airflow to read the connection; part of ``DEADLINE_SECONDS``."""
 
-KEPT_SECONDS = 20.0
-KEPT_LIBRARIES = 8
-READS_AT_ONCE = 4
-TURN_SECONDS = 3.0
-"""How long a read waits for its turn."""
+CACHE_SECONDS = 20.0
+MAX_CACHED_LIBRARIES = 8
+MAX_CONCURRENT_READS = 4
+SLOT_SECONDS = 3.0
+"""Maximum wait for a slot, when ``MAX_CONCURRENT_READS`` reads are in progress."""
 
-_MAX_SILENCE_SECONDS = 6.0
+_MAX_READ_TIMEOUT_SECONDS = 6.0
 _MAX_CONNECT_SECONDS = 4.0
-_ATTEMPTS = 2
-_RETRY_SECONDS = 3.0
+_MAX_ATTEMPTS = 2
+_MAX_RETRY_SECONDS = 3.0
 _PAGE_SIZE = 1000
 _MAX_RESPONSE_BYTES = 4 * 1024 * 1024
-"""Several times what so many files take."""
+"""Several times the size of a page of ``_PAGE_SIZE`` files."""
 
-
-_THREADS = ThreadPoolExecutor(max_workers=READS_AT_ONCE, thread_name_prefix="media-library")
+_THREADS = ThreadPoolExecutor(max_workers=MAX_CONCURRENT_READS, thread_name_prefix="media-library")
 
 
 class PageError(Exception):
-    """Why the page cannot show what it was asked for.
+    """A library or a file cannot be shown.
 
-    :param status: the HTTP status of the answer.
-    :param sentence: what is wrong and what to do.
+    :param status: the HTTP status of the response.
+    :param message: the cause and the action to take.
     """
 
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
-        self.sentence = sentence
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A library as it was when it was read, newest first.
+    """A library at the time it was read, newest file first.
 
-    :param total: how many files it holds, as far as the server says it.
-    :param cut_off: why there is more than was read; None when all was.
+    :param total: number of files in the library, if the server returns it.
+    :param incomplete: the reason why not all files were read; None if all were.
     :param read_at: monotonic seconds.
     """
 
     items: tuple[Media, ...]
     total: int | None
-    cut_off: str | None
+    incomplete: str | None
     read_at: float
 
 
 class _PageHook(MediaAsyncHook):
-    """The hook with the patience of a page view."""
+    """A hook with the short timeouts of a page view."""
 
     async def _read_settings(self) -> Settings:
         loop = asyncio.get_running_loop()
@@ -92,14 +91,14 @@ class _PageHook(MediaAsyncHook):
             async with asyncio.timeout(CONNECTION_SECONDS):
                 return await loop.run_in_executor(_THREADS, _settings_of, self.media_conn_id)
         except TimeoutError:
-            sentence = f"Airflow could not read the connection {self.media_conn_id!r} within {CONNECTION_SECONDS:g} s;"
-            raise PageError(504, f"{sentence} does its secrets backend answer?") from None
+            message = f"Airflow could not read the connection {self.media_conn_id!r} within {CONNECTION_SECONDS:g} s."
+            raise PageError(504, f"{message} Check that the secrets backend is available.") from None
 
 
 def _settings_of(conn_id: str) -> Settings:
-    """Read a connection from wherever Airflow keeps it; blocks.
+    """Read a connection from Airflow's database, environment or secrets backend; blocking.
 
-    :raises PageError: there is none of the type media.
+    :raises PageError: the connection does not exist, is of another type, or cannot be read.
     """
     from airflow.models import Connection
     from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -107,114 +106,115 @@ def _settings_of(conn_id: str) -> Settings:
     from airflow_provider_media._airflow.connection import read_connection
     from airflow_provider_media._api.secret import Secret
 
-    nowhere = PageError(
+    not_found = PageError(
         404,
-        # For Airflow, a secrets backend that fails, or a password that cannot be decrypted, is no connection, either.
-        f"Airflow's API server can read no connection {conn_id!r} of the type {CONNECTION_TYPE}: if there is one, its"
-        " log says why.",
+        # Airflow also reports "not found" if a secrets backend fails or a password cannot be decrypted.
+        f"Airflow's API server found no connection {conn_id!r} of type {CONNECTION_TYPE}. If it exists, check the API"
+        " server's log.",
     )
     try:
         connection = Secret(Connection.get_connection_from_secrets(conn_id))
     except AirflowNotFoundException:
-        raise nowhere from None
-    except Exception as error:  # whatever a secrets backend may raise
-        log.exception("The connection %r could not be read", conn_id)
-        raise PageError(503, f"The connection {conn_id!r} could not be read; the API server's log says why.") from error
-    if (connection.reveal().conn_type or "").lower() != CONNECTION_TYPE:  # its password is none of the Media API's
-        raise nowhere
+        raise not_found from None
+    except Exception as error:  # secrets backends may raise anything
+        log.exception("Could not read the connection %r", conn_id)
+        raise PageError(503, f"Could not read the connection {conn_id!r}. Check the API server's log.") from error
+    if (connection.reveal().conn_type or "").lower() != CONNECTION_TYPE:  # never send another service's password
+        raise not_found
     settings = read_connection(connection, conn_id)
     return replace(
         settings,
-        timeout=min(settings.timeout, _MAX_SILENCE_SECONDS),
+        timeout=min(settings.timeout, _MAX_READ_TIMEOUT_SECONDS),
         connect_timeout=min(settings.connect_timeout, _MAX_CONNECT_SECONDS),
-        max_attempts=min(settings.max_attempts, _ATTEMPTS),
-        retry_budget=min(settings.retry_budget, _RETRY_SECONDS),
+        max_attempts=min(settings.max_attempts, _MAX_ATTEMPTS),
+        retry_budget=min(settings.retry_budget, _MAX_RETRY_SECONDS),
         largest_reply_bytes=_MAX_RESPONSE_BYTES,
     )
 
 
 class Libraries:
-    """Reads libraries, few at a time and each once for all who look at it; belongs to one event loop."""
+    """Reads libraries: limits concurrent reads and shares each read between its callers; bound to one event loop."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, Snapshot] = OrderedDict()
-        self._under_way: dict[str, asyncio.Task[Snapshot]] = {}
-        self._turns = asyncio.Semaphore(READS_AT_ONCE)
+        self._cache: OrderedDict[str, Snapshot] = OrderedDict()
+        self._pending: dict[str, asyncio.Task[Snapshot]] = {}
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_READS)
 
-    async def read(self, conn_id: str, *, not_older_than: float = KEPT_SECONDS) -> Snapshot:
-        """Return a library as it was so many seconds ago at most.
+    async def read(self, conn_id: str, *, max_age: float = CACHE_SECONDS) -> Snapshot:
+        """Return a library, from the cache if it is recent.
 
-        :raises PageError: the connection or the Media API does not allow it now.
+        :param max_age: maximum age of a cached snapshot in seconds.
+        :raises PageError: the connection cannot be read, or the request to the Media API failed.
         """
-        kept = self._kept.get(conn_id)
-        if kept and monotonic() - kept.read_at <= not_older_than:
-            self._kept.move_to_end(conn_id)
-            return kept
-        reading = self._under_way.get(conn_id)
+        cached = self._cache.get(conn_id)
+        if cached and monotonic() - cached.read_at <= max_age:
+            self._cache.move_to_end(conn_id)
+            return cached
+        reading = self._pending.get(conn_id)
         if reading is None:
-            reading = self._under_way[conn_id] = asyncio.create_task(self._read_anew(conn_id))
-            reading.add_done_callback(lambda done: self._forget(conn_id, done))
-        return await asyncio.shield(reading)  # who closes the page does not end it for the others
+            reading = self._pending[conn_id] = asyncio.create_task(self._fetch(conn_id))
+            reading.add_done_callback(lambda done: self._remove_pending(conn_id, done))
+        return await asyncio.shield(reading)  # so that a closed page does not cancel the read for other users
 
-    def _forget(self, conn_id: str, done: asyncio.Task[Snapshot]) -> None:
-        del self._under_way[conn_id]
+    def _remove_pending(self, conn_id: str, done: asyncio.Task[Snapshot]) -> None:
+        del self._pending[conn_id]
         if not done.cancelled():
-            done.exception()  # asyncio would log it when all who asked are gone
+            done.exception()  # so that asyncio does not log it as never retrieved
 
     async def entry(self, conn_id: str, media_id: str) -> Media:
-        """Return one file with all that the platform tells about it.
+        """Return one file with all fields.
 
-        :raises PageError: see :meth:`read`; also when the library has no such file.
+        :raises PageError: as of :meth:`read`, or the library does not contain the file.
         """
         from airflow_provider_media.exceptions import MediaNotFoundError
 
-        async with self._turn(conn_id) as hook:
+        async with self._hook(conn_id) as hook:
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):
                     return await hook.get_media(media_id)
             except MediaNotFoundError:
-                sentence = f"The library of {conn_id!r} has no file {media_id}: it may have been deleted."
-                raise PageError(404, sentence) from None
+                message = f"The library of {conn_id!r} has no file {media_id}. It may have been deleted."
+                raise PageError(404, message) from None
 
-    async def _read_anew(self, conn_id: str) -> Snapshot:
+    async def _fetch(self, conn_id: str) -> Snapshot:
         items: list[Media] = []
-        cut_off: str | None = None
-        walk = Paginator(page_size=_PAGE_SIZE, sort_by="id", sort_order="desc")
-        async with self._turn(conn_id) as hook:
+        incomplete: str | None = None
+        paginator = Paginator(page_size=_PAGE_SIZE, sort_by="id", sort_order="desc")
+        async with self._hook(conn_id) as hook:
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):
-                    while walk.next_call and len(items) <= MAX_FILES:
-                        items += await hook.run_flow(next_page(walk))
+                    while paginator.next_call and len(items) <= MAX_FILES:
+                        items += await hook.run_flow(next_page(paginator))
             except TimeoutError:
                 if not items:
                     raise
-                cut_off = f"The Media API is slow: only {len(items):,} files could be read in {DEADLINE_SECONDS:g} s."
+                incomplete = f"The Media API is slow: read only {len(items):,} files in {DEADLINE_SECONDS:g} s."
             except MediaError as error:
                 if not items:
                     raise
-                cut_off = f"Only {len(items):,} files could be read. {error}"
+                incomplete = f"Read only {len(items):,} files. {error}"
         if len(items) > MAX_FILES:
-            # The highest ids; of ids that are no numbers these may be any.
+            # The files with the highest ids are the newest, if the ids are numbers.
             are_numbers = all(id_number(media.id) is not None for media in items)
             newest = "the newest " if are_numbers else ""
-            cut_off = f"Only {newest}{MAX_FILES:,} files were read, and are searched and counted."
-        snapshot = Snapshot(items=tuple(items[:MAX_FILES]), total=walk.total, cut_off=cut_off, read_at=monotonic())
-        self._kept[conn_id] = snapshot
-        self._kept.move_to_end(conn_id)
-        while len(self._kept) > KEPT_LIBRARIES:
-            self._kept.popitem(last=False)
+            incomplete = f"Searching and counting only {newest}{MAX_FILES:,} files."
+        snapshot = Snapshot(
+            items=tuple(items[:MAX_FILES]), total=paginator.total, incomplete=incomplete, read_at=monotonic()
+        )
+        self._cache[conn_id] = snapshot
+        self._cache.move_to_end(conn_id)
+        while len(self._cache) > MAX_CACHED_LIBRARIES:
+            self._cache.popitem(last=False)
         return snapshot
 
     @asynccontextmanager
-    async def _turn(self, conn_id: str) -> AsyncIterator[_PageHook]:
-        """Lend a hook when it is this one's turn, and say failures in the page's words."""
+    async def _hook(self, conn_id: str) -> AsyncIterator[_PageHook]:
+        """Yield a hook while holding a slot, and convert errors to :class:`PageError`."""
         try:
-            async with asyncio.timeout(TURN_SECONDS):
-                await self._turns.acquire()
+            async with asyncio.timeout(SLOT_SECONDS):
+                await self._slots.acquire()
         except TimeoutError:
-            raise PageError(
-                503, "Too many libraries are being read at this moment: try again in a few seconds."
-            ) from None
+            raise PageError(503, "Too many libraries are being read. Try again in a few seconds.") from None
         try:
             async with _PageHook(conn_id) as hook:
                 yield hook
@@ -224,7 +224,7 @@ class Libraries:
             raise PageError(502, str(error)) from None
         except TimeoutError:
             raise PageError(
-                504, f"The Media API did not answer within {DEADLINE_SECONDS:g} s: try again later."
+                504, f"The Media API did not respond within {DEADLINE_SECONDS:g} s. Try again later."
             ) from None
         finally:
-            self._turns.release()
+            self._slots.release()

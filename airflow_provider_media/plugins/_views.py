@@ -1,4 +1,4 @@
-"""Which files of a library the page shows: search, filter, order and pages; values in, values out."""
+"""Search, filter, sort and paginate a library for the page; no I/O."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES_PER_PAGE = 48
 
 
 def _age(media: Media) -> tuple[float, int]:
-    """Order by time, and by id where no time is known or it is the same."""
+    """Return a sort key: the creation time, then the id."""
     created = media.created_at.timestamp() if media.created_at else 0.0
     return created, id_number(media.id) or 0
 
@@ -29,7 +29,7 @@ def _name(media: Media) -> tuple[str, str]:
 
 
 def _comparable(text: str) -> str:
-    """Give the same for what reads the same: without case, and an accent as part of its letter."""
+    """Normalize case and Unicode form (NFC)."""
     return normalize("NFC", text).casefold()
 
 
@@ -48,12 +48,12 @@ _ORDERS: dict[str, tuple[Callable[[Media], Any], bool]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a reader of the page wants to see.
+    """The filters, order and page that the user selected.
 
-    :param search: words that the name must hold, in any order and case; or an id.
-    :param mime_type: a type such as ``image/png``, or the first half of one; "" for all.
+    :param search: words that the name must contain, in any order and case; or an id.
+    :param mime_type: a type such as ``image/png``, or its first part such as ``image``; "" for all.
     :param order: ``newest``, ``oldest``, ``name``, ``largest`` or ``smallest``.
-    :param page: from 0; the last one, when there are not so many.
+    :param page: from 0; numbers beyond the last page select the last page.
     """
 
     search: str = ""
@@ -62,10 +62,10 @@ class View:
     page: int = 0
 
     def of(self, library: Sequence[Media]) -> dict[str, Any]:
-        """Return the page's files as JSON-able values, and the figures around them."""
-        found = [media for media in library if self._fits_search(media)]
+        """Return the files on the page and the counts, JSON-serializable."""
+        found = [media for media in library if self._matches_search(media)]
         types = Counter(media.mime_type or "unknown" for media in found)
-        found = [media for media in found if self._fits_type(media)]
+        found = [media for media in found if self._matches_type(media)]
         key, is_descending = _ORDERS.get(self.order, _ORDERS["newest"])
         found.sort(key=key, reverse=is_descending)
         pages = max(1, math.ceil(len(found) / FILES_PER_PAGE))
@@ -79,10 +79,10 @@ class View:
             "types": dict(sorted(types.items())),
         }
 
-    def _fits_search(self, media: Media) -> bool:
+    def _matches_search(self, media: Media) -> bool:
         name, search = _comparable(media.name or ""), _comparable(self.search)
         return all(word in name for word in search.split()) or _comparable(str(media.id)) == search.strip()
 
-    def _fits_type(self, media: Media) -> bool:
+    def _matches_type(self, media: Media) -> bool:
         mime_type = media.mime_type or "unknown"
         return not self.mime_type or mime_type == self.mime_type or mime_type.startswith(f"{self.mime_type}/")

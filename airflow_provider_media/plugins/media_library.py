@@ -1,6 +1,6 @@
-"""The Media library page in Airflow's navigation, under Browse; on Airflow 3.1 and later.
+"""Plugin that adds the Media library page to Airflow's Browse menu, on Airflow 3.1 and later.
 
-Every component of Airflow imports this module; what serves the page is imported by the first request to it.
+Every Airflow component imports this module, so the page's application is imported at the first request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _LazyApp:
-    """The page's ASGI application, loaded when it is first used."""
+    """The page's ASGI application, imported at the first request."""
 
     async def __call__(
         self,
@@ -30,12 +30,12 @@ class _LazyApp:
         await app(scope, receive, send)
 
 
-# Without a slash in front, so that they are found where Airflow's base address has a path, too.
+# Relative, so that it also works when Airflow's base URL has a path.
 _FOLDER = f"{PAGE_PREFIX.strip('/')}/"
 
 
 class MediaLibraryPlugin(AirflowPlugin):
-    """Registers the page; Airflow before 3.1 has no place for it, and gets nothing."""
+    """Registers the page; does nothing before Airflow 3.1, which has no external views."""
 
     name = "media_library"
 

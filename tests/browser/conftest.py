@@ -1,8 +1,8 @@
-"""Tests of what people see: a whole Airflow, used by a real browser; they run by their own command only.
+"""Tests of the user interface: a complete Airflow in a real browser. They run only with ``--in-browser``.
 
     python -m pytest tests/browser --in-browser
 
-Needs Airflow 3.3, playwright and Debian's chromium. With ``--pictures FOLDER`` the documentation's pictures are taken.
+Requires Airflow 3.3, playwright and Debian's chromium. ``--screenshots FOLDER`` updates the screenshots of the docs.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ CHROMIUM_OPTIONS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-PATIENCE_MS = 30_000
+ACTION_TIMEOUT_MS = 30_000
 FILES = 60
-TIMEOUT_SECONDS = 300  # of one test; the first starts Airflow
+TIMEOUT_SECONDS = 300  # of each test; the first one starts Airflow
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--in-browser", action="store_true", help="run the tests in a real browser (tests/browser)")
-    parser.addoption("--pictures", type=Path, help="the folder to put the documentation's pictures into")
+    parser.addoption("--screenshots", type=Path, help="the folder to write the documentation's screenshots to")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    asked_for = config.getoption("--in-browser", default=False)
-    return True if HERE in collection_path.parents and not asked_for else None
+    is_selected = config.getoption("--in-browser", default=False)
+    return True if HERE in collection_path.parents and not is_selected else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that is called here is on this machine."""
+    """Bypass proxies, because all servers are on this machine."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
@@ -69,7 +69,7 @@ def _sandbox() -> Iterator[SandboxLibrary]:
 
 @pytest.fixture(scope="session")
 def gallery() -> Iterator[SandboxLibrary]:
-    """A library that nobody changes: sixty files, the example campaign's twelve times."""
+    """A read-only library of 60 files: the example campaign's files, 12 times each."""
     media = sorted((EXAMPLES / "media").iterdir())
     for library in _sandbox():
         for number in range(FILES):
@@ -80,7 +80,7 @@ def gallery() -> Iterator[SandboxLibrary]:
 
 @pytest.fixture(scope="session")
 def shop() -> Iterator[SandboxLibrary]:
-    """The library that DAGs and single tests work with."""
+    """The library that DAGs and tests modify."""
     yield from _sandbox()
 
 
@@ -111,21 +111,21 @@ def airflow(
 
 
 @pytest.fixture
-def ask(airflow: AirflowSystem) -> Callable[..., requests.Response]:
-    """Ask the page's server as somebody, or as nobody: ``ask("viewer", "api/connections")``."""
+def request_page(airflow: AirflowSystem) -> Callable[..., requests.Response]:
+    """Send a request to the page's routes, as a user or not signed in: ``request_page("viewer", "assets/api.js")``."""
 
-    def ask(user: str | None, path: str, method: str = "GET") -> requests.Response:
+    def send(user: str | None, path: str, method: str = "GET") -> requests.Response:
         headers = {"Authorization": f"Bearer {airflow.token(user)}"} if user else {}
         return requests.request(method, f"{airflow.url}/media-library/{path}", headers=headers, timeout=60)
 
-    return ask
+    return send
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=PATIENCE_MS)
+    expect.set_options(timeout=ACTION_TIMEOUT_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
         yield chromium
@@ -134,7 +134,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(airflow: AirflowSystem, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Open an address of Airflow in a browser of its own: ``open_page("media-library/", dark=True)``."""
+    """Open an Airflow URL in a new browser context: ``open_page("media-library/", dark=True)``."""
     contexts: list[Any] = []
 
     def open_page(path: str, *, user: str = "admin", dark: bool = False, width: int = 1280, height: int = 840) -> Page:
@@ -146,7 +146,7 @@ def open_page(airflow: AirflowSystem, browser: Browser) -> Iterator[Callable[...
             permissions=["clipboard-read", "clipboard-write"],
         )
         contexts.append(context)
-        context.set_default_timeout(PATIENCE_MS)
+        context.set_default_timeout(ACTION_TIMEOUT_MS)
         context.add_cookies([{"name": "_token", "value": airflow.token(user), "url": airflow.url}])
         page = context.new_page()
         page.goto(f"{airflow.url}/{path}")
@@ -158,16 +158,16 @@ def open_page(airflow: AirflowSystem, browser: Browser) -> Iterator[Callable[...
 
 
 @pytest.fixture
-def take_picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page | Locator, str], None]:
-    """Take one of the documentation's pictures, small as a file; only when asked for, it replaces the present one."""
-    folder: Path = request.config.getoption("--pictures") or tmp_path
+def take_screenshot(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page | Locator, str], None]:
+    """Take a screenshot with a 256-color palette; with ``--screenshots`` it replaces the documentation's one."""
+    folder: Path = request.config.getoption("--screenshots") or tmp_path
 
-    def take_picture(shown: Page | Locator, name: str) -> None:
+    def take_screenshot(shown: Page | Locator, name: str) -> None:
         from PIL import Image
 
         path = folder / f"{name}.png"
         shown.screenshot(path=path)
-        picture = Image.open(path).convert("RGB")
-        picture.quantize(palette=picture.quantize(256)).save(path, optimize=True)
+        image = Image.open(path).convert("RGB")
+        image.quantize(palette=image.quantize(256)).save(path, optimize=True)
 
-    return take_picture
+    return take_screenshot

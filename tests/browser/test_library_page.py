@@ -1,4 +1,4 @@
-"""The Media library page as people use it."""
+"""The Media library page in a browser."""
 
 from __future__ import annotations
 
@@ -25,15 +25,13 @@ def names(page: Any) -> list[str]:
     return found
 
 
-def answer_once(library: Any, *items: dict[str, Any]) -> None:
-    """Let the library's next list hold these."""
+def list_once(library: Any, *items: dict[str, Any]) -> None:
+    """Return these items in the library's next list response."""
     body = {"content": list(items), "totalElements": len(items)}
     library.fail("status", "GET", status=200, body=body)
 
 
-def test_it_is_found_under_browse_and_shows_the_library_as_pictures(
-    open_page: Callable[..., Page], take_picture: Any
-) -> None:
+def test_page_is_in_the_browse_menu_and_shows_previews(open_page: Callable[..., Page], take_screenshot: Any) -> None:
     page = open_page("")
     page.get_by_role("button", name="Browse").click()
     page.get_by_role("menuitem", name="Media library").click()
@@ -42,15 +40,14 @@ def test_it_is_found_under_browse_and_shows_the_library_as_pictures(
 
     expect(files(frame)).to_have_count(48)
     expect(frame.locator("#count")).to_have_text("60 files")
-    # A first frame of a video is a picture, too.
-    picture = frame.locator(".preview img").first
+    image = frame.locator(".preview img").first
     video = frame.locator(".preview video").first
-    assert picture.evaluate("async (it) => { await it.decode(); return it.naturalWidth }") > 0
+    assert image.evaluate("async (it) => { await it.decode(); return it.naturalWidth }") > 0
     expect(video).to_have_js_property("error", None)
     page.wait_for_function(
         "() => document.querySelector('iframe').contentDocument.querySelector('video').readyState > 1"
     )
-    take_picture(page, "media-library-page")
+    take_screenshot(page, "media-library-page")
 
 
 def test_search_filter_order_and_pages(open_page: Callable[..., Page]) -> None:
@@ -60,71 +57,69 @@ def test_search_filter_order_and_pages(open_page: Callable[..., Page]) -> None:
     expect(files(page)).to_have_count(12)
     expect(page.locator("#position")).to_have_text("Page 2 of 2")
 
-    page.get_by_label("Search by name or id").fill("LATTE summer")
+    page.get_by_label("Search by name or ID").fill("LATTE summer")
     expect(page.locator("#count")).to_have_text("12 of 60 files")
     page.get_by_label("Order").select_option("oldest")
     expect(page.locator("#files .name").first).to_have_text("summer-card-latte-02")
-    page.get_by_label("Search by name or id").fill("")
+    page.get_by_label("Search by name or ID").fill("")
     page.get_by_label("Type").select_option("video")
     expect(page.locator("#count")).to_have_text("12 of 60 files")
     page.get_by_label("Order").select_option("name")
     expect(page.locator("#files .name").first).to_have_text("summer-pour-04")
     assert names(page) == sorted(names(page))
-    page.reload()  # what is asked for stands in the address
+    page.reload()  # the URL holds the filters
     expect(page.locator("#count")).to_have_text("12 of 60 files")
-    page.get_by_label("Search by name or id").fill("no such name")
-    expect(page.locator("#files")).to_contain_text("No file fits")
+    page.get_by_label("Search by name or ID").fill("no such name")
+    expect(page.locator("#files")).to_have_text("No matching files. Clear the filters.")
 
 
-def test_an_entry_shows_all_and_copies_its_id_by_one_click(open_page: Callable[..., Page], gallery: Any) -> None:
+def test_details_show_all_fields_and_one_click_copies_the_id(open_page: Callable[..., Page], gallery: Any) -> None:
     (banner,) = [item for item in gallery.files() if item["name"] == "summer-banner-55"]
     page = open_page("media-library/?connection=gallery&search=summer-banner-55")
     page.locator(".card .copy").click()
-    expect(page.locator("#said")).to_have_text(f"Copied the id: {banner['id']}")
+    expect(page.locator("#toast")).to_have_text(f"Copied ID: {banner['id']}")
     assert page.evaluate("navigator.clipboard.readText()") == str(banner["id"])
 
     page.get_by_role("button", name="Show summer-banner-55").click()
-    facts = page.locator("#facts")
-    for fact in (str(banner["id"]), "image/jpeg", "81,674 bytes", "1440 \u00d7 720", banner["url"]):
-        expect(facts).to_contain_text(fact)
-    expect(facts.get_by_role("link")).to_have_attribute("href", banner["url"])
-    expect(facts.locator("div", has_text="Stored")).to_contain_text("2026")
+    properties = page.locator("#properties")
+    for value in (str(banner["id"]), "image/jpeg", "81,674 bytes", "1440 \u00d7 720", banner["url"]):
+        expect(properties).to_contain_text(value)
+    expect(properties.get_by_role("link")).to_have_attribute("href", banner["url"])
+    expect(properties.locator("div", has_text="Created")).to_contain_text("2026")
 
 
-def test_an_id_that_is_no_exact_number_of_a_browser_is_shown_copied_and_asked_for_as_it_is(
+def test_id_beyond_the_exact_integers_of_javascript_is_kept(
     open_page: Callable[..., Page], shop: Any, airflow: Any
 ) -> None:
     airflow.connect("large_ids", shop.sandbox.base_url, shop.sandbox.api_key)
     large = 2**53 + 1
-    answer_once(shop, {"id": large, "name": "large"})
+    list_once(shop, {"id": large, "name": "large"})
     page = open_page("media-library/?connection=large_ids")
     page.locator(".card .copy").click()
-    expect(page.locator("#said")).to_have_text(f"Copied the id: {large}")
+    expect(page.locator("#toast")).to_have_text(f"Copied ID: {large}")
     assert page.evaluate("navigator.clipboard.readText()") == str(large)
-    with page.expect_response("**/api/entry/**") as asked:
+    with page.expect_response("**/api/entry/**") as response:
         page.locator(".open").click()
-    expect(page.locator("#facts div", has_text="Id")).to_contain_text(str(large))
-    assert asked.value.url.endswith(f"?media={large}")
+    expect(page.locator("#properties div", has=page.locator("dt", has_text="ID"))).to_contain_text(str(large))
+    assert response.value.url.endswith(f"?media={large}")
 
 
-def test_what_only_the_list_tells_stays_when_the_entry_tells_more(
-    open_page: Callable[..., Page], shop: Any, airflow: Any
-) -> None:
+def test_details_keep_fields_that_only_the_list_has(open_page: Callable[..., Page], shop: Any, airflow: Any) -> None:
     airflow.connect("scant", shop.sandbox.base_url, shop.sandbox.api_key)
     url = f"{shop.sandbox.base_url}/files/7/listed.png"
-    answer_once(shop, {"id": 7, "name": "listed", "mimeType": "image/png", "size": 4711, "url": url})
+    list_once(shop, {"id": 7, "name": "listed", "mimeType": "image/png", "size": 4711, "url": url})
     entry = {"id": 7, "name": "listed", "createdAt": "2026-11-01T10:00:00Z"}
     shop.fail("status", "GET", status=200, body=entry)
     page = open_page("media-library/?connection=scant")
     page.locator(".open").click()
 
-    facts = page.locator("#facts")
-    expect(facts.locator("div", has_text="Stored")).to_contain_text("2026")
-    for fact in ("image/png", "4,711 bytes", url):
-        expect(facts).to_contain_text(fact)
+    properties = page.locator("#properties")
+    expect(properties.locator("div", has_text="Created")).to_contain_text("2026")
+    for value in ("image/png", "4,711 bytes", url):
+        expect(properties).to_contain_text(value)
 
 
-def test_a_link_opens_its_entry_also_where_the_file_is_not_on_the_page_and_says_when_it_is_gone(
+def test_link_opens_a_file_on_another_page_and_reports_a_deleted_one(
     open_page: Callable[..., Page], gallery: Any
 ) -> None:
     first = gallery.files()[0]
@@ -132,11 +127,11 @@ def test_a_link_opens_its_entry_also_where_the_file_is_not_on_the_page_and_says_
     expect(page.get_by_role("dialog")).to_contain_text(first["name"])
 
     page = open_page("media-library/?connection=gallery&media=4711")
-    expect(page.get_by_role("alert")).to_contain_text("has no file 4711: it may have been deleted")
+    expect(page.get_by_role("alert")).to_contain_text("has no file 4711. It may have been deleted")
     expect(files(page)).to_have_count(48)
 
 
-def test_names_and_descriptions_are_text_and_only_addresses_of_the_web_are_links(
+def test_names_are_plain_text_and_only_http_urls_are_links(
     open_page: Callable[..., Page], shop: Any, airflow: Any
 ) -> None:
     airflow.connect("hostile", shop.sandbox.base_url, shop.sandbox.api_key)
@@ -149,7 +144,7 @@ def test_names_and_descriptions_are_text_and_only_addresses_of_the_web_are_links
         "url": "javascript:document.title='owned'",
         "createdAt": "2026-11-01T10:00:00Z",
     }
-    answer_once(shop, hostile)
+    list_once(shop, hostile)
     page = open_page("media-library/?connection=hostile")
     expect(page.locator(".name")).to_have_text(SCRIPT)
     page.locator(".open").click()
@@ -159,14 +154,14 @@ def test_names_and_descriptions_are_text_and_only_addresses_of_the_web_are_links
 
     assert dialog.get_by_role("link").count() == 0
     assert page.locator("main img, main script, dialog img, dialog script").count() == 0
-    page.wait_for_timeout(300)  # for what should not happen
+    page.wait_for_timeout(300)  # for a script that must not run
     assert page.title() == "Media library"
 
 
-def test_a_file_that_cannot_be_shown_has_an_icon(open_page: Callable[..., Page], shop: Any, airflow: Any) -> None:
+def test_file_without_a_preview_has_an_icon(open_page: Callable[..., Page], shop: Any, airflow: Any) -> None:
     airflow.connect("gone", shop.sandbox.base_url, shop.sandbox.api_key)
     gone = {"mimeType": "image/png", "size": 5, "url": f"{shop.sandbox.base_url}/files/4711/gone.png"}
-    answer_once(shop, {"id": 2, "name": "gone", **gone}, {"id": 1, "name": "film", **gone, "mimeType": "video/mp4"})
+    list_once(shop, {"id": 2, "name": "gone", **gone}, {"id": 1, "name": "video", **gone, "mimeType": "video/mp4"})
     page = open_page("media-library/?connection=gone")
 
     expect(files(page)).to_have_count(2)
@@ -174,17 +169,17 @@ def test_a_file_that_cannot_be_shown_has_an_icon(open_page: Callable[..., Page],
     expect(page.locator(".preview > img, .preview > video")).to_have_count(0)
 
 
-def test_no_picture_is_loaded_from_airflow_itself(open_page: Callable[..., Page], shop: Any, airflow: Any) -> None:
-    """The browser would send its user's cookies along, to whatever address of Airflow a library names."""
+def test_no_preview_is_loaded_from_airflow(open_page: Callable[..., Page], shop: Any, airflow: Any) -> None:
+    """The browser would send the user's cookies to any URL on Airflow's host that a library contains."""
     airflow.connect("inward", shop.sandbox.base_url, shop.sandbox.api_key)
     host = airflow.url.removeprefix("http://")
     urls = [f"http://{host}/api/v2/monitor/health", f"HTTPS://somebody@{host}"]  # browsers may make https of http
     known = {"size": 5, "createdAt": "2026-11-01T10:00:00Z"}
     inward = [{**known, "mimeType": kind, "url": url} for url in urls for kind in ("image/png", "video/mp4")]
-    answer_once(shop, *({"id": number, "name": f"inward {number}", **each} for number, each in enumerate(inward)))
+    list_once(shop, *({"id": number, "name": f"inward {number}", **each} for number, each in enumerate(inward)))
     page = open_page("")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.resource_type))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.resource_type))
     page.goto(f"{airflow.url}/media-library/?connection=inward")
 
     expect(files(page)).to_have_count(len(inward))
@@ -192,37 +187,35 @@ def test_no_picture_is_loaded_from_airflow_itself(open_page: Callable[..., Page]
         page.get_by_role("button", name=f"Show inward {number}").click()
         expect(page.locator("#stage > svg")).to_have_count(1)
         page.keyboard.press("Escape")
-    page.wait_for_timeout(300)  # for what should not happen
+    page.wait_for_timeout(300)  # for a script that must not run
     assert page.locator("img, video").count() == 0
-    assert {"image", "media"}.isdisjoint(asked)
+    assert {"image", "media"}.isdisjoint(requested)
 
 
-def test_no_picture_is_loaded_from_another_port_of_airflows_name(
+def test_no_preview_is_loaded_from_another_port_of_airflows_host(
     open_page: Callable[..., Page], gallery: Any, shop: Any, airflow: Any
 ) -> None:
-    """Cookies are a name's, whatever the port."""
+    """Browsers send a host's cookies to all of its ports."""
     airflow.connect("beside", shop.sandbox.base_url, shop.sandbox.api_key)
-    picture = gallery.files()[0]
-    name = "airflow.localhost"  # which browsers take for this machine
-    beside = picture["url"].replace("127.0.0.1", name)
+    image = gallery.files()[0]
+    name = "airflow.localhost"  # browsers resolve it to this machine
+    beside = image["url"].replace("127.0.0.1", name)
     assert urlsplit(beside).hostname == name
-    answer_once(shop, {**picture, "name": "beside", "url": beside}, {**picture, "id": 0, "name": "elsewhere"})
+    list_once(shop, {**image, "name": "beside", "url": beside}, {**image, "id": 0, "name": "elsewhere"})
     page = open_page("")
     token = {"name": "_token", "value": airflow.token("admin"), "url": airflow.url.replace("127.0.0.1", name)}
     page.context.add_cookies([token])
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     page.goto(f"{token['url']}/media-library/?connection=beside")
 
     expect(files(page)).to_have_count(2)
     page.wait_for_function("document.querySelector('.preview img')?.naturalWidth > 0")
-    assert [beside in asked, picture["url"] in asked] == [False, True]
+    assert [beside in requested, image["url"] in requested] == [False, True]
     assert page.locator(".preview img").count() == 1
 
 
-def test_a_broken_media_api_is_a_sentence_and_can_be_tried_again(
-    open_page: Callable[..., Page], shop: Any, airflow: Any
-) -> None:
+def test_media_api_error_is_shown_and_can_be_retried(open_page: Callable[..., Page], shop: Any, airflow: Any) -> None:
     airflow.connect("broken", shop.sandbox.base_url, shop.sandbox.api_key)
     airflow.connect("wrong_key", shop.sandbox.base_url, "not-the-key")
     shop.fail("status", "GET", status=503, times=2)
@@ -237,10 +230,10 @@ def test_a_broken_media_api_is_a_sentence_and_can_be_tried_again(
 
 @pytest.mark.parametrize(
     ("search", "path"),
-    [("", "*"), ("no-such-name", "*/media/*")],  # the library cannot be read; only the entry of a file not shown
+    [("", "*"), ("no-such-name", "*/media/*")],  # the list fails; only the request for the single file fails
     ids=["library", "entry"],
 )
-def test_a_link_keeps_its_file_through_a_failure_and_opens_it_when_tried_again(
+def test_link_opens_its_file_when_the_failed_request_is_retried(
     search: str, path: str, open_page: Callable[..., Page], shop: Any, airflow: Any
 ) -> None:
     airflow.connect(f"shaky_{search}", shop.sandbox.base_url, shop.sandbox.api_key)
@@ -249,7 +242,7 @@ def test_a_link_keeps_its_file_through_a_failure_and_opens_it_when_tried_again(
     page = open_page(f"media-library/?connection=shaky_{search}&search={search}&media={media_id}")
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("the server answered 503")
-    page.wait_for_load_state("networkidle")  # the entry was asked for, too
+    page.wait_for_load_state("networkidle")  # the request for the single file has failed, too
     shop._control("DELETE", "faults")
     assert parse_qs(urlsplit(page.url).query)["media"] == [media_id]
     alert.get_by_role("button", name="Try again").click()
@@ -261,21 +254,19 @@ def test_a_link_keeps_its_file_through_a_failure_and_opens_it_when_tried_again(
     expect(page).not_to_have_url(re.compile("[?&]media="))
 
 
-def test_all_is_within_reach_of_the_keyboard(open_page: Callable[..., Page]) -> None:
+def test_page_is_usable_by_keyboard(open_page: Callable[..., Page]) -> None:
     page = open_page("media-library/?connection=gallery&search=banner&order=oldest")
     expect(files(page)).to_have_count(12)
-    page.get_by_label("Search by name or id").focus()
+    page.get_by_label("Search by name or ID").focus()
 
     def focused() -> str:
         page.keyboard.press("Tab")
         name: str = page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.id")
         return name
 
-    way = [focused() for _ in range(6)]
-    assert way[:2] == ["type", "order"]
-    assert way[2:] == [
-        "Show summer-banner-00", "Copy the id 1", "Show summer-banner-05", "Copy the id 6",
-    ]  # fmt: skip
+    path = [focused() for _ in range(6)]
+    assert path[:2] == ["type", "order"]
+    assert path[2:] == ["Show summer-banner-00", "Copy ID 1", "Show summer-banner-05", "Copy ID 6"]
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
@@ -288,33 +279,31 @@ def test_all_is_within_reach_of_the_keyboard(open_page: Callable[..., Page]) -> 
 
 
 def background(page: Page) -> str:
-    colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    return colour
+    color: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return color
 
 
-def test_it_is_dark_when_the_system_is_or_when_airflow_is_told_so(
-    open_page: Callable[..., Page], take_picture: Any
-) -> None:
+def test_page_is_dark_if_the_system_or_airflow_is_dark(open_page: Callable[..., Page], take_screenshot: Any) -> None:
     dark = open_page("media-library/?connection=gallery", dark=True, height=760)
     light = open_page("media-library/?connection=gallery")
     expect(files(dark)).to_have_count(48)
     assert background(dark) != background(light)
     dark.locator(".card", has_text="summer-card-cold-brew-56").locator(".open").click()
     dark.wait_for_function("document.querySelector('#stage img')?.complete")
-    take_picture(dark, "media-library-entry-dark")
+    take_screenshot(dark, "media-library-entry-dark")
 
     light.evaluate("localStorage.setItem('theme', 'dark')")
     light.reload()
     assert background(light) == background(dark)
 
 
-def test_it_fits_a_narrow_window(open_page: Callable[..., Page], take_picture: Any) -> None:
+def test_page_fits_a_narrow_window(open_page: Callable[..., Page], take_screenshot: Any) -> None:
     page = open_page("media-library/?connection=gallery", width=390, height=760)
     expect(files(page)).to_have_count(48)
 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.wait_for_function("document.querySelector('.preview img').complete")
-    take_picture(page, "media-library-narrow")
+    take_screenshot(page, "media-library-narrow")
     page.locator(".open").first.click()
     expect(page.get_by_role("button", name="Close")).to_be_in_viewport()
-    assert page.evaluate("document.querySelector('#facts').scrollWidth <= document.querySelector('#facts').clientWidth")
+    assert page.locator("#properties").evaluate("it => it.scrollWidth <= it.clientWidth")

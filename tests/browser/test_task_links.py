@@ -1,4 +1,4 @@
-"""The link "Open in media library" on tasks' pages: while they run, when they failed, for each map index."""
+"""The link "Open in media library" of running, failed and mapped tasks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 EXAMPLE_MEDIA = Path(__file__).parents[2] / "example_dags" / "media"
 LINK = "Open in media library"
 SYNCED = {0: "link-sync-banner.jpg", 1: "link-sync-pour.mp4"}
-"""What each of the mapped syncs stores."""
+"""The file that each mapped sync stores, by map index."""
 
 
 @pytest.fixture(scope="module")
 def go_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tell the file whose coming lets the failing task go on."""
+    """Return the path of the file that the failing tasks wait for."""
     return tmp_path_factory.mktemp("signals") / "go-on"
 
 
@@ -45,8 +45,8 @@ def open_task(open_page: Any, run: Run, task: str) -> Page:
     return page
 
 
-def test_it_is_there_while_the_task_runs_and_after_it_failed(
-    open_page: Callable[..., Page], airflow: Any, run: Run, go_on: Path, take_picture: Any
+def test_link_exists_while_the_task_runs_and_after_it_fails(
+    open_page: Callable[..., Page], airflow: Any, run: Run, go_on: Path, take_screenshot: Any
 ) -> None:
     wait_for(lambda: link(airflow, run, "fails_later"), "the link of the running task")
     assert run.task("fails_later")["state"] == "running"
@@ -59,13 +59,13 @@ def test_it_is_there_while_the_task_runs_and_after_it_failed(
     page = open_task(open_page, run, "fails_later")
     button = page.get_by_role("link", name=LINK)
     expect(button).to_be_visible()
-    take_picture(page, "task-link")
+    take_screenshot(page, "task-link")
     button.click()
 
     expect(page.get_by_role("dialog")).to_contain_text("link-cold-brew")
 
 
-def test_each_mapped_upload_has_its_own(open_page: Callable[..., Page], airflow: Any, run: Run) -> None:
+def test_each_mapped_upload_has_a_link(open_page: Callable[..., Page], airflow: Any, run: Run) -> None:
     for map_index, name in enumerate(["card-latte.jpg", "card-tonic.png"]):
         wait_for(lambda index=map_index: link(airflow, run, "cards", index), f"the link of {name}")
         page = open_task(open_page, run, f"cards/mapped/{map_index}")
@@ -73,9 +73,7 @@ def test_each_mapped_upload_has_its_own(open_page: Callable[..., Page], airflow:
         expect(page.get_by_role("dialog")).to_contain_text(name)
 
 
-def test_each_mapped_sync_that_failed_leads_to_the_library(
-    open_page: Callable[..., Page], run: Run, go_on: Path
-) -> None:
+def test_each_failed_mapped_sync_links_to_the_library(open_page: Callable[..., Page], run: Run, go_on: Path) -> None:
     go_on.touch()
     wait_for(lambda: {sync["state"] for sync in run.instances("sync")} == {"failed"}, "the syncs to fail")
     for map_index, name in SYNCED.items():
@@ -86,9 +84,7 @@ def test_each_mapped_sync_that_failed_leads_to_the_library(
         expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-def test_a_get_and_a_sensor_that_was_deferred_have_it(
-    open_page: Callable[..., Page], airflow: Any, run: Run, shop: Any
-) -> None:
+def test_get_and_deferred_sensor_have_links(open_page: Callable[..., Page], airflow: Any, run: Run, shop: Any) -> None:
     wait_for(lambda: run.task("wait")["state"] == "deferred", "the sensor to be deferred")
     assert link(airflow, run, "wait") is None
     shop.store("link-late", b"\x89PNG\r\n\x1a\n")

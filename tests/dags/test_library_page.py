@@ -156,11 +156,9 @@ def test_a_secrets_backend_that_is_not_there_is_told(
 ) -> None:
     monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", "no_such_module.Backend")
     sign_in("OP")
-    answer = client.get("/api/library/of_the_vault", params={"fresh": True})
-    assert answer.status_code == 503
-    assert answer.json() == {
-        "detail": "The connection 'of_the_vault' could not be read; the API server's log says why."
-    }
+    response = client.get("/api/library/of_the_vault", params={"fresh": True})
+    assert response.status_code == 503
+    assert response.json() == {"detail": "Could not read the connection 'of_the_vault'. Check the API server's log."}
 
 
 def test_a_name_that_was_cut_in_the_middle_of_an_emoji_can_be_shown() -> None:
@@ -173,7 +171,7 @@ def test_what_is_no_question_of_rights_is_no_page_about_rights(
     client: TestClient, sign_in: Callable[[str], None]
 ) -> None:
     sign_in("VIEWER")
-    assert "ask your administrator for that right" in client.get("/").text
-    answer = client.post("/")
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
-    assert answer.json() == {"detail": "Method Not Allowed"}
+    assert "Ask your administrator for access" in client.get("/").text
+    response = client.post("/")
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET")
+    assert response.json() == {"detail": "Method Not Allowed"}

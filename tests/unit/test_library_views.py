@@ -1,4 +1,4 @@
-"""Which files the Media library page shows."""
+"""Search, filter, order and pages of the Media library page."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def ids(**view: Any) -> list[int | str]:
     return [item["id"] for item in View(**view).of(LIBRARY)["items"]]
 
 
-def test_search_finds_all_words_in_any_order_and_case_or_the_id() -> None:
+def test_search_matches_all_words_in_any_order_and_case_or_the_id() -> None:
     assert ids(search="banner SUMMER") == [1]
     assert sorted(map(str, ids(search="banner"))) == ["1", "2"]
     assert ids(search=" MED_4 ") == ["med_4"]
     assert ids(search="winter") == []
 
 
-def test_types_are_filtered_by_the_whole_or_the_first_half() -> None:
+def test_type_filter_accepts_a_full_type_or_its_first_part() -> None:
     assert set(ids(mime_type="image")) == {1, 2}
     assert ids(mime_type="video/mp4") == [3]
     assert ids(mime_type="unknown") == ["med_4"]
@@ -43,13 +43,13 @@ def test_types_are_filtered_by_the_whole_or_the_first_half() -> None:
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_an_accent_is_found_however_it_is_written(form: Literal["NFC", "NFD"]) -> None:
+def test_accents_match_in_either_unicode_form(form: Literal["NFC", "NFD"]) -> None:
     library = [Media(id=1, name=normalize(form, "Café-banner"))]
     assert View(search=normalize("NFC", "CAFÉ")).of(library)["found"] == 1
     assert View(search=normalize("NFD", "CAFÉ")).of(library)["found"] == 1
 
 
-def test_the_types_of_what_was_searched_are_counted_whatever_the_filter() -> None:
+def test_type_counts_ignore_the_type_filter() -> None:
     view = View(search="banner", mime_type="video").of(LIBRARY)
     assert view["types"] == {"image/jpeg": 1, "image/png": 1}
     assert view["found"] == 0
@@ -70,12 +70,12 @@ def test_orders(order: str, expected: list[int | str]) -> None:
     assert ids(order=order) == expected
 
 
-def test_files_of_unknown_age_go_by_their_ids() -> None:
+def test_files_without_a_date_are_sorted_by_id() -> None:
     library = [media(2), media(10), media(9)]
     assert [item["id"] for item in View().of(library)["items"]] == [10, 9, 2]
 
 
-def test_pages_follow_each_other_and_the_last_one_is_shown_for_any_beyond() -> None:
+def test_page_beyond_the_last_shows_the_last_page() -> None:
     library = [media(number) for number in range(FILES_PER_PAGE + 5)]
     pages = [View(order="oldest", page=page).of(library) for page in (0, 1, 99)]
     assert [len(page["items"]) for page in pages] == [FILES_PER_PAGE, 5, 5]

@@ -1,30 +1,30 @@
-// The page's questions to Airflow's API server. Failures come as sentences.
+// Requests to Airflow's API server. Failures are raised as ApiError with a message for the user.
 
-export class Refusal extends Error {
-  /** `status` is that of the answer; without one, nobody answered. */
-  constructor(words, status) {
-    super(words);
+export class ApiError extends Error {
+  /** `status` is the HTTP status; undefined without a response. */
+  constructor(message, status) {
+    super(message);
     this.status = status;
   }
 }
 
-async function ask(path, parameters, signal) {
-  let answer;
+async function get(path, parameters, signal) {
+  let response;
   try {
-    answer = await fetch(`api/${path}?${new URLSearchParams(parameters)}`, { signal, headers: { Accept: "application/json" } });
+    response = await fetch(`api/${path}?${new URLSearchParams(parameters)}`, { signal, headers: { Accept: "application/json" } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal("Airflow does not answer: check that you are online, then try again.");
+    throw new ApiError("Airflow is unreachable. Check your network connection, then try again.");
   }
-  if (answer.ok) return answer.json();
-  if (answer.status === 401) throw new Refusal("Your session is over: sign in to Airflow, then come back.", 401);
-  if (answer.status === 403) throw new Refusal("You may not read this connection: ask your administrator for that right.", 403);
-  const { detail } = await answer.json().catch(() => ({}));
-  throw new Refusal(typeof detail === "string" ? detail : `Airflow answered ${answer.status}: try again later.`, answer.status);
+  if (response.ok) return response.json();
+  if (response.status === 401) throw new ApiError("Your session has expired. Sign in to Airflow, then reload this page.", 401);
+  if (response.status === 403) throw new ApiError("You do not have permission to read this connection. Ask your administrator for access.", 403);
+  const { detail } = await response.json().catch(() => ({}));
+  throw new ApiError(typeof detail === "string" ? detail : `Airflow returned HTTP ${response.status}. Try again later.`, response.status);
 }
 
 const segment = (connection) => encodeURIComponent(connection);
 
-export const connections = () => ask("connections", {});
-export const library = (connection, parameters, signal) => ask(`library/${segment(connection)}`, parameters, signal);
-export const entry = (connection, media) => ask(`entry/${segment(connection)}`, { media });
+export const connections = () => get("connections", {});
+export const library = (connection, parameters, signal) => get(`library/${segment(connection)}`, parameters, signal);
+export const entry = (connection, media) => get(`entry/${segment(connection)}`, { media });

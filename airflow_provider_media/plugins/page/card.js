@@ -1,10 +1,10 @@
-// One file among the others.
+// One file in the grid.
 
 import { copyButton, element } from "./dom.js";
 import { bytes, kindOf, pixels, shortType } from "./format.js";
 import { thumbnail } from "./preview.js";
 
-/** `open` is called when the file is chosen. */
+/** `open` is called when the user selects the file. */
 export function card(media, open) {
   const name = media.name || "(no name)";
   const about = [bytes(media.size), pixels(media.width, media.height)].filter(Boolean).join(" · ");
@@ -21,6 +21,6 @@ export function card(media, open) {
       element("span", { class: "name", title: name }, name),
       element("span", { class: "about" }, about || "size unknown"),
     ),
-    copyButton(media.id, "id"),
+    copyButton(media.id, "ID"),
   );
 }

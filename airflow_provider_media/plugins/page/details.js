@@ -1,17 +1,17 @@
-// All that is known about one file, in a dialog: Escape closes it, the arrow keys go to its neighbours.
+// The details of one file, in a dialog. Escape closes it; the arrow keys show the previous and the next file.
 
 import * as api from "./api.js";
 import { copyButton, element } from "./dom.js";
-import { bytes, date, pixels, webAddress } from "./format.js";
+import { bytes, date, httpUrl, pixels } from "./format.js";
 import { fullSize } from "./preview.js";
 
 const byId = (id) => document.getElementById(id);
 const dialog = byId("details");
-const IN_AIRFLOW = window.top !== window.self; // its frame lets no new window open
+const IN_AIRFLOW = window.top !== window.self; // its frame blocks new windows
 
 let listeners = {};
 
-/** `moved(step)` is called for the neighbours, `closed()` when the dialog is. */
+/** `moved(step)` is called to show the previous or next file, `closed()` when the dialog closes. */
 export function prepare(moved, closed) {
   listeners = { moved, closed };
   byId("close").addEventListener("click", () => dialog.close());
@@ -23,13 +23,13 @@ export function prepare(moved, closed) {
     listeners.closed();
   });
   dialog.addEventListener("keydown", (event) => {
-    if (event.target instanceof HTMLVideoElement) return; // there they wind
+    if (event.target instanceof HTMLVideoElement) return; // the arrow keys seek in the video
     if (event.key === "ArrowLeft" && !byId("earlier").disabled) listeners.moved(-1);
     if (event.key === "ArrowRight" && !byId("later").disabled) listeners.moved(1);
   });
 }
 
-/** Show a file at once with what is known, then with what the platform tells about it alone. */
+/** Show the fields from the list immediately, then add those that only the file's own entry has. */
 export async function show(connection, media, { hasEarlier, hasLater }) {
   byId("earlier").disabled = !hasEarlier;
   byId("later").disabled = !hasLater;
@@ -38,32 +38,32 @@ export async function show(connection, media, { hasEarlier, hasLater }) {
   const isComplete = [media.size, media.url, media.created_at, media.mime_type].every(Boolean);
   if (isComplete) return;
   try {
-    const told = Object.entries(await api.entry(connection, media.id)).filter(([, value]) => value !== null);
-    // Null is "not told", which does not undo what the list told.
-    if (dialog.dataset.id === media.id) draw({ ...media, ...Object.fromEntries(told) });
+    // Null means unknown, so it does not replace a value from the list.
+    const known = Object.entries(await api.entry(connection, media.id)).filter(([, value]) => value !== null);
+    if (dialog.dataset.id === media.id) draw({ ...media, ...Object.fromEntries(known) });
   } catch {
-    // What the list said is shown.
+    // Keep the fields from the list.
   }
 }
 
 function draw(media) {
   dialog.dataset.id = media.id;
   byId("details-name").textContent = media.name || "(no name)";
-  const facts = byId("facts");
+  const properties = byId("properties");
   const size = element("dd", {}, pixels(media.width, media.height) ?? "unknown");
   const rows = [
-    ["Id", element("dd", {}, copyButton(media.id, "id"))],
+    ["ID", element("dd", {}, copyButton(media.id, "ID"))],
     ["Type", media.mime_type ?? "unknown"],
     ["Size", media.size === null || media.size === undefined ? "unknown" : `${bytes(media.size)} (${media.size.toLocaleString()} bytes)`],
-    ["Pixels", size],
-    ["Stored", date(media.created_at) ?? "unknown"],
+    ["Dimensions", size],
+    ["Created", date(media.created_at) ?? "unknown"],
     media.description ? ["Description", media.description] : null,
     media.folder_id === null || media.folder_id === undefined ? null : ["Folder", media.folder_id],
-    ["Address", address(media.url)],
+    ["URL", link(media.url)],
   ];
-  facts.replaceChildren(
-    ...rows.filter(Boolean).map(([term, fact]) =>
-      element("div", {}, element("dt", {}, term), fact instanceof Node ? fact : element("dd", {}, fact)),
+  properties.replaceChildren(
+    ...rows.filter(Boolean).map(([term, value]) =>
+      element("div", {}, element("dt", {}, term), value instanceof Node ? value : element("dd", {}, value)),
     ),
   );
   fullSize(byId("stage"), media, (width, height) => {
@@ -71,10 +71,10 @@ function draw(media) {
   });
 }
 
-function address(url) {
+function link(url) {
   if (!url) return "unknown";
-  const href = webAddress(url);
-  if (!href) return url; // no address of the web: text, and no link
+  const href = httpUrl(url);
+  if (!href) return url; // plain text, because only http and https URLs are safe as links
   const target = IN_AIRFLOW ? "_self" : "_blank";
-  return element("dd", {}, element("a", { href, target, rel: "noopener noreferrer" }, url), element("br"), copyButton(url, "address", "Copy"));
+  return element("dd", {}, element("a", { href, target, rel: "noopener noreferrer" }, url), element("br"), copyButton(url, "URL", "Copy"));
 }

@@ -1,6 +1,6 @@
-// Building the page: text is always text, never markup, whoever wrote it.
+// DOM helpers. Strings become text nodes, never markup, because names and descriptions are untrusted.
 
-/** Make an element; `properties` are attributes, or listeners where the name begins with "on"; children may be text. */
+/** Create an element; `properties` are attributes, or listeners if the name starts with "on"; children may be strings. */
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -19,7 +19,7 @@ const PATHS = {
   copy: ["M9 9h11v11H9z", "M5 15H4V4h11v1"],
 };
 
-/** Draw one of the icons; they say nothing to a screen reader. */
+/** Create an icon; screen readers skip it. */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const attributes = {
@@ -35,32 +35,32 @@ export function icon(name) {
   return svg;
 }
 
-let silence;
+let hideTimer;
 
-/** Say something short, to eyes and screen readers. */
-export function say(words) {
-  const said = document.getElementById("said");
-  said.textContent = words;
-  said.classList.add("on");
-  clearTimeout(silence);
-  silence = setTimeout(() => said.classList.remove("on"), 2500);
+/** Show a short message for 2.5 seconds; screen readers announce it. */
+export function toast(message) {
+  const box = document.getElementById("toast");
+  box.textContent = message;
+  box.classList.add("on");
+  clearTimeout(hideTimer);
+  hideTimer = setTimeout(() => box.classList.remove("on"), 2500);
 }
 
-/** A button that copies a text by one click; it shows the text, or the words given for it. */
-export function copyButton(text, what, words = text) {
+/** Create a button that copies `text`; `noun` names the value for the user, such as "ID". */
+export function copyButton(text, noun, label = text) {
   return element(
     "button",
-    { type: "button", class: "copy", title: `Copy the ${what}`, "aria-label": `Copy the ${what} ${text}`, onclick: () => copy(text, what) },
+    { type: "button", class: "copy", title: `Copy ${noun}`, "aria-label": `Copy ${noun} ${text}`, onclick: () => copy(text, noun) },
     icon("copy"),
-    element("span", {}, words),
+    element("span", {}, label),
   );
 }
 
-async function copy(text, what) {
+async function copy(text, noun) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // No secure context (plain http), or no leave: the old way.
+    // The clipboard API needs a secure context (https) and a permission; execCommand needs neither.
     const host = document.querySelector("dialog[open]") ?? document.body;
     const field = element("textarea", { readonly: true, "aria-hidden": "true" });
     const focused = document.activeElement;
@@ -71,9 +71,9 @@ async function copy(text, what) {
     field.remove();
     focused?.focus();
     if (!copied) {
-      say(`Your browser does not let the page copy; the ${what} is ${text}`);
+      toast(`The browser blocked copying. ${noun}: ${text}`);
       return;
     }
   }
-  say(`Copied the ${what}: ${text}`);
+  toast(`Copied ${noun}: ${text}`);
 }

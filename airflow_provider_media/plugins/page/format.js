@@ -1,8 +1,8 @@
-// How facts are written for people.
+// Format values for display.
 
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
-/** Write a number of bytes with three digits: 999 B, 1.54 MB. */
+/** Format a number of bytes with three digits: 999 B, 1.54 MB. */
 export function bytes(size) {
   if (size === null || size === undefined) return null;
   let amount = size;
@@ -19,39 +19,39 @@ export function pixels(width, height) {
 }
 
 export function date(text) {
-  const moment = text ? new Date(text) : null;
-  if (!moment || Number.isNaN(moment.getTime())) return null;
-  return moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const time = text ? new Date(text) : null;
+  if (!time || Number.isNaN(time.getTime())) return null;
+  return time.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
-/** image, video, or anything else. */
+/** Return "image", "video" or "file". */
 export function kindOf(media) {
   const [kind] = (media.mime_type ?? "").split("/");
   return kind === "image" || kind === "video" ? kind : "file";
 }
 
-/** PNG of image/png. */
+/** Return the subtype in capitals: PNG for image/png. */
 export function shortType(mimeType) {
   return mimeType ? mimeType.split("/").pop().toUpperCase() : "unknown type";
 }
 
-/** The address of a file, if it is one of the web: what a library says may be anything. */
-export function webAddress(text) {
+/** Return an http or https URL, or null: the library's values are untrusted. */
+export function httpUrl(text) {
   try {
-    const address = new URL(text);
-    return address.protocol === "https:" || address.protocol === "http:" ? address.href : null;
+    const url = new URL(text);
+    return url.protocol === "https:" || url.protocol === "http:" ? url.href : null;
   } catch {
     return null;
   }
 }
 
-// On one's own machine Airflow and the sandbox have one name, and its pictures are to be seen.
+// On loopback hosts only Airflow's own port is excluded, because a local sandbox shares the host name.
 const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
 
-/** The address of a picture; never one of Airflow itself, which would take the request for a wish of its user. */
-export function pictureAddress(text) {
-  const address = webAddress(text);
-  // The name alone: cookies go to all its ports, and browsers turn http into https where the page is on https.
+/** Return the URL to load a preview from, or null; never one on Airflow's host, because the browser would send its cookies. */
+export function previewUrl(text) {
+  const url = httpUrl(text);
+  // Compare host names without ports: browsers send cookies to every port of a host, and may upgrade http to https.
   const part = LOOPBACK.includes(location.hostname) ? "host" : "hostname";
-  return address && new URL(address)[part] !== location[part] ? address : null;
+  return url && new URL(url)[part] !== location[part] ? url : null;
 }

@@ -1,4 +1,4 @@
-// The page: what is asked for stands in its address, so that it can be reloaded and passed on.
+// The page. The URL holds the current view, so that it can be reloaded and shared.
 
 import * as api from "./api.js";
 import { card } from "./card.js";
@@ -7,53 +7,53 @@ import { element } from "./dom.js";
 import { followTheme } from "./theme.js";
 
 const byId = (id) => document.getElementById(id);
-const TYPING_PAUSE_MS = 250;
-const GHOSTS = 12;
+const TYPING_DELAY_MS = 250;
+const PLACEHOLDERS = 12;
 
-const asked = new URLSearchParams(location.search);
+const initial = new URLSearchParams(location.search);
 const state = {
-  connection: asked.get("connection") ?? "",
-  search: asked.get("search") ?? "",
-  type: asked.get("type") ?? "",
-  order: asked.get("order") ?? "newest",
-  page: Math.max(0, Number.parseInt(asked.get("page") ?? "1", 10) - 1) || 0,
-  media: asked.get("media") ?? "",
+  connection: initial.get("connection") ?? "",
+  search: initial.get("search") ?? "",
+  type: initial.get("type") ?? "",
+  order: initial.get("order") ?? "newest",
+  page: Math.max(0, Number.parseInt(initial.get("page") ?? "1", 10) - 1) || 0,
+  media: initial.get("media") ?? "",
 };
 let shown = [];
-let reading = new AbortController();
+let loading = new AbortController();
 
-function keepInAddress() {
+function updateUrl() {
   const kept = { ...state, page: state.page ? state.page + 1 : "", order: state.order === "newest" ? "" : state.order };
   const parameters = Object.entries(kept).filter(([, value]) => value !== "");
   history.replaceState(null, "", `?${new URLSearchParams(parameters)}`);
 }
 
-// --- what is shown instead of files ---
+// --- messages ---
 
-function notice(words, ...more) {
-  byId("notice").hidden = !words;
-  byId("notice").replaceChildren(...(words ? [element("p", {}, words), ...more] : []));
+function notice(message, ...more) {
+  byId("notice").hidden = !message;
+  byId("notice").replaceChildren(...(message ? [element("p", {}, message), ...more] : []));
 }
 
-function tryAgain() {
-  return element("button", { type: "button", class: "quiet", onclick: () => look({ fresh: true }) }, "Try again");
+function retryButton() {
+  return element("button", { type: "button", class: "quiet", onclick: () => reload({ fresh: true }) }, "Try again");
 }
 
-function empty(words) {
-  byId("files").replaceChildren(element("li", { class: "empty" }, words));
+function empty(message) {
+  byId("files").replaceChildren(element("li", { class: "empty" }, message));
 }
 
 // --- the library ---
 
 async function load({ fresh = false } = {}) {
-  reading.abort();
-  reading = new AbortController();
-  const { signal } = reading;
-  keepInAddress();
+  loading.abort();
+  loading = new AbortController();
+  const { signal } = loading;
+  updateUrl();
   const files = byId("files");
   files.setAttribute("aria-busy", "true");
-  if (!files.querySelector(".card:not(.ghost)")) files.replaceChildren(...Array.from({ length: GHOSTS }, () => element("li", { class: "card ghost", "aria-hidden": "true" })));
-  byId("count").textContent = "Reading the library …";
+  if (!files.querySelector(".card:not(.ghost)")) files.replaceChildren(...Array.from({ length: PLACEHOLDERS }, () => element("li", { class: "card ghost", "aria-hidden": "true" })));
+  byId("count").textContent = "Loading the library…";
   const { search, type, order, page } = state;
   try {
     draw(await api.library(state.connection, { search, type, order, page, ...(fresh ? { fresh } : {}) }, signal));
@@ -63,28 +63,28 @@ async function load({ fresh = false } = {}) {
     files.replaceChildren();
     byId("count").textContent = "";
     byId("pages").hidden = true;
-    notice(error instanceof api.Refusal ? error.message : `The page failed: ${error.message}`, tryAgain());
+    notice(error instanceof api.ApiError ? error.message : `The page failed: ${error.message}`, retryButton());
   }
   if (!signal.aborted) files.removeAttribute("aria-busy");
 }
 
-function draw(answer) {
-  shown = answer.items;
-  state.page = answer.page;
-  notice(answer.cut_off && [answer.cut_off, answer.total ? `It holds ${answer.total.toLocaleString()}.` : ""].join(" "));
+function draw(result) {
+  shown = result.items;
+  state.page = result.page;
+  notice(result.incomplete && [result.incomplete, result.total ? `The library has ${result.total.toLocaleString()} files.` : ""].join(" "));
   const isFiltered = state.search || state.type;
-  byId("count").textContent = counted(answer, isFiltered);
+  byId("count").textContent = countText(result, isFiltered);
   if (shown.length) byId("files").replaceChildren(...shown.map((media) => card(media, () => open(media))));
-  else empty(isFiltered ? "No file fits. Try fewer words, or all types." : "This library is empty.");
-  drawTypes(answer.types);
-  byId("pages").hidden = answer.pages < 2;
-  byId("position").textContent = `Page ${answer.page + 1} of ${answer.pages}`;
-  byId("previous").disabled = answer.page === 0;
-  byId("next").disabled = answer.page + 1 >= answer.pages;
-  keepInAddress();
+  else empty(isFiltered ? "No matching files. Clear the filters." : "This library is empty.");
+  drawTypes(result.types);
+  byId("pages").hidden = result.pages < 2;
+  byId("position").textContent = `Page ${result.page + 1} of ${result.pages}`;
+  byId("previous").disabled = result.page === 0;
+  byId("next").disabled = result.page + 1 >= result.pages;
+  updateUrl();
 }
 
-function counted({ found, read }, isFiltered) {
+function countText({ found, read }, isFiltered) {
   const files = (number) => `${number.toLocaleString()} file${number === 1 ? "" : "s"}`;
   return isFiltered ? `${found.toLocaleString()} of ${files(read)}` : files(read);
 }
@@ -96,7 +96,7 @@ function drawTypes(types) {
     const [kind] = type.split("/");
     if (kind === "image" || kind === "video") counts[kind] += count;
   }
-  const labels = { "": "All types", image: "Pictures", video: "Videos" };
+  const labels = { "": "All types", image: "Images", video: "Videos" };
   const options = { ...counts, ...types };
   if (!(state.type in options)) options[state.type] = 0;
   byId("type").replaceChildren(
@@ -109,63 +109,63 @@ function drawTypes(types) {
 // --- one file ---
 
 function open(media) {
-  const place = shown.findIndex(({ id }) => id === media.id);
+  const index = shown.findIndex(({ id }) => id === media.id);
   state.media = media.id;
-  keepInAddress();
+  updateUrl();
   return details.show(state.connection, media, {
-    hasEarlier: place > 0,
-    hasLater: place >= 0 && place < shown.length - 1,
+    hasEarlier: index > 0,
+    hasLater: index >= 0 && index < shown.length - 1,
   });
 }
 
 function move(step) {
-  const place = shown.findIndex(({ id }) => id === state.media);
-  const neighbour = shown[place + step];
-  if (place >= 0 && neighbour) open(neighbour);
+  const index = shown.findIndex(({ id }) => id === state.media);
+  const neighbor = shown[index + step];
+  if (index >= 0 && neighbor) open(neighbor);
 }
 
 function closed() {
   const last = state.media;
   state.media = "";
-  keepInAddress();
+  updateUrl();
   [...byId("files").children].find(({ dataset }) => dataset.id === last)?.querySelector("button").focus();
 }
 
-async function openAskedFor() {
+async function openRequested() {
   const { connection, media } = state;
-  const isAskedFor = () => state.media === media && state.connection === connection && !byId("details").open;
-  if (!media || !isAskedFor()) return;
+  const isPending = () => state.media === media && state.connection === connection && !byId("details").open;
+  if (!media || !isPending()) return;
   try {
     const found = shown.find(({ id }) => id === media) ?? (await api.entry(connection, media));
-    if (isAskedFor()) await open(found);
+    if (isPending()) await open(found);
   } catch (error) {
-    if (!isAskedFor()) return;
-    const isGone = error.status === 404; // after any other failure, the address goes on asking for the file
-    if (byId("notice").hidden) notice(error.message, ...(isGone ? [] : [tryAgain()]));
+    if (!isPending()) return;
+    const isGone = error.status === 404; // after any other failure, the URL keeps the file, for the next attempt
+    if (byId("notice").hidden) notice(error.message, ...(isGone ? [] : [retryButton()]));
     if (!isGone) return;
     state.media = "";
-    keepInAddress();
+    updateUrl();
   }
 }
 
-/** Read the library, then open the file that the address asks for, if that was not yet possible. */
-async function look(options) {
+/** Load the library, then open the file named in the URL, if it is not open yet. */
+async function reload(options) {
   await load(options);
-  await openAskedFor();
+  await openRequested();
 }
 
 // --- the controls ---
 
 function listen() {
-  const change = (what) => {
-    Object.assign(state, { page: 0 }, what);
+  const change = (changes) => {
+    Object.assign(state, { page: 0 }, changes);
     return load();
   };
-  let pause;
+  let typingTimer;
   byId("tools").addEventListener("submit", (event) => event.preventDefault());
   byId("search").addEventListener("input", ({ target }) => {
-    clearTimeout(pause);
-    pause = setTimeout(() => change({ search: target.value.trim() }), TYPING_PAUSE_MS);
+    clearTimeout(typingTimer);
+    typingTimer = setTimeout(() => change({ search: target.value.trim() }), TYPING_DELAY_MS);
   });
   byId("type").addEventListener("change", ({ target }) => change({ type: target.value }));
   byId("order").addEventListener("change", ({ target }) => change({ order: target.value }));
@@ -174,7 +174,7 @@ function listen() {
     byId("files").replaceChildren();
     change({ connection: target.value, type: "", media: "" });
   });
-  byId("refresh").addEventListener("click", () => look({ fresh: true }));
+  byId("refresh").addEventListener("click", () => reload({ fresh: true }));
   const turn = async (step) => {
     state.page += step;
     await load();
@@ -199,7 +199,7 @@ async function start() {
     notice(error.message);
     return;
   }
-  // A link may name one that is kept where connections cannot be listed, as in a secrets backend.
+  // A link may name a connection that cannot be listed, because it is in a secrets backend.
   if (state.connection && !known.some(({ id }) => id === state.connection)) known.push({ id: state.connection });
   const select = byId("connection");
   state.connection ||= known.find(({ id }) => id === "media_default")?.id ?? known[0]?.id ?? "";
@@ -209,10 +209,10 @@ async function start() {
   select.disabled = !known.length;
   byId("refresh").disabled = !known.length;
   if (!known.length) {
-    empty("There is no connection of the type Media Library that you may read. Add one under Admin, Connections.");
+    empty("No Media Library connection that you can read. Add one under Admin > Connections.");
     return;
   }
-  await look();
+  await reload();
 }
 
 start();

@@ -1,7 +1,7 @@
-// Pictures and videos, straight from the platform's addresses; an icon where there is nothing to see.
+// Previews, loaded from the platform's URLs; an icon if there is no preview.
 
 import { element, icon } from "./dom.js";
-import { kindOf, pictureAddress } from "./format.js";
+import { kindOf, previewUrl } from "./format.js";
 
 const FIRST_FRAME = "#t=0.1";
 
@@ -16,43 +16,43 @@ const nearby = new IntersectionObserver(
   { rootMargin: "200px" },
 );
 
-function fill(place, media, seen) {
-  const address = pictureAddress(media.url);
+function fill(container, media, onSize) {
+  const url = previewUrl(media.url);
   const kind = kindOf(media);
-  place.append(icon(kind));
-  if (!address || kind === "file") return null;
+  container.append(icon(kind));
+  if (!url || kind === "file") return null;
   const name = media.name ?? `file ${media.id}`;
   const shown =
     kind === "image"
-      ? element("img", { alt: media.description || `Picture: ${name}`, loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" })
+      ? element("img", { alt: media.description || `Image: ${name}`, loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" })
       : element("video", { "aria-label": `Video: ${name}`, preload: "metadata", playsinline: true });
   shown.addEventListener("error", () => shown.remove());
   shown.addEventListener(kind === "image" ? "load" : "loadedmetadata", () => {
-    place.querySelector(":scope > svg")?.remove();
-    seen?.(shown.naturalWidth ?? shown.videoWidth, shown.naturalHeight ?? shown.videoHeight);
+    container.querySelector(":scope > svg")?.remove();
+    onSize?.(shown.naturalWidth ?? shown.videoWidth, shown.naturalHeight ?? shown.videoHeight);
   });
-  place.append(shown);
-  return { shown, address };
+  container.append(shown);
+  return { shown, url };
 }
 
-/** Put a small preview into a place; a video shows its first frame, once it comes near the window. */
-export function thumbnail(place, media) {
-  const filled = fill(place, media);
+/** Add a small preview; a video loads its first frame when it is within 200 px of the viewport. */
+export function thumbnail(container, media) {
+  const filled = fill(container, media);
   if (filled?.shown instanceof HTMLVideoElement) {
     filled.shown.muted = true;
     filled.shown.tabIndex = -1;
-    filled.shown.dataset.src = filled.address + FIRST_FRAME;
+    filled.shown.dataset.src = filled.url + FIRST_FRAME;
     nearby.observe(filled.shown);
-  } else if (filled) filled.shown.src = filled.address;
+  } else if (filled) filled.shown.src = filled.url;
 }
 
-/** Put the whole picture, or the video with its controls, into a place; `seen` is told its pixels. */
-export function fullSize(place, media, seen) {
-  for (const video of place.querySelectorAll("video")) video.removeAttribute("src");
-  place.replaceChildren();
-  const filled = fill(place, media, seen);
+/** Show the full image, or the video with controls; `onSize(width, height)` is called with its size in pixels. */
+export function fullSize(container, media, onSize) {
+  for (const video of container.querySelectorAll("video")) video.removeAttribute("src");
+  container.replaceChildren();
+  const filled = fill(container, media, onSize);
   if (!filled) return;
   if (filled.shown instanceof HTMLVideoElement) filled.shown.controls = true;
   else filled.shown.loading = "eager";
-  filled.shown.src = filled.address;
+  filled.shown.src = filled.url;
 }

@@ -1,4 +1,4 @@
-// Light or dark: as chosen in Airflow, which keeps it under "theme" for its address; else as the system says.
+// Light or dark: Airflow's setting, stored under "theme" in its local storage, or the system's preference.
 
 const system = matchMedia("(prefers-color-scheme: dark)");
 

@@ -1,4 +1,4 @@
-"""Tasks with a link: mapped uploads, an upload and mapped syncs that fail only after that, a get, a deferred wait."""
+"""Tasks with a link: mapped uploads, an upload and mapped syncs that fail later, a get, a deferred sensor."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from airflow_provider_media.operators.media import MediaGetOperator, MediaSyncOp
 from airflow_provider_media.sensors.media import MediaExistsSensor
 
 
-def linger_and_fail(context: Any, _result: Any) -> None:
-    """Go on after the upload, or the sync, until the test has looked, then fail."""
+def wait_and_fail(context: Any, _result: Any) -> None:
+    """Wait until the test creates the file, at most 60 seconds, then fail."""
     deadline = time.monotonic() + 60
     while not Path(context["params"]["go_on"]).exists() and time.monotonic() < deadline:
         time.sleep(0.2)
-    raise RuntimeError("All is stored, and yet the task fails.")
+    raise RuntimeError("The files are stored; the task fails.")
 
 
 with DAG(
@@ -37,14 +37,14 @@ with DAG(
         task_id="fails_later",
         file="{{ params.folder }}/card-cold-brew.jpg",
         name="link-cold-brew",
-        post_execute=linger_and_fail,
+        post_execute=wait_and_fail,
         media_conn_id="shop",
     )
     MediaSyncOperator.partial(
         task_id="sync",
         source="{{ params.folder }}",
         name_template="link-sync-{path}",
-        post_execute=linger_and_fail,
+        post_execute=wait_and_fail,
         media_conn_id="shop",
     ).expand(pattern=["banner.jpg", "*.mp4"])
     MediaGetOperator(task_id="get", media_id=banner.output["id"], media_conn_id="shop")

@@ -1,4 +1,4 @@
-"""Secrets backends that do not do what they should, to be named in Airflow's settings."""
+"""Failing secrets backends, selected by class path in the Airflow configuration."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from airflow.secrets import BaseSecretsBackend
 
 
 class FailingBackend(BaseSecretsBackend):
-    """Cannot reach where the secrets are."""
+    """Raises ConnectionError."""
 
     def get_connection(self, conn_id: str, team_name: str | None = None) -> None:
         raise ConnectionError(conn_id)
 
 
 class SilentBackend(BaseSecretsBackend):
-    """Answers when it is let to."""
+    """Blocks until ``may_respond`` is set, at most 30 seconds."""
 
-    may_answer = threading.Event()
+    may_respond = threading.Event()
 
     def get_connection(self, conn_id: str, team_name: str | None = None) -> None:
-        self.may_answer.wait(30)
+        self.may_respond.wait(30)
