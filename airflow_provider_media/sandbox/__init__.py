@@ -1,5 +1,5 @@
-"""A faithful local Media API server, for trying the provider out and for tests: no account, no network, no Airflow.
+"""A local Media API server for trials and tests: it needs no account, no network and no Airflow.
 
-As a process: ``python -m airflow_provider_media.sandbox``. In a test:
-:func:`airflow_provider_media.sandbox.server.run_in_thread`.
+Run ``python -m airflow_provider_media.sandbox``, or :func:`airflow_provider_media.sandbox.server.run_in_thread` in a
+test.
 """

@@ -1,4 +1,4 @@
-"""The command line: ``python -m airflow_provider_media.sandbox``."""
+"""Command line: ``python -m airflow_provider_media.sandbox``."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _MAX_PORT = 2**16 - 1
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until interrupted or terminated.
 
-    :param arguments: the command line without the program's name; None for the process's own.
+    :param arguments: the arguments without the program name; None for ``sys.argv``.
     """
-    settings = _read_settings(arguments)
+    settings = _parse_settings(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn stops in order, and then raises the signal again for whoever handled it before: us.
-        signal.signal(number, _leave)
+        # After its graceful shutdown, uvicorn raises the signal again for the previous handler.
+        signal.signal(number, _exit)
     try:
         sandbox = Sandbox(settings)
     except (OSError, LibraryBusyError) as error:
@@ -53,48 +53,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sandbox.run(announce)
 
 
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(0)
 
 
-def _read_settings(arguments: Sequence[str] | None) -> SandboxSettings:
+def _parse_settings(arguments: Sequence[str] | None) -> SandboxSettings:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_media.sandbox",
-        description="A local Media API server on 127.0.0.1, with a page that shows its library.",
+        description="Local Media API server on 127.0.0.1, with a web page that shows its library.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--port", type=_port, default=_DEFAULT_PORT, help="0 takes any free port")
-    add("--api-key", type=_api_key, default=DEFAULT_API_KEY, help="the key to accept in X-Api-Key")
-    add("--data-dir", type=Path, default=Path(".sandbox"), help="where the library is kept from run to run")
-    add("--requests-per-minute", type=_count, metavar="N", help="answer 429 beyond this many requests a minute")
-    add("--burst-per-second", type=_count, metavar="N", help="answer 429 beyond this many requests a second")
+    add("--port", type=_port, default=_DEFAULT_PORT, help="port to listen on; 0 for any free port")
+    add("--api-key", type=_api_key, default=DEFAULT_API_KEY, help="accepted value of X-Api-Key")
+    add("--data-dir", type=Path, default=Path(".sandbox"), help="folder that stores the library between runs")
+    add("--requests-per-minute", type=_count, metavar="N", help="return 429 above this number of requests per minute")
+    add("--burst-per-second", type=_count, metavar="N", help="return 429 above this number of requests per second")
     add(
         "--id-style",
         choices=get_args(IdStyle),
         default="number",
-        help="ids: 17, or med_7f3a2b1c4d5e under mediaId, or others",
+        help="format of ids: 17, or med_7f3a2b1c4d5e under mediaId, or others",
     )
-    add("--envelope", choices=get_args(Envelope), default="content", help="the key that a page's items stand under")
-    add("--no-totals", dest="totals", action="store_false", help="pages do not tell how many files there are")
+    add("--envelope", choices=get_args(Envelope), default="content", help="key of a page's items")
+    add("--no-totals", dest="totals", action="store_false", help="omit the total number of files from pages")
     add("--names", choices=get_args(NameStyle), default="kept", help="how the library changes names")
     add(
         "--types",
         choices=get_args(TypeStyle),
         default="plain",
-        help="how it writes types: image/png, image/x-png, IMAGE",
+        help="format of types: image/png, image/x-png, IMAGE, or others",
     )
-    add("--reencodes", action="store_true", help="store other bytes than were sent")
-    add("--processing-seconds", type=_seconds, default=0, metavar="S", help="how long a new file's size is unknown")
-    add("--list-lag-seconds", type=_seconds, default=0, metavar="S", help="how old lists are")
-    add("--get-lag-seconds", type=_seconds, default=0, metavar="S", help="how long a new file cannot be got by its id")
-    add("--brief-lists", action="store_true", help="lists leave out description, folder, date and pixels")
-    add("--max-bytes", type=_count, default=DEFAULT_MAX_BYTES, metavar="N", help="answer 413 to larger files")
-    add("--tls-certificate", type=Path, metavar="FILE", help="speak HTTPS with this certificate (PEM)")
-    add("--tls-key", type=Path, metavar="FILE", help="the certificate's private key (PEM)")
+    add("--reencodes", action="store_true", help="change the bytes of stored files")
+    add("--processing-seconds", type=_seconds, default=0, metavar="S", help="time until a new file has a size")
+    add("--list-lag-seconds", type=_seconds, default=0, metavar="S", help="age of the lists that are returned")
+    add("--get-lag-seconds", type=_seconds, default=0, metavar="S", help="time until a new file is found by its id")
+    add("--brief-lists", action="store_true", help="omit description, folder, date and dimensions from lists")
+    add("--max-bytes", type=_count, default=DEFAULT_MAX_BYTES, metavar="N", help="return 413 for larger files")
+    add("--tls-certificate", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)")
+    add("--tls-key", type=Path, metavar="FILE", help="private key of the certificate (PEM)")
     values = parser.parse_args(arguments)
     if (values.tls_certificate is None) != (values.tls_key is None):
-        parser.error("--tls-certificate and --tls-key go together")
+        parser.error("--tls-certificate and --tls-key must be given together")
     return SandboxSettings(**vars(values))
 
 

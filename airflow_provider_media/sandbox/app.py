@@ -1,4 +1,4 @@
-"""The sandbox as one ASGI application: the routes, with the gateway in front of them."""
+"""The sandbox's ASGI application: the routes behind the gateway."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
-from airflow_provider_media.sandbox import errors as problems
+from airflow_provider_media.sandbox import errors
 from airflow_provider_media.sandbox.control_routes import Contents, Faults, Requests
 from airflow_provider_media.sandbox.dialect import Dialect
 from airflow_provider_media.sandbox.faults import PendingFaults
 from airflow_provider_media.sandbox.gateway import Gateway
 from airflow_provider_media.sandbox.media_routes import MediaCollection, MediaItem
 from airflow_provider_media.sandbox.pages import contract, favicon, library_page, stored_file
-from airflow_provider_media.sandbox.request_log import Journal
+from airflow_provider_media.sandbox.request_log import RequestLog
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
 
 if TYPE_CHECKING:
-    from airflow_provider_media.sandbox.delays import Pauses
+    from airflow_provider_media.sandbox.delays import Delays
     from airflow_provider_media.sandbox.library import Library
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 
-def build_app(settings: SandboxSettings, *, library: Library, base_url: str, pauses: Pauses) -> Gateway:
-    """Put the application together.
+def build_app(settings: SandboxSettings, *, library: Library, base_url: str, delays: Delays) -> Gateway:
+    """Build the application.
 
-    :param library: the opened library; closing it stays the caller's.
-    :param base_url: the address that the sandbox is reached at; no slash at the end.
-    :param pauses: the waits that end when the sandbox stops.
+    :param library: the open library; the caller closes it.
+    :param base_url: the sandbox's URL, without a trailing slash.
+    :param delays: the delays to cancel when the sandbox stops.
     """
     app = Starlette(
         routes=[
@@ -46,17 +46,17 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, pau
             Route("/_sandbox/library/{media_id}", MediaItem),
         ],
         exception_handlers={
-            problems.ProblemError: problems.answer_problem,
-            ClientDisconnect: problems.answer_nobody,
-            HTTPStatus.NOT_FOUND: problems.answer_no_route,
-            HTTPStatus.METHOD_NOT_ALLOWED: problems.answer_wrong_method,
-            Exception: problems.answer_defect,
+            errors.ApiError: errors.api_error_response,
+            ClientDisconnect: errors.disconnected_response,
+            HTTPStatus.NOT_FOUND: errors.not_found_response,
+            HTTPStatus.METHOD_NOT_ALLOWED: errors.method_not_allowed_response,
+            Exception: errors.internal_error_response,
         },
     )
-    app.router.redirect_slashes = False  # the platform's paths are these and no others
+    app.router.redirect_slashes = False  # as on the platform
     app.state.settings = settings
     app.state.library = library
     app.state.dialect = Dialect(settings, base_url)
     app.state.faults = PendingFaults()
-    app.state.journal = Journal()
-    return Gateway(app, settings, faults=app.state.faults, journal=app.state.journal, pauses=pauses)
+    app.state.request_log = RequestLog()
+    return Gateway(app, settings, faults=app.state.faults, request_log=app.state.request_log, delays=delays)

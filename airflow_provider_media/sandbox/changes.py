@@ -1,4 +1,4 @@
-"""What a platform may change of a file that it stores: its name and its bytes. By default nothing."""
+"""Changes that a platform may make to a stored file's name and bytes. By default none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SHORT_NAME_LENGTH = 16
 
 _ADDED_BYTES = b"\x00\x00\x00\x18free" + b"re-encoded here!"
-"""A box of the MP4 format that readers skip; behind the end of an image, readers ignore it."""
+"""An MP4 box that readers skip; readers also ignore it after the end of an image."""
 
 
 def _slug(name: str) -> str:
@@ -35,17 +35,17 @@ _CHANGES: dict[NameStyle, Callable[[str], str]] = {
 
 
 def stored_name(name: str, style: NameStyle) -> str:
-    """Return the name that the library keeps.
+    """Return the name that the library stores.
 
-    :param name: as it was sent.
+    :param name: the uploaded name.
     """
     return _CHANGES[style](name)
 
 
 def reencode(path: Path) -> None:
-    """Change a file's bytes and size so that it stays readable, and the same for the same content.
+    """Change a file's bytes and size deterministically; it stays readable.
 
-    :param path: changed in place.
+    :param path: the file to change in place.
     """
     with path.open("ab") as file:
         file.write(_ADDED_BYTES)

@@ -1,6 +1,6 @@
-"""``/_sandbox``: how tests ask for faults, look at what was called, and change the library past all faults.
+"""``/_sandbox``: routes to queue faults, read the request log, and change the library without faults.
 
-No key: the sandbox listens on loopback only.
+They need no API key, because the sandbox listens on loopback only.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.endpoints import HTTPEndpoint
 from starlette.responses import JSONResponse, Response
 
-from airflow_provider_media.sandbox.errors import ProblemError
-from airflow_provider_media.sandbox.faults import read_fault
+from airflow_provider_media.sandbox.errors import ApiError
+from airflow_provider_media.sandbox.faults import parse_fault
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
 from airflow_provider_media.sandbox.media_routes import MediaCollection
 
@@ -31,20 +31,20 @@ class Faults(HTTPEndpoint):
     """``/_sandbox/faults``."""
 
     async def post(self, request: Request) -> Response:
-        """Queue a fault; the answer shows it with its defaults."""
+        """Queue a fault and return it with its defaults."""
         try:
-            fault = read_fault(json.loads(await request.body(), parse_constant=_refuse_constant))
+            fault = parse_fault(json.loads(await request.body(), parse_constant=_reject_constant))
         except ValueError as error:  # a FaultError, or JSON that is malformed or not UTF-8
-            raise ProblemError(HTTPStatus.BAD_REQUEST, f"Not a fault: {error}") from error
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"Invalid fault: {error}") from error
         request.app.state.faults.add(fault)
         return JSONResponse(fault.to_dict(), status_code=HTTPStatus.CREATED)
 
     async def get(self, request: Request) -> Response:
-        """Tell the faults still to strike."""
+        """Return the pending faults."""
         return JSONResponse(request.app.state.faults.to_list())
 
     async def delete(self, request: Request) -> Response:
-        """Call all faults off."""
+        """Remove all pending faults."""
         request.app.state.faults.clear()
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -53,20 +53,20 @@ class Requests(HTTPEndpoint):
     """``/_sandbox/requests``."""
 
     async def get(self, request: Request) -> Response:
-        """Tell the calls since the start or the last clearing, oldest first."""
-        return JSONResponse(request.app.state.journal.to_list())
+        """Return the requests since the start or the last DELETE, oldest first."""
+        return JSONResponse(request.app.state.request_log.to_list())
 
     async def delete(self, request: Request) -> Response:
-        """Forget the calls so far."""
-        request.app.state.journal.clear()
+        """Clear the request log."""
+        request.app.state.request_log.clear()
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 class Contents(MediaCollection):
-    """``/_sandbox/library``: a POST stores a file as that of the API does; no fault strikes, no limit counts."""
+    """``/_sandbox/library``: stores files as the API does, but without faults and rate limits."""
 
     async def get(self, request: Request) -> Response:
-        """Tell all that the library holds, oldest first."""
+        """Return all files in the library, oldest first."""
         library: Library = request.app.state.library
         dialect: Dialect = request.app.state.dialect
         entries, _, _ = await run_in_threadpool(
@@ -75,5 +75,5 @@ class Contents(MediaCollection):
         return JSONResponse([dialect.media(media) for media in entries])
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value.")
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a valid JSON value.")

@@ -1,4 +1,4 @@
-"""How answers look. The default is openapi.yaml; the others are what the documentation's gaps allow."""
+"""Format of responses. The default follows openapi.yaml; the others cover what the API's documentation leaves open."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media.sandbox.errors import ProblemError
+from airflow_provider_media.sandbox.errors import ApiError
 from airflow_provider_media.sandbox.file_types import SUFFIXES
-from airflow_provider_media.sandbox.library import SORT_COLUMNS, as_text
+from airflow_provider_media.sandbox.library import SORT_COLUMNS, format_time
 
 if TYPE_CHECKING:
     from airflow_provider_media.sandbox.library import StoredMedia
@@ -36,7 +36,7 @@ _TYPES = {
 _BRIEF_KEYS = ("id", "mediaId", "name", "mimeType", "size", "url")
 _MAX_ID = 2**63 - 1  # int64
 _RANDOM_FACTOR, _RANDOM_PRIME = 1_567_892_341, 2**31 - 1
-"""Give each counted number another one: no two the same, in no order."""
+"""Map sequential ids to unique ids in pseudo-random order."""
 _COUNTED_DOWN_FROM = 1_000_000
 _SORTED_IDS = {
     "text": "text_id",
@@ -48,33 +48,33 @@ _MAX_STEM_LENGTH = 60
 
 
 class Dialect:
-    """One way of writing the library's answers.
+    """Converts library rows to JSON responses.
 
-    :param settings: id style, envelope and totals.
-    :param base_url: scheme, host and port for the files' addresses; no slash at the end.
+    :param settings: the sandbox's settings.
+    :param base_url: scheme, host and port of the files' URLs, without a trailing slash.
     """
 
     def __init__(self, settings: SandboxSettings, base_url: str) -> None:
         self._settings = settings
         self.base_url = base_url
 
-    def read_id(self, text: str) -> int | str:
-        """Read an id out of a path.
+    def parse_id(self, text: str) -> int | str:
+        """Parse an id from a path.
 
-        :raises ProblemError: it cannot be one.
+        :raises ApiError: the id is invalid.
         """
         style = self._settings.id_style
         if style == "text" or (style == "mixed" and text.startswith("med_")):
             return text
         number = int(text) if re.fullmatch("[0-9]{1,20}", text) else 0
         if not 1 <= number <= _MAX_ID:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, "The id must be a whole number of at least 1.")
+            raise ApiError(HTTPStatus.BAD_REQUEST, "The id must be an integer of at least 1.")
         if style == "random":
             return number * pow(_RANDOM_FACTOR, -1, _RANDOM_PRIME) % _RANDOM_PRIME
         return _COUNTED_DOWN_FROM - number if style == "down" else number
 
     def shown_id(self, media: StoredMedia) -> int | str:
-        """Tell the id that callers know the file by."""
+        """Return the file's public id."""
         match self._settings.id_style:
             case "text":
                 return media.text_id
@@ -87,22 +87,22 @@ class Dialect:
         return media.id
 
     def sort_column(self, sort_by: str) -> str:
-        """Return the column, or the SQL expression, behind a ``sortBy`` value."""
+        """Return the column or SQL expression for a ``sortBy`` value."""
         return _SORTED_IDS.get(self._settings.id_style, "id") if sort_by == "id" else SORT_COLUMNS[sort_by]
 
     def file_path(self, media: StoredMedia) -> str:
-        """Tell the path that the file's bytes are served at, with a readable name that is safe in any address."""
+        """Return the path that serves the file's bytes, with a readable name that needs no URL encoding."""
         stem = re.sub("[^A-Za-z0-9]+", "-", PurePath(media.name).stem)[:_MAX_STEM_LENGTH].strip("-")
         return f"/files/{self.shown_id(media)}/{stem or 'file'}{SUFFIXES[media.mime_type]}"
 
     def media(self, media: StoredMedia) -> dict[str, Any]:
-        """Write one file's entry; what its upload did not say is left out, and unknown pixels are null."""
-        said = {"description": media.description, "folderId": media.folder_id}
-        is_processing = media.created_at > moment_ago(self._settings.processing_seconds)
+        """Return one file's entry; omitted upload fields are absent, and unknown dimensions are null."""
+        optional = {"description": media.description, "folderId": media.folder_id}
+        is_processing = media.created_at > time_ago(self._settings.processing_seconds)
         return {
             "mediaId" if self._settings.id_style == "text" else "id": self.shown_id(media),
             "name": media.name,
-            **{key: value for key, value in said.items() if value is not None},
+            **{key: value for key, value in optional.items() if value is not None},
             **({} if self._settings.types == "absent" else {"mimeType": self._shown_type(media)}),
             "size": self._settings.processing_size if is_processing else media.size,
             "url": self.base_url + self.file_path(media),
@@ -117,9 +117,9 @@ class Dialect:
         return _TYPES.get(self._settings.types, {}).get(media.mime_type, media.mime_type)
 
     def page(self, entries: list[StoredMedia], *, page: int, limit: int, total: int) -> dict[str, Any] | list[Any]:
-        """Write one page of the list.
+        """Return one page of the list.
 
-        :param total: how many files the library holds.
+        :param total: number of files in the library.
         """
         items = [self.media(media) for media in entries]
         if self._settings.brief_lists:
@@ -127,14 +127,14 @@ class Dialect:
         envelope = self._settings.envelope
         if envelope == "array":
             return items
-        answer = {envelope: items, "page": page, "limit": limit}
+        response = {envelope: items, "page": page, "limit": limit}
         if self._settings.totals:
-            answer[_TOTAL_KEYS[envelope]] = total
+            response[_TOTAL_KEYS[envelope]] = total
             if envelope == "content":
-                answer["totalPages"] = math.ceil(total / limit)
-        return answer
+                response["totalPages"] = math.ceil(total / limit)
+        return response
 
 
-def moment_ago(seconds: float) -> str:
-    """Return the moment so many seconds ago, as the library writes moments: in order as texts, too."""
-    return as_text(datetime.now(UTC) - timedelta(seconds=seconds))
+def time_ago(seconds: float) -> str:
+    """Return the time this many seconds ago, in the library's sortable format."""
+    return format_time(datetime.now(UTC) - timedelta(seconds=seconds))

@@ -1,4 +1,4 @@
-"""The error answers of the Media API, all of one shape: ``{"status", "error", "message"}``."""
+"""Error responses of the Media API: ``{"status", "error", "message"}``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
-class ProblemError(Exception):
-    """A request that is refused.
+class ApiError(Exception):
+    """A request is rejected.
 
-    :param status: the HTTP status of the answer.
-    :param message: one sentence for the caller.
+    :param status: the HTTP status of the response.
+    :param message: the reason, one sentence.
     """
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
@@ -26,11 +26,11 @@ class ProblemError(Exception):
         self.message = message
 
 
-def problem_body(status: int, message: str) -> dict[str, Any]:
-    """Put the documented error body together.
+def error_body(status: int, message: str) -> dict[str, Any]:
+    """Build the documented error body.
 
-    :param status: any HTTP status, also one without a standard name.
-    :param message: one sentence for the caller.
+    :param status: any HTTP status, including nonstandard ones.
+    :param message: the reason, one sentence.
     """
     try:
         phrase = HTTPStatus(status).phrase
@@ -39,34 +39,34 @@ def problem_body(status: int, message: str) -> dict[str, Any]:
     return {"status": status, "error": phrase, "message": message}
 
 
-def problem_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Answer with an error."""
-    return JSONResponse(problem_body(status, message), status_code=status, headers=headers)
+def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Build an error response."""
+    return JSONResponse(error_body(status, message), status_code=status, headers=headers)
 
 
-async def answer_problem(_request: Request, error: Exception) -> Response:
-    """Turn a :class:`ProblemError` into its answer."""
-    if not isinstance(error, ProblemError):
+async def api_error_response(_request: Request, error: Exception) -> Response:
+    """Convert an :class:`ApiError` to a response."""
+    if not isinstance(error, ApiError):
         raise error
-    return problem_response(error.status, error.message)
+    return error_response(error.status, error.message)
 
 
-async def answer_no_route(request: Request, _error: Exception) -> Response:
-    """Answer a path that nothing is at."""
-    return problem_response(HTTPStatus.NOT_FOUND, f"There is nothing at {request.url.path}.")
+async def not_found_response(request: Request, _error: Exception) -> Response:
+    """Return 404 for an unknown path."""
+    return error_response(HTTPStatus.NOT_FOUND, f"Path not found: {request.url.path}")
 
 
-async def answer_wrong_method(request: Request, error: Exception) -> Response:
-    """Answer a method that the path does not take; ``Allow`` names those it does."""
+async def method_not_allowed_response(request: Request, error: Exception) -> Response:
+    """Return 405 with the allowed methods in ``Allow``."""
     headers = getattr(error, "headers", None)
-    return problem_response(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not possible here.", headers)
+    return error_response(HTTPStatus.METHOD_NOT_ALLOWED, f"Method {request.method} is not allowed.", headers)
 
 
-async def answer_defect(_request: Request, _error: Exception) -> Response:
-    """Answer an error of the sandbox itself, whose traceback the server logs."""
-    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "The sandbox has a defect: its log has the traceback.")
+async def internal_error_response(_request: Request, _error: Exception) -> Response:
+    """Return 500 for a bug in the sandbox; the server logs the traceback."""
+    return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Bug in the sandbox. Its log contains the traceback.")
 
 
-async def answer_nobody(_request: Request, _error: Exception) -> Response:
-    """End the handling of a call whose client is gone; this response reaches no one."""
+async def disconnected_response(_request: Request, _error: Exception) -> Response:
+    """Return an empty response that is never sent, because the client has disconnected."""
     return Response()

@@ -1,16 +1,16 @@
-"""The faults, carried out on the connection itself, so that clients meet what a network does and not a likeness of it.
+"""Effects of faults, applied to the real connection, so that clients see real network errors.
 
 ===================  ===================================================================================
-status               the body is read (not when ``early``), and answered with that status; nothing is done
-reset_before_body    the connection is reset (TCP RST) before the body is read
-reset_mid_body       it is reset once ``after_bytes`` of the body, or all of it, were read
-reset_before_answer  the whole body is read, then the connection is reset; nothing is done
-slow                 the body is read, and the call is done and answered ``delay_seconds`` later, as usual;
-                     it is done even if the client has gone by then
-store_then_drop      the call is done in full, then the connection is dropped without an answer
-store_late           the connection is dropped ``drop_after_seconds`` after the body's end without an answer;
-                     the call is done ``delay_seconds`` after the body's end
-cut_answer           the call is done, and the connection closed after half of the answer's body
+status               read the body (unless ``early``) and return the status; do not handle the request
+reset_before_body    reset the connection (TCP RST) before reading the body
+reset_mid_body       reset the connection after ``after_bytes`` of the body, or all of it, were read
+reset_before_answer  read the body, then reset the connection; do not handle the request
+slow                 read the body, then handle the request and respond after ``delay_seconds``, even if
+                     the client has disconnected
+store_then_drop      handle the request, then drop the connection without a response
+store_late           drop the connection ``drop_after_seconds`` after the end of the body without a response;
+                     handle the request ``delay_seconds`` after the end of the body
+cut_answer           handle the request, and close the connection after half of the response body
 ===================  ===================================================================================
 """
 
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from airflow_provider_media.sandbox.errors import problem_body
+from airflow_provider_media.sandbox.errors import error_body
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from airflow_provider_media.sandbox.delays import Pauses
+    from airflow_provider_media.sandbox.delays import Delays
     from airflow_provider_media.sandbox.faults import Fault
 
 TRANSPORT = "sandbox.transport"
-"""The scope's key for the connection's transport."""
+"""Key of the connection's transport in the ASGI scope."""
 
-_BEFORE_ACTING = "sandbox.before_acting"
+_BEFORE_HANDLING = "sandbox.before_handling"
 _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One call under way.
+    """One request in progress.
 
-    :param app: does the call as usual.
+    :param app: handles the request without a fault.
     """
 
     app: ASGIApp
     scope: Scope
     receive: Receive
     send: Send
-    pauses: Pauses
+    delays: Delays
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -62,48 +62,48 @@ class Exchange:
         transport: asyncio.Transport = self.scope[TRANSPORT]
         return transport
 
-    async def read_body(self, at_most: float = float("inf")) -> None:
-        """Read the request's body and throw it away."""
+    async def read_body(self, max_bytes: float = float("inf")) -> None:
+        """Read and discard the request body."""
         received = 0
-        while received < at_most:
+        while received < max_bytes:
             message = await self.receive()
             received += len(message.get("body", b""))
             if not message.get("more_body", False):
                 return
 
     async def reset(self) -> None:
-        """Break the connection off with a TCP RST."""
-        linger = struct.pack("ii", 1, 0)  # on, for 0 seconds: what is unsent is thrown away
+        """Reset the connection with a TCP RST."""
+        linger = struct.pack("ii", 1, 0)  # on, 0 seconds: discard unsent data
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.transport.abort()
         await self.wait_for_disconnect()
 
     async def drop(self) -> None:
-        """End the connection without a word; what was not sent yet is not sent (a plain FIN, no TLS farewell)."""
+        """Close the connection and discard unsent data (a plain FIN, no TLS close_notify)."""
         self.transport.abort()
         await self.wait_for_disconnect()
 
     async def close(self) -> None:
-        """Send what is still to be sent, then close the connection in order."""
+        """Send pending data, then close the connection."""
         self.transport.close()
         await self.wait_for_disconnect()
 
     async def wait_for_disconnect(self) -> None:
-        """Wait until the server knows that the connection is gone, so that it misses no answer."""
+        """Wait until the server handles the disconnect, so that it does not expect a response."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
 
-async def before_acting(scope: Scope) -> None:
-    """Let a fault hold a call up between the end of its body and what it does; each call asks, once it is accepted."""
-    hold = scope.get(_BEFORE_ACTING)
-    if hold is not None:
-        await hold()
+async def before_handling(scope: Scope) -> None:
+    """Apply a pending delay; route handlers call it after reading and validating the request."""
+    delay = scope.get(_BEFORE_HANDLING)
+    if delay is not None:
+        await delay()
 
 
-async def disrupt(fault: Fault, exchange: Exchange) -> None:
-    """Carry a fault out."""
-    await _DISRUPTIONS[fault.fault](fault, exchange)
+async def apply_fault(fault: Fault, exchange: Exchange) -> None:
+    """Apply a fault to a request."""
+    await _EFFECTS[fault.fault](fault, exchange)
 
 
 async def _status(fault: Fault, exchange: Exchange) -> None:
@@ -114,7 +114,7 @@ async def _status(fault: Fault, exchange: Exchange) -> None:
         headers["content-type"] = "text/plain; charset=utf-8"
         content = str(fault.body["text"]).encode(errors="replace")
     else:
-        body = problem_body(fault.status, "A fault of the sandbox.") if fault.body is None else fault.body
+        body = error_body(fault.status, "Injected fault.") if fault.body is None else fault.body
         content = json.dumps(body).encode()
     if fault.status in _BODILESS:
         content = b""
@@ -130,7 +130,7 @@ async def _reset_before_body(_fault: Fault, exchange: Exchange) -> None:
 
 
 async def _reset_mid_body(fault: Fault, exchange: Exchange) -> None:
-    await exchange.read_body(at_most=fault.after_bytes)
+    await exchange.read_body(max_bytes=fault.after_bytes)
     await exchange.reset()
 
 
@@ -141,23 +141,23 @@ async def _reset_before_answer(_fault: Fault, exchange: Exchange) -> None:
 
 async def _slow(fault: Fault, exchange: Exchange) -> None:
     async def wait() -> None:
-        await exchange.pauses.wait(fault.delay_seconds)
+        await exchange.delays.wait(fault.delay_seconds)
 
-    await exchange.app({**exchange.scope, _BEFORE_ACTING: wait}, exchange.receive, exchange.send)
+    await exchange.app({**exchange.scope, _BEFORE_HANDLING: wait}, exchange.receive, exchange.send)
 
 
 async def _store_then_drop(_fault: Fault, exchange: Exchange) -> None:
-    await exchange.app(exchange.scope, exchange.receive, _withhold)
+    await exchange.app(exchange.scope, exchange.receive, _discard)
     await exchange.drop()
 
 
 async def _store_late(fault: Fault, exchange: Exchange) -> None:
     async def drop_and_wait() -> None:
-        await exchange.pauses.wait(fault.drop_after_seconds)
+        await exchange.delays.wait(fault.drop_after_seconds)
         exchange.transport.abort()
-        await exchange.pauses.wait(fault.delay_seconds - fault.drop_after_seconds)
+        await exchange.delays.wait(fault.delay_seconds - fault.drop_after_seconds)
 
-    await exchange.app({**exchange.scope, _BEFORE_ACTING: drop_and_wait}, exchange.receive, _withhold)
+    await exchange.app({**exchange.scope, _BEFORE_HANDLING: drop_and_wait}, exchange.receive, _discard)
     await exchange.drop()
 
 
@@ -174,11 +174,11 @@ async def _cut_answer(_fault: Fault, exchange: Exchange) -> None:
     await exchange.close()
 
 
-async def _withhold(_message: Any) -> None:
-    """Send nothing."""
+async def _discard(_message: Any) -> None:
+    """Discard the response."""
 
 
-_DISRUPTIONS: dict[str, Callable[[Fault, Exchange], Awaitable[None]]] = {
+_EFFECTS: dict[str, Callable[[Fault, Exchange], Awaitable[None]]] = {
     "status": _status,
     "reset_before_body": _reset_before_body,
     "reset_mid_body": _reset_mid_body,

@@ -1,6 +1,6 @@
-"""Faults that a test asks for: which calls they strike, and how a request for one is checked.
+"""Faults that tests inject: parsing, validation and matching.
 
-What each does is told, and done, in :mod:`airflow_provider_media.sandbox.fault_effects`.
+:mod:`airflow_provider_media.sandbox.fault_effects` implements and documents their effects.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "store_late": (("delay_seconds",), ("drop_after_seconds",)),
     "cut_answer": ((), ()),
 }
-"""The kinds of fault, each with the options it needs and those it takes."""
+"""Required and optional options of each kind of fault."""
 
 _METHODS = ("GET", "POST", "DELETE", "*")
 _COMMON_OPTIONS = ("fault", "method", "path", "times", "skip")
@@ -35,26 +35,26 @@ _FRAMING_HEADERS = ("content-length", "transfer-encoding", "connection")
 
 
 class FaultError(ValueError):
-    """A fault was asked for in a way that makes no sense."""
+    """The description of a fault is invalid."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """One fault and how often it is still to strike.
+    """One fault and its remaining number of uses.
 
-    :param fault: the kind, of :data:`_OPTIONS`.
-    :param method: the method it strikes, or ``*``.
-    :param path: the paths it strikes, as a shell pattern whose ``*`` matches slashes too.
-    :param times: how many calls it strikes.
-    :param skip: how many matching calls get through before the first.
-    :param status: the status to answer.
-    :param headers: headers to add to that answer, or to put in place of its own.
-    :param body: its body: any JSON value, or ``{"text": ...}`` for plain text; None for the documented error.
-    :param early: answer without reading the request's body.
-    :param close: close the connection after that answer; otherwise the rest of the body is read and thrown away.
-    :param after_bytes: how much of the body is read before the reset.
-    :param delay_seconds: how long to wait between the end of the body and acting.
-    :param drop_after_seconds: how long after the body's end the connection is dropped.
+    :param fault: the kind, a key of :data:`_OPTIONS`.
+    :param method: the HTTP method to match, or ``*``.
+    :param path: the paths to match: a shell pattern in which ``*`` also matches slashes.
+    :param times: number of requests to affect.
+    :param skip: number of matching requests to let through first.
+    :param status: the HTTP status to return.
+    :param headers: headers to add to the response or to override.
+    :param body: the response body: any JSON value, or ``{"text": ...}`` for plain text; None for the documented error.
+    :param early: respond without reading the request body.
+    :param close: close the connection after the response; otherwise the rest of the body is read and discarded.
+    :param after_bytes: number of body bytes to read before the reset.
+    :param delay_seconds: seconds between the end of the body and handling the request.
+    :param drop_after_seconds: seconds between the end of the body and dropping the connection.
     """
 
     fault: str
@@ -72,35 +72,35 @@ class Fault:
     drop_after_seconds: float = 0
 
     def matches(self, method: str, path: str) -> bool:
-        """Tell whether a call is of those that the fault strikes."""
+        """Return whether the fault applies to a request."""
         return self.method in {"*", method} and fnmatchcase(path, self.path)
 
     def to_dict(self) -> dict[str, Any]:
-        """Tell the fault as JSON, with the options of its kind only."""
+        """Return the fault as a JSON-serializable dict, with the options of its kind only."""
         shown = {*_COMMON_OPTIONS, *_OPTIONS[self.fault][0], *_OPTIONS[self.fault][1]}
         return {name: value for name, value in asdict(self).items() if name in shown}
 
 
 class PendingFaults:
-    """The faults still to strike, in the order they were asked for."""
+    """The pending faults, in the order they were added."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Queue a fault behind the others."""
+        """Add a fault at the end of the queue."""
         self._faults.append(fault)
 
     def clear(self) -> None:
-        """Call all faults off."""
+        """Remove all faults."""
         self._faults.clear()
 
     def to_list(self) -> list[dict[str, Any]]:
-        """Tell the pending faults as JSON values."""
+        """Return the pending faults as JSON-serializable values."""
         return [fault.to_dict() for fault in self._faults]
 
     def take(self, method: str, path: str) -> Fault | None:
-        """Tell the fault that strikes this call, the first that matches and has skipped enough; None for none."""
+        """Return the first fault that applies to this request and count the use; None if there is none."""
         for fault in self._faults:
             if not fault.matches(method, path):
                 continue
@@ -114,10 +114,10 @@ class PendingFaults:
         return None
 
 
-def read_fault(value: Any) -> Fault:
-    """Check a fault's JSON.
+def parse_fault(value: Any) -> Fault:
+    """Parse and validate a fault's JSON value.
 
-    :raises FaultError: with one sentence that names what is wrong.
+    :raises FaultError: the value is invalid.
     """
     if not isinstance(value, dict):
         raise FaultError("A fault must be a JSON object.")
@@ -127,25 +127,25 @@ def read_fault(value: Any) -> Fault:
     required, optional = _OPTIONS[kind]
     for name in required:
         if name not in value:
-            raise FaultError(f"The fault {kind!r} needs {name!r}.")
+            raise FaultError(f"The fault {kind!r} requires {name!r}.")
     known = (*_COMMON_OPTIONS, *required, *optional)
     for name in value:
         if name not in known:
-            raise FaultError(f"The fault {kind!r} takes no {name!r}; it takes {', '.join(known)}.")
-    fault = Fault(**{name: _READERS[name](name, given) for name, given in value.items()})
+            raise FaultError(f"The fault {kind!r} does not accept {name!r}; it accepts {', '.join(known)}.")
+    fault = Fault(**{name: _PARSERS[name](name, given) for name, given in value.items()})
     if kind == "store_late" and fault.drop_after_seconds > fault.delay_seconds:
-        raise FaultError("'drop_after_seconds' must not be more than 'delay_seconds'.")
+        raise FaultError("'drop_after_seconds' must be at most 'delay_seconds'.")
     return fault
 
 
-def _text(name: str, value: Any) -> str:
+def _string(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise FaultError(f"{name!r} must be a text.")
+        raise FaultError(f"{name!r} must be a non-empty string.")
     return value
 
 
 def _method(name: str, value: Any) -> str:
-    method = _text(name, value).upper()
+    method = _string(name, value).upper()
     if method not in _METHODS:
         raise FaultError(f"{name!r} must be one of {', '.join(_METHODS)}, not {value!r}.")
     return method
@@ -157,13 +157,13 @@ def _boolean(name: str, value: Any) -> bool:
     return value
 
 
-def _whole_number(minimum: int, maximum: int) -> Callable[[str, Any], int]:
-    def read(name: str, value: Any) -> int:
+def _integer(minimum: int, maximum: int) -> Callable[[str, Any], int]:
+    def parse(name: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
-            raise FaultError(f"{name!r} must be a whole number from {minimum} to {maximum}.")
+            raise FaultError(f"{name!r} must be an integer from {minimum} to {maximum}.")
         return value
 
-    return read
+    return parse
 
 
 def _seconds(name: str, value: Any) -> float:
@@ -174,12 +174,12 @@ def _seconds(name: str, value: Any) -> float:
 
 def _headers(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise FaultError(f"{name!r} must be a JSON object of texts.")
+        raise FaultError(f"{name!r} must be a JSON object with string values.")
     for header, content in value.items():
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header) or header.lower() in _FRAMING_HEADERS:
-            raise FaultError(f"{name!r} cannot hold the header {header!r}.")
+            raise FaultError(f"{name!r} does not accept the header {header!r}.")
         if not isinstance(content, str) or not re.fullmatch(r"([!-~]([\t -~]*[!-~])?)?", content):
-            raise FaultError(f"The header {header!r} must be a text of printable ASCII characters.")
+            raise FaultError(f"The header {header!r} must be a string of printable ASCII characters.")
     return value
 
 
@@ -187,18 +187,18 @@ def _any_json(_name: str, value: Any) -> Any:
     return value
 
 
-_READERS: dict[str, Callable[[str, Any], Any]] = {
-    "fault": _text,
+_PARSERS: dict[str, Callable[[str, Any], Any]] = {
+    "fault": _string,
     "method": _method,
-    "path": _text,
-    "times": _whole_number(1, _MAX_COUNT),
-    "skip": _whole_number(0, _MAX_COUNT),
-    "status": _whole_number(200, 599),
+    "path": _string,
+    "times": _integer(1, _MAX_COUNT),
+    "skip": _integer(0, _MAX_COUNT),
+    "status": _integer(200, 599),
     "headers": _headers,
     "body": _any_json,
     "early": _boolean,
     "close": _boolean,
-    "after_bytes": _whole_number(0, _MAX_COUNT),
+    "after_bytes": _integer(0, _MAX_COUNT),
     "delay_seconds": _seconds,
     "drop_after_seconds": _seconds,
 }

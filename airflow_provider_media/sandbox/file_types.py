@@ -1,11 +1,11 @@
-"""Which files the sandbox accepts, judged by tables of its own: so that it cannot share a mistake with the client."""
+"""Types of accepted files. The tables are independent of the client's, so that both cannot share a mistake."""
 
 from __future__ import annotations
 
 HEAD_BYTES = 64
 
 SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "video/mp4": ".mp4"}
-"""The accepted MIME types, each with the ending of its address."""
+"""The accepted MIME types and the suffixes of their URLs."""
 
 _MAGIC = {
     b"\xff\xd8\xff": "image/jpeg",
@@ -16,7 +16,7 @@ _MAGIC = {
 
 
 def _brands(text: str) -> frozenset[str]:
-    """Read brands of four letters each, written without gaps."""
+    """Split a string into brands of four letters each."""
     return frozenset(text[index : index + 4] for index in range(0, len(text), 4))
 
 
@@ -34,7 +34,7 @@ _OTHER_BRANDS = (
 def accepted_type(head: bytes) -> str | None:
     """Return the MIME type of a file; None if it is not accepted.
 
-    :param head: its first :data:`HEAD_BYTES` bytes.
+    :param head: the first :data:`HEAD_BYTES` bytes.
     """
     if head.startswith(b"\xff\xd8\xff\xf7"):  # JPEG-LS
         return None

@@ -1,4 +1,4 @@
-"""The library on disk: metadata in SQLite, each file beside it; both outlive a restart."""
+"""The library on disk: metadata in SQLite and the files beside it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SORT_COLUMNS = {"id": "id", "name": "name", "mimeType": "mime_type", "size": "size", "createdAt": "created_at"}
-"""The API's ``sortBy`` values, each with its column."""
+"""The columns of the API's ``sortBy`` values."""
 
 _MAX_INTEGER = 2**63 - 1  # SQLite's
 
-# AUTOINCREMENT, because a plain key would hand out the newest file's id again once that file is deleted.
+# AUTOINCREMENT, because a plain key would reuse the newest file's id after its deletion.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS media (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -42,24 +42,24 @@ CREATE TABLE IF NOT EXISTS deleted AS SELECT *, created_at AS deleted_at FROM me
 _COLUMNS = "id, text_id, name, description, folder_id, mime_type, size, width, height, created_at"
 
 _AS_OF = f"""(
-    SELECT {_COLUMNS} FROM media WHERE created_at <= :moment
-    UNION ALL SELECT {_COLUMNS} FROM deleted WHERE created_at <= :moment AND deleted_at > :moment
+    SELECT {_COLUMNS} FROM media WHERE created_at <= :as_of
+    UNION ALL SELECT {_COLUMNS} FROM deleted WHERE created_at <= :as_of AND deleted_at > :as_of
 )"""  # noqa: S608 (fixed names)
-"""The library as it was at a moment."""
+"""The library at a given time."""
 
 
-def as_text(moment: datetime) -> str:
-    """Write a moment as the library does; earlier ones come first as texts, too."""
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+def format_time(time: datetime) -> str:
+    """Format a time; the strings sort in chronological order."""
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class LibraryBusyError(Exception):
-    """Another sandbox has this data folder open."""
+    """Another sandbox uses this data folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMedia:
-    """One row of the library; every file has both kinds of id, and the dialect shows one of them."""
+    """One row of the library. Each file has both kinds of id; the dialect selects one."""
 
     id: int
     text_id: str
@@ -74,10 +74,10 @@ class StoredMedia:
 
 
 class Library:
-    """The stored files. Its methods block and may be called from any thread.
+    """The stored files. All methods are blocking and thread-safe.
 
-    :param folder: made when missing; one sandbox at a time may have it open.
-    :raises LibraryBusyError: another one has.
+    :param folder: created if missing; only one sandbox can open it at a time.
+    :raises LibraryBusyError: another sandbox has opened it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,17 +96,17 @@ class Library:
         except sqlite3.OperationalError as error:
             self._database.close()
             raise LibraryBusyError(f"Cannot use the data folder {folder}: {error} (another sandbox?).") from error
-        for leftover in self._incoming.iterdir():  # uploads that a killed sandbox had under way
+        for leftover in self._incoming.iterdir():  # incomplete uploads of a killed sandbox
             leftover.unlink()
 
     def close(self) -> None:
-        """Let go of the data folder."""
+        """Close the data folder."""
         with self._lock:
             self._database.close()
 
     @contextmanager
     def incoming_file(self) -> Iterator[Path]:
-        """Lend an empty file on the library's own disk; it is gone afterwards unless it was stored."""
+        """Yield an empty file on the library's disk; it is deleted afterwards unless it was stored."""
         with tempfile.NamedTemporaryFile(dir=self._incoming, delete=False) as file:
             path = Path(file.name)
         try:
@@ -117,12 +117,12 @@ class Library:
     def store(
         self, path: Path, *, name: str, description: str | None, folder_id: int | None, mime_type: str
     ) -> StoredMedia:
-        """Take a file in, by renaming it: nobody ever sees half of one.
+        """Store a file by renaming it, so that no reader sees an incomplete file.
 
-        :param path: a file made by :meth:`incoming_file`, complete.
+        :param path: a complete file from :meth:`incoming_file`.
         """
         width, height = _pixels(path, mime_type)
-        created_at = as_text(datetime.now(UTC))
+        created_at = format_time(datetime.now(UTC))
         text_id = f"med_{secrets.token_hex(6)}"
         values = (text_id, name, description, folder_id, mime_type, path.stat().st_size, width, height, created_at)
         with self._lock, self._database:
@@ -136,7 +136,7 @@ class Library:
         return media
 
     def find(self, media_id: int | str) -> StoredMedia | None:
-        """Look one file up by its id of either kind."""
+        """Find a file by its numeric or string id."""
         column = "id" if isinstance(media_id, int) else "text_id"
         with self._lock:
             query = f"SELECT * FROM media WHERE {column} = ?"  # noqa: S608 (one of two fixed names)
@@ -144,10 +144,10 @@ class Library:
         return StoredMedia(**row) if row else None
 
     def delete(self, media: StoredMedia) -> bool:
-        """Delete one file for good; False when it was gone already."""
+        """Delete one file; return False if it was already deleted."""
         with self._lock, self._database:
             self._database.execute(
-                "INSERT INTO deleted SELECT *, ? FROM media WHERE id = ?", (as_text(datetime.now(UTC)), media.id)
+                "INSERT INTO deleted SELECT *, ? FROM media WHERE id = ?", (format_time(datetime.now(UTC)), media.id)
             )
             deleted = self._database.execute("DELETE FROM media WHERE id = ?", (media.id,)).rowcount == 1
         self.path_of(media).unlink(missing_ok=True)
@@ -156,16 +156,16 @@ class Library:
     def page(
         self, *, offset: int, limit: int, order_by: str, descending: bool, as_of: str | None = None
     ) -> tuple[list[StoredMedia], int, int]:
-        """List a part of the library; ties go by id, so that pages never overlap.
+        """List part of the library; equal values are ordered by id, so that pages do not overlap.
 
-        :param order_by: a column, of :data:`SORT_COLUMNS` or ``text_id``.
-        :param as_of: the moment whose library is listed, as :func:`as_text` writes it; None for now.
-        :returns: the files, how many the library holds, and their bytes in all.
+        :param order_by: a column of :data:`SORT_COLUMNS`, or an SQL expression.
+        :param as_of: list the library at this time, in the format of :func:`format_time`; None for now.
+        :returns: the files, the number of files in the library, and their total size in bytes.
         """
         direction = "DESC" if descending else "ASC"
         source = "media" if as_of is None else _AS_OF
         query = f"SELECT {_COLUMNS} FROM {source} ORDER BY {order_by} {direction}, id {direction}"  # noqa: S608 (fixed names)
-        values = {"moment": as_of, "limit": limit, "offset": min(offset, _MAX_INTEGER)}
+        values = {"as_of": as_of, "limit": limit, "offset": min(offset, _MAX_INTEGER)}
         sums = f"SELECT COUNT(*), COALESCE(SUM(size), 0) FROM {source}"  # noqa: S608 (fixed names)
         with self._lock:
             rows = self._database.execute(query + " LIMIT :limit OFFSET :offset", values).fetchall()
@@ -173,16 +173,16 @@ class Library:
         return [StoredMedia(**row) for row in rows], count, size
 
     def path_of(self, media: StoredMedia) -> Path:
-        """Tell where the file's bytes are."""
+        """Return the path of the file's bytes."""
         return self._files / str(media.id)
 
 
 def _pixels(path: Path, mime_type: str) -> tuple[int | None, int | None]:
-    """Measure a picture; (None, None) for a video and for a picture that is broken, which is stored all the same."""
+    """Return an image's width and height; (None, None) for a video or a corrupt image."""
     if not mime_type.startswith("image/"):
         return None, None
     try:
-        with Image.open(path, formats=("JPEG", "PNG", "GIF")) as picture:
-            return picture.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow's readers raise
+        with Image.open(path, formats=("JPEG", "PNG", "GIF")) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # the errors of Pillow's readers
         return None, None

@@ -1,4 +1,4 @@
-"""The rate limits of the platform: so many requests a minute and so many within a second."""
+"""Rate limits: requests per minute and requests per second."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 import time
 
 PRODUCTION_REQUESTS_PER_MINUTE = 1000
-"""What ``X-RateLimit-Limit`` says when no limit is enforced (the platform's figure for production keys)."""
+"""Value of ``X-RateLimit-Limit`` without an enforced limit (the platform's limit of production keys)."""
 
 
 class _Window:
-    """A span of time that starts with its first request and takes only so many."""
+    """A fixed window that starts with its first request and counts requests."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -23,11 +23,11 @@ class _Window:
             self.used = 0
 
 
-class RateLimiter:
-    """Counts the requests of the sandbox's one API key.
+class RequestQuota:
+    """Counts requests against the limits.
 
-    :param requests_per_minute: None never refuses, and tells of a limit of which nothing is used up.
-    :param burst_per_second: None never refuses.
+    :param requests_per_minute: None for no limit; the headers then show an unused production limit.
+    :param burst_per_second: None for no limit.
     """
 
     def __init__(self, requests_per_minute: int | None, burst_per_second: int | None) -> None:
@@ -38,7 +38,7 @@ class RateLimiter:
         self._shown_limit = requests_per_minute or PRODUCTION_REQUESTS_PER_MINUTE
 
     def take(self) -> int | None:
-        """Count one request; when it is one too many, count nothing and tell the whole seconds to wait."""
+        """Count one request and return None; above a limit, do not count it and return the seconds to wait."""
         now = time.time()
         for window, limit in self._limits:
             window.roll(now)
@@ -49,7 +49,7 @@ class RateLimiter:
         return None
 
     def headers(self) -> dict[str, str]:
-        """Tell the state of the minute, as every answer does; the reset is a Unix time in seconds."""
+        """Return the rate limit headers of a response; the reset time is Unix time in seconds."""
         self._minute.roll(time.time())
         used = self._minute.used if self._is_limited else 0
         return {

@@ -1,4 +1,4 @@
-"""What a browser gets: the library's page, the files themselves, and the contract."""
+"""Pages for browsers: the library page, the files, and the OpenAPI contract."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import jinja2
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from airflow_provider_media.sandbox.errors import ProblemError
+from airflow_provider_media.sandbox.errors import ApiError
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 _CARDS_PER_PAGE = 60
 _BYTES_PER_UNIT = 1000
-_NEXT_UNIT_FROM = 999.5  # what would be rounded to 1000
+_NEXT_UNIT_FROM = 999.5  # rounds to 1000
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_FOLDER / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -69,30 +69,30 @@ async def library_page(request: Request) -> Response:
 
 
 async def stored_file(request: Request) -> Response:
-    """Serve a file's bytes, without a key: what the library gives out are preview addresses."""
+    """Serve a file's bytes; no API key is needed, because the URLs are public preview links."""
     dialect: Dialect = request.app.state.dialect
     library: Library = request.app.state.library
-    media: StoredMedia | None = await run_in_threadpool(library.find, dialect.read_id(request.path_params["media_id"]))
+    media: StoredMedia | None = await run_in_threadpool(library.find, dialect.parse_id(request.path_params["media_id"]))
     if media is None or not library.path_of(media).is_file():
-        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no such file.")
-    if "," in request.headers.get("range", ""):  # many ranges take starlette long before 0.49.1 (CVE-2025-62727)
-        raise ProblemError(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "One range at a time.")
+        raise ApiError(HTTPStatus.NOT_FOUND, "File not found.")
+    if "," in request.headers.get("range", ""):  # multiple ranges are slow before starlette 0.49.1 (CVE-2025-62727)
+        raise ApiError(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "Multiple ranges are not supported.")
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
     return FileResponse(library.path_of(media), media_type=media.mime_type, headers=headers)
 
 
 async def contract(_request: Request) -> Response:
-    """Serve the API's contract."""
+    """Serve the OpenAPI contract."""
     return Response((_FOLDER / "openapi.yaml").read_bytes(), media_type="application/yaml")
 
 
 async def favicon(_request: Request) -> Response:
-    """Tell browsers that there is no icon."""
+    """Return an empty response: there is no icon."""
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 def human_size(size: int) -> str:
-    """Write a number of bytes for people, with three digits: 999 B, 1.54 MB."""
+    """Format a number of bytes with three digits: 999 B, 1.54 MB."""
     amount = float(size)
     units = ["B", "kB", "MB", "GB", "TB"]
     while amount >= _NEXT_UNIT_FROM and len(units) > 1:

@@ -1,4 +1,4 @@
-"""The query parameters of the list, checked as openapi.yaml has them."""
+"""Query parameters of the list, validated according to openapi.yaml."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from airflow_provider_media.sandbox.errors import ProblemError
+from airflow_provider_media.sandbox.errors import ApiError
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SORT_ORDERS = ("asc", "desc")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListQuery:
-    """What a list call asks for; the defaults are the API's."""
+    """Parameters of a list request, with the API's defaults."""
 
     page: int = 0
     limit: int = 10
@@ -29,24 +29,24 @@ class ListQuery:
     sort_order: str = "asc"
 
 
-def read_list_query(parameters: QueryParams) -> ListQuery:
-    """Read the list's parameters.
+def parse_list_query(parameters: QueryParams) -> ListQuery:
+    """Parse the list's parameters.
 
-    :raises ProblemError: one is malformed or unknown, or stands there twice.
+    :raises ApiError: a parameter is invalid, unknown or repeated.
     """
     values = _single_values(parameters, known=("page", "limit", "sortBy", "sortOrder"))
     return ListQuery(
-        page=_whole_number("page", values.get("page", "0"), minimum=0),
-        limit=_whole_number("limit", values.get("limit", "10"), minimum=1, maximum=MAX_LIMIT),
+        page=_integer("page", values.get("page", "0"), minimum=0),
+        limit=_integer("limit", values.get("limit", "10"), minimum=1, maximum=MAX_LIMIT),
         sort_by=_choice("sortBy", values.get("sortBy", "id"), SORT_COLUMNS),
         sort_order=_choice("sortOrder", values.get("sortOrder", "asc"), _SORT_ORDERS),
     )
 
 
-def refuse_query(parameters: QueryParams) -> None:
-    """Refuse any parameter, where the API has none: a mistyped one must not look as if it worked.
+def reject_query(parameters: QueryParams) -> None:
+    """Reject all parameters, so that a mistyped parameter does not go unnoticed.
 
-    :raises ProblemError: there is one.
+    :raises ApiError: there is a parameter.
     """
     _single_values(parameters, known=())
 
@@ -55,23 +55,23 @@ def _single_values(parameters: QueryParams, known: Collection[str]) -> dict[str,
     values: dict[str, str] = {}
     for name, value in parameters.multi_items():
         if name not in known:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, f"There is no query parameter {name!r} here.")
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"Unknown query parameter {name!r}.")
         if name in values:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, f"The query parameter {name!r} must stand there only once.")
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"The query parameter {name!r} must not be repeated.")
         values[name] = value
     return values
 
 
-def _whole_number(name: str, text: str, minimum: int, maximum: int | None = None) -> int:
-    # The bound on the digits keeps int() quick; no client counts that far.
+def _integer(name: str, text: str, minimum: int, maximum: int | None = None) -> int:
+    # At most 100 digits, because int() is slow for long strings.
     number = int(text) if re.fullmatch("-?[0-9]{1,100}", text) else minimum - 1
     if number < minimum or (maximum is not None and number > maximum):
         span = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"{name} must be a whole number {span}.")
+        raise ApiError(HTTPStatus.BAD_REQUEST, f"{name} must be an integer {span}.")
     return number
 
 
 def _choice(name: str, text: str, choices: Collection[str]) -> str:
     if text not in choices:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"{name} must be one of {', '.join(choices)}.")
+        raise ApiError(HTTPStatus.BAD_REQUEST, f"{name} must be one of {', '.join(choices)}.")
     return text

@@ -1,4 +1,4 @@
-"""What was asked of the sandbox, for tests to look at."""
+"""Log of the requests that the sandbox received, for tests."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-_LONGEST = 10_000
+_MAX_REQUESTS = 10_000
 
 
 @dataclass(slots=True, kw_only=True)
-class Call:
-    """One call.
+class LoggedRequest:
+    """One request and its outcome.
 
-    :param status: the status that was sent; None while there is none, and for good when the connection was dropped.
-    :param body_bytes: how much of the request's body was read.
+    :param status: the HTTP status sent; None before the response, or if the connection was dropped.
+    :param body_bytes: number of bytes read from the request body.
     :param started_at: Unix time in seconds.
     """
 
@@ -29,20 +29,20 @@ class Call:
     started_at: float = field(default_factory=time.time)
 
 
-class Journal:
-    """The newest calls, oldest first. A call stands there from its start on and is filled in as it goes."""
+class RequestLog:
+    """The newest requests, oldest first. A request is added when it starts and updated until it ends."""
 
     def __init__(self) -> None:
-        self._calls: deque[Call] = deque(maxlen=_LONGEST)
+        self._requests: deque[LoggedRequest] = deque(maxlen=_MAX_REQUESTS)
 
-    def add(self, call: Call) -> None:
-        """Note a call that begins."""
-        self._calls.append(call)
+    def add(self, request: LoggedRequest) -> None:
+        """Add a request."""
+        self._requests.append(request)
 
     def clear(self) -> None:
-        """Forget all calls."""
-        self._calls.clear()
+        """Remove all requests."""
+        self._requests.clear()
 
     def to_list(self) -> list[dict[str, Any]]:
-        """Tell all calls as JSON values."""
-        return [asdict(call) for call in self._calls]
+        """Return all requests as JSON-serializable values."""
+        return [asdict(request) for request in self._requests]

@@ -1,4 +1,4 @@
-"""Running the sandbox: in the foreground for the command line, in a thread for tests."""
+"""Run the sandbox in the foreground (command line) or in a thread (tests)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from airflow_provider_media.sandbox.app import build_app
-from airflow_provider_media.sandbox.delays import Pauses
+from airflow_provider_media.sandbox.delays import Delays
 from airflow_provider_media.sandbox.fault_effects import TRANSPORT
 from airflow_provider_media.sandbox.library import Library
 from airflow_provider_media.sandbox.settings import HOST, MEDIA_PATH, SandboxSettings
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _MAX_HEAD_BYTES = 256 * 1024
-_IDLE_SECONDS = 75  # longer than clients keep idle connections, so that none is closed under a request
+_IDLE_SECONDS = 75  # longer than clients keep idle connections, so that the server does not close one during a request
 _STOP_SECONDS = 1
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 whose application can get at the connection, for the faults."""
+    """HTTP/1.1 protocol that gives the application access to the connection's transport, for faults."""
 
     transports: WeakSet[asyncio.Transport]
-    """Where the connections are noted, each for as long as it lives."""
+    """The open connections."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -49,17 +49,17 @@ class _Protocol(H11Protocol):
 
     def shutdown(self) -> None:
         if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
-            self.transport.abort()  # the rest of an upload may never come
+            self.transport.abort()  # the rest of the upload may never arrive
         else:
             super().shutdown()
 
 
 class _Server(uvicorn.Server):
-    """A server that tells when it is ready, and that ends the pauses when it is to stop."""
+    """A server with a ready callback that cancels the delays at shutdown."""
 
-    def __init__(self, config: uvicorn.Config, pauses: Pauses, transports: WeakSet[asyncio.Transport]) -> None:
+    def __init__(self, config: uvicorn.Config, delays: Delays, transports: WeakSet[asyncio.Transport]) -> None:
         super().__init__(config)
-        self._pauses = pauses
+        self._delays = delays
         self._transports = transports
         self.on_ready: Callable[[], None] | None = None
 
@@ -69,25 +69,25 @@ class _Server(uvicorn.Server):
             self.on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._pauses.end_all()
+        self._delays.cancel_all()
         await super().shutdown(sockets)
         for transport in list(self._transports):
-            transport.abort()  # one that is still closing in order would be left open with the loop's end
-        await asyncio.sleep(0)  # in which the loop carries that out
+            transport.abort()  # a transport that is still closing would stay open when the loop ends
+        await asyncio.sleep(0)  # lets the loop close the transports
 
 
 class Sandbox:
-    """One sandbox, bound to its port and with its library open from the start.
+    """A sandbox with its port bound and its library open.
 
-    :raises OSError: the port is taken, the data folder cannot be made, or the certificate cannot be read.
+    :raises OSError: the port is in use, the data folder cannot be created, or the certificate cannot be read.
     :raises LibraryBusyError: another sandbox uses the data folder.
     """
 
     def __init__(self, settings: SandboxSettings) -> None:
-        pauses, transports = Pauses(), WeakSet[asyncio.Transport]()
+        delays, transports = Delays(), WeakSet[asyncio.Transport]()
         with ExitStack() as undo:
             self._socket = undo.enter_context(socket.create_server((HOST, settings.port)))
-            # Inherited by each connection: else head and body of an answer go out 40 ms apart (Nagle's algorithm).
+            # Connections inherit it; otherwise Nagle's algorithm delays a response's body by 40 ms.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.port: int = self._socket.getsockname()[1]
             self.base_url = f"{settings.scheme}://{HOST}:{self.port}"
@@ -97,8 +97,8 @@ class Sandbox:
             library = Library(self.data_dir)
             undo.callback(library.close)
             config = uvicorn.Config(
-                build_app(settings, library=library, base_url=self.base_url, pauses=pauses),
-                http=type("_NotingProtocol", (_Protocol,), {"transports": transports}),
+                build_app(settings, library=library, base_url=self.base_url, delays=delays),
+                http=type("_TrackingProtocol", (_Protocol,), {"transports": transports}),
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
@@ -115,31 +115,31 @@ class Sandbox:
                 ssl_keyfile=settings.tls_key,
             )
             config.load()
-            self._server = _Server(config, pauses, transports)
+            self._server = _Server(config, delays, transports)
             self._undo = undo.pop_all()
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until stopped, then let go of everything; call it once.
+        """Serve until stopped, then release all resources. Call it once.
 
-        :param on_ready: called when the first request can be answered.
+        :param on_ready: called when the server accepts requests.
         """
         self._server.on_ready = on_ready
         with self._undo:
             self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
-        """Ask the sandbox to stop; from any thread."""
+        """Request the sandbox to stop; thread-safe."""
         self._server.should_exit = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningSandbox:
-    """A sandbox that answers.
+    """A sandbox that accepts requests.
 
-    :param base_url: scheme, host and port; no slash at the end.
-    :param api_key: what ``X-Api-Key`` must be.
-    :param data_dir: where the library is.
-    :param stop: stops the sandbox and waits until it is gone; calling it again does nothing.
+    :param base_url: scheme, host and port, without a trailing slash.
+    :param api_key: the accepted ``X-Api-Key``.
+    :param data_dir: the folder of the library.
+    :param stop: stops the sandbox and waits until it has ended; further calls do nothing.
     """
 
     base_url: str
@@ -150,30 +150,30 @@ class RunningSandbox:
 
     @property
     def media_url(self) -> str:
-        """The address of the media calls."""
+        """The URL of the media collection."""
         return self.base_url + MEDIA_PATH
 
 
 @contextmanager
 def run_in_thread(settings: SandboxSettings | None = None) -> Iterator[RunningSandbox]:
-    """Run a sandbox for as long as the block lasts.
+    """Run a sandbox for the duration of the context.
 
     :param settings: None for the defaults: a free port, a temporary library, openapi.yaml's dialect.
-    :raises RuntimeError: it ended before it was ready; its thread's traceback says why.
+    :raises RuntimeError: the sandbox ended before it was ready; see its thread's traceback.
     """
     settings = settings or SandboxSettings()
     sandbox = Sandbox(settings)
     ready_or_over = threading.Event()
     ready = False
 
-    def note_ready() -> None:
+    def set_ready() -> None:
         nonlocal ready
         ready = True
         ready_or_over.set()
 
     def serve() -> None:
         try:
-            sandbox.run(note_ready)
+            sandbox.run(set_ready)
         finally:
             ready_or_over.set()
 

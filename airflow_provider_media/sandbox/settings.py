@@ -1,4 +1,4 @@
-"""How one sandbox is to behave: one value, made by the command line or by a test."""
+"""Settings of a sandbox, from the command line or a test."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOST = "127.0.0.1"
-"""The only address that the sandbox listens on: it has control routes without a key."""
+"""The sandbox listens only on loopback, because its control routes need no key."""
 
 MEDIA_PATH = "/partner-gateway/v1/media"
-"""Where the library lives under the base address (Media API reference)."""
+"""Path of the media collection below the base URL (Media API reference)."""
 
 DEFAULT_API_KEY = "sandbox-key"
 DEFAULT_MAX_BYTES = 100 * 1024 * 1024
@@ -25,27 +25,27 @@ TypeStyle = Literal["plain", "legacy", "family", "octet-stream", "absent"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """The defaults follow openapi.yaml to the letter; the rest is what the platform's documentation leaves open.
+    """The defaults follow openapi.yaml; the other values cover what the platform's documentation leaves open.
 
-    :param port: the port to listen on; 0 takes any free one.
-    :param api_key: the one key that is accepted in ``X-Api-Key``.
-    :param data_dir: where the library is kept; None for a temporary folder that goes when the sandbox stops.
-    :param requests_per_minute: answer 429 beyond this many; None never does.
-    :param burst_per_second: answer 429 beyond this many within a second; None never does.
+    :param port: the port to listen on; 0 for any free port.
+    :param api_key: the accepted value of ``X-Api-Key``.
+    :param data_dir: the folder of the library; None for a temporary folder that is deleted when the sandbox stops.
+    :param requests_per_minute: return 429 above this number; None for no limit.
+    :param burst_per_second: return 429 above this number within a second; None for no limit.
     :param id_style: growing numbers under ``id``, or unordered strings such as ``med_7f3a2b1c4d5e`` under ``mediaId``;
         ``random`` numbers, numbers that count ``down``, or ``mixed`` numbers and strings, all under ``id``.
-    :param envelope: the key under which a page's items stand, or "array" for a bare array.
-    :param totals: whether a page tells how many files the library holds.
-    :param names: how the library changes names: ``trimmed`` also composes letters (NFC); ``short`` keeps 16 characters.
-    :param types: how it writes types: ``legacy`` as ``image/x-png``, ``family`` as ``IMAGE``.
-    :param reencodes: whether it stores other bytes than were sent, so that the size differs.
-    :param processing_seconds: how long the size of a new file is unknown.
-    :param processing_size: the size shown meanwhile: None (null) or 0.
-    :param list_lag_seconds: how old lists are: they lack newer files, and still have files deleted since.
-    :param get_lag_seconds: how long a get by id answers 404 for a new file.
-    :param brief_lists: whether entries of lists have the id, name, type, size and URL only.
-    :param max_bytes: the largest file that is taken; a larger one is answered 413.
-    :param tls_certificate: the certificate's PEM file; with it the sandbox speaks HTTPS.
+    :param envelope: the key of a page's items, or "array" for a bare array.
+    :param totals: whether a page contains the total number of files.
+    :param names: how the library changes names: ``trimmed`` also normalizes to NFC; ``short`` keeps 16 characters.
+    :param types: format of types: ``legacy`` is ``image/x-png``, ``family`` is ``IMAGE``.
+    :param reencodes: whether the sandbox changes the bytes of stored files, and so their size.
+    :param processing_seconds: seconds until a new file has a size.
+    :param processing_size: the size returned until then: None (null) or 0.
+    :param list_lag_seconds: age of lists in seconds: they omit newer files and contain files deleted since.
+    :param get_lag_seconds: seconds during which a GET by id returns 404 for a new file.
+    :param brief_lists: whether list entries have only the id, name, type, size and URL.
+    :param max_bytes: maximum file size; larger files are rejected with 413.
+    :param tls_certificate: the PEM file of the certificate; enables HTTPS.
     :param tls_key: the PEM file of the certificate's private key.
     """
 
@@ -71,5 +71,5 @@ class SandboxSettings:
 
     @property
     def scheme(self) -> str:
-        """The scheme of the sandbox's address."""
+        """The scheme of the sandbox's URL."""
         return "https" if self.tls_certificate else "http"

@@ -1,4 +1,4 @@
-"""An upload's multipart body, taken apart as it comes in: the file goes straight to disk."""
+"""Streaming parser for an upload's multipart body; the file is written directly to disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from airflow_provider_media.sandbox.errors import ProblemError
+from airflow_provider_media.sandbox.errors import ApiError
 from airflow_provider_media.sandbox.file_types import HEAD_BYTES, accepted_type
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _TEXT_PARTS = ("name", "description", "folderId")
 _MAX_TEXT_BYTES = 64 * 1024
 _FRAMING_BYTES = 4 * _MAX_TEXT_BYTES
-"""How much longer than its file a body may be by its declared length, before it is refused unread."""
+"""Maximum difference between the body's declared length and the file size."""
 
 _BATCH_BYTES = 1024 * 1024
 _MAX_FOLDER_ID = 2**63 - 1  # int64
@@ -30,7 +30,7 @@ _MAX_FOLDER_ID = 2**63 - 1  # int64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """What the parts of a body say, checked; the file itself is on disk."""
+    """The validated fields of an upload; the file itself is on disk."""
 
     name: str
     description: str | None
@@ -43,34 +43,34 @@ class _Part:
     name: str | None = None
     file_name: str | None = None
     content: bytearray = field(default_factory=bytearray)
-    """A text part's content, or the file's head."""
+    """Content of a text part, or the first bytes of the file."""
 
     size: int = 0
 
 
 def read_boundary(headers: Headers, max_bytes: int) -> bytes:
-    """Check an upload's headers, before any of its body is read.
+    """Validate an upload's headers, before its body is read, and return the multipart boundary.
 
-    :param max_bytes: the largest file that is taken.
-    :raises ProblemError: this cannot become an upload.
+    :param max_bytes: maximum file size.
+    :raises ApiError: the headers are invalid, or the body is too large.
     """
     media_type, options = parse_options_header(headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
     if media_type != b"multipart/form-data" or not boundary:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "The body must be multipart/form-data with a boundary.")
+        raise ApiError(HTTPStatus.BAD_REQUEST, "The body must be multipart/form-data with a boundary.")
     declared = headers.get("content-length", "0")
-    if int(declared) > max_bytes + _FRAMING_BYTES:  # h11 lets only digits through
+    if int(declared) > max_bytes + _FRAMING_BYTES:  # h11 accepts only digits
         raise _too_large(max_bytes)
     return boundary
 
 
 async def receive_upload(stream: AsyncIterator[bytes], boundary: bytes, path: Path, max_bytes: int) -> Upload:
-    """Receive a whole body; what is in memory at a time stays small, and disk work is done in a thread.
+    """Receive a body in batches of 1 MiB; a thread writes them to disk.
 
     :param stream: the body.
-    :param path: where the file's bytes are written to.
-    :param max_bytes: the largest file that is taken.
-    :raises ProblemError: the body, or one of its parts, is refused.
+    :param path: the file to write to.
+    :param max_bytes: maximum file size.
+    :raises ApiError: the body or one of its parts is invalid.
     """
     with path.open("wb") as target:
         reader = _BodyReader(boundary, target, max_bytes)
@@ -85,7 +85,7 @@ async def receive_upload(stream: AsyncIterator[bytes], boundary: bytes, path: Pa
 
 
 class _BodyReader:
-    """Feeds the multipart parser and gathers what it finds."""
+    """Feeds the multipart parser and collects the parts."""
 
     def __init__(self, boundary: bytes, target: BinaryIO, max_bytes: int) -> None:
         self._target = target
@@ -122,13 +122,13 @@ class _BodyReader:
             raise _malformed("it ends before its closing boundary")
         file = self._parts.get("file")
         if file is None:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, "The part 'file' is missing.")
+            raise ApiError(HTTPStatus.BAD_REQUEST, "The part 'file' is missing.")
         if not file.size:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, "The file is empty.")
+            raise ApiError(HTTPStatus.BAD_REQUEST, "The file is empty.")
         mime_type = accepted_type(bytes(file.content))
         if mime_type is None:
-            message = "The file's content is of no supported type: accepted are JPEG, PNG or GIF images and MP4 video."
-            raise ProblemError(HTTPStatus.BAD_REQUEST, message)
+            message = "Unsupported file type: accepted are JPEG, PNG and GIF images and MP4 videos."
+            raise ApiError(HTTPStatus.BAD_REQUEST, message)
         name = self._text("name")
         return Upload(
             name=name if name is not None else file.file_name or "file",
@@ -145,10 +145,10 @@ class _BodyReader:
         text = self._text("folderId")
         if text is None:
             return None
-        # No int64 has more digits; int() would also take "1_0", " 1" and other scripts' digits.
+        # An int64 has at most 19 digits; int() would also accept "1_0", " 1" and non-ASCII digits.
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < len("9" * 20) else 0
         if not 1 <= number <= _MAX_FOLDER_ID:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, "folderId must be a whole number of at least 1.")
+            raise ApiError(HTTPStatus.BAD_REQUEST, "folderId must be an integer of at least 1.")
         return number
 
     def _on_part_begin(self) -> None:
@@ -175,8 +175,8 @@ class _BodyReader:
         if name is None:
             raise _malformed("a part has no name")
         if name in self._parts:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, f"The part {name!r} must be there only once.")
-        if name == "file" or name in _TEXT_PARTS:  # others are allowed, and of no consequence
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"The part {name!r} must not be repeated.")
+        if name == "file" or name in _TEXT_PARTS:  # other parts are ignored
             self._parts[name] = self._part
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
@@ -190,7 +190,7 @@ class _BodyReader:
         elif part.name in _TEXT_PARTS:
             if part.size > _MAX_TEXT_BYTES:
                 message = f"The part {part.name!r} is longer than {_MAX_TEXT_BYTES} bytes."
-                raise ProblemError(HTTPStatus.BAD_REQUEST, message)
+                raise ApiError(HTTPStatus.BAD_REQUEST, message)
             part.content += data[start:end]
 
     def _on_end(self) -> None:
@@ -201,12 +201,12 @@ def _decode(content: bytes, what: str) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"{what} is not valid UTF-8.") from None
+        raise ApiError(HTTPStatus.BAD_REQUEST, f"{what} is not valid UTF-8.") from None
 
 
-def _malformed(reason: str) -> ProblemError:
-    return ProblemError(HTTPStatus.BAD_REQUEST, f"The multipart body is malformed: {reason}.")
+def _malformed(reason: str) -> ApiError:
+    return ApiError(HTTPStatus.BAD_REQUEST, f"The multipart body is malformed: {reason}.")
 
 
-def _too_large(max_bytes: int) -> ProblemError:
-    return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The file is larger than {max_bytes} bytes.")
+def _too_large(max_bytes: int) -> ApiError:
+    return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The file is larger than {max_bytes} bytes.")

@@ -1,4 +1,4 @@
-"""A sandbox that changes what it stores, and that lags."""
+"""A sandbox that changes stored files, and that lags."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def wait_until(holds: Any) -> None:
         ("short", " Summer/Cafe\u0301 Me"),
     ],
 )
-def test_names_are_changed_as_asked(style: NameStyle, stored: str) -> None:
+def test_name_styles(style: NameStyle, stored: str) -> None:
     with run_in_thread(SandboxSettings(names=style)) as sandbox:
         media = upload(sandbox, " Summer/Cafe\u0301 Menu of the Week.PNG")
         assert media["name"] == stored
@@ -73,12 +73,12 @@ def test_names_are_changed_as_asked(style: NameStyle, stored: str) -> None:
         ("absent", [None] * 4),
     ],
 )
-def test_types_are_written_as_asked(style: TypeStyle, types: list[str | None]) -> None:
+def test_type_styles(style: TypeStyle, types: list[str | None]) -> None:
     with run_in_thread(SandboxSettings(types=style)) as sandbox:
         assert [upload(sandbox, content=content).get("mimeType") for content in CONTENTS.values()] == types
 
 
-def test_a_reencoded_file_has_another_size_and_other_bytes() -> None:
+def test_reencoding_changes_size_and_bytes() -> None:
     with run_in_thread(SandboxSettings(reencodes=True)) as sandbox:
         first, second = upload(sandbox), upload(sandbox)
         assert first["size"] == second["size"] != len(CONTENTS["image/png"])
@@ -86,14 +86,14 @@ def test_a_reencoded_file_has_another_size_and_other_bytes() -> None:
 
 
 @pytest.mark.parametrize("size", [None, 0])
-def test_the_size_of_a_new_file_is_unknown_while_it_is_processed(size: Any) -> None:
+def test_size_is_unknown_during_processing(size: Any) -> None:
     with run_in_thread(SandboxSettings(processing_seconds=0.5, processing_size=size)) as sandbox:
         media = upload(sandbox)
         assert media["size"] is size
         wait_until(lambda: call(sandbox, path=f"/{media['id']}").json()["size"] == len(CONTENTS["image/png"]))
 
 
-def test_a_lagging_list_lacks_new_files_and_still_has_deleted_ones() -> None:
+def test_lagging_list_omits_new_files_and_contains_deleted_ones() -> None:
     with run_in_thread(SandboxSettings(list_lag_seconds=0.5)) as sandbox:
         media_id = upload(sandbox)["id"]
         assert listed(sandbox) == []
@@ -107,7 +107,7 @@ def test_a_lagging_list_lacks_new_files_and_still_has_deleted_ones() -> None:
         assert call(sandbox).json()["totalElements"] == 0
 
 
-def test_a_lagging_get_does_not_find_a_new_file() -> None:
+def test_lagging_get_does_not_find_a_new_file() -> None:
     with run_in_thread(SandboxSettings(get_lag_seconds=0.5)) as sandbox:
         media_id = upload(sandbox)["id"]
         assert call(sandbox, path=f"/{media_id}").status_code == 404
@@ -115,7 +115,7 @@ def test_a_lagging_get_does_not_find_a_new_file() -> None:
         wait_until(lambda: call(sandbox, path=f"/{media_id}").status_code == 200)
 
 
-def test_brief_lists_leave_out_what_a_get_has() -> None:
+def test_brief_lists_omit_fields() -> None:
     with run_in_thread(SandboxSettings(brief_lists=True)) as sandbox:
         media = upload(sandbox)
         assert set(call(sandbox).json()["content"][0]) == {"id", "name", "mimeType", "size", "url"}

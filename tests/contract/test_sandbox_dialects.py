@@ -1,4 +1,4 @@
-"""The other ways in which the sandbox can answer, and its rate limits."""
+"""The sandbox's other dialects and its rate limits."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def burst_sandbox() -> Iterator[RunningSandbox]:
         yield running
 
 
-def test_minute_limit_refuses_with_the_documented_answer() -> None:
+def test_minute_limit_returns_the_documented_error() -> None:
     with run_in_thread(SandboxSettings(requests_per_minute=2)) as sandbox:
-        requests.get(sandbox.media_url, timeout=10)  # without the key: not one of the key's requests
+        requests.get(sandbox.media_url, timeout=10)  # does not count, because it has no key
         remaining = [call(sandbox).headers["X-RateLimit-Remaining"] for _ in range(2)]
         response = call(sandbox, "POST", data=b"x")
     body = response.json()
@@ -90,9 +90,9 @@ def test_minute_limit_refuses_with_the_documented_answer() -> None:
     assert time.time() - 1 <= int(response.headers["X-RateLimit-Reset"]) <= time.time() + 61
 
 
-def test_burst_limit_refuses_and_then_recovers(burst_sandbox: RunningSandbox) -> None:
+def test_burst_limit_rejects_and_then_recovers(burst_sandbox: RunningSandbox) -> None:
     statuses = []
-    while 429 not in statuses:  # a window may end in between, but not each time
+    while 429 not in statuses:  # a window may end during the loop
         statuses.append(call(burst_sandbox).status_code)
     assert statuses[-1 - BURST :] == [200] * BURST + [429]
     deadline = time.monotonic() + 5
@@ -102,7 +102,7 @@ def test_burst_limit_refuses_and_then_recovers(burst_sandbox: RunningSandbox) ->
 
 
 @pytest.mark.parametrize("id_style", ["random", "down", "mixed"])
-def test_ids_that_do_not_grow_are_unique_sorted_and_found(id_style: Any) -> None:
+def test_non_sequential_ids_are_unique_sorted_and_found(id_style: Any) -> None:
     with run_in_thread(SandboxSettings(id_style=id_style)) as sandbox:
         headers = {"X-Api-Key": sandbox.api_key}
 

@@ -1,4 +1,4 @@
-"""The sandbox's faults: what the client meets, and what the library holds afterwards."""
+"""The sandbox's faults: effects on the client and on the library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONG = 4_000_000
 
 
 class Client:
-    """Calls over http.client, which hides nothing of how a connection ends."""
+    """Sends requests with http.client, which exposes how a connection ends."""
 
     def __init__(self, sandbox: RunningSandbox) -> None:
         self.sandbox = sandbox
@@ -60,7 +60,7 @@ class Client:
         faults: list[dict[str, Any]] = self.control("GET", "faults").json()
         return faults
 
-    def journal(self) -> list[dict[str, Any]]:
+    def uploads(self) -> list[dict[str, Any]]:
         calls: list[dict[str, Any]] = self.control("GET", "requests").json()
         return [call for call in calls if call["method"] == "POST"]
 
@@ -85,18 +85,18 @@ def client(sandbox: RunningSandbox) -> Iterator[Client]:
 def assert_reset(call: Callable[[], object]) -> None:
     with pytest.raises(ConnectionError) as caught:
         call()
-    # A connection that was closed in order is RemoteDisconnected, which is a ConnectionResetError too.
+    # Exact types, because RemoteDisconnected (a regular close) is also a ConnectionResetError.
     assert type(caught.value) in {ConnectionResetError, BrokenPipeError}
 
 
 def until(condition: Callable[[], bool], seconds: float = 5) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, f"condition not met within {seconds} s"
         time.sleep(0.01)
 
 
-def test_status_is_answered_and_nothing_stored(client: Client) -> None:
+def test_status_is_returned_and_nothing_stored(client: Client) -> None:
     client.fail("status", status=503, headers={"Retry-After": "7", "X-RateLimit-Remaining": "0"})
     response = client.upload(LONG)
     assert (response.status, response.headers["Retry-After"]) == (503, "7")
@@ -105,8 +105,8 @@ def test_status_is_answered_and_nothing_stored(client: Client) -> None:
     assert (body["status"], body["error"]) == (503, "Service Unavailable")
     assert client.stored() == []
     assert client.upload().status == 201
-    assert [call["status"] for call in client.journal()] == [503, 201]
-    assert client.journal()[0]["body_bytes"] > LONG
+    assert [call["status"] for call in client.uploads()] == [503, 201]
+    assert client.uploads()[0]["body_bytes"] > LONG
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,7 @@ def test_status_is_answered_and_nothing_stored(client: Client) -> None:
         ({"status": 204}, "application/json", b""),
     ],
 )
-def test_status_with_a_body_of_its_own(
-    client: Client, options: dict[str, Any], content_type: str, content: bytes
-) -> None:
+def test_status_with_a_custom_body(client: Client, options: dict[str, Any], content_type: str, content: bytes) -> None:
     client.fail("status", "GET", **options)
     response = client.call("GET")
     assert (response.status, response.headers["Content-Type"]) == (options["status"], content_type)
@@ -134,13 +132,13 @@ def test_early_status_does_not_wait_for_the_body(client: Client, close: bool) ->
     head = f"POST {MEDIA_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
     with socket.create_connection(("127.0.0.1", client.sandbox.port), timeout=5) as connection:
         connection.sendall(head.encode())
-        answer = http.client.HTTPResponse(connection)
-        answer.begin()
-        assert (answer.status, json.loads(answer.read())["status"]) == (403, 403)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert (response.status, json.loads(response.read())["status"]) == (403, 403)
         if close:
-            assert answer.headers["Connection"] == "close"
+            assert response.headers["Connection"] == "close"
             assert connection.recv(1) == b""
-        else:  # the rest of the body is read and thrown away, and the connection goes on
+        else:  # the rest of the body is discarded, and the connection stays open
             connection.sendall(b"rest" + f"GET {MEDIA_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             assert connection.recv(65536).startswith(b"HTTP/1.1 401")
 
@@ -148,14 +146,14 @@ def test_early_status_does_not_wait_for_the_body(client: Client, close: bool) ->
 def test_reset_before_body(client: Client) -> None:
     client.fail("reset_before_body")
     assert_reset(lambda: client.upload(LONG))
-    assert (client.stored(), client.journal()[0]["status"], client.journal()[0]["body_bytes"]) == ([], None, 0)
+    assert (client.stored(), client.uploads()[0]["status"], client.uploads()[0]["body_bytes"]) == ([], None, 0)
 
 
 def test_reset_mid_body(client: Client) -> None:
     client.fail("reset_mid_body", after_bytes=1_000_000)
     assert_reset(lambda: client.upload(LONG))
     assert client.stored() == []
-    assert 1_000_000 <= client.journal()[0]["body_bytes"] < LONG
+    assert 1_000_000 <= client.uploads()[0]["body_bytes"] < LONG
 
 
 def test_reset_mid_body_of_a_shorter_body(client: Client) -> None:
@@ -168,10 +166,10 @@ def test_reset_before_answer(client: Client) -> None:
     client.fail("reset_before_answer")
     assert_reset(lambda: client.upload(LONG))
     assert client.stored() == []
-    assert client.journal()[0]["body_bytes"] > LONG
+    assert client.uploads()[0]["body_bytes"] > LONG
 
 
-def test_slow_answers_as_usual_but_later(client: Client) -> None:
+def test_slow_delays_the_response(client: Client) -> None:
     media_id = json.load(client.upload())["id"]
     for method, path, status in (("GET", "", 200), ("GET", f"/{media_id}", 200), ("DELETE", f"/{media_id}", 204)):
         client.fail("slow", method, delay_seconds=0.1)
@@ -180,7 +178,7 @@ def test_slow_answers_as_usual_but_later(client: Client) -> None:
         assert time.monotonic() - start >= 0.1
 
 
-def test_slow_upload_is_stored_after_its_client_gave_up(client: Client) -> None:
+def test_slow_upload_is_stored_after_a_client_timeout(client: Client) -> None:
     client.fail("slow", delay_seconds=2)
     client.timeout_seconds = 0.3
     with pytest.raises(TimeoutError):
@@ -189,18 +187,18 @@ def test_slow_upload_is_stored_after_its_client_gave_up(client: Client) -> None:
     client.timeout_seconds = 5.0
     assert client.stored() == []
     until(lambda: len(client.stored()) == 1)
-    assert [call["status"] for call in client.journal()] == [None]
+    assert [call["status"] for call in client.uploads()] == [None]
 
 
-def test_store_then_drop_stores_and_does_not_answer(client: Client) -> None:
+def test_store_then_drop_stores_without_a_response(client: Client) -> None:
     client.fail("store_then_drop")
     with pytest.raises(http.client.RemoteDisconnected):
         client.upload(LONG)
     assert len(client.stored()) == 1
-    assert [call["status"] for call in client.journal()] == [None]
+    assert [call["status"] for call in client.uploads()] == [None]
 
 
-def test_delete_then_drop_deletes_and_does_not_answer(client: Client) -> None:
+def test_store_then_drop_deletes_without_a_response(client: Client) -> None:
     client.upload()
     client.fail("store_then_drop", "DELETE")
     with pytest.raises(http.client.RemoteDisconnected):
@@ -228,14 +226,14 @@ def test_store_late_can_drop_late(client: Client) -> None:
     until(lambda: len(client.stored()) == 1)
 
 
-def test_store_late_refuses_what_an_upload_refuses(client: Client) -> None:
+def test_store_late_rejects_an_invalid_upload(client: Client) -> None:
     client.fail("store_late", delay_seconds=0)
     with pytest.raises(http.client.RemoteDisconnected):
         client.call("POST", body=b"x")
     assert client.stored() == []
 
 
-def test_cut_answer_stores_and_answers_half(client: Client) -> None:
+def test_cut_answer_stores_and_truncates_the_response(client: Client) -> None:
     client.fail("cut_answer")
     response = client.upload()
     assert response.status == 201
@@ -245,7 +243,7 @@ def test_cut_answer_stores_and_answers_half(client: Client) -> None:
     assert len(client.stored()) == 1
 
 
-def test_faults_strike_what_they_name_as_often_as_they_say(client: Client) -> None:
+def test_faults_match_method_path_times_and_skip(client: Client) -> None:
     client.fail("status", "get", path=f"{MEDIA_PATH}/*", status=500, times=2, skip=1)
     assert client.upload().status == 201
     assert client.call("GET").status == 200
@@ -253,13 +251,13 @@ def test_faults_strike_what_they_name_as_often_as_they_say(client: Client) -> No
     assert client.pending() == []
 
 
-def test_first_of_several_faults_strikes_first(client: Client) -> None:
+def test_faults_apply_in_order(client: Client) -> None:
     client.fail("status", "*", status=500)
     client.fail("status", "*", status=502)
     assert [client.call("GET").status for _ in range(3)] == [500, 502, 200]
 
 
-def test_pending_faults_are_told_and_called_off(client: Client) -> None:
+def test_pending_faults_are_listed_and_removed(client: Client) -> None:
     client.fail("slow", "GET", delay_seconds=3, times=4)
     assert client.pending() == [
         {"fault": "slow", "method": "GET", "path": f"{MEDIA_PATH}*", "times": 4, "skip": 0, "delay_seconds": 3}
@@ -270,14 +268,14 @@ def test_pending_faults_are_told_and_called_off(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "message"),
     [
         ([], "JSON object"),
         ({}, "'fault' must be one of status, reset_before_body"),
         ({"fault": "explode"}, "'fault' must be one of"),
         ({"fault": ["status"]}, "'fault' must be one of"),
-        ({"fault": "status"}, "needs 'status'"),
-        ({"fault": "slow", "delay_seconds": 1, "status": 500}, "takes no 'status'"),
+        ({"fault": "status"}, "requires 'status'"),
+        ({"fault": "slow", "delay_seconds": 1, "status": 500}, "does not accept 'status'"),
         ({"fault": "status", "status": 100}, "from 200 to 599"),
         ({"fault": "status", "status": "500"}, "from 200 to 599"),
         ({"fault": "status", "status": 500, "times": 0}, "'times'"),
@@ -290,24 +288,24 @@ def test_pending_faults_are_told_and_called_off(client: Client) -> None:
         ({"fault": "status", "status": 429, "method": "GTE"}, "not 'GTE'"),
         ({"fault": "slow", "delay_seconds": -1}, "'delay_seconds'"),
         ({"fault": "slow", "delay_seconds": 1, "path": ""}, "'path'"),
-        ({"fault": "reset_mid_body"}, "needs 'after_bytes'"),
-        ({"fault": "store_late", "delay_seconds": 1, "drop_after_seconds": 2}, "must not be more"),
+        ({"fault": "reset_mid_body"}, "requires 'after_bytes'"),
+        ({"fault": "store_late", "delay_seconds": 1, "drop_after_seconds": 2}, "must be at most"),
     ],
 )
-def test_senseless_fault_is_refused(client: Client, fault: object, words: str) -> None:
+def test_invalid_fault_is_rejected(client: Client, fault: object, message: str) -> None:
     response = client.control("POST", "faults", fault)
     assert response.status_code == 400
-    assert words in response.json()["message"]
+    assert message in response.json()["message"]
     assert client.pending() == []
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b'{"fault": "slow", "delay_seconds": NaN}'])
-def test_fault_that_is_no_json_is_refused(client: Client, content: bytes) -> None:
+def test_fault_that_is_not_json_is_rejected(client: Client, content: bytes) -> None:
     response = requests.post(f"{client.sandbox.base_url}/_sandbox/faults", data=content, timeout=5)
     assert response.status_code == 400
 
 
-def test_stopping_ends_the_pauses() -> None:
+def test_stopping_cancels_delays() -> None:
     start = time.monotonic()
     with run_in_thread() as sandbox:
         client = Client(sandbox)

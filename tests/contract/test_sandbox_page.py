@@ -1,4 +1,4 @@
-"""The page that shows the sandbox's library."""
+"""The sandbox's library page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MP4 = b"\x00\x00\x00\x14ftypisom\x00\x00\x02\x00mp42"
 
 
 class Page(HTMLParser):
-    """The page's tags, in order, and its text."""
+    """Parses a page into its tags, in order, and its text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -62,19 +62,19 @@ def open_page(sandbox: RunningSandbox, query: str = "") -> Page:
     return Page(response.text)
 
 
-def test_empty_library_says_how_to_upload(sandbox: RunningSandbox) -> None:
+def test_empty_library_shows_an_upload_command(sandbox: RunningSandbox) -> None:
     page = open_page(sandbox)
     assert "0 files · 0 B" in page.text
-    assert f'curl -H "X-Api-Key: YOUR-KEY" -F file=@picture.jpg -F name="Spring sale" {sandbox.media_url}' in page.text
+    assert f'curl -H "X-Api-Key: YOUR-KEY" -F file=@image.jpg -F name="Spring sale" {sandbox.media_url}' in page.text
     assert page.all("article") == []
 
 
 def test_cards_show_newest_first(sandbox: RunningSandbox) -> None:
     upload(sandbox, "old", description="Long ago", folderId="12")
-    upload(sandbox, "film", MP4)
+    upload(sandbox, "video clip", MP4)
     page = open_page(sandbox)
     assert "2 files · " in page.text
-    assert page.text.index("film") < page.text.index("old") < page.text.index("Long ago")
+    assert page.text.index("video clip") < page.text.index("old") < page.text.index("Long ago")
     for words in ("30 \N{MULTIPLICATION SIGN} 20", "image/png", "video/mp4", "20 B", "12"):
         assert words in page.text
     assert [image["alt"] for image in page.all("img")] == ["old"]
@@ -95,7 +95,7 @@ def test_names_cannot_become_markup(sandbox: RunningSandbox, name: str) -> None:
     assert not any(key.startswith("on") for _, attributes in page.tags for key in attributes)
 
 
-def test_policy_lets_nothing_else_run_or_load(sandbox: RunningSandbox) -> None:
+def test_security_policy_blocks_other_scripts_and_hosts(sandbox: RunningSandbox) -> None:
     response = requests.get(sandbox.base_url, timeout=10)
     policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -117,7 +117,7 @@ def test_large_library_has_pages(sandbox: RunningSandbox) -> None:
     assert "/?page=2" in [link["href"] for link in first.all("a")]
     assert "/?page=1" in [link["href"] for link in second.all("a")]
     assert "Page 2 of 2" in second.text
-    assert "The library ends before it" in open_page(sandbox, "?page=3").text
+    assert "The library has fewer pages" in open_page(sandbox, "?page=3").text
     assert len(open_page(sandbox, "?page=x").all("article")) == 60
 
 
@@ -133,5 +133,5 @@ def test_large_library_has_pages(sandbox: RunningSandbox) -> None:
         (5 * 10**12, "5 TB"),
     ],
 )
-def test_sizes_are_for_people(size: int, text: str) -> None:
+def test_sizes_are_human_readable(size: int, text: str) -> None:
     assert human_size(size) == text

@@ -1,4 +1,4 @@
-"""The sandbox as a process: its command line, restarts, signals, memory and TLS."""
+"""The sandbox as a process: command line, restarts, signals, memory and TLS."""
 
 from __future__ import annotations
 
@@ -71,27 +71,27 @@ def running(data_dir: Path, *arguments: str | Path) -> Iterator[Process]:
             process.kill()
 
 
-def picture() -> bytes:
+def image_bytes() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (3, 2)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def upload(media_url: str, **options: Any) -> dict[str, Any]:
-    files = {"file": ("a.png", picture())}
+    files = {"file": ("a.png", image_bytes())}
     media: dict[str, Any] = requests.post(media_url, headers=KEY, files=files, timeout=10, **options).json()
     return media
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_stops_it_in_order(tmp_path: Path, signal_number: int) -> None:
+def test_signal_stops_the_sandbox_gracefully(tmp_path: Path, signal_number: int) -> None:
     with running(tmp_path) as sandbox, requests.Session() as idle:
         idle.get(sandbox.media_url, headers=KEY, timeout=10)
         assert sandbox.stop(signal_number) == 0
         assert sandbox.process.communicate() == ("", "")
 
 
-def test_unfinished_upload_does_not_keep_it(tmp_path: Path) -> None:
+def test_unfinished_upload_does_not_delay_the_stop(tmp_path: Path) -> None:
     head = f"POST {MEDIA_PATH} HTTP/1.1\r\nHost: x\r\nX-Api-Key: sandbox-key\r\nExpect: 100-continue\r\n"
     head += "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 99\r\n\r\n"
     with running(tmp_path) as sandbox:
@@ -104,7 +104,7 @@ def test_unfinished_upload_does_not_keep_it(tmp_path: Path) -> None:
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
-def test_ready_line_tells_addresses_but_no_given_key(tmp_path: Path) -> None:
+def test_ready_line_contains_urls_but_not_the_api_key(tmp_path: Path) -> None:
     with running(tmp_path, "--api-key=very-own-key") as sandbox:
         assert f"(library page: {sandbox.base_url}/;" in sandbox.ready_line
         assert "very-own-key" not in sandbox.ready_line
@@ -112,7 +112,7 @@ def test_ready_line_tells_addresses_but_no_given_key(tmp_path: Path) -> None:
         assert requests.get(sandbox.media_url, headers=key, timeout=10).status_code == 200
 
 
-def test_library_outlives_restarts_and_never_reuses_an_id(tmp_path: Path) -> None:
+def test_library_persists_and_never_reuses_an_id(tmp_path: Path) -> None:
     with running(tmp_path) as sandbox:
         kept, newest = upload(sandbox.media_url), upload(sandbox.media_url)
         requests.delete(f"{sandbox.media_url}/{newest['id']}", headers=KEY, timeout=10)
@@ -121,12 +121,12 @@ def test_library_outlives_restarts_and_never_reuses_an_id(tmp_path: Path) -> Non
     with running(tmp_path) as sandbox:
         listed = requests.get(sandbox.media_url, headers=KEY, timeout=10).json()["content"]
         assert [media | {"url": ""} for media in listed] == [kept | {"url": ""}]
-        assert requests.get(listed[0]["url"], timeout=10).content == picture()
+        assert requests.get(listed[0]["url"], timeout=10).content == image_bytes()
         assert upload(sandbox.media_url)["id"] > newest["id"]
         assert list((tmp_path / "incoming").iterdir()) == []
 
 
-def test_data_folder_is_one_sandboxs_at_a_time(tmp_path: Path) -> None:
+def test_only_one_sandbox_can_use_a_data_folder(tmp_path: Path) -> None:
     with running(tmp_path) as sandbox, start("--port=0", f"--data-dir={tmp_path}") as second:
         _, error = second.communicate(timeout=10)
         assert second.returncode == 1
@@ -136,7 +136,7 @@ def test_data_folder_is_one_sandboxs_at_a_time(tmp_path: Path) -> None:
             pass
 
 
-def test_taken_port_is_told(tmp_path: Path) -> None:
+def test_used_port_is_reported(tmp_path: Path) -> None:
     with running(tmp_path / "first") as sandbox:
         port = sandbox.base_url.rsplit(":", 1)[1]
         with start(f"--port={port}", f"--data-dir={tmp_path / 'second'}") as second:
@@ -152,7 +152,7 @@ def test_taken_port_is_told(tmp_path: Path) -> None:
         *(["--envelope=pages"], ["--id-style=uuid"], ["--tls-key=key.pem"], ["--tls-certificate=certificate.pem"]),
     ],
 )
-def test_wrong_command_line_is_refused(tmp_path: Path, arguments: list[str]) -> None:
+def test_invalid_command_line_is_rejected(tmp_path: Path, arguments: list[str]) -> None:
     with start(*arguments, cwd=tmp_path) as process:
         _, error = process.communicate(timeout=10)
     assert process.returncode == 2
@@ -160,7 +160,7 @@ def test_wrong_command_line_is_refused(tmp_path: Path, arguments: list[str]) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unreadable_certificate_is_told(tmp_path: Path) -> None:
+def test_unreadable_certificate_is_reported(tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
     with start("--port=0", f"--data-dir={tmp_path}", f"--tls-certificate={missing}", f"--tls-key={missing}") as process:
         _, error = process.communicate(timeout=10)
@@ -168,7 +168,7 @@ def test_unreadable_certificate_is_told(tmp_path: Path) -> None:
     assert error.startswith("The media sandbox cannot start")
 
 
-def test_options_reach_the_answers(tmp_path: Path) -> None:
+def test_options_affect_responses(tmp_path: Path) -> None:
     options = ("--envelope=results", "--no-totals", "--id-style=text", "--requests-per-minute=2", "--max-bytes=10")
     with running(tmp_path, *options) as sandbox:
         page = requests.get(sandbox.media_url, headers=KEY, timeout=10)
@@ -177,17 +177,17 @@ def test_options_reach_the_answers(tmp_path: Path) -> None:
         assert requests.get(sandbox.media_url, headers=KEY, timeout=10).status_code == 429
 
 
-def test_it_needs_no_airflow(tmp_path: Path) -> None:
+def test_sandbox_does_not_import_airflow(tmp_path: Path) -> None:
     code = "import sys, airflow_provider_media.sandbox.__main__; print('airflow' in sys.modules)"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "False\n"
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak memory")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is only available on Linux")
 def test_large_upload_is_streamed(tmp_path: Path) -> None:
     size = 80 * MEBIBYTE
-    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + picture()
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + image_bytes()
     tail = b"\r\n--b--\r\n"
     with running(tmp_path) as sandbox, tempfile.TemporaryFile() as body:
         upload(sandbox.media_url)
@@ -204,7 +204,7 @@ def test_large_upload_is_streamed(tmp_path: Path) -> None:
         with closing(connection):
             connection.request("POST", MEDIA_PATH, body, headers)
             media = json.load(connection.getresponse())
-        assert media["size"] == len(picture()) + size
+        assert media["size"] == len(image_bytes()) + size
         assert sandbox.peak_memory() - before < 16 * MEBIBYTE
 
 
@@ -229,12 +229,12 @@ def test_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     with running(tmp_path, f"--tls-certificate={chain}", f"--tls-key={key}") as sandbox:
         media = upload(sandbox.media_url, verify=str(chain))
         assert media["url"].startswith("https://127.0.0.1:")
-        assert requests.get(media["url"], verify=str(chain), timeout=10).content == picture()
+        assert requests.get(media["url"], verify=str(chain), timeout=10).content == image_bytes()
         assert sandbox.stop() == 0
 
 
 def read_after_tls_request(port: int, certificate: Path, request: bytes) -> bytes:
-    """Make a request over TLS and read the bare connection, whose reset Python's own TLS socket tells as an end."""
+    """Send a request over TLS and read the raw connection, because Python's TLS socket reports a reset as EOF."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = ssl.create_default_context(cafile=certificate)
     tls = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
@@ -263,9 +263,9 @@ def test_faults_break_tls_connections_too(certificate: tuple[Path, Path], fault:
         order = {"fault": fault, "method": "POST"}
         requests.post(f"{sandbox.base_url}/_sandbox/faults", json=order, verify=str(chain), timeout=10)
         if fault == "store_then_drop":
-            read_after_tls_request(sandbox.port, chain, request)  # ends in order
+            read_after_tls_request(sandbox.port, chain, request)  # regular close
         else:
             with pytest.raises(ConnectionResetError):
                 read_after_tls_request(sandbox.port, chain, request)
-        journal = requests.get(f"{sandbox.base_url}/_sandbox/requests", verify=str(chain), timeout=10).json()
-    assert [call["status"] for call in journal] == [None]
+        logged = requests.get(f"{sandbox.base_url}/_sandbox/requests", verify=str(chain), timeout=10).json()
+    assert [call["status"] for call in logged] == [None]
