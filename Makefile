@@ -13,7 +13,7 @@ export AIRFLOW__CORE__LOAD_EXAMPLES = False
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
 .PHONY: help demo test test-fast test-airflow3 test-airflow2 test-pythons test-lowest coverage
-.PHONY: check lint spelling types imports format schemathesis fault-run
+.PHONY: check lint spelling words types imports format schemathesis fault-run
 .PHONY: system-test test-user-project browser-test prove bench bench-waiting bench-sync bench-limits test-matrix test-celery dist docs upgrade clean
 
 help: ## list the commands
@@ -47,7 +47,7 @@ coverage: $(VENV)/airflow3/.ready ## measure which lines and branches the unit, 
 	$(AIRFLOW3)/python -m pytest --cov=airflow_provider_media --numprocesses=auto --dist=worksteal \
 	  $(or $(ARGS),tests/unit tests/contract tests/faults)
 
-check: lint spelling types imports ## check style, spelling, types and imports
+check: lint spelling words types imports ## check style, spelling, words, types and imports
 
 lint: $(VENV)/airflow3/.ready
 	$(AIRFLOW3)/ruff check .
@@ -58,6 +58,9 @@ spelling: $(VENV)/airflow3/.ready
 	$(AIRFLOW3)/codespell
 	$(AIRFLOW3)/validate-pyproject pyproject.toml
 	@! git grep -InE '[[:blank:]]+$$' || { echo "These lines end in blanks."; exit 1; }
+
+words: $(VENV)/airflow3/.ready
+	$(AIRFLOW3)/python tools/check_words.py
 
 types: $(VENV)/airflow3/.ready
 	$(AIRFLOW3)/mypy
