@@ -4,47 +4,54 @@
 
     AirflowException
     └── MediaError                    the root
-        ├── MediaConfigurationError * a field of the connection or an argument is wrong; nothing was sent
-        ├── MediaFileError          * the local file: missing, empty, unsupported type, changed while being sent
-        ├── MediaRequestError       * 400 and other 4xx: asking again cannot help
+        ├── MediaConfigurationError * a field of the connection or an argument is invalid; nothing was sent
+        ├── MediaFileError          * the local file: missing, empty, unsupported type, changed during the upload
+        ├── MediaRequestError       * 400 and other 4xx: retrying cannot help
         │   ├── MediaAuthError      * 401, 403
         │   └── MediaNotFoundError  * 404
-        ├── MediaConflictError      * the name is taken, or it is in doubt which file is the one
-        ├── MediaInUseError         * a delete refused because something still refers to the media
-        ├── MediaResponseError      * an answer that makes no sense (not JSON, no id, a redirect)
-        ├── MediaRateLimitError       429, after the attempts or the budget are used up
-        └── MediaUnavailableError     5xx, no connection, or no answer, likewise
+        ├── MediaConflictError      * the name is taken, or several files could be the uploaded one
+        ├── MediaInUseError         * a deletion refused because something still refers to the media
+        ├── MediaResponseError      * an invalid response (not JSON, no id, a redirect)
+        ├── MediaRateLimitError       429, after all attempts or the retry budget
+        └── MediaUnavailableError     5xx, no connection, or no response, likewise after all attempts
 
-Those marked * are AirflowFailExceptions too: asking again cannot mend them, so a task that raises one fails at once,
-whatever its ``retries``. None is an OSError: HTTP clients take an OSError out of a body for a broken connection.
+Those marked * are AirflowFailExceptions too: retrying cannot fix them, so a task that raises one fails immediately,
+regardless of its ``retries``. None is an OSError, because HTTP clients take an OSError raised by a request body for a
+broken connection.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from enum import Enum
+from typing import ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.secret import redact_urls
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+class Delivery(Enum):
+    """How far a request got, as far as the client can know."""
+
+    NOT_SENT = "the server did not act: it never got the request, or rejected it"
+    PARTIAL = "the server got a part of the body, so it cannot have stored a whole file"
+    UNKNOWN = "the server may have acted, because its response is missing or invalid"
+    CONFIRMED = "the server confirmed the request"
 
 
 class MediaError(AirflowException):
     """The root of the tree.
 
-    :param message: one sentence: what is wrong and what to do.
-    :param status: the HTTP status, when there was an answer.
-    :param server_message: the server's own words, when it said any.
-    :param request_id: the server's name for the request.
-    :param retry_after: the seconds that the server asked to wait before trying again.
+    :param message: one sentence: what failed, the cause and what to do.
+    :param status: the HTTP status, if there was a response.
+    :param server_message: the server's own message, if any.
+    :param request_id: the server's id of the request, to quote to its support.
+    :param retry_after: the seconds that the server asked to wait before a retry.
+    :param is_transient: whether the same request may succeed a little later.
+    :param delivery: what became of the request.
+    :param is_from_api: whether the response has the API's own error format, so that no proxy sent it.
     """
 
     retryable: ClassVar[bool] = True
-    """Whether trying again later can help."""
+    """Whether a retry of the task can help."""
 
     def __init__(
         self,
@@ -54,35 +61,44 @@ class MediaError(AirflowException):
         server_message: str | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        is_transient: bool = False,
+        delivery: Delivery = Delivery.NOT_SENT,
+        is_from_api: bool = False,
     ) -> None:
-        """Keep what is known."""
         super().__init__(message)
         self.status = status
         self.server_message = server_message
         self.request_id = request_id
         self.retry_after = retry_after
+        self.is_transient = is_transient
+        self.delivery = delivery
+        self.is_from_api = is_from_api
 
 
 class _PermanentError(MediaError, AirflowFailException):
-    """What asking again cannot mend."""
+    """An error that retrying cannot fix."""
 
     retryable = False
 
 
 class MediaConfigurationError(_PermanentError, ValueError):
-    """A field of the connection or an argument is wrong; nothing was sent."""
+    """A field of the connection or an argument is invalid; nothing was sent."""
 
 
 class MediaFileError(_PermanentError):
-    """The local file: missing, empty, unreadable, of an unsupported type, or changed while being sent."""
+    """The local file: missing, empty, unreadable, of an unsupported type, or changed during the upload."""
+
+
+class UnsupportedTypeError(MediaFileError):
+    """The library does not accept the type of the local file."""
 
 
 class MediaRequestError(_PermanentError):
-    """The server refuses the request for good (400 and other 4xx)."""
+    """The server permanently rejects the request (400 and other 4xx)."""
 
 
 class MediaAuthError(MediaRequestError):
-    """The server refuses the key (401) or this machine's address (403)."""
+    """The server rejects the API key (401) or this machine's address (403)."""
 
 
 class MediaNotFoundError(MediaRequestError):
@@ -90,70 +106,24 @@ class MediaNotFoundError(MediaRequestError):
 
 
 class MediaConflictError(_PermanentError):
-    """The name is taken (``if_exists="fail"``), or two files could be the one that was sent."""
+    """The name is taken (``if_exists="fail"``), or several files could be the uploaded one."""
 
 
 class MediaInUseError(_PermanentError):
-    """A delete refused because something still refers to the media."""
+    """A deletion refused because something still refers to the media."""
 
 
 class MediaResponseError(_PermanentError):
-    """An answer that makes no sense: not JSON, no id, cut off, a redirect, another size than was sent."""
+    """An invalid response: not JSON, no id, truncated, a redirect, another size than was sent."""
 
 
 class MediaRateLimitError(MediaError):
-    """Too many requests (429), still when the attempts or the budget were used up."""
+    """Too many requests (429), after all attempts or the retry budget."""
 
 
 class MediaUnavailableError(MediaError):
-    """The server failed (5xx), could not be reached or did not answer, until attempts or budget were used up."""
+    """The server failed (5xx), could not be reached or did not respond, after all attempts or the retry budget."""
 
 
-_CLASSES: dict[Kind, type[MediaError]] = {
-    Kind.CONFIGURATION: MediaConfigurationError,
-    Kind.FILE: MediaFileError,
-    Kind.UNSUPPORTED: MediaFileError,
-    Kind.REQUEST: MediaRequestError,
-    Kind.AUTH: MediaAuthError,
-    Kind.NOT_FOUND: MediaNotFoundError,
-    Kind.CONFLICT: MediaConflictError,
-    Kind.IN_USE: MediaInUseError,
-    Kind.RATE_LIMIT: MediaRateLimitError,
-    Kind.UNAVAILABLE: MediaUnavailableError,
-    Kind.RESPONSE: MediaResponseError,
-    Kind.CANCELLED: MediaError,
-}
-
-
-def error_class(kind: Kind) -> type[MediaError]:
-    """Tell which error of this module a kind of problem is."""
-    return _CLASSES[kind]
-
-
-@contextmanager
-def public_errors() -> Iterator[None]:
-    """Map internal errors to public exceptions."""
-    try:
-        yield
-    except Problem as problem:
-        raise public_error(problem) from problem.__cause__ if _is_free_of_secrets(problem.__cause__) else None
-
-
-def _is_free_of_secrets(error: BaseException | None) -> bool:
-    """Whether a traceback may show an error and its causes: libraries repeat URLs with their credentials."""
-    while error is not None:
-        if redact_urls(str(error)) != str(error):
-            return False
-        error = error.__cause__ or error.__context__
-    return True
-
-
-def public_error(problem: Problem) -> MediaError:
-    """Map one internal error to its public exception."""
-    return _CLASSES[problem.kind](
-        problem.message,
-        status=problem.status,
-        server_message=problem.server_message,
-        request_id=problem.request_id,
-        retry_after=problem.retry_after,
-    )
+class TransferAbortedError(MediaError):
+    """The task was stopped, or the hook was closed, during a request."""

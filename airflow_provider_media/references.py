@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.secret import redact_url
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, public_errors
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -88,8 +88,7 @@ class ListedReferences:
         """
         if len(self._places) > 1:
             raise MediaConfigurationError(f"{self!r} is read only: write each list by a ListedReferences of its own.")
-        with public_errors():
-            listed = _users_by_id(users if isinstance(users, Mapping) else list(users))
+        listed = _users_by_id(users if isinstance(users, Mapping) else list(users))
         if not listed:
             raise MediaConfigurationError("An empty list of references is never believed, so it is not written.")
         document = {"updated_at": datetime.now(UTC).isoformat(), "media": listed}
@@ -185,7 +184,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _users_by_id(listed: Any) -> dict[str, list[str]]:
     """Read ids with their users, or a list of ids.
 
-    :raises Problem: something is not an id: a list that holds "None" lacks the id that should be there. So does one
+    :raises MediaError: something is not an id: a list that holds "None" lacks the id that should be there. So does one
         that holds an id in another form than the library's ("01", "1.0"): it would not protect the file that is meant.
     :raises TypeError: it is neither.
     """
@@ -204,17 +203,15 @@ def _users_by_id(listed: Any) -> dict[str, list[str]]:
 def _canonical(media_id: int | str) -> str:
     """Return an id as a string, in the form that the library's ids have.
 
-    :raises Problem: no file can have it as its id.
+    :raises MediaError: no file can have it as its id.
     """
-    from airflow_provider_media._api.problem import Kind, Problem
-
     text = str(media_id)
     as_number = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
     is_odd_number = _NUMBER.fullmatch(as_number) and not _CANONICAL_NUMBER.fullmatch(text)
     is_no_value = text.lower() in _NO_VALUES or not any(map(str.isalnum, text))
     if is_odd_number or is_no_value or not text.isprintable() or _NOT_IN_IDS.search(text):
-        raise Problem(
-            Kind.CONFIGURATION, f"{media_id!r} is not a media id as the library writes it, such as 17 or 'med_7f3a'."
+        raise MediaConfigurationError(
+            f"{media_id!r} is not a media id as the library writes it, such as 17 or 'med_7f3a'."
         )
     return text
 

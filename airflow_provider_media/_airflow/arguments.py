@@ -289,7 +289,6 @@ def parse_media_id(field: str, value: Any) -> int | str:
     :raises MediaConfigurationError: it is not an id.
     """
     from airflow_provider_media._api.protocol import normalize_media_id
-    from airflow_provider_media.exceptions import public_errors
 
     if isinstance(value, Mapping):
         value = value.get("id")
@@ -297,8 +296,7 @@ def parse_media_id(field: str, value: Any) -> int | str:
         _refuse_lazy_text(field, value)
     elif isinstance(value, Iterable):
         raise MediaConfigurationError(f"{field} is not a media id but several values: use media_ids for several files.")
-    with public_errors():
-        return normalize_media_id(value)
+    return normalize_media_id(value)
 
 
 def parse_media_ids(media_id: Any, media_ids: Any, *, ignore_none: bool) -> list[int | str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media.exceptions import public_errors
-
 if TYPE_CHECKING:
     from airflow_provider_media._api.secret import Secret
     from airflow_provider_media._api.settings import Settings
@@ -32,14 +30,13 @@ def read_connection(connection: Secret[Any], conn_id: str) -> Settings:
     if password.reveal():
         mask_secret(password.reveal())
         mask_secret(password.reveal().strip())
-    with public_errors():
-        settings = read_settings(
-            host=connection.reveal().host,
-            schema=connection.reveal().schema,
-            port=connection.reveal().port,
-            password=password,
-            extra=connection.reveal().extra,
-        )
+    settings = read_settings(
+        host=connection.reveal().host,
+        schema=connection.reveal().schema,
+        port=connection.reveal().port,
+        password=password,
+        extra=connection.reveal().extra,
+    )
     if settings.proxy:
         from urllib.parse import urlsplit
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from airflow_provider_media._api.problem import Problem
 from airflow_provider_media._api.protocol import normalize_media_id
+from airflow_provider_media.exceptions import MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ def parse_id(value: Any) -> int | str:
     """
     try:
         return normalize_media_id(value)
-    except Problem:
+    except MediaError:
         raise ValueError(f"not an id: {value!r}") from None
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, Paginator, delete_media, get_media, get_settled
-from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media.exceptions import MediaNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,9 +43,8 @@ def read_again(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[di
     for media_id in [media_id for media_id in wanted if media_id not in now]:
         try:
             now[media_id] = yield from get_media(media_id)
-        except Problem as problem:
-            if problem.kind is not Kind.NOT_FOUND:
-                raise
+        except MediaNotFoundError:
+            continue
     return now
 
 
@@ -89,7 +88,6 @@ def delete_older(older: Iterable[Media]) -> Flow[tuple[int | str, ...]]:
     for old in there:
         try:
             yield from delete_media(old.id)
-        except Problem as problem:
-            if problem.kind is not Kind.NOT_FOUND:
-                raise
+        except MediaNotFoundError:
+            continue
     return tuple(old.id for old in older)

@@ -1,7 +1,7 @@
 """Requests that follow one another, as generators: each yields a call or a pause and is sent the reply.
 
 A transport drives them (ten lines, sync or async), so that what to ask next is decided here once. A failed call is
-thrown into the generator as a :class:`Problem`.
+thrown into the generator as a :class:`MediaError`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import (
     MAX_PAGE,
     ApiRequest,
     ApiResponse,
     OddEntry,
+    OtherMediaError,
     build_delete,
     build_get,
     build_list,
@@ -24,6 +24,7 @@ from airflow_provider_media._api.protocol import (
     parse_page,
     senseless_entry,
 )
+from airflow_provider_media.exceptions import Delivery, MediaError, MediaNotFoundError, MediaResponseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -89,7 +90,7 @@ def _changed(flow: Flow[T], change: Callable[[ApiRequest], ApiRequest]) -> Flow[
                 command = change(command)
             try:
                 reply = yield command
-            except Problem as problem:
+            except MediaError as problem:
                 command = flow.throw(problem)
             else:
                 command = flow.send(reply)
@@ -189,7 +190,7 @@ class Paginator:
     def feed(self, reply: ApiResponse) -> tuple[Media, ...]:
         """Take the answer of :attr:`next_call`; return the files on it that were not seen before.
 
-        :raises Problem: of kind RESPONSE when the answer makes no sense or the list has no end.
+        :raises MediaResponseError: when the answer makes no sense or the list has no end.
         """
         if self._call is None:
             return ()
@@ -204,8 +205,7 @@ class Paginator:
         self._repeated = 0 if new else self._repeated + 1
         is_end = self._is_last(page, has_new=bool(new))
         if not is_end and self._repeated == _REPEATED_PAGES_ALLOWED and page.items:
-            raise Problem(
-                Kind.RESPONSE,
+            raise MediaResponseError(
                 f"Could not {self._call.purpose}: page {page.page} and the pages before it repeat what was already"
                 " listed, so the list has no end; the server seems to ignore the page number.",
             )
@@ -233,7 +233,7 @@ def list_page(
 ) -> Flow[MediaPage]:
     """List one page.
 
-    :raises Problem: see :func:`build_list`.
+    :raises MediaError: see :func:`build_list`.
     """
     call = build_list(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order)
     return parse_page(call, (yield call))
@@ -275,9 +275,7 @@ def get_media(media_id: int | str) -> Flow[Media]:
     reply = yield call
     try:
         return parse_media(call, reply)
-    except Problem as problem:
-        if not problem.tells_of_other:
-            raise
+    except OtherMediaError:
         for media in (yield from list_all()):
             if str(call.media_id) in media.ids:
                 return media
@@ -300,9 +298,8 @@ def get_settled(media_ids: Iterable[int | str], settle_seconds: float) -> Flow[d
         for media_id in missing:
             try:
                 found[media_id] = yield from get_media(media_id)
-            except Problem as problem:
-                if problem.kind is not Kind.NOT_FOUND:
-                    raise
+            except MediaNotFoundError:
+                continue
         missing = dict.fromkeys(media_id for media_id in missing if media_id not in found)
         if not missing or left <= 0:
             return found
@@ -316,8 +313,8 @@ def delete_media(media_id: int | str) -> Flow[None]:
     """Delete one file. When an earlier attempt's answer was lost, "no such file" means that it did its work."""
     try:
         yield build_delete(media_id)
-    except Problem as problem:
-        if not (problem.kind is Kind.NOT_FOUND and problem.after_lost_answer):
+    except MediaNotFoundError as error:
+        if error.delivery is not Delivery.UNKNOWN:
             raise
 
 

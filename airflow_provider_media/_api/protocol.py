@@ -13,9 +13,19 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.retry import read_retry_after
 from airflow_provider_media._api.timestamps import read_moment
+from airflow_provider_media.exceptions import (
+    Delivery,
+    MediaAuthError,
+    MediaConfigurationError,
+    MediaError,
+    MediaNotFoundError,
+    MediaRateLimitError,
+    MediaRequestError,
+    MediaResponseError,
+    MediaUnavailableError,
+)
 from airflow_provider_media.models import Media, MediaPage
 
 if TYPE_CHECKING:
@@ -102,13 +112,13 @@ class ApiResponse:
     :param status: the HTTP status.
     :param headers: by name in lower case.
     :param body: as sent.
-    :param is_early: whether it came before the whole body was sent.
+    :param delivery: PARTIAL when it came before the whole body was sent.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
-    is_early: bool = False
+    delivery: Delivery = Delivery.CONFIRMED
 
 
 def build_list(
@@ -116,7 +126,7 @@ def build_list(
 ) -> ApiRequest:
     """Ask for one page of the list.
 
-    :raises Problem: of kind CONFIGURATION, for what the API would refuse.
+    :raises MediaConfigurationError: for what the API would refuse.
     """
     if not _is_whole(page) or page < 0:
         raise _wrong(f"page must be a whole number of at least 0, not {page!r}.")
@@ -161,7 +171,7 @@ def build_upload(upload: UploadForm) -> ApiRequest:
 def normalize_media_id(media_id: object) -> int | str:
     """Return the id as it is to be sent; refuse what cannot be one, such as a template that rendered to nothing.
 
-    :raises Problem: of kind CONFIGURATION.
+    :raises MediaConfigurationError: it cannot be one.
     """
     if isinstance(media_id, str):
         media_id = media_id.strip()
@@ -185,14 +195,14 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _wrong(sentence: str) -> Problem:
-    return Problem(Kind.CONFIGURATION, sentence)
+def _wrong(sentence: str) -> MediaError:
+    return MediaConfigurationError(sentence)
 
 
 def raise_for_status(call: ApiRequest, reply: ApiResponse) -> None:
-    """Return for a success; anything else becomes a Problem that says what it means.
+    """Return for a success; anything else becomes a MediaError that says what it means.
 
-    :raises Problem: for every status but 2xx.
+    :raises MediaError: for every status but 2xx.
     """
     status = reply.status
     is_unclear = status < HTTPStatus.OK or status == HTTPStatus.PARTIAL_CONTENT
@@ -201,7 +211,7 @@ def raise_for_status(call: ApiRequest, reply: ApiResponse) -> None:
     details = _json_object(reply)
     said = _server_message(reply, details)
     request_id = next((reply.headers[name] for name in _REQUEST_ID_HEADERS if reply.headers.get(name)), None)
-    kind, meaning = _meaning(call, status)
+    error_class, meaning = _meaning(call, status)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         place = one_line(reply.headers.get("location", "an unnamed place"))
         meaning = (
@@ -213,39 +223,38 @@ def raise_for_status(call: ApiRequest, reply: ApiResponse) -> None:
     sentence += f"; {meaning}" if meaning else ""
     sentence += f" [request {request_id}]" if request_id else ""
     server_failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT
-    raise Problem(
-        kind,
+    raise error_class(
         sentence + ".",
         status=status,
         server_message=said,
         request_id=request_id,
-        transient=server_failed or status == HTTPStatus.TOO_MANY_REQUESTS,
+        is_transient=server_failed or status == HTTPStatus.TOO_MANY_REQUESTS,
         # Also 503: proxies say it when the connection behind them broke, and then the file may be stored.
-        maybe_acted=server_failed or is_unclear,
+        delivery=Delivery.UNKNOWN if server_failed or is_unclear else Delivery.NOT_SENT,
         retry_after=read_retry_after(reply.headers.get("retry-after"), details.get("retryAfter")),
-        by_api=details.get("status") == status
+        is_from_api=details.get("status") == status
         and all(isinstance(details.get(key), str) for key in ("error", "message")),
     )
 
 
-def _meaning(call: ApiRequest, status: int) -> tuple[Kind, str]:
+def _meaning(call: ApiRequest, status: int) -> tuple[type[MediaError], str]:
     meanings = {
-        401: (Kind.AUTH, "the API key is rejected: check the connection's password"),
-        403: (Kind.AUTH, "this machine's address is not allowed: have it put on the account's allow list"),
-        404: (Kind.NOT_FOUND, "the library has no such file")
+        401: (MediaAuthError, "the API key is rejected: check the connection's password"),
+        403: (MediaAuthError, "this machine's address is not allowed: have it put on the account's allow list"),
+        404: (MediaNotFoundError, "the library has no such file")
         if call.path
-        else (Kind.NOT_FOUND, "there is no Media API at this address: check the connection's host"),
-        206: (Kind.RESPONSE, "only a part, which was not asked for"),
-        407: (Kind.REQUEST, "the proxy asks for credentials: check the connection's extra 'proxy'"),
-        408: (Kind.UNAVAILABLE, ""),
-        413: (Kind.REQUEST, "the file is larger than the platform takes"),
-        429: (Kind.RATE_LIMIT, "the rate limit of the API key is used up"),
+        else (MediaNotFoundError, "there is no Media API at this address: check the connection's host"),
+        206: (MediaResponseError, "only a part, which was not asked for"),
+        407: (MediaRequestError, "the proxy asks for credentials: check the connection's extra 'proxy'"),
+        408: (MediaUnavailableError, ""),
+        413: (MediaRequestError, "the file is larger than the platform takes"),
+        429: (MediaRateLimitError, "the rate limit of the API key is used up"),
     }
     if status in meanings:
         return meanings[status]
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Kind.UNAVAILABLE, ""
-    return (Kind.REQUEST if status >= HTTPStatus.BAD_REQUEST else Kind.RESPONSE), ""
+        return MediaUnavailableError, ""
+    return (MediaRequestError if status >= HTTPStatus.BAD_REQUEST else MediaResponseError), ""
 
 
 def _json_object(reply: ApiResponse) -> Mapping[str, Any]:
@@ -272,7 +281,7 @@ def one_line(text: str) -> str:
 def parse_media(call: ApiRequest, reply: ApiResponse) -> Media:
     """Read the response to a get or an upload: the media itself, or wrapped in ``data``, ``media`` or ``result``.
 
-    :raises Problem: of kind RESPONSE when it is invalid.
+    :raises MediaResponseError: when it is invalid.
     """
     value = _unwrapped(_json(call, reply))
     try:
@@ -281,9 +290,8 @@ def parse_media(call: ApiRequest, reply: ApiResponse) -> Media:
         raise _invalid_response(call, reply, str(odd)) from None
     # Where a file has two ids, either may be the one it was asked for by.
     if call.media_id is not None and call.media_id not in {str(_read_id(value.get(key))) for key in _ID_KEYS}:
-        problem = _invalid_response(call, reply, f"it tells of the media {one_line(str(media.id))}")
-        problem.tells_of_other = True
-        raise problem
+        reason = f"it tells of the media {one_line(str(media.id))}"
+        raise _invalid_response(call, reply, reason, error_class=OtherMediaError)
     return media
 
 
@@ -307,7 +315,7 @@ def parse_page(call: ApiRequest, reply: ApiResponse, odd: list[OddEntry] | None 
     Entries that are no valid media are skipped with a warning.
 
     :param odd: gets the entries that are skipped.
-    :raises Problem: of kind RESPONSE when it is invalid, or all entries of the first page are: several, or one without
+    :raises MediaResponseError: when it is invalid, or all entries of the first page are: several, or one without
         id and name.
     """
     asked = dict(call.params)
@@ -383,10 +391,10 @@ def _odd_entry(entry: Any, reason: str) -> OddEntry:
     return OddEntry(reason=reason, media_id=str(ids[0]) if ids else None, name=str(name) if is_name else None)
 
 
-def senseless_entry(entry: OddEntry) -> Problem:
+def senseless_entry(entry: OddEntry) -> MediaError:
     """Return the error for an entry that is skipped otherwise, but decides here."""
     shown = entry.media_id if entry.name is None else entry.name
-    return Problem(Kind.RESPONSE, f"Invalid response: the list shows {shown!r}, but {entry.reason}.")
+    return MediaResponseError(f"Invalid response: the list shows {shown!r}, but {entry.reason}.")
 
 
 def _warn_of_skipped(skipped: Sequence[OddEntry]) -> None:
@@ -442,19 +450,21 @@ def _text_of(reply: ApiResponse) -> str:
         return reply.body.decode("utf-8", "replace")
 
 
-def _invalid_response(call: ApiRequest, reply: ApiResponse, reason: str) -> Problem:
+class OtherMediaError(MediaResponseError):
+    """The response describes another file than the requested one."""
+
+
+def _invalid_response(
+    call: ApiRequest, reply: ApiResponse, reason: str, *, error_class: type[MediaResponseError] = MediaResponseError
+) -> MediaResponseError:
     start = one_line(_text_of(reply))
     sentence = (
         f"Could not {call.purpose}: the answer ({reply.status}) makes no sense, {reason}"
         + (f"; it begins: {start}" if start else "")
         + ". Is the connection's host the base address of a Media API?"
     )
-    return Problem(
-        Kind.RESPONSE,
-        sentence,
-        status=reply.status,
-        maybe_acted=call.method == "POST",
-    )
+    delivery = Delivery.UNKNOWN if call.method == "POST" else Delivery.NOT_SENT
+    return error_class(sentence, status=reply.status, delivery=delivery)
 
 
 class _OddValueError(ValueError):

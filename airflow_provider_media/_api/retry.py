@@ -12,7 +12,8 @@ from airflow_provider_media._api.timestamps import read_http_date
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_media._api.problem import Problem
+    from airflow_provider_media.exceptions import MediaError
+
 
 FIRST_DELAY_SECONDS = 0.5
 MAX_WAIT_SECONDS = 30.0
@@ -55,7 +56,7 @@ class RetryState:
         """Give tries to requests that look what became of this one: attempts of their own, but no new budget."""
         return replace(self, attempts=0)
 
-    def next_delay(self, problem: Problem) -> float | None:
+    def next_delay(self, problem: MediaError) -> float | None:
         """Decide after a failed attempt: the seconds to wait before the next one, or None to give up.
 
         What the server asks for (``Retry-After``, ``retryAfter``) is obeyed, and when it is more than what is left,
@@ -66,7 +67,7 @@ class RetryState:
         self.attempts += 1
         if self._first_failure is None:
             self._first_failure = self.clock()
-        if not problem.transient or self.attempts >= self.max_attempts:
+        if not problem.is_transient or self.attempts >= self.max_attempts:
             return None
         left = self.seconds_remaining
         backoff = backoff_seconds(self.attempts)

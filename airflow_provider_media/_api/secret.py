@@ -139,3 +139,13 @@ def _as_written(character: str) -> str:
         ways += [f"&(?:amp;)*#(?:0*{code}|[xX]0*{digits});?"]
     ways += [f"&(?:amp;)*{name};?" for name in sorted(names)]
     return f"(?:{'|'.join(ways)})"
+
+
+def safe_cause(error: BaseException | None) -> BaseException | None:
+    """Return an error to raise another one from; None if its text or its causes' may show credentials in a URL."""
+    cause = error
+    while cause is not None:
+        if redact_urls(str(cause)) != str(cause):
+            return None
+        cause = cause.__cause__ or cause.__context__
+    return error

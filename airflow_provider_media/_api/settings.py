@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.secret import Secret, redact
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,7 +97,7 @@ def read_settings(
     :param port: the port, unless the host has it.
     :param password: the API key.
     :param extra: the extra fields, as a mapping or as the JSON text of one.
-    :raises Problem: of kind CONFIGURATION, with one sentence that names the field.
+    :raises MediaConfigurationError: with one sentence that names the field.
     """
     try:
         settings = Settings(
@@ -105,8 +105,8 @@ def read_settings(
             api_key=_api_key(password),
             **_extras(extra),
         )
-    except Problem as problem:
-        sentence = redact(password, problem.message)
+    except MediaError as problem:
+        sentence = redact(password, str(problem))
     else:
         if redact(settings.api_key, settings.base_url) == settings.base_url:
             return settings
@@ -122,8 +122,8 @@ def _stays_here(host: str) -> bool:
         return host == "localhost"
 
 
-def _wrong(sentence: str) -> Problem:
-    return Problem(Kind.CONFIGURATION, sentence)
+def _wrong(sentence: str) -> MediaError:
+    return MediaConfigurationError(sentence)
 
 
 def _text(value: str | None) -> str:
@@ -254,7 +254,7 @@ def _verify(field_name: str, value: Any) -> bool | str:
 def read_proxy(field_name: str, value: Any) -> str:
     """Check the address of a proxy.
 
-    :raises Problem: of kind CONFIGURATION.
+    :raises MediaConfigurationError: it is invalid.
     """
     try:
         parts = urlsplit(str(value).strip())

@@ -23,7 +23,7 @@ def check_file(source: Source, mime_type: str, channels: Sequence[str], *, check
     :param mime_type: found from its first bytes.
     :param channels: their names, as :func:`~airflow_provider_media._channels.rules.channels_of` returns them.
     :param check_integrity: whether a truncated or corrupt file is an error without channels too; else it is a warning.
-    :raises Problem: of kind FILE when reading the source fails.
+    :raises MediaFileError: when reading the source fails.
     """
     try:
         info = inspect(source, mime_type, checksums=check_integrity or bool(channels))

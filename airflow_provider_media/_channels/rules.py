@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -156,14 +156,14 @@ def channels_of(value: Any) -> tuple[str, ...]:
     """Read the channels' names, each once, in the order given.
 
     :param value: a list of names in any case, one name, or None.
-    :raises Problem: of kind CONFIGURATION, for a name that is none.
+    :raises MediaConfigurationError: for a name that is none.
     """
     given = [value] if isinstance(value, str) else list(value or ())
     names = [name.strip().lower() if isinstance(name, str) else name for name in given]
     for name, as_given in zip(names, given, strict=True):
         if not isinstance(name, str) or name not in CHANNELS:
-            raise Problem(
-                Kind.CONFIGURATION, f"channels must be a list of {' and '.join(CHANNELS)}; {as_given!r} is neither."
+            raise MediaConfigurationError(
+                f"channels must be a list of {' and '.join(CHANNELS)}; {as_given!r} is neither."
             )
     return tuple(dict.fromkeys(names))
 

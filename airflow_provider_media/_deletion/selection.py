@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.filters import folder_fits, name_fits, type_fits
 from airflow_provider_media._api.flows import Flow, get_media, list_all, oldest_first
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.timestamps import sure_age
+from airflow_provider_media.exceptions import MediaError, MediaNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -96,8 +96,8 @@ def _look_up(media: Media) -> Flow[Media | None]:
     """Add what the list left out, where getting the file by its id tells it; None when it is gone."""
     try:
         told = yield from get_media(media.id)
-    except Problem as problem:
-        if problem.kind is not Kind.NOT_FOUND:
+    except MediaError as problem:
+        if not isinstance(problem, MediaNotFoundError):
             raise
         return None
     folder_id = told.folder_id if media.folder_id is None else media.folder_id

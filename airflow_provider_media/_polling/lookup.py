@@ -6,9 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_media._api.flows import Flow, Paginator, Sleep, get_media, oldest_first, without_retries
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import senseless_entry
 from airflow_provider_media._polling.patterns import NameIndex, Pattern, compiled, is_pattern
+from airflow_provider_media.exceptions import (
+    MediaAuthError,
+    MediaConfigurationError,
+    MediaError,
+    MediaNotFoundError,
+    MediaRateLimitError,
+    MediaResponseError,
+    TransferAbortedError,
+)
 from airflow_provider_media.models import Media
 
 if TYPE_CHECKING:
@@ -31,7 +39,7 @@ _MAX_LISTINGS = 2
 _MAX_CONSECUTIVE_FAILURES = 2
 """With so many ids that fail, no more are asked for."""
 
-_OF_ALL = {Kind.AUTH, Kind.RATE_LIMIT, Kind.CONFIGURATION, Kind.CANCELLED}
+_OF_ALL = (MediaAuthError, MediaRateLimitError, MediaConfigurationError, TransferAbortedError)
 """What is wrong whichever id is asked for."""
 
 _TRIED_AT_A_TIME = 25_000
@@ -113,8 +121,8 @@ class LookupResult:
 
     ids: Found = field(default_factory=dict)
     names: Found = field(default_factory=dict)
-    failures: dict[str, Problem] = field(default_factory=dict)
-    name_failures: dict[str, Problem] = field(default_factory=dict)
+    failures: dict[str, MediaError] = field(default_factory=dict)
+    name_failures: dict[str, MediaError] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -162,7 +170,7 @@ def look(
     :param seen: gets what is there; ids even when the look fails half-way.
     :param make_sure: whether to; without it, the next look finds what slipped past this one. An id that fails is then
         the matter of those who wait for it, and not tried again while others have answers.
-    :raises Problem: the look failed; without ``make_sure``, for all, whatever they wait for.
+    :raises MediaError: the look failed; without ``make_sure``, for all, whatever they wait for.
     """
     if not names and size.makes_asking_cheaper(len(ids)):
         size.looks_ago += 1
@@ -266,11 +274,11 @@ def _ask_each(ids: Collection[str], seen: LookupResult, *, once: bool) -> Flow[b
         asking = get_media(media_id)
         try:
             seen.ids[media_id] = [(yield from (without_retries(asking) if once else asking))]
-        except Problem as problem:
-            answered = answered or not problem.transient
-            if problem.kind is Kind.NOT_FOUND:
+        except MediaError as problem:
+            answered = answered or not problem.is_transient
+            if isinstance(problem, MediaNotFoundError):
                 continue
-            if problem.kind in _OF_ALL or problem.retry_after:
+            if isinstance(problem, _OF_ALL) or problem.retry_after:
                 raise
             seen.failures[media_id] = problem
             troubles += not once or problem.status is None
@@ -310,19 +318,19 @@ class WaitEvent:
     def from_dict(cls, event: Any) -> WaitEvent:
         """Check and read what :meth:`to_dict` returned, now or in an older release.
 
-        :raises Problem: of kind RESPONSE when it is something else.
+        :raises MediaResponseError: when it is something else.
         """
         values = event if isinstance(event, dict) else {}
         status, error, message = values.get("status"), values.get("error"), values.get("message")
         if status not in ("found", "deadline", "failed"):
-            raise Problem(Kind.RESPONSE, f"The trigger's event {event!r} has no known status; clear the task.")
+            raise MediaResponseError(f"The trigger's event {event!r} has no known status; clear the task.")
         if not all(text is None or isinstance(text, str) for text in (error, message)):
-            raise Problem(Kind.RESPONSE, f"The trigger's event {event!r} tells no error in words; clear the task.")
+            raise MediaResponseError(f"The trigger's event {event!r} tells no error in words; clear the task.")
         try:
             found = found_from_dicts(values.get("found") or {})
         except (AttributeError, KeyError, TypeError, ValueError) as wrong:
-            raise Problem(
-                Kind.RESPONSE, f"The trigger's event holds no media that can be read ({wrong}); clear the task."
+            raise MediaResponseError(
+                f"The trigger's event holds no media that can be read ({wrong}); clear the task."
             ) from wrong
         return cls(status=status, found=found, error=error, message=message)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_media._api.baseline import MIN_DATES, NEWEST_FILES, greatest_growing_id
 from airflow_provider_media._api.flows import Flow, Paginator
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list, parse_page
+from airflow_provider_media.exceptions import MediaError, MediaRequestError, MediaResponseError
 
 if TYPE_CHECKING:
     from airflow_provider_media.models import Media
@@ -97,13 +97,13 @@ def list_newest(*, sort_by: SortField = "id", down_to: int | None = None) -> Flo
     :param sort_by: what to order by; creation dates are taken instead where ids do not grow.
     :param down_to: the place, in the order of ``sort_by``; in the other one there is none, so one page is read. None at
         the first look, which also compares the newest files by date, because ids of several counters only seem to grow.
-    :raises Problem: of kind RESPONSE when neither ids nor dates tell the order of more files than can be remembered.
+    :raises MediaResponseError: when neither ids nor dates tell the order of more files than can be remembered.
     """
     if sort_by == "createdAt":
         try:
             return (yield from _list_by(sort_by, down_to))
-        except Problem as problem:
-            if problem.kind is not Kind.RESPONSE:
+        except MediaError as problem:
+            if not isinstance(problem, MediaResponseError):
                 raise
             down_to = None  # a file without a date: look whether the library is small, or its ids grow
     arrivals = yield from _list_by("id", down_to)
@@ -169,8 +169,8 @@ def _is_refuted_by_dates(listed: list[Media]) -> Flow[bool]:
     call = build_list(limit=min(NEWEST_FILES, len(listed)), sort_by="createdAt", sort_order="desc")
     try:
         latest = parse_page(call, (yield call)).items
-    except Problem as problem:
-        if problem.kind is not Kind.REQUEST:
+    except MediaError as problem:
+        if type(problem) is not MediaRequestError:
             raise
         return False  # a server that does not sort by dates
     dates = [_date_of(media) or 0 for media in latest]
@@ -185,9 +185,8 @@ def _is_above(media_id: int | str, greatest: int | str) -> bool:
     return isinstance(media_id, int) and isinstance(greatest, int) and media_id > greatest
 
 
-def _no_order(media: Media) -> Problem:
-    return Problem(
-        Kind.RESPONSE,
+def _no_order(media: Media) -> MediaError:
+    return MediaResponseError(
         "New files cannot be told from old ones: the library's ids do not grow, and its list has no creation date (of"
         f" the media {media.id}). A library of at most {MIN_REMEMBERED} files needs neither.",
     )

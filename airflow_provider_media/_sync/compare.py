@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_provider_media.exceptions import MediaNotFoundError
+from airflow_provider_media.exceptions import (
+    MediaError,
+    MediaFileError,
+    MediaNotFoundError,
+    TransferAbortedError,
+    UnsupportedTypeError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +55,7 @@ def prepare_files(
 
     :param receipts: what an earlier sync noted, by path.
     :param workers: reading the first bytes of an object store's files takes long, one after the other.
-    :raises Problem: of kind CANCELLED.
+    :raises TransferAbortedError: the task was stopped.
     """
     return list(workers.map(partial(_prepare, hook, options, receipts), found))
 
@@ -57,27 +63,24 @@ def prepare_files(
 def skip_unsupported(prepared: Sequence[LocalFile], options: SyncOptions) -> list[LocalFile]:
     """Leave out files of types that the library does not accept, with a warning, if ``on_unsupported`` says so.
 
-    :raises Problem: of kind FILE when no file remains.
+    :raises MediaFileError: when no file remains.
     """
-    from airflow_provider_media._api.problem import Kind, Problem
-
     if options.on_unsupported == "fail":
         return list(prepared)
-    skipped = [file for file in prepared if file.kind is Kind.UNSUPPORTED]
+    skipped = [file for file in prepared if file.kind is UnsupportedTypeError]
     if skipped:
         lines = "\n".join(f"{file.path}  {file.problem}" for file in skipped[:_MAX_SKIPPED_SHOWN])
         more = len(skipped) - _MAX_SKIPPED_SHOWN
         log.warning("Skipped %d of %d files (on_unsupported='skip'):\n%s%s", len(skipped), len(prepared), lines,
                     f"\nand {more} more" if more > 0 else "")  # fmt: skip
     if len(skipped) == len(prepared):
-        raise Problem(
-            Kind.FILE, f"The folder {options.source!s} cannot be synced: the library accepts none of its file types."
+        raise MediaFileError(
+            f"The folder {options.source!s} cannot be synced: the library accepts none of its file types."
         )
-    return [file for file in prepared if file.kind is not Kind.UNSUPPORTED]
+    return [file for file in prepared if file.kind is not UnsupportedTypeError]
 
 
 def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Receipt], file: FoundFile) -> LocalFile:
-    from airflow_provider_media._api.problem import Kind, Problem
     from airflow_provider_media._channels.check import check_file
     from airflow_provider_media._sync.plan import LocalFile
     from airflow_provider_media._sync.scan import library_name
@@ -86,7 +89,7 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
     from airflow_provider_media._upload.spec import prepare_upload
 
     if hook.get_conn().is_cancelled:
-        raise Problem(Kind.CANCELLED, "The task was stopped.")
+        raise TransferAbortedError("The task was stopped.")
     path, name = printable(file.relative), printable(library_name(file.relative, options.name_template))
     try:
         # In this thread neither the task's time-out nor its end could break off waiting for a pipe's writer.
@@ -96,8 +99,8 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
         accepts_converted = hook.settings.accept_converted
         if (options.fingerprint or accepts_converted) and not report.errors:
             upload = upload.with_fingerprint(accepts_converted=accepts_converted)
-    except Problem as problem:
-        return LocalFile(path=path, name=name, problem=file_reason(problem), kind=problem.kind)
+    except MediaError as problem:
+        return LocalFile(path=path, name=name, problem=file_reason(problem), kind=type(problem))
     return LocalFile(
         path=path,
         name=name,

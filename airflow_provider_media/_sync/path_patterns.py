@@ -7,7 +7,7 @@ import unicodedata
 from fnmatch import translate
 from typing import TYPE_CHECKING, Self
 
-from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ class PathPattern:
     counts. The time to match grows with the length of the path times that of the pattern, however many ``**`` it has.
 
     :param pattern: the pattern; slashes at its ends do not count.
-    :raises Problem: of kind CONFIGURATION when its braces stand for too many patterns.
+    :raises MediaConfigurationError: when its braces stand for too many patterns.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -110,8 +110,7 @@ def _expand_braces(pattern: str) -> list[str]:
             following += [one[: found.start()] + choice + one[found.end() :] for choice in found[1].split(",")]
         expanded = following
         if len(expanded) > MAX_ALTERNATIVES:
-            raise Problem(
-                Kind.CONFIGURATION,
+            raise MediaConfigurationError(
                 f"The braces of the pattern {pattern[:200]!r} stand for more than {MAX_ALTERNATIVES} patterns. Use"
                 " fewer alternatives, or wildcards.",
             )

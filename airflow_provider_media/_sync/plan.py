@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.flows import oldest_first
-from airflow_provider_media._api.problem import Kind
 from airflow_provider_media._upload.existing import folders_untold, of_unknown_folder
 from airflow_provider_media._upload.fingerprint import fingerprint_in, name_proof, name_proof_in
 from airflow_provider_media._upload.source import escape_controls
+from airflow_provider_media.exceptions import MediaConflictError, MediaFileError, MediaInUseError, MediaResponseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -54,7 +54,7 @@ class LocalFile:
     fingerprint: str | None = None
     receipt: Receipt | None = None
     problem: str | None = None
-    kind: Kind = Kind.FILE
+    kind: type[MediaError] = MediaFileError
     warnings: tuple[str, ...] = ()
 
     def could_match(self, media: Media) -> bool:
@@ -97,7 +97,7 @@ class PlanStep:
     mime_type: str | None = None
     there: Media | None = None
     old: tuple[Media, ...] = ()
-    refused: Kind | None = None
+    refused: type[MediaError] | None = None
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -252,10 +252,10 @@ def _alone(file: LocalFile, same_name: list[str]) -> LocalFile:
         problem = (
             f"{len(same_name)} files have this path, written in different forms of Unicode (NFC and NFD): keep one"
         )
-        return replace(file, problem=problem, kind=Kind.CONFLICT)
+        return replace(file, problem=problem, kind=MediaConflictError)
     named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")  # noqa: PLR2004
     problem = f"{named} would get the same name {file.name!r}: let name_template tell them apart"
-    return replace(file, problem=problem, kind=Kind.CONFLICT)
+    return replace(file, problem=problem, kind=MediaConflictError)
 
 
 def _step(
@@ -292,7 +292,7 @@ def _step(
             f"the library has it as {refused.id}, converted to {refused.size} bytes (sent: {upload.source.size}): set"
             " the connection's extra 'accept_converted' to true to accept that"
         )
-        return replace(step, action="refuse", reason=reason, refused=Kind.RESPONSE)
+        return replace(step, action="refuse", reason=reason, refused=MediaResponseError)
     return _changed(step, tuple(namesakes), upload, if_changed)
 
 
@@ -300,7 +300,7 @@ def _changed(step: PlanStep, namesakes: tuple[Media, ...], upload: UploadSpec, i
     differs = f"{_ids(namesakes)} {'differs' if len(namesakes) == 1 else 'differ'}{_difference(namesakes[-1], upload)}"
     if if_changed == "fail":
         reason = f"{differs}, and if_changed='fail' wants no other version there"
-        return replace(step, action="refuse", reason=reason, refused=Kind.CONFLICT)
+        return replace(step, action="refuse", reason=reason, refused=MediaConflictError)
     if if_changed == "upload":
         return replace(step, reason=f"{differs}; kept beside it")
     return _replacing(replace(step, reason=f"{differs}; deleted when this one is there"), namesakes, upload)
@@ -311,7 +311,7 @@ def _replacing(step: PlanStep, old: tuple[Media, ...], upload: UploadSpec) -> Pl
     unknown = of_unknown_folder(upload, old)
     if unknown:
         reason = f"{folders_untold(unknown)} or choose if_changed='upload'"
-        return replace(step, action="refuse", reason=reason, there=None, refused=Kind.CONFLICT)
+        return replace(step, action="refuse", reason=reason, there=None, refused=MediaConflictError)
     return replace(step, action="replace", old=old)
 
 
@@ -341,7 +341,7 @@ def _without_used(step: PlanStep, used: Mapping[int | str, list[str]], on_refere
     users = "; ".join(f"{media_id} is used by {', '.join(names)}" for media_id, names in in_use.items())
     if on_reference == "fail":
         reason = f"{users}, so it cannot be replaced"
-        return replace(step, action="refuse", reason=reason, old=(), refused=Kind.IN_USE)
+        return replace(step, action="refuse", reason=reason, old=(), refused=MediaInUseError)
     unused = tuple(media for media in step.old if media.id not in in_use)
     action = "replace" if unused else "keep" if step.there else "create"
     return replace(step, action=action, reason=f"{step.reason}; kept: {users}", old=unused)

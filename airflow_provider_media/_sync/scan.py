@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.secret import redact_url, redact_urls
+from airflow_provider_media._api.secret import redact_url, redact_urls, safe_cause
 from airflow_provider_media._sync.path_patterns import PathPattern, reason_to_skip
 from airflow_provider_media._upload.open_source import is_transient
 from airflow_provider_media._upload.source import escape_controls, is_object_path, local_path, missing_reason, printable
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError, MediaUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -56,8 +56,9 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
     :param exclude: which of them not; a pattern without ``/`` matches a file or a folder of that name at any depth.
     :param written: the root as the user wrote it, because a path object drops the slashes at its end, and a key may
         have several in a row.
-    :raises Problem: of kind FILE when there is no such folder, it cannot be read, or nothing in it matches; of kind
-        UNAVAILABLE when an object store does not respond; of kind CONFIGURATION for a pattern with too many braces.
+    :raises MediaFileError: when there is no such folder, it cannot be read, or nothing in it matches.
+    :raises MediaUnavailableError: when an object store does not respond.
+    :raises MediaConfigurationError: for a pattern with too many braces.
     """
     if isinstance(root, (str, os.PathLike)) and str(root) in {"", "None"}:
         raise _folder_problem(str(root), "it is not the path of a folder; did a template render to an empty string?")
@@ -68,13 +69,12 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
         found = list(
             _walk_object_store(root, written) if is_object_path(root) else _walk(Path(root), included, skipped)
         )
-    except Problem:
+    except MediaError:
         raise
-    except Exception as error:
-        problem = _folder_problem(str(root), _read_failure(error, root))
-        if is_object_path(root) and is_transient(error):
-            problem.kind = Kind.UNAVAILABLE
-        raise problem from error
+    except Exception as error:  # noqa: BLE001 - object stores raise errors of their own
+        may_be_transient = is_object_path(root) and is_transient(error)
+        error_class = MediaUnavailableError if may_be_transient else MediaFileError
+        raise _folder_problem(str(root), _read_failure(error, root), error_class) from safe_cause(error)
     kept = []
     for file in found:
         if not included.matches(file.relative):
@@ -111,9 +111,9 @@ def _read_failure(error: Exception, root: Any) -> str:
     return f"{reason}: {printable(filename)!r}" if filename and str(filename) != str(root) else reason
 
 
-def _folder_problem(label: str, reason: str) -> Problem:
+def _folder_problem(label: str, reason: str, error_class: type[MediaError] = MediaFileError) -> MediaError:
     ending = "" if reason.endswith("?") else "."
-    return Problem(Kind.FILE, f"The folder {redact_url(label)!r} cannot be synced: {redact_urls(reason)}{ending}")
+    return error_class(f"The folder {redact_url(label)!r} cannot be synced: {redact_urls(reason)}{ending}")
 
 
 def _walk(root: Path, pattern: PathPattern, skipped: Counter[str]) -> Iterator[FoundFile]:
@@ -186,7 +186,7 @@ def _composed(relative: str) -> str:
 def check_name_template(template: Any) -> str:
     """Return a name template that can be filled in.
 
-    :raises Problem: of kind CONFIGURATION.
+    :raises MediaConfigurationError: it is invalid.
     """
     try:
         parts = [(field, form) for _, field, form, _ in string.Formatter().parse(template) if field is not None]
@@ -197,8 +197,7 @@ def check_name_template(template: Any) -> str:
         usable = False
     if not usable:
         known = ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
-        raise Problem(
-            Kind.CONFIGURATION,
+        raise MediaConfigurationError(
             f"name_template must be a text with at least one of {known} and no other placeholder, not {template!r}.",
         )
     return str(template)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from tenacity import AsyncRetrying
 
 from airflow_provider_media._api.flows import Sleep
-from airflow_provider_media._api.problem import Problem
 from airflow_provider_media._api.protocol import ApiResponse
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.attempts import cancelled, new_retry_state, tenacity_kwargs
 from airflow_provider_media._transports.forks import renew_in_children
 from airflow_provider_media._transports.threads import Threads
+from airflow_provider_media.exceptions import MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,7 +56,7 @@ class AsyncTransport:
     async def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end.
 
-        :raises Problem: what the flow does not handle.
+        :raises MediaError: what the flow does not handle.
         """
         closings = self._closings
         try:
@@ -67,7 +67,7 @@ class AsyncTransport:
                     return cast("T", result)
                 try:
                     reply = await self._perform(command, closings)
-                except Problem as problem:
+                except MediaError as problem:
                     step = partial(flow.throw, problem)
                 else:
                     step = partial(flow.send, reply)
@@ -81,13 +81,13 @@ class AsyncTransport:
         A rejected key is read again once: it may have been rotated since the connection was read.
 
         :param closings: how often the transport was closed when what the call belongs to began.
-        :raises Problem: for the last failure.
+        :raises MediaError: for the last failure.
         """
         closings = self._closings if closings is None else closings
         session = await self._current(closings)
         try:
             return await self._try(session.transport, call)
-        except Problem as problem:
+        except MediaError as problem:
             if problem.status != UNAUTHORIZED:
                 raise
             renewed = await self._current(closings, rejected=session)

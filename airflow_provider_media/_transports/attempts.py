@@ -19,13 +19,19 @@ from urllib.request import getproxies, proxy_bypass
 from tenacity import RetryCallState, retry_if_exception
 
 from airflow_provider_media import __version__
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, raise_for_status, read_charset
 from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._api.secret import redact, redact_bytes
 from airflow_provider_media._api.settings import read_proxy
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.content import ContentError, TruncatedContentError, unpack
+from airflow_provider_media.exceptions import (
+    Delivery,
+    MediaConfigurationError,
+    MediaError,
+    MediaResponseError,
+    TransferAbortedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,18 +82,19 @@ def tenacity_kwargs(call: ApiRequest, retries: RetryState, *, key_was_accepted: 
     :param key_was_accepted: whether the server accepted the key before: then one 401 is retried, because gateways
         that are just restarted send some.
     """
-    acted: list[Problem] = []
-    rejected: list[Problem] = []
+    acted: list[MediaError] = []
+    rejected: list[MediaError] = []
     waits: list[float] = []
 
     def try_again(error: BaseException) -> bool:
-        if not isinstance(error, Problem):
+        if not isinstance(error, MediaError):
             return False
-        error.after_lost_answer = bool(acted)
+        if acted and error.delivery is Delivery.NOT_SENT:
+            error.delivery = Delivery.UNKNOWN  # of an earlier attempt
         if error.status == HTTPStatus.UNAUTHORIZED and key_was_accepted() and not rejected:
             rejected.append(error)
-            error.transient = True
-        if error.maybe_acted:
+            error.is_transient = True
+        if error.delivery is not Delivery.NOT_SENT:
             acted.append(error)
             if not call.may_be_repeated:
                 return False
@@ -129,7 +136,7 @@ class ResponseReader:
     def add(self, chunk: bytes) -> bool:
         """Take what arrived; return whether more is wanted.
 
-        :raises Problem: of kind RESPONSE when it is too much, or takes too long, and the body is needed.
+        :raises MediaResponseError: when it is too much, or takes too long, and the body is needed.
         """
         self._chunks.append(chunk)
         self._size += len(chunk)
@@ -143,7 +150,7 @@ class ResponseReader:
     def whole(self) -> ApiResponse:
         """Return the response, when all of it that is needed has arrived and it is a success.
 
-        :raises Problem: for every status but 2xx, and for a body that is needed and cannot be unpacked.
+        :raises MediaError: for every status but 2xx, and for a body that is needed and cannot be unpacked.
         """
         # The one place where a response's text enters: what errors, logs, results and pages show comes from here.
         reply = ApiResponse(
@@ -159,16 +166,17 @@ class ResponseReader:
             return unpack(b"".join(self._chunks), self.headers.get("content-encoding", ""), self._most_bytes)
         except ContentError as error:
             if self.needs_body:
-                raise self._invalid_response(str(error), transient=isinstance(error, TruncatedContentError)) from None
+                raise self._invalid_response(
+                    str(error), is_transient=isinstance(error, TruncatedContentError)
+                ) from None
             return b""
 
-    def _invalid_response(self, reason: str, *, transient: bool = False) -> Problem:
-        return Problem(
-            Kind.RESPONSE,
+    def _invalid_response(self, reason: str, *, is_transient: bool = False) -> MediaError:
+        return MediaResponseError(
             f"Could not {self._call.purpose}: the answer ({self._status}) {reason}.",
             status=self._status,
-            transient=transient,
-            maybe_acted=not self._call.may_be_repeated,
+            is_transient=is_transient,
+            delivery=Delivery.NOT_SENT if self._call.may_be_repeated else Delivery.UNKNOWN,
         )
 
 
@@ -182,15 +190,14 @@ def trusted_bundle(settings: Settings) -> bool | str:
 def load_ca_bundle(path: str) -> ssl.SSLContext:
     """Read a CA bundle.
 
-    :raises Problem: of kind CONFIGURATION when the path leads to none.
+    :raises MediaConfigurationError: when the path leads to none.
     """
     try:
         folder = Path(path).is_dir()
         return ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
     except OSError as error:  # an SSLError is one, too
         reason = "it is not there" if isinstance(error, FileNotFoundError) else str(error)
-        raise Problem(
-            Kind.CONFIGURATION,
+        raise MediaConfigurationError(
             f"The connection's extra 'verify', or else REQUESTS_CA_BUNDLE, names {path}, which is no CA bundle:"
             f" {reason}.",
         ) from error
@@ -201,7 +208,7 @@ def environment_proxy(base_url: str) -> str | None:
 
     An entry of ``NO_PROXY`` is a host, which stands for its subdomains too, with or without a port; or a network.
 
-    :raises Problem: of kind CONFIGURATION when it is none that can be used, such as a SOCKS proxy.
+    :raises MediaConfigurationError: when it is none that can be used, such as a SOCKS proxy.
     """
     parts, proxies = urlsplit(base_url), getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -222,9 +229,9 @@ def _needs_no_proxy(address: SplitResult, exceptions: str) -> bool:
     return False
 
 
-def cancelled() -> Problem:
+def cancelled() -> MediaError:
     """Say that whoever waits for a response does so no longer."""
-    return Problem(Kind.CANCELLED, "The transfer was aborted: the task was stopped, or the hook was closed.")
+    return TransferAbortedError("The transfer was aborted: the task was stopped, or the hook was closed.")
 
 
 # --- what the failures of HTTP clients have in common ---------------------------------------------------------------

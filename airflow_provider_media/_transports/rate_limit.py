@@ -7,10 +7,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.timestamps import read_http_date
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.forks import renew_in_children
+from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -55,14 +55,13 @@ class Turn:
     def waits(self, call: ApiRequest, retries: RetryState) -> Iterator[float]:
         """Yield how many seconds to wait, again and again, until the request is started.
 
-        :raises Problem: of kind RATE_LIMIT when the server's limits hold longer than the tries of the call last.
+        :raises MediaRateLimitError: when the server's limits hold longer than the tries of the call last.
         """
         while seconds := self.start():
             if self.moment is None and seconds > retries.seconds_remaining:
-                raise Problem(
-                    Kind.RATE_LIMIT,
+                raise MediaRateLimitError(
                     f"Could not {call.purpose}: the rate limit of the API key is used up for {seconds:.0f} s more.",
-                    transient=True,
+                    is_transient=True,
                     retry_after=seconds,
                 )
             yield seconds
@@ -71,7 +70,7 @@ class Turn:
         """Start the request and return 0, or return the seconds after which to ask again."""
         return self._limiter.start(self)
 
-    def note(self, headers: Mapping[str, str], problem: Problem | None = None) -> None:
+    def note(self, headers: Mapping[str, str], problem: MediaError | None = None) -> None:
         """Take note of the response.
 
         :param headers: by name in lower case.
@@ -135,7 +134,7 @@ class RateLimiter:
             self._forget_starts(now)
             return 0.0
 
-    def note(self, turn: Turn, headers: Mapping[str, str], problem: Problem | None) -> None:
+    def note(self, turn: Turn, headers: Mapping[str, str], problem: MediaError | None) -> None:
         """Take note of the response to a request; see :meth:`Turn.note`."""
         limit, remaining = (_count(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining"))
         seconds = _seconds_to_reset(headers)
@@ -147,7 +146,7 @@ class RateLimiter:
             self._has_seen_remaining = self._has_seen_remaining or bool(remaining)
             if self._has_seen_remaining and remaining is not None and seconds is not None:
                 self._note_window(now, turn.number + remaining, now + seconds)
-            if problem is None or not problem.transient:
+            if problem is None or not problem.is_transient:
                 return
             is_refusal = problem.status == _TOO_MANY_REQUESTS
             # Another request's refusal may have been met already.

@@ -16,9 +16,8 @@ from requests_toolbelt.multipart.encoder import MultipartEncoder
 from tenacity import Retrying
 
 from airflow_provider_media._api.flows import Sleep
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, one_line
-from airflow_provider_media._api.secret import redact
+from airflow_provider_media._api.secret import redact, safe_cause
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.attempts import (
     CONNECTIONS,
@@ -46,6 +45,13 @@ from airflow_provider_media._transports.upload_connection import (
 )
 from airflow_provider_media._upload.multipart import StreamingBody
 from airflow_provider_media._upload.progress import Progress
+from airflow_provider_media.exceptions import (
+    Delivery,
+    MediaConfigurationError,
+    MediaError,
+    MediaResponseError,
+    MediaUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +105,7 @@ class SyncTransport:
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end.
 
-        :raises Problem: what the flow does not handle.
+        :raises MediaError: what the flow does not handle.
         """
         with closing(flow):
             try:
@@ -107,7 +113,7 @@ class SyncTransport:
                 while True:
                     try:
                         reply = self._perform(command)
-                    except Problem as problem:
+                    except MediaError as problem:
                         command = flow.throw(problem)
                     else:
                         command = flow.send(reply)
@@ -118,7 +124,7 @@ class SyncTransport:
     def send(self, call: ApiRequest) -> ApiResponse:
         """Send one call until it succeeds or trying again cannot help, may do harm, or is used up.
 
-        :raises Problem: for the last failure.
+        :raises MediaError: for the last failure.
         """
         retries = call.retries or new_retry_state(self.settings, call)
         options = tenacity_kwargs(call, retries, key_was_accepted=lambda: self.key_was_accepted)
@@ -169,17 +175,18 @@ class SyncTransport:
         :param retries: the call's tries; told how long the body's transfer took.
         :param turn: told of the response.
         :param transfer: what it is aborted by.
-        :raises Problem: for a failure.
+        :raises MediaError: for a failure.
         """
         if self.is_cancelled:
             raise cancelled()
         try:
             with self._adapter.transfer(transfer):
                 return self._exchange(call, retries, turn)
-        except Problem as problem:
+        except MediaError as problem:
             if self.is_cancelled:
                 stopped = cancelled()
-                stopped.maybe_acted = problem.maybe_acted and not problem.body_cut_short
+                if problem.delivery is Delivery.UNKNOWN:
+                    stopped.delivery = Delivery.UNKNOWN
                 raise stopped from None
             raise
 
@@ -216,16 +223,18 @@ class SyncTransport:
                 except (urllib3.exceptions.HTTPError, OSError):
                     if incoming.needs_body:
                         raise
-            reply = replace(incoming.whole(), is_early=body is not None and not body.finished)
+            reply = incoming.whole()
+            if body and not body.finished:
+                reply = replace(reply, delivery=Delivery.PARTIAL)
             turn.note(reply.headers)
             self.key_was_accepted = True
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             problem = _as_error(error, call, settings, answer_began=incoming is not None)
-            problem.body_cut_short = body is not None and not body.finished
-            # What says that an address is wrong may repeat a proxy's password.
-            raise problem from (None if problem.kind is Kind.CONFIGURATION else error)
-        except Problem as problem:
-            problem.body_cut_short = body is not None and not body.finished
+            _note_partial_body(problem, body)
+            # An error about an invalid address may repeat a proxy's password.
+            raise problem from (None if isinstance(problem, MediaConfigurationError) else safe_cause(error))
+        except MediaError as problem:
+            _note_partial_body(problem, body)
             if incoming:
                 turn.note(incoming.headers, problem)
             raise
@@ -233,6 +242,12 @@ class SyncTransport:
             if body:
                 retries.exclude_time(body.transfer_seconds)
         return reply
+
+
+def _note_partial_body(error: MediaError, body: StreamingBody | None) -> None:
+    """Set the delivery to PARTIAL when the end of the body was not sent, so that no whole file can be stored."""
+    if error.delivery is Delivery.UNKNOWN and body and not body.finished:
+        error.delivery = Delivery.PARTIAL
 
 
 class _Session(requests.Session):
@@ -269,18 +284,20 @@ def multipart_body(upload: UploadForm, on_block: Callable[[int], None] | None = 
     return body, encoder.content_type
 
 
-def _as_error(error: Exception, call: ApiRequest, settings: Settings, *, answer_began: bool) -> Problem:
+def _as_error(error: Exception, call: ApiRequest, settings: Settings, *, answer_began: bool) -> MediaError:
     """Say what a failure of the HTTP client means; the one place that knows its exceptions."""
     causes = exception_chain(error)
     wrong = _wrong_setting(causes, settings)
     if wrong:
-        return Problem(Kind.CONFIGURATION, f"Could not {call.purpose}: {wrong}.")
+        return MediaConfigurationError(f"Could not {call.purpose}: {wrong}.")
 
     def has(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
     address, reason = settings.base_url, root_cause(causes)
-    kind, maybe_acted = Kind.UNAVAILABLE, False
+    error_class: type[MediaError] = MediaUnavailableError
+    delivery = Delivery.NOT_SENT
+    if_sent = Delivery.NOT_SENT if call.may_be_repeated else Delivery.UNKNOWN
     # urllib3 blames the proxy also when a request was passed on and its answer lost; then the server may have acted.
     refusal = next((str(cause) for cause in causes if str(cause).startswith("Tunnel connection failed")), None)
     never_sent = has(*_NOT_CONNECTED) or refusal is not None
@@ -293,21 +310,21 @@ def _as_error(error: Exception, call: ApiRequest, settings: Settings, *, answer_
         sentence = f"no connection to {address} ({reason})"
     elif has(HeadTooLargeError):
         sentence = f"the response's headers are larger than {MAX_HEAD_BYTES / 2**20:g} MiB"
-        return Problem(Kind.RESPONSE, f"Could not {call.purpose}: {sentence}.", maybe_acted=not call.may_be_repeated)
+        return MediaResponseError(f"Could not {call.purpose}: {sentence}.", delivery=if_sent)
     elif has(*_NOT_HTTP) and not has(http.client.RemoteDisconnected):
         where = f"{address}, or of the proxy," if settings.proxy else address
         sentence = f"the response of {where} is not valid HTTP/1.1 ({reason}); check the connection's host"
-        return Problem(Kind.RESPONSE, f"Could not {call.purpose}: {sentence}.", maybe_acted=not call.may_be_repeated)
+        return MediaResponseError(f"Could not {call.purpose}: {sentence}.", delivery=if_sent)
     elif answer_began and not has(OSError):
-        kind, maybe_acted = Kind.RESPONSE, True
+        error_class, delivery = MediaResponseError, Delivery.UNKNOWN
         sentence = "the answer was cut off"
     elif has(requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
-        maybe_acted = True
+        delivery = Delivery.UNKNOWN
         sentence = f"{address} did not answer for {settings.timeout:g} s"
     else:
-        maybe_acted = True
+        delivery = Delivery.UNKNOWN
         sentence = f"the connection to {address} broke ({reason})"
-    return Problem(kind, f"Could not {call.purpose}: {sentence}.", transient=True, maybe_acted=maybe_acted)
+    return error_class(f"Could not {call.purpose}: {sentence}.", is_transient=True, delivery=delivery)
 
 
 _NOT_HTTP = (

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, get_settled
-from airflow_provider_media._api.problem import Kind, Problem
+from airflow_provider_media.exceptions import MediaConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,12 +52,11 @@ def of_unknown_folder(upload: UploadSpec, namesakes: Iterable[Media]) -> tuple[M
 def check_folders(upload: UploadSpec, namesakes: Iterable[Media]) -> None:
     """See that all files that an upload is to replace are surely of its folder.
 
-    :raises Problem: of kind CONFLICT.
+    :raises MediaConflictError: the folder of one is unknown.
     """
     unknown = of_unknown_folder(upload, namesakes)
     if unknown:
-        raise Problem(
-            Kind.CONFLICT,
+        raise MediaConflictError(
             f"Could not replace {upload.name!r} in folder {upload.folder_id}: {folders_untold(unknown)} or choose"
             " if_exists='upload'; nothing was deleted.",
         )

@@ -24,11 +24,17 @@ from airflow_provider_media._api.flows import (
     oldest_first,
     with_shared_retries,
 )
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_upload, parse_media
 from airflow_provider_media._upload.checkpoint import NoState, UploadCheckpoint, UploadState
 from airflow_provider_media._upload.existing import check_folders, fetch_details, merge_details, of_unknown_folder
 from airflow_provider_media._upload.stored import is_credible, is_name_credible, not_whole, other_file, warn_of_changes
+from airflow_provider_media.exceptions import (
+    Delivery,
+    MediaConflictError,
+    MediaError,
+    MediaNotFoundError,
+    MediaResponseError,
+)
 from airflow_provider_media.models import Media, UploadResult
 
 if TYPE_CHECKING:
@@ -54,14 +60,13 @@ def find_new_matches(upload: UploadSpec, baseline: Baseline, *, thorough: bool =
     """Find the files newer than the baseline that equal the upload, or may once their size is known.
 
     :param thorough: read the whole list also where ids grow, because nothing but their order says that the rest is old.
-    :raises Problem: of kind CONFLICT when a file may be newer or not.
+    :raises MediaConflictError: when a file may be newer or not.
     """
     newer, unsure = yield from _list_newer(upload, baseline, thorough=thorough)
     found = [media for media in (yield from fetch_details(upload, newer)) if _may_equal(upload, media)]
     candidates = () if found else (yield from fetch_details(upload, unsure))
     if in_doubt := [media for media in candidates if upload.matches(media)]:
-        raise Problem(
-            Kind.CONFLICT,
+        raise MediaConflictError(
             f"The response to the upload of {upload.name!r} was lost, and the library does not show whether"
             f" {_ids(in_doubt)} was stored by it or before: compare them, and delete what is not needed.",
         )
@@ -111,7 +116,7 @@ def upload_media(
     :param on_stored: called as soon as the library has the file, and again when more is known of it.
     :param recent_ids: of files that this process stored under the name, and the list may lack.
     :param latest_id: of the file that this process stored last, if that was lately: shows whether lists lag.
-    :raises Problem: see :class:`Kind`.
+    :raises MediaError: see :class:`Kind`.
     """
     earlier = state.load()
     namesakes: list[Media] = []
@@ -187,8 +192,8 @@ def _find_stored(
         log.info("An earlier try stored %r as %s; it is used if it is still there", upload.name, earlier.stored_id)
         try:
             media = yield from get_media(earlier.stored_id)
-        except Problem as problem:
-            if problem.kind is not Kind.NOT_FOUND:
+        except MediaError as problem:
+            if not isinstance(problem, MediaNotFoundError):
                 raise
         else:
             same_name = media.name in {None, upload.name, earlier.stored_name}
@@ -208,8 +213,7 @@ def _check_namesakes(
     if not namesakes:
         return
     if if_exists == "fail":
-        raise Problem(
-            Kind.CONFLICT,
+        raise MediaConflictError(
             f"The name {upload.name!r} is taken by {_ids(namesakes)}, and if_exists='fail' wants it free: choose"
             " another name or another if_exists.",
         )
@@ -267,8 +271,7 @@ def send_for_sync(
     sent = yield from _send(upload, baseline, retries, settle_seconds, NoState(), latest_id=latest_id)
     media, is_gone = yield from _confirm(upload, sent, baseline, settle_seconds, retries, must_get=replaces)
     if is_gone:
-        raise Problem(
-            Kind.CONFLICT,
+        raise MediaConflictError(
             f"Another task has replaced {upload.name!r} since it was stored as {media.id}: let one task at a time"
             " upload files of one name.",
         )
@@ -294,8 +297,8 @@ def _send(
         try:
             reply = yield call
             media = parse_media(call, reply)
-        except Problem as problem:
-            if not problem.maybe_acted:
+        except MediaError as problem:
+            if problem.delivery is Delivery.NOT_SENT:
                 if not in_doubt:
                     state.delete()
                 raise
@@ -304,7 +307,7 @@ def _send(
             began = retries.clock()
             asked = wait if wait and problem.retry_after else 0.0
             log.warning("%s It may be stored all the same; looking for it%s before sending again",
-                        problem.message, f" in {asked:.1f} s," if asked else "")  # fmt: skip
+                        str(problem), f" in {asked:.1f} s," if asked else "")  # fmt: skip
             patience = yield from _patience(
                 problem, settle_seconds, latest_id, retries.for_lookups(), is_first=is_first
             )
@@ -318,7 +321,7 @@ def _send(
                         upload.name, pause, retries.attempts + 1, retries.max_attempts)  # fmt: skip
             yield Sleep(pause)
         else:
-            if reply.is_early:
+            if reply.delivery is Delivery.PARTIAL:
                 log.warning("The answer came before the end of %r was sent; asking for %s", upload.name, media.id)
                 media, _ = yield from _confirm(
                     replace(upload, accepts_converted=False), media, baseline, settle_seconds, retries, must_get=True
@@ -329,16 +332,16 @@ def _send(
 
 
 def _patience(
-    problem: Problem, settle_seconds: float, latest_id: int | str | None, retries: RetryState, *, is_first: bool
+    problem: MediaError, settle_seconds: float, latest_id: int | str | None, retries: RetryState, *, is_first: bool
 ) -> Flow[float]:
     """Return how long to look for a file after a failure, in seconds.
 
     After the first one that the API documents (its storage is unavailable for the moment) that is short, unless the
     list is known to lag: it lacks a file that this process stored lately, or it cannot be known whether it does.
     """
-    if problem.body_cut_short:
+    if problem.delivery is Delivery.PARTIAL:
         return 0.0  # no server has a whole file, so one look is enough: there is nothing to wait for
-    is_documented = is_first and problem.by_api and problem.status in _DOCUMENTED_FAILURES
+    is_documented = is_first and problem.is_from_api and problem.status in _DOCUMENTED_FAILURES
     short = min(settle_seconds, API_ERROR_SETTLE_SECONDS) if is_documented else settle_seconds
     if short == settle_seconds or latest_id is None:
         return short
@@ -349,8 +352,8 @@ def _patience(
         if any(str(media.id) == str(latest_id) for media in newest):
             return short
         yield from with_shared_retries(get_media(latest_id), retries)
-    except Problem as failure:
-        return short if failure.kind is Kind.NOT_FOUND else settle_seconds
+    except MediaError as failure:
+        return short if isinstance(failure, MediaNotFoundError) else settle_seconds
     return settle_seconds
 
 
@@ -359,7 +362,7 @@ def _await_visibility(
     baseline: Baseline,
     settle_seconds: float,
     retries: RetryState,
-    problem: Problem | None,
+    problem: MediaError | None,
     asked: float,
 ) -> Flow[Media | None]:
     """Look until the file is found or had the time to show up.
@@ -370,23 +373,22 @@ def _await_visibility(
     :param retries: the tries of all looks together; their clock tells the time.
     :param problem: what led to the doubt, where that is known.
     :param asked: the seconds that the server asks to wait; they hold for looks as well.
-    :raises Problem: when the last look fails too, the problem that led here: unseen, the file must not be sent again.
+    :raises MediaError: the last lookup failed too; without it the file must not be sent again.
     """
     until, delay = retries.clock() + settle_seconds, _FIRST_LOOKUP_DELAY_SECONDS
     is_last = settle_seconds <= asked
     if asked:
         yield Sleep(asked)
     while True:
-        failed: Problem | None = None
+        failed: MediaError | None = None
         try:
             found = yield from with_shared_retries(find_new_matches(upload, baseline, thorough=is_last), retries)
-        except Problem as look_problem:
+        except MediaError as look_problem:
             found, failed = [], look_problem
-            if not look_problem.transient:
+            if not look_problem.is_transient:
                 raise
         if len(found) > 1:
-            raise Problem(
-                Kind.CONFLICT,
+            raise MediaConflictError(
                 f"The answer to the upload of {upload.name!r} was lost, and {_ids(found)} could both be it: look at"
                 " them and delete the one that is not needed.",
             )
@@ -407,8 +409,8 @@ def _await_visibility(
 def _warn_of_duplicates(upload: UploadSpec, baseline: Baseline, media: Media, retries: RetryState) -> Flow[None]:
     try:
         found = yield from with_shared_retries(find_new_matches(upload, baseline), retries)
-    except Problem as problem:
-        log.warning("Could not look whether an earlier attempt was stored as well: %s", problem.message)
+    except MediaError as problem:
+        log.warning("Could not look whether an earlier attempt was stored as well: %s", str(problem))
         return
     strays = [other for other in found if str(other.id) != str(media.id)]
     if strays:
@@ -423,7 +425,7 @@ def _confirm(
 
     :param media: as the response to the upload describes it. With another name or size the library is checked.
     :param must_get: whether older files are to be deleted for it, so that the library must have it, with its size.
-    :raises Problem: of kind RESPONSE when the library does not have the file.
+    :raises MediaResponseError: when the library does not have the file.
     """
     if must_get or not media.size or media.url is None:
         found = yield from _read_stored(upload, media, baseline, settle_seconds, retries)
@@ -453,7 +455,7 @@ def _read_stored(
     """Get a file that was just stored: it may not be found at once, and have no size while it is processed.
 
     :return: None when another task replaced it meanwhile.
-    :raises Problem: of kind RESPONSE when it is not found until the settling time is over.
+    :raises MediaResponseError: when it is not found until the settling time is over.
     """
     until, delay = retries.clock() + settle_seconds, _FIRST_LOOKUP_DELAY_SECONDS
     while True:
@@ -461,8 +463,8 @@ def _read_stored(
         try:
             found = yield from get_media(media.id)
             stored = replace(merge_details(media, found), size=found.size)
-        except Problem as problem:
-            if problem.kind is not Kind.NOT_FOUND:
+        except MediaError as problem:
+            if not isinstance(problem, MediaNotFoundError):
                 raise
             newer, _ = yield from _list_newer(upload, baseline, thorough=False)
             others = [other for other in newer if upload.could_match(other) and str(other.id) != str(media.id)]
@@ -476,8 +478,7 @@ def _read_stored(
         yield Sleep(min(delay, left))
         delay = min(delay * 2, _MAX_LOOKUP_DELAY_SECONDS)
     if stored is None:
-        raise Problem(
-            Kind.RESPONSE,
+        raise MediaResponseError(
             f"{upload.name!r} was stored as {media.id}, but the library does not have it after {settle_seconds:g} s"
             " (the connection's extra 'settle_seconds').",
         )

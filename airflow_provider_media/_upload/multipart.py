@@ -51,7 +51,7 @@ class StreamingBody:
     def __iter__(self) -> Iterator[bytes | memoryview | FileRegion]:
         """Open the source and give the body block by block.
 
-        :raises Problem: of kind FILE when the source is no longer what was measured.
+        :raises MediaFileError: when the source is no longer what was measured.
         """
         started = self._clock()
         yield self._before

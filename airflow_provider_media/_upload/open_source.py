@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.secret import redact_url
+from airflow_provider_media._api.secret import redact_url, safe_cause
 from airflow_provider_media._upload.source import (
     StreamSource,
     file_problem,
@@ -18,6 +17,7 @@ from airflow_provider_media._upload.source import (
     open_path,
     reading,
 )
+from airflow_provider_media.exceptions import MediaError, MediaUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ class ObjectSource:
     :param path: an fsspec path object, such as Airflow's ``ObjectStoragePath``: it knows its file system (``fs``) and
         its name there (``path``).
     :param facts: what a listing told of it just now; None asks.
-    :raises Problem: of kind FILE when it cannot be uploaded, of kind UNAVAILABLE when the store does not answer.
+    :raises MediaFileError: when it cannot be uploaded, MediaUnavailableError when the store does not answer.
     """
 
     def __init__(self, path: Any, facts: Mapping[str, Any] | None = None) -> None:
@@ -71,12 +71,12 @@ class ObjectSource:
         """Tell the problems that may pass from those that last."""
         try:
             yield
-        except Problem as problem:
-            cause = problem.__cause__
+        except MediaError as problem:
+            cause = problem.__context__
             if isinstance(cause, FileNotFoundError):
-                raise file_problem(self.label, "it does not exist") from cause
+                raise file_problem(self.label, "it does not exist") from safe_cause(cause)
             if is_transient(cause):
-                raise Problem(Kind.UNAVAILABLE, problem.message) from cause
+                raise MediaUnavailableError(str(problem)) from safe_cause(cause)
             raise
 
     def _fresh_facts(self) -> Mapping[str, Any]:
@@ -132,7 +132,7 @@ def open_source(file: Any, *, facts: Mapping[str, Any] | None = None, takes_pipe
     :param file: a path, an object store's path object (Airflow's ObjectStoragePath), or a binary file object.
     :param facts: what a listing of the object store told of it just now, so that it need not be asked again.
     :param takes_pipes: whether the path of a named pipe is read: that waits for whoever writes into it.
-    :raises Problem: of kind FILE when it is missing, empty, unreadable, not a file or not binary; of kind UNAVAILABLE
+    :raises MediaFileError: when it is missing, empty, unreadable, not a file or not binary; MediaUnavailableError
         when an object store does not answer.
     """
     file = local_path(file)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_media._api.media_types import ACCEPTED_TYPES, HEAD_BYTES, detect_type
-from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.secret import redact_url, redact_urls
+from airflow_provider_media._api.secret import redact_url, redact_urls, safe_cause
+from airflow_provider_media.exceptions import MediaError, MediaFileError, UnsupportedTypeError
 
 if TYPE_CHECKING:
     import socket
@@ -75,7 +75,7 @@ def missing_reason(path: Path) -> str:
     )
 
 
-def file_problem(label: object, reason: str) -> Problem:
+def file_problem(label: object, reason: str, error_class: type[MediaFileError] = MediaFileError) -> MediaFileError:
     """Return the error of a file that cannot be uploaded.
 
     :param label: its path or name.
@@ -83,12 +83,12 @@ def file_problem(label: object, reason: str) -> Problem:
     """
     ending = "" if reason.endswith((".", "?")) else "."
     shown = repr(redact_url(label)) if isinstance(label, str) else redact_urls(repr(label))
-    return Problem(Kind.FILE, f"The file {shown}{_CANNOT}{redact_urls(reason)}{ending}")
+    return error_class(f"The file {shown}{_CANNOT}{redact_urls(reason)}{ending}")
 
 
-def file_reason(problem: Problem) -> str:
+def file_reason(problem: MediaError) -> str:
     """Return what is wrong with a file, without its name."""
-    return problem.message.partition(_CANNOT)[2] or problem.message
+    return str(problem).partition(_CANNOT)[2] or str(problem)
 
 
 def is_object_path(file: Any) -> bool:
@@ -109,7 +109,7 @@ def detect_mime_type(source: Source, *, default: str | None = None) -> str:
     """Return the MIME type of a source, by its first bytes.
 
     :param default: the type of bytes that are of no known type.
-    :raises Problem: of kind UNSUPPORTED when the library does not accept such a file; of kind FILE when the source
+    :raises UnsupportedTypeError: when the library does not accept such a file; MediaFileError when the source
         cannot be read.
     """
     found = detect_type(source.head(HEAD_BYTES))
@@ -117,16 +117,14 @@ def detect_mime_type(source: Source, *, default: str | None = None) -> str:
     if mime_type is None:
         title, advice = (found.title, found.advice) if found else ("a file of unknown type", "")
         reason = f"{title}; the library accepts {ACCEPTED_TYPES}"
-        problem = file_problem(source.label, f"{reason}. {advice}" if advice else reason)
-        problem.kind = Kind.UNSUPPORTED
-        raise problem
+        raise file_problem(source.label, f"{reason}. {advice}" if advice else reason, UnsupportedTypeError)
     return mime_type
 
 
 def sha256(source: Source) -> str:
     """Return the checksum of a source's content, in hexadecimal digits.
 
-    :raises Problem: of kind FILE, as :func:`iter_chunks`.
+    :raises MediaFileError: as :func:`iter_chunks`.
     """
     digest = hashlib.sha256()
     for block in iter_chunks(source):
@@ -137,7 +135,7 @@ def sha256(source: Source) -> str:
 def iter_chunks(source: Source) -> Iterator[memoryview]:
     """Read a source from its start to its measured end, in blocks of one reused buffer.
 
-    :raises Problem: of kind FILE when it shrinks, grows, is replaced or cannot be read.
+    :raises MediaFileError: when it shrinks, grows, is replaced or cannot be read.
     """
     for block in iter_regions(source):
         yield block.fill() if isinstance(block, FileRegion) else block
@@ -148,7 +146,7 @@ def iter_regions(source: Source) -> Iterator[memoryview | FileRegion]:
 
     A region's bytes need not come into the process at all on their way to a plain socket.
 
-    :raises Problem: of kind FILE when the source shrinks, grows, is replaced or cannot be read.
+    :raises MediaFileError: when the source shrinks, grows, is replaced or cannot be read.
     """
     buffer = bytearray(min(BLOCK_BYTES, source.size))
     view = memoryview(buffer)
@@ -168,7 +166,7 @@ def iter_regions(source: Source) -> Iterator[memoryview | FileRegion]:
             raise file_problem(source.label, f"it grew beyond its {source.size} bytes while it was being sent")
 
 
-def _shrank(label: str) -> Problem:
+def _shrank(label: str) -> MediaError:
     return file_problem(label, "it became shorter while it was being sent")
 
 
@@ -196,7 +194,7 @@ class FileRegion:
     def fill(self, start: int = 0) -> memoryview:
         """Read the bytes from ``start`` on into the buffer, and return them.
 
-        :raises Problem: of kind FILE when the file ends too early or cannot be read.
+        :raises MediaFileError: when the file ends too early or cannot be read.
         """
         done = start
         while done < len(self):
@@ -210,7 +208,7 @@ class FileRegion:
     def send_to(self, sock: socket.socket, start: int) -> int:
         """Send some of the bytes from ``start`` on, from file to socket within the kernel; return how many.
 
-        :raises Problem: of kind FILE when the file ends too early or cannot be read.
+        :raises MediaFileError: when the file ends too early or cannot be read.
         :raises BlockingIOError: the socket takes nothing now.
         :raises ConnectionError: the connection is broken.
         """
@@ -255,10 +253,10 @@ def reading(label: str) -> Iterator[None]:
     """Turn whatever reading a source raises into a problem of kind FILE."""
     try:
         yield
-    except Problem:
+    except MediaError:
         raise
-    except Exception as error:
-        raise file_problem(label, f"reading it failed ({type(error).__name__}: {error})") from error
+    except Exception as error:  # noqa: BLE001 - of any stream or object store
+        raise file_problem(label, f"reading it failed ({type(error).__name__}: {error})") from safe_cause(error)
 
 
 def open_path(path: Path, *, takes_pipes: bool) -> Source:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.media_types import EXTENSIONS, extension_disagrees, types_differ
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._upload.fingerprint import fingerprint_in, has_name, with_fingerprint
 from airflow_provider_media._upload.source import Source, detect_mime_type, file_problem, printable, sha256
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 if TYPE_CHECKING:
     from airflow_provider_media.models import Media
@@ -122,7 +122,7 @@ def prepare_upload(
     :param mime_type: that of bytes that are of no known type; must not contradict them.
     :param file_name: by default the file's base name; only the last component of a path is used, a quote is written as
         ``%22``, and control characters as ``_``.
-    :raises Problem: of kind FILE or CONFIGURATION, with one sentence.
+    :raises MediaFileError: with one sentence.
     """
     name = _text("name", name) or printable(default_name or source.base_name or "")
     if not name:
@@ -144,7 +144,7 @@ def prepare_upload(
 def validate_common_fields(description: object, folder_id: object) -> tuple[str | None, int | str | None]:
     """Check what several files may share: the description and the folder.
 
-    :raises Problem: of kind CONFIGURATION.
+    :raises MediaConfigurationError: it is invalid.
     """
     text = _text("description", description)
     _check_sendable("description", text)
@@ -163,8 +163,8 @@ def _for_header(file_name: str) -> str:
     return plain.replace('"', "%22")
 
 
-def _wrong(sentence: str) -> Problem:
-    return Problem(Kind.CONFIGURATION, sentence)
+def _wrong(sentence: str) -> MediaError:
+    return MediaConfigurationError(sentence)
 
 
 def _text(field: str, value: object) -> str | None:

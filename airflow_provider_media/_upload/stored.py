@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._upload.fingerprint import fingerprint_in
+from airflow_provider_media.exceptions import MediaError, MediaResponseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -143,21 +143,19 @@ def warn_of_changes(upload: UploadSpec, media: Media) -> None:
     log.warning("The platform changed what it stored as %s: %s.%s", media.id, ", ".join(changes), advice)
 
 
-def other_file(upload: UploadSpec, media: Media) -> Problem:
+def other_file(upload: UploadSpec, media: Media) -> MediaError:
     """Return the error for a response that is not about the file that was sent."""
     if is_name_credible(upload.name, media.name):
         return not_whole(upload, media)
-    return Problem(
-        Kind.RESPONSE,
+    return MediaResponseError(
         f"Could not upload {upload.name!r}: the response describes another file, {media.id} ({media.name!r},"
         f" {media.size} bytes), and the library does not have {upload.name!r}.",
     )
 
 
-def not_whole(upload: UploadSpec, media: Media) -> Problem:
+def not_whole(upload: UploadSpec, media: Media) -> MediaError:
     """Return the error for a file that is stored in another size than was sent."""
-    return Problem(
-        Kind.RESPONSE,
+    return MediaResponseError(
         f"{upload.name!r} was stored as {media.id}, but the library says {media.size} bytes where"
         f" {upload.source.size} were sent: do not use it; delete it and upload again. If the platform re-encodes files,"
         " set the connection's extra 'accept_converted' to true.",

@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, public_error, public_errors
+from airflow_provider_media.exceptions import MediaError, MediaNotFoundError
 from airflow_provider_media.hooks._base import LibraryHook, UploadOptions, describe_success, first_item
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow_provider_media._api.flows import Flow, Paginator
-    from airflow_provider_media._api.problem import Problem
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._transports.aio import AsyncTransport
     from airflow_provider_media.models import Media, MediaPage, UploadResult
@@ -47,8 +46,7 @@ class MediaAsyncHook(LibraryHook):
 
     async def get_settings(self) -> Settings:
         """Return the connection, checked; read when first used. See :attr:`MediaHook.settings`."""
-        with self._public_errors():
-            return await self._transport.settings()
+        return await self._transport.settings()
 
     async def upload(self, file: Any, **options: Unpack[UploadOptions]) -> UploadResult:
         """Store one file. See :meth:`MediaHook.upload`."""
@@ -68,8 +66,7 @@ class MediaAsyncHook(LibraryHook):
         """Iterate over the whole library. See :meth:`MediaHook.iter_media`."""
         from airflow_provider_media._api.flows import Paginator
 
-        with self._public_errors():
-            walk = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
+        walk = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
         return self._iterate(walk)
 
     async def _iterate(self, walk: Paginator) -> AsyncIterator[Media]:
@@ -100,8 +97,7 @@ class MediaAsyncHook(LibraryHook):
     async def check_may_delete(self) -> None:
         """Return when the connection allows to delete. See :meth:`MediaHook.check_may_delete`."""
         settings = await self.get_settings()
-        with self._public_errors():
-            self._refuse_to_delete(settings)
+        self._refuse_to_delete(settings)
 
     async def find_media(self, name: str) -> list[Media]:
         """Return the files of exactly this name, oldest first. See :meth:`MediaHook.find_media`."""
@@ -119,12 +115,7 @@ class MediaAsyncHook(LibraryHook):
 
     async def run_flow(self, flow: Flow[T]) -> T:
         """Carry out one of this package's own sequences of requests (see ``_api/flows.py``)."""
-        with self._public_errors():
-            return await self._transport.run(flow)
-
-    def public_error(self, problem: Problem) -> MediaError:
-        """Make of a problem, which a flow gave instead of raising it, the error that it is."""
-        return public_error(problem)
+        return await self._transport.run(flow)
 
     @cached_property
     def _transport(self) -> AsyncTransport:
@@ -141,6 +132,3 @@ class MediaAsyncHook(LibraryHook):
         connection = Secret(await get_async_connection(self.media_conn_id))
         # In a thread: registering secrets with the masker asks Airflow's supervisor, and waits for it.
         return await self._transport.in_thread(read_connection, connection, self.media_conn_id)
-
-    def _public_errors(self) -> Any:
-        return public_errors()

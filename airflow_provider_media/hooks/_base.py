@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, refuse_none
+from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -186,6 +187,5 @@ def as_path(file: Any) -> Any:
 
 
 def _wrong(sentence: str) -> Exception:
-    from airflow_provider_media._api.problem import Kind, Problem
 
-    return Problem(Kind.CONFIGURATION, sentence)
+    return MediaConfigurationError(sentence)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
-from airflow_provider_media.exceptions import MediaError, MediaUnavailableError, public_errors
+from airflow_provider_media.exceptions import MediaError, MediaUnavailableError
 from airflow_provider_media.hooks._async import MediaAsyncHook
 from airflow_provider_media.hooks._base import LibraryHook, describe_success, first_item
 
@@ -70,11 +70,7 @@ class MediaHook(LibraryHook):
     def _transport(self) -> SyncTransport:
         from airflow_provider_media._transports.sync import SyncTransport
 
-        with self._public_errors():
-            return SyncTransport(self.settings)
-
-    def _public_errors(self) -> Any:
-        return public_errors()
+        return SyncTransport(self.settings)
 
     def get_conn(self) -> SyncTransport:
         """Return the session with the server, made when first asked for."""
@@ -169,8 +165,7 @@ class MediaHook(LibraryHook):
         """
         from airflow_provider_media._api.flows import Paginator
 
-        with self._public_errors():
-            walk = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
+        walk = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
         return self._iterate(walk)
 
     def _iterate(self, walk: Any) -> Iterator[Media]:
@@ -216,8 +211,7 @@ class MediaHook(LibraryHook):
 
         :raises MediaConfigurationError: it says ``allow_delete: false``.
         """
-        with self._public_errors():
-            self._refuse_to_delete(self.settings)
+        self._refuse_to_delete(self.settings)
 
     def find_media(self, name: str) -> list[Media]:
         """Return the files of exactly this name, oldest first; the API has no search, so the whole list is read.
@@ -236,11 +230,10 @@ class MediaHook(LibraryHook):
         """
         transport = self._transport
         if seconds is None:
-            with self._public_errors():
-                return transport.run(flow)
+            return transport.run(flow)
         timer = _CancelTimer(seconds, transport)
         try:
-            with timer, self._public_errors():
+            with timer:
                 return transport.run(flow)
         except MediaError as error:
             if not timer.has_struck:

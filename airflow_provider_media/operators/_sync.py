@@ -28,7 +28,7 @@ from airflow_provider_media._sync.executor import MAX_WORKERS, SyncExecutor, wor
 from airflow_provider_media._sync.manifest import ManifestFile, check_can_be_mapped, manifest_of
 from airflow_provider_media._sync.options import SyncOptions
 from airflow_provider_media._sync.plan import StepResult
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, error_class, public_errors
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
 
@@ -238,8 +238,7 @@ class MediaSyncOperator(MediaOperator):
         found = self._find_files(context, options)
         receipts, wait_seconds = self._earlier_receipts(options, checkpoint)
         with worker_pool(self.hook, options.max_workers) as pool:
-            with public_errors():
-                prepared = skip_unsupported(prepare_files(self.hook, found, options, pool, receipts), options)
+            prepared = skip_unsupported(prepare_files(self.hook, found, options, pool, receipts), options)
             if earlier.were_interrupted and not options.dry_run:
                 self._let_settle()
             known = fetch_existing_media(self.hook, prepared, pool, wait_seconds=wait_seconds)
@@ -275,8 +274,7 @@ class MediaSyncOperator(MediaOperator):
     def _find_files(self, context: Context, options: SyncOptions) -> list[FoundFile]:
         from airflow_provider_media._sync.scan import find_files
 
-        with public_errors():
-            found = find_files(options.source, options.pattern, options.exclude, written=str(self.source))
+        found = find_files(options.source, options.pattern, options.exclude, written=str(self.source))
         if options.returns_manifest and not options.dry_run:
             check_can_be_mapped(self, context, len(found))
         if options.manifest_file and not options.dry_run:
@@ -347,7 +345,7 @@ class MediaSyncOperator(MediaOperator):
             kinds = [step.refused for step in refused if step.refused]
             table = _table([(step.path, step.reason) for step in refused])
             files = f"{len(refused)} of {len(plan.steps)} files cannot be synced, and nothing was sent"
-            raise error_class(kinds[0])(f"{files}:\n{table}")
+            raise kinds[0](f"{files}:\n{table}")
         replaced = sum(bool(step.old) for step in plan.steps)
         if replaced and not self.hook.settings.allow_delete:
             raise MediaConfigurationError(
@@ -433,29 +431,28 @@ def _read_options(operator: MediaSyncOperator) -> SyncOptions:
     path = parse_optional(parse_path, "manifest_path", operator.manifest_path)
     if output == "reference" and path is None:
         raise MediaConfigurationError('output="reference" needs a manifest_path: the path that the manifest goes to.')
-    with public_errors():
-        description = parse_nullable(parse_str, "description", operator.description)
-        folder = parse_optional(parse_token, "folder_id", operator.folder_id)
-        description, folder_id = validate_common_fields(description, folder)
-        return SyncOptions(
-            source=as_path(parse_path("source", operator.source)),
-            pattern=parse_str("pattern", operator.pattern),
-            exclude=tuple(parse_str("exclude", pattern) for pattern in parse_list("exclude", operator.exclude)),
-            on_unsupported=parse_choice("on_unsupported", operator.on_unsupported, ("fail", "skip")),
-            name_template=check_name_template(parse_str("name_template", operator.name_template)),
-            folder_id=folder_id,
-            description=description,
-            if_changed=parse_choice("if_changed", operator.if_changed, IF_CHANGED),
-            channels=channels_of(parse_list("channels", operator.channels)),
-            check_integrity=parse_bool("check_integrity", operator.check_integrity),
-            on_reference=parse_choice("on_reference", operator.on_reference, ("fail", "skip")),
-            max_workers=parse_int("max_workers", operator.max_workers, most=MAX_WORKERS),
-            allow_failures=parse_int("allow_failures", operator.allow_failures, least=0),
-            dry_run=parse_bool("dry_run", operator.is_dry_run),
-            fingerprint=parse_bool("fingerprint", operator.fingerprint),
-            manifest_file=None if path is None else ManifestFile(as_path(path)),
-            returns_manifest=output == "manifest",
-        )
+    description = parse_nullable(parse_str, "description", operator.description)
+    folder = parse_optional(parse_token, "folder_id", operator.folder_id)
+    description, folder_id = validate_common_fields(description, folder)
+    return SyncOptions(
+        source=as_path(parse_path("source", operator.source)),
+        pattern=parse_str("pattern", operator.pattern),
+        exclude=tuple(parse_str("exclude", pattern) for pattern in parse_list("exclude", operator.exclude)),
+        on_unsupported=parse_choice("on_unsupported", operator.on_unsupported, ("fail", "skip")),
+        name_template=check_name_template(parse_str("name_template", operator.name_template)),
+        folder_id=folder_id,
+        description=description,
+        if_changed=parse_choice("if_changed", operator.if_changed, IF_CHANGED),
+        channels=channels_of(parse_list("channels", operator.channels)),
+        check_integrity=parse_bool("check_integrity", operator.check_integrity),
+        on_reference=parse_choice("on_reference", operator.on_reference, ("fail", "skip")),
+        max_workers=parse_int("max_workers", operator.max_workers, most=MAX_WORKERS),
+        allow_failures=parse_int("allow_failures", operator.allow_failures, least=0),
+        dry_run=parse_bool("dry_run", operator.is_dry_run),
+        fingerprint=parse_bool("fingerprint", operator.fingerprint),
+        manifest_file=None if path is None else ManifestFile(as_path(path)),
+        returns_manifest=output == "manifest",
+    )
 
 
 def _receipts_of(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, Receipt]:

@@ -37,7 +37,6 @@ from airflow_provider_media.exceptions import (
     MediaConfigurationError,
     MediaError,
     MediaRateLimitError,
-    public_errors,
 )
 from airflow_provider_media.links.media import MediaLink, library_link
 
@@ -211,8 +210,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         """
         from airflow_provider_media._polling.lookup import WaitEvent, found_from_dicts
 
-        with public_errors():
-            outcome = WaitEvent.from_dict(event)
+        outcome = WaitEvent.from_dict(event)
         wanted, wait = self._wanted(), self._loaded(context)
         wait.found |= found_from_dicts(found or {}) | outcome.found
         wait.failures = failures

@@ -150,10 +150,7 @@ class Poller:
             failure = error
             log.warning("A look for %d ids and %d names failed: %s", len(ids), len(names), error)
         self._failed = frozenset(seen.failures)
-        id_failures, name_failures = (
-            {key: self._hook.public_error(problem) for key, problem in problems.items()}
-            for problems in (seen.failures, seen.name_failures)
-        )
+        id_failures, name_failures = seen.failures, seen.name_failures
         if failures := [*id_failures.values(), *name_failures.values()]:
             wanted = len(ids) + len(names)
             log.warning("%d of %d ids and names failed, as this one: %s", len(failures), wanted, failures[0])

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests.certs
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list
 from airflow_provider_media._api.secret import Secret
 from airflow_provider_media._api.settings import Settings
 from airflow_provider_media._transports.aio import AsyncTransport
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaUnavailableError
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaUnavailableError
 from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
 from tests.contract.helpers.blocking import both_hooks
@@ -70,9 +69,9 @@ def test_it_is_told_on_an_event_loop_too(library: SandboxLibrary, caplog: pytest
         finally:
             await transport.close()
 
-    with pytest.raises(Problem, match=NOT_TLS) as raised:
+    with pytest.raises(MediaError, match=NOT_TLS) as raised:
         asyncio.run(ask())
-    assert raised.value.kind is Kind.CONFIGURATION
+    assert type(raised.value) is MediaConfigurationError
     assert "Trying again" not in caplog.text
 
 

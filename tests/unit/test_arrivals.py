@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.problem import Problem
 from airflow_provider_media._polling.newest import MIN_REMEMBERED, list_newest
+from airflow_provider_media.exceptions import MediaError
 from tests.unit.helpers.fake_library import FakeLibrary
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -81,5 +81,5 @@ def test_without_numbers_and_dates_the_order_cannot_be_told() -> None:
     library = FakeLibrary(ids=(f"med_{number}" for number in range(9999)))
     for _ in range(MIN_REMEMBERED + 1):
         library.add()
-    with pytest.raises(Problem, match="New files cannot be told from old ones"):
+    with pytest.raises(MediaError, match="New files cannot be told from old ones"):
         library.run(list_newest())

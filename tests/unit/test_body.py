@@ -12,12 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._transports.sync import multipart_body
 from airflow_provider_media._upload.multipart import StreamingBody
 from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.source import BLOCK_BYTES, FileRegion
 from airflow_provider_media._upload.spec import prepare_upload
+from airflow_provider_media.exceptions import MediaError, MediaFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,9 +76,9 @@ def test_a_source_that_shrank_or_grew_never_gets_the_end_of_its_body(change: byt
     stream.seek(0, io.SEEK_END)
     stream.write(b"ent" + change if change else b"")
     given: list[bytes] = []
-    with pytest.raises(Problem, match="while it was being sent") as raised:
+    with pytest.raises(MediaError, match="while it was being sent") as raised:
         given.extend(bytes(block) for block in body)
-    assert raised.value.kind is Kind.FILE
+    assert type(raised.value) is MediaFileError
     assert b">>" not in given
     assert not body.finished
 
@@ -92,7 +92,7 @@ def test_a_file_that_shrank_or_grew_never_gets_the_end_of_its_body(tmp_path: Pat
     next(blocks)
     with path.open("ab") as stream:
         stream.write(b" and more")
-    with pytest.raises(Problem, match="while it was being sent"):
+    with pytest.raises(MediaError, match="while it was being sent"):
         next(blocks)
     assert not body.finished
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._channels.check import check_file
 from airflow_provider_media._channels.h264 import H264Info
 from airflow_provider_media._channels.rules import MB, ChannelReport, MediaInfo, channels_of, judge
 from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.source import detect_mime_type
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError
 
 MEDIA = Path(__file__).parent / "media"
 EXAMPLES = Path(__file__).parents[2] / "example_dags" / "media"
@@ -246,9 +246,9 @@ class Breaking(BytesIO):
 @pytest.mark.parametrize("content", [image(), image("PNG"), video("h264-aac.mp4")])
 def test_what_cannot_be_read_is_no_damage_of_the_file(content: bytes) -> None:
     source = open_source(Breaking(content))
-    with pytest.raises(Problem, match=r"reading it failed .*Input/output error") as caught:
+    with pytest.raises(MediaError, match=r"reading it failed .*Input/output error") as caught:
         check_file(source, detect_mime_type(source), ["rcs"], check_integrity=False)
-    assert caught.value.kind is Kind.FILE
+    assert type(caught.value) is MediaFileError
 
 
 @pytest.mark.parametrize(
@@ -269,6 +269,6 @@ def test_channels_are_named(value: Any, channels: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("value", ["sms", ["rcs", "Whats App"], [None], ["None"], [["rcs"]], [7]])
 def test_unknown_channels_are_refused(value: Any) -> None:
-    with pytest.raises(Problem, match=r"channels must be a list of whatsapp and rcs; .* is neither") as caught:
+    with pytest.raises(MediaError, match=r"channels must be a list of whatsapp and rcs; .* is neither") as caught:
         channels_of(value)
-    assert caught.value.kind is Kind.CONFIGURATION
+    assert type(caught.value) is MediaConfigurationError

@@ -19,8 +19,14 @@ from airflow_provider_media._api.flows import (
     list_all,
     oldest_first,
 )
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
+from airflow_provider_media.exceptions import (
+    Delivery,
+    MediaAuthError,
+    MediaError,
+    MediaNotFoundError,
+    MediaResponseError,
+)
 from airflow_provider_media.models import Media
 from tests.unit.helpers.fake_library import FakeLibrary
 
@@ -122,10 +128,10 @@ def test_an_invalid_entry_stops_only_who_asks_for_its_name(find: Any, name: str,
     reply = ApiResponse(status=200, headers={}, body=json.dumps({"content": entries, "total": 3}).encode())
     if fails:
         with pytest.raises(
-            Problem, match=rf"the list shows '{name}', but (size|name) of the media . is not a"
+            MediaError, match=rf"the list shows '{name}', but (size|name) of the media . is not a"
         ) as raised:
             flow.send(reply)
-        assert (raised.value.kind, raised.value.transient) == (Kind.RESPONSE, False)
+        assert (type(raised.value), raised.value.is_transient) == (MediaResponseError, False)
     else:
         flow.send(reply)
 
@@ -155,10 +161,10 @@ def test_files_that_others_add_meanwhile_do_not_end_the_walk_early() -> None:
 
 
 def test_a_server_that_ignores_the_page_number_is_noticed() -> None:
-    with pytest.raises(Problem, match="seems to ignore the page number") as raised:
+    with pytest.raises(MediaError, match="seems to ignore the page number") as raised:
         walked(Paginator(page_size=2), [page_of([1, 2])] * 10)
-    assert raised.value.kind is Kind.RESPONSE
-    assert not raised.value.transient
+    assert type(raised.value) is MediaResponseError
+    assert not raised.value.is_transient
 
 
 def test_pages_are_asked_for_in_the_given_order_and_size() -> None:
@@ -201,21 +207,21 @@ def test_get_asks_by_id_and_passes_a_refusal_on() -> None:
     library = FakeLibrary()
     library.add("a")
     assert library.run(get_media("1")).name == "a"
-    with pytest.raises(Problem, match="no such file"):
+    with pytest.raises(MediaError, match="no such file"):
         library.run(get_media(2))
     assert library.calls == ["GET /1", "GET /2"]
 
 
 def test_a_missing_file_cannot_be_deleted() -> None:
-    with pytest.raises(Problem, match="no such file"):
+    with pytest.raises(MediaError, match="no such file"):
         FakeLibrary().run(delete_media(1))
 
 
 def test_missing_after_a_lost_answer_means_that_the_delete_did_its_work() -> None:
     flow = delete_media(1)
     next(flow)
-    gone = Problem(Kind.NOT_FOUND, "no such file", status=404)
-    gone.after_lost_answer = True
+    gone = MediaNotFoundError("no such file", status=404)
+    gone.delivery = Delivery.UNKNOWN
     with pytest.raises(StopIteration):
         flow.throw(gone)
 
@@ -223,9 +229,9 @@ def test_missing_after_a_lost_answer_means_that_the_delete_did_its_work() -> Non
 def test_any_other_failure_after_a_lost_answer_is_passed_on() -> None:
     flow = delete_media(1)
     next(flow)
-    refused = Problem(Kind.AUTH, "key rejected", status=401)
-    refused.after_lost_answer = True
-    with pytest.raises(Problem, match="key rejected"):
+    refused = MediaAuthError("key rejected", status=401)
+    refused.delivery = Delivery.UNKNOWN
+    with pytest.raises(MediaError, match="key rejected"):
         flow.throw(refused)
 
 

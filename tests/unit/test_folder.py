@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._sync.scan import check_name_template, find_files, library_name
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,40 +133,40 @@ def test_what_is_skipped_is_one_log_line(tmp_path: Path, as_given: Any, caplog: 
 
 def test_a_folder_of_which_all_is_skipped_says_why(tmp_path: Path) -> None:
     make(tmp_path, "a.mp4.part", "b.txt")
-    with pytest.raises(Problem, match=r"all that matches '\*\*/\*' is skipped \(\*.part, \*.txt\)"):
+    with pytest.raises(MediaError, match=r"all that matches '\*\*/\*' is skipped \(\*.part, \*.txt\)"):
         names(tmp_path, exclude=["*.txt"])
 
 
 @AS_GIVEN
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path, as_given: Any) -> None:
     missing = as_given(tmp_path / "missing")
-    with pytest.raises(Problem, match=r"^The folder .*missing' cannot be synced: it does not exist\.$") as caught:
+    with pytest.raises(MediaError, match=r"^The folder .*missing' cannot be synced: it does not exist\.$") as caught:
         find_files(missing)
-    assert caught.value.kind is Kind.FILE
+    assert type(caught.value) is MediaFileError
 
 
 @pytest.mark.parametrize("root", [None, "", "None", 5])
 def test_what_is_no_folder_is_refused(root: Any) -> None:
-    with pytest.raises(Problem, match="cannot be synced") as caught:
+    with pytest.raises(MediaError, match="cannot be synced") as caught:
         find_files(root)
-    assert caught.value.kind is Kind.FILE
+    assert type(caught.value) is MediaFileError
 
 
 def test_what_cannot_be_read_within_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "link.png").symlink_to("n" * 300)
-    with pytest.raises(Problem, match=r"File name too long: '.*link\.png'"):
+    with pytest.raises(MediaError, match=r"File name too long: '.*link\.png'"):
         find_files(tmp_path)
 
 
 def test_a_file_is_no_folder(folder: Path) -> None:
-    with pytest.raises(Problem, match="it is not a folder"):
+    with pytest.raises(MediaError, match="it is not a folder"):
         find_files(folder / "banner.jpg")
 
 
 def test_nothing_to_sync_is_said(folder: Path) -> None:
-    with pytest.raises(Problem, match=r"none of its \d+ files matches '\*\.gif'\."):
+    with pytest.raises(MediaError, match=r"none of its \d+ files matches '\*\.gif'\."):
         find_files(folder, "*.gif")
-    with pytest.raises(Problem, match=r"it holds no files\."):
+    with pytest.raises(MediaError, match=r"it holds no files\."):
         find_files(folder / "empty")
 
 
@@ -174,7 +174,7 @@ def test_nothing_to_sync_is_said(folder: Path) -> None:
 def test_a_folder_that_may_not_be_read_is_said(folder: Path) -> None:
     (folder / "cards").chmod(0)
     try:
-        with pytest.raises(Problem, match="Permission denied"):
+        with pytest.raises(MediaError, match="Permission denied"):
             find_files(folder)
     finally:
         (folder / "cards").chmod(0o755)
@@ -212,6 +212,6 @@ def test_a_name_is_made_from_the_path(template: str, name: str) -> None:
     ],
 )
 def test_a_template_that_cannot_be_filled_in_is_refused(template: Any) -> None:
-    with pytest.raises(Problem, match=r"name_template must be a text with at least one of \{path\}") as caught:
+    with pytest.raises(MediaError, match=r"name_template must be a text with at least one of \{path\}") as caught:
         check_name_template(template)
-    assert caught.value.kind is Kind.CONFIGURATION
+    assert type(caught.value) is MediaConfigurationError

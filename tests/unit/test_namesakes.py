@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._upload.checkpoint import NoState
 from airflow_provider_media._upload.flow import upload_media
+from airflow_provider_media.exceptions import MediaConflictError, MediaError
 from tests.unit.helpers.fake_library import CLOCK, FakeLibrary, lost, make_upload
 
 IN_FIVE = make_upload(folder_id=5)
@@ -79,7 +79,7 @@ def test_a_file_that_is_surely_in_the_folder_is_reused_before_one_that_may_be() 
 def test_a_file_of_which_nobody_tells_the_folder_takes_the_name() -> None:
     library = FakeLibrary()
     library.add()
-    with pytest.raises(Problem, match="'banner' is taken by 1"):
+    with pytest.raises(MediaError, match="'banner' is taken by 1"):
         run(library, "fail")
 
 
@@ -87,10 +87,10 @@ def test_a_file_of_which_nobody_tells_the_folder_is_never_deleted() -> None:
     library = FakeLibrary()
     library.add()
     library.add(folderId=5)
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(MediaError) as raised:
         run(library, "replace")
-    assert raised.value.kind is Kind.CONFLICT
-    assert raised.value.message == (
+    assert type(raised.value) is MediaConflictError
+    assert str(raised.value) == (
         "Could not replace 'banner' in folder 5: the API does not tell the folder of 1, so it may be another one's;"
         " delete it by its id if it is not, or choose if_exists='upload'; nothing was deleted."
     )

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._sync.path_patterns import PathPattern, reason_to_skip
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_many_double_asterisks_stay_fast() -> None:
 
 
 def test_too_many_alternatives_are_refused() -> None:
-    with pytest.raises(Problem, match="more than 1000 patterns") as caught:
+    with pytest.raises(MediaError, match="more than 1000 patterns") as caught:
         PathPattern("{a,b}" * 12)
-    assert caught.value.kind is Kind.CONFIGURATION
+    assert type(caught.value) is MediaConfigurationError
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.spec import UploadSpec, prepare_upload
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError, UnsupportedTypeError
 
 GIF = b"GIF89a" + b"g" * 20
 
@@ -34,7 +34,7 @@ def test_all_text_parts_are_given_when_all_are_known() -> None:
 
 
 def test_bytes_without_a_file_name_need_a_name_and_take_it_for_the_file() -> None:
-    with pytest.raises(Problem, match="has no name of its own"):
+    with pytest.raises(MediaError, match="has no name of its own"):
         prepare_upload(open_source(BytesIO(GIF)))
     upload = prepare_upload(open_source(BytesIO(GIF)), name="Spring")
     assert (upload.name, upload.file_name) == ("Spring", "Spring")
@@ -67,10 +67,10 @@ def test_a_name_may_be_any_text(name: str) -> None:
     ],
 )
 def test_what_cannot_be_sent_is_refused_in_one_sentence(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(MediaError) as raised:
         prepared(**arguments)
-    assert raised.value.kind is Kind.CONFIGURATION
-    assert words in raised.value.message
+    assert type(raised.value) is MediaConfigurationError
+    assert words in str(raised.value)
 
 
 @pytest.mark.parametrize(("given", "read"), [(12, 12), ("12", 12), (" 12 ", 12), ("f-7", "f-7"), (None, None)])
@@ -107,10 +107,10 @@ def test_an_extension_that_agrees_is_not_worth_a_word(caplog: pytest.LogCaptureF
     ],
 )
 def test_an_error_says_what_the_file_is_and_what_is_accepted(content: bytes, sentence: str) -> None:
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(MediaError) as raised:
         prepared(content)
-    assert raised.value.message == f"The file '/some/where/banner.gif' cannot be uploaded: {sentence}"
-    assert raised.value.kind is Kind.UNSUPPORTED
+    assert str(raised.value) == f"The file '/some/where/banner.gif' cannot be uploaded: {sentence}"
+    assert type(raised.value) is UnsupportedTypeError
 
 
 def test_a_given_type_is_that_of_bytes_of_no_known_type() -> None:
@@ -119,7 +119,7 @@ def test_a_given_type_is_that_of_bytes_of_no_known_type() -> None:
 
 @pytest.mark.parametrize("content", [b"\x00\x00\x00\x08wide", b"\0\0\0\x14ftypheic\0\0\0\0mif1", b"%PDF-1.7", b"{}"])
 def test_a_given_type_does_not_override_bytes_of_another(content: bytes) -> None:
-    with pytest.raises(Problem, match="; the library accepts JPEG, PNG, GIF, MP4"):
+    with pytest.raises(MediaError, match="; the library accepts JPEG, PNG, GIF, MP4"):
         prepared(content, mime_type="video/mp4")
 
 
@@ -144,9 +144,9 @@ def test_any_local_name_can_be_uploaded(local: str, name: str, file_name: str) -
 
 
 def test_a_given_type_must_not_contradict_the_bytes() -> None:
-    with pytest.raises(Problem, match="its content is image/gif, but mime_type says image/png") as raised:
+    with pytest.raises(MediaError, match="its content is image/gif, but mime_type says image/png") as raised:
         prepared(mime_type="image/png")
-    assert raised.value.kind is Kind.FILE
+    assert type(raised.value) is MediaFileError
 
 
 class Failing(BytesIO):
@@ -157,6 +157,6 @@ class Failing(BytesIO):
 
 
 def test_a_given_type_does_not_hide_that_the_file_cannot_be_read() -> None:
-    with pytest.raises(Problem, match="Permission denied") as raised:
+    with pytest.raises(MediaError, match="Permission denied") as raised:
         prepare_upload(open_source(Failing(GIF)), mime_type="image/gif")
-    assert raised.value.kind is Kind.FILE
+    assert type(raised.value) is MediaFileError

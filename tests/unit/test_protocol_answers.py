@@ -11,8 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._api import protocol
-from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, build_get, build_list, parse_media, parse_page
+from airflow_provider_media._api.protocol import (
+    ApiRequest,
+    ApiResponse,
+    OtherMediaError,
+    build_get,
+    build_list,
+    parse_media,
+    parse_page,
+)
+from airflow_provider_media.exceptions import Delivery, MediaError, MediaResponseError
 from airflow_provider_media.models import Media, MediaPage
 
 GET = build_get(7)
@@ -69,9 +77,11 @@ def test_an_answer_to_a_get_tells_of_the_file_by_either_id(asked: int | str, ent
 @pytest.mark.parametrize("entry", [{"id": 1}, {"id": 1, "mediaId": "med_1"}, {"id": "70"}, {"mediaId": "med_1"}])
 def test_an_answer_to_a_get_that_tells_of_another_file_is_refused(entry: dict[str, Any]) -> None:
     told = entry.get("id") or entry["mediaId"]
-    with pytest.raises(Problem, match=rf"get the media 7: .* makes no sense, it tells of the media {told};") as raised:
+    with pytest.raises(
+        MediaError, match=rf"get the media 7: .* makes no sense, it tells of the media {told};"
+    ) as raised:
         media(entry)
-    assert (raised.value.kind, raised.value.transient) == (Kind.RESPONSE, False)
+    assert (type(raised.value), raised.value.is_transient) == (OtherMediaError, False)
 
 
 def test_missing_null_and_extra_fields_are_no_trouble() -> None:
@@ -154,18 +164,18 @@ def test_odd_but_clear_values_are_read(key: str, value: Any, field: str, read: A
     ],
 )
 def test_an_answer_that_makes_no_sense_says_why_and_how_it_begins(answer: Any, words: str) -> None:
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(MediaError) as raised:
         media(answer)
-    assert words in raised.value.message
-    assert (raised.value.kind, raised.value.status, raised.value.transient) == (Kind.RESPONSE, 200, False)
-    assert len(raised.value.message) < 600
+    assert words in str(raised.value)
+    assert (type(raised.value), raised.value.status, raised.value.is_transient) == (MediaResponseError, 200, False)
+    assert len(str(raised.value)) < 600
 
 
-@pytest.mark.parametrize(("call", "maybe_acted"), [(POST, True), (GET, False)])
-def test_a_senseless_answer_to_a_post_leaves_in_doubt_whether_it_acted(call: ApiRequest, *, maybe_acted: bool) -> None:
-    with pytest.raises(Problem) as raised:
+@pytest.mark.parametrize(("call", "delivery"), [(POST, Delivery.UNKNOWN), (GET, Delivery.NOT_SENT)])
+def test_delivery_is_unknown_after_an_invalid_response_to_a_post(call: ApiRequest, delivery: Delivery) -> None:
+    with pytest.raises(MediaError) as raised:
         parse_media(call, reply(b"<html>"))
-    assert raised.value.maybe_acted is maybe_acted
+    assert raised.value.delivery is delivery
 
 
 @pytest.mark.parametrize("total_key", ["totalElements", "total", "totalCount", "count", None])
@@ -223,10 +233,10 @@ def test_an_envelope_key_that_holds_no_list_is_passed_over() -> None:
     ],
 )
 def test_a_list_that_makes_no_sense_is_refused(answer: Any, words: str) -> None:
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(MediaError) as raised:
         page(answer, FIRST)
-    assert words in raised.value.message
-    assert raised.value.kind is Kind.RESPONSE
+    assert words in str(raised.value)
+    assert type(raised.value) is MediaResponseError
 
 
 EMPTY = [
@@ -332,11 +342,11 @@ def test_an_id_that_is_written_as_another_number_is_read(written: str, read: int
 
 
 def test_a_long_or_many_lined_answer_is_quoted_short_and_on_one_line() -> None:
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(MediaError) as raised:
         media(b"<html>\r\n\t\x1b[31m" + b"x" * 5000)
-    assert "<html> [31mxxx" in raised.value.message
-    assert len(raised.value.message) < 600
-    assert raised.value.message.isprintable()
+    assert "<html> [31mxxx" in str(raised.value)
+    assert len(str(raised.value)) < 600
+    assert str(raised.value).isprintable()
 
 
 KEYS = st.sampled_from(
@@ -354,12 +364,12 @@ def test_any_answer_at_all_is_read_or_is_a_problem(body: bytes) -> None:
     for call, parse in ((GET, parse_media), (POST, parse_media), (LIST, parse_page)):
         try:
             found: Any = parse(call, reply(body))
-        except Problem as problem:
+        except MediaError as problem:
             refused = problem
         else:
             entries = [found] if isinstance(found, Media) else found.items
             assert all(isinstance(entry.id, (int, str)) and entry.id != "" for entry in entries)
             assert all(entry.created_at is None or entry.created_at.tzinfo for entry in entries)
             continue
-        assert refused.kind is Kind.RESPONSE
-        assert refused.message.isprintable()
+        assert isinstance(refused, MediaResponseError)
+        assert str(refused).isprintable()

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_delete, build_get, build_list, build_upload, normalize_media_id
 from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.spec import prepare_upload
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 
 def test_a_list_asks_by_default_for_the_first_ten() -> None:
@@ -54,10 +54,10 @@ def test_a_list_understands_the_names_that_its_entries_have(sort_by: str, sent: 
     ],
 )
 def test_what_the_list_would_refuse_is_not_asked(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(MediaError) as raised:
         build_list(**arguments)
-    assert raised.value.kind is Kind.CONFIGURATION
-    assert words in raised.value.message
+    assert type(raised.value) is MediaConfigurationError
+    assert words in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -80,17 +80,17 @@ def test_an_id_becomes_one_encoded_part_of_the_path(media_id: int | str, path: s
 @pytest.mark.parametrize("media_id", ["", "  ", "None", None, True, False, ".", "..", 1.0, b"7", [7], {}, "\ud800"])
 @pytest.mark.parametrize("build", [build_get, build_delete, normalize_media_id])
 def test_what_cannot_be_an_id_is_refused_before_anything_is_sent(build: Any, media_id: Any) -> None:
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(MediaError) as raised:
         build(media_id)
-    assert raised.value.kind is Kind.CONFIGURATION
-    assert "is not a media id" in raised.value.message
+    assert type(raised.value) is MediaConfigurationError
+    assert "is not a media id" in str(raised.value)
 
 
 @given(st.text())
 def test_no_id_can_leave_its_place_in_the_path(media_id: str) -> None:
     try:
         path = build_get(media_id).path
-    except Problem:
+    except MediaError:
         return
     assert path.count("/") == 1
     assert unquote(path[1:]) == media_id.strip()

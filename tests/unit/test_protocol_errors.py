@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import (
     ApiRequest,
     ApiResponse,
@@ -18,14 +17,24 @@ from airflow_provider_media._api.protocol import (
     build_list,
     raise_for_status,
 )
+from airflow_provider_media.exceptions import (
+    Delivery,
+    MediaAuthError,
+    MediaError,
+    MediaNotFoundError,
+    MediaRateLimitError,
+    MediaRequestError,
+    MediaResponseError,
+    MediaUnavailableError,
+)
 
 GET = build_get(7)
 POST = ApiRequest(method="POST", purpose="upload 'a'")
 
 
-def problem(status: int, body: Any = b"", headers: dict[str, str] | None = None, call: ApiRequest = GET) -> Problem:
+def problem(status: int, body: Any = b"", headers: dict[str, str] | None = None, call: ApiRequest = GET) -> MediaError:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(MediaError) as raised:
         raise_for_status(call, ApiResponse(status=status, headers=headers or {}, body=content))
     assert raised.value.status == status
     return raised.value
@@ -38,33 +47,36 @@ def test_every_2xx_is_a_success(call: ApiRequest, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "transient", "maybe_acted"),
+    ("status", "kind", "is_transient", "may_have_acted"),
     [
-        (301, Kind.RESPONSE, False, False),
-        (302, Kind.RESPONSE, False, False),
-        (304, Kind.RESPONSE, False, False),
-        (308, Kind.RESPONSE, False, False),
-        (400, Kind.REQUEST, False, False),
-        (401, Kind.AUTH, False, False),
-        (403, Kind.AUTH, False, False),
-        (404, Kind.NOT_FOUND, False, False),
-        (405, Kind.REQUEST, False, False),
-        (408, Kind.UNAVAILABLE, True, True),
-        (409, Kind.REQUEST, False, False),
-        (413, Kind.REQUEST, False, False),
-        (415, Kind.REQUEST, False, False),
-        (422, Kind.REQUEST, False, False),
-        (429, Kind.RATE_LIMIT, True, False),
-        (500, Kind.UNAVAILABLE, True, True),
-        (502, Kind.UNAVAILABLE, True, True),
-        (503, Kind.UNAVAILABLE, True, True),
-        (504, Kind.UNAVAILABLE, True, True),
-        (599, Kind.UNAVAILABLE, True, True),
+        (301, MediaResponseError, False, False),
+        (302, MediaResponseError, False, False),
+        (304, MediaResponseError, False, False),
+        (308, MediaResponseError, False, False),
+        (400, MediaRequestError, False, False),
+        (401, MediaAuthError, False, False),
+        (403, MediaAuthError, False, False),
+        (404, MediaNotFoundError, False, False),
+        (405, MediaRequestError, False, False),
+        (408, MediaUnavailableError, True, True),
+        (409, MediaRequestError, False, False),
+        (413, MediaRequestError, False, False),
+        (415, MediaRequestError, False, False),
+        (422, MediaRequestError, False, False),
+        (429, MediaRateLimitError, True, False),
+        (500, MediaUnavailableError, True, True),
+        (502, MediaUnavailableError, True, True),
+        (503, MediaUnavailableError, True, True),
+        (504, MediaUnavailableError, True, True),
+        (599, MediaUnavailableError, True, True),
     ],
 )
-def test_each_status_has_its_meaning(status: int, kind: Kind, *, transient: bool, maybe_acted: bool) -> None:
+def test_each_status_has_its_meaning(
+    status: int, kind: type[MediaError], *, is_transient: bool, may_have_acted: bool
+) -> None:
     found = problem(status, call=POST)
-    assert (found.kind, found.transient, found.maybe_acted) == (kind, transient, maybe_acted)
+    assert (type(found), found.is_transient) == (kind, is_transient)
+    assert found.delivery is (Delivery.UNKNOWN if may_have_acted else Delivery.NOT_SENT)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +93,14 @@ def test_each_status_has_its_meaning(status: int, kind: Kind, *, transient: bool
     ],
 )
 def test_the_sentence_says_what_to_do(status: int, call: ApiRequest, words: str) -> None:
-    assert words in problem(status, call=call).message
+    assert words in str(problem(status, call=call))
 
 
 @pytest.mark.parametrize("key", ["message", "error", "detail", "title"])
 def test_the_servers_own_words_are_kept(key: str) -> None:
     found = problem(400, {"status": 400, key: "No\nfile part"})
     assert found.server_message == "No file part"
-    assert "(No file part)" in found.message
+    assert "(No file part)" in str(found)
 
 
 def test_the_first_of_the_servers_words_that_says_something_counts() -> None:
@@ -116,20 +128,20 @@ def test_an_error_body_of_any_kind_is_quoted(body: Any, said: str | None) -> Non
 def test_the_servers_name_of_the_request_is_kept(header: str) -> None:
     found = problem(500, headers={header: "r-77"})
     assert found.request_id == "r-77"
-    assert "[request r-77]" in found.message
+    assert "[request r-77]" in str(found)
 
 
 def test_without_a_request_id_none_is_made_up() -> None:
     assert problem(500).request_id is None
-    assert "[request" not in problem(500).message
+    assert "[request" not in str(problem(500))
 
 
 def test_a_redirect_says_where_it_points_and_why_it_is_not_followed() -> None:
-    message = problem(302, headers={"location": "https://elsewhere.example/login"}).message
+    message = str(problem(302, headers={"location": "https://elsewhere.example/login"}))
     assert "points to 'https://elsewhere.example/login'" in message
     assert "redirects are not followed" in message
-    assert "an unnamed place" in problem(301).message
-    assert len(problem(301, headers={"location": "/" * 60_000}).message) < 600
+    assert "an unnamed place" in str(problem(301))
+    assert len(str(problem(301, headers={"location": "/" * 60_000}))) < 600
 
 
 @pytest.mark.parametrize(
@@ -155,7 +167,7 @@ def test_how_long_to_wait_is_read_from_header_or_body(
 )
 def test_any_failed_answer_is_a_problem(status: int, body: bytes | str, headers: dict[str, str]) -> None:
     content = body.encode() if isinstance(body, str) else body
-    assert problem(status, content, headers).message.endswith(".")
+    assert str(problem(status, content, headers)).endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -173,4 +185,4 @@ def test_any_failed_answer_is_a_problem(status: int, body: bytes | str, headers:
     ],
 )
 def test_an_error_of_the_api_itself_is_told_from_a_proxys(body: Any, *, by_api: bool) -> None:
-    assert problem(502, body).by_api is by_api
+    assert problem(502, body).is_from_api is by_api

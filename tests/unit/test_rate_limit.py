@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import build_list
 from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._transports.rate_limit import LEARNED_RATE_SECONDS, RateLimiter, limiter_of
+from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, MediaRateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,11 +36,11 @@ def limited(remaining: Any, reset: Any, **more: str) -> dict[str, str]:
     return {"x-ratelimit-remaining": str(remaining), "x-ratelimit-reset": str(reset), **more}
 
 
-def refusal(retry_after: float | None = None, status: int = 429) -> Problem:
-    return Problem(Kind.RATE_LIMIT, "No.", status=status, transient=True, retry_after=retry_after)
+def refusal(retry_after: float | None = None, status: int = 429) -> MediaError:
+    return MediaRateLimitError("No.", status=status, is_transient=True, retry_after=retry_after)
 
 
-def send(limiter: RateLimiter, headers: dict[str, str], problem: Problem | None = None) -> None:
+def send(limiter: RateLimiter, headers: dict[str, str], problem: MediaError | None = None) -> None:
     """Send a request that may start now, and take its response."""
     turn = limiter.turn()
     assert turn.start() == 0
@@ -160,8 +160,8 @@ def test_what_one_request_is_asked_to_wait_all_wait(status: int) -> None:
     assert limiter.turn().start() == 0
 
 
-@pytest.mark.parametrize("problem", [refusal(200), refusal(None, 503), Problem(Kind.NOT_FOUND, "", retry_after=60)])
-def test_a_long_wait_or_none_is_the_requests_own(problem: Problem) -> None:
+@pytest.mark.parametrize("problem", [refusal(200), refusal(None, 503), MediaNotFoundError("", retry_after=60)])
+def test_a_long_wait_or_none_is_the_requests_own(problem: MediaError) -> None:
     limiter = RateLimiter(None, Clock())
     send(limiter, {}, problem)
     assert limiter.turn().start() == 0
@@ -188,9 +188,9 @@ def test_a_window_that_ends_after_the_tries_of_a_call_fails_it() -> None:
     call = build_list()
     patient, impatient = (RetryState(max_attempts=3, budget_seconds=seconds, clock=Clock()) for seconds in (120, 30))
     assert next(limiter.turn().waits(call, patient)) == 90
-    with pytest.raises(Problem, match="the rate limit of the API key is used up for 90 s more") as raised:
+    with pytest.raises(MediaError, match="the rate limit of the API key is used up for 90 s more") as raised:
         next(limiter.turn().waits(call, impatient))
-    assert (raised.value.kind, raised.value.retry_after) == (Kind.RATE_LIMIT, 90)
+    assert (type(raised.value), raised.value.retry_after) == (MediaRateLimitError, 90)
 
 
 def test_hooks_of_one_key_share_a_limiter() -> None:
@@ -210,7 +210,7 @@ class Server:
         self._windows = {1.0: [50, 0, -1.0], 60.0: [1000, 0, -1.0]}
         self.refused = 0
 
-    def take(self, now: float) -> tuple[dict[str, str], Problem | None]:
+    def take(self, now: float) -> tuple[dict[str, str], MediaError | None]:
         for seconds, window in self._windows.items():
             if now >= window[2]:
                 window[1:] = [0, (math.floor(now / seconds) + 1) * seconds if self._aligned else now + seconds]

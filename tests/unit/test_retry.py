@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.retry import (
     FIRST_DELAY_SECONDS,
     MAX_WAIT_SECONDS,
@@ -20,6 +19,7 @@ from airflow_provider_media._api.retry import (
 )
 from airflow_provider_media._api.secret import Secret
 from airflow_provider_media._api.settings import Settings
+from airflow_provider_media.exceptions import MediaError, MediaUnavailableError
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -37,13 +37,13 @@ def clock() -> Clock:
     return Clock()
 
 
-def failure(retry_after: float | None = None, *, transient: bool = True) -> Problem:
-    return Problem(Kind.UNAVAILABLE, "down", transient=transient, retry_after=retry_after)
+def failure(retry_after: float | None = None, *, is_transient: bool = True) -> MediaError:
+    return MediaUnavailableError("down", is_transient=is_transient, retry_after=retry_after)
 
 
 def test_a_permanent_failure_ends_trying_at_once(clock: Clock) -> None:
     retries = RetryState(max_attempts=5, budget_seconds=100, clock=clock)
-    assert retries.next_delay(failure(transient=False)) is None
+    assert retries.next_delay(failure(is_transient=False)) is None
 
 
 def test_trying_ends_with_the_last_attempt(clock: Clock) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,
+    MediaError,
+    MediaRateLimitError,
     MediaUnavailableError,
 )
 from airflow_provider_media.models import Media
@@ -143,14 +144,14 @@ def test_what_is_missing_is_told_once_and_again_when_it_changes(capsys: pytest.C
     assert "2 of 3 there ('a', 'b'), missing: 'c'" in told
 
 
-def fails_with(hook: FakeHook, *kinds: Kind | None) -> None:
+def fails_with(hook: FakeHook, *kinds: type[MediaError] | None) -> None:
     """Let the next requests fail, one after the other; None lets one succeed."""
     coming = list(kinds)
 
     def fail(_line: str) -> None:
         kind = coming.pop(0) if coming else None
         if kind:
-            raise Problem(kind, "It went wrong.", transient=True)
+            raise kind("It went wrong.", is_transient=True)
 
     hook.library.on_call = fail
 
@@ -158,7 +159,7 @@ def fails_with(hook: FakeHook, *kinds: Kind | None) -> None:
 def test_some_failures_in_a_row_fail_the_wait_and_a_look_that_succeeds_begins_the_count_anew() -> None:
     hook = FakeHook()
     waiting = sensor(hook, media_id=1, max_poll_failures=3)
-    fails_with(hook, *[Kind.UNAVAILABLE] * 2, None, *[Kind.UNAVAILABLE] * 3)
+    fails_with(hook, *[MediaUnavailableError] * 2, None, *[MediaUnavailableError] * 3)
     for _ in range(5):
         assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
     with pytest.raises(MediaUnavailableError):
@@ -168,7 +169,7 @@ def test_some_failures_in_a_row_fail_the_wait_and_a_look_that_succeeds_begins_th
 def test_a_rejected_key_fails_at_once_and_a_rate_limit_never() -> None:
     hook = FakeHook()
     waiting = sensor(hook, media_id=1, max_poll_failures=1)
-    fails_with(hook, *[Kind.RATE_LIMIT] * 3, Kind.AUTH)
+    fails_with(hook, *[MediaRateLimitError] * 3, MediaAuthError)
     for _ in range(3):
         assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
     with pytest.raises(MediaAuthError):
@@ -177,7 +178,7 @@ def test_a_rejected_key_fails_at_once_and_a_rate_limit_never() -> None:
 
 def test_a_pause_that_the_server_asks_for_is_for_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
     hook = FakeHook()
-    coming = [Problem(Kind.UNAVAILABLE, "In an hour.", retry_after=3600.0), None, None]
+    coming = [MediaUnavailableError("In an hour.", retry_after=3600.0), None, None]
 
     def fail(_line: str) -> None:
         if problem := coming.pop(0):
@@ -195,7 +196,7 @@ def test_a_pause_that_the_server_asks_for_is_for_one_time(monkeypatch: pytest.Mo
 def test_what_was_seen_before_a_failure_counts() -> None:
     hook = FakeHook("a", "b")
     waiting = sensor(hook, media_ids=[1, 2])
-    fails_with(hook, None, Kind.UNAVAILABLE)
+    fails_with(hook, None, MediaUnavailableError)
     assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
     assert waiting.poke({}).is_done  # type: ignore[typeddict-item]
     assert hook.calls == ["GET /1", "GET /2", "GET /2", "GET /1"]
@@ -221,7 +222,7 @@ class TestSkipping:
 
     def test_soft_fail_skips_what_is_final_and_leaves_the_retries_the_rest(self, how: str) -> None:
         hook = FakeHook()
-        fails_with(hook, Kind.AUTH, Kind.UNAVAILABLE)
+        fails_with(hook, MediaAuthError, MediaUnavailableError)
         with pytest.raises(AirflowSkipException, match="It went wrong"):
             ends(sensor(hook, media_id=1, soft_fail=True), how)
         with pytest.raises(MediaUnavailableError):
@@ -229,7 +230,7 @@ class TestSkipping:
 
     def test_never_fail_skips_whatever_it_is(self, how: str) -> None:
         hook = FakeHook()
-        fails_with(hook, Kind.UNAVAILABLE)
+        fails_with(hook, MediaUnavailableError)
         with pytest.raises(AirflowSkipException, match="It went wrong"):
             ends(sensor(hook, media_id=1, never_fail=True, max_poll_failures=1), how)
 

@@ -15,9 +15,8 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._polling.lookup import found_to_dicts
-from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaUnavailableError
+from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaError, MediaUnavailableError
 from airflow_provider_media.models import Media
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.waiting_task import FakeHook, WaitingTask, deferral_time_out
@@ -266,7 +265,7 @@ def test_looks_that_fail_between_deferrals_are_counted_and_come_no_sooner_than_t
 
     def fail(line: str) -> None:
         if line == "GET /2":
-            raise Problem(Kind.UNAVAILABLE, "It went wrong.", status=500)
+            raise MediaUnavailableError("It went wrong.", status=500)
 
     hook.library.on_call = fail
     event = {"status": "found", "found": found_to_dicts({"2": [Media(id=2)]})}
@@ -288,19 +287,21 @@ def test_a_trigger_that_broke_is_an_ordinary_failure() -> None:
 
 
 @pytest.mark.parametrize("mode", [{"mode": "poke"}, {"deferrable": True}, {"mode": "reschedule"}], ids=str)
-@pytest.mark.parametrize(("kind", "error"), [(Kind.AUTH, MediaAuthError), (Kind.UNAVAILABLE, MediaUnavailableError)])
+@pytest.mark.parametrize(
+    ("kind", "error"), [(MediaAuthError, MediaAuthError), (MediaUnavailableError, MediaUnavailableError)]
+)
 @pytest.mark.parametrize("soft", [{}, {"soft_fail": True}], ids=str)
 def test_failures_mean_the_same_in_every_mode(
-    mode: dict[str, Any], kind: Kind, error: type[Exception], soft: dict[str, Any]
+    mode: dict[str, Any], kind: type[MediaError], error: type[Exception], soft: dict[str, Any]
 ) -> None:
     """With soft_fail what is final is skipped, and what another try can mend is left to the retries."""
     hook = FakeHook()
 
     def fail(_line: str) -> None:
-        raise Problem(kind, "It went wrong.")
+        raise kind("It went wrong.")
 
     hook.library.on_call = fail
-    expected = AirflowSkipException if soft and kind is Kind.AUTH else error
+    expected = AirflowSkipException if soft and kind is MediaAuthError else error
     with pytest.raises(expected):
         WaitingTask(hook, media_id=7, max_poll_failures=1, **mode, **soft).execute()
 
@@ -313,12 +314,12 @@ def test_failures_mean_the_same_in_every_mode(
 class TestSilentFail:
     """Airflow's ``silent_fail`` looks on, however many looks fail, and in the same way in every mode."""
 
-    def task(self, kind: Kind, mode: dict[str, Any], **arguments: Any) -> WaitingTask:
+    def task(self, kind: type[MediaError], mode: dict[str, Any], **arguments: Any) -> WaitingTask:
         """Make a task of which each look fails."""
         hook = FakeHook()
 
         def fail(_line: str) -> None:
-            raise Problem(kind, "It went wrong.")
+            raise kind("It went wrong.")
 
         hook.library.on_call = fail
         # The timeout is for a sensor that overlooks needed_by: it should end, too.
@@ -328,15 +329,15 @@ class TestSilentFail:
     @MODES
     def test_it_ends_at_the_deadline(self, mode: dict[str, Any]) -> None:
         with pytest.raises(AirflowSensorTimeout, match=r"needed_by.* is over: 0 of 1 there \(none\), missing: '7'"):
-            self.task(Kind.UNAVAILABLE, mode, needed_by=PAST).execute()
+            self.task(MediaUnavailableError, mode, needed_by=PAST).execute()
 
     def test_rescheduled_it_goes_on(self) -> None:
-        task = self.task(Kind.UNAVAILABLE, {"mode": "reschedule"}, timeout=3600)
+        task = self.task(MediaUnavailableError, {"mode": "reschedule"}, timeout=3600)
         with pytest.raises(AirflowRescheduleException):
             task.execute()
 
     def test_deferred_it_goes_on(self) -> None:
-        task = self.task(Kind.UNAVAILABLE, {"deferrable": True}, timeout=3600)
+        task = self.task(MediaUnavailableError, {"deferrable": True}, timeout=3600)
         assert deferral_of(task).trigger.max_poll_failures >= 1_000_000_000
 
     @pytest.mark.parametrize("error", [AirflowNotFoundException("no such connection"), OSError("no backend")], ids=repr)
@@ -347,7 +348,7 @@ class TestSilentFail:
         def cannot_be_read(_line: str) -> None:
             raise error
 
-        task = self.task(Kind.UNAVAILABLE, mode, needed_by=PAST)
+        task = self.task(MediaUnavailableError, mode, needed_by=PAST)
         task.hook.library.on_call = cannot_be_read
         with pytest.raises(AirflowSensorTimeout, match="needed_by"):
             task.execute()
@@ -355,7 +356,7 @@ class TestSilentFail:
     @MODES
     def test_what_is_final_fails(self, mode: dict[str, Any]) -> None:
         with pytest.raises(MediaAuthError):
-            self.task(Kind.AUTH, mode).execute()
+            self.task(MediaAuthError, mode).execute()
 
 
 @MODES
@@ -370,9 +371,7 @@ def test_an_unknown_connection_fails_the_task_at_once(mode: dict[str, Any]) -> N
         WaitingTask(hook, media_id=7, needed_by=IN_AN_HOUR, **mode).execute()
 
 
-@pytest.mark.parametrize(
-    "error", [Problem(Kind.UNAVAILABLE, "Out of order."), AirflowNotFoundException("No connection.")]
-)
+@pytest.mark.parametrize("error", [MediaUnavailableError("Out of order."), AirflowNotFoundException("No connection.")])
 @MODES
 def test_once_the_deadline_is_past_a_failure_is_no_reason_to_try_again(mode: dict[str, Any], error: Exception) -> None:
     hook = FakeHook()

@@ -10,13 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
-from airflow_provider_media._api.problem import Kind, Problem
-from airflow_provider_media.exceptions import (
-    MediaAuthError,
-    MediaError,
-    MediaResponseError,
-    MediaUnavailableError,
-)
+from airflow_provider_media.exceptions import MediaAuthError, MediaError, MediaResponseError, MediaUnavailableError
 from airflow_provider_media.sensors._wait import Wait
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.waiting_task import FakeHook, WaitingTask
@@ -53,7 +47,7 @@ def event_comes(task: WaitingTask, event: Any, **kept: Any) -> Any:
 
 def broken(_line: str) -> None:
     """Fail each request."""
-    raise Problem(Kind.UNAVAILABLE, "It went wrong.")
+    raise MediaUnavailableError("It went wrong.")
 
 
 def media(media_id: int, name: str = "a") -> dict[str, Any]:

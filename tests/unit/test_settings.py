@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.secret import Secret
 from airflow_provider_media._api.settings import DEFAULT_BASE_ADDRESS, Settings, read_settings
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 
 def read(**fields: Any) -> Settings:
@@ -21,10 +21,10 @@ def read(**fields: Any) -> Settings:
 
 
 def refusal(**fields: Any) -> str:
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(MediaError) as raised:
         read(**fields)
-    assert raised.value.kind is Kind.CONFIGURATION
-    return raised.value.message
+    assert type(raised.value) is MediaConfigurationError
+    return str(raised.value)
 
 
 def test_an_empty_connection_leads_to_the_platform_with_the_documented_defaults() -> None:
@@ -267,7 +267,7 @@ TEXTS = st.none() | st.text(max_size=40) | st.from_regex(r"(https?://)?[a-z@:\[\
 def test_whatever_a_connection_holds_it_is_read_or_refused_with_a_problem(**fields: Any) -> None:
     try:
         settings = read(**fields)
-    except Problem as problem:
+    except MediaError as problem:
         refused = problem
     else:
         assert settings.base_url.startswith(("http://", "https://"))
@@ -275,5 +275,5 @@ def test_whatever_a_connection_holds_it_is_read_or_refused_with_a_problem(**fiel
         assert settings.timeout > 0
         assert settings.max_attempts >= 1
         return
-    assert refused.kind is Kind.CONFIGURATION
-    assert refused.message.endswith(".")
+    assert type(refused) is MediaConfigurationError
+    assert str(refused).endswith(".")

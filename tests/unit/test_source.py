@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.source import (
     BLOCK_BYTES,
@@ -22,6 +21,7 @@ from airflow_provider_media._upload.source import (
     iter_chunks,
     sha256,
 )
+from airflow_provider_media.exceptions import Delivery, MediaError, MediaFileError
 
 GIF = b"GIF89a" + bytes(range(256)) * 4
 
@@ -31,10 +31,11 @@ def content(source: Source) -> bytes:
 
 
 def refusal(action: Any, *arguments: Any) -> str:
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(MediaError) as raised:
         action(*arguments)
-    assert (raised.value.kind, raised.value.transient, raised.value.maybe_acted) == (Kind.FILE, False, False)
-    return raised.value.message
+    error = raised.value
+    assert (type(error), error.is_transient, error.delivery) == (MediaFileError, False, Delivery.NOT_SENT)
+    return str(raised.value)
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_an_object_that_is_replaced_is_not_taken_for_the_one_that_was_measured()
     source = open_source(path)
     assert content(source) == GIF
     path.tag = "second"
-    with pytest.raises(Problem, match="it changed while it was being sent"):
+    with pytest.raises(MediaError, match="it changed while it was being sent"):
         content(source)
 
 
@@ -356,9 +357,9 @@ def test_a_file_that_this_user_may_not_read_is_told_before_it_is_opened(
     path.chmod(0)
     if os.access(path, os.R_OK):  # root may read everything
         monkeypatch.setattr("airflow_provider_media._upload.source.os.access", lambda *_: False)
-    with pytest.raises(Problem, match=r"secret\.png' cannot be uploaded: it may not be read by this user") as raised:
+    with pytest.raises(MediaError, match=r"secret\.png' cannot be uploaded: it may not be read by this user") as raised:
         open_source(path)
-    assert raised.value.kind is Kind.FILE
+    assert type(raised.value) is MediaFileError
 
 
 @pytest.mark.parametrize("content", [None, b"", GIF])
@@ -373,13 +374,13 @@ def test_a_name_that_is_not_utf_8_is_told_in_words_that_every_log_takes(tmp_path
 @pytest.mark.parametrize("file", ["media/banner.gif", Path("banner.gif"), "../banner.gif"])
 def test_a_relative_path_says_where_it_was_searched(file: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(MediaError) as caught:
         open_source(file)
-    assert f"does not exist in {str(tmp_path)!r}" in caught.value.message
-    assert f"Path(__file__).parent / {str(file)!r}" in caught.value.message
+    assert f"does not exist in {str(tmp_path)!r}" in str(caught.value)
+    assert f"Path(__file__).parent / {str(file)!r}" in str(caught.value)
 
 
 @pytest.mark.parametrize("file", ["", "None", None])
 def test_a_sentence_that_asks_ends_with_its_question_mark(file: Any) -> None:
-    with pytest.raises(Problem, match=r"Did a template render to nothing\?$"):
+    with pytest.raises(MediaError, match=r"Did a template render to nothing\?$"):
         open_source(file)

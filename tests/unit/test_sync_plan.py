@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.problem import Kind
 from airflow_provider_media._sync.plan import LocalFile, PlanStep, SyncPlan, keep_used, make_plan, namesakes_of
+from airflow_provider_media.exceptions import MediaConflictError, MediaFileError, MediaInUseError
 from airflow_provider_media.models import Media
 from tests.unit.helpers.fake_library import PNG, make_upload
 
@@ -101,7 +101,7 @@ def test_files_that_would_share_a_name_are_all_refused() -> None:
     twice = [LocalFile(path=f"{folder}/x.png", name="x.png", upload=make_upload(name="x.png")) for folder in "abcde"]
     plan = make_plan([*twice, a_file()], {}, if_changed="replace")
 
-    assert [step.refused for step in plan.steps] == [Kind.CONFLICT] * 5 + [None]
+    assert [step.refused for step in plan.steps] == [MediaConflictError] * 5 + [None]
     assert plan.steps[0].reason == (
         "b/x.png, c/x.png, d/x.png and 1 more would get the same name 'x.png': let name_template tell them apart"
     )
@@ -115,12 +115,12 @@ def test_a_name_in_another_form_is_another_name(name: str) -> None:
 
 def test_two_files_whose_names_a_platform_may_make_one_are_refused() -> None:
     plan = make_plan([a_file("caf\u00e9"), a_file("cafe\u0301 ")], {}, if_changed="replace")
-    assert [step.refused for step in plan.steps] == [Kind.CONFLICT] * 2
+    assert [step.refused for step in plan.steps] == [MediaConflictError] * 2
 
 
 def test_a_file_with_a_problem_of_its_own_is_refused_for_that() -> None:
     plan = make_plan([LocalFile(path="a", name="a", problem="it is empty.")], {}, if_changed="replace")
-    assert plan.steps == (PlanStep(action="refuse", path="a", name="a", reason="it is empty.", refused=Kind.FILE),)
+    assert plan.steps == (PlanStep(action="refuse", path="a", name="a", reason="it is empty.", refused=MediaFileError),)
 
 
 def test_a_replacement_that_an_earlier_try_began_is_finished_without_sending() -> None:
@@ -141,7 +141,7 @@ def test_what_is_used_is_refused_or_kept_beside() -> None:
     refused = keep_used(plan, used, on_reference="fail")
     skipped = keep_used(plan, used, on_reference="skip")
 
-    assert [step.refused for step in refused.steps] == [Kind.IN_USE, Kind.IN_USE, None]
+    assert [step.refused for step in refused.steps] == [MediaInUseError, MediaInUseError, None]
     assert refused.steps[1].reason == "3 is used by campaign 7, 8, so it cannot be replaced"
     assert [(step.action, [media.id for media in step.old]) for step in skipped.steps] == [
         ("replace", [1]),
@@ -198,7 +198,7 @@ def test_the_same_lists_make_equal_plans_that_survive_json() -> None:
 def test_twins_that_are_written_in_two_forms_of_unicode_are_told_apart_in_words() -> None:
     """Both have the same path in the folder, composed."""
     plan = make_plan([a_file("é.png"), a_file("é.png")], {}, if_changed="replace")
-    assert [(step.action, step.refused) for step in plan.steps] == [("refuse", Kind.CONFLICT)] * 2
+    assert [(step.action, step.refused) for step in plan.steps] == [("refuse", MediaConflictError)] * 2
     assert "written in different forms of Unicode (NFC and NFD)" in plan.steps[0].reason
 
 

@@ -10,11 +10,22 @@ from typing import Any
 import pytest
 
 from airflow_provider_media._api.baseline import Baseline
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
 from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._upload.checkpoint import NoState
 from airflow_provider_media._upload.flow import find_new_matches, upload_media
+from airflow_provider_media.exceptions import (
+    Delivery,
+    MediaAuthError,
+    MediaConflictError,
+    MediaError,
+    MediaFileError,
+    MediaNotFoundError,
+    MediaRateLimitError,
+    MediaRequestError,
+    MediaResponseError,
+    MediaUnavailableError,
+)
 from airflow_provider_media.models import Media, UploadResult
 from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 
@@ -91,10 +102,10 @@ def test_a_rejected_key_is_met_before_the_body_is_sent() -> None:
     library = FakeLibrary()
 
     def reject(_line: str) -> None:
-        raise Problem(Kind.AUTH, "the API key is rejected", status=401)
+        raise MediaAuthError("the API key is rejected", status=401)
 
     library.on_call = reject
-    with pytest.raises(Problem, match="rejected"):
+    with pytest.raises(MediaError, match="rejected"):
         library.run(flow())
     assert library.posts() == 0
 
@@ -181,7 +192,7 @@ def test_the_wait_that_the_server_asks_for_comes_before_the_look_and_counts_as_s
     settle_seconds: float, all_waits: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     library = FakeLibrary()
-    asked = Problem(Kind.UNAVAILABLE, "Busy.", status=503, transient=True, maybe_acted=True, retry_after=10)
+    asked = MediaUnavailableError("Busy.", status=503, is_transient=True, delivery=Delivery.UNKNOWN, retry_after=10)
 
     def ask_to_wait(call: ApiRequest) -> ApiResponse | None:
         raise asked
@@ -237,13 +248,13 @@ def test_even_a_body_that_was_cut_short_is_looked_for_once() -> None:
     assert methods == "GPGPGG"  # the last G: an empty page, because the total of a library of one may count the page
 
 
-def by_api(status: int = 502, **details: Any) -> Problem:
+def by_api(status: int = 502, **details: Any) -> MediaError:
     """What the API itself says of its storage."""
-    options = {"status": status, "transient": True, "maybe_acted": True, "by_api": True, **details}
-    return Problem(Kind.UNAVAILABLE, f"Could not upload: the server answered {status}.", **options)
+    options = {"status": status, "is_transient": True, "delivery": Delivery.UNKNOWN, "is_from_api": True, **details}
+    return MediaUnavailableError(f"Could not upload: the server answered {status}.", **options)
 
 
-def fails(problem: Problem) -> Any:
+def fails(problem: MediaError) -> Any:
     def act(_call: ApiRequest) -> ApiResponse | None:
         raise problem
 
@@ -280,7 +291,7 @@ def test_what_the_api_stored_in_spite_of_its_failure_is_found_at_each_look() -> 
 @pytest.mark.parametrize(
     "problems",
     [
-        [by_api(by_api=False)],
+        [by_api(is_from_api=False)],
         [by_api(504)],
         [by_api(408)],
         [lost()],
@@ -289,7 +300,7 @@ def test_what_the_api_stored_in_spite_of_its_failure_is_found_at_each_look() -> 
     ],
     ids=["a proxy's page", "504", "408", "a lost response", "after another", "the second"],
 )
-def test_other_failures_are_waited_for_the_whole_settling_time(problems: list[Problem]) -> None:
+def test_other_failures_are_waited_for_the_whole_settling_time(problems: list[MediaError]) -> None:
     library = FakeLibrary()
     library.on_post = [*map(fails, problems)]
     assert library.run(flow(settle_seconds=30)).media.id == 1
@@ -339,9 +350,9 @@ def test_two_files_that_could_both_be_it_are_a_conflict_that_names_them() -> Non
         raise lost()
 
     library.on_post = [act]
-    with pytest.raises(Problem, match=r"1 \(32 bytes\), 2 \(32 bytes\) could both be it") as raised:
+    with pytest.raises(MediaError, match=r"1 \(32 bytes\), 2 \(32 bytes\) could both be it") as raised:
         library.run(flow())
-    assert raised.value.kind is Kind.CONFLICT
+    assert type(raised.value) is MediaConflictError
     assert (library.posts(), library.ids) == (1, [1, 2])
 
 
@@ -350,13 +361,13 @@ def test_when_the_looking_fails_too_nothing_is_sent_again() -> None:
 
     def act(call: ApiRequest) -> ApiResponse | None:
         def fail(_line: str) -> None:
-            raise Problem(Kind.UNAVAILABLE, "down", transient=True)
+            raise MediaUnavailableError("down", is_transient=True)
 
         library.on_call = fail
         raise lost()
 
     library.on_post = [act]
-    with pytest.raises(Problem, match="the connection broke"):
+    with pytest.raises(MediaError, match="the connection broke"):
         library.run(flow())
     assert library.posts() == 1
 
@@ -368,7 +379,7 @@ def test_a_look_that_fails_once_is_repeated() -> None:
 
     def fail_sometimes(_line: str) -> None:
         if next(failures, False):
-            raise Problem(Kind.UNAVAILABLE, "down", transient=True)
+            raise MediaUnavailableError("down", is_transient=True)
 
     library.on_call = fail_sometimes
     assert library.run(flow()).media.id == 1
@@ -378,7 +389,7 @@ def test_a_look_that_fails_once_is_repeated() -> None:
 def fails_from_now_on(library: FakeLibrary, *, each_takes: float = 0) -> None:
     def fail(_line: str) -> None:
         CLOCK.now += each_takes
-        raise Problem(Kind.UNAVAILABLE, "down", transient=True)
+        raise MediaUnavailableError("down", is_transient=True)
 
     library.on_call = fail
 
@@ -392,7 +403,7 @@ def test_the_time_that_looks_take_counts_as_time_to_settle() -> None:
 
     library.on_post = [act]
     began = CLOCK.now
-    with pytest.raises(Problem, match="the connection broke"):
+    with pytest.raises(MediaError, match="the connection broke"):
         library.run(flow(settle_seconds=10))
     assert 10 <= CLOCK.now - began <= 10 + 4
 
@@ -436,7 +447,7 @@ def test_all_looks_after_a_lost_answer_share_tries_with_what_is_left_of_the_budg
 def test_when_the_settling_used_up_the_budget_the_file_is_not_sent_again() -> None:
     library = FakeLibrary()
     library.on_post = [loses()] * 9
-    with pytest.raises(Problem, match="the connection broke"):
+    with pytest.raises(MediaError, match="the connection broke"):
         library.run(flow(settle_seconds=60))
     assert library.posts() == 2
 
@@ -447,20 +458,20 @@ def test_the_attempts_of_a_post_are_bounded_and_the_last_is_looked_for_as_well()
     assert library.run(flow(attempts=3)).media.id == 1
     library = FakeLibrary()
     library.on_post = [loses()] * 9
-    with pytest.raises(Problem, match="the connection broke"):
+    with pytest.raises(MediaError, match="the connection broke"):
         library.run(flow(attempts=3))
     assert library.posts() == 3
 
 
-@pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.AUTH, Kind.RATE_LIMIT, Kind.FILE])
-def test_a_refusal_that_stored_nothing_is_passed_on_without_looking(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [MediaRequestError, MediaAuthError, MediaRateLimitError, MediaFileError])
+def test_a_refusal_that_stored_nothing_is_passed_on_without_looking(kind: type[MediaError]) -> None:
     library = FakeLibrary()
 
     def refuse(call: ApiRequest) -> ApiResponse | None:
-        raise Problem(kind, "refused")
+        raise kind("refused")
 
     library.on_post = [refuse]
-    with pytest.raises(Problem, match="refused"):
+    with pytest.raises(MediaError, match="refused"):
         library.run(flow())
     assert len(library.calls) == 2
 
@@ -475,7 +486,7 @@ def test_an_answer_that_makes_no_sense_is_a_lost_one() -> None:
     library.on_post = [act]
     assert library.run(flow()).media.id == 1
     library.on_post = [lambda _: ApiResponse(status=200, headers={}, body=b"<html>")]
-    with pytest.raises(Problem, match="it is not JSON"):
+    with pytest.raises(MediaError, match="it is not JSON"):
         library.run(flow())
     assert library.posts() == 2
 
@@ -516,9 +527,9 @@ def test_a_stored_size_that_differs_is_an_error_that_names_the_id_and_the_settin
     library = FakeLibrary()
     library.on_post = [converts(library, size=31)]
     sentence = r"stored as 1, but the library says 31 bytes where 32 were sent.*'accept_converted'"
-    with pytest.raises(Problem, match=sentence) as raised:
+    with pytest.raises(MediaError, match=sentence) as raised:
         library.run(flow())
-    assert (raised.value.kind, raised.value.transient) == (Kind.RESPONSE, False)
+    assert (type(raised.value), raised.value.is_transient) == (MediaResponseError, False)
     assert library.posts() == 1
 
 
@@ -570,7 +581,7 @@ def test_a_response_about_another_file_is_an_error_where_the_library_lacks_the_f
     library = FakeLibrary()
     other = library.add(name="of somebody else")
     library.on_post = [lambda _: ApiResponse(status=201, headers={}, body=json.dumps(other).encode())]
-    with pytest.raises(Problem, match=r"describes another file, 1 .*, and the library does not have 'banner'"):
+    with pytest.raises(MediaError, match=r"describes another file, 1 .*, and the library does not have 'banner'"):
         library.run(flow())
 
 
@@ -609,7 +620,7 @@ def test_a_404_right_after_the_upload_is_waited_out() -> None:
 
     def lag(line: str) -> None:
         if line == "GET /2" and len(library.pauses) < 2:
-            raise Problem(Kind.NOT_FOUND, "The library has no such file.", status=404)
+            raise MediaNotFoundError("The library has no such file.", status=404)
 
     library.on_call = lag
     result = library.run(flow(if_exists="replace"))
@@ -620,7 +631,7 @@ def test_a_file_that_the_library_does_not_have_after_the_settling_time_is_an_err
     library = FakeLibrary()
     library.add(size=5)
     library.on_call = lambda line: library.files.__delitem__(slice(1, None)) if line == "GET /2" else None
-    with pytest.raises(Problem, match="stored as 2, but the library does not have it after 6 s"):
+    with pytest.raises(MediaError, match="stored as 2, but the library does not have it after 6 s"):
         library.run(flow(if_exists="replace"))
     assert library.ids == [1]
 

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._api.baseline import Baseline
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import ApiResponse
 from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._upload.checkpoint import NoState, UploadCheckpoint
 from airflow_provider_media._upload.flow import upload_media
-from airflow_provider_media.exceptions import MediaInUseError
+from airflow_provider_media.exceptions import (
+    MediaAuthError,
+    MediaConflictError,
+    MediaError,
+    MediaInUseError,
+    MediaRequestError,
+)
 from tests.unit.helpers.fake_library import CLOCK, PNG, FakeLibrary, lost, make_upload
 
 if TYPE_CHECKING:
@@ -149,9 +154,9 @@ def test_image_jpg_is_image_jpeg() -> None:
 def test_fail_refuses_a_taken_name_and_names_who_has_it() -> None:
     library = FakeLibrary()
     library.add(size=5)
-    with pytest.raises(Problem, match=r"'banner' is taken by 1 \(5 bytes\)") as raised:
+    with pytest.raises(MediaError, match=r"'banner' is taken by 1 \(5 bytes\)") as raised:
         run(library, "fail")
-    assert (raised.value.kind, library.posts()) == (Kind.CONFLICT, 0)
+    assert (type(raised.value), library.posts()) == (MediaConflictError, 0)
 
 
 def test_replace_sends_then_makes_sure_then_deletes_those_seen_before() -> None:
@@ -184,7 +189,7 @@ def test_replace_deletes_nothing_when_what_was_stored_is_not_whole() -> None:
     library.add()
     # The answer says what was sent; only the get by id shows that the library holds less.
     library.on_call = lambda line: library.files[-1].update(size=7) if line == "GET /2" else None
-    with pytest.raises(Problem, match="7 bytes where 32 were sent"):
+    with pytest.raises(MediaError, match="7 bytes where 32 were sent"):
         run(library, "replace")
     assert library.ids == [1, 2]
 
@@ -193,7 +198,7 @@ def test_replace_deletes_nothing_when_no_size_is_told() -> None:
     library = FakeLibrary()
     library.add()
     library.on_call = lambda line: library.files[-1].update(size=None) if line == "GET /2" else None
-    with pytest.raises(Problem, match="None bytes where 32 were sent"):
+    with pytest.raises(MediaError, match="None bytes where 32 were sent"):
         run(library, "replace")
     assert library.ids == [1, 2]
 
@@ -298,11 +303,11 @@ def test_a_refusal_that_stored_nothing_is_forgotten() -> None:
     library = FakeLibrary()
 
     def refuse(_call: ApiRequest) -> ApiResponse | None:
-        raise Problem(Kind.REQUEST, "refused", status=400)
+        raise MediaRequestError("refused", status=400)
 
     library.on_post = [refuse]
     state = FakeState()
-    with pytest.raises(Problem, match="refused"):
+    with pytest.raises(MediaError, match="refused"):
         run(library, "upload", state=state)
     assert state.events == ["save", "delete"]
 
@@ -315,7 +320,7 @@ def test_an_upload_that_ends_in_doubt_stays_remembered() -> None:
 
     library.on_post = [lose] * 9
     state = FakeState()
-    with pytest.raises(Problem, match="the connection broke"):
+    with pytest.raises(MediaError, match="the connection broke"):
         run(library, "upload", state=state)
     assert state.events == ["save"]
     assert library.posts() == 3
@@ -328,11 +333,11 @@ def test_a_refusal_after_a_doubt_does_not_forget_the_doubt() -> None:
         raise lost()
 
     def refuse(_call: ApiRequest) -> ApiResponse | None:
-        raise Problem(Kind.AUTH, "refused", status=401)
+        raise MediaAuthError("refused", status=401)
 
     library.on_post = [lose, refuse]
     state = FakeState()
-    with pytest.raises(Problem, match="refused"):
+    with pytest.raises(MediaError, match="refused"):
         run(library, "upload", state=state)
     assert state.events == ["save"]
 
@@ -356,11 +361,11 @@ def test_what_an_earlier_try_left_in_doubt_is_not_forgotten_by_a_refusal() -> No
     library = FakeLibrary()
 
     def refuse(_call: ApiRequest) -> ApiResponse | None:
-        raise Problem(Kind.REQUEST, "refused", status=400)
+        raise MediaRequestError("refused", status=400)
 
     library.on_post = [refuse]
     state = FakeState(Baseline(newest_id=1, is_complete=False))
-    with pytest.raises(Problem, match="refused"):
+    with pytest.raises(MediaError, match="refused"):
         run(library, "upload", state=state)
     assert state.kept == UploadCheckpoint(baseline=Baseline(newest_id=1, is_complete=False))
 

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._api import flows
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._polling.lookup import (
     LibrarySize,
     LookupResult,
@@ -24,6 +23,7 @@ from airflow_provider_media._polling.lookup import (
     found_to_dicts,
     look,
 )
+from airflow_provider_media.exceptions import MediaError, MediaResponseError, MediaUnavailableError
 from airflow_provider_media.models import Media
 from tests.unit.helpers.fake_library import FakeLibrary
 
@@ -171,9 +171,9 @@ def test_an_invalid_entry_fails_only_who_waits_for_it(*, make_sure: bool) -> Non
     assert ids_seen(seen) == {"1", "25"}
     assert [media.id for media in seen.names["file 1*"]] == [2, *range(11, 21)]
     if make_sure:
-        with pytest.raises(Problem, match="the list shows 'file 3', but size of the media 4 is not a whole number"):
+        with pytest.raises(MediaError, match="the list shows 'file 3', but size of the media 4 is not a whole number"):
             look_in(library, [*range(4, 8), *range(30, 50)])
-        with pytest.raises(Problem, match="the list shows 'file 7', but url of the media 8"):
+        with pytest.raises(MediaError, match="the list shows 'file 7', but url of the media 8"):
             look_in(library, names=["file 20", "file 7"])
         return
     seen, _ = look_in(library, [*range(1, 30)], ["file 3", "file 9", "file 11"], make_sure=False)
@@ -309,10 +309,10 @@ def test_what_was_seen_before_a_failure_is_kept() -> None:
 
     def fail(line: str) -> None:
         if line == "GET /2":
-            raise Problem(Kind.UNAVAILABLE, "It went wrong.")
+            raise MediaUnavailableError("It went wrong.")
 
     library.on_call = fail
-    with pytest.raises(Problem):
+    with pytest.raises(MediaError):
         library.run(look(["1", "2"], (), size=LibrarySize(), seen=seen))
     assert ids_seen(seen) == {"1"}
 
@@ -320,13 +320,13 @@ def test_what_was_seen_before_a_failure_is_kept() -> None:
 def failing(library: FakeLibrary, *lines: str, **problem: Any) -> FakeLibrary:
     def fail(line: str) -> None:
         if line in lines:
-            raise Problem(Kind.UNAVAILABLE, f"{line} went wrong.", **problem)
+            raise MediaUnavailableError(f"{line} went wrong.", **problem)
 
     library.on_call = fail
     return library
 
 
-@pytest.mark.parametrize("problem", [{"status": 400}, {"status": 500, "transient": True}])
+@pytest.mark.parametrize("problem", [{"status": 400}, {"status": 500, "is_transient": True}])
 def test_ids_that_fail_are_no_matter_of_the_others_in_the_poll_of_many(problem: dict[str, Any]) -> None:
     library = failing(library_of(100), "GET /7", "GET /8", **problem)
     size, seen = LibrarySize(requests=10), LookupResult()
@@ -336,14 +336,14 @@ def test_ids_that_fail_are_no_matter_of_the_others_in_the_poll_of_many(problem: 
 
 
 def test_two_silences_end_the_poll_s_asking_and_count_for_all_who_were_not_asked_for() -> None:
-    library = failing(library_of(100), "GET /7", "GET /8", transient=True)
+    library = failing(library_of(100), "GET /7", "GET /8", is_transient=True)
     size, seen = LibrarySize(requests=10), LookupResult()
     library.run(look(["3", "7", "8", "5000"], [], size=size, seen=seen, make_sure=False))
     assert (ids_seen(seen), set(seen.failures)) == ({"3"}, {"7", "8", "5000"})
 
 
 def test_where_none_has_an_answer_the_poll_tries_again_as_long_as_the_connection_says() -> None:
-    library = failing(library_of(100), "GET /7", "GET /8", "GET /9", status=500, transient=True)
+    library = failing(library_of(100), "GET /7", "GET /8", "GET /9", status=500, is_transient=True)
     size, seen, tried = LibrarySize(requests=10), LookupResult(), []
     answer = library.answer
 
@@ -425,9 +425,9 @@ def test_an_outcome_without_the_newer_keys_is_read() -> None:
     ids=repr,
 )
 def test_an_event_that_makes_no_sense_is_refused(event: Any) -> None:
-    with pytest.raises(Problem, match="clear the task") as raised:
+    with pytest.raises(MediaError, match="clear the task") as raised:
         WaitEvent.from_dict(event)
-    assert raised.value.kind is Kind.RESPONSE
+    assert type(raised.value) is MediaResponseError
 
 
 def test_progress_names_what_is_there_and_what_is_missing_but_not_a_thousand() -> None:

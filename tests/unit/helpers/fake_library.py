@@ -9,11 +9,11 @@ from email.utils import format_datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.problem import Kind, Problem
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
 from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.source import iter_chunks
 from airflow_provider_media._upload.spec import prepare_upload
+from airflow_provider_media.exceptions import Delivery, MediaError, MediaNotFoundError, MediaUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,11 +41,10 @@ def make_upload(content: bytes = PNG, name: str = "banner", **arguments: Any) ->
     return prepare_upload(open_source(BytesIO(content)), name=name, **arguments)
 
 
-def lost(*, cut_short: bool = False) -> Problem:
+def lost(*, cut_short: bool = False) -> MediaError:
     """What the transport says when no answer came."""
-    problem = Problem(Kind.UNAVAILABLE, "Could not upload: the connection broke.", transient=True, maybe_acted=True)
-    problem.body_cut_short = cut_short
-    return problem
+    delivery = Delivery.PARTIAL if cut_short else Delivery.UNKNOWN
+    return MediaUnavailableError("Could not upload: the connection broke.", is_transient=True, delivery=delivery)
 
 
 class FakeLibrary:
@@ -116,7 +115,7 @@ class FakeLibrary:
             return self._page(dict(call.params))
         found = next((media for media in self.files if str(media["id"]) == call.path[1:]), None)
         if found is None:
-            raise Problem(Kind.NOT_FOUND, "The library has no such file.", status=404)
+            raise MediaNotFoundError("The library has no such file.", status=404)
         if call.method == "DELETE":
             self.files.remove(found)
             return ApiResponse(status=204, headers={})
@@ -145,7 +144,7 @@ class FakeLibrary:
             while True:
                 try:
                     reply = self._perform(command)
-                except Problem as problem:
+                except MediaError as problem:
                     command = flow.throw(problem)
                 else:
                     command = flow.send(reply)
