@@ -116,7 +116,7 @@ def upload_media(
     :param on_stored: called as soon as the library has the file, and again when more is known of it.
     :param recent_ids: of files that this process stored under the name, and the list may lack.
     :param latest_id: of the file that this process stored last, if that was lately: shows whether lists lag.
-    :raises MediaError: see :class:`Kind`.
+    :raises MediaError: the upload failed; see :mod:`airflow_provider_media.exceptions`.
     """
     earlier = state.load()
     namesakes: list[Media] = []

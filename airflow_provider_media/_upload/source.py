@@ -250,7 +250,7 @@ def _read(label: str, stream: IO[bytes], count: int) -> bytes:
 
 @contextmanager
 def reading(label: str) -> Iterator[None]:
-    """Turn whatever reading a source raises into a problem of kind FILE."""
+    """Turn whatever reading a source raises into a MediaFileError."""
     try:
         yield
     except MediaError:

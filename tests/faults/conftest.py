@@ -209,7 +209,7 @@ def hook_for(monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]) ->
     """Make a hook for a base address: ``hook_for(base_url, timeout=1)``."""
     from airflow_provider_media.hooks.media import MediaHook
 
-    monkeypatch.setattr("airflow_provider_media._api.retry.FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("airflow_provider_media._api.retry.FIRST_DELAY_SECONDS", 0.01)
 
     def make(base_url: str, *, key: str = "the-key", **extra: object) -> MediaHook:
         extra = {"verify": str(certificate[0]), "timeout": 3, "settle_seconds": 0, "max_attempts": 3, **extra}

@@ -65,7 +65,7 @@ def library(request, certificate):
 
 @pytest.fixture
 def hook(library, hook_for, monkeypatch):
-    monkeypatch.setattr("airflow_provider_media._upload.flow._FIRST_LOOK_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_provider_media._upload.flow._FIRST_LOOKUP_DELAY_SECONDS", 0.1)
     library.delete(f"{library.base_url}/_sandbox/requests")
     library.delete(f"{library.base_url}/_sandbox/faults")
     return hook_for(library.base_url, key=library.key, timeout=1, settle_seconds=1.2, max_attempts=5)
