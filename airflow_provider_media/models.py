@@ -1,4 +1,4 @@
-"""What the Media API deals in, as immutable values that turn into JSON and back."""
+"""Immutable values of the Media API, convertible to and from JSON."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 class Media:
     """One file of the media library.
 
-    What the server did not tell is None, which means "unknown", never "empty" (the API's reference leaves open
-    which fields an answer holds).
+    A field that the server does not return is None, which means unknown, not empty: the API's reference does not
+    specify which fields a response contains.
 
-    :param id: the library's id; a number or a text, as the server writes it. Compare ids as text.
+    :param id: the library's id, an integer or a string as the server returns it. Compare ids as strings.
     :param name: the human-readable name; names are not unique in a library.
     :param mime_type: such as ``image/png``.
     :param size: in bytes.
-    :param url: where the file can be looked at or downloaded.
+    :param url: the preview or download URL.
     :param description: free text.
-    :param folder_id: the library folder that holds it.
+    :param folder_id: the library folder of the file.
     :param width: in pixels.
     :param height: in pixels.
-    :param created_at: when the library stored it; where the server tells no zone or no time, as if it meant UTC or
-        the beginning of the day.
-    :param alternate_id: the server's ``mediaId``, where it has another ``id`` as well; either names the file.
+    :param created_at: when the library stored the file; UTC if the server returns no time zone, midnight if it returns
+        no time.
+    :param alternate_id: the server's ``mediaId``, if it also returns a different ``id``; both identify the file.
     """
 
     id: int | str
@@ -45,18 +45,18 @@ class Media:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """All ids that name the file, as strings."""
+        """All ids of the file, as strings."""
         return (str(self.id),) if self.alternate_id is None else (str(self.id), str(self.alternate_id))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able dict with all fields (the time in ISO 8601); made for XComs."""
+        """Return a JSON-serializable dict with all fields (the time in ISO 8601), for XComs."""
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         values["created_at"] = self.created_at.isoformat() if self.created_at else None
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Media:
-        """Make a value again of what :meth:`to_dict` returned; keys that are no fields are left out."""
+        """Create an instance from :meth:`to_dict` output; unknown keys are ignored."""
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         if isinstance(known.get("created_at"), str):
             known["created_at"] = datetime.fromisoformat(known["created_at"])
@@ -67,10 +67,10 @@ class Media:
 class MediaPage:
     """One page of the library's list.
 
-    :param items: the files on this page; a server may send fewer than were asked for.
-    :param page: the page's number, from 0.
-    :param limit: how many items were asked for.
-    :param total: how many files the library holds, when the server says so.
+    :param items: the files on this page; a server may return fewer than requested.
+    :param page: the page number, from 0.
+    :param limit: the requested number of items.
+    :param total: the number of files in the library, if the server returns it.
     """
 
     items: tuple[Media, ...]
@@ -79,21 +79,21 @@ class MediaPage:
     total: int | None = None
 
     def __iter__(self) -> Iterator[Media]:
-        """Walk the items of this page."""
+        """Iterate over the items of this page."""
         return iter(self.items)
 
     def __len__(self) -> int:
-        """Count the items of this page."""
+        """Return the number of items on this page."""
         return len(self.items)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadResult:
-    """What an upload came to.
+    """The result of an upload.
 
     :param media: the file in the library.
-    :param created: whether this call stored it; False when a file that was already there is used.
-    :param replaced: the ids of the older files of that name which were deleted (``if_exists="replace"``).
+    :param created: whether this call stored the file; False if it reused an existing file.
+    :param replaced: the ids of the deleted older files with the same name (``if_exists="replace"``).
     """
 
     media: Media

@@ -1,4 +1,4 @@
-"""What Airflow is told about this package: its hook, operators, sensors, and the form of its connection."""
+"""Provider metadata for Airflow: hook, operators, sensors, triggers and the connection form."""
 
 from __future__ import annotations
 
@@ -10,57 +10,56 @@ _INTEGRATION = "Media Library"
 
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "timeout": {
-        "label": "Time-out (seconds)",
-        "description": "The longest silence of the server that is waited out. Default 60.",
+        "label": "Timeout (seconds)",
+        "description": "Read timeout: maximum time without data from the server. Default 60.",
         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
     },
     "connect_timeout": {
-        "label": "Connect time-out (seconds)",
-        "description": "The longest wait for a connection. Default 10.",
+        "label": "Connect timeout (seconds)",
+        "description": "Maximum time to establish a connection. Default 10.",
         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
     },
     "settle_seconds": {
         "label": "Settling time (seconds)",
-        "description": "How long a stored file may take to show up in the list after a lost answer, before the"
-        " file is sent again. Default 30.",
+        "description": "After a lost response, maximum time for the file to appear in the list before it is uploaded"
+        " again. Default 30.",
         "schema": {"type": ["number", "null"], "minimum": 0},
     },
     "max_attempts": {
         "label": "Attempts",
-        "description": "How often one request is sent at most, the first time included. Default 10.",
+        "description": "Maximum attempts for each request, including the first. Default 10.",
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },
     "retry_budget": {
         "label": "Retry budget (seconds)",
-        "description": "How long trying may go on after the first failure, transfers left out, unless the attempts are"
-        " used up before. Default 120.",
+        "description": "Maximum time for retries after the first failure, not counting transfers. Default 120.",
         "schema": {"type": ["number", "null"], "minimum": 0},
     },
     "verify": {
         "label": "Verify certificates",
-        "description": "true, false, or the path of a CA bundle. Default true.",
+        "description": "true, false, or the path to a CA bundle. Default true.",
         "schema": {"type": ["string", "null"]},
     },
     "proxy": {
         "label": "Proxy",
-        "description": "A proxy's address. Without one, the environment's proxy variables count.",
+        "description": "Proxy URL. If empty, the proxy environment variables apply.",
         "schema": {"type": ["string", "null"], "format": "password"},
     },
     "requests_per_second": {
         "label": "Requests per second",
-        "description": "The highest rate of one process; to hold all workers together to a rate, use a pool. Default:"
-        " no limit.",
+        "description": "Maximum request rate of each process; to limit all workers together, use a pool. Default: no"
+        " limit.",
         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
     },
     "allow_delete": {
-        "label": "Allow to delete",
-        "description": "false refuses every delete through this connection. Default true.",
+        "label": "Allow deletion",
+        "description": "false rejects all deletions through this connection. Default true.",
         "schema": {"type": ["boolean", "null"], "default": True},
     },
     "accept_converted": {
         "label": "Accept converted files",
-        "description": "true accepts that the platform re-encodes files, and so stores another size than was sent; they"
-        " are recognized by a fingerprint in their description. Default false.",
+        "description": "true if the platform re-encodes files, so that their size changes; uploads are then recognized"
+        " by a fingerprint in the description. Default false.",
         "schema": {"type": ["boolean", "null"], "default": False},
     },
 }
@@ -69,9 +68,9 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["login", "schema", "extra"],
     "relabeling": {"host": "Base address", "password": "API key"},
     "placeholders": {
-        "host": "https://lora-api.agiletelecom.com/api (used when left empty)",
+        "host": "https://lora-api.agiletelecom.com/api (default)",
         "password": "the platform's API key",
-        "port": "443 (the Test button of Airflow 3.3.2 wants one)",
+        "port": "443 (the Test button of Airflow 3.3.2 requires a port)",
         "timeout": "60",
         "connect_timeout": "10",
         "settle_seconds": "30",
@@ -95,7 +94,7 @@ ASSET_URIS: list[dict[str, Any]] = [
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's description, as Airflow's ``provider_info.schema.json`` wants it."""
+    """Return the provider metadata, according to Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-media",
         "name": _INTEGRATION,
@@ -133,7 +132,7 @@ def get_provider_info() -> dict[str, Any]:
 
 
 def connection_form_widgets() -> dict[str, Any]:
-    """Return the extras as form fields of Airflow 2, all of them texts: an unticked box there would mean "false"."""
+    """Return the extras as form fields of Airflow 2; all are text fields, because an empty checkbox means "false"."""
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
     from flask_babel import lazy_gettext
     from wtforms import PasswordField, StringField

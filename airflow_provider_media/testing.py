@@ -1,11 +1,11 @@
-"""A pytest plugin for tests of DAGs that use the media library: a sandbox, a connection to it, and no waiting.
+"""Pytest plugin for tests of DAGs that use the media library: a sandbox, a connection to it, and skipped waits.
 
-Install the extra ``testing``, and name the plugin in the ``conftest.py`` at the top of your tests::
+Install the extra ``testing``, and add the plugin to the top-level ``conftest.py`` of your tests::
 
     pytest_plugins = ["airflow_provider_media.testing"]
 
-It is no entry point: that would be loaded by every run of pytest wherever the provider is installed. It does not import
-Airflow, whose home you may still choose afterwards.
+The plugin is not an entry point, because pytest would load it wherever the provider is installed. It does not import
+Airflow, so that you can set ``AIRFLOW_HOME`` afterwards.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _TIMEOUT_SECONDS = 10
 
 
 class MediaSandbox:
-    """A running sandbox as tests see it: they look at it, and meddle with it, past hooks and operators.
+    """A running sandbox that tests inspect and modify directly, without hooks and operators.
 
     :param sandbox: the sandbox.
     """
 
     def __init__(self, sandbox: RunningSandbox) -> None:
-        """Prepare a session of its own, without the environment's proxies."""
+        """Create a session that ignores the environment's proxies."""
         import requests
 
         self.sandbox = sandbox
@@ -51,45 +51,46 @@ class MediaSandbox:
 
     @property
     def base_url(self) -> str:
-        """What a connection's host must be."""
+        """The host of a connection to the sandbox."""
         return self.sandbox.base_url
 
     @property
     def api_key(self) -> str:
-        """What a connection's password must be."""
+        """The password of a connection to the sandbox."""
         return self.sandbox.api_key
 
     def connection(self, **extra: Any) -> str:
-        """Write a connection to it, for an environment variable such as ``AIRFLOW_CONN_MEDIA_EU``.
+        """Return a connection to the sandbox as JSON, for an environment variable such as ``AIRFLOW_CONN_MEDIA_EU``.
 
         :param extra: the connection's extras, such as ``max_attempts=3``.
         """
         return json.dumps({"conn_type": "media", "host": self.base_url, "password": self.api_key, "extra": extra})
 
     def library(self) -> list[Media]:
-        """Return what the library holds, oldest first."""
+        """Return the files in the library, oldest first."""
         from airflow_provider_media._api.protocol import ApiResponse, build_list, parse_page
 
-        answer = self._control("GET", "library")
-        return list(parse_page(build_list(), ApiResponse(status=answer.status_code, headers={}, body=answer.content)))
+        response = self._control("GET", "library")
+        page = parse_page(build_list(), ApiResponse(status=response.status_code, headers={}, body=response.content))
+        return list(page)
 
     def names(self) -> list[str]:
-        """Return the names in the library, oldest first; two files may bear one name."""
+        """Return the names of the files, oldest first; names can repeat."""
         return [media.name or "" for media in self.library()]
 
     def content(self, media_id: int | str) -> bytes:
         """Return the bytes of a stored file.
 
         :param media_id: the library's id.
-        :raises LookupError: the library holds no such file.
+        :raises LookupError: the library has no such file.
         """
         for media in self.library():
             if str(media.id) == str(media_id) and media.url:
                 return bytes(self._call("GET", media.url).content)
-        raise LookupError(f"The sandbox's library holds no file with the id {media_id}.")
+        raise LookupError(f"The sandbox's library has no file with the id {media_id}.")
 
     def store(self, file: Path | bytes, name: str) -> Media:
-        """Put a file there as somebody else would; no fault strikes, no rate limit counts.
+        """Store a file as another client would, without faults and rate limits.
 
         :param file: a path, or the content.
         :param name: the human-readable name.
@@ -100,41 +101,41 @@ class MediaSandbox:
         return next(media for media in self.library() if str(media.id) == media_id)
 
     def delete(self, media_id: int | str) -> None:
-        """Delete a file as somebody else would; no fault strikes, no rate limit counts.
+        """Delete a file as another client would, without faults and rate limits.
 
         :param media_id: the library's id.
         """
         self._control("DELETE", f"library/{media_id}")
 
     def fail(self, fault: str, method: str = "*", **options: Any) -> None:
-        """Let a fault strike the next calls; faults asked for earlier come first.
+        """Queue a fault for the next requests, after the faults queued before.
 
         :param fault: ``status``, ``reset_before_body``, ``reset_mid_body``, ``reset_before_answer``, ``slow``,
             ``store_then_drop``, ``store_late`` or ``cut_answer``; ``sandbox/fault_effects.py`` describes each.
-        :param method: which calls: ``POST``, ``GET``, ``DELETE``, or all.
-        :param options: ``times`` (1), ``skip`` (0), and those of its kind: ``status``, ``headers``, ``body``, ...
+        :param method: ``POST``, ``GET``, ``DELETE``, or ``*`` for all.
+        :param options: ``times`` (1), ``skip`` (0), and options of the fault: ``status``, ``headers``, ``body``, ...
         """
         self._control("POST", "faults", json={"fault": fault, "method": method, **options})
 
     def answer(self, status: int, method: str = "*", **options: Any) -> None:
-        """Let the next call be answered with a status, and not be done: ``answer(429, headers={"Retry-After": "60"})``.
+        """Return a status for the next request, such as 429 with a ``Retry-After`` header, without handling it.
 
         :param status: the HTTP status.
-        :param method: which calls, as of :meth:`fail`.
-        :param options: as of :meth:`fail`: ``times``, ``skip``, ``headers``, ``body``.
+        :param method: see :meth:`fail`.
+        :param options: ``times``, ``skip``, ``headers``, ``body``; see :meth:`fail`.
         """
         self.fail("status", method, status=status, **options)
 
     def pending_faults(self) -> list[dict[str, Any]]:
-        """Return the faults that did not strike yet; none, when a test met all that it asked for."""
+        """Return the queued faults that have not occurred."""
         return list(self._control("GET", "faults").json())
 
     def calls(self) -> list[dict[str, Any]]:
-        """Return the calls of the Media API, without those of this object, oldest first: ``method``, ``status``, ..."""
+        """Return the Media API requests except those of this object, oldest first: ``method``, ``status``, ..."""
         return list(self._control("GET", "requests").json())
 
     def count(self, method: str) -> int:
-        """Count the calls of one method.
+        """Return the number of requests with a method.
 
         :param method: such as ``POST``.
         """
@@ -144,19 +145,19 @@ class MediaSandbox:
         return self._call(method, f"{self.base_url}/_sandbox/{path}", **options)
 
     def _call(self, method: str, url: str, **options: Any) -> requests.Response:
-        answer = self._session.request(method, url, timeout=_TIMEOUT_SECONDS, **options)
-        if not answer.ok:
-            raise AssertionError(f"The sandbox answers {answer.status_code} to {method} {url}: {answer.text}")
-        return answer
+        response = self._session.request(method, url, timeout=_TIMEOUT_SECONDS, **options)
+        if not response.ok:
+            raise AssertionError(f"{method} {url} failed: HTTP {response.status_code}: {response.text}")
+        return response
 
     def close(self) -> None:
-        """Close the connections; the sandbox goes on."""
+        """Close the connections; the sandbox keeps running."""
         self._session.close()
 
 
 @pytest.fixture
 def media_sandbox_settings() -> SandboxSettings:
-    """How the sandbox is to behave; define a fixture of this name to change it."""
+    """Return the sandbox's settings; override this fixture to change them."""
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
     return SandboxSettings()
@@ -164,7 +165,7 @@ def media_sandbox_settings() -> SandboxSettings:
 
 @pytest.fixture
 def media_sandbox(media_sandbox_settings: SandboxSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[MediaSandbox]:
-    """Run a sandbox with an empty library, for this test; it is reached past whatever proxies this machine uses."""
+    """Run a sandbox with an empty library during the test, bypassing the machine's proxies."""
     from airflow_provider_media.sandbox.server import run_in_thread
 
     for variable, hosts in _without_proxy("127.0.0.1").items():
@@ -176,7 +177,7 @@ def media_sandbox(media_sandbox_settings: SandboxSettings, monkeypatch: pytest.M
 
 
 def _without_proxy(host: str) -> dict[str, str]:
-    """Add a host to what is reached without a proxy, in both spellings; what stands in one alone counts for both."""
+    """Return ``NO_PROXY`` and ``no_proxy`` with a host added; if only one is set, its value is used for both."""
     upper, lower = (os.environ.get(name, "").strip() for name in ("NO_PROXY", "no_proxy"))
     known = {"NO_PROXY": upper or lower, "no_proxy": lower or upper}
     return {name: hosts if hosts == "*" else f"{hosts},{host}".lstrip(",") for name, hosts in known.items()}
@@ -184,21 +185,21 @@ def _without_proxy(host: str) -> dict[str, str]:
 
 @pytest.fixture
 def media_connection(media_sandbox: MediaSandbox, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Have the Airflow connection ``media_default`` lead to the sandbox, for this test; gives its id."""
+    """Define the Airflow connection ``media_default`` to the sandbox during the test; return its id."""
     monkeypatch.setenv("AIRFLOW_CONN_MEDIA_DEFAULT", media_sandbox.connection())
     return "media_default"
 
 
 @pytest.fixture
 def media_no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Take the waiting out of retries, pauses and the settling time, in this process; gives the seconds not waited.
+    """Skip the provider's waits in this process (retries, rate limits, settling time); return the skipped seconds.
 
-    What is tried, and how often, stays as it is: who would have waited lives on later, by a clock of its own, so that
-    budgets are used up. The sandbox's time passes as ever: its rate limits and delays cannot be outlived so.
+    The number of attempts does not change, because each wait advances a simulated clock that retry budgets use. The
+    sandbox uses the real clock, so its rate limits and delays are not skipped.
     """
     from airflow_provider_media._transports import clock, rate_limit
 
-    ahead: ContextVar[float] = ContextVar("ahead", default=0.0)  # of each thread, and of each task on an event loop
+    ahead: ContextVar[float] = ContextVar("ahead", default=0.0)  # per thread and per asyncio task
     waits: list[float] = []
 
     def now() -> float:
@@ -219,6 +220,6 @@ def media_no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     for name, function in {"now": now, "wait": wait, "sleep": sleep}.items():
         monkeypatch.setattr(clock, name, function)
-    # What was reserved by this clock lies in the future of the real one.
+    # Fresh rate limiters, because slots reserved by the simulated clock are in the future of the real clock.
     monkeypatch.setattr(rate_limit, "_limiters", {})
     return waits

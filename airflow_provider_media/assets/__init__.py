@@ -1,1 +1,1 @@
-"""Files of the media library as Airflow's assets."""
+"""Files of the media library as Airflow assets."""

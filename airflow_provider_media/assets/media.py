@@ -1,7 +1,7 @@
-"""Files of the media library as assets: ``media://<connection>/<name>``, both percent-encoded, their case kept.
+"""Files of the media library as assets: ``media://<connection>/<name>``, percent-encoded and case-sensitive.
 
-An asset stands for a name in the library, so that DAGs can be scheduled on it; which file bears the name, the asset's
-events tell. Airflow 2.11 calls assets datasets.
+An asset represents a name in the library, so that DAGs can be scheduled on it; its events contain the file.
+Airflow 2.11 calls assets datasets.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 SCHEME = "media"
 
 _MAX_URI_LENGTH = 1500
-"""What Airflow 3 takes as an asset's name or URI, in characters."""
+"""Maximum length of an asset's name or URI in Airflow 3, in characters."""
 
 
 def media_asset(media_conn_id: str, name: str, *, extra: dict[str, Any] | None = None) -> Asset:
-    """Make the asset of a name in a media library; the one way to make it, so that producer and consumer agree.
+    """Create the asset of a name in a media library; use it in producers and consumers, so that the URIs are equal.
 
-    Airflow renders no templates in assets: where each run uploads under a name of its own (``banner-{{ ds }}``), give
-    the asset the name of what these files are together (``banner``).
+    Airflow does not render templates in assets: if each run uploads a different name (``banner-{{ ds }}``), use their
+    common name for the asset (``banner``).
 
     :param media_conn_id: the Airflow connection of the library.
     :param name: the human-readable name.
-    :param extra: metadata of the asset itself, as JSON values.
+    :param extra: metadata of the asset, JSON-serializable.
     :raises ValueError: the connection or the name is empty, or too long for an asset.
     """
     from airflow.providers.common.compat.sdk import Asset
@@ -45,30 +45,30 @@ def media_uri(media_conn_id: str, name: str) -> str:
     """
     for what, text in (("connection", media_conn_id), ("name", name)):
         if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"A media asset needs a {what}, not {text!r}.")
+            raise ValueError(f"A media asset requires a {what}, not {text!r}.")
     try:
         uri = f"{SCHEME}://{_encode(media_conn_id)}/{_encode(name)}"
     except UnicodeEncodeError:
-        raise ValueError(f"The name {name!r} of a media asset cannot be written in UTF-8.") from None
+        raise ValueError(f"The name {name!r} of a media asset cannot be encoded in UTF-8.") from None
     if len(uri) > _MAX_URI_LENGTH:
         raise ValueError(
-            f"The media asset of {name[:40]!r}... is too long: its URI has {len(uri)} characters, and Airflow takes"
+            f"The URI of the media asset {name[:40]!r}... is too long: {len(uri)} characters; at most"
             f" {_MAX_URI_LENGTH}."
         )
     return uri
 
 
 def read_media_uri(uri: str) -> tuple[str, str]:
-    """Return the connection and the name that a media asset's URI stands for: the inverse of :func:`media_uri`.
+    """Return the connection and the name in a media asset's URI: the inverse of :func:`media_uri`.
 
     :param uri: such as ``asset.uri``.
-    :raises ValueError: it is no URI of a media asset.
+    :raises ValueError: it is not the URI of a media asset.
     """
     return _read(urlsplit(uri))
 
 
 def media_extra(media: Media) -> dict[str, Any]:
-    """Tell what an asset event says of a file: ``id``, ``name``, ``url``, ``type`` (MIME) and ``size`` (bytes).
+    """Return the extra of an asset event: ``id``, ``name``, ``url``, ``type`` (MIME) and ``size`` (bytes).
 
     :param media: the file.
     """
@@ -76,22 +76,22 @@ def media_extra(media: Media) -> dict[str, Any]:
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Check and normalise the URI of a media asset; Airflow calls it for each.
+    """Validate and normalize the URI of a media asset; Airflow calls it for each asset.
 
-    Case is kept; what is written unencoded is encoded, slashes too, so that one name has one URI.
+    Unencoded characters, slashes included, are percent-encoded, so that each name has one URI. The case is unchanged.
 
-    :param uri: the parts, from which Airflow has removed fragment, user and slashes at the end.
-    :raises ValueError: it has no connection, no name, or a query.
+    :param uri: the parsed URI; Airflow has removed the fragment, the user and trailing slashes.
+    :raises ValueError: the URI has no connection, no name, or a query.
     """
     return urlsplit(media_uri(*_read(uri)))
 
 
 def create_asset(*, media_conn_id: str, name: str, extra: dict[str, Any] | None = None) -> Asset:
-    """Make the asset as :func:`media_asset` does; what Airflow's lineage collector calls for the scheme.
+    """Create an asset like :func:`media_asset`; Airflow's lineage collector calls it for the scheme.
 
     :param media_conn_id: the Airflow connection of the library.
     :param name: the human-readable name.
-    :param extra: metadata of the asset itself.
+    :param extra: metadata of the asset.
     """
     return media_asset(media_conn_id, name, extra=extra)
 
@@ -103,11 +103,11 @@ def _encode(text: str) -> str:
 def _read(uri: SplitResult) -> tuple[str, str]:
     written = f"{uri.scheme}://{uri.netloc}{uri.path}{uri.query and '?' + uri.query}"
     if uri.scheme != SCHEME or uri.query or uri.fragment:
-        raise ValueError(f"{written!r} is no media asset: write media://<connection>/<percent-encoded name>.")
+        raise ValueError(f"{written!r} is not a media asset. Use media://<connection>/<percent-encoded name>.")
     try:
         connection, name = (unquote(part, errors="strict") for part in (uri.netloc, uri.path.removeprefix("/")))
     except UnicodeDecodeError:
         raise ValueError(f"The media asset {written!r} is not percent-encoded UTF-8.") from None
     if not connection.strip() or not name.strip():
-        raise ValueError(f"{written!r} is no media asset: write media://<connection>/<percent-encoded name>.")
+        raise ValueError(f"{written!r} is not a media asset. Use media://<connection>/<percent-encoded name>.")
     return connection, name

@@ -1,1 +1,1 @@
-"""Links on Airflow's task pages."""
+"""Extra links of operators."""

@@ -1,8 +1,7 @@
-"""The link "Open in media library" on a task's page.
+"""The extra link "Open in media library" of tasks.
 
-It leads to the package's own Media library page, at the file: that shows the file with its metadata, on Airflow's own
-address, to those who may read the connection, also when the platform's address of the file has changed since. Airflow
-before 3.1 has no such page; there the link leads to the file itself.
+It opens the file on the Media library page: that page shows the metadata to users who can read the connection, even if
+the platform's URL of the file has changed. Before Airflow 3.1 there is no page, and the link opens the file itself.
 """
 
 from __future__ import annotations
@@ -22,39 +21,38 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE_PREFIX = "/media-library"
-"""Where the Media library page is on Airflow's API server."""
+"""Path of the Media library page on Airflow's API server."""
 
 
 def library_link(media_conn_id: str, media: Media | None = None) -> str | None:
-    """Return the address of a file's entry on the Media library page, or that of the file where there is no page.
+    """Return the URL of a file on the Media library page, or the file's own URL before Airflow 3.1.
 
     :param media_conn_id: the Airflow connection.
-    :param media: the file; without one, the address is that of the whole library.
+    :param media: the file; None for the whole library.
     """
     if not AIRFLOW_V_3_1_PLUS:
         url = media.url if media else None
         return url if url and urlsplit(url).scheme in {"http", "https"} else None
     query = {"connection": media_conn_id, **({"media": media.id} if media else {})}
-    # Without a base address, the browser puts that of the page which shows the link before it.
+    # Without a base URL the link is relative to the page that shows it.
     base = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
     return f"{base}{PAGE_PREFIX}/?{urlencode(query)}"
 
 
 class MediaLink(BaseOperatorLink):
-    """The button "Open in media library" among a task's details; a task shows it by ``operator_extra_links``.
+    """The link "Open in media library" of a task; add it to an operator's ``operator_extra_links``.
 
-    The finished address is an XCom, which :meth:`persist` writes as soon as there is a file: so the link is there while
-    the task still runs, for each map index, and also when the task fails later. It is written to Airflow's database
-    without the configured XCom backend, as Airflow 3 writes links at a task's end: Airflow shows the stored value as it
-    is, which a backend would have replaced by a reference to an object of its own.
+    :meth:`persist` writes the URL to an XCom as soon as the library has the file, so that the link exists while the
+    task runs, for each map index, and if the task fails later. Like Airflow 3 at a task's end, it bypasses the
+    configured XCom backend, because Airflow displays the stored value, which a backend might replace with a reference.
     """
 
     name: ClassVar[str] = "Open in media library"
     xcom_key: ClassVar[str] = "media_link"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """Return the address; Airflow 3 asks at the task's end, in its process, Airflow 2 its web server."""
-        if AIRFLOW_V_3_0_PLUS:  # asking for an XCom that is not there would log an error
+        """Return the URL; called by Airflow 3 in the task's process at its end, by Airflow 2 in the webserver."""
+        if AIRFLOW_V_3_0_PLUS:  # without a lookup, because a missing XCom would log an error
             return str(getattr(operator, "_media_link", ""))
         from airflow.utils.session import create_session
 
@@ -67,16 +65,16 @@ class MediaLink(BaseOperatorLink):
 
     @classmethod
     def persist(cls, context: Context, url: str | None) -> None:
-        """Show the link from now on; a task never fails because of it.
+        """Store the link; failures are logged and do not fail the task.
 
         :param context: the task's context.
-        :param url: the address, as :func:`library_link` gives it; None for no link.
+        :param url: the URL from :func:`library_link`; None for no link.
         """
         if url is None:
             return
         try:
             ti: Any = context["ti"]
-            ti.task._media_link = url  # noqa: SLF001 - a mark of our own
+            ti.task._media_link = url  # noqa: SLF001 - our own attribute, for get_link
             _base_xcom().set(
                 key=cls.xcom_key,
                 value=url,
@@ -85,12 +83,12 @@ class MediaLink(BaseOperatorLink):
                 run_id=ti.run_id,
                 map_index=ti.map_index,
             )
-        except Exception as error:  # noqa: BLE001 - whatever it is: the file is stored, and the task goes on
-            log.warning("The link to the media library could not be kept: %s", error)
+        except Exception as error:  # noqa: BLE001 - the file is stored, so the task must not fail
+            log.warning("Could not store the link to the media library: %s", error)
 
 
 def _base_xcom() -> Any:
-    """Return Airflow's own XCom class, which stores values in its database whatever backend is configured."""
+    """Return Airflow's base XCom class, which stores values in the database instead of the configured backend."""
     try:
         from airflow.sdk.bases.xcom import BaseXCom
     except ImportError:  # Airflow 2

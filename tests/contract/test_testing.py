@@ -1,4 +1,4 @@
-"""The pytest plugin for users' own tests: what its fixtures promise."""
+"""The fixtures of the pytest plugin for users' tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 @pytest.fixture(autouse=True)
 def short_waits() -> None:
-    """Not here: the waits are to be those of earnest."""
+    """Disable the suite's fixture, so that waits have their real length."""
 
 
 @pytest.fixture
@@ -35,18 +35,16 @@ def hook(media_connection: str) -> MediaHook:
     return MediaHook(media_connection)
 
 
-def test_what_the_hook_uploads_is_in_the_library_with_its_bytes(
-    media_sandbox: MediaSandbox, hook: MediaHook, picture: Path
-) -> None:
+def test_library_contains_uploaded_files(media_sandbox: MediaSandbox, hook: MediaHook, picture: Path) -> None:
     media = hook.upload(picture, name="Banner").media
     assert media_sandbox.library() == [media]
     assert media_sandbox.names() == ["Banner"]
     assert media_sandbox.content(media.id) == picture.read_bytes()
-    with pytest.raises(LookupError, match=r"^The sandbox's library holds no file with the id 99.$"):
+    with pytest.raises(LookupError, match=r"^The sandbox's library has no file with the id 99.$"):
         media_sandbox.content(99)
 
 
-def test_what_others_store_and_delete_the_hook_finds_and_misses(media_sandbox: MediaSandbox, hook: MediaHook) -> None:
+def test_hook_sees_files_that_the_test_stores_and_deletes(media_sandbox: MediaSandbox, hook: MediaHook) -> None:
     media = media_sandbox.store(PNG, "Card")
     assert hook.find_media("Card") == [media]
     media_sandbox.delete(media.id)
@@ -54,7 +52,7 @@ def test_what_others_store_and_delete_the_hook_finds_and_misses(media_sandbox: M
     assert media_sandbox.library() == []
 
 
-def test_what_the_test_does_itself_meets_no_fault_and_is_not_counted(media_sandbox: MediaSandbox) -> None:
+def test_requests_of_the_test_bypass_faults_and_the_log(media_sandbox: MediaSandbox) -> None:
     media_sandbox.answer(500, times=4)
     gone, kept = media_sandbox.store(PNG, "Card"), media_sandbox.store(PNG + b"other", "Card 2")
     media_sandbox.delete(gone.id)
@@ -65,15 +63,13 @@ def test_what_the_test_does_itself_meets_no_fault_and_is_not_counted(media_sandb
 
 
 class TestAtTheRateLimit:
-    """A sandbox with one request a minute."""
+    """A sandbox that allows one request per minute."""
 
     @pytest.fixture
     def media_sandbox_settings(self) -> SandboxSettings:
         return SandboxSettings(requests_per_minute=1, id_style="text")
 
-    def test_what_the_test_does_itself_counts_for_no_rate_limit(
-        self, media_sandbox: MediaSandbox, hook: MediaHook
-    ) -> None:
+    def test_requests_of_the_test_bypass_the_rate_limit(self, media_sandbox: MediaSandbox, hook: MediaHook) -> None:
         stored = [media_sandbox.store(PNG, f"Card {number}") for number in range(3)]
         media_sandbox.delete(stored[1].id)
         assert set(hook.list_page().items) == {stored[0], stored[2]}
@@ -92,10 +88,10 @@ PROXIES = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9
         ({"NO_PROXY": "*"}, "*", "*"),
     ],
 )
-def test_the_sandbox_is_reached_past_the_machines_proxies_which_stay_for_others(
+def test_sandbox_bypasses_proxies_that_still_apply_to_other_hosts(
     before: dict[str, str], upper: str, lower: str, monkeypatch: Any, request: Any
 ) -> None:
-    """Nothing listens on port 9. The connection is one of the test's own making, without ``media_connection``."""
+    """The proxy on port 9 does not exist; the connection is not from ``media_connection``."""
     for name, value in (PROXIES | before).items():
         monkeypatch.setenv(name, value)
     media_sandbox = request.getfixturevalue("media_sandbox")
@@ -106,12 +102,12 @@ def test_the_sandbox_is_reached_past_the_machines_proxies_which_stay_for_others(
     assert asyncio.run(get_with_async_hook("media_eu", media.id)) == media
 
 
-def test_a_fault_that_makes_no_sense_is_told(media_sandbox: MediaSandbox) -> None:
+def test_invalid_fault_is_reported(media_sandbox: MediaSandbox) -> None:
     with pytest.raises(AssertionError, match="'fault' must be one of status, reset_before_body"):
         media_sandbox.fail("nonsense")
 
 
-def test_the_connection_is_gone_after_the_test(tmp_path: Path) -> None:
+def test_connection_is_removed_after_the_test(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["airflow_provider_media.testing"]')
     (tmp_path / "test_it.py").write_text(
         "import os, sys\n"
@@ -136,7 +132,7 @@ def test_extras_and_other_connections(media_sandbox: MediaSandbox, monkeypatch: 
     assert hook.test_connection()[0]
 
 
-def test_a_retry_after_of_a_minute_takes_no_minute(
+def test_retry_after_of_a_minute_is_skipped(
     media_sandbox: MediaSandbox, hook: MediaHook, picture: Path, media_no_waiting: list[float]
 ) -> None:
     media_sandbox.answer(429, "POST", headers={"Retry-After": "60"})
@@ -148,7 +144,7 @@ def test_a_retry_after_of_a_minute_takes_no_minute(
     assert media_sandbox.pending_faults() == []
 
 
-def ask(hook_class: type) -> Callable[[str], Any]:
+def send_request(hook_class: type) -> Callable[[str], Any]:
     if hook_class is MediaHook:
         return lambda conn_id: MediaHook(conn_id).list_page()
 
@@ -161,42 +157,42 @@ async def get_with_async_hook(conn_id: str, media_id: int | str) -> Any:
 
 
 @pytest.mark.parametrize("hook_class", [MediaHook, MediaAsyncHook])
-def test_trying_ends_with_the_budget_as_it_would_in_earnest(
+def test_skipped_waits_use_up_the_retry_budget(
     hook_class: type, media_sandbox: MediaSandbox, media_connection: str, media_no_waiting: list[float]
 ) -> None:
-    """Four waits of 30 seconds use up the budget of 120; without the clock's help, all ten attempts would be made."""
+    """Four waits of 30 seconds use up the budget of 120; without the simulated clock, there are ten attempts."""
     media_sandbox.answer(429, headers={"Retry-After": "30"}, times=100)
     with pytest.raises(MediaRateLimitError):
-        ask(hook_class)(media_connection)
+        send_request(hook_class)(media_connection)
     assert len(media_sandbox.calls()) in {4, 5}
     assert 90 <= sum(media_no_waiting) <= 125
 
 
 @pytest.mark.parametrize("hook_class", [MediaHook, MediaAsyncHook])
-def test_an_outage_is_asked_the_ten_times_of_earnest(
+def test_outage_uses_all_ten_attempts(
     hook_class: type, media_sandbox: MediaSandbox, media_connection: str, media_no_waiting: list[float]
 ) -> None:
     media_sandbox.answer(503, times=100)
     started = time.monotonic()
     with pytest.raises(MediaUnavailableError):
-        ask(hook_class)(media_connection)
+        send_request(hook_class)(media_connection)
     assert len(media_sandbox.calls()) == 10
     assert len(media_no_waiting) == 9
     assert sum(media_no_waiting) > 40
     assert time.monotonic() - started < 40
 
 
-def test_the_settling_time_passes_at_once_and_the_file_is_sent_again(
+def test_settling_time_is_skipped_and_the_file_uploaded_again(
     media_sandbox: MediaSandbox, hook: MediaHook, picture: Path, media_no_waiting: list[float]
 ) -> None:
     media_sandbox.fail("reset_before_answer", "POST")
     hook.upload(picture)
     assert len(media_sandbox.library()) == 1
     assert media_sandbox.count("POST") == 2
-    assert sum(media_no_waiting) == pytest.approx(30, abs=10)  # less what the looks took
+    assert sum(media_no_waiting) == pytest.approx(30, abs=10)  # minus the time of the lookups
 
 
-def test_the_pace_of_a_connection_is_not_waited_for(
+def test_rate_limit_of_the_connection_is_skipped(
     media_sandbox: MediaSandbox, media_no_waiting: list[float], monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MEDIA_SLOW", media_sandbox.connection(requests_per_second=0.01))
@@ -206,13 +202,13 @@ def test_the_pace_of_a_connection_is_not_waited_for(
     assert media_no_waiting == [pytest.approx(100, abs=5), pytest.approx(100, abs=5)]
 
 
-def test_a_stopped_task_ends_its_wait(media_sandbox: MediaSandbox, hook: MediaHook, media_no_waiting: Any) -> None:
+def test_cancellation_ends_a_skipped_wait(media_sandbox: MediaSandbox, hook: MediaHook, media_no_waiting: Any) -> None:
     hook.get_conn()
     hook.cancel()
     with pytest.raises(Exception, match="the task was stopped"):
         hook.list_page()
 
 
-def test_without_the_switch_the_real_clock_counts() -> None:
+def test_real_clock_applies_without_the_fixture() -> None:
     assert clock.now() == pytest.approx(time.monotonic(), abs=5)
     assert clock.now.__module__ == clock.__name__

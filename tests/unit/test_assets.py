@@ -1,4 +1,4 @@
-"""Names of the library as assets: one name, one URI, and back."""
+"""Media assets: URIs from names, and names from URIs."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_comes_back_from_the_asset_that_airflow_makes_of_it(name: str) -> None:
+def test_name_survives_airflows_normalization(name: str) -> None:
     asset = media_asset("Media_Default", name)
     assert read_media_uri(asset.uri) == ("Media_Default", name)
     assert asset == Asset(uri=asset.uri)
 
 
 @given(st.text(min_size=1, max_size=40).filter(str.strip), st.text(min_size=1, max_size=40).filter(str.strip))
-def test_any_name_of_any_connection_comes_back_and_normalising_changes_nothing(connection: str, name: str) -> None:
+def test_uri_round_trip_for_any_name_and_connection(connection: str, name: str) -> None:
     try:
         uri = media_uri(connection, name)
     except ValueError:
@@ -50,7 +50,7 @@ def test_any_name_of_any_connection_comes_back_and_normalising_changes_nothing(c
     assert sanitize_uri(urlsplit(uri)).geturl() == uri
 
 
-def test_the_form_of_the_uri() -> None:
+def test_uri_format() -> None:
     asset = media_asset("media_default", "Summer/Banner 1.jpg")
     assert asset.uri == "media://media_default/Summer%2FBanner%201.jpg"
 
@@ -65,11 +65,11 @@ def test_the_form_of_the_uri() -> None:
         "media://media_default/Summer/Banner 1.jpg#fragment",
     ],
 )
-def test_what_is_written_by_hand_becomes_the_same_uri(written: str) -> None:
+def test_handwritten_uris_are_normalized(written: str) -> None:
     assert Asset(uri=written).uri == media_asset("media_default", "Summer/Banner 1.jpg").uri
 
 
-def test_case_is_kept_and_tells_names_apart() -> None:
+def test_uris_are_case_sensitive() -> None:
     assert media_asset("c", "Banner") != media_asset("c", "banner")
     assert Asset(uri="media://Prod/Banner").uri == "media://Prod/Banner"
 
@@ -85,33 +85,35 @@ def test_case_is_kept_and_tells_names_apart() -> None:
         "media:x",
     ],
 )
-def test_a_uri_that_names_no_media_is_refused_in_one_sentence(wrong: str) -> None:
+def test_invalid_uri_is_rejected_in_one_sentence(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]*media asset[^\n]*\.$"):
         sanitize_uri(urlsplit(wrong))
 
 
-def test_airflow_has_the_uris_of_assets_checked() -> None:
+def test_airflow_validates_uris() -> None:
     if version("apache-airflow").startswith("3."):
-        told = pytest.raises(ValueError, match="'media:///banner' is no media asset")
+        rejection = pytest.raises(ValueError, match="'media:///banner' is not a media asset")
     else:
-        told = pytest.warns(UserWarning, match="'media:///banner' is no media asset.*In Airflow 3, this will raise")
-    with told:
+        rejection = pytest.warns(
+            UserWarning, match="'media:///banner' is not a media asset.*In Airflow 3, this will raise"
+        )
+    with rejection:
         Asset(uri="media:///banner")
 
 
 @pytest.mark.parametrize("wrong", ["", "  ", None, 7])
-def test_an_asset_needs_a_connection_and_a_name(wrong: str) -> None:
-    with pytest.raises(ValueError, match=f"^A media asset needs a name, not {wrong!r}.$"):
+def test_asset_requires_a_connection_and_a_name(wrong: str) -> None:
+    with pytest.raises(ValueError, match=f"^A media asset requires a name, not {wrong!r}.$"):
         media_asset("media_default", wrong)
-    with pytest.raises(ValueError, match=f"^A media asset needs a connection, not {wrong!r}.$"):
+    with pytest.raises(ValueError, match=f"^A media asset requires a connection, not {wrong!r}.$"):
         media_asset(wrong, "banner")
 
 
-def test_a_name_that_is_too_long_for_an_asset_is_refused() -> None:
+def test_name_that_is_too_long_is_rejected() -> None:
     assert media_asset("c", "a" * 1490)
-    with pytest.raises(ValueError, match="is too long: its URI has 1510 characters, and Airflow takes 1500"):
+    with pytest.raises(ValueError, match="is too long: 1510 characters; at most 1500"):
         media_asset("c", "a" * 1500)
 
 
-def test_the_factory_of_the_lineage_collector_makes_the_same_asset() -> None:
+def test_lineage_factory_creates_the_same_asset() -> None:
     assert create_asset(media_conn_id="c", name="A b", extra={"x": 1}) == media_asset("c", "A b", extra={"x": 1})

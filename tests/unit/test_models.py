@@ -1,4 +1,4 @@
-"""The values that travel through XComs."""
+"""Values that are stored in XComs."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ MEDIA = st.builds(
 
 
 @given(MEDIA)
-def test_a_media_survives_json(media: Media) -> None:
+def test_media_round_trip_through_json(media: Media) -> None:
     assert Media.from_dict(json.loads(json.dumps(media.to_dict()))) == media
 
 
-def test_the_dict_has_every_field_and_the_time_in_iso_8601() -> None:
+def test_dict_has_every_field_and_the_time_in_iso_8601() -> None:
     media = Media(id=7, name="a", created_at=datetime(2026, 3, 1, 12, tzinfo=UTC))
     assert media.to_dict() == {
         "id": 7,
@@ -54,14 +54,14 @@ def test_the_dict_has_every_field_and_the_time_in_iso_8601() -> None:
     }
 
 
-def test_what_an_operator_adds_to_the_dict_is_left_out_on_the_way_back() -> None:
+def test_from_dict_ignores_unknown_keys() -> None:
     assert Media.from_dict({"id": 7, "created": True, "replaced": []}) == Media(id=7)
 
 
 @pytest.mark.parametrize(
     "value", [Media(id=7), MediaPage(items=(), page=0, limit=1), UploadResult(media=Media(id=7), created=True)]
 )
-def test_values_are_frozen_slotted_and_can_be_pickled(value: Media | MediaPage | UploadResult) -> None:
+def test_values_are_frozen_slotted_and_picklable(value: Media | MediaPage | UploadResult) -> None:
     first_field = dataclasses.fields(value)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, first_field, 8)
@@ -69,7 +69,7 @@ def test_values_are_frozen_slotted_and_can_be_pickled(value: Media | MediaPage |
     assert pickle.loads(pickle.dumps(value)) == value  # noqa: S301 - our own bytes
 
 
-def test_a_page_is_walked_and_counted() -> None:
+def test_page_has_a_length_and_can_be_iterated() -> None:
     items = (Media(id=1), Media(id=2))
     page = MediaPage(items=items, page=0, limit=10)
     assert (list(page), len(page), page.total) == (list(items), 2, None)
