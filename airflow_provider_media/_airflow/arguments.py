@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, Literal, TypeVar
 
+from airflow_provider_media._api.values import refuse_none
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 T = TypeVar("T")
@@ -36,9 +37,6 @@ NOT_GIVEN: Final = _Sentinel.NOT_GIVEN
 
 NotGiven = Literal[_Sentinel.NOT_GIVEN]
 
-_MAX_DIGITS = 18
-"""No sensible integer has more digits, and Python refuses to parse thousands."""
-
 _LAZY_TEXT = re.compile(r"\bLazy\w*Sequence\(|<generator object|<[\w.]*XComArg object")
 """The ``str()`` of what a mapped task returned: it names the sequence, not its values."""
 
@@ -47,18 +45,6 @@ class ExactName(str):
     """A name that is taken literally, wildcards included: it comes from a file of the library."""
 
     __slots__ = ()
-
-
-def refuse_none(field: str, value: object) -> None:
-    """Raise for None, which a template or an upstream task returned; it must not count as "not given".
-
-    :raises MediaConfigurationError: the value is None.
-    """
-    if value is None:
-        raise MediaConfigurationError(
-            f"{field} must not be None: a template or an upstream task returned nothing. If {field} does not apply,"
-            " leave the argument out."
-        )
 
 
 def parse_optional(parse: Callable[..., T], field: str, value: Any, **bounds: Any) -> T | None:
@@ -76,32 +62,6 @@ def parse_nullable(parse: Callable[..., T], field: str, value: Any) -> T | None:
     :param parse: one of the parsers below.
     """
     return None if value is None else parse_optional(parse, field, value)
-
-
-def parse_int(field: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
-    """Return an integer, which a template may have rendered to a string.
-
-    :raises MediaConfigurationError: it is not one, or is out of range.
-    """
-    refuse_none(field, value)
-    text = str(value).strip()
-    is_number = not isinstance(value, bool) and text.isdecimal() and len(text) <= _MAX_DIGITS
-    if not is_number or int(text) < least or (most is not None and int(text) > most):
-        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise MediaConfigurationError(f"{field} must be an integer {bounds}, not {value!r}.")
-    return int(text)
-
-
-def parse_bool(field: str, value: Any) -> bool:
-    """Return true or false, which a template may have rendered to a string.
-
-    :raises MediaConfigurationError: it is neither.
-    """
-    refuse_none(field, value)
-    text = str(value).strip().lower()
-    if text not in {"true", "false"}:
-        raise MediaConfigurationError(f"{field} must be true or false, not {value!r}.")
-    return text == "true"
 
 
 def parse_str(field: str, value: Any) -> str:

@@ -129,9 +129,9 @@ def build_list(
     :raises MediaConfigurationError: for what the API would refuse.
     """
     if not _is_whole(page) or page < 0:
-        raise _wrong(f"page must be a whole number of at least 0, not {page!r}.")
+        raise MediaConfigurationError(f"page must be a whole number of at least 0, not {page!r}.")
     if not _is_whole(limit) or not 1 <= limit <= MAX_PAGE:
-        raise _wrong(f"limit must be a whole number from 1 to {MAX_PAGE}, not {limit!r}.")
+        raise MediaConfigurationError(f"limit must be a whole number from 1 to {MAX_PAGE}, not {limit!r}.")
     sort_by = _choice("sort_by", sort_by, SORT_FIELDS)
     sort_order = _choice("sort_order", sort_order, SORT_ORDERS)
     params = {"page": str(page), "limit": str(limit), "sortBy": sort_by, "sortOrder": sort_order}
@@ -147,7 +147,7 @@ def _choice(field: str, given: object, choices: tuple[str, ...]) -> str | None:
     for choice in choices:
         if choice.lower() == letters:
             return choice
-    raise _wrong(f"{field} must be one of {', '.join(choices)}, not {given!r}.")
+    raise MediaConfigurationError(f"{field} must be one of {', '.join(choices)}, not {given!r}.")
 
 
 def build_get(media_id: int | str) -> ApiRequest:
@@ -177,7 +177,9 @@ def normalize_media_id(media_id: object) -> int | str:
         media_id = media_id.strip()
     usable = isinstance(media_id, (int, str)) and not isinstance(media_id, bool)
     if not usable or str(media_id) in {"", "None", ".", ".."} or not _is_encodable(str(media_id)):
-        raise _wrong(f"{media_id!r} is not a media id; did a template or an earlier task's result come out empty?")
+        raise MediaConfigurationError(
+            f"{media_id!r} is not a media id; did a template or an earlier task's result come out empty?"
+        )
     assert isinstance(media_id, (int, str))  # noqa: S101 - for the type checker; said just above
     return media_id
 
@@ -193,10 +195,6 @@ def _is_encodable(text: str) -> bool:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _wrong(sentence: str) -> MediaError:
-    return MediaConfigurationError(sentence)
 
 
 def raise_for_status(call: ApiRequest, reply: ApiResponse) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_media._api.secret import Secret, redact
+from airflow_provider_media._api.values import is_boolean, parse_bool, parse_int
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ _PROXY_SCHEMES = ("http", "https")
 _ONLY_AN_ADDRESS = "The connection's host must hold only scheme, host, port and path; the API key is the password."
 _MAX_NUMBER = 1_000_000
 """Of seconds, say: eleven days; the operating system takes no time-outs of months."""
-
-_MAX_DIGITS = 18
-"""Digits of a whole number; no sensible one has more, and Python refuses to read thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +109,7 @@ def read_settings(
         if redact(settings.api_key, settings.base_url) == settings.base_url:
             return settings
         sentence = _ONLY_AN_ADDRESS
-    raise _wrong(sentence)
+    raise MediaConfigurationError(sentence)
 
 
 def _stays_here(host: str) -> bool:
@@ -122,10 +120,6 @@ def _stays_here(host: str) -> bool:
         return host == "localhost"
 
 
-def _wrong(sentence: str) -> MediaError:
-    return MediaConfigurationError(sentence)
-
-
 def _text(value: str | None) -> str:
     return (value or "").strip()
 
@@ -133,7 +127,9 @@ def _text(value: str | None) -> str:
 def _base_address(host: str, schema: str, port: int | str | None) -> str:
     if not host:
         if schema or port not in {None, ""}:
-            raise _wrong("The connection has a port or schema but no host: give the Media API's base address as host.")
+            raise MediaConfigurationError(
+                "The connection has a port or schema but no host: give the Media API's base address as host."
+            )
         return DEFAULT_BASE_ADDRESS
     scheme = "https"
     if schema.strip("/").lower() in _SCHEMES:  # the habit of Airflow's HTTP connections
@@ -142,18 +138,22 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
     address = f"{given_scheme}://{_with_brackets(rest)}" if separator else f"{scheme}://{_with_brackets(host)}"
     if not {"@", "?", "#", ";"}.isdisjoint(address):
         # Not repeated in the message: what stands before an @, or in a query, may be a secret.
-        raise _wrong(_ONLY_AN_ADDRESS)
+        raise MediaConfigurationError(_ONLY_AN_ADDRESS)
     try:
         parts = urlsplit(address)
         own_port, hostname = parts.port, parts.hostname
         (hostname or "").encode("idna")  # an empty or overlong part of the name is a ValueError
     except ValueError as error:
-        raise _wrong(f"The connection's host {host!r} is not an address: {error}.") from None
+        raise MediaConfigurationError(f"The connection's host {host!r} is not an address: {error}.") from None
     if parts.scheme not in _SCHEMES or not hostname or any(letter.isspace() for letter in address):
-        raise _wrong(f"The connection's host {host!r} is not an address such as {DEFAULT_BASE_ADDRESS}.")
+        raise MediaConfigurationError(
+            f"The connection's host {host!r} is not an address such as {DEFAULT_BASE_ADDRESS}."
+        )
     given_port = _port(port)
     if own_port and given_port and own_port != given_port:
-        raise _wrong(f"The connection's host says port {own_port}, its port field {given_port}: leave one of them out.")
+        raise MediaConfigurationError(
+            f"The connection's host says port {own_port}, its port field {given_port}: leave one of them out."
+        )
     path = "/".join(filter(None, (parts.path.strip("/"), schema.strip("/"))))
     base_path = ("/" + path).rstrip("/").removesuffix(MEDIA_PATH)
     name = f"[{hostname}]" if ":" in hostname else hostname
@@ -174,16 +174,16 @@ def _with_brackets(address: str) -> str:
 def _port(port: int | str | None) -> int | None:
     if port is None or port == "":
         return None
-    if str(port).isdecimal() and len(str(port)) <= _MAX_DIGITS and 0 < int(port) < 2**16:
-        return int(port)
-    raise _wrong(f"The connection's port {port!r} is not a number from 1 to 65535.")
+    return parse_int("The connection's port", port, most=2**16 - 1)
 
 
 def _api_key(password: Secret[str] | None) -> Secret[str]:
     if password is None or not password.reveal().strip():
-        raise _wrong("The connection has no API key: put the platform's key into its password field.")
+        raise MediaConfigurationError("The connection has no API key: put the platform's key into its password field.")
     if not (password.reveal().strip().isascii() and password.reveal().strip().isprintable()):
-        raise _wrong("The connection's API key holds characters that a key cannot have: copy it again.")
+        raise MediaConfigurationError(
+            "The connection's API key holds characters that a key cannot have: copy it again."
+        )
     return Secret(password.reveal().strip())
 
 
@@ -192,15 +192,15 @@ def _extras(extra: str | Mapping[str, Any] | None) -> dict[str, Any]:
         try:
             extra = json.loads(extra) if extra.strip() else {}
         except (ValueError, RecursionError):
-            raise _wrong("The connection's extra is not valid JSON.") from None
+            raise MediaConfigurationError("The connection's extra is not valid JSON.") from None
     if extra is None:
         return {}
     if not hasattr(extra, "items"):
-        raise _wrong("The connection's extra must be a JSON object such as {'timeout': 60}.")
+        raise MediaConfigurationError("The connection's extra must be a JSON object such as {'timeout': 60}.")
     unknown = sorted(str(key) for key in extra if key not in _READERS)
     if unknown:
         known = ", ".join(_READERS)
-        raise _wrong(f"The connection's extra has an unknown key {unknown[0]!r}; known are {known}.")
+        raise MediaConfigurationError(f"The connection's extra has an unknown key {unknown[0]!r}; known are {known}.")
     return {
         key: _READERS[key](f"The connection's extra {key!r}", value)
         for key, value in extra.items()
@@ -217,38 +217,20 @@ def _number(*, above: float = -math.inf, at_least: float = -math.inf) -> Callabl
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not (math.isfinite(number) and number > above and number >= at_least):
-            raise _wrong(f"{field_name} must be {wanted}, not {value!r}.")
+            raise MediaConfigurationError(f"{field_name} must be {wanted}, not {value!r}.")
         if number > _MAX_NUMBER:
-            raise _wrong(f"{field_name} must be at most {_MAX_NUMBER}, not {value!r}.")
+            raise MediaConfigurationError(f"{field_name} must be at most {_MAX_NUMBER}, not {value!r}.")
         return number
 
     return read
 
 
-def _count(field_name: str, value: Any) -> int:
-    number = str(value).strip().removesuffix(".0")
-    usable = not isinstance(value, bool) and number.isdecimal() and len(number) <= _MAX_DIGITS
-    if not usable or int(number) < 1:
-        raise _wrong(f"{field_name} must be a whole number of at least 1, not {value!r}.")
-    return int(number)
-
-
-_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-
-
-def _boolean(field_name: str, value: Any) -> bool:
-    answer = _BOOLEANS.get(str(value).strip().lower())
-    if answer is None:
-        raise _wrong(f"{field_name} must be true or false, not {value!r}.")
-    return answer
-
-
 def _verify(field_name: str, value: Any) -> bool | str:
-    if isinstance(value, str) and value.strip().lower() not in _BOOLEANS:
+    if isinstance(value, str) and not is_boolean(value):
         return value.strip()
     if not isinstance(value, (bool, str)):
-        raise _wrong(f"{field_name} must be true, false or the path of a CA bundle, not {value!r}.")
-    return _boolean(field_name, value)
+        raise MediaConfigurationError(f"{field_name} must be true, false or the path of a CA bundle, not {value!r}.")
+    return parse_bool(field_name, value)
 
 
 def read_proxy(field_name: str, value: Any) -> str:
@@ -262,7 +244,9 @@ def read_proxy(field_name: str, value: Any) -> str:
     except ValueError:
         usable = False
     if not usable:  # not repeated in the message: it may hold a password
-        raise _wrong(f"{field_name} must be an HTTP proxy's address such as http://proxy.example:3128; not SOCKS.")
+        raise MediaConfigurationError(
+            f"{field_name} must be an HTTP proxy's address such as http://proxy.example:3128; not SOCKS."
+        )
     return str(value).strip()
 
 
@@ -270,11 +254,11 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "timeout": _number(above=0),
     "connect_timeout": _number(above=0),
     "settle_seconds": _number(at_least=0),
-    "max_attempts": _count,
+    "max_attempts": parse_int,
     "retry_budget": _number(at_least=0),
     "verify": _verify,
     "proxy": read_proxy,
     "requests_per_second": _number(above=1 / _MAX_NUMBER),
-    "allow_delete": _boolean,
-    "accept_converted": _boolean,
+    "allow_delete": parse_bool,
+    "accept_converted": parse_bool,
 }

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_media._airflow.arguments import NOT_GIVEN, refuse_none
+from airflow_provider_media._airflow.arguments import NOT_GIVEN
+from airflow_provider_media._api.values import refuse_none
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class LibraryHook(BaseHook):
             refuse_none("name", name)
             refuse_none("folder_id", folder_id)
         if if_exists not in IF_EXISTS:
-            raise _wrong(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
+            raise MediaConfigurationError(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
         if if_exists == "replace":
             self._refuse_to_delete(settings)
         of_channels = channels_of(options.get("channels", ()))
@@ -156,7 +157,9 @@ class LibraryHook(BaseHook):
     def _refuse_to_delete(self, settings: Settings) -> None:
         """Return when the connection allows to delete."""
         if not settings.allow_delete:
-            raise _wrong(f"The connection {self.media_conn_id} does not allow to delete (extra 'allow_delete': false).")
+            raise MediaConfigurationError(
+                f"The connection {self.media_conn_id} does not allow to delete (extra 'allow_delete': false)."
+            )
 
 
 def first_item() -> Flow[MediaPage]:
@@ -184,8 +187,3 @@ def as_path(file: Any) -> Any:
         return ObjectStoragePath(file)
     except (ValueError, ImportError) as error:  # a scheme that Airflow does not know
         raise file_problem(file, str(error)) from error
-
-
-def _wrong(sentence: str) -> Exception:
-
-    return MediaConfigurationError(sentence)

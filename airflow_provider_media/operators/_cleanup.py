@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_media._airflow.arguments import (
     NOT_GIVEN,
     NotGiven,
-    parse_bool,
     parse_choice,
-    parse_int,
     parse_name,
     parse_optional,
     parse_token,
-    refuse_none,
     takes_literally,
 )
+from airflow_provider_media._api.values import parse_bool, parse_int, refuse_none
 from airflow_provider_media._deletion.delete import (
     delete_each,
     deletion_state,

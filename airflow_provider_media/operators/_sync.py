@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_media._airflow.arguments import (
     NOT_GIVEN,
     NotGiven,
-    parse_bool,
     parse_choice,
-    parse_int,
     parse_list,
     parse_nullable,
     parse_optional,
@@ -22,6 +20,7 @@ from airflow_provider_media._airflow.arguments import (
     parse_token,
 )
 from airflow_provider_media._airflow.asset_events import fill_outlet_events
+from airflow_provider_media._api.values import parse_bool, parse_int
 from airflow_provider_media._deletion.delete import find_references
 from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files, skip_unsupported
 from airflow_provider_media._sync.executor import MAX_WORKERS, SyncExecutor, worker_pool

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_media._airflow.arguments import (
     NOT_GIVEN,
     NotGiven,
-    parse_bool,
     parse_choice,
-    parse_int,
     parse_list,
     parse_media_id,
     parse_media_ids,
@@ -22,6 +20,7 @@ from airflow_provider_media._airflow.arguments import (
     takes_literally,
 )
 from airflow_provider_media._airflow.asset_events import fill_outlet_events
+from airflow_provider_media._api.values import parse_bool, parse_int
 from airflow_provider_media._deletion.delete import delete_all, deletion_state, refuse_if_used
 from airflow_provider_media.assets.media import media_asset, media_extra
 from airflow_provider_media.links.media import MediaLink, library_link

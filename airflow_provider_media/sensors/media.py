@@ -21,17 +21,15 @@ from airflow_provider_media import exceptions
 from airflow_provider_media._airflow.arguments import (
     NOT_GIVEN,
     NotGiven,
-    parse_bool,
     parse_datetime,
-    parse_int,
     parse_media_ids,
     parse_name,
     parse_names,
     parse_str,
-    refuse_none,
     takes_literally,
 )
 from airflow_provider_media._airflow.templates import MediaTemplates
+from airflow_provider_media._api.values import parse_bool, parse_int, refuse_none
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,

@@ -12,9 +12,7 @@ import pytest
 from airflow_provider_media._airflow.arguments import (
     NOT_GIVEN,
     ExactName,
-    parse_bool,
     parse_choice,
-    parse_int,
     parse_list,
     parse_media_id,
     parse_media_ids,
@@ -26,6 +24,7 @@ from airflow_provider_media._airflow.arguments import (
     parse_str,
     parse_token,
 )
+from airflow_provider_media._api.values import parse_bool, parse_int
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:

@@ -99,10 +99,10 @@ def test_the_library_lies_under_the_base_address() -> None:
         ({"host": "media.example?a=b"}, "only scheme, host, port and path"),
         ({"host": "media.example#a"}, "only scheme, host, port and path"),
         ({"host": "media.example:1", "port": 2}, "says port 1, its port field 2"),
-        ({"host": "media.example", "port": 0}, "port 0 is not a number from 1 to 65535"),
-        ({"host": "media.example", "port": 65536}, "port 65536"),
-        ({"host": "media.example", "port": "http"}, "port 'http'"),
-        pytest.param({"host": "media.example", "port": "9" * 5000}, "is not a number from 1", id="5000 digits"),
+        ({"host": "media.example", "port": 0}, "port must be an integer from 1 to 65535, not 0"),
+        ({"host": "media.example", "port": 65536}, "not 65536"),
+        ({"host": "media.example", "port": "http"}, "not 'http'"),
+        pytest.param({"host": "media.example", "port": "9" * 5000}, "must be an integer from 1", id="5000 digits"),
     ],
 )
 def test_a_wrong_address_is_refused_in_one_sentence(fields: dict[str, Any], words: str) -> None:
