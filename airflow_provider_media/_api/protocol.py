@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._api.retry import read_retry_after
 from airflow_provider_media._api.timestamps import read_moment
 from airflow_provider_media.exceptions import (
@@ -404,8 +405,7 @@ def _warn_of_skipped(skipped: Sequence[OddEntry]) -> None:
     if len(_warned_at) >= _MAX_WARNINGS_KEPT:
         _warned_at.clear()
     _warned_at[sentence] = now
-    log.warning("Skipped %d invalid entr%s of the media list: %s", len(skipped), "y" if len(skipped) == 1 else "ies",
-                sentence)  # fmt: skip
+    log.warning("Skipped %s of the media list: %s", plural(len(skipped), "invalid entry"), sentence)
 
 
 _SHOWN_IN_LOG = 5

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from airflow_provider_media._api.formatting import plural
 from airflow_provider_media.exceptions import (
     MediaError,
     MediaFileError,
@@ -130,7 +131,7 @@ def fetch_existing_media(
     baseline = baseline_in(library, [media for several in namesakes.values() for media in several])
     unclear = [media for file in prepared for media in namesakes.get(file.name, ()) if _is_unclear(file, media)]
     if unclear:
-        log.info("The list does not tell all of %d file%s; asking for each", len(unclear), "s"[: len(unclear) != 1])
+        log.info("The list does not tell all of %s; asking for each", plural(len(unclear), "file"))
         answers = workers.map(partial(_in_full, hook), unclear)
         full = {str(media.id): answer for media, answer in zip(unclear, answers, strict=True)}
         full |= _wait_for(hook, [media for media in unclear if full[str(media.id)] is None])
@@ -207,8 +208,8 @@ def _tell_of_unknown_folders(prepared: Sequence[LocalFile], namesakes: dict[str,
         if file.upload
     )
     if unknown:
-        log.info("The API does not tell the folder of %d file%s, so they may be in the folder of this sync",
-                 unknown, "s"[: unknown != 1])  # fmt: skip
+        files = plural(unknown, "file")
+        log.info("The API does not tell the folder of %s, so they may be in the folder of this sync", files)
 
 
 def _warn_of_hidden_descriptions(prepared: Sequence[LocalFile], namesakes: dict[str, list[Media]]) -> None:
@@ -220,5 +221,5 @@ def _warn_of_hidden_descriptions(prepared: Sequence[LocalFile], namesakes: dict[
         and (bearing_the_name := [*filter(file.upload.could_match, namesakes.get(file.name, ()))])
     )
     if hidden:
-        log.warning("The library tells no description of %d file%s, so their content is unknown: they count as changed",
-                    hidden, "s"[: hidden != 1])  # fmt: skip
+        files = plural(hidden, "file")
+        log.warning("The library tells no description of %s, so their content is unknown: they count as changed", files)

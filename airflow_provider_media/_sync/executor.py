@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._api.formatting import format_ids
 from airflow_provider_media._deletion.delete import find_references
 from airflow_provider_media._sync.plan import StepResult
 from airflow_provider_media.exceptions import (
@@ -205,20 +206,21 @@ class SyncExecutor:
         except MediaError:
             raise
         except Exception as error:  # whatever the user's callable raises concerns this file only
-            sentence = (
-                f"{_stored(media)}, but references failed ({type(error).__name__}: {error}), so {_ids(old)} was kept."
-            )
+            cause = f"{type(error).__name__}: {error}"
+            sentence = f"{_stored(media)}, but references failed ({cause}), so the old {format_ids(old)} was kept."
             raise MediaError(sentence) from error
         if not used:
             return old
         users = "; ".join(f"{media_id} is used by {', '.join(names)}" for media_id, names in used.items())
         if self._on_reference == "fail":
-            raise MediaInUseError(f"{_stored(media)}, but by now {users}, so {_ids(old)} was kept.")
+            raise MediaInUseError(f"{_stored(media)}, but by now {users}, so the old {format_ids(old)} was kept.")
         log.warning("%r is kept beside the new version %s: %s", step.name, media.id, users)
         return [one for one in old if one.id not in used]
 
     def _not_deleted(self, step: PlanStep, media: Media, old: list[Media], error: MediaError) -> None:
-        told = type(error)(f"{_stored(media)}, but deleting {_ids(old)} failed: {error}", status=error.status)
+        told = type(error)(
+            f"{_stored(media)}, but deleting the old {format_ids(old)} failed: {error}", status=error.status
+        )
         self._fail(step, told)
 
     def _deleted(self, step: PlanStep, media: Media, replaced: tuple[int | str, ...]) -> None:
@@ -238,7 +240,3 @@ class SyncExecutor:
 
 def _stored(media: Media) -> str:
     return f"The new version is stored as {media.id}"
-
-
-def _ids(old: Sequence[Media]) -> str:
-    return f"the old {', '.join(str(one.id) for one in old)}"

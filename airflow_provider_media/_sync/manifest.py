@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._airflow.paths import check_regular, read_text, resolve_target, write_text
+from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._api.secret import redact_url
 from airflow_provider_media.exceptions import MediaConfigurationError
 
@@ -94,7 +95,7 @@ class ManifestFile:
         from airflow_provider_media._upload.source import local_path
 
         if str(local_path(self.path)) in {str(local_path(file.path)) for file in found}:
-            raise _wrong(self, "it is one of the files to be synced; put it into another folder")
+            raise self._unwritable("it is one of the files to be synced; put it into another folder")
         if not self._is_local:
             return
         try:
@@ -103,11 +104,14 @@ class ManifestFile:
             folder.mkdir(parents=True, exist_ok=True)
             is_writable = os.access(folder, os.W_OK)
         except OSError as error:
-            raise _wrong(self, error.strerror or str(error)) from None
+            raise self._unwritable(error.strerror or str(error)) from None
         if not is_writable:
-            raise _wrong(self, "its folder may not be written to by this user")
+            raise self._unwritable("its folder may not be written to by this user")
         if self.path.is_dir():
-            raise _wrong(self, "it is a folder; give the path of a file")
+            raise self._unwritable("it is a folder; give the path of a file")
+
+    def _unwritable(self, reason: str) -> MediaConfigurationError:
+        return MediaConfigurationError(f"manifest_path={redact_url(str(self))!r} cannot be written: {reason}.")
 
     def read_receipts(self) -> dict[str, Receipt]:
         """Return what the sync noted that wrote it, by path; nothing where there is none, or it cannot be read."""
@@ -133,8 +137,4 @@ class ManifestFile:
     def write(self, manifest: dict[str, dict[str, Any]]) -> None:
         """Write it as JSON; whoever reads it meanwhile sees the old one or the new one, where it is local."""
         write_text(self.path, json.dumps(manifest, ensure_ascii=False, indent=1))
-        log.info("Wrote the manifest of %d files to %s", len(manifest), redact_url(str(self.path)))
-
-
-def _wrong(file: ManifestFile, reason: str) -> MediaConfigurationError:
-    return MediaConfigurationError(f"manifest_path={redact_url(str(file))!r} cannot be written: {reason}.")
+        log.info("Wrote the manifest of %s to %s", plural(len(manifest), "file"), redact_url(str(self.path)))

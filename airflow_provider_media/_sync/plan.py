@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.flows import oldest_first
+from airflow_provider_media._api.formatting import format_ids
 from airflow_provider_media._upload.existing import folders_untold, of_unknown_folder
 from airflow_provider_media._upload.fingerprint import fingerprint_in, name_proof, name_proof_in
 from airflow_provider_media._upload.source import escape_controls
@@ -282,7 +283,7 @@ def _step(
     if same:
         left = [media for media in namesakes if not (sent_before(media) or file.is_same(media))]
         if left and if_changed == "replace" and sent_before(same):
-            reason = f"an earlier try sent it as {same.id}; still to delete: {_ids(left)}"
+            reason = f"an earlier try sent it as {same.id}; still to delete: {format_ids(left)}"
             return _replacing(replace(step, reason=reason, there=same), tuple(left), upload)
         is_proved = upload.fingerprint and fingerprint_in(same.description)
         by = "content" if is_proved else "size and type" if upload.matches(same) else "file as an earlier sync noted"
@@ -297,7 +298,9 @@ def _step(
 
 
 def _changed(step: PlanStep, namesakes: tuple[Media, ...], upload: UploadSpec, if_changed: str) -> PlanStep:
-    differs = f"{_ids(namesakes)} {'differs' if len(namesakes) == 1 else 'differ'}{_difference(namesakes[-1], upload)}"
+    differs = (
+        f"{format_ids(namesakes)} {'differs' if len(namesakes) == 1 else 'differ'}{_difference(namesakes[-1], upload)}"
+    )
     if if_changed == "fail":
         reason = f"{differs}, and if_changed='fail' wants no other version there"
         return replace(step, action="refuse", reason=reason, refused=MediaConflictError)
@@ -319,10 +322,6 @@ def _difference(old: Media, upload: UploadSpec) -> str:
     if old.size is not None and old.size != upload.source.size:
         return f" ({old.size} bytes, here {upload.source.size})"
     return "" if old.size is not None else " as far as the API tells"
-
-
-def _ids(found: Iterable[Media]) -> str:
-    return ", ".join(str(media.id) for media in found)
 
 
 def keep_used(plan: SyncPlan, used: Mapping[int | str, list[str]], *, on_reference: str) -> SyncPlan:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_media._api.media_types import EXTENSIONS, extension_disagrees, types_differ
 from airflow_provider_media._upload.fingerprint import fingerprint_in, has_name, with_fingerprint
 from airflow_provider_media._upload.source import Source, detect_mime_type, file_problem, printable, sha256
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
+from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
     from airflow_provider_media.models import Media
@@ -126,7 +126,7 @@ def prepare_upload(
     """
     name = _text("name", name) or printable(default_name or source.base_name or "")
     if not name:
-        raise _wrong(f"The file {source.label!r} has no name of its own: give it one with name=...")
+        raise MediaConfigurationError(f"The file {source.label!r} has no name of its own: give it one with name=...")
     file_name = _base_name(_text("file_name", file_name) or printable(source.base_name or name))
     description, folder_id = validate_common_fields(description, folder_id)
     for field, text in {"name": name, "file_name": file_name}.items():
@@ -163,15 +163,11 @@ def _for_header(file_name: str) -> str:
     return plain.replace('"', "%22")
 
 
-def _wrong(sentence: str) -> MediaError:
-    return MediaConfigurationError(sentence)
-
-
 def _text(field: str, value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or value.strip() in {"", "None"}:
-        raise _wrong(f"{field} must be a text, not {value!r}; did a template come out empty?")
+        raise MediaConfigurationError(f"{field} must be a text, not {value!r}; did a template come out empty?")
     return value
 
 
@@ -179,11 +175,13 @@ def _check_sendable(field: str, text: object) -> None:
     if text is None:
         return
     if not isinstance(text, str):
-        raise _wrong(f"{field} must be a text, not {type(text).__name__}.")
+        raise MediaConfigurationError(f"{field} must be a text, not {type(text).__name__}.")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _wrong(f"{field} {text!r} holds half a character (a lone surrogate), which cannot be sent.") from None
+        raise MediaConfigurationError(
+            f"{field} {text!r} holds half a character (a lone surrogate), which cannot be sent."
+        ) from None
 
 
 def _folder_id(folder_id: object) -> int | str | None:
@@ -194,16 +192,18 @@ def _folder_id(folder_id: object) -> int | str | None:
         is_number = folder_id.isdecimal() and len(folder_id) < 20  # noqa: PLR2004 - what fits 64 bits
         folder_id = int(folder_id) if is_number else folder_id
     if isinstance(folder_id, bool) or not isinstance(folder_id, (int, str)) or folder_id in {"", "None"}:
-        raise _wrong(f"folder_id must be a folder's number, not {folder_id!r}; did a template come out empty?")
+        raise MediaConfigurationError(
+            f"folder_id must be a folder's number, not {folder_id!r}; did a template come out empty?"
+        )
     if isinstance(folder_id, int) and folder_id < 1:
-        raise _wrong(f"folder_id must be at least 1, not {folder_id}.")
+        raise MediaConfigurationError(f"folder_id must be at least 1, not {folder_id}.")
     return folder_id
 
 
 def _mime_type(source: Source, given: str | None, file_name: str) -> str:
     given = _text("mime_type", given)
     if given is not None and given not in EXTENSIONS:
-        raise _wrong(f"mime_type must be one of {', '.join(EXTENSIONS)}, not {given!r}.")
+        raise MediaConfigurationError(f"mime_type must be one of {', '.join(EXTENSIONS)}, not {given!r}.")
     found = detect_mime_type(source, default=given)
     if given not in {None, found}:
         raise file_problem(source.label, f"its content is {found}, but mime_type says {given}")

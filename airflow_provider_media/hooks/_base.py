@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
+from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._api.values import refuse_none
 from airflow_provider_media.exceptions import MediaConfigurationError
 
@@ -171,7 +172,7 @@ def first_item() -> Flow[MediaPage]:
 
 def describe_success(settings: Settings, page: MediaPage) -> str:
     """Say that a connection works, and what its library holds."""
-    held = "" if page.total is None else f"; the library holds {page.total} file{'' if page.total == 1 else 's'}"
+    held = "" if page.total is None else f"; the library holds {plural(page.total, 'file')}"
     return f"The Media API at {settings.base_url} accepts the key{held}."
 
 

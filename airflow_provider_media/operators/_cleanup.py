@@ -16,6 +16,7 @@ from airflow_provider_media._airflow.arguments import (
     parse_token,
     takes_literally,
 )
+from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._api.values import parse_bool, parse_int, refuse_none
 from airflow_provider_media._deletion.delete import (
     delete_each,
@@ -133,14 +134,17 @@ class MediaCleanupOperator(MediaOperator):
         selected = select(candidates, selection, now=datetime.now(UTC))
         used = find_references(selected, self.references)
         free = [media for media in selected if media.id not in used]
-        log.info("%s of %d that match:\n%s", _count(len(free)), len(candidates), _lines(selected, used))
+        log.info("%s of %d that match:\n%s", plural(len(free), "file"), len(candidates), _lines(selected, used))
         unknown = sum(1 for media in candidates if selection.needs_details_for(media))
         if unknown:
-            log.warning("Left alone, as the API tells no date or folder of them: %s", _count(unknown))
+            log.warning("Left alone, as the API tells no date or folder of them: %s", plural(unknown, "file"))
         refusal: MediaError | None = None
         if len(free) > most:
-            sentence = f"{_count(len(free))} selected, more than max_deletions={most}: narrow the selection or raise it"
-            refusal = MediaConfigurationError(f"{sentence}; nothing was deleted.")
+            files = plural(len(free), "file")
+            refusal = MediaConfigurationError(
+                f"{files} selected, more than max_deletions={most}: narrow the selection or raise it;"
+                " nothing was deleted."
+            )
         elif used and on_reference == "fail":
             refusal = MediaInUseError(format_references(used) + " Nothing was deleted.")
         outcome: dict[str, Any] = {
@@ -153,7 +157,7 @@ class MediaCleanupOperator(MediaOperator):
         if is_dry_run:
             log.warning(
                 "Dry run: nothing was deleted. With dry_run=False %s",
-                f"the task would fail: {refusal}" if refusal else f"{_count(len(free))} would be deleted.",
+                f"the task would fail: {refusal}" if refusal else f"{plural(len(free), 'file')} would be deleted.",
             )
             return outcome
         if refusal:
@@ -203,10 +207,6 @@ def _parse_duration(field: str, value: Any) -> timedelta:
     if duration <= timedelta(0):
         raise MediaConfigurationError(f"{field} must be a timedelta or a number of seconds above 0, not {value!r}.")
     return duration
-
-
-def _count(number: int) -> str:
-    return f"{number} file{'' if number == 1 else 's'}"
 
 
 def _lines(selected: Sequence[Media], used: dict[int | str, list[str]]) -> str:

@@ -20,6 +20,7 @@ from airflow_provider_media._airflow.arguments import (
     takes_literally,
 )
 from airflow_provider_media._airflow.asset_events import fill_outlet_events
+from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._api.values import parse_bool, parse_int
 from airflow_provider_media._deletion.delete import delete_all, deletion_state, refuse_if_used
 from airflow_provider_media.assets.media import media_asset, media_extra
@@ -251,7 +252,7 @@ class MediaListOperator(MediaOperator):
 
         library = self.hook.iter_media(sort_by=sort_by, sort_order=sort_order)
         found = [media.to_dict() for media in islice(filter(fits, library), most)]
-        self.log.info("Listed %d file%s", len(found), "" if len(found) == 1 else "s")
+        self.log.info("Listed %s", plural(len(found), "file"))
         return found
 
 
