@@ -35,10 +35,10 @@ def read_again(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[di
     wanted = dict.fromkeys(map(str, media_ids))
     if len(wanted) > max_by_id:
         walk = Paginator(sort_by="id", sort_order="desc")
-        while walk.next_call:
-            page = walk.feed((yield walk.next_call))
+        while walk.next_request:
+            page = walk.feed((yield walk.next_request))
             now.update((str(media.id), media) for media in page if str(media.id) in wanted)
-            if len(wanted) - len(now) <= (walk.requests_left or 0) or walk.requests_left is None:
+            if len(wanted) - len(now) <= (walk.requests_remaining or 0) or walk.requests_remaining is None:
                 break
     for media_id in [media_id for media_id in wanted if media_id not in now]:
         try:

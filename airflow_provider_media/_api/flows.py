@@ -15,14 +15,14 @@ from airflow_provider_media._api.protocol import (
     MAX_PAGE,
     ApiRequest,
     ApiResponse,
-    OddEntry,
+    InvalidEntry,
     OtherMediaError,
     build_delete,
     build_get,
     build_list,
+    invalid_entry_error,
     parse_media,
     parse_page,
-    senseless_entry,
 )
 from airflow_provider_media.exceptions import Delivery, MediaError, MediaNotFoundError, MediaResponseError
 
@@ -48,7 +48,7 @@ class Sleep:
 Flow = Generator[ApiRequest | Sleep, ApiResponse, T]
 
 
-def pause(seconds: float) -> Flow[None]:
+def sleep(seconds: float) -> Flow[None]:
     """Wait, and break off when the task is stopped.
 
     :param seconds: how long.
@@ -56,9 +56,9 @@ def pause(seconds: float) -> Flow[None]:
     yield Sleep(seconds)
 
 
-def with_shared_retries(flow: Flow[T], retries: RetryState) -> Flow[T]:
+def with_shared_retries(flow: Flow[T], retry_state: RetryState) -> Flow[T]:
     """Let all calls of a flow share the same tries; by default each call has its own."""
-    return _changed(flow, lambda call: replace(call, retries=retries))
+    return _changed(flow, lambda call: replace(call, retry_state=retry_state))
 
 
 def with_time_limit(flow: Flow[T], seconds_remaining: Callable[[], float]) -> Flow[T]:
@@ -74,7 +74,7 @@ def without_retries(flow: Flow[T]) -> Flow[T]:
     return _changed(flow, lambda call: replace(call, max_attempts=1))
 
 
-def for_purpose(flow: Flow[T], purpose: str) -> Flow[T]:
+def with_purpose(flow: Flow[T], purpose: str) -> Flow[T]:
     """Let the errors of a flow say what all of it is for.
 
     :param purpose: in words that complete "could not ...".
@@ -130,7 +130,7 @@ class Paginator:
         is_about: Callable[[str], bool] | None = None,
     ) -> None:
         """Start before the first page."""
-        self.odd: list[OddEntry] = []
+        self.invalid_entries: list[InvalidEntry] = []
         self._is_about = is_about
         self._skipped = 0
         self._longest_page = 0
@@ -146,7 +146,7 @@ class Paginator:
         self._call: ApiRequest | None = self._build()
 
     @property
-    def next_call(self) -> ApiRequest | None:
+    def next_request(self) -> ApiRequest | None:
         """The call for the next page; None at the end of the list."""
         return self._call
 
@@ -156,7 +156,7 @@ class Paginator:
         return self._page
 
     @property
-    def requests_left(self) -> int | None:
+    def requests_remaining(self) -> int | None:
         """How many more pages there are, judged by the total and the pages so far; None without a total."""
         if self._total is None or not self._listed:
             return None
@@ -188,20 +188,20 @@ class Paginator:
         return self._shrank or (self._total is not None and self._listed < self._total)
 
     def feed(self, reply: ApiResponse) -> tuple[Media, ...]:
-        """Take the answer of :attr:`next_call`; return the files on it that were not seen before.
+        """Take the answer of :attr:`next_request`; return the files on it that were not seen before.
 
         :raises MediaResponseError: when the answer makes no sense or the list has no end.
         """
         if self._call is None:
             return ()
-        self.odd = []
-        page = parse_page(self._call, reply, self.odd)
-        for entry in self.odd:
+        self.invalid_entries = []
+        page = parse_page(self._call, reply, self.invalid_entries)
+        for entry in self.invalid_entries:
             if self._is_about and entry.name is not None and self._is_about(entry.name):
-                raise senseless_entry(entry)
+                raise invalid_entry_error(entry)
         new = tuple({str(media.id): media for media in page.items if str(media.id) not in self._seen}.values())
         self._seen.update(str(media.id) for media in new)
-        self._skipped += len(self.odd)
+        self._skipped += len(self.invalid_entries)
         self._repeated = 0 if new else self._repeated + 1
         is_end = self._is_last(page, has_new=bool(new))
         if not is_end and self._repeated == _REPEATED_PAGES_ALLOWED and page.items:
@@ -219,7 +219,7 @@ class Paginator:
         return new
 
     def _is_last(self, page: MediaPage, *, has_new: bool) -> bool:
-        if not page.items and not self.odd:
+        if not page.items and not self.invalid_entries:
             return True
         # A total of fewer files than were seen is none that ends anything.
         return page.total == self._listed and (not has_new or len(page.items) < self._longest_page)
@@ -241,7 +241,7 @@ def list_page(
 
 def next_page(walk: Paginator) -> Flow[tuple[Media, ...]]:
     """Read the next page of a walk; return its new files, none at the end."""
-    return walk.feed((yield walk.next_call)) if walk.next_call else ()
+    return walk.feed((yield walk.next_request)) if walk.next_request else ()
 
 
 def list_all(is_about: Callable[[str], bool] | None = None) -> Flow[list[Media]]:
@@ -256,8 +256,8 @@ def list_all(is_about: Callable[[str], bool] | None = None) -> Flow[list[Media]]
     for _ in range(_MAX_LISTINGS):
         walk, before = Paginator(sort_by="id", sort_order="asc", is_about=is_about), found
         found = []
-        while walk.next_call:
-            found += walk.feed((yield walk.next_call))
+        while walk.next_request:
+            found += walk.feed((yield walk.next_request))
         if not walk.may_have_missed or [media.id for media in found] == [media.id for media in before]:
             break
     return found

@@ -322,7 +322,7 @@ def _by_markup(lower: str) -> FileType:
     return FileType("XML text", advice=_ERROR_PAGE)
 
 
-def extension_disagrees(file_name: str, mime_type: str) -> bool:
+def extension_mismatches(file_name: str, mime_type: str) -> bool:
     """Whether the name's extension says another type than the bytes do.
 
     Only an extension that is known to stand for a type says anything: "banner-2026.07" has none.
@@ -342,7 +342,7 @@ _SUBTYPES = {
 _TYPE_OF_SUBTYPE = {subtype: mime_type for mime_type, subtypes in _SUBTYPES.items() for subtype in subtypes}
 
 
-def types_differ(stored: str | None, sent: str) -> bool:
+def is_other_type(stored: str | None, sent: str) -> bool:
     """Whether a stored type is surely another one than was sent.
 
     A type that is spelled differently (``image/x-png``, ``image/pjpeg``, ``PNG``), that names only the family

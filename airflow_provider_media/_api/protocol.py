@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from airflow_provider_media._api.formatting import plural
-from airflow_provider_media._api.retry import read_retry_after
-from airflow_provider_media._api.timestamps import read_moment
+from airflow_provider_media._api.retry import parse_retry_after
+from airflow_provider_media._api.timestamps import parse_timestamp
 from airflow_provider_media.exceptions import (
     Delivery,
     MediaAuthError,
@@ -85,7 +85,7 @@ class ApiRequest:
     :param upload: what the body is made of, for an upload.
     :param media_id: the file that is asked for, when the answer is to tell of one.
     :param purpose: what it is for, in words that complete "could not ...".
-    :param retries: the tries to use, when they are shared by several calls; by default the call gets its own.
+    :param retry_state: the attempts to use, when they are shared by several calls; by default the call gets its own.
     :param max_attempts: gets its own, but so many at most.
     :param retry_seconds: likewise; trying again may take so long at most.
     """
@@ -96,12 +96,12 @@ class ApiRequest:
     upload: UploadForm | None = None
     media_id: str | None = None
     purpose: str
-    retries: RetryState | None = None
+    retry_state: RetryState | None = None
     max_attempts: int | None = None
     retry_seconds: float | None = None
 
     @property
-    def may_be_repeated(self) -> bool:
+    def is_idempotent(self) -> bool:
         """Whether sending it twice does no more than sending it once."""
         return self.method != "POST"
 
@@ -230,7 +230,7 @@ def raise_for_status(call: ApiRequest, reply: ApiResponse) -> None:
         is_transient=server_failed or status == HTTPStatus.TOO_MANY_REQUESTS,
         # Also 503: proxies say it when the connection behind them broke, and then the file may be stored.
         delivery=Delivery.UNKNOWN if server_failed or is_unclear else Delivery.NOT_SENT,
-        retry_after=read_retry_after(reply.headers.get("retry-after"), details.get("retryAfter")),
+        retry_after=parse_retry_after(reply.headers.get("retry-after"), details.get("retryAfter")),
         is_from_api=details.get("status") == status
         and all(isinstance(details.get(key), str) for key in ("error", "message")),
     )
@@ -295,7 +295,7 @@ def parse_media(call: ApiRequest, reply: ApiResponse) -> Media:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OddEntry:
+class InvalidEntry:
     """An entry of a list that is no valid media.
 
     :param reason: what is wrong with it.
@@ -308,7 +308,7 @@ class OddEntry:
     name: str | None
 
 
-def parse_page(call: ApiRequest, reply: ApiResponse, odd: list[OddEntry] | None = None) -> MediaPage:
+def parse_page(call: ApiRequest, reply: ApiResponse, odd: list[InvalidEntry] | None = None) -> MediaPage:
     """Read the response to a list: an array, or an object around it, with or without a total.
 
     Entries that are no valid media are skipped with a warning.
@@ -329,7 +329,7 @@ def parse_page(call: ApiRequest, reply: ApiResponse, odd: list[OddEntry] | None 
     if total_key == "count" and total == len(entries) == limit:
         total = None  # a full page that counts just itself: "count" may mean the page, so nothing is known of the whole
     items: list[Media] = []
-    skipped: list[OddEntry] = []
+    skipped: list[InvalidEntry] = []
     for entry in entries:
         try:
             items.append(_media(entry))
@@ -381,22 +381,22 @@ def _unwrapped_list(value: Any) -> Any:
     return value
 
 
-def _odd_entry(entry: Any, reason: str) -> OddEntry:
+def _odd_entry(entry: Any, reason: str) -> InvalidEntry:
     if not isinstance(entry, dict):
-        return OddEntry(reason=reason, media_id=None, name=None)
+        return InvalidEntry(reason=reason, media_id=None, name=None)
     ids = [media_id for key in _ID_KEYS if (media_id := _read_id(entry.get(key))) is not None]
     name = entry.get("name")
     is_name = isinstance(name, (str, int, float)) and not isinstance(name, bool)
-    return OddEntry(reason=reason, media_id=str(ids[0]) if ids else None, name=str(name) if is_name else None)
+    return InvalidEntry(reason=reason, media_id=str(ids[0]) if ids else None, name=str(name) if is_name else None)
 
 
-def senseless_entry(entry: OddEntry) -> MediaError:
+def invalid_entry_error(entry: InvalidEntry) -> MediaError:
     """Return the error for an entry that is skipped otherwise, but decides here."""
     shown = entry.media_id if entry.name is None else entry.name
     return MediaResponseError(f"Invalid response: the list shows {shown!r}, but {entry.reason}.")
 
 
-def _warn_of_skipped(skipped: Sequence[OddEntry]) -> None:
+def _warn_of_skipped(skipped: Sequence[InvalidEntry]) -> None:
     """Warn of entries that are no valid media; of the same ones again only after an hour, because lists are polled."""
     sentence = "; ".join(dict.fromkeys(entry.reason for entry in skipped[:_SHOWN_IN_LOG]))
     now = time.monotonic()
@@ -423,7 +423,7 @@ def _json(call: ApiRequest, reply: ApiResponse) -> Any:
 
 def _loaded(reply: ApiResponse) -> Any:
     """Read JSON in the charset that Content-Type names; where that is unknown or wrong, in the one its bytes show."""
-    charset = read_charset(reply.headers)
+    charset = parse_charset(reply.headers)
     if charset not in _UTF_8:
         with suppress(LookupError, ValueError):
             return json.loads(reply.body.decode(charset).removeprefix("\ufeff"))
@@ -433,7 +433,7 @@ def _loaded(reply: ApiResponse) -> Any:
 _UTF_8 = {"utf-8", "utf8", "us-ascii"}
 
 
-def read_charset(headers: Mapping[str, str]) -> str:
+def parse_charset(headers: Mapping[str, str]) -> str:
     """Return the charset that Content-Type names, in lower case; UTF-8 where it names none."""
     header = email.message.Message()
     header["Content-Type"] = headers.get("content-type", "")
@@ -443,7 +443,7 @@ def read_charset(headers: Mapping[str, str]) -> str:
 def _text_of(reply: ApiResponse) -> str:
     """Decode a body for a message."""
     try:
-        return reply.body.decode(read_charset(reply.headers), "replace")
+        return reply.body.decode(parse_charset(reply.headers), "replace")
     except (LookupError, ValueError):
         return reply.body.decode("utf-8", "replace")
 
@@ -507,7 +507,7 @@ def _media(entry: Any) -> Media:
         folder_id=_read_id(folder),
         width=width,
         height=height,
-        created_at=read_moment(get("createdAt")),
+        created_at=parse_timestamp(get("createdAt")),
         alternate_id=None if str(alternate_id) == str(media_id) else alternate_id,
     )
 

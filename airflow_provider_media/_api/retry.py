@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.timestamps import read_http_date
+from airflow_provider_media._api.timestamps import parse_http_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ def backoff_seconds(attempt: int) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
 
 
-def read_retry_after(header: str | None, body_value: object, *, now: datetime | None = None) -> float | None:
+def parse_retry_after(header: str | None, body_value: object, *, now: datetime | None = None) -> float | None:
     """Read how long the server asks to wait, from the header or else from the body.
 
     :param header: ``Retry-After``: seconds or an HTTP date (RFC 9110, 10.2.3).
@@ -104,7 +104,7 @@ def read_retry_after(header: str | None, body_value: object, *, now: datetime | 
 
 
 def _seconds_until(date: str, now: datetime | None) -> float | None:
-    moment = read_http_date(date)
+    moment = parse_http_date(date)
     return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds()) if moment else None
 
 

@@ -48,7 +48,7 @@ class Settings:
     :param requests_per_second: the highest rate of requests of one process, or None for no limit.
     :param allow_delete: False refuses every delete.
     :param accept_converted: whether the platform may store files in another size than was sent.
-    :param largest_reply_bytes: no more of an answer is read; not the connection's to say.
+    :param max_response_bytes: no more of an answer is read; not the connection's to say.
     """
 
     base_url: str
@@ -63,7 +63,7 @@ class Settings:
     requests_per_second: float | None = None
     allow_delete: bool = True
     accept_converted: bool = False
-    largest_reply_bytes: int = MAX_RESPONSE_BYTES
+    max_response_bytes: int = MAX_RESPONSE_BYTES
 
     @property
     def media_url(self) -> str:

@@ -23,7 +23,7 @@ _LATER = {"no zone told": _FURTHEST_BEHIND_UTC, "no time told": timedelta(days=1
 """How much later than written a moment may be, by the name of its zone."""
 
 
-def read_moment(value: Any) -> datetime | None:
+def parse_timestamp(value: Any) -> datetime | None:
     """Read a date, with or without a time, in ISO 8601, or seconds or milliseconds since 1970; others are unknown."""
     try:
         moment = _read(value)
@@ -32,7 +32,7 @@ def read_moment(value: Any) -> datetime | None:
     return moment if moment and moment.year >= _FIRST_YEAR else None
 
 
-def read_http_date(value: str) -> datetime | None:
+def parse_http_date(value: str) -> datetime | None:
     """Read the date of a header; None where it is none, or its numbers are larger than a date can have."""
     with suppress(ValueError, OverflowError):
         moment = parsedate_to_datetime(value)
@@ -49,7 +49,7 @@ def _read(value: Any) -> datetime | None:
     return None
 
 
-def sure_age(moment: datetime, now: datetime) -> timedelta:
+def min_age(moment: datetime, now: datetime) -> timedelta:
     """Tell how old a file is at least that was stored at a moment of which the zone or the time may be unknown.
 
     :param now: with a time zone.

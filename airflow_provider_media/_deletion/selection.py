@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.filters import folder_fits, name_fits, type_fits
+from airflow_provider_media._api.filters import folder_matches, name_matches, type_matches
 from airflow_provider_media._api.flows import Flow, get_media, list_all, oldest_first
-from airflow_provider_media._api.timestamps import sure_age
+from airflow_provider_media._api.timestamps import min_age
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError
 
 if TYPE_CHECKING:
@@ -49,9 +49,11 @@ class Selection:
 
     def may_take(self, media: Media) -> bool:
         """Whether the list alone does not rule a file out."""
-        in_folder = media.folder_id is None or folder_fits(media, self.folder_id)
+        in_folder = media.folder_id is None or folder_matches(media, self.folder_id)
         return (
-            in_folder and name_fits(media, self.name, is_exact=self.is_name_exact) and type_fits(media, self.mime_type)
+            in_folder
+            and name_matches(media, self.name, is_exact=self.is_name_exact)
+            and type_matches(media, self.mime_type)
         )
 
     def needs_details_for(self, media: Media) -> bool:
@@ -126,7 +128,7 @@ def _is_old(media: Media, older_than: timedelta | None, now: datetime) -> bool:
         return True
     if media.created_at is None:
         return False
-    return sure_age(media.created_at, now) >= older_than
+    return min_age(media.created_at, now) >= older_than
 
 
 def _newest_of_each_name(found: Iterable[Media], count: int) -> set[str]:

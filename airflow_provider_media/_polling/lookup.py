@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_media._api.flows import Flow, Paginator, Sleep, get_media, oldest_first, without_retries
-from airflow_provider_media._api.protocol import senseless_entry
+from airflow_provider_media._api.protocol import invalid_entry_error
 from airflow_provider_media._polling.patterns import NameIndex, Pattern, compiled, is_pattern
 from airflow_provider_media.exceptions import (
     MediaAuthError,
@@ -22,7 +22,7 @@ from airflow_provider_media.models import Media
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from airflow_provider_media._api.protocol import OddEntry
+    from airflow_provider_media._api.protocol import InvalidEntry
 
 Found = dict[str, list[Media]]
 """For each id (as text), name or pattern: the files that are there."""
@@ -147,7 +147,7 @@ class LibrarySize:
 
     def measure(self, walk: Paginator) -> None:
         """Take note of a walk; without a total, one that stopped half-way tells no more than the least."""
-        left = (walk.requests_left or 1) if walk.next_call else 0
+        left = (walk.requests_remaining or 1) if walk.next_request else 0
         self.requests, self.looks_ago = walk.requests_done + left, 0
 
 
@@ -190,9 +190,9 @@ def _read_list(
     for walk_number in range(1, walks + 1):
         walk = Paginator(sort_by="id", sort_order="asc" if names else "desc")
         oldest: Media | None = None
-        while walk.next_call:
-            page = walk.feed((yield walk.next_call))
-            for entry in walk.odd:
+        while walk.next_request:
+            page = walk.feed((yield walk.next_request))
+            for entry in walk.invalid_entries:
                 _note_invalid(entry, names, missing, seen)
             oldest = page[-1] if page else oldest
             for media in page:
@@ -204,7 +204,7 @@ def _read_list(
                 break
         size.measure(walk)
         seen.names = {name: oldest_first(list(found.values())) for name, found in matches.items()}
-        if not walk.next_call:
+        if not walk.next_request:
             is_sure = not walk.shrank and walk.unlisted <= size.unlisted
             if is_sure or walk_number == walks:
                 size.unlisted = walk.unlisted  # what two walks do not show, the server does not list
@@ -216,13 +216,13 @@ def _read_list(
             return
 
 
-def _note_invalid(entry: OddEntry, names: Collection[str], missing: dict[str, None], seen: LookupResult) -> None:
+def _note_invalid(entry: InvalidEntry, names: Collection[str], missing: dict[str, None], seen: LookupResult) -> None:
     """Let those fail who wait for an entry of the list that is invalid."""
     if entry.media_id is not None and entry.media_id in missing:
-        seen.failures[entry.media_id] = senseless_entry(entry)
+        seen.failures[entry.media_id] = invalid_entry_error(entry)
         del missing[entry.media_id]
     if entry.name is not None and entry.name in names:
-        seen.name_failures[entry.name] = senseless_entry(entry)
+        seen.name_failures[entry.name] = invalid_entry_error(entry)
 
 
 def _match_names(page: Iterable[Media], index: NameIndex, matches: dict[str, dict[str, Media]]) -> Flow[None]:
@@ -238,7 +238,7 @@ def _match_names(page: Iterable[Media], index: NameIndex, matches: dict[str, dic
 
 def _asking_is_cheaper(ids: int, missing: int, *, walk: Paginator, make_sure: bool) -> bool:
     """Whether asking for the ids that are left takes fewer requests than reading on."""
-    if left := walk.requests_left:
+    if left := walk.requests_remaining:
         return missing < left or (not make_sure and walk.requests_done + left > ids)
     # Without a total just one page more is certain. Whoever may take more requests goes by the pages read so far.
     if make_sure:

@@ -128,8 +128,8 @@ def _list_by(sort_by: SortField, down_to: int | None) -> Flow[NewestMedia]:
         listed: list[Media] = []
         places: list[int] = []
         page_length = 0
-        while walk.next_call:
-            page = walk.feed((yield walk.next_call))
+        while walk.next_request:
+            page = walk.feed((yield walk.next_request))
             page_length = page_length or len(page)
             listed += page
             places += [place for media in page if (place := place_of(media, sort_by)) is not None]
@@ -150,7 +150,7 @@ def _list_by(sort_by: SortField, down_to: int | None) -> Flow[NewestMedia]:
     return NewestMedia(
         media=tuple(placed),
         sort_by=sort_by,
-        complete_from=placed[0][0] if walk.next_call else None,
+        complete_from=placed[0][0] if walk.next_request else None,
         page_length=page_length,
         total=walk.total,
     )

@@ -147,7 +147,7 @@ def _read_unlisted(
     hook: MediaHook, prepared: Sequence[LocalFile], library: Sequence[Media], workers: Executor, wait_seconds: float
 ) -> list[Media]:
     """Get the files by their ids that an earlier sync noted, and the list lacks: it may lag, and so may a get."""
-    from airflow_provider_media._api.flows import pause
+    from airflow_provider_media._api.flows import sleep
 
     listed = {str(media.id) for media in library}
     noted = [file.receipt.media_id for file in prepared if file.receipt and str(file.receipt.media_id) not in listed]
@@ -158,7 +158,7 @@ def _read_unlisted(
     missing = [media_id for media_id, media in zip(noted, found, strict=True) if media is None]
     if missing and wait_seconds > 0:
         log.info("%d of them are not there (yet); asking again in %.1f s", len(missing), wait_seconds)
-        hook.run_flow(pause(wait_seconds))
+        hook.run_flow(sleep(wait_seconds))
         found += workers.map(partial(_get, hook), missing)
     return [media for media in found if media]
 

@@ -144,7 +144,7 @@ class AsyncTransport:
             raise cancelled()
 
     async def _try(self, transport: SyncTransport, call: ApiRequest) -> ApiResponse:
-        retries = call.retries or new_retry_state(transport.settings, call)
+        retries = call.retry_state or new_retry_state(transport.settings, call)
         options = tenacity_kwargs(call, retries, key_was_accepted=lambda: transport.key_was_accepted)
         return await AsyncRetrying(sleep=clock.sleep, **options)(self._attempt, transport, call, retries)
 

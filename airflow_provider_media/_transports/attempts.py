@@ -19,7 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 from tenacity import RetryCallState, retry_if_exception
 
 from airflow_provider_media import __version__
-from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, raise_for_status, read_charset
+from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, parse_charset, raise_for_status
 from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._api.secret import redact, redact_bytes
 from airflow_provider_media._api.settings import read_proxy
@@ -48,7 +48,7 @@ READ_BYTES = 64 * 1024
 ERROR_BODY_BYTES = 256 * 1024
 """No more is read of the body of an error: its message is within the first lines."""
 
-REPLY_TIMEOUTS = 5
+RESPONSE_TIMEOUTS = 5
 """An answer must be whole within so many time-outs."""
 
 
@@ -96,7 +96,7 @@ def tenacity_kwargs(call: ApiRequest, retries: RetryState, *, key_was_accepted: 
             error.is_transient = True
         if error.delivery is not Delivery.NOT_SENT:
             acted.append(error)
-            if not call.may_be_repeated:
+            if not call.is_idempotent:
                 return False
         wait = retries.next_delay(error)
         if wait is not None:
@@ -128,8 +128,8 @@ class ResponseReader:
         self._key = settings.api_key
         self.needs_body = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and call.method != "DELETE"
         """Whether the body says what the status does not; else what cannot be read of it is left out."""
-        self._most_bytes = settings.largest_reply_bytes if self.needs_body else ERROR_BODY_BYTES
-        self._deadline = time.monotonic() + REPLY_TIMEOUTS * settings.timeout
+        self._most_bytes = settings.max_response_bytes if self.needs_body else ERROR_BODY_BYTES
+        self._deadline = time.monotonic() + RESPONSE_TIMEOUTS * settings.timeout
         self._chunks: list[bytes] = []
         self._size = 0
 
@@ -156,7 +156,7 @@ class ResponseReader:
         reply = ApiResponse(
             status=self._status,
             headers={name: redact(self._key, value) for name, value in self.headers.items()},
-            body=redact_bytes(self._key, self._unpacked(), read_charset(self.headers)),
+            body=redact_bytes(self._key, self._unpacked(), parse_charset(self.headers)),
         )
         raise_for_status(self._call, reply)
         return reply
@@ -176,7 +176,7 @@ class ResponseReader:
             f"Could not {self._call.purpose}: the answer ({self._status}) {reason}.",
             status=self._status,
             is_transient=is_transient,
-            delivery=Delivery.NOT_SENT if self._call.may_be_repeated else Delivery.UNKNOWN,
+            delivery=Delivery.NOT_SENT if self._call.is_idempotent else Delivery.UNKNOWN,
         )
 
 

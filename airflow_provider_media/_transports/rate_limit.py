@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.timestamps import read_http_date
+from airflow_provider_media._api.timestamps import parse_http_date
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.forks import renew_in_children
 from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
@@ -209,7 +209,7 @@ def _seconds_to_reset(headers: Mapping[str, str]) -> float | None:
 
 def _server_time(headers: Mapping[str, str]) -> float:
     """Return the server's time where it tells it, because its clock may differ from ours."""
-    moment = read_http_date(headers.get("date", ""))
+    moment = parse_http_date(headers.get("date", ""))
     return moment.timestamp() if moment else time.time()
 
 

@@ -22,7 +22,7 @@ from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.attempts import (
     CONNECTIONS,
     READ_BYTES,
-    REPLY_TIMEOUTS,
+    RESPONSE_TIMEOUTS,
     ResponseReader,
     cancelled,
     describe_tls_error,
@@ -90,7 +90,7 @@ class SyncTransport:
         """Whether a request with this key succeeded."""
         self._adapter = EarlyResponseAdapter(
             stall_seconds=settings.timeout,
-            head_seconds=REPLY_TIMEOUTS * settings.timeout,
+            head_seconds=RESPONSE_TIMEOUTS * settings.timeout,
             connections=CONNECTIONS,
             api_key=settings.api_key,
         )
@@ -126,7 +126,7 @@ class SyncTransport:
 
         :raises MediaError: for the last failure.
         """
-        retries = call.retries or new_retry_state(self.settings, call)
+        retries = call.retry_state or new_retry_state(self.settings, call)
         options = tenacity_kwargs(call, retries, key_was_accepted=lambda: self.key_was_accepted)
         return Retrying(sleep=self._sleep, **options)(self._attempt, call, retries)
 
@@ -287,7 +287,7 @@ def multipart_body(upload: UploadForm, on_block: Callable[[int], None] | None = 
 def _as_error(error: Exception, call: ApiRequest, settings: Settings, *, answer_began: bool) -> MediaError:
     """Say what a failure of the HTTP client means; the one place that knows its exceptions."""
     causes = exception_chain(error)
-    wrong = _wrong_setting(causes, settings)
+    wrong = _configuration_error(causes, settings)
     if wrong:
         return MediaConfigurationError(f"Could not {call.purpose}: {wrong}.")
 
@@ -297,7 +297,7 @@ def _as_error(error: Exception, call: ApiRequest, settings: Settings, *, answer_
     address, reason = settings.base_url, root_cause(causes)
     error_class: type[MediaError] = MediaUnavailableError
     delivery = Delivery.NOT_SENT
-    if_sent = Delivery.NOT_SENT if call.may_be_repeated else Delivery.UNKNOWN
+    if_sent = Delivery.NOT_SENT if call.is_idempotent else Delivery.UNKNOWN
     # urllib3 blames the proxy also when a request was passed on and its answer lost; then the server may have acted.
     refusal = next((str(cause) for cause in causes if str(cause).startswith("Tunnel connection failed")), None)
     never_sent = has(*_NOT_CONNECTED) or refusal is not None
@@ -350,7 +350,7 @@ _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: 4(?!08|25|29)")
 """What a proxy's answer to CONNECT is called; those left out may be others a little later."""
 
 
-def _wrong_setting(causes: list[BaseException], settings: Settings) -> str | None:
+def _configuration_error(causes: list[BaseException], settings: Settings) -> str | None:
     """Say what is wrong with the connection, where that is the reason; trying again cannot help then."""
     if sentence := describe_tls_error(causes, settings):
         return sentence

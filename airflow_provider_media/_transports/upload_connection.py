@@ -96,14 +96,14 @@ class _EarlyResponseMixin:
     timeout: float
     socket_options: Any
     _dns_host: str
-    _answered_early = False
+    _has_early_response = False
     _is_spent = False
     _heard = b""
 
     def connect(self) -> None:
         # urllib3 connects the same object anew.
         self._heard = b""
-        self._answered_early = self._is_spent = False
+        self._has_early_response = self._is_spent = False
         super().connect()  # type: ignore[misc]  # the connection class it is mixed into has it
         self.sock.settimeout(self.stall_seconds)
 
@@ -173,7 +173,7 @@ class _EarlyResponseMixin:
         return type(self.sock) is socket.socket or isinstance(self.sock, ssl.SSLSocket)
 
     def _push(self, size: int, send_from: Callable[[int], int]) -> None:
-        if _is_readable(self.sock) and self._has_answered():
+        if _is_readable(self.sock) and self._has_response():
             self._stop_sending()
         self.sock.settimeout(0)
         done = 0
@@ -182,7 +182,7 @@ class _EarlyResponseMixin:
                 try:
                     done += send_from(done)
                 except _NOT_YET:
-                    if self._wait(select.POLLIN | select.POLLOUT) and self._has_answered():
+                    if self._wait(select.POLLIN | select.POLLOUT) and self._has_response():
                         self._stop_sending()
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             self._stop_sending()
@@ -190,7 +190,7 @@ class _EarlyResponseMixin:
             self.sock.settimeout(self.stall_seconds)
 
     def _stop_sending(self) -> NoReturn:
-        self._answered_early = True
+        self._has_early_response = True
         raise BrokenPipeError
 
     def getresponse(self) -> Any:
@@ -198,7 +198,7 @@ class _EarlyResponseMixin:
 
         :raises TimeoutError: when no byte moved for :attr:`stall_seconds`.
         """
-        if self._is_watchable and not self._answered_early and _unacknowledged(self.sock):
+        if self._is_watchable and not self._has_early_response and _unacknowledged(self.sock):
             self._wait(select.POLLIN)
         return super().getresponse()  # type: ignore[misc]
 
@@ -226,7 +226,7 @@ class _EarlyResponseMixin:
                 raise TimeoutError
         return bool(happened[0][1] & ~select.POLLOUT)
 
-    def _has_answered(self) -> bool:
+    def _has_response(self) -> bool:
         """Tell, when there is something to read, whether it is (the start of) an answer or the end.
 
         Over TLS it may be no answer but session tickets, and only reading tells; what is read is put back. An interim
@@ -249,7 +249,7 @@ class _EarlyResponseMixin:
         Not after a request that was cut short, of which the server still awaits the rest, and not with bytes unread,
         which would be taken for the next response; those that TLS holds already do not show on the socket.
         """
-        is_usable = not (self._answered_early or self._is_spent or self._heard) and not _pending(self.sock)
+        is_usable = not (self._has_early_response or self._is_spent or self._heard) and not _pending(self.sock)
         return is_usable and bool(super().is_connected)  # type: ignore[misc]
 
 

@@ -16,12 +16,12 @@ from airflow_provider_media._api.flows import (
     Flow,
     Paginator,
     Sleep,
-    for_purpose,
     get_media,
     get_settled,
     list_all,
     list_page,
     oldest_first,
+    with_purpose,
     with_shared_retries,
 )
 from airflow_provider_media._api.protocol import build_upload, parse_media
@@ -85,8 +85,8 @@ def _list_newer(upload: UploadSpec, baseline: Baseline, *, thorough: bool) -> Fl
         return baseline.newer_in((yield from list_all(is_about)))
     newer: list[Media] = []
     walk = Paginator(page_size=_LOOKUP_PAGE_SIZE, sort_by="id", sort_order="desc", is_about=is_about)
-    while walk.next_call:
-        page = walk.feed((yield walk.next_call))
+    while walk.next_request:
+        page = walk.feed((yield walk.next_request))
         above = [media for media in page if baseline.is_passed_by(media)]
         newer += [media for media in above if baseline.is_newer(media)]
         if page and not above:
@@ -123,9 +123,9 @@ def upload_media(
     # A wrong key, say, is met here first, and it is the upload that fails.
     purpose = f"upload {upload.name!r}"
     if if_exists == "upload":
-        baseline = earlier.baseline if earlier else (yield from for_purpose(take_baseline(upload.name), purpose))
+        baseline = earlier.baseline if earlier else (yield from with_purpose(take_baseline(upload.name), purpose))
     else:
-        baseline_now, namesakes = yield from for_purpose(
+        baseline_now, namesakes = yield from with_purpose(
             _baseline_and_namesakes(upload, recent_ids, settle_seconds), purpose
         )
         baseline = earlier.baseline if earlier else baseline_now
@@ -291,7 +291,7 @@ def _send(
 
     :param state: is deleted when a failure leaves no doubt that nothing is stored.
     """
-    call = replace(build_upload(upload), retries=retries)
+    call = replace(build_upload(upload), retry_state=retries)
     in_doubt = False
     while True:
         try:

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.media_types import EXTENSIONS, extension_disagrees, types_differ
+from airflow_provider_media._api.media_types import EXTENSIONS, extension_mismatches, is_other_type
 from airflow_provider_media._upload.fingerprint import fingerprint_in, has_name, with_fingerprint
 from airflow_provider_media._upload.source import Source, detect_mime_type, file_problem, printable, sha256
 from airflow_provider_media.exceptions import MediaConfigurationError
@@ -95,7 +95,7 @@ class UploadSpec:
         stored = fingerprint_in(media.description)
         if self.fingerprint and stored:
             return stored == self.fingerprint
-        return media.size == self.source.size and not types_differ(media.mime_type, self.mime_type)
+        return media.size == self.source.size and not is_other_type(media.mime_type, self.mime_type)
 
     def is_refused(self, media: Media) -> bool:
         """Whether a file of the library has this content, but converted to another size, which is not accepted."""
@@ -207,7 +207,7 @@ def _mime_type(source: Source, given: str | None, file_name: str) -> str:
     found = detect_mime_type(source, default=given)
     if given not in {None, found}:
         raise file_problem(source.label, f"its content is {found}, but mime_type says {given}")
-    if extension_disagrees(file_name, found):
+    if extension_mismatches(file_name, found):
         log.warning("The content of %r is %s, although its extension says otherwise; it is sent as %s", source.label,
                     found, found)  # fmt: skip
     return found

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError
-from airflow_provider_media.hooks._base import LibraryHook, UploadOptions, describe_success, first_item
+from airflow_provider_media.hooks._base import LibraryHook, UploadOptions, describe_success, fetch_first_item
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -72,7 +72,7 @@ class MediaAsyncHook(LibraryHook):
     async def _iterate(self, walk: Paginator) -> AsyncIterator[Media]:
         from airflow_provider_media._api.flows import next_page
 
-        while walk.next_call:
+        while walk.next_request:
             for media in await self.run_flow(next_page(walk)):
                 yield media
 
@@ -108,7 +108,7 @@ class MediaAsyncHook(LibraryHook):
     async def test_connection(self) -> tuple[bool, str]:
         """Ask for one file; return whether that works, and what works or is wrong."""
         try:
-            page = await self.run_flow(first_item())
+            page = await self.run_flow(fetch_first_item())
             return True, describe_success(await self.get_settings(), page)
         except MediaError as error:
             return False, str(error)

@@ -163,7 +163,7 @@ class LibraryHook(BaseHook):
             )
 
 
-def first_item() -> Flow[MediaPage]:
+def fetch_first_item() -> Flow[MediaPage]:
     """Ask for one file, once: whoever tests a connection waits for the response."""
     from airflow_provider_media._api.flows import list_page, without_retries
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
 from airflow_provider_media.exceptions import MediaError, MediaUnavailableError
 from airflow_provider_media.hooks._async import MediaAsyncHook
-from airflow_provider_media.hooks._base import LibraryHook, describe_success, first_item
+from airflow_provider_media.hooks._base import LibraryHook, describe_success, fetch_first_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -171,7 +171,7 @@ class MediaHook(LibraryHook):
     def _iterate(self, walk: Any) -> Iterator[Media]:
         from airflow_provider_media._api.flows import next_page
 
-        while walk.next_call:
+        while walk.next_request:
             yield from self.run_flow(next_page(walk))
 
     def get_media(self, media_id: int | str) -> Media:
@@ -236,19 +236,19 @@ class MediaHook(LibraryHook):
             with timer:
                 return transport.run(flow)
         except MediaError as error:
-            if not timer.has_struck:
+            if not timer.has_fired:
                 raise
             raise MediaUnavailableError(
                 f"The Media API did not give all answers within the {round(seconds, 1):g} s that were left for them."
             ) from error
         finally:
-            if timer.has_struck:  # a transport that broke off starts nothing more
+            if timer.has_fired:  # a transport that broke off starts nothing more
                 self.__dict__.pop("_transport", transport).close()
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for one file; say in words what works or what is wrong (the "Test" button of the connection form)."""
         try:
-            return True, describe_success(self.settings, self.run_flow(first_item()))
+            return True, describe_success(self.settings, self.run_flow(fetch_first_item()))
         except MediaError as error:
             return False, str(error)
 
@@ -271,13 +271,13 @@ class _CancelTimer:
     """
 
     def __init__(self, seconds: float, transport: SyncTransport) -> None:
-        self.has_struck = False
+        self.has_fired = False
         self._transport = transport
-        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._strike)
+        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._fire)
         self._timer.daemon = True
 
-    def _strike(self) -> None:
-        self.has_struck = True
+    def _fire(self) -> None:
+        self.has_fired = True
         self._transport.cancel()
 
     def __enter__(self) -> None:

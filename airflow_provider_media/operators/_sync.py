@@ -312,11 +312,11 @@ class MediaSyncOperator(MediaOperator):
         return [replace(step, action="create", there=None, reason="the library has it no more") for step in gone]
 
     def _let_settle(self) -> None:
-        from airflow_provider_media._api.flows import pause
+        from airflow_provider_media._api.flows import sleep
 
         seconds = self.hook.settings.settle_seconds
         log.info("An earlier try was cut off while it sent files; waiting %g s for what is still on its way", seconds)
-        self.hook.run_flow(pause(seconds))
+        self.hook.run_flow(sleep(seconds))
 
     def _make_plan(
         self, prepared: Sequence[LocalFile], known: ExistingMedia, options: SyncOptions, earlier: PreviousAttempts

@@ -236,7 +236,7 @@ class MediaListOperator(MediaOperator):
         """List the files."""
         from itertools import islice
 
-        from airflow_provider_media._api.filters import folder_fits, name_fits, type_fits
+        from airflow_provider_media._api.filters import folder_matches, name_matches, type_matches
 
         most = parse_optional(parse_int, "max_items", self.max_items)
         name = parse_optional(parse_name, "name", self.name)
@@ -247,8 +247,8 @@ class MediaListOperator(MediaOperator):
         sort_order = parse_optional(parse_token, "sort_order", self.sort_order)
 
         def fits(media: Media) -> bool:
-            right_name = name_fits(media, name, is_exact=is_exact)
-            return right_name and type_fits(media, mime_type) and folder_fits(media, folder_id)
+            right_name = name_matches(media, name, is_exact=is_exact)
+            return right_name and type_matches(media, mime_type) and folder_matches(media, folder_id)
 
         library = self.hook.iter_media(sort_by=sort_by, sort_order=sort_order)
         found = [media.to_dict() for media in islice(filter(fits, library), most)]

@@ -128,7 +128,7 @@ def _settings_of(conn_id: str) -> Settings:
         connect_timeout=min(settings.connect_timeout, _MAX_CONNECT_SECONDS),
         max_attempts=min(settings.max_attempts, _MAX_ATTEMPTS),
         retry_budget=min(settings.retry_budget, _MAX_RETRY_SECONDS),
-        largest_reply_bytes=_MAX_RESPONSE_BYTES,
+        max_response_bytes=_MAX_RESPONSE_BYTES,
     )
 
 
@@ -183,7 +183,7 @@ class Libraries:
         async with self._hook(conn_id) as hook:
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):
-                    while paginator.next_call and len(items) <= MAX_FILES:
+                    while paginator.next_request and len(items) <= MAX_FILES:
                         items += await hook.run_flow(next_page(paginator))
             except TimeoutError:
                 if not items:

@@ -19,7 +19,7 @@ except ImportError:  # Airflow 2
     ) from None
 
 from airflow_provider_media._airflow.arguments import check_literal, parse_interval
-from airflow_provider_media._api.filters import folder_fits, name_fits, type_fits
+from airflow_provider_media._api.filters import folder_matches, name_matches, type_matches
 from airflow_provider_media._polling.cursor import Cursor
 from airflow_provider_media.triggers._event_delivery import EventDelay, backlog
 from airflow_provider_media.triggers._event_poll import ReadDepth, poll
@@ -156,7 +156,9 @@ class MediaEventTrigger(BaseEventTrigger):
 
     def _wants(self, media: Media) -> bool:
         folder_id = None if self.folder_id is None else str(self.folder_id)
-        return name_fits(media, self.name) and type_fits(media, self.mime_type) and folder_fits(media, folder_id)
+        return (
+            name_matches(media, self.name) and type_matches(media, self.mime_type) and folder_matches(media, folder_id)
+        )
 
 
 def _stream_key(media_conn_id: str, interval: float) -> Hashable:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.timestamps import read_moment
+from airflow_provider_media._api.timestamps import parse_timestamp
 from airflow_provider_media._deletion import selection as cleanup
 from airflow_provider_media._deletion.selection import Selection, find_candidates, select
 from airflow_provider_media.models import Media
@@ -68,7 +68,7 @@ def test_an_age_that_is_not_told_is_never_old() -> None:
 def test_an_age_is_the_least_that_it_can_be(written: str, hours: int) -> None:
     age = timedelta(days=30) - timedelta(hours=hours)
     library = [media(1)]
-    library[0] = replace(library[0], created_at=read_moment(written))
+    library[0] = replace(library[0], created_at=parse_timestamp(written))
     assert selected(library, older_than=age) == [1]
     assert selected(library, older_than=age + timedelta(seconds=1)) == []
 

@@ -41,18 +41,18 @@ def walked(walk: Paginator, pages: list[ApiResponse]) -> list[int | str]:
     """Feed the pages in turn, and nothing but empty ones after them; return the ids."""
     found: list[int | str] = []
     for number in range(len(pages) + 2):
-        if walk.next_call is None:
+        if walk.next_request is None:
             break
-        assert dict(walk.next_call.params)["page"] == str(number)
+        assert dict(walk.next_request.params)["page"] == str(number)
         found += [media.id for media in walk.feed(pages[number] if number < len(pages) else page_of([]))]
-    assert walk.next_call is None
+    assert walk.next_request is None
     return found
 
 
 def test_an_empty_library_takes_one_request() -> None:
     walk = Paginator()
     assert walk.feed(page_of([])) == ()
-    assert walk.next_call is None
+    assert walk.next_request is None
     assert walk.feed(page_of([1])) == ()
 
 
@@ -60,7 +60,7 @@ def test_a_page_shorter_than_the_one_before_ends_the_list_when_the_total_says_so
     walk = Paginator(page_size=3)
     walk.feed(page_of([1, 2, 3], total=5))
     walk.feed(page_of([4, 5], total=5))
-    assert walk.next_call is None
+    assert walk.next_request is None
 
 
 WRONG_TOTALS = {
@@ -88,7 +88,7 @@ def test_a_wrong_total_does_not_cut_the_list(wrong: Any, size: int, key: str) ->
 def test_a_server_that_repeats_its_last_page_ends_the_list_when_the_total_says_so() -> None:
     walk = Paginator(page_size=10)
     assert [len(walk.feed(page_of([1, 2, 3], total=3))) for _ in range(2)] == [3, 0]
-    assert walk.next_call is None
+    assert walk.next_request is None
 
 
 def test_a_total_that_is_always_too_large_costs_one_more_walk() -> None:
@@ -111,7 +111,7 @@ def test_invalid_entries_count_for_the_total() -> None:
     walk = Paginator(page_size=2)
     walk.feed(page_of([1, 2], total=3))
     assert walk.feed(page_of([None], total=3)) == ()
-    assert walk.next_call is None
+    assert walk.next_request is None
     assert not walk.may_have_missed
 
 
@@ -168,7 +168,7 @@ def test_a_server_that_ignores_the_page_number_is_noticed() -> None:
 
 
 def test_pages_are_asked_for_in_the_given_order_and_size() -> None:
-    call = Paginator(page_size=7, sort_by="name", sort_order="desc").next_call
+    call = Paginator(page_size=7, sort_by="name", sort_order="desc").next_request
     assert call is not None
     assert call.params == (("page", "0"), ("limit", "7"), ("sortBy", "name"), ("sortOrder", "desc"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_media._api.filters import folder_fits, name_fits, type_fits
+from airflow_provider_media._api.filters import folder_matches, name_matches, type_matches
 from airflow_provider_media.models import Media
 
 
@@ -21,7 +21,7 @@ from airflow_provider_media.models import Media
     ],
 )
 def test_name(name: str | None, pattern: str | None, *, fits: bool) -> None:
-    assert name_fits(Media(id=1, name=name), pattern) is fits
+    assert name_matches(Media(id=1, name=name), pattern) is fits
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_name(name: str | None, pattern: str | None, *, fits: bool) -> None:
     ],
 )
 def test_type(mime_type: str | None, pattern: str | None, *, fits: bool) -> None:
-    assert type_fits(Media(id=1, mime_type=mime_type), pattern) is fits
+    assert type_matches(Media(id=1, mime_type=mime_type), pattern) is fits
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_type(mime_type: str | None, pattern: str | None, *, fits: bool) -> None
     [(7, "7", True), ("7", "7", True), (8, "7", False), (None, "7", False), (8, None, True)],
 )
 def test_folder(folder: int | str | None, wanted: str | None, *, fits: bool) -> None:
-    assert folder_fits(Media(id=1, folder_id=folder), wanted) is fits
+    assert folder_matches(Media(id=1, folder_id=folder), wanted) is fits

@@ -10,8 +10,8 @@ from airflow_provider_media._api.media_types import (
     EXTENSIONS,
     HEAD_BYTES,
     detect_type,
-    extension_disagrees,
-    types_differ,
+    extension_mismatches,
+    is_other_type,
 )
 from airflow_provider_media.sandbox.file_types import accepted_type
 
@@ -174,7 +174,7 @@ def test_any_bytes_are_judged_without_an_error(content: bytes) -> None:
     ],
 )
 def test_an_extension_that_says_another_type_is_noticed(file_name: str, mime_type: str, *, disagrees: bool) -> None:
-    assert extension_disagrees(file_name, mime_type) is disagrees
+    assert extension_mismatches(file_name, mime_type) is disagrees
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_an_extension_that_says_another_type_is_noticed(file_name: str, mime_typ
     ],
 )
 def test_a_type_that_reads_differently_does_not_differ(stored: str | None, sent: str) -> None:
-    assert types_differ(stored, sent) is False
+    assert is_other_type(stored, sent) is False
 
 
 @pytest.mark.parametrize(
@@ -218,4 +218,4 @@ def test_a_type_that_reads_differently_does_not_differ(stored: str | None, sent:
     ],
 )
 def test_a_type_of_another_kind_differs(stored: str, sent: str) -> None:
-    assert types_differ(stored, sent) is True
+    assert is_other_type(stored, sent) is True

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.timestamps import read_moment, sure_age
+from airflow_provider_media._api.timestamps import min_age, parse_timestamp
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
     "written", [0, -1, 946_684_799, "0001-01-01T00:00:00", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01-01"]
 )
 def test_a_moment_before_there_were_such_libraries_stands_for_none(written: Any) -> None:
-    assert read_moment(written) is None
+    assert parse_timestamp(written) is None
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_moment_before_there_were_such_libraries_stands_for_none(written: Any)
      "2026-13-01", "2026-11-26T25:00", "\u0662026-11-26", "", "now", 1e300, float("nan"), float("inf"), True, None],
 )  # fmt: skip
 def test_what_is_no_full_date_is_unknown(written: Any) -> None:
-    assert read_moment(written) is None
+    assert parse_timestamp(written) is None
 
 
 @pytest.mark.parametrize(
@@ -44,19 +44,19 @@ def test_what_is_no_full_date_is_unknown(written: Any) -> None:
     ],
 )
 def test_a_file_is_as_old_as_it_must_be_whatever_zone_was_meant(written: Any, hours: int) -> None:
-    moment = read_moment(written)
+    moment = parse_timestamp(written)
     assert moment is not None
     for same in (moment, deepcopy(moment)):
-        assert abs(sure_age(same, NOW) - timedelta(hours=hours)) < timedelta(seconds=1)
+        assert abs(min_age(same, NOW) - timedelta(hours=hours)) < timedelta(seconds=1)
 
 
 def test_a_moment_at_the_end_of_time_is_not_old() -> None:
-    moment = read_moment("9999-12-31")
+    moment = parse_timestamp("9999-12-31")
     assert moment is not None
-    assert sure_age(moment, NOW) < timedelta(0)
+    assert min_age(moment, NOW) < timedelta(0)
 
 
 def test_what_the_server_left_out_is_shown_and_sorted_as_utc() -> None:
-    moments = [read_moment(text) for text in ("2026-11-26", "2026-11-26T00:00:01", "2026-11-26T00:00:02Z")]
+    moments = [parse_timestamp(text) for text in ("2026-11-26", "2026-11-26T00:00:01", "2026-11-26T00:00:02Z")]
     assert [moment and moment.isoformat()[-8:] for moment in moments] == ["00+00:00", "01+00:00", "02+00:00"]
     assert moments == sorted(moments, key=lambda moment: moment or NOW)

@@ -19,7 +19,7 @@ from airflow_provider_media.exceptions import MediaConfigurationError, MediaErro
 def test_a_list_asks_by_default_for_the_first_ten() -> None:
     call = build_list()
     assert (call.method, call.path, call.params) == ("GET", "", (("page", "0"), ("limit", "10")))
-    assert call.may_be_repeated
+    assert call.is_idempotent
 
 
 def test_a_list_passes_on_the_order() -> None:
@@ -74,7 +74,7 @@ def test_what_the_list_would_refuse_is_not_asked(arguments: dict[str, Any], word
 def test_an_id_becomes_one_encoded_part_of_the_path(media_id: int | str, path: str) -> None:
     assert (build_get(media_id).method, build_get(media_id).path) == ("GET", path)
     assert (build_delete(media_id).method, build_delete(media_id).path) == ("DELETE", path)
-    assert build_delete(media_id).may_be_repeated
+    assert build_delete(media_id).is_idempotent
 
 
 @pytest.mark.parametrize("media_id", ["", "  ", "None", None, True, False, ".", "..", 1.0, b"7", [7], {}, "\ud800"])
@@ -106,5 +106,5 @@ def test_an_upload_is_a_post_that_must_not_be_repeated_blindly() -> None:
     upload = prepare_upload(open_source(BytesIO(b"GIF89a....")), name="Spring")
     call = build_upload(upload)
     assert (call.method, call.path, call.upload) == ("POST", "", upload)
-    assert not call.may_be_repeated
+    assert not call.is_idempotent
     assert "'Spring'" in call.purpose

@@ -18,7 +18,7 @@ from airflow_provider_media.hooks.media import MediaHook
 from airflow_provider_media.links.media import MediaLink
 from airflow_provider_media.provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR, get_provider_info
 
-EXTRAS = {field.name for field in dataclasses.fields(Settings)} - {"base_url", "api_key", "largest_reply_bytes"}
+EXTRAS = {field.name for field in dataclasses.fields(Settings)} - {"base_url", "api_key", "max_response_bytes"}
 
 
 def test_form_fields_match_the_extras_of_the_settings() -> None:

@@ -15,7 +15,7 @@ from airflow_provider_media._api.retry import (
     MAX_WAIT_SECONDS,
     RetryState,
     backoff_seconds,
-    read_retry_after,
+    parse_retry_after,
 )
 from airflow_provider_media._api.secret import Secret
 from airflow_provider_media._api.settings import Settings
@@ -158,7 +158,7 @@ def test_without_a_budget_nothing_is_tried_again(clock: Clock) -> None:
     ],
 )
 def test_the_wait_that_a_server_asks_for(header: str | None, body_value: Any, seconds: float | None) -> None:
-    assert read_retry_after(header, body_value, now=NOW) == seconds
+    assert parse_retry_after(header, body_value, now=NOW) == seconds
 
 
 DATES = st.from_regex(
@@ -168,7 +168,7 @@ DATES = st.from_regex(
 
 @given(header=st.none() | st.text() | DATES, body_value=st.none() | st.text() | st.integers() | st.floats())
 def test_whatever_a_server_says_is_a_wait_or_nothing(header: str | None, body_value: Any) -> None:
-    seconds = read_retry_after(header, body_value)
+    seconds = parse_retry_after(header, body_value)
     assert seconds is None or 0 <= seconds < float("inf")
 
 

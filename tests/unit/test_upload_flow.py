@@ -435,12 +435,15 @@ def test_all_looks_after_a_lost_answer_share_tries_with_what_is_left_of_the_budg
     library.on_post = [loses()]
     library.run(flow(settle_seconds=6))
     mark, post, *looks, second_post, strays, _ = seen
-    assert mark.retries is None
-    assert post.retries is second_post.retries
-    assert len({id(look.retries) for look in looks}) == 1
-    assert looks[0].retries is not post.retries
+    assert mark.retry_state is None
+    assert post.retry_state is second_post.retry_state
+    assert len({id(look.retry_state) for look in looks}) == 1
+    assert looks[0].retry_state is not post.retry_state
     assert (
-        looks[0].retries.seconds_remaining == strays.retries.seconds_remaining == post.retries.seconds_remaining < 100
+        looks[0].retry_state.seconds_remaining
+        == strays.retry_state.seconds_remaining
+        == post.retry_state.seconds_remaining
+        < 100
     )
 
 
