@@ -31,6 +31,9 @@ LEARNED_RATE_SECONDS = 120.0
 _LEARNED_SHARE = 0.95
 """Of the rate that the server accepted: requests that start evenly do not quite arrive so."""
 
+_MIN_LEARNED_RATE = 5
+"""Fewer requests per second than this were accepted: others used up the limit, and their rate is not ours."""
+
 _HOLD_AFTER_REFUSAL_SECONDS = 1.0
 _CLOCK_TOLERANCE_SECONDS = 1e-6
 _SAME_WINDOW_SECONDS = 2.0
@@ -151,7 +154,9 @@ class RateLimiter:
             is_refusal = problem.status == _TOO_MANY_REQUESTS
             # Another request's refusal may have been met already.
             if is_refusal and remaining != 0 and now >= self._held_until:
-                self._learn(now, self._accepted_before(turn, now))
+                accepted = self._accepted_before(turn, now)
+                if accepted >= _MIN_LEARNED_RATE:
+                    self._learn(now, accepted)
             asked = problem.retry_after or (_HOLD_AFTER_REFUSAL_SECONDS if is_refusal else 0.0)
             if asked <= MAX_HOLD_SECONDS:
                 self._held_until = max(self._held_until, now + asked)
@@ -180,10 +185,10 @@ class RateLimiter:
         self._learned_at = now
 
     def _accepted_before(self, turn: Turn, now: float) -> int:
-        """Return how many requests were accepted within a second before one that was refused, at least 1."""
+        """Return how many requests were accepted within a second before one that was refused."""
         self._forget_starts(now)
         started_since = self._started - turn.number + 1  # they are refused as well
-        return max(1, len(self._starts) - started_since)
+        return len(self._starts) - started_since
 
     def _forget_starts(self, now: float) -> None:
         while self._starts and self._starts[0] <= now - 1:

@@ -181,6 +181,17 @@ def test_a_rate_is_learned_from_refusals_and_forgotten() -> None:
     assert [limiter.turn().start() for _ in range(3)] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("accepted", [0, 1, 4])
+def test_a_refusal_after_few_requests_teaches_no_rate(accepted: int) -> None:
+    clock = Clock()
+    limiter = RateLimiter(None, clock)
+    for _ in range(accepted):
+        send(limiter, {})
+    send(limiter, {}, refusal())
+    clock.now += 1
+    assert [limiter.turn().start() for _ in range(10)] == [0] * 10
+
+
 def test_a_window_that_ends_after_the_tries_of_a_call_fails_it() -> None:
     limiter = RateLimiter(None, Clock())
     send(limiter, limited(1, 90))
