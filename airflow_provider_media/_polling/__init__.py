@@ -1,1 +1,1 @@
-"""What sensors and triggers ask the library, without I/O."""
+"""The polls of sensors and triggers, without I/O."""

@@ -1,4 +1,4 @@
-"""How far a wait came, for the next attempt of its task."""
+"""The state of a wait, for later attempts of its task."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitCheckpoint:
-    """How far a wait came.
+    """The state of a wait.
 
-    :param started: when the task first started, retries, reschedules and deferrals included.
-    :param library: the library that was asked: its connection and base address.
-    :param found: what is there.
-    :param failures: how many polls in a row failed.
+    :param started: the first start of the task, before any retry, reschedule or deferral.
+    :param library: the connection and base address of the library.
+    :param found: the files found so far.
+    :param failures: the number of consecutive failed polls.
     """
 
     KIND: ClassVar[str] = "media_wait"
@@ -31,11 +31,11 @@ class WaitCheckpoint:
 
     @property
     def outlives_clearing(self) -> bool:
-        """Whether a task that is cleared still needs it: its wait starts again."""
+        """Whether it stays valid when the task is cleared; it does not, because the wait starts over."""
         return False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able values."""
+        """Return the state as JSON-compatible values."""
         return {
             "started": self.started.isoformat(),
             "library": self.library,
@@ -45,12 +45,12 @@ class WaitCheckpoint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make it again of what :meth:`to_dict` returned.
+        """Create an instance from :meth:`to_dict` output.
 
-        :raises ValueError: the values have another shape.
+        :raises ValueError: the values are malformed.
         """
         started, library, failures = datetime.fromisoformat(values["started"]), values["library"], values["failures"]
         if started.tzinfo is None or type(failures) is not int or not isinstance(library, (str, type(None))):
-            raise ValueError("a wait has a start with a time zone, a library and a number of failures")
+            raise ValueError("the state of a wait needs an aware start, a library and a number of failures")
         found = found_from_dicts(values["found"])
         return cls(started=started.astimezone(UTC), library=library, found=found, failures=failures)

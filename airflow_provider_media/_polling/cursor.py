@@ -1,4 +1,4 @@
-"""What a watcher has seen of the library: a cursor that survives restarts, late files and another order of arrival."""
+"""The position of a watcher in the library; handles restarts, late files and a change of the sort order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from airflow_provider_media._api.baseline import microseconds
-from airflow_provider_media._polling.newest import NewestMedia, SortField, place_of
+from airflow_provider_media._polling.newest import NewestMedia, SortField, position_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,36 +14,39 @@ if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
 LATE_SECONDS = 300.0
-"""A file may show up in the list so much later than newer ones, and still counts as new."""
+"""A file that appears in the list at most this much later than newer files is still new."""
 
-UNSURE_SECONDS = 30.0
-"""An event that Airflow was to write at a moment is safe so much later; until then a restart gives it again."""
+CONFIRM_SECONDS = 30.0
+"""An event counts as written this long after its estimated time; until then a restart yields it again."""
 
 _MAX_REMEMBERED = 700
-"""Once they are safe; fewer than a page has, so that the newest page reaches down to the floor again. With ids of 36
-letters that is 56 KiB; Airflow warns of values above 64."""
+"""Maximum number of remembered files whose events are written.
+
+Less than a page, so that the newest page reaches down to the floor. With ids of 36 characters this is 56 KiB; Airflow
+warns about values above 64 KiB.
+"""
 
 FORMAT = 2
-"""Of the values. A value of another format is ignored, never misread."""
+"""The format version of saved cursors. A cursor of another version is ignored."""
 
 _BEFORE_ALL = -1
 _LONG_AGO = 0.0
 
 Seen = tuple[int, float, int | None]
-"""A file's place, when its event was to be written (seconds since 1970), and its creation date (microseconds)."""
+"""A file's position, the estimated time its event is written (Unix seconds), and its creation date (microseconds)."""
 
 
 @dataclass(slots=True)
 class Cursor:
-    """What was seen: all up to a place, and of the later ones those remembered.
+    """The files that a watcher has seen: all up to a position, and individual later ones.
 
-    A file that shows up late, when newer ones were seen already, is told by that. The newest files are always among
-    those remembered, so that one with a giant id, or a date in the future, does not hide those that follow. In a small
-    library all are, and then no order is needed.
+    Individual files are remembered, so that a file that appears late is still new. The newest files are always among
+    them, so that a file with a very large id or a date in the future does not hide later ones. In a small library all
+    files are remembered, and no order is needed.
 
-    :param sort_by: what the places are made of.
-    :param floor: the place; what has a lower one is old.
-    :param recent: files above it, by id.
+    :param sort_by: the sort field of the positions.
+    :param floor: the position; files with a lower one are old.
+    :param recent: the remembered files above it, by id.
     """
 
     sort_by: SortField = "id"
@@ -52,119 +55,120 @@ class Cursor:
     _examined_to: int = field(default=_BEFORE_ALL, init=False)
 
     @classmethod
-    def at_newest(cls, arrivals: NewestMedia) -> Self:
-        """Begin behind the newest file: all that is there now is old."""
-        older, newest = arrivals.media[: -arrivals.to_remember], arrivals.media[-arrivals.to_remember :]
+    def at_newest(cls, newest: NewestMedia) -> Self:
+        """Start after the newest file, so that existing files are not reported."""
+        older, recent = newest.media[: -newest.to_remember], newest.media[-newest.to_remember :]
         floor = older[-1][0] if older else _BEFORE_ALL
-        if not older and arrivals.complete_from is not None:
-            floor = arrivals.complete_from
-        seen = {str(media.id): _seen(place, media, _LONG_AGO) for place, media in newest if place > floor}
-        return cls(arrivals.sort_by, floor, seen)
+        if not older and newest.complete_from is not None:
+            floor = newest.complete_from
+        seen = {str(media.id): _seen(position, media, _LONG_AGO) for position, media in recent if position > floor}
+        return cls(newest.sort_by, floor, seen)
 
-    def unread_below(self, arrivals: NewestMedia) -> int | None:
-        """Tell down to which place more must be listed before it is clear what is new; None when it is."""
-        if arrivals.sort_by == self.sort_by:
-            return None if arrivals.reaches(max(self.floor, self._examined_to)) else self.floor
-        return None if arrivals.reaches(_BEFORE_ALL) or self._seen_in(arrivals) else _BEFORE_ALL
+    def unread_below(self, newest: NewestMedia) -> int | None:
+        """Return the position down to which the list must be read; None if it already covers all new files."""
+        if newest.sort_by == self.sort_by:
+            return None if newest.reaches(max(self.floor, self._examined_to)) else self.floor
+        return None if newest.reaches(_BEFORE_ALL) or self._seen_in(newest) else _BEFORE_ALL
 
-    def rebase(self, arrivals: NewestMedia) -> Self | None:
-        """Go over to another order of arrival; what was seen by the old one stays seen.
+    def rebase(self, newest: NewestMedia) -> Self | None:
+        """Return a cursor for another sort field that has seen the same files.
 
-        A file that has no place in the old order is new if it comes after all that were seen. When that is so of all
-        that are listed, nothing tells what is new: None.
+        A file without a position in the old order is new if it comes after all seen files. Return None if that holds
+        for all files, because then new files cannot be identified.
         """
-        if self.floor == _BEFORE_ALL:  # all that were seen are remembered by their ids
-            known = {
-                str(media.id): _seen(place, media, self._written_at(media))
-                for place, media in arrivals.media
-                if str(media.id) in self.recent and not self._is_another(media)
+        if self.floor == _BEFORE_ALL:  # all seen files are remembered by id
+            recent = {
+                str(media.id): _seen(position, media, self._written_at(media))
+                for position, media in newest.media
+                if str(media.id) in self.recent and not self._has_reused_id(media)
             }
-            return type(self)(arrivals.sort_by, recent=known)
-        seen = self._seen_in(arrivals)
+            return type(self)(newest.sort_by, recent=recent)
+        seen = self._seen_in(newest)
         newest_seen = max(seen.values(), default=_BEFORE_ALL)
-        others = {str(media.id): (place, media) for place, media in arrivals.media if str(media.id) not in seen}
-        placed = {key: place for key, (place, media) in others.items() if place_of(media, self.sort_by) is not None}
+        others = {str(media.id): (position, media) for position, media in newest.media if str(media.id) not in seen}
+        placed = {
+            key: position for key, (position, media) in others.items() if position_of(media, self.sort_by) is not None
+        }
         if not (seen or placed):
             return None
-        new = placed | {key: place for key, (place, _) in others.items() if place > newest_seen}
-        unsettled = [place for key, place in seen.items() if key in self.recent]
-        floor = min([*new.values(), *unsettled], default=newest_seen + 1) - 1
+        new = placed | {key: position for key, (position, _) in others.items() if position > newest_seen}
+        remembered = [position for key, position in seen.items() if key in self.recent]
+        floor = min([*new.values(), *remembered], default=newest_seen + 1) - 1
         recent = {
-            str(media.id): _seen(
-                place, media, self.recent[str(media.id)][1] if str(media.id) in self.recent else _LONG_AGO
-            )
-            for place, media in arrivals.media
-            if place > floor and str(media.id) not in new
+            str(media.id): _seen(position, media, self._written_at(media))
+            for position, media in newest.media
+            if position > floor and str(media.id) not in new
         }
-        return type(self)(arrivals.sort_by, floor, recent)
+        return type(self)(newest.sort_by, floor, recent)
 
-    def new_in(self, arrivals: NewestMedia) -> list[tuple[int, Media]]:
-        """Pick what was not seen yet, each with its place, oldest first."""
-        if len(arrivals.media) > arrivals.outliers:
-            self._examined_to = max(self._examined_to, arrivals.media[-1 - arrivals.outliers][0])
-        return [(place, media) for place, media in arrivals.media if self._is_new(place, media)]
+    def new_in(self, newest: NewestMedia) -> list[tuple[int, Media]]:
+        """Return the files that are not seen yet, each with its position, oldest first."""
+        if len(newest.media) > newest.outliers:
+            self._examined_to = max(self._examined_to, newest.media[-1 - newest.outliers][0])
+        return [(position, media) for position, media in newest.media if self._is_new(position, media)]
 
-    def note(self, place: int, media: Media, written_at: float) -> None:
-        """Take a file for seen.
+    def mark_seen(self, position: int, media: Media, written_at: float) -> None:
+        """Mark a file as seen.
 
-        :param written_at: when Airflow will have written its event (seconds since 1970).
+        :param written_at: the estimated time at which Airflow has written its event (Unix seconds).
         """
-        self.recent[str(media.id)] = _seen(place, media, written_at)
+        self.recent[str(media.id)] = _seen(position, media, written_at)
 
-    def settle(self, now: float, *, to_remember: int, below: int | None = None) -> None:
-        """Forget what is so old that nothing comes before it any more; the floor rises over it.
+    def prune(self, now: float, *, to_remember: int, below: int | None = None) -> None:
+        """Forget files that are too old for a late file to precede them, and raise the floor over them.
 
-        :param to_remember: how many of the newest stay remembered.
-        :param below: the place of a file that is not noted yet; the floor stays below it.
+        :param to_remember: the number of newest files that stay remembered.
+        :param below: the position of a file that is not marked yet; the floor stays below it.
         """
-        for media_id, (place, written_at, _) in sorted(self.recent.items(), key=lambda entry: entry[1][0]):
-            too_many = len(self.recent) > _MAX_REMEMBERED and written_at <= now - UNSURE_SECONDS
-            is_settled = too_many or (len(self.recent) > to_remember and written_at <= now - LATE_SECONDS)
-            in_future = self.sort_by == "createdAt" and place > (now - LATE_SECONDS) * 1_000_000
-            if not is_settled or in_future or (below is not None and place >= below):
+        for media_id, (position, written_at, _) in sorted(self.recent.items(), key=lambda entry: entry[1][0]):
+            too_many = len(self.recent) > _MAX_REMEMBERED and written_at <= now - CONFIRM_SECONDS
+            is_old = too_many or (len(self.recent) > to_remember and written_at <= now - LATE_SECONDS)
+            in_future = self.sort_by == "createdAt" and position > (now - LATE_SECONDS) * 1_000_000
+            if not is_old or in_future or (below is not None and position >= below):
                 return
-            self.floor = max(self.floor, place)
+            self.floor = max(self.floor, position)
             del self.recent[media_id]
 
     def to_dict(self, now: float) -> dict[str, Any]:
-        """Return, as JSON-able values, what surely needs no second event; of very much, as much as a store takes."""
-        safe = [(key, entry) for key, entry in self.recent.items() if entry[1] <= now - UNSURE_SECONDS]
-        kept = {key: [place, round(written), created] for key, (place, written, created) in safe[:_MAX_REMEMBERED]}
-        return {"format": FORMAT, "sort_by": self.sort_by, "floor": self.floor, "recent": kept}
+        """Return the cursor as JSON-compatible values, without files whose events may not be written yet."""
+        written = [(key, entry) for key, entry in self.recent.items() if entry[1] <= now - CONFIRM_SECONDS]
+        recent = {key: [position, round(at), created] for key, (position, at, created) in written[:_MAX_REMEMBERED]}
+        return {"format": FORMAT, "sort_by": self.sort_by, "floor": self.floor, "recent": recent}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make it again of what :meth:`to_dict` returned.
+        """Create an instance from :meth:`to_dict` output.
 
-        :raises ValueError: (or what reading other values as these raises) the values have another format or shape.
+        :raises ValueError: the values have another format. Malformed values raise KeyError, TypeError or
+            AttributeError too.
         """
         if values["format"] != FORMAT or values["sort_by"] not in get_args(SortField):
-            raise ValueError("a cursor of another format")
+            raise ValueError("unsupported cursor format")
         recent = {
-            key: (int(place), float(written_at), None if created is None else int(created))
-            for key, (place, written_at, created) in values["recent"].items()
+            key: (int(position), float(written_at), None if created is None else int(created))
+            for key, (position, written_at, created) in values["recent"].items()
         }
         return cls(values["sort_by"], int(values["floor"]), recent)
 
-    def _is_new(self, place: int, media: Media) -> bool:
-        return place > self.floor and (str(media.id) not in self.recent or self._is_another(media))
+    def _is_new(self, position: int, media: Media) -> bool:
+        return position > self.floor and (str(media.id) not in self.recent or self._has_reused_id(media))
 
     def _written_at(self, media: Media) -> float:
         return self.recent[str(media.id)][1] if str(media.id) in self.recent else _LONG_AGO
 
-    def _is_another(self, media: Media) -> bool:
-        """Return whether an id that is remembered was given to another file since."""
+    def _has_reused_id(self, media: Media) -> bool:
+        """Return whether a remembered id was assigned to a newer file."""
         created, seen = microseconds(media.created_at), self.recent[str(media.id)][2]
         return created is not None and seen is not None and created > seen
 
-    def _seen_in(self, arrivals: NewestMedia) -> dict[str, int]:
-        """Tell which of the listed files were seen, in whatever order they are listed: their places there, by id."""
+    def _seen_in(self, newest: NewestMedia) -> dict[str, int]:
+        """Return the positions of the listed files that were seen, by id; the list may have another sort field."""
         return {
-            str(media.id): place
-            for place, media in arrivals.media
-            if (old_place := place_of(media, self.sort_by)) is not None and not self._is_new(old_place, media)
+            str(media.id): position
+            for position, media in newest.media
+            if (own_position := position_of(media, self.sort_by)) is not None and not self._is_new(own_position, media)
         }
 
 
-def _seen(place: int, media: Media, written_at: float) -> Seen:
-    return place, written_at, microseconds(media.created_at)
+def _seen(position: int, media: Media, written_at: float) -> Seen:
+    return position, written_at, microseconds(media.created_at)

@@ -1,7 +1,7 @@
-"""The newest files of the library, in the order in which they arrived.
+"""List the newest files of the library, by the order in which they were added.
 
-A file's place in that order is its id, where ids grow, else its creation date. Of a small library every file is
-remembered, so that it needs no order.
+A file's position in that order is its id if ids grow, otherwise its creation date. Of a small library all files are
+remembered, and no order is needed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from airflow_provider_media._api.baseline import MIN_DATES, NEWEST_FILES, greatest_growing_id
 from airflow_provider_media._api.flows import Flow, Paginator
 from airflow_provider_media._api.protocol import build_list, parse_page
-from airflow_provider_media.exceptions import MediaError, MediaRequestError, MediaResponseError
+from airflow_provider_media.exceptions import MediaRequestError, MediaResponseError
 
 if TYPE_CHECKING:
     from airflow_provider_media.models import Media
@@ -21,17 +21,20 @@ if TYPE_CHECKING:
 _MAX_LISTINGS = 3
 
 MIN_REMEMBERED = 500
-"""So many of the newest files are remembered by their ids. One with a giant id or a date in the future among them does
-not hide those that follow; and a library of so few files needs no order."""
+"""Number of newest files that are remembered by id.
+
+So a file with a very large id or a date in the future does not hide later ones, and a library of at most this many
+files needs no order.
+"""
 
 _MAX_OUTLIERS = 10
-"""So many of the newest files may have an id, or a date, that says nothing of those that follow."""
+"""Number of newest files whose id or date may be out of order."""
 
 SortField = Literal["id", "createdAt", "none"]
 
 
-def place_of(media: Media, sort_by: SortField) -> int | None:
-    """Tell a file's place in the order of arrival: a number that grows; None where nothing tells it."""
+def position_of(media: Media, sort_by: SortField) -> int | None:
+    """Return a file's position in the order of arrival, a growing number; None if it has none."""
     if sort_by == "id":
         return media.id if isinstance(media.id, int) else None
     return 0 if sort_by == "none" else _date_of(media)
@@ -47,11 +50,11 @@ def _date_of(media: Media) -> int | None:
 class NewestMedia:
     """The newest files of the library.
 
-    :param media: each with its place, oldest first.
-    :param sort_by: what the places are made of.
-    :param complete_from: the place from which on all files are here; None when the whole library is.
-    :param page_length: how many files the first page had.
-    :param total: how many files the library holds, where the list tells.
+    :param media: the files, each with its position, oldest first.
+    :param sort_by: the sort field of the positions.
+    :param complete_from: the position from which on all files are included; None for the whole library.
+    :param page_length: the number of files on the first page.
+    :param total: the number of files in the library, if the list contains it.
     """
 
     media: tuple[tuple[int, Media], ...]
@@ -62,97 +65,95 @@ class NewestMedia:
 
     @property
     def is_small(self) -> bool:
-        """Whether all files of the library are here, and few enough to be remembered."""
+        """Whether these are all files of the library, and few enough to be remembered."""
         return self.complete_from is None and len(self.media) <= MIN_REMEMBERED
 
-    def in_another_order(self) -> NewestMedia:
-        """Return the same files by their dates; where one has none, by ids, or with one place for all."""
+    def sorted_by_available_field(self) -> NewestMedia:
+        """Return the same files sorted by date; if one has no date, by id; otherwise all with one position."""
         listed = [media for _, media in self.media]
-        orders: tuple[SortField, ...] = ("createdAt", "id", "none")
-        order = next(order for order in orders if all(place_of(media, order) is not None for media in listed))
-        placed = sorted(((place_of(media, order) or 0, media) for media in listed), key=lambda pair: pair[0])
-        return replace(self, sort_by=order, media=tuple(placed))
+        fields: tuple[SortField, ...] = ("createdAt", "id", "none")
+        field = next(field for field in fields if all(position_of(media, field) is not None for media in listed))
+        placed = sorted(((position_of(media, field) or 0, media) for media in listed), key=lambda pair: pair[0])
+        return replace(self, sort_by=field, media=tuple(placed))
 
     @property
     def to_remember(self) -> int:
-        """How many of the newest files are remembered by their ids: half a page leaves room for new ones."""
+        """The number of newest files to remember by id; half a page leaves space for new ones."""
         return MIN_REMEMBERED if self.complete_from is None else min(MIN_REMEMBERED, self.page_length // 2)
 
     @property
     def outliers(self) -> int:
-        """How many of the newest files do not show how far the list was read."""
+        """The number of newest files that may be out of order."""
         return min(_MAX_OUTLIERS, self.page_length // 2)
 
     def reaches(self, floor: int) -> bool:
-        """Whether all files above a place are here."""
+        """Return whether all files above a position are included."""
         return self.complete_from is None or self.complete_from <= floor
 
 
 def list_newest(*, sort_by: SortField = "id", down_to: int | None = None) -> Flow[NewestMedia]:
-    """List the newest files: one page, or as many as it takes to get below a place.
+    """List the newest files: one page, or as many as needed to get below a position.
 
-    The whole list is read when the server does not sort as asked. When files are deleted while several pages are read,
-    others can be missed; where the totals tell, they are read again.
+    Read the whole list if the server ignores the sort order. Read it again if files were deleted during the reading,
+    because others may have been missed.
 
-    :param sort_by: what to order by; creation dates are taken instead where ids do not grow.
-    :param down_to: the place, in the order of ``sort_by``; in the other one there is none, so one page is read. None at
-        the first look, which also compares the newest files by date, because ids of several counters only seem to grow.
-    :raises MediaResponseError: when neither ids nor dates tell the order of more files than can be remembered.
+    :param sort_by: the sort field; creation dates are used instead if ids do not grow.
+    :param down_to: the position, by ``sort_by``; with another sort field one page is read. With None, for the first
+        poll, also compare the newest files by date, because ids of several counters only seem to grow.
+    :raises MediaResponseError: there are more files than can be remembered, and neither ids nor dates order them.
     """
     if sort_by == "createdAt":
         try:
             return (yield from _list_by(sort_by, down_to))
-        except MediaError as problem:
-            if not isinstance(problem, MediaResponseError):
-                raise
-            down_to = None  # a file without a date: look whether the library is small, or its ids grow
-    arrivals = yield from _list_by("id", down_to)
-    listed = [media for _, media in arrivals.media]
+        except MediaResponseError:
+            down_to = None  # a file without a date; the library may be small, or its ids may grow
+    newest = yield from _list_by("id", down_to)
+    listed = [media for _, media in newest.media]
     unordered = next((media for media in listed if not isinstance(media.id, int)), None)
-    grows = unordered is None and _ids_grow(listed, arrivals.total)
-    if arrivals.is_small:
-        return arrivals if grows else arrivals.in_another_order()
-    if grows and down_to is None and arrivals.complete_from is not None:
-        grows = not (yield from _is_refuted_by_dates(listed))
+    grows = unordered is None and _ids_grow(listed, newest.total)
+    if newest.is_small:
+        return newest if grows else newest.sorted_by_available_field()
+    if grows and down_to is None and newest.complete_from is not None:
+        grows = not (yield from _dates_contradict_ids(listed))
     if not grows and all(media.created_at is not None for media in listed):
         return (yield from _list_by("createdAt", None))
     if unordered is not None:
         raise _no_order(unordered)
-    return arrivals
+    return newest
 
 
 def _list_by(sort_by: SortField, down_to: int | None) -> Flow[NewestMedia]:
-    """Read pages until a place, and as many as it takes to see the order or to remember all files."""
+    """Read pages until below a position, and until the order is known or all files are remembered."""
     for _ in range(_MAX_LISTINGS):
-        walk = Paginator(sort_by=sort_by, sort_order="desc")
+        paginator = Paginator(sort_by=sort_by, sort_order="desc")
         listed: list[Media] = []
-        places: list[int] = []
+        positions: list[int] = []
         page_length = 0
-        while walk.next_request:
-            page = walk.feed((yield walk.next_request))
+        while paginator.next_request:
+            page = paginator.feed((yield paginator.next_request))
             page_length = page_length or len(page)
             listed += page
-            places += [place for media in page if (place := place_of(media, sort_by)) is not None]
-            if sort_by == "createdAt" and len(places) < len(listed):
+            positions += [position for media in page if (position := position_of(media, sort_by)) is not None]
+            if sort_by == "createdAt" and len(positions) < len(listed):
                 raise _no_order(next(media for media in page if media.created_at is None))
-            if len(places) < len(listed):
+            if len(positions) < len(listed):
                 ends = len(listed) > MIN_REMEMBERED
-            elif places == sorted(places, reverse=True):
-                is_below = bool(places) and (down_to is None or places[-1] < down_to)
-                ends = is_below and (len(listed) > MIN_REMEMBERED or _is_ordered(sort_by, listed, walk.total))
+            elif positions == sorted(positions, reverse=True):
+                is_below = bool(positions) and (down_to is None or positions[-1] < down_to)
+                ends = is_below and (len(listed) > MIN_REMEMBERED or _is_ordered(sort_by, listed, paginator.total))
             else:
                 ends = False
             if ends:
                 break
-        if not walk.shrank:
+        if not paginator.shrank:
             break
-    placed = sorted(((place_of(media, sort_by) or 0, media) for media in listed), key=lambda pair: pair[0])
+    placed = sorted(((position_of(media, sort_by) or 0, media) for media in listed), key=lambda pair: pair[0])
     return NewestMedia(
         media=tuple(placed),
         sort_by=sort_by,
-        complete_from=placed[0][0] if walk.next_request else None,
+        complete_from=placed[0][0] if paginator.next_request else None,
         page_length=page_length,
-        total=walk.total,
+        total=paginator.total,
     )
 
 
@@ -164,20 +165,20 @@ def _ids_grow(listed: list[Media], total: int | None) -> bool:
     return greatest_growing_id(listed, total) is not None
 
 
-def _is_refuted_by_dates(listed: list[Media]) -> Flow[bool]:
-    """Return whether the files with the latest dates are not those with the greatest ids."""
+def _dates_contradict_ids(listed: list[Media]) -> Flow[bool]:
+    """Return whether the files with the latest dates have other ids than the greatest ones."""
     call = build_list(limit=min(NEWEST_FILES, len(listed)), sort_by="createdAt", sort_order="desc")
     try:
         latest = parse_page(call, (yield call)).items
-    except MediaError as problem:
-        if type(problem) is not MediaRequestError:
+    except MediaRequestError as error:
+        if type(error) is not MediaRequestError:
             raise
         return False  # a server that does not sort by dates
     dates = [_date_of(media) or 0 for media in latest]
     if len(set(dates)) < MIN_DATES or dates != sorted(dates, reverse=True):
         return False
     known, greatest = {str(media.id) for media in listed}, listed[-1].id
-    # Some may have come between the two requests.
+    # Files may have been added between the two requests.
     return any(str(media.id) not in known and not _is_above(media.id, greatest) for media in latest)
 
 
@@ -185,8 +186,8 @@ def _is_above(media_id: int | str, greatest: int | str) -> bool:
     return isinstance(media_id, int) and isinstance(greatest, int) and media_id > greatest
 
 
-def _no_order(media: Media) -> MediaError:
+def _no_order(media: Media) -> MediaResponseError:
     return MediaResponseError(
-        "New files cannot be told from old ones: the library's ids do not grow, and its list has no creation date (of"
-        f" the media {media.id}). A library of at most {MIN_REMEMBERED} files needs neither.",
+        f"Could not identify new files: the library's ids do not grow, and media {media.id} has no creation date. A"
+        f" library of more than {MIN_REMEMBERED} files requires one of them."
     )

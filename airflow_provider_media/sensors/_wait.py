@@ -1,88 +1,199 @@
-"""What a sensor knows between its polls: when it first started, what it found, how many polls in a row failed."""
+"""The state of a sensor's wait, and its polls in the worker."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media import exceptions
 from airflow_provider_media._airflow.task_state import TaskState, first_try_number
+from airflow_provider_media._api.flows import with_time_limit
 from airflow_provider_media._polling.checkpoint import WaitCheckpoint
+from airflow_provider_media._polling.lookup import LookupResult, lookup
+from airflow_provider_media.exceptions import MediaError
+from airflow_provider_media.triggers import _policy
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media._polling.lookup import Found
+    from airflow_provider_media._polling.lookup import Found, WaitCriteria, WaitEvent
+    from airflow_provider_media.hooks.media import MediaHook
 
 _MAX_BYTES = 48 * 1024
-"""Airflow warns of values above 64 KiB; what was found is asked for again then."""
+"""Airflow warns about values above 64 KiB; a larger wait is saved without the files found."""
+
+_TOLERANCE = timedelta(milliseconds=20)
+"""A wait ends this much early, because Airflow checks the timeout after each poll without reporting what is missing."""
 
 
 @dataclass(slots=True)
 class Wait:
-    """What is known of a wait so far, in this process and, where Airflow has a task state store, beyond it.
+    """The state of a wait; saved in Airflow's task state store, where it exists.
 
-    :param started: when the task first started, retries, reschedules and deferrals included.
-    :param found: what is there.
-    :param failures: how many polls in a row failed.
+    :param criteria: the ids or names.
+    :param policy: decides which failed polls end the wait.
+    :param timeout: the sensor's timeout in seconds.
+    :param needed_by: the sensor's deadline, or None.
+    :param started: the first start of the task, before any retry, reschedule or deferral.
+    :param found: the files found so far.
+    :param failures: the number of consecutive failed polls.
+
+    :ivar retry_after: the seconds that the server asked to wait after the last poll.
+    :ivar is_changed: whether the last poll changed what is saved.
     """
 
+    criteria: WaitCriteria
+    policy: _policy.PollPolicy
+    timeout: float
+    needed_by: datetime | None
     started: datetime
     found: Found = field(default_factory=dict)
     failures: int = 0
+    retry_after: float = field(default=0.0, init=False)
+    is_changed: bool = field(default=False, init=False)
     _state: TaskState[WaitCheckpoint] | None = None
     _library: str | None = None
 
     @classmethod
-    def of_task(cls, context: Context, *, task_id: str, library: str | None) -> Wait:
-        """Load what earlier processes of this task knew; a cleared task starts from the beginning.
+    def load(cls, context: Context, *, task_id: str, library: str | None, **arguments: Any) -> Wait:
+        """Load the state that earlier processes of the task saved; a cleared task starts over.
 
-        :param task_id: the sensor's.
-        :param library: its connection and base address: what was found in another library does not count.
+        :param library: the connection and base address; files found in another library are ignored.
+        :param arguments: the criteria, the policy, the timeout and ``needed_by``.
         """
         state = TaskState(context, WaitCheckpoint, task_id=task_id)
-        kept = state.load()
-        if kept is None:
-            wait = cls(_first_start(context) or datetime.now(UTC), _state=state, _library=library)
-        elif kept.library == library:
-            return cls(kept.started, dict(kept.found), kept.failures, state, library)
+        checkpoint = state.load()
+        started = checkpoint.started if checkpoint else _first_start(context) or datetime.now(UTC)
+        wait = cls(started=started, _state=state, _library=library, **arguments)
+        if checkpoint and checkpoint.library == library:
+            wait.found, wait.failures = dict(checkpoint.found), checkpoint.failures
         else:
-            wait = cls(kept.started, _state=state, _library=library)
-        wait.save()
+            wait.save()
         return wait
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The ids or names that are not found yet."""
+        return self.criteria.missing(self.found)
+
+    @property
+    def progress(self) -> str:
+        """The numbers of found and missing files, and their ids or names."""
+        return self.criteria.progress(self.found)
+
+    @property
+    def deadline(self) -> datetime:
+        """The end of the wait: ``needed_by``, or the timeout since the first start, if that is earlier."""
+        end = self.started + timedelta(seconds=self.timeout)
+        return min(end, self.needed_by) if self.needed_by else end
+
+    @property
+    def limit(self) -> str:
+        """The argument that sets the deadline, for error messages."""
+        if self.needed_by and self.needed_by == self.deadline:
+            return f"needed_by={self.needed_by.isoformat()}"
+        return f"timeout={self.timeout:g} s"
+
+    @property
+    def remaining(self) -> timedelta:
+        """The time until the deadline; negative after it."""
+        return self.deadline - datetime.now(UTC)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.remaining <= _TOLERANCE
+
+    def poll(self, hook: MediaHook) -> Exception | None:
+        """Request the missing files; return the error if the lookup fails.
+
+        If they complete the wait, verify the files that earlier polls found, because they may have been deleted.
+        """
+        before = dict(self.found)
+        error: Exception | None = None
+        try:
+            self._lookup(hook, self.missing)
+            if before and not self.missing:
+                for key in before:
+                    del self.found[key]
+                self._lookup(hook, tuple(before))
+        except Exception as raised:  # noqa: BLE001 - also errors of a connection that cannot be read
+            error = raised
+        failures = self.policy.count(self.failures, error)
+        self.is_changed = self.found != before or self.failures != failures
+        self.failures = failures
+        self.retry_after = (isinstance(error, MediaError) and error.retry_after) or 0.0
+        return error
+
+    def _lookup(self, hook: MediaHook, keys: tuple[str, ...]) -> None:
+        end = max(self.deadline, datetime.now(UTC) + timedelta(seconds=_policy.FIRST_POLL_SECONDS))
+
+        def remaining_seconds() -> float:
+            return (end - datetime.now(UTC)).total_seconds()
+
+        result = LookupResult()
+        ids, names = (keys, ()) if self.criteria.ids else ((), keys)
+        try:
+            flow = with_time_limit(lookup(ids, names, result=result), remaining_seconds)
+            hook.run_flow(flow, seconds=remaining_seconds())
+        finally:
+            self.found |= self.criteria.satisfied_by(result)
+
+    def next_interval(self, interval: float) -> float:
+        """Return the seconds until the next poll: at least ``Retry-After``, at most until the deadline."""
+        interval = max(interval, self.retry_after, _policy.MIN_INTERVAL_SECONDS)
+        return min(interval, max(self.remaining.total_seconds(), _policy.MIN_INTERVAL_SECONDS))
+
+    def error_of(self, event: WaitEvent) -> MediaError:
+        """Return the error of a failed wait on a triggerer; a MediaError if it is not one of this package."""
+        kind = getattr(exceptions, event.error or "", None)
+        if not (isinstance(kind, type) and issubclass(kind, MediaError)):
+            kind = MediaError
+        return kind(f"{event.message} ({self.progress})")
+
     def save(self) -> None:
-        """Keep all this beyond the life of the process, where Airflow can."""
+        """Save the state for the task's later processes, where Airflow supports it."""
         if self._state is None:
             return
-        found = self.found
-        checkpoint = WaitCheckpoint(started=self.started, library=self._library, found=found, failures=self.failures)
+        checkpoint = WaitCheckpoint(
+            started=self.started, library=self._library, found=self.found, failures=self.failures
+        )
         if len(json.dumps(checkpoint.to_dict())) > _MAX_BYTES:
             checkpoint = WaitCheckpoint(started=self.started, library=self._library, failures=self.failures)
         self._state.save(checkpoint)
 
-    def save_start(self) -> None:
-        """Keep just when the wait began: this try failed, and a retry has the time that is left."""
+    def reset(self) -> None:
+        """Save only the first start, because a retry gets the remaining time."""
         self.found.clear()
         self.failures = 0
         self.save()
 
     def delete(self) -> None:
-        """Keep nothing: the wait is over."""
+        """Delete the saved state."""
         if self._state is not None:
             self._state.delete()
 
 
+def library_of(sensor: Any) -> str | None:
+    """Return a sensor's connection and base address; None if the connection cannot be read, which the poll reports."""
+    try:
+        return f"{sensor.media_conn_id} {sensor.hook.settings.base_url}"
+    except Exception as error:  # noqa: BLE001 - a secrets backend may raise anything
+        sensor.log.debug("Could not read the connection %r: %s", sensor.media_conn_id, error)
+        return None
+
+
 def _first_start(context: Context) -> datetime | None:
-    """Ask Airflow when the task first started: reschedules are noted with it, and deferrals keep its start."""
+    """Return the task's first start: Airflow stores it with reschedules, and keeps the start over deferrals."""
     ti: Any = context.get("ti")
     if ti is None:
         return None
     if hasattr(ti, "get_first_reschedule_date"):  # Airflow 3
-        moment = ti.get_first_reschedule_date(context)
+        started = ti.get_first_reschedule_date(context)
     else:
-        from airflow.sensors.base import _orig_start_date  # of Airflow 2 only
+        from airflow.sensors.base import _orig_start_date  # Airflow 2 only
 
-        moment = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try_number(context))
-    return next((start for start in (moment, ti.start_date) if isinstance(start, datetime)), None)
+        started = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try_number(context))
+    return next((start for start in (started, ti.start_date) if isinstance(start, datetime)), None)

@@ -1,4 +1,4 @@
-"""When Airflow has surely taken what was given to it: the pace of a watcher's events."""
+"""Delays the last of several events, so that Airflow has processed the others before it arrives."""
 
 from __future__ import annotations
 
@@ -10,66 +10,67 @@ if TYPE_CHECKING:
 
     from airflow_provider_media.models import Media
 
-APART_SECONDS = 20.0
-"""How much later than the others the last event of several is given.
+LAST_EVENT_DELAY_SECONDS = 20.0
+"""The delay of the last of several events.
 
-Up to 3.3.2 at least, Airflow starts a run with the events up to the one that asked for it, and those that came between
-that and the run's creation wait for one event more (apache/airflow issue 54659). The last event must be that one: it
-comes when the scheduler has surely seen the others.
+Airflow (up to 3.3.2 at least) starts a run with the events up to the one that requested the run. Events written between
+that one and the run's creation wait for another event (apache/airflow issue 54659). So the last event must request the
+run, after the scheduler has processed the others.
 """
 
-_WRITING_SECONDS_AN_EVENT = 0.1
+_SECONDS_PER_WRITE = 0.1
 
 
 class Backlog:
-    """The events that Airflow has yet to write into its database, one after the other, of all watchers of a triggerer.
+    """Estimates when Airflow has written the events of all watchers of a triggerer into its database.
 
-    It does not say what it has written, so this is reckoned.
+    Airflow writes them one after the other, and does not report what it has written.
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._written_at = 0.0
 
     @property
     def seconds(self) -> float:
-        """How long writing them takes."""
+        """The estimated time until all events are written."""
         return max(0.0, self._written_at - time.monotonic())
 
     def add(self) -> None:
-        """Take note of one more."""
-        self._written_at = max(self._written_at, time.monotonic()) + _WRITING_SECONDS_AN_EVENT
+        """Add one event."""
+        self._written_at = max(self._written_at, time.monotonic()) + _SECONDS_PER_WRITE
 
 
 backlog = Backlog()
 
 
 class EventDelay:
-    """Keeps the last of several events back until Airflow has surely seen the others."""
+    """Holds the last of several events until Airflow has processed the others."""
 
     def __init__(self) -> None:
-        """Keep nothing back yet."""
-        self._kept_back: tuple[int, Media] | None = None
-        self._surely_seen_at = 0.0
+        self._held: tuple[int, Media] | None = None
+        self._processed_at = 0.0
 
     @property
-    def kept_back(self) -> int | None:
-        """The place of the file whose event is kept back."""
-        return self._kept_back[0] if self._kept_back else None
+    def held_position(self) -> int | None:
+        """The position of the file whose event is held."""
+        return self._held[0] if self._held else None
 
-    def select(self, new: list[tuple[int, Media]], wants: Callable[[Media], bool]) -> list[tuple[int, Media]]:
-        """Tell which of the new files are to be noted now: all but the last wanted one, if that must wait.
+    def select(self, new: list[tuple[int, Media]], matches: Callable[[Media], bool]) -> list[tuple[int, Media]]:
+        """Return the new files without the one whose event is held.
 
-        What waits is not noted, and so still new at the next look.
+        That file is not marked as seen, and so is new in the next poll too.
+
+        :param new: each new file with its position, oldest first.
+        :param matches: returns whether a file gets an event.
         """
-        if self._kept_back and self._kept_back[1].id not in {media.id for _, media in new}:
-            new = [self._kept_back, *new]  # deleted meanwhile
-        wanted = [pair for pair in new if wants(pair[1])]
-        must_wait = len(wanted) > 1 or time.monotonic() < self._surely_seen_at
-        self._kept_back = wanted[-1] if wanted and must_wait else None
-        return [pair for pair in new if pair is not self._kept_back]
+        if self._held and self._held[1].id not in {media.id for _, media in new}:
+            new = [self._held, *new]  # it was deleted
+        matching = [pair for pair in new if matches(pair[1])]
+        must_wait = len(matching) > 1 or time.monotonic() < self._processed_at
+        self._held = matching[-1] if matching and must_wait else None
+        return [pair for pair in new if pair is not self._held]
 
-    def given(self) -> None:
-        """Take note of an event."""
+    def record_event(self) -> None:
+        """Record that an event was yielded."""
         backlog.add()
-        self._surely_seen_at = time.monotonic() + backlog.seconds + APART_SECONDS
+        self._processed_at = time.monotonic() + backlog.seconds + LAST_EVENT_DELAY_SECONDS

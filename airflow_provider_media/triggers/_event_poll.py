@@ -1,109 +1,104 @@
-"""The poll behind event triggers: the newest files again and again, read as far down as its watchers need."""
+"""The poll of event triggers: lists the newest files, as far back as its watchers need."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._polling.cursor import Cursor
 from airflow_provider_media._polling.newest import NewestMedia, SortField, list_newest
-from airflow_provider_media.triggers import _event_delivery as _event_spacing
+from airflow_provider_media.triggers import _event_delivery, _policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 log = logging.getLogger(__name__)
 
-MIN_INTERVAL_SECONDS = 0.5
-
 
 class ReadDepth:
-    """How far down the list a poll reads: to where late files may show up, and once to what a watcher missed."""
+    """How far back a poll reads the list: to where late files may appear, and once to what a watcher missed."""
 
     def __init__(self) -> None:
-        """Begin with the newest page."""
         self._cursor: Cursor | None = None
-        self._asked: int | None = None
-        self._was_asked = asyncio.Event()
+        self._requested: int | None = None
+        self._request = asyncio.Event()
 
     @property
     def sort_by(self) -> SortField:
-        """What the next look orders by."""
+        """The sort field of the next poll."""
         return self._cursor.sort_by if self._cursor else "id"
 
     @property
     def down_to(self) -> int | None:
-        """The place down to which the next look reads."""
+        """The position down to which the next poll reads; None before the first poll."""
         if self._cursor is None:
             return None
-        return (self._cursor.floor if self._asked is None else self._asked) + 1
+        return (self._cursor.floor if self._requested is None else self._requested) + 1
 
-    def ask(self, floor: int, sort_by: SortField) -> None:
-        """Have the list read down to a place, soon; one look serves all who ask.
+    def request(self, floor: int, sort_by: SortField) -> None:
+        """Request an early poll that reads down to a position; it serves all watchers that request one.
 
-        :param floor: the place.
-        :param sort_by: what it is made of.
+        :param floor: the position.
+        :param sort_by: the sort field that the position belongs to.
         """
         if self.down_to is not None and sort_by == self.sort_by and floor + 1 < self.down_to:
-            self._asked = floor
-            self._was_asked.set()
+            self._requested = floor
+            self._request.set()
 
-    async def asked_within(self, seconds: float) -> bool:
-        """Wait for somebody to ask."""
+    async def wait_for_request(self, seconds: float) -> bool:
+        """Wait for a request; return whether one was made within the time."""
         try:
             async with asyncio.timeout(seconds):
-                await self._was_asked.wait()
+                await self._request.wait()
         except TimeoutError:
             return False
-        self._was_asked.clear()
+        self._request.clear()
         return True
 
-    def take(self, arrivals: NewestMedia) -> None:
-        """Take note of what a look gave."""
-        if self._cursor is None or arrivals.sort_by != self._cursor.sort_by:
-            self._cursor, self._asked = Cursor.at_newest(arrivals), None
-        elif self._asked is not None and arrivals.reaches(self._asked):
-            # For a while down to there, as files may still show up late.
-            self._cursor, self._asked = Cursor(arrivals.sort_by, self._asked), None
+    def update(self, newest: NewestMedia) -> None:
+        """Record the result of a poll."""
+        if self._cursor is None or newest.sort_by != self._cursor.sort_by:
+            self._cursor, self._requested = Cursor.at_newest(newest), None
+        elif self._requested is not None and newest.reaches(self._requested):
+            # Read down to there for a while, because files may appear late.
+            self._cursor, self._requested = Cursor(newest.sort_by, self._requested), None
         now = time.time()
-        for place, media in self._cursor.new_in(arrivals):
-            self._cursor.note(place, media, now)
-        self._cursor.settle(now, to_remember=arrivals.outliers)
+        for position, media in self._cursor.new_in(newest):
+            self._cursor.mark_seen(position, media, now)
+        self._cursor.prune(now, to_remember=newest.outliers)
 
 
 async def poll(media_conn_id: str, interval: float, depth: ReadDepth) -> AsyncIterator[NewestMedia]:
-    """Give the newest files again and again; a failure is logged, and mended by the next look if it can be.
+    """Poll forever and yield the newest files; log failures, and continue.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
-    :param interval: seconds between looks.
-    :param depth: how far down each look reads.
+    :param interval: seconds between polls.
+    :param depth: how far back each poll reads.
     """
     from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.hooks.media import MediaAsyncHook
 
-    arrivals: NewestMedia | None = None
+    newest: NewestMedia | None = None
     async with MediaAsyncHook(media_conn_id) as hook:
         while True:
-            pause = max(interval, MIN_INTERVAL_SECONDS)
+            delay = max(interval, _policy.MIN_INTERVAL_SECONDS)
             try:
-                arrivals = await hook.run_flow(list_newest(sort_by=depth.sort_by, down_to=depth.down_to))
-            except Exception as error:  # noqa: BLE001 - a watcher goes on for ever
-                log.warning("A look for new media through %s failed: %s", media_conn_id, error)
+                newest = await hook.run_flow(list_newest(sort_by=depth.sort_by, down_to=depth.down_to))
+            except Exception as error:  # noqa: BLE001 - a watcher never ends
+                log.warning("Poll for new media failed (connection %s): %s", media_conn_id, error)
                 if isinstance(error, MediaError) and error.retry_after:
-                    # By chance a little later, so that not all who were told to wait are back at the same moment.
-                    pause = max(pause, error.retry_after * (1 + random.random() / 20))  # noqa: S311 - spreads load
-                shortest_pause = pause
+                    delay = max(delay, error.retry_after + _policy.jitter(interval))
+                min_delay = delay
             else:
-                depth.take(arrivals)
-                shortest_pause = MIN_INTERVAL_SECONDS
-                yield arrivals
+                depth.update(newest)
+                min_delay = _policy.MIN_INTERVAL_SECONDS
+                yield newest
             ended = time.monotonic()
-            next_look = ended + pause
-            while (left := next_look - time.monotonic()) > 0:
-                if await depth.asked_within(min(left, _event_spacing.APART_SECONDS + 1)):
-                    next_look = ended + shortest_pause
-                elif arrivals and time.monotonic() < next_look:
-                    yield arrivals  # for those who keep an event back
+            next_poll = ended + delay
+            while (remaining := next_poll - time.monotonic()) > 0:
+                if await depth.wait_for_request(min(remaining, _event_delivery.LAST_EVENT_DELAY_SECONDS + 1)):
+                    next_poll = ended + min_delay
+                elif newest and time.monotonic() < next_poll:
+                    yield newest  # for watchers that hold an event

@@ -1,4 +1,4 @@
-"""One poll for all: the triggers of a connection that wait on one event loop share a poller and its connections."""
+"""The shared poll of a connection: all triggers that wait on one event loop share a poller and its connections."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import weakref
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._polling.lookup import LibrarySize, LookupResult, look
+from airflow_provider_media._polling.lookup import LookupResult, lookup
 from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
+from airflow_provider_media.triggers import _policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -22,176 +23,167 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MIN_INTERVAL_SECONDS = 0.5
-"""No poll is more frequent, whatever was asked for."""
+_IDLE_INTERVAL_SECONDS = 60.0
+"""The interval while there is no subscription."""
 
-_MAX_JITTER_SECONDS = 1.0
-_MAX_PAUSE_SECONDS = 60.0
-_TOLD_AT_A_TIME = 10
+_SUBSCRIPTIONS_PER_TURN = 10
 
 
 class Poller:
-    """Looks for all that is watched through one connection, as often as the shortest interval wants.
+    """Polls for all subscriptions of one connection, at the shortest of their intervals.
 
-    :param hook: the connection.
-    :param not_before: when the first look may come at the earliest, by the loop's clock.
+    :param hook: the hook of the connection.
+    :param not_before: the earliest time of the first poll, by the event loop's clock.
 
-    :ivar not_before: likewise for the next look: the server may have asked to wait.
+    :ivar not_before: the earliest time of the next poll, because the server may have asked to wait.
     """
 
     def __init__(self, hook: MediaAsyncHook, *, not_before: float = 0.0) -> None:
-        """Start the task that looks; a little later, for others are about to join: after a restart, all of them."""
         self._hook = hook
-        self._watches: dict[Subscription, None] = {}  # in the order in which they joined
-        self._size = LibrarySize()
-        self._failed: frozenset[str] = frozenset()  # the ids that could not be asked for in the last look
+        self._subscriptions: dict[Subscription, None] = {}  # in the order in which they were added
+        self._failed_ids: frozenset[str] = frozenset()  # of the last poll
         loop = asyncio.get_running_loop()
         self._clock = loop.time
-        self._last_look = -math.inf
+        self._last_poll = -math.inf
         self.not_before = not_before
-        soon = self._clock() + MIN_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
-        self._next_look = max(soon, not_before)
+        # A short delay, because after a restart of the triggerer all triggers subscribe within a moment.
+        soon = self._clock() + _policy.MIN_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
+        self._next_poll = max(soon, not_before)
         self._wake = asyncio.Event()
-        # In a context of its own: that of the trigger which happens to be the first would send our log lines to its
-        # task's log.
+        # An empty context, so that the log lines do not go to the task log of the first trigger.
         self._task = loop.create_task(self._run(), context=contextvars.Context())
-        self._task.add_done_callback(self._tell_the_end)
+        self._task.add_done_callback(self._fail_subscriptions)
 
     @property
-    def waiting(self) -> int:
-        """How many watch."""
-        return len(self._watches)
+    def subscribers(self) -> int:
+        """The number of active subscriptions."""
+        return len(self._subscriptions)
 
     @property
-    def is_over(self) -> bool:
-        """Whether it looks no more, for whatever reason."""
+    def is_stopped(self) -> bool:
+        """Whether polling has stopped, by :meth:`stop` or by an error."""
         return self._task.done()
 
-    def add(self, watch: Subscription) -> None:
-        """Watch for something from the next look on, which serves all.
-
-        Its interval may bring that look forward, or the end of its time, by which it is to have had one look: that is
-        one look more for all whose time ends together.
-        """
-        watch.interval = max(watch.interval, MIN_INTERVAL_SECONDS)
-        watch.due = self._clock()
-        self._watches[watch] = None
-        if self._last_look > -math.inf:
-            self._next_look = min(self._next_look, self._allowed(min(self._last_look + watch.interval, watch.look_by)))
+    def add(self, subscription: Subscription) -> None:
+        """Include a subscription in the next poll; its interval or ``first_poll_by`` may bring that poll forward."""
+        subscription.interval = max(subscription.interval, _policy.MIN_INTERVAL_SECONDS)
+        subscription.due = self._clock()
+        self._subscriptions[subscription] = None
+        if self._last_poll > -math.inf:
+            next_poll = min(self._last_poll + subscription.interval, subscription.first_poll_by)
+            self._next_poll = min(self._next_poll, self._earliest(next_poll))
             self._wake.set()
 
-    def remove(self, watch: Subscription) -> None:
-        """Watch for it no longer."""
-        self._watches.pop(watch, None)
+    def remove(self, subscription: Subscription) -> None:
+        """Leave a subscription out of the following polls."""
+        self._subscriptions.pop(subscription, None)
 
     async def stop(self) -> None:
-        """Stop looking and close the connections."""
+        """Stop polling and close the connections."""
         self._task.cancel()
         await asyncio.wait({self._task})
 
     async def _run(self) -> None:
         try:
             while True:
-                while (wait := self._next_look - self._clock()) > 0:
+                while (seconds := self._next_poll - self._clock()) > 0:
                     self._wake.clear()
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(wait):
+                        async with asyncio.timeout(seconds):
                             await self._wake.wait()
-                await self._look()
+                await self._poll()
         finally:
             await self._hook.aclose()
 
-    def _tell_the_end(self, task: asyncio.Task[None]) -> None:
+    def _fail_subscriptions(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error:
-            log.error("The poll that %d sensors share broke down", len(self._watches), exc_info=error)
-        why = f"{type(error).__name__}; the triggerer's log tells more" if error else "it was cancelled"
-        for watch in self._watches:
-            watch.end(MediaError(f"The poll that all sensors of the connection share broke down ({why}); try again."))
+            log.error("Shared poll failed; subscribed sensors: %d", len(self._subscriptions), exc_info=error)
+        cause = f"{type(error).__name__}, see the triggerer's log" if error else "cancelled"
+        for subscription in self._subscriptions:
+            subscription.fail(MediaError(f"The shared poll of the connection stopped: {cause}. Retry the task."))
 
-    def _allowed(self, moment: float) -> float:
-        """Tell when a look may come that is wanted at some moment."""
-        return max(moment, self._last_look + MIN_INTERVAL_SECONDS, self.not_before)
+    def _earliest(self, moment: float) -> float:
+        """Return the moment, or the next one at which a poll is allowed."""
+        return max(moment, self._last_poll + _policy.MIN_INTERVAL_SECONDS, self.not_before)
 
-    def _period(self) -> float:
-        return min((watch.interval for watch in self._watches), default=_MAX_PAUSE_SECONDS)
+    def _interval(self) -> float:
+        return min((subscription.interval for subscription in self._subscriptions), default=_IDLE_INTERVAL_SECONDS)
 
-    async def _look(self) -> None:
-        started = self._last_look = self._clock()
-        next_look = started + self._period()
-        due = [watch for watch in self._watches if watch.due < next_look]  # also those that would be overdue by then
-        failure = await self._serve(due)
-        for watch in due:
-            watch.due = started + watch.interval
-        period = self._period()  # others may have joined during the look
-        # By chance a little later, so that several triggerers do not ask at the same moment.
-        jitter = random.random() * min(period / 10, _MAX_JITTER_SECONDS)  # noqa: S311 - spreads load
-        pause = min(period / 10, MIN_INTERVAL_SECONDS)  # even after a look that took long
+    async def _poll(self) -> None:
+        started = self._last_poll = self._clock()
+        next_poll = started + self._interval()
+        due = [subscription for subscription in self._subscriptions if subscription.due < next_poll]
+        failure = await self._lookup(due)
+        for subscription in due:
+            subscription.due = started + subscription.interval
+        interval = self._interval()  # others may have subscribed during the poll
+        jitter = _policy.jitter(interval)
+        delay = min(interval / 10, _policy.MIN_INTERVAL_SECONDS)  # even after a slow poll
         if isinstance(failure, MediaRateLimitError):
-            pause = period
+            delay = interval
         if isinstance(failure, MediaError) and failure.retry_after:
-            pause = max(pause, failure.retry_after + jitter)
-        self.not_before = self._clock() + pause
-        look_by = min((watch.look_by for watch in self._watches if not watch.looks), default=math.inf)
-        self._next_look = self._allowed(min(started + period + jitter, look_by))
+            delay = max(delay, failure.retry_after + jitter)
+        self.not_before = self._clock() + delay
+        first_poll_by = min(
+            (subscription.first_poll_by for subscription in self._subscriptions if not subscription.polls),
+            default=math.inf,
+        )
+        self._next_poll = self._earliest(min(started + interval + jitter, first_poll_by))
 
-    async def _serve(self, watches: Iterable[Subscription]) -> Exception | None:
-        """Look once for all that the watches miss; tell them, and return why it failed, if it did."""
-        ids = list(dict.fromkeys(key for watch in watches if watch.wanted.ids for key in watch.missing))
-        ids.sort(key=self._failed.__contains__)  # those last, for they may take long
-        names = dict.fromkeys(key for watch in watches if watch.wanted.names for key in watch.missing)
+    async def _lookup(self, subscriptions: Iterable[Subscription]) -> Exception | None:
+        """Look up all missing ids and names, and record the results; return the error that concerns all of them."""
+        ids = list(dict.fromkeys(key for each in subscriptions if each.criteria.ids for key in each.missing))
+        ids.sort(key=self._failed_ids.__contains__)  # last, because they may be slow
+        names = dict.fromkeys(key for each in subscriptions if each.criteria.names for key in each.missing)
         if not (ids or names):
             return None
-        seen = LookupResult()
+        result = LookupResult()
         failure: Exception | None = None
         try:
-            await self._hook.run_flow(look(ids, names, size=self._size, seen=seen, make_sure=False))
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            await self._hook.run_flow(lookup(ids, names, result=result, is_shared=True))
+        except Exception as error:  # noqa: BLE001 - each subscription decides by its policy
             failure = error
-            log.warning("A look for %d ids and %d names failed: %s", len(ids), len(names), error)
-        self._failed = frozenset(seen.failures)
-        id_failures, name_failures = seen.failures, seen.name_failures
-        if failures := [*id_failures.values(), *name_failures.values()]:
-            wanted = len(ids) + len(names)
-            log.warning("%d of %d ids and names failed, as this one: %s", len(failures), wanted, failures[0])
-        for number, watch in enumerate(watches, start=1):
-            watch.take(seen)
-            own_failures = id_failures if watch.wanted.ids else name_failures
-            own = (own_failures[key] for key in watch.missing if key in own_failures)
-            watch.record_poll(failure or next(iter(own), None))
-            if number % _TOLD_AT_A_TIME == 0:
-                # What a triggerer does with a thousand events takes half a second; let others have their turns between.
+            log.warning("Shared poll failed (%d ids, %d names): %s", len(ids), len(names), error)
+        self._failed_ids = frozenset(result.id_errors)
+        if failures := [*result.id_errors.values(), *result.name_errors.values()]:
+            count = len(ids) + len(names)
+            log.warning("Lookup failed for %d of %d ids and names. First error: %s", len(failures), count, failures[0])
+        for number, subscription in enumerate(subscriptions, start=1):
+            subscription.record_poll(result, failure)
+            if number % _SUBSCRIPTIONS_PER_TURN == 0:
+                # Yield, because the triggerer needs half a second for a thousand events.
                 await asyncio.sleep(0)
         return failure
 
 
 _pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = weakref.WeakKeyDictionary()
-_pauses: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, float]] = weakref.WeakKeyDictionary()
-"""What the pollers that ended were asked to wait, by connection: the next one's ``not_before``."""
+_not_before: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, float]] = weakref.WeakKeyDictionary()
+"""The ``not_before`` of stopped pollers, by connection, for the next poller of the connection."""
 
 
 @asynccontextmanager
-async def subscribe(media_conn_id: str, watch: Subscription) -> AsyncIterator[None]:
-    """Have something watched by the poller of a connection; the last to leave closes it.
+async def subscribe(media_conn_id: str, subscription: Subscription) -> AsyncIterator[None]:
+    """Subscribe to the connection's shared poller; the last subscriber closes it.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
     """
     from airflow_provider_media.hooks.media import MediaAsyncHook
 
     loop = asyncio.get_running_loop()
-    pollers, pauses = _pollers.setdefault(loop, {}), _pauses.setdefault(loop, {})
+    pollers, not_before = _pollers.setdefault(loop, {}), _not_before.setdefault(loop, {})
     poller = pollers.get(media_conn_id)
-    if poller is None or poller.is_over:
-        not_before = poller.not_before if poller is not None else pauses.pop(media_conn_id, 0.0)
-        poller = pollers[media_conn_id] = Poller(MediaAsyncHook(media_conn_id), not_before=not_before)
+    if poller is None or poller.is_stopped:
+        earliest = poller.not_before if poller is not None else not_before.pop(media_conn_id, 0.0)
+        poller = pollers[media_conn_id] = Poller(MediaAsyncHook(media_conn_id), not_before=earliest)
     try:
-        poller.add(watch)
+        poller.add(subscription)
         yield
     finally:
-        poller.remove(watch)
-        if not poller.waiting:
+        poller.remove(subscription)
+        if not poller.subscribers:
             if pollers.get(media_conn_id) is poller:
                 del pollers[media_conn_id]
                 if poller.not_before > loop.time():
-                    pauses[media_conn_id] = poller.not_before
+                    not_before[media_conn_id] = poller.not_before
             await poller.stop()

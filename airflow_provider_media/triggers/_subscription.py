@@ -1,4 +1,4 @@
-"""What one trigger has its connection's poller watch for."""
+"""The part of a shared poll that one trigger waits for."""
 
 from __future__ import annotations
 
@@ -6,74 +6,70 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaRateLimitError
-
 if TYPE_CHECKING:
     from airflow_provider_media._polling.lookup import Found, LookupResult, WaitCriteria
-
-FIRST_POLL_SECONDS = 10.0
-"""Time for the first look, also where a deadline leaves less."""
+    from airflow_provider_media.triggers._policy import PollPolicy
 
 
 class Subscription:
-    """What one trigger waits for, and what is known of it so far.
+    """The criteria of one trigger, and the results of its polls so far.
 
-    :param wanted: ids or names.
-    :param interval: seconds between looks.
-    :param max_failures: how many looks in a row may fail before the wait does.
-    :param look_by: when the first look should come at the latest, by the loop's clock.
+    :param criteria: the ids or names.
+    :param interval: seconds between polls.
+    :param policy: decides which failed polls end the wait.
+    :param first_poll_by: the latest time of the first poll, by the event loop's clock.
 
-    :ivar found: what is there.
-    :ivar looks: how many looks there were.
-    :ivar failure: why the last look failed, if it did.
-    :ivar error: what ends the wait.
+    :ivar found: the files found so far.
+    :ivar polls: the number of polls.
+    :ivar failure: the error of the last poll, or None if it succeeded.
+    :ivar failures: the number of consecutive failed polls.
+    :ivar error: the error that ended the wait, or None.
+    :ivar due: the time of the next poll, by the event loop's clock.
     """
 
-    def __init__(self, wanted: WaitCriteria, *, interval: float, max_failures: int, look_by: float = math.inf) -> None:
-        """Know of nothing yet."""
-        self.wanted = wanted
-        self.look_by = look_by
+    def __init__(
+        self, criteria: WaitCriteria, *, interval: float, policy: PollPolicy, first_poll_by: float = math.inf
+    ) -> None:
+        self.criteria = criteria
         self.interval = interval
+        self.first_poll_by = first_poll_by
         self.found: Found = {}
-        self.looks = 0
+        self.polls = 0
         self.failure: Exception | None = None
         self.failures = 0
         self.error: Exception | None = None
         self.due = 0.0
-        self._max_failures = max_failures
+        self._policy = policy
         self._changed = asyncio.Event()
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What is still waited for."""
-        return self.wanted.missing(self.found)
+        """The ids or names that are not found yet."""
+        return self.criteria.missing(self.found)
 
     async def changed(self) -> None:
-        """Wait for the next look that tells something new: something found, a failure, or its end."""
+        """Wait for a poll that found files, failed, recovered or was the first; or for the end of polling."""
         await self._changed.wait()
         self._changed.clear()
 
-    def take(self, seen: LookupResult) -> None:
-        """Take note of what a look saw, as far as it is wanted and new."""
-        news = {key: found for key, found in self.wanted.satisfied_by(seen).items() if key not in self.found}
-        if news:
-            self.found |= news
-            self._changed.set()
+    def record_poll(self, result: LookupResult, error: Exception | None) -> None:
+        """Record the result of a poll.
 
-    def record_poll(self, failure: Exception | None) -> None:
-        """Take note of a look's end."""
-        self.looks += 1
-        if failure is None:
-            self.failures = 0
-        elif not isinstance(failure, MediaRateLimitError):
-            self.failures += 1
-        if isinstance(failure, (MediaAuthError, MediaConfigurationError)) or self.failures >= self._max_failures:
-            self.error = failure
-        if failure or self.failure or self.looks == 1:
+        :param error: why the whole poll failed, possibly after it found files.
+        """
+        new = {key: found for key, found in self.criteria.satisfied_by(result).items() if key not in self.found}
+        self.found |= new
+        errors = result.id_errors if self.criteria.ids else result.name_errors
+        failure = error or next((errors[key] for key in self.missing if key in errors), None)
+        self.polls += 1
+        if new or failure or self.failure or self.polls == 1:
             self._changed.set()
         self.failure = failure
+        self.failures = self._policy.count(self.failures, failure)
+        if failure and self._policy.ends_wait(self.failures, failure):
+            self.error = failure
 
-    def end(self, error: Exception) -> None:
-        """End the wait with an error: no look will come any more."""
+    def fail(self, error: Exception) -> None:
+        """Fail the wait, because polling has stopped."""
         self.error = error
         self._changed.set()

@@ -1,4 +1,4 @@
-"""Start DAGs by new files in the library; a module of its own, because Airflow 2 has no event triggers."""
+"""Start DAGs for new files in the library. A separate module, because Airflow 2 has no event triggers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ try:
     from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 except ImportError:  # Airflow 2
     raise ImportError(
-        "MediaEventTrigger needs Airflow 3: Airflow 2 cannot start DAGs by events. Schedule the DAG instead, and wait"
-        " in it with MediaExistsSensor."
+        "MediaEventTrigger requires Airflow 3, because Airflow 2 has no event-driven scheduling. Use a schedule and"
+        " MediaExistsSensor instead."
     ) from None
 
 from airflow_provider_media._airflow.arguments import check_literal, parse_interval
@@ -36,26 +36,26 @@ log = logging.getLogger(__name__)
 _depths: weakref.WeakValueDictionary[tuple[asyncio.AbstractEventLoop, Hashable], ReadDepth] = (
     weakref.WeakValueDictionary()
 )
-"""Of each shared poll that runs."""
+"""The read depth of each shared poll, by event loop and stream key."""
 
 
 class MediaEventTrigger(BaseEventTrigger):
-    """Fire an asset event for each file that appears in the library; for the ``AssetWatcher`` of an asset.
+    """Fire an asset event for each new file in the library; for the ``AssetWatcher`` of an asset.
 
-    The event's payload is ``Media.to_dict()``. Each file is in the triggering events of at least one run, across
-    restarts of the triggerer; it may come twice, so tell files apart by their ids. When several come together, the last
-    one's event is given 20 s later, so that Airflow leaves none of them out. The first start begins at the newest file.
-    Where ids are texts, files are ordered by their creation dates.
+    The event's payload is ``Media.to_dict()``. Delivery is at least once, across restarts of the triggerer: a file may
+    appear in the events of two runs, so identify files by id. If several files appear together, the last event is
+    delayed by 20 s, so that Airflow includes all of them. The first start reports no existing files. Where ids are
+    strings, files are ordered by creation date.
 
-    Watchers of one connection and interval share one poll (Airflow 3.3). What was seen is kept in the asset state store
-    (Airflow 3.3), else in memory: then a restarted triggerer begins at the newest file again.
+    On Airflow 3.3 and newer, watchers of one connection and interval share one poll, and the position is kept in the
+    asset state store. Before that it is kept in memory, and a restarted triggerer starts after the newest file.
 
-    Airflow renders no templates in the arguments of a trigger.
+    Airflow does not render templates in the arguments of a trigger.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
-    :param name: only names that match; ``*``, ``?`` and ``[...]`` are wildcards.
-    :param mime_type: only this type; wildcards too (``image/*``).
-    :param folder_id: only files known to be in this folder.
+    :param name: only files with a matching name; ``*``, ``?`` and ``[...]`` are wildcards.
+    :param mime_type: only files of this type; wildcards are allowed (``image/*``).
+    :param folder_id: only files in this folder; a file without a folder in the response does not match.
     :param poll_interval: time between polls, in seconds or as a timedelta; at least 0.5 s.
     :raises MediaConfigurationError: an argument has the wrong type, is empty or is a template.
     """
@@ -78,7 +78,7 @@ class MediaEventTrigger(BaseEventTrigger):
         self.poll_interval = parse_interval("poll_interval", poll_interval)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class's path and the arguments to make it again, as plain JSON."""
+        """Return the class path and the arguments, as JSON-compatible values."""
         return (f"{type(self).__module__}.{type(self).__qualname__}", self._arguments)
 
     @property
@@ -92,69 +92,70 @@ class MediaEventTrigger(BaseEventTrigger):
         }
 
     @property
-    def _watched(self) -> dict[str, Any]:
-        """What it watches for, by the arguments that are given: the same in later releases, which may have more."""
+    def _non_default_arguments(self) -> dict[str, Any]:
+        """The arguments that identify a watcher; without defaults, so that a later release may add arguments."""
         defaults = MediaEventTrigger()._arguments  # noqa: SLF001 - its own
         arguments = self._arguments | {"poll_interval": defaults["poll_interval"]}
         return {name: value for name, value in arguments.items() if value != defaults.get(name)}
 
     def shared_stream_key(self) -> Hashable | None:
-        """Let the watchers of one connection and interval share one poll."""
+        """Return the key of the shared poll: the connection and the interval."""
         return _stream_key(self.media_conn_id, self.poll_interval)
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[NewestMedia]:
-        """Poll for all that share it."""
+        """Poll for all watchers that share the key."""
         media_conn_id, interval = kwargs["media_conn_id"], kwargs["poll_interval"]
-        async for arrivals in poll(media_conn_id, interval, _shared_depth(_stream_key(media_conn_id, interval))):
-            yield arrivals
+        async for newest in poll(media_conn_id, interval, _shared_depth(_stream_key(media_conn_id, interval))):
+            yield newest
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[NewestMedia]) -> AsyncIterator[TriggerEvent]:
-        """Give the events of this watcher, out of the shared poll."""
+        """Yield the events of this watcher from the shared poll."""
         async for event in self._events(shared_stream, _shared_depth(self.shared_stream_key())):
             yield event
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Give the events of this watcher, with a poll of its own (before Airflow 3.3)."""
+        """Yield the events of this watcher from its own poll (before Airflow 3.3)."""
         depth = ReadDepth()
         async for event in self._events(poll(self.media_conn_id, self.poll_interval, depth), depth):
             yield event
 
     async def _events(self, stream: AsyncIterator[NewestMedia], depth: ReadDepth) -> AsyncIterator[TriggerEvent]:
-        store = _CursorStore(getattr(self, "asset_state_store", None), self._watched)
-        spacing = EventDelay()
+        store = _CursorStore(getattr(self, "asset_state_store", None), self._non_default_arguments)
+        delay = EventDelay()
         cursor: Cursor | None = None
-        async for arrivals in stream:
+        async for newest in stream:
             try:
-                cursor = cursor or await store.load() or Cursor.at_newest(arrivals)
+                cursor = cursor or await store.load() or Cursor.at_newest(newest)
             except Exception:
-                log.exception("Could not read what was seen before; trying again at the next look")
+                log.exception("Could not load the watcher's position; retrying at the next poll")
                 continue
-            if (floor := cursor.unread_below(arrivals)) is not None:
-                depth.ask(floor, arrivals.sort_by)
+            if (floor := cursor.unread_below(newest)) is not None:
+                depth.request(floor, newest.sort_by)
                 continue
-            if arrivals.media and arrivals.sort_by != cursor.sort_by:
-                cursor = self._moved(cursor, arrivals)
-            for place, media in spacing.select(cursor.new_in(arrivals), self._wants):
-                if self._wants(media):
+            if newest.media and newest.sort_by != cursor.sort_by:
+                cursor = self._rebase(cursor, newest)
+            for position, media in delay.select(cursor.new_in(newest), self._matches):
+                if self._matches(media):
                     yield TriggerEvent(media.to_dict())  # type: ignore[no-untyped-call]
-                    spacing.given()
-                cursor.note(place, media, time.time() + backlog.seconds)  # after the event: rather twice than never
-            cursor.settle(time.time(), to_remember=arrivals.to_remember, below=spacing.kept_back)
+                    delay.record_event()
+                # Record it after yielding: a duplicate event is better than a lost one.
+                cursor.mark_seen(position, media, time.time() + backlog.seconds)
+            cursor.prune(time.time(), to_remember=newest.to_remember, below=delay.held_position)
             await store.save(cursor)
 
-    def _moved(self, cursor: Cursor, arrivals: NewestMedia) -> Cursor:
-        moved = cursor.rebase(arrivals)
-        if moved is None:
+    def _rebase(self, cursor: Cursor, newest: NewestMedia) -> Cursor:
+        rebased = cursor.rebase(newest)
+        if rebased is None:
             log.warning(
-                "The files that %s lists have none of the order in which they were seen before (by %s), so the watcher"
-                " begins anew at the newest file; files that came since its last look are in no event",
+                "The order of the library's files changed (connection %s, previously by %s), so new files cannot be"
+                " identified. The watcher starts after the newest file; files added since the last poll get no event",
                 self.media_conn_id,
                 cursor.sort_by,
             )
-        return moved or Cursor.at_newest(arrivals)
+        return rebased or Cursor.at_newest(newest)
 
-    def _wants(self, media: Media) -> bool:
+    def _matches(self, media: Media) -> bool:
         folder_id = None if self.folder_id is None else str(self.folder_id)
         return (
             name_matches(media, self.name) and type_matches(media, self.mime_type) and folder_matches(media, folder_id)
@@ -166,51 +167,55 @@ def _stream_key(media_conn_id: str, interval: float) -> Hashable:
 
 
 def _shared_depth(key: Hashable) -> ReadDepth:
-    """Give the depth of a shared poll to it and to its watchers; the last of them takes it along."""
+    """Return the read depth of a shared poll; it is dropped with the last watcher."""
     return _depths.setdefault((asyncio.get_running_loop(), key), ReadDepth())
 
 
 class _CursorStore:
-    """Where a watcher's cursor outlives the triggerer: Airflow's asset state store (3.3), else nowhere.
+    """Stores a watcher's cursor in Airflow's asset state store (3.3 and newer); otherwise does nothing.
 
-    :param store: what Airflow gave the trigger.
-    :param watched: what the watcher watches for; several may watch for one asset.
+    :param store: the store that Airflow set on the trigger, or None.
+    :param arguments: the watcher's arguments, because an asset may have several watchers.
     """
 
-    def __init__(self, store: Any, subscribe: dict[str, Any]) -> None:
+    def __init__(self, store: Any, arguments: dict[str, Any]) -> None:
         self._store = store
-        digest = hashlib.sha256(json.dumps(subscribe, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
         self._key = f"media_cursor_{digest[:16]}"
         self._saved: dict[str, Any] | None = None
 
     async def load(self) -> Cursor | None:
-        """Return what an earlier triggerer kept."""
+        """Return the cursor that an earlier triggerer saved, or None."""
         if self._store is None:
             return None
         try:
-            kept = await self._call("get", self._key)
+            values = await self._call("get", self._key)
         except ValueError as error:  # one trigger for several assets
             log.warning(
-                "What was seen is not kept beyond this triggerer: give each asset a watcher of its own (%s)", error
+                "The watcher's position is not saved, because several assets share it (%s). Use one watcher per asset",
+                error,
             )
             self._store = None
             return None
         try:
-            return None if kept is None else Cursor.from_dict(kept)
+            return None if values is None else Cursor.from_dict(values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            log.warning("What was seen is kept in another format, so the watcher begins at the newest file: %s", error)
+            log.warning(
+                "The watcher's saved position has an unknown format (%s). The watcher starts after the newest file",
+                error,
+            )
             return None
 
     async def save(self, cursor: Cursor) -> None:
-        """Keep it, when it changed; what fails is tried again with the next look."""
-        state = cursor.to_dict(time.time())
-        if self._store is None or state == self._saved:
+        """Save the cursor if it changed; log a failure, because the next poll saves it again."""
+        values = cursor.to_dict(time.time())
+        if self._store is None or values == self._saved:
             return
         try:
-            await self._call("set", self._key, state)
-            self._saved = state
+            await self._call("set", self._key, values)
+            self._saved = values
         except Exception:
-            log.exception("Could not keep what was seen; trying again at the next look")
+            log.exception("Could not save the watcher's position; retrying at the next poll")
 
     async def _call(self, name: str, *arguments: Any) -> Any:
         awaitable = getattr(self._store, f"a{name}", None)

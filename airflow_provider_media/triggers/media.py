@@ -1,4 +1,4 @@
-"""Wait until media are in the library, on the triggerer."""
+"""Wait on the triggerer until media are in the library."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_media._polling.lookup import WaitCriteria, WaitEvent
+from airflow_provider_media.triggers import _policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -18,21 +19,21 @@ if TYPE_CHECKING:
 
 
 class MediaExistsTrigger(BaseTrigger):
-    """Fire when all that is asked for is in the library, or the time is over, or asking failed for good.
+    """Fire when all requested media are in the library, at the deadline, or when polling failed.
 
-    All triggers of one connection share one poll in a triggerer, by the shortest of their intervals. The event is the
+    In a triggerer all triggers of a connection share one poll, at the shortest of their intervals. The event is the
     dict of a :class:`~airflow_provider_media._polling.lookup.WaitEvent`.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
     :param media_ids: the ids to wait for.
     :param names: or else the names; those with ``*``, ``?`` or ``[...]`` are patterns.
-    :param exact_names: which of the names are taken literally, whatever they contain.
-    :param min_matches: how many files must match a pattern.
-    :param poll_interval: seconds between looks; at least 0.5.
-    :param deadline: when the wait ends at the latest, in ISO 8601 with an offset. A trigger has ten
-        seconds for its first look, even then; a server that is silent or asks to wait for longer is not waited for.
-    :param max_poll_failures: how many looks in a row may fail before the wait does.
-    :param not_before: when the wait begins at the earliest, likewise: a sensor that waits anew has just looked.
+    :param exact_names: the names to match literally, even if they contain wildcards.
+    :param min_matches: the minimum number of files that match a pattern.
+    :param poll_interval: seconds between polls; at least 0.5.
+    :param deadline: the end of the wait, in ISO 8601 with an offset. The first poll has at least ten seconds, even
+        after the deadline.
+    :param max_poll_failures: the number of consecutive failed polls that fails the wait.
+    :param not_before: the earliest start, in ISO 8601 with an offset; set by a sensor that has just polled.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class MediaExistsTrigger(BaseTrigger):
         min_matches: int = 1,
         poll_interval: float = 60.0,
         deadline: str | None = None,
-        max_poll_failures: int = 5,
+        max_poll_failures: int = _policy.MAX_CONSECUTIVE_FAILURES,
         not_before: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -60,7 +61,7 @@ class MediaExistsTrigger(BaseTrigger):
         self.not_before = not_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class's path and the arguments to make it again, as plain JSON."""
+        """Return the class path and the arguments, as JSON-compatible values."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -77,55 +78,62 @@ class MediaExistsTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait; yield one event."""
+        """Wait, then yield one event."""
         from airflow_provider_media.triggers._poller import subscribe
-        from airflow_provider_media.triggers._subscription import FIRST_POLL_SECONDS, Subscription
+        from airflow_provider_media.triggers._subscription import Subscription
 
         if self.not_before:
-            await asyncio.sleep(min(_seconds_until(self.not_before), self._seconds_left))
-        wanted = WaitCriteria(
+            await asyncio.sleep(min(_seconds_until(self.not_before), self._remaining_seconds))
+        criteria = WaitCriteria(
             ids=tuple(map(str, self.media_ids)),
             names=tuple(self.names),
             exact=frozenset(self.exact_names),
             min_matches=self.min_matches,
         )
-        look_by = asyncio.get_running_loop().time() + self._seconds_left - FIRST_POLL_SECONDS
-        watch = Subscription(wanted, interval=self.poll_interval, max_failures=self.max_poll_failures, look_by=look_by)
-        async with subscribe(self.media_conn_id, watch):
-            outcome = await self._wait(watch)
-        yield TriggerEvent(outcome.to_dict())  # type: ignore[no-untyped-call]
+        subscription = Subscription(
+            criteria,
+            interval=self.poll_interval,
+            policy=_policy.PollPolicy(self.max_poll_failures),
+            first_poll_by=asyncio.get_running_loop().time() + self._remaining_seconds - _policy.FIRST_POLL_SECONDS,
+        )
+        async with subscribe(self.media_conn_id, subscription):
+            event = await self._wait(subscription)
+        yield TriggerEvent(event.to_dict())  # type: ignore[no-untyped-call]
 
-    async def _wait(self, watch: Subscription) -> WaitEvent:
-        from airflow_provider_media.triggers._subscription import FIRST_POLL_SECONDS
-
+    async def _wait(self, subscription: Subscription) -> WaitEvent:
         clock = asyncio.get_running_loop().time
         started = clock()
-        told = 0
-        while watch.missing and watch.error is None:
-            left = self._seconds_left
-            if not watch.looks:
-                left = max(left, started + FIRST_POLL_SECONDS - clock())
+        logged = 0
+        while subscription.missing and subscription.error is None:
+            seconds = self._remaining_seconds
+            if not subscription.polls:
+                seconds = max(seconds, started + _policy.FIRST_POLL_SECONDS - clock())
             try:
-                async with asyncio.timeout(None if left == math.inf else max(left, 0.0)):
-                    await watch.changed()
+                async with asyncio.timeout(None if seconds == math.inf else max(seconds, 0.0)):
+                    await subscription.changed()
             except TimeoutError:
-                return WaitEvent(status="deadline", found=watch.found)
-            if watch.failure and watch.error is None:
-                self.log.warning("A look failed (%d in a row): %s", watch.failures, watch.failure)
-            if len(watch.found) != told or watch.looks == 1:
-                told = len(watch.found)
-                self.log.info("Waiting: %s", watch.wanted.progress(watch.found))
-        if watch.error is not None and watch.missing:
-            return WaitEvent(
-                status="failed", found=watch.found, error=type(watch.error).__name__, message=str(watch.error)
-            )
-        return WaitEvent(status="found", found=watch.found)
+                return WaitEvent(status="deadline", found=subscription.found)
+            if subscription.failure and subscription.error is None:
+                self.log.warning(
+                    "Poll failed (%d consecutive failures): %s", subscription.failures, subscription.failure
+                )
+            if len(subscription.found) != logged or subscription.polls == 1:
+                logged = len(subscription.found)
+                progress = subscription.criteria.progress(subscription.found)
+                self.log.info(
+                    "Waiting: %s; deadline: %s, poll interval: %g s",
+                    progress,
+                    self.deadline or "none",
+                    subscription.interval,
+                )
+        error = subscription.error
+        if error is not None and subscription.missing:
+            return WaitEvent(status="failed", found=subscription.found, error=type(error).__name__, message=str(error))
+        return WaitEvent(status="found", found=subscription.found)
 
     @property
-    def _seconds_left(self) -> float:
-        if not self.deadline:
-            return math.inf
-        return _seconds_until(self.deadline)
+    def _remaining_seconds(self) -> float:
+        return _seconds_until(self.deadline) if self.deadline else math.inf
 
 
 def _seconds_until(moment: str) -> float:

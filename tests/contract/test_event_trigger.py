@@ -10,8 +10,7 @@ import pytest
 
 from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
-from airflow_provider_media.triggers import _event_delivery as _event_spacing
-from airflow_provider_media.triggers import _event_poll
+from airflow_provider_media.triggers import _event_delivery, _policy
 from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
@@ -30,8 +29,8 @@ APART = 0.4
 
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_event_poll, "MIN_INTERVAL_SECONDS", INTERVAL)
-    monkeypatch.setattr(_event_spacing, "APART_SECONDS", APART)
+    monkeypatch.setattr(_policy, "MIN_INTERVAL_SECONDS", INTERVAL)
+    monkeypatch.setattr(_event_delivery, "LAST_EVENT_DELAY_SECONDS", APART)
 
 
 @pytest.fixture

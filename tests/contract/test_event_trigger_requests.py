@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media.triggers import _event_poll
+from airflow_provider_media.triggers import _event_poll, _policy
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
                              exc_type=ImportError)  # fmt: skip
@@ -33,7 +33,7 @@ AN_HOUR = 3600
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_event_poll, "MIN_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(_policy, "MIN_INTERVAL_SECONDS", 0.05)
 
 
 async def watch_for_a_while(conn_id: str) -> None:
@@ -70,7 +70,7 @@ def test_every_look_is_followed_by_a_sleep_whatever_lasts(
 def test_a_server_that_refuses_connections_is_not_hammered(define: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         asyncio.run(watch_for_a_while(define(host="http://127.0.0.1:9", max_attempts=1)))
-    looks = [line for line in caplog.messages if line.startswith("A look for new media")]
+    looks = [line for line in caplog.messages if line.startswith("Poll for new media failed")]
     assert 2 <= len(looks) <= WATCHED_SECONDS / INTERVAL + 1
 
 
@@ -179,7 +179,7 @@ def test_who_asks_for_what_was_missed_does_not_shorten_a_pause(missing: str, lib
         library.fail("status", "GET", status=429, headers={"Retry-After": str(AN_HOUR)}, times=9999)
         going_on = asyncio.ensure_future(anext(stream))
         await until(library.journal)
-        depth.ask(0, "id")
+        depth.request(0, "id")
         await asyncio.wait({going_on}, timeout=WATCHED_SECONDS)
         going_on.cancel()
         await asyncio.wait({going_on})

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media.triggers import _subscription as _watch
-from tests.contract.helpers.triggers import looks, start, stop
+from airflow_provider_media.triggers import _policy
+from airflow_provider_media.triggers._subscription import Subscription
+from tests.contract.helpers.triggers import polls, start, stop
 from tests.contract.helpers.until import until
 
 if TYPE_CHECKING:
@@ -71,12 +72,15 @@ def test_a_server_that_refuses_connections_is_not_hammered(
         waiting = [start(conn_id, media_ids=[901], poll_interval=INTERVAL, max_poll_failures=LONG)]
         end = time.monotonic() + WATCHED_SECONDS
         await until(lambda: time.monotonic() > end)
-        seen = looks(conn_id)
+        seen = polls(conn_id)
         await stop(waiting)
         return seen
 
     assert 2 <= asyncio.run(main()) <= WATCHED_SECONDS / INTERVAL + 1
-    assert "1 of 1 ids and names failed, as this one: Could not get the media 901: no connection to" in caplog.text
+    assert (
+        "Lookup failed for 1 of 1 ids and names. First error: Could not get the media 901: no connection to"
+        in caplog.text
+    )
 
 
 @pytest.mark.parametrize("attempts", [1, 5])
@@ -92,7 +96,7 @@ def test_retry_after_beyond_the_budget_of_a_request_is_obeyed_too(define: Any, l
 
     async def main() -> None:
         waiting = [start(define(), media_ids=[901], poll_interval=INTERVAL) for _ in range(3)]
-        await until(lambda: looks("media_async") == 1)
+        await until(lambda: polls("media_async") == 1)
         waiting.append(start(define(), media_ids=[902], poll_interval=0.1))  # who joins has to wait, too
         end = time.monotonic() + 1
         await until(lambda: time.monotonic() > end)
@@ -150,10 +154,19 @@ def test_a_connection_that_is_wrong_ends_the_wait_at_once(define: Any, library: 
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_connection_that_is_not_there_ends_the_wait_after_some_looks() -> None:
-    event = asyncio.run(_one("media_of_nobody", media_ids=[901], max_poll_failures=2))
+def test_unknown_connection_fails_the_wait_immediately(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[Exception | None] = []
+    record_poll = Subscription.record_poll
+
+    def record(subscription: Subscription, result: Any, error: Exception | None, *rest: Any) -> None:
+        recorded.append(error)
+        record_poll(subscription, result, error, *rest)
+
+    monkeypatch.setattr(Subscription, "record_poll", record)
+    event = asyncio.run(_one("media_of_nobody", media_ids=[901]))
     assert event["status"] == "failed"
     assert "media_of_nobody" in event["message"]
+    assert len(recorded) == 1
 
 
 def test_each_trigger_has_its_own_count_of_failures(define: Any, library: SandboxLibrary) -> None:
@@ -163,8 +176,8 @@ def test_each_trigger_has_its_own_count_of_failures(define: Any, library: Sandbo
         conn_id = define(max_attempts=1)
         patient, hasty = (start(conn_id, media_ids=[901], max_poll_failures=most) for most in (LONG, 2))
         assert (await hasty)["status"] == "failed"
-        seen = looks(conn_id)
-        await until(lambda: looks(conn_id) > seen)
+        seen = polls(conn_id)
+        await until(lambda: polls(conn_id) > seen)
         assert not patient.done()
         await stop([patient])
 
@@ -242,7 +255,7 @@ def test_an_outage_that_asks_to_wait_is_a_failure_and_is_obeyed_too(define: Any,
 def test_what_the_server_asks_outlasts_the_poll_that_heard_it(
     define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(_watch, "FIRST_POLL_SECONDS", 0.4)
+    monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 0.4)
     library.fail("status", "GET", status=status, headers={"Retry-After": "3"})
 
     async def main() -> None:

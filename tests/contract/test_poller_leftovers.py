@@ -12,9 +12,10 @@ import pytest
 
 from airflow_provider_media._polling.lookup import WaitCriteria
 from airflow_provider_media.triggers import _poller
-from airflow_provider_media.triggers import _subscription as _watch
+from airflow_provider_media.triggers._policy import PollPolicy
+from airflow_provider_media.triggers._subscription import Subscription
 from tests.contract.helpers.sockets import connections_to
-from tests.contract.helpers.triggers import looks, pollers, start, stop
+from tests.contract.helpers.triggers import pollers, polls, start, stop
 from tests.contract.helpers.until import until
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def leaves_nothing(library: SandboxLibrary, scenario: Callable[[], Awaitable[Non
     gc.collect()
     assert not any(_poller._pollers.values())
     # By type(): others' lazy proxies act when they are asked for their class.
-    assert not [thing for thing in gc.get_objects() if type(thing) in (_watch.Subscription, _poller.Poller)]
+    assert not [thing for thing in gc.get_objects() if type(thing) in (Subscription, _poller.Poller)]
 
 
 def test_a_trigger_that_found_all(define: Any, library: SandboxLibrary) -> None:
@@ -87,7 +88,7 @@ def test_a_trigger_whose_time_is_over(define: Any, library: SandboxLibrary) -> N
 def test_triggers_that_are_cancelled_between_two_looks(define: Any, library: SandboxLibrary) -> None:
     async def scenario() -> None:
         waiting = [start(define(), media_ids=[901 + number], poll_interval=60) for number in range(20)]
-        await until(lambda: looks("media_async") == 1)
+        await until(lambda: polls("media_async") == 1)
         assert connections_to(library.sandbox.port)
         await stop(waiting)
 
@@ -133,7 +134,7 @@ def test_a_cancelled_trigger_does_not_disturb_the_others(define: Any, library: S
         conn_id = define()
         waiting = [start(conn_id, media_ids=[901 + number]) for number in range(10)]
         patient = start(conn_id, names=["late"])
-        await until(lambda: looks(conn_id) >= 1)
+        await until(lambda: polls(conn_id) >= 1)
         poller = pollers()[conn_id]
         await stop(waiting)
         assert pollers() == {conn_id: poller}
@@ -159,19 +160,19 @@ def test_the_one_that_comes_after_the_last_has_a_poll_of_its_own(define: Any, li
 def test_a_poll_that_breaks_down_ends_its_waits_and_makes_room_for_another(
     define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, breaks: type[BaseException]
 ) -> None:
-    def take(watch: _watch.Subscription, seen: Any) -> None:
+    def record_poll(*_: Any) -> None:
         raise breaks
 
     media_id = library.store("a", PNG)
 
     async def scenario() -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(_watch.Subscription, "take", take)
-            slow_to_leave = _watch.Subscription(WaitCriteria(ids=("901",)), interval=60, max_failures=5)
+            patched.setattr(Subscription, "record_poll", record_poll)
+            slow_to_leave = Subscription(WaitCriteria(ids=("901",)), interval=60, policy=PollPolicy())
             async with asyncio.timeout(20), _poller.subscribe(define(), slow_to_leave):
                 for event in await asyncio.gather(*(start("media_async", media_ids=[901]) for _ in range(3))):
                     assert (event["status"], event["error"]) == ("failed", "MediaError")
-                    assert "broke down" in event["message"]
+                    assert "The shared poll of the connection stopped" in event["message"]
                 patched.undo()
                 assert (await start("media_async", media_ids=[media_id]))["status"] == "found"
         assert slow_to_leave.error
@@ -194,9 +195,9 @@ def test_many_triggers_hold_the_loop_up_for_no_long_time(define: Any, library: S
 
         conn_id = define()
         waiting = [start(conn_id, names=[f"nobody {number}", "no*"], poll_interval=0.3) for number in range(300)]
-        await until(lambda: looks(conn_id) == 1)  # what is imported when first used
+        await until(lambda: polls(conn_id) == 1)  # what is imported when first used
         watching = asyncio.ensure_future(watch())
-        await until(lambda: looks(conn_id) == 3)
+        await until(lambda: polls(conn_id) == 3)
         watching.cancel()
         await stop(waiting)
         return max(stalls)

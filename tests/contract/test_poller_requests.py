@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.contract.helpers.triggers import looks, pollers, start, stop
+from tests.contract.helpers.triggers import pollers, polls, start, stop
 from tests.contract.helpers.until import until
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def requests_of_looks(conn_id: str, library: SandboxLibrary, *, waits: list[dict
         waiting = [start(conn_id, poll_interval=0.4, **arguments) for arguments in waits]
         counts = []
         for look in range(1, 5):
-            await until(lambda look=look: looks(conn_id) >= look)
+            await until(lambda look=look: polls(conn_id) >= look)
             counts.append(len(library.journal()))
         await stop(waiting)
         return [after - before for before, after in zip([0, *counts], counts, strict=False)]
@@ -98,7 +98,7 @@ def test_an_id_does_not_pass_for_a_name_of_the_same_letters(
     async def main() -> None:
         by_id, by_name = start(define(), media_ids=[ids[0]]), start(define(), names=[str(ids[0])])
         assert (await by_id)["status"] == "found"
-        await until(lambda: looks("media_async") >= 2)
+        await until(lambda: polls("media_async") >= 2)
         assert not by_name.done()
         await stop([by_name])
 
@@ -110,7 +110,7 @@ def test_each_interval_is_kept_and_no_look_comes_sooner_than_the_shortest_wants(
 ) -> None:
     async def main() -> None:
         waiting = [start(define(), media_ids=[901], poll_interval=0.2)]
-        await until(lambda: looks("media_async") >= 1)  # connected
+        await until(lambda: polls("media_async") >= 1)  # connected
         waiting.append(start(define(), media_ids=[902], poll_interval=1))
         await until(lambda: Counter(call["path"][-3:] for call in library.journal())["902"] >= 3)
         await stop(waiting)
@@ -135,9 +135,9 @@ def test_who_joins_is_served_by_the_next_look(
 ) -> None:
     async def main() -> None:
         first = start(define(), media_ids=[901], poll_interval=1.0)
-        await until(lambda: looks("media_async") == 2)
+        await until(lambda: polls("media_async") == 2)
         second = start(define(), media_ids=[902], poll_interval=interval_of_the_second)
-        await until(lambda: looks("media_async") == 3)
+        await until(lambda: polls("media_async") == 3)
         await stop([first, second])
 
     asyncio.run(main())
@@ -151,7 +151,7 @@ def test_who_joins_with_a_shorter_interval_brings_the_next_look_forward(define: 
     async def main() -> float:
         clock = asyncio.get_running_loop().time
         first = start(define(), media_ids=[901], poll_interval=60)
-        await until(lambda: looks("media_async") == 1)
+        await until(lambda: polls("media_async") == 1)
         joined = clock()
         second = start(define(), media_ids=[902], poll_interval=0.2)
         await until(lambda: library.count("GET") >= 3)
@@ -172,7 +172,7 @@ def test_triggers_of_two_connections_have_a_poll_each(
 
     async def main() -> None:
         waiting = [start("media_async", media_ids=[901]), start("media_other", media_ids=[901])]
-        await until(lambda: looks("media_async") and looks("media_other"))
+        await until(lambda: polls("media_async") and polls("media_other"))
         assert set(pollers()) == {"media_async", "media_other"}
         await stop(waiting)
         assert pollers() == {}
@@ -197,7 +197,7 @@ def test_who_joins_during_a_look_has_its_own_shorter_interval_kept(define: Any, 
 def test_who_joins_with_little_time_left_brings_one_look_forward(define: Any, library: SandboxLibrary) -> None:
     async def main() -> list[str]:
         first = start(define(), media_ids=[901], poll_interval=3600)
-        await until(lambda: looks("media_async") == 1)
+        await until(lambda: polls("media_async") == 1)
         deadline = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
         hasty = [start(define(), media_ids=[902 + n], poll_interval=3600, deadline=deadline) for n in range(5)]
         async with asyncio.timeout(20):

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow_provider_media._api.flows import get_media
 from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.hooks.media import MediaHook
-from airflow_provider_media.triggers import _subscription as _watch
+from airflow_provider_media.triggers import _policy
 from tests.contract.helpers.raw_server import answer
 from tests.contract.helpers.waiting import wait
 
@@ -38,7 +38,7 @@ def _no_faults_left(library: SandboxLibrary) -> Iterator[None]:
 def requests_until_the_timeout(conn_id: str, library: SandboxLibrary, mode: str) -> int:
     """Wait with the shortest interval that there is for what does not come; tell how many requests that took."""
     options: dict[str, Any] = {"poke_interval": 0, "timeout": SECONDS, "max_poll_failures": LONG}
-    with pytest.raises(AirflowSensorTimeout, match=f"The sensor's timeout of {SECONDS} s is over"):
+    with pytest.raises(AirflowSensorTimeout, match=rf"The deadline \(timeout={SECONDS} s\) has passed"):
         wait(conn_id, media_id=901, mode=mode, **options)
     return len(library.journal())
 
@@ -74,7 +74,7 @@ def test_a_look_tries_again_no_longer_than_to_the_deadline(
     define: Any, library: SandboxLibrary, mode: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the tries of a default connection, which would take more than a minute."""
-    monkeypatch.setattr(_watch, "FIRST_POLL_SECONDS", 1.0)
+    monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 1.0)
     library.fail("status", "GET", times=9999, **options)
     began = time.monotonic()
     requests_until_the_timeout(define(), library, mode)
@@ -106,7 +106,7 @@ def slow_pages(head: str) -> Iterator[bytes]:
 def test_a_look_under_way_ends_with_the_deadline(
     define: Any, raw_server: Any, mode: str, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_watch, "FIRST_POLL_SECONDS", 1.0)
+    monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 1.0)
     over.clear()
     conn_id = define(host=raw_server(server).url)
     began = time.monotonic()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._polling.lookup import WaitEvent
-from airflow_provider_media.triggers import _subscription as _watch
-from tests.contract.helpers.triggers import looks, start, stop
+from airflow_provider_media.triggers import _policy
+from tests.contract.helpers.triggers import polls, start, stop
 from tests.contract.helpers.until import until
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def test_all_that_is_asked_for_comes_in_the_event_as_json(define: Any, ids: list
 def test_a_pattern_waits_for_enough_matches(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
     async def main() -> dict[str, Any]:
         waiting = start(define(), names=["banner*", "film"], min_matches=3)
-        await until(lambda: looks("media_async") >= 2)
+        await until(lambda: polls("media_async") >= 2)
         assert not waiting.done()
         library.store("banner-3", PNG)
         return await waiting
@@ -105,7 +105,7 @@ def test_it_ends_at_its_deadline_even_while_a_server_is_silent(define: Any, libr
     async def main() -> dict[str, Any]:
         deadline = datetime.now(UTC) + timedelta(seconds=1.5)
         waiting = start(define(), media_ids=[901], deadline=deadline.isoformat(), poll_interval=0.3)
-        await until(lambda: looks("media_async") >= 1)
+        await until(lambda: polls("media_async") >= 1)
         library.fail("slow", "GET", delay_seconds=20)
         return await waiting
 
@@ -119,17 +119,17 @@ def test_progress_is_logged_on_each_change_only(
 ) -> None:
     async def main() -> None:
         waiting = start(define(), names=["a", "b", "c"])
-        await until(lambda: looks("media_async") >= 3)
+        await until(lambda: polls("media_async") >= 3)
         library.store("b", PNG)
-        seen = looks("media_async")
-        await until(lambda: looks("media_async") >= seen + 3)
+        seen = polls("media_async")
+        await until(lambda: polls("media_async") >= seen + 3)
         await stop([waiting])
 
     asyncio.run(main())
     told = capsys.readouterr().out
     assert told.count("missing: ") == 2
-    assert "0 of 3 there (none), missing: 'a', 'b', 'c'" in told
-    assert "1 of 3 there ('b'), missing: 'a', 'c'" in told
+    assert "0 of 3 found (none), missing: 'a', 'b', 'c'" in told
+    assert "1 of 3 found ('b'), missing: 'a', 'c'" in told
 
 
 def test_the_key_is_in_no_event_and_no_log(
@@ -159,7 +159,7 @@ def test_a_server_that_asks_to_wait_is_not_waited_for_beyond_the_deadline(
     async def main() -> list[dict[str, Any]]:
         deadline = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
         first = start(define(), media_ids=[901], poll_interval=3600, deadline=deadline)
-        await until(lambda: looks("media_async") == 1)
+        await until(lambda: polls("media_async") == 1)
         async with asyncio.timeout(20):
             return await asyncio.gather(first, start(define(), media_ids=[902], deadline=PAST))
 
@@ -172,7 +172,7 @@ def test_who_joins_just_after_a_look_has_one_before_its_deadline(
 ) -> None:
     async def main() -> dict[str, Any]:
         patient = start(define(), media_ids=[901], poll_interval=3600)
-        await until(lambda: looks("media_async") == 1)
+        await until(lambda: polls("media_async") == 1)
         async with asyncio.timeout(20):
             event = await start(define(), media_ids=[ids[0], 902], poll_interval=3600, deadline=PAST)
         await stop([patient])
@@ -184,4 +184,4 @@ def test_who_joins_just_after_a_look_has_one_before_its_deadline(
 
 @pytest.fixture
 def short_first_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_watch, "FIRST_POLL_SECONDS", 0.5)
+    monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 0.5)

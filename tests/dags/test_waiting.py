@@ -130,7 +130,7 @@ def test_a_wait_ends_at_its_limit_without_a_retry(
     assert time.monotonic() - started < 45
     if not soft and TELLS_CALLBACKS_THE_EXCEPTION:
         [error] = errors
-        assert "is over: 0 of 2 there (none), missing: '901', '902'." in error
+        assert "has passed: 0 of 2 found (none), missing: '901', '902'." in error
         assert limit in error
 
 
@@ -162,7 +162,7 @@ def test_a_retry_has_the_time_that_is_left(mode: dict[str, Any], platform: Any, 
     assert run.tries == {"wait": 2}
     first, second = errors
     assert "the server answered 500" in first
-    assert "timeout of 1.5 s is over" in second
+    assert "(timeout=1.5 s) has passed" in second
     assert platform.calls("GET") == 2  # the retry looked once
 
 

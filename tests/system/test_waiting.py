@@ -75,7 +75,7 @@ def test_needed_by_that_passes_during_a_deferral_ends_the_task_for_good(platform
     assert run.wait_for_end() == "failed"
 
     sentence = (
-        f"The time until needed_by, {needed_by.isoformat()}, is over: 1 of 2 there ('there'), missing: 'missing'."
+        f"The deadline (needed_by={needed_by.isoformat()}) has passed: 1 of 2 found ('there'), missing: 'missing'."
     )
     tasks = {task_id: run.task(task_id) for task_id in ("fails", "skips")}
     assert {task_id: (task["state"], task["try_number"]) for task_id, task in tasks.items()} == {

@@ -9,8 +9,8 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._polling.cursor import LATE_SECONDS, UNSURE_SECONDS, Cursor
-from airflow_provider_media._polling.newest import NewestMedia, SortField, place_of
+from airflow_provider_media._polling.cursor import CONFIRM_SECONDS, LATE_SECONDS, Cursor
+from airflow_provider_media._polling.newest import NewestMedia, SortField, position_of
 from airflow_provider_media.models import Media
 
 NOW = 1_782_907_200.0
@@ -25,8 +25,8 @@ def new_ones(cursor: Cursor, listed: NewestMedia, now: float) -> list[int | str]
     """Take what is new, as a watcher does."""
     new = cursor.new_in(listed)
     for place, media in new:
-        cursor.note(place, media, now)
-    cursor.settle(now, to_remember=listed.to_remember)
+        cursor.mark_seen(place, media, now)
+    cursor.prune(now, to_remember=listed.to_remember)
     return [media.id for _, media in new]
 
 
@@ -85,37 +85,37 @@ def test_what_was_listed_once_without_a_gap_need_not_be_listed_again() -> None:
 def test_an_event_that_may_be_lost_in_a_crash_is_given_again_after_it() -> None:
     cursor = Cursor.at_newest(arrivals(1))
     new_ones(cursor, arrivals(1, 2), now=NOW)
-    assert new_ones(reloaded(cursor, NOW + UNSURE_SECONDS - 1), arrivals(1, 2), now=NOW + 100) == [2]
-    assert new_ones(reloaded(cursor, NOW + UNSURE_SECONDS), arrivals(1, 2), now=NOW + 100) == []
+    assert new_ones(reloaded(cursor, NOW + CONFIRM_SECONDS - 1), arrivals(1, 2), now=NOW + 100) == [2]
+    assert new_ones(reloaded(cursor, NOW + CONFIRM_SECONDS), arrivals(1, 2), now=NOW + 100) == []
 
 
 def test_a_burst_of_files_is_remembered_in_bounded_space_once_their_events_are_safe() -> None:
     cursor = Cursor.at_newest(arrivals(1))
     new_ones(cursor, arrivals(*range(1, 5001)), now=NOW)
     assert len(cursor.recent) == 4999
-    new_ones(cursor, arrivals(*range(1, 5001)), now=NOW + UNSURE_SECONDS)
+    new_ones(cursor, arrivals(*range(1, 5001)), now=NOW + CONFIRM_SECONDS)
     assert len(cursor.recent) == 700
-    assert len(json.dumps(cursor.to_dict(NOW + UNSURE_SECONDS))) < 48 * 1024
+    assert len(json.dumps(cursor.to_dict(NOW + CONFIRM_SECONDS))) < 48 * 1024
     long_ids = Cursor("createdAt", recent={str(uuid4()): (10**15 + n, NOW + 0.123456, None) for n in range(5000)})
     assert len(json.dumps(long_ids.to_dict(NOW + 100))) < 64 * 1024
-    assert new_ones(reloaded(cursor, NOW + UNSURE_SECONDS), arrivals(*range(1, 5001)), now=NOW + UNSURE_SECONDS) == []
+    assert new_ones(reloaded(cursor, NOW + CONFIRM_SECONDS), arrivals(*range(1, 5001)), now=NOW + CONFIRM_SECONDS) == []
 
 
 def test_an_event_that_airflow_is_still_to_write_is_not_safe_yet() -> None:
     cursor = Cursor.at_newest(arrivals(1))
     for place, media in cursor.new_in(arrivals(1, 2)):
-        cursor.note(place, media, NOW + 100)
-    assert reloaded(cursor, NOW + 100 + UNSURE_SECONDS - 1).new_in(arrivals(1, 2)) != []
-    assert reloaded(cursor, NOW + 100 + UNSURE_SECONDS).new_in(arrivals(1, 2)) == []
+        cursor.mark_seen(place, media, NOW + 100)
+    assert reloaded(cursor, NOW + 100 + CONFIRM_SECONDS - 1).new_in(arrivals(1, 2)) != []
+    assert reloaded(cursor, NOW + 100 + CONFIRM_SECONDS).new_in(arrivals(1, 2)) == []
 
 
 def test_the_floor_stays_below_a_file_that_is_not_noted_yet() -> None:
     cursor = Cursor.at_newest(arrivals(1))
     for place, media in cursor.new_in(arrivals(*range(2, 3000))):
         if media.id != 5:
-            cursor.note(place, media, NOW)
+            cursor.mark_seen(place, media, NOW)
     later = NOW + 2 * LATE_SECONDS
-    cursor.settle(later, to_remember=0, below=5)
+    cursor.prune(later, to_remember=0, below=5)
     assert cursor.floor == 4
     assert len(json.dumps(cursor.to_dict(later))) < 48 * 1024
     assert 5 in {media.id for _, media in reloaded(cursor, later).new_in(arrivals(*range(2, 3000)))}
@@ -153,7 +153,7 @@ DAY = datetime(2026, 7, 1, tzinfo=UTC)
 def dated(*ids: int | str, sort_by: SortField = "createdAt", complete_from: int | None = None) -> NewestMedia:
     """List files that were created one second after the other."""
     media = [Media(id=key, created_at=DAY + timedelta(seconds=number)) for number, key in enumerate(ids)]
-    placed = [(place, one) for one in media if (place := place_of(one, sort_by)) is not None]
+    placed = [(place, one) for one in media if (place := position_of(one, sort_by)) is not None]
     return NewestMedia(media=tuple(placed), sort_by=sort_by, complete_from=complete_from)
 
 

@@ -26,7 +26,7 @@ def look(library: FakeLibrary, depth: ReadDepth) -> NewestMedia:
     """Look once, as the poll does."""
     library.calls.clear()
     arrivals: NewestMedia = library.run(list_newest(sort_by=depth.sort_by, down_to=depth.down_to))
-    depth.take(arrivals)
+    depth.update(arrivals)
     return arrivals
 
 
@@ -34,7 +34,7 @@ def test_one_page_is_read_until_somebody_asks_for_more() -> None:
     library, depth = library_of(*range(1, 3501)), ReadDepth()
     for _ in range(2):
         assert look(library, depth).complete_from == 2501
-    depth.ask(1600, "id")
+    depth.request(1600, "id")
     assert look(library, depth).reaches(1600)
     assert len(library.calls) == 2
 
@@ -44,7 +44,7 @@ def test_what_was_asked_for_is_read_for_a_while_because_files_may_show_up_late(m
     monkeypatch.setattr("airflow_provider_media.triggers._event_poll.time.time", lambda: now)
     library, depth = library_of(*range(1, 3501)), ReadDepth()
     look(library, depth)
-    depth.ask(1600, "id")
+    depth.request(1600, "id")
     pages = []
     for _ in range(4):
         look(library, depth)
@@ -55,12 +55,12 @@ def test_what_was_asked_for_is_read_for_a_while_because_files_may_show_up_late(m
 
 def test_who_asks_for_less_than_is_read_anyway_brings_no_look_forward() -> None:
     library, depth = library_of(*range(1, 2011)), ReadDepth()
-    depth.ask(0, "id")  # before the first look nobody knows of any place
+    depth.request(0, "id")  # before the first look nobody knows of any place
     assert depth.down_to is None
     look(library, depth)
     was = depth.down_to
-    depth.ask(2010, "id")
-    depth.ask(0, "createdAt")
+    depth.request(2010, "id")
+    depth.request(0, "createdAt")
     assert depth.down_to == was == 2001
 
 
@@ -69,7 +69,7 @@ def test_a_place_in_one_order_is_none_in_the_other() -> None:
     library, depth = library_of(*range(1, 2501), "text"), ReadDepth()
     library.files, later = library.files[:-1], library.files[-1]
     look(library, depth)
-    depth.ask(3, "id")
+    depth.request(3, "id")
     library.files.append(later)
     # The list is given as stored: a library in memory cannot sort numbers and texts.
     library.files.reverse()

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_media._polling.cursor import LATE_SECONDS, Cursor
 from airflow_provider_media._polling.newest import NewestMedia
 from airflow_provider_media.models import Media
-from airflow_provider_media.triggers import _event_delivery as _event_spacing
+from airflow_provider_media.triggers import _event_delivery
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
                              exc_type=ImportError)  # fmt: skip
@@ -40,9 +40,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (events, _event_spacing):
+    for module in (events, _event_delivery):
         monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(_event_spacing.backlog, "_written_at", 0.0)
+    monkeypatch.setattr(_event_delivery.backlog, "_written_at", 0.0)
     return clock
 
 
@@ -178,4 +178,4 @@ def test_a_watcher_that_cannot_tell_what_is_new_begins_anew_and_says_so(
     first = replace(listed(["summer-1"]), complete_from=1, page_length=2)  # of a library with older files
     looks = [first, texts("summer-2"), texts("summer-2", "summer-3")]
     assert list(watch(Store(), clock, looks)) == ["summer-3"]
-    assert "the watcher begins anew at the newest file" in caplog.text
+    assert "The watcher starts after the newest file" in caplog.text

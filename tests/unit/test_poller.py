@@ -10,6 +10,7 @@ from airflow_provider_media._api.protocol import ApiResponse
 from airflow_provider_media._polling.lookup import WaitCriteria
 from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.triggers import _poller
+from airflow_provider_media.triggers._policy import PollPolicy
 from airflow_provider_media.triggers._poller import Poller
 from airflow_provider_media.triggers._subscription import Subscription
 
@@ -32,7 +33,7 @@ class HookOfOnePage:
 
 
 def test_others_have_their_turns_while_hundreds_are_told(monkeypatch):
-    monkeypatch.setattr(_poller.random, "random", lambda: 0.0)
+    monkeypatch.setattr("random.random", lambda: 0.0)
     names = [f"file-{number}.png" for number in range(300)]
     happened = []
 
@@ -48,7 +49,7 @@ def test_others_have_their_turns_while_hundreds_are_told(monkeypatch):
 
     async def scenario():
         poller = Poller(HookOfOnePage(names))
-        watches = [Subscription(WaitCriteria(names=(name,)), interval=60, max_failures=5) for name in names]
+        watches = [Subscription(WaitCriteria(names=(name,)), interval=60, policy=PollPolicy()) for name in names]
         for watch in watches:
             poller.add(watch)
         others = asyncio.create_task(take_turns())
@@ -60,7 +61,7 @@ def test_others_have_their_turns_while_hundreds_are_told(monkeypatch):
 
     told_in_a_row = [len(list(group)) for what, group in groupby(happened) if what == "told"]
     assert sum(told_in_a_row) == len(names)
-    assert max(told_in_a_row) <= 2 * _poller._TOLD_AT_A_TIME
+    assert max(told_in_a_row) <= 2 * _poller._SUBSCRIPTIONS_PER_TURN
 
 
 class HookThatIsAskedToWait(HookOfOnePage):
@@ -70,11 +71,11 @@ class HookThatIsAskedToWait(HookOfOnePage):
 
 
 def test_a_little_more_than_what_the_server_asks_is_waited_by_chance(monkeypatch):
-    monkeypatch.setattr(_poller.random, "random", lambda: 0.5)
+    monkeypatch.setattr("random.random", lambda: 0.5)
 
     async def scenario():
         poller = Poller(HookThatIsAskedToWait([]))
-        watch = Subscription(WaitCriteria(names=("a",)), interval=60, max_failures=5)
+        watch = Subscription(WaitCriteria(names=("a",)), interval=60, policy=PollPolicy())
         poller.add(watch)
         await watch.changed()
         await asyncio.sleep(0.01)  # for the look's end
@@ -87,12 +88,12 @@ def test_a_little_more_than_what_the_server_asks_is_waited_by_chance(monkeypatch
 
 def test_looks_come_by_chance_up_to_a_tenth_of_the_interval_later(monkeypatch):
     async def gap(chance):
-        monkeypatch.setattr(_poller.random, "random", lambda: chance)
+        monkeypatch.setattr("random.random", lambda: chance)
         poller = Poller(HookOfOnePage([]))
-        watch = Subscription(WaitCriteria(names=("late",)), interval=8, max_failures=5)
+        watch = Subscription(WaitCriteria(names=("late",)), interval=8, policy=PollPolicy())
         poller.add(watch)
-        await poller._look()
+        await poller._poll()
         await poller.stop()
-        return poller._next_look - poller._last_look
+        return poller._next_poll - poller._last_poll
 
     assert [round(asyncio.run(gap(chance)), 6) for chance in (0.0, 0.5, 1.0)] == [8.0, 8.4, 8.8]

@@ -140,8 +140,8 @@ def test_what_is_missing_is_told_once_and_again_when_it_changes(capsys: pytest.C
     waiting.poke({})  # type: ignore[typeddict-item]
     told = capsys.readouterr().out
     assert told.count("missing: ") == 2
-    assert "1 of 3 there ('a'), missing: 'b', 'c'" in told
-    assert "2 of 3 there ('a', 'b'), missing: 'c'" in told
+    assert "1 of 3 found ('a'), missing: 'b', 'c'" in told
+    assert "2 of 3 found ('a', 'b'), missing: 'c'" in told
 
 
 def fails_with(hook: FakeHook, *kinds: type[MediaError] | None) -> None:
@@ -216,7 +216,7 @@ class TestSkipping:
     @pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
     def test_a_skip_at_the_deadline_says_what_was_missing(self, how: str, option: str) -> None:
         waiting = sensor(FakeHook("a"), names=["a", "b"], needed_by="2026-01-01T00:00:00Z", **{option: True})
-        sentence = "The time until needed_by.* is over: 1 of 2 there \\('a'\\), missing: 'b'"
+        sentence = "The deadline .needed_by.* has passed: 1 of 2 found \\('a'\\), missing: 'b'"
         with pytest.raises(AirflowSkipException, match=sentence):
             ends(waiting, how)
 
@@ -250,7 +250,7 @@ class TestTimeoutAcrossDeferrals:
     def test_it_counts_from_the_first_start(self) -> None:
         first = self.deferred(timeout=0.2)
         threading.Event().wait(0.2)
-        with pytest.raises(AirflowSensorTimeout, match=r"timeout of 0\.2 s is over"):
+        with pytest.raises(AirflowSensorTimeout, match=r"timeout=0\.2 s\) has passed"):
             sensor(FakeHook(), media_id=1, timeout=0.2).resume_execution(
                 first.method_name,
                 {**(first.kwargs or {}), "event": {"status": "deadline"}},
@@ -268,7 +268,7 @@ class TestTimeoutAcrossDeferrals:
         assert raised.value.trigger.deadline == first.trigger.deadline
 
     def test_airflow_s_own_deferral_timeout_ends_it_too(self) -> None:
-        with pytest.raises(AirflowSensorTimeout, match="timeout of 60 s is over"):
+        with pytest.raises(AirflowSensorTimeout, match=r"timeout=60 s\) has passed"):
             sensor(FakeHook(), media_id=1, timeout=60).resume_execution(
                 "__fail__",
                 {"error": "Trigger timeout"},

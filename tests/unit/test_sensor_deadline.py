@@ -55,8 +55,8 @@ def test_a_deadline_in_the_past_is_over_after_one_look(needed_by: Any, mode: dic
     with pytest.raises(AirflowSensorTimeout) as raised:
         WaitingTask(hook, names=["there", "missing"], needed_by=needed_by, **mode).execute()
     told = str(raised.value)
-    assert told.startswith("The time until needed_by, 2026-01-01")
-    assert told.endswith("is over: 1 of 2 there ('there'), missing: 'missing'.")
+    assert told.startswith("The deadline (needed_by=2026-01-01")
+    assert told.endswith("has passed: 1 of 2 found ('there'), missing: 'missing'.")
     assert sum("page=0" in call for call in hook.calls) == 1
 
 
@@ -71,8 +71,8 @@ def test_the_earlier_of_the_two_limits_ends_it_and_is_named(timeout: float, mode
     needed_by = datetime.now(UTC) if timeout else datetime.now(UTC) + HOUR
     with pytest.raises(AirflowSensorTimeout) as raised:
         WaitingTask(FakeHook(), media_id=7, needed_by=needed_by, timeout=timeout, **mode).execute()
-    limit = f"The time until needed_by, {needed_by.isoformat()}," if timeout else "The sensor's timeout of 0 s"
-    assert str(raised.value) == f"{limit} is over: 0 of 1 there (none), missing: '7'."
+    limit = f"needed_by={needed_by.isoformat()}" if timeout else "timeout=0 s"
+    assert str(raised.value) == f"The deadline ({limit}) has passed: 0 of 1 found (none), missing: '7'."
 
 
 @pytest.mark.parametrize("limit", [{"needed_by": PAST}, {"timeout": 0}])
@@ -120,7 +120,7 @@ def test_a_deadline_may_be_a_template() -> None:
     task = WaitingTask(FakeHook(), media_id=7, needed_by="{{ (send_at - margin).isoformat() }}")
     sensor = task.sensor()
     sensor.render_template_fields({"send_at": PAST, "margin": HOUR})
-    with pytest.raises(AirflowSensorTimeout, match=r"needed_by, 2026-01-01T08:00:00\+00:00, is over"):
+    with pytest.raises(AirflowSensorTimeout, match=r"needed_by=2026-01-01T08:00:00\+00:00\) has passed"):
         sensor.execute(task.context)
 
 
@@ -160,7 +160,7 @@ def test_rescheduled_its_timeout_counts_from_the_first_start(store: Any, since: 
         task.started -= HOUR
     else:
         task.first_reschedule = task.started - HOUR
-    with pytest.raises(AirflowSensorTimeout, match=r"The sensor's timeout of 3600 s is over"):
+    with pytest.raises(AirflowSensorTimeout, match=r"timeout=3600 s\) has passed"):
         task.execute()
 
 
@@ -232,7 +232,7 @@ def test_a_deadline_that_passes_during_a_deferral(store: Any, soft: dict[str, An
     }
     with pytest.raises(AirflowSkipException if soft else AirflowSensorTimeout) as raised:
         resume[way]()
-    assert "is over: 1 of 2 there ('there'), missing: 'missing'." in str(raised.value)
+    assert "has passed: 1 of 2 found ('there'), missing: 'missing'." in str(raised.value)
     assert limit in str(raised.value)
     assert sum("page=0" in call for call in hook.calls) == looks + 1  # a last look
     if task.store:
@@ -328,7 +328,7 @@ class TestSilentFail:
 
     @MODES
     def test_it_ends_at_the_deadline(self, mode: dict[str, Any]) -> None:
-        with pytest.raises(AirflowSensorTimeout, match=r"needed_by.* is over: 0 of 1 there \(none\), missing: '7'"):
+        with pytest.raises(AirflowSensorTimeout, match=r"needed_by.* has passed: 0 of 1 found \(none\), missing: '7'"):
             self.task(MediaUnavailableError, mode, needed_by=PAST).execute()
 
     def test_rescheduled_it_goes_on(self) -> None:
@@ -381,7 +381,7 @@ def test_once_the_deadline_is_past_a_failure_is_no_reason_to_try_again(mode: dic
 
     hook.library.on_call = fail
     task = {"media_id": 7, "needed_by": PAST, "max_poll_failures": 1, **mode}
-    with pytest.raises(AirflowSensorTimeout, match=rf"missing: '7'; the last look failed: {error}"):
+    with pytest.raises(AirflowSensorTimeout, match=rf"missing: '7'; the last poll failed: {error}"):
         WaitingTask(hook, **task).execute()
     with pytest.raises(AirflowSkipException, match="needed_by"):
         WaitingTask(hook, soft_fail=True, **task).execute()

@@ -34,11 +34,11 @@ async def stop(waiting: Iterable[asyncio.Task[Any]]) -> None:
 
 
 def pollers() -> dict[str, Poller]:
-    """Tell the pollers of the running loop, by connection."""
+    """Return the pollers of the running loop, by connection."""
     return dict(_poller._pollers.get(asyncio.get_running_loop(), {}))
 
 
-def looks(conn_id: str) -> int:
-    """Tell how many looks the watch that is there longest has had."""
+def polls(conn_id: str) -> int:
+    """Return the number of polls of the oldest subscription."""
     poller = pollers().get(conn_id)
-    return max((watch.looks for watch in poller._watches), default=0) if poller else 0
+    return max((each.polls for each in poller._subscriptions), default=0) if poller else 0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_media._api import flows
 from airflow_provider_media._polling import newest as arrivals_module
-from airflow_provider_media._polling.cursor import UNSURE_SECONDS, Cursor
+from airflow_provider_media._polling.cursor import CONFIRM_SECONDS, Cursor
 from airflow_provider_media._polling.newest import list_newest
 from airflow_provider_media.triggers import _event_poll
 from airflow_provider_media.triggers._event_poll import ReadDepth
@@ -96,18 +96,18 @@ class Subscription:
             arrivals: NewestMedia = self.library.run(
                 list_newest(sort_by=self._depth.sort_by, down_to=self._depth.down_to)
             )
-            self._depth.take(arrivals)
+            self._depth.update(arrivals)
             self._cursor = self._cursor or Cursor.at_newest(arrivals)
             if (floor := self._cursor.unread_below(arrivals)) is None:
                 break
-            self._depth.ask(floor, arrivals.sort_by)
+            self._depth.request(floor, arrivals.sort_by)
         assert self._cursor
         if arrivals.media and arrivals.sort_by != self._cursor.sort_by:
             self._cursor = self._cursor.rebase(arrivals) or Cursor.at_newest(arrivals)
         for place, media in self._cursor.new_in(arrivals):
             self.reported.add(str(media.id))
-            self._cursor.note(place, media, self.now)
-        self._cursor.settle(self.now, to_remember=arrivals.to_remember)
+            self._cursor.mark_seen(place, media, self.now)
+        self._cursor.prune(self.now, to_remember=arrivals.to_remember)
         self._kept = self._cursor.to_dict(self.now)
         self.now += INTERVAL
 
@@ -169,7 +169,7 @@ def test_an_hour_after_an_imported_id_or_a_date_in_the_future_all_is_reported_on
     for _ in range(70):
         came.add(watch.store())
         watch.look()
-        if watch.now - NOW > UNSURE_SECONDS:
+        if watch.now - NOW > CONFIRM_SECONDS:
             watch.restart()
     assert came == watch.reported
 

@@ -34,7 +34,7 @@ def test_patterns_that_begin_or_end_otherwise_are_not_tried(pattern: str) -> Non
     index = NameIndex([pattern.format(number) for number in range(1000)])
     name = pattern.format(7).replace("*", "x").replace("?", "x").replace("[ab]", "a")
     assert list(index.matching(name)) == [pattern.format(7)]
-    assert index.tried <= 2
+    assert index.tested <= 2
 
 
 def test_a_pattern_is_compiled_once_for_as_long_as_somebody_waits_for_it() -> None:

@@ -81,5 +81,5 @@ def test_without_numbers_and_dates_the_order_cannot_be_told() -> None:
     library = FakeLibrary(ids=(f"med_{number}" for number in range(9999)))
     for _ in range(MIN_REMEMBERED + 1):
         library.add()
-    with pytest.raises(MediaError, match="New files cannot be told from old ones"):
+    with pytest.raises(MediaError, match="Could not identify new files"):
         library.run(list_newest())
