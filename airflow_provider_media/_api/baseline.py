@@ -62,11 +62,11 @@ class Baseline:
             return created is not None and before is not None and created > before  # the id was used a second time
         if self.is_complete:
             return True
-        if self.is_passed_by(media):
+        if self.is_exceeded_by(media):
             return True
         return self._is_newer_by_date(created, otherwise=None if id_number(media.id) is None else False)
 
-    def is_passed_by(self, media: Media) -> bool:
+    def is_exceeded_by(self, media: Media) -> bool:
         """Return whether the id of a file is greater than the greatest one that was there."""
         number = id_number(media.id)
         return number is not None and self.newest_id is not None and number > self.newest_id
@@ -88,7 +88,7 @@ class Baseline:
         judged = [(media, self.is_newer(media)) for media in library]
         if not self.is_complete and greatest_growing_id(library, len(library), shown_by=len(library)):
             # The whole list confirms that ids grow, so no date is needed, which may lie in the future.
-            judged = [(media, newer if self.is_passed_by(media) else False) for media, newer in judged]
+            judged = [(media, newer if self.is_exceeded_by(media) else False) for media, newer in judged]
         return [media for media, newer in judged if newer], [media for media, newer in judged if newer is None]
 
     def including(self, ids: Iterable[int | str]) -> Baseline:
@@ -155,7 +155,7 @@ def greatest_growing_id(listed: Iterable[Media], total: int | None, *, shown_by:
     return ids[0] if is_dense and (None in dates or dates[0] >= dates[-1]) else None
 
 
-def take_baseline(name: str) -> Flow[Baseline]:
+def fetch_baseline(name: str) -> Flow[Baseline]:
     """Read the newest files: one request at any size of the library, where ids grow.
 
     It also meets a rejected key before a large body. Where ids do not grow, or nothing shows that they do, the whole

@@ -138,14 +138,14 @@ class SyncExecutor:
             self._fail(waiting.popleft(), MediaUnavailableError("Not tried: too many files before it failed."))
 
     def _begin(self, step: PlanStep) -> None:
-        from airflow_provider_media._upload.flow import send_for_sync
+        from airflow_provider_media._upload.flow import upload_for_sync
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
 
         if step.there:
             self._sent(step, step.there)
             return
         upload = self._uploads[step.path]
-        flow = send_for_sync(
+        flow = upload_for_sync(
             upload,
             self._known.baseline,
             settle_seconds=self._hook.settings.settle_seconds,

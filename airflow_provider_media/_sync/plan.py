@@ -276,7 +276,7 @@ def _step(
         warnings=file.warnings,
     )
     # One that is surely in the folder comes before one that may be.
-    namesakes = sorted(filter(file.could_match, bearing_the_name), key=upload.lacks_folder_of)
+    namesakes = sorted(filter(file.could_match, bearing_the_name), key=upload.has_unknown_folder)
     if not namesakes:
         return step
     same = next((media for media in namesakes if file.is_same(media)), None)

@@ -46,7 +46,7 @@ def merge_details(listed: Media, told: Media) -> Media:
 
 def of_unknown_folder(upload: UploadSpec, namesakes: Iterable[Media]) -> tuple[Media, ...]:
     """Pick the files that may be another folder's: they are reused, but never deleted."""
-    return tuple(media for media in namesakes if upload.lacks_folder_of(media))
+    return tuple(media for media in namesakes if upload.has_unknown_folder(media))
 
 
 def check_folders(upload: UploadSpec, namesakes: Iterable[Media]) -> None:

@@ -1,16 +1,16 @@
-"""The upload's flow: one whole file in the library, although a POST cannot be repeated blindly.
+"""Upload one file exactly once, although the API has no idempotency key.
 
-The API has no idempotency key, so "exactly once" is made from looking: a baseline is taken before the POST, and when an
-answer stays away, the list tells whether a newer file with the same name, size and type is there.
+A baseline of the library is fetched before the POST. When the response is lost, a newer file in the list with the same
+name, size and type shows that the upload succeeded.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.baseline import Baseline, baseline_in, take_baseline
+from airflow_provider_media._api.baseline import Baseline, baseline_in, fetch_baseline
 from airflow_provider_media._api.deletion import delete_older, is_other
 from airflow_provider_media._api.flows import (
     Flow,
@@ -45,10 +45,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-IF_EXISTS = ("reuse", "upload", "replace", "fail")
-
 API_ERROR_SETTLE_SECONDS = 3.0
-"""How long a file is looked for after the first failure that the API itself reports, if lists are not known to lag."""
+"""How long the library is checked after the first failure that the API itself reports, unless the list lags."""
 
 _DOCUMENTED_FAILURES = (500, 502, 503)
 _LOOKUP_PAGE_SIZE = 100
@@ -57,37 +55,38 @@ _MAX_LOOKUP_DELAY_SECONDS = 8.0
 
 
 def find_new_matches(upload: UploadSpec, baseline: Baseline, *, thorough: bool = False) -> Flow[list[Media]]:
-    """Find the files newer than the baseline that equal the upload, or may once their size is known.
+    """Find the files newer than the baseline that match the upload, or may match once their size is known.
 
-    :param thorough: read the whole list also where ids grow, because nothing but their order says that the rest is old.
-    :raises MediaConflictError: when a file may be newer or not.
+    :param thorough: read the whole list even where ids grow, because only their order shows that the rest is older.
+    :raises MediaConflictError: the library does not show whether a file is newer.
     """
-    newer, unsure = yield from _list_newer(upload, baseline, thorough=thorough)
+    newer, undecided = yield from _list_newer(upload, baseline, thorough=thorough)
     found = [media for media in (yield from fetch_details(upload, newer)) if _may_equal(upload, media)]
-    candidates = () if found else (yield from fetch_details(upload, unsure))
-    if in_doubt := [media for media in candidates if upload.matches(media)]:
+    candidates = () if found else (yield from fetch_details(upload, undecided))
+    if ambiguous := [media for media in candidates if upload.matches(media)]:
         raise MediaConflictError(
             f"The response to the upload of {upload.name!r} was lost, and the library does not show whether"
-            f" {_ids(in_doubt)} was stored by it or before: compare them, and delete what is not needed.",
+            f" {_format_ids(ambiguous)} was stored by it or before. Compare them and delete the one that is not"
+            " needed.",
         )
     return [media for media in found if upload.matches(media)] or found
 
 
 def _may_equal(upload: UploadSpec, media: Media) -> bool:
-    """Whether a newer file of the name equals the upload, or is still processed, so that its size is unknown."""
+    """Return whether a newer file matches the upload, or may match because it has no size while it is processed."""
     return upload.matches(media) or (upload.could_match(media) and not media.size)
 
 
 def _list_newer(upload: UploadSpec, baseline: Baseline, *, thorough: bool) -> Flow[tuple[list[Media], list[Media]]]:
-    """List the files newer than the baseline, and those of which it cannot be known."""
+    """List the files that are newer than the baseline, and those that may be."""
     is_about = upload.name.__eq__
     if baseline.newest_id is None or thorough:
         return baseline.newer_in((yield from list_all(is_about)))
     newer: list[Media] = []
-    walk = Paginator(page_size=_LOOKUP_PAGE_SIZE, sort_by="id", sort_order="desc", is_about=is_about)
-    while walk.next_request:
-        page = walk.feed((yield walk.next_request))
-        above = [media for media in page if baseline.is_passed_by(media)]
+    pages = Paginator(page_size=_LOOKUP_PAGE_SIZE, sort_by="id", sort_order="desc", is_about=is_about)
+    while pages.next_request:
+        page = pages.feed((yield pages.next_request))
+        above = [media for media in page if baseline.is_exceeded_by(media)]
         newer += [media for media in above if baseline.is_newer(media)]
         if page and not above:
             break
@@ -106,154 +105,239 @@ def upload_media(
     recent_ids: Sequence[int | str] = (),
     latest_id: int | str | None = None,
 ) -> Flow[UploadResult]:
-    """Store one file by the rules of ``if_exists``.
+    """Upload one file by the policy ``if_exists``.
 
     :param if_exists: ``reuse``, ``upload``, ``replace`` or ``fail``.
-    :param settle_seconds: how long to look for a stored file after a lost answer before sending again.
-    :param retries: the tries of the POST.
+    :param settle_seconds: how long to check the library for the file after a lost response, before a retry.
+    :param retries: the attempts of the POST.
     :param before_delete: raises when any of the given files must not be deleted (``replace``).
-    :param state: keeps the checkpoint of earlier attempts of the task.
-    :param on_stored: called as soon as the library has the file, and again when more is known of it.
-    :param recent_ids: of files that this process stored under the name, and the list may lack.
-    :param latest_id: of the file that this process stored last, if that was lately: shows whether lists lag.
+    :param state: the checkpoint of earlier attempts of the task.
+    :param on_stored: called when the library has the file, and again with more details.
+    :param recent_ids: of files of the name that this process stored within the settling time; the list may lack them.
+    :param latest_id: of the file that this process stored last within the settling time; shows whether the list lags.
     :raises MediaError: the upload failed; see :mod:`airflow_provider_media.exceptions`.
     """
-    earlier = state.load()
-    namesakes: list[Media] = []
-    # A wrong key, say, is met here first, and it is the upload that fails.
+    previous = state.load()
     purpose = f"upload {upload.name!r}"
-    if if_exists == "upload":
-        baseline = earlier.baseline if earlier else (yield from with_purpose(take_baseline(upload.name), purpose))
-    else:
-        baseline_now, namesakes = yield from with_purpose(
-            _baseline_and_namesakes(upload, recent_ids, settle_seconds), purpose
-        )
-        baseline = earlier.baseline if earlier else baseline_now
-    if not earlier:
-        baseline = baseline.including(recent_ids)
-    namesakes, reusable = yield from _find_reusable(upload, namesakes, if_exists, settle_seconds)
-    if reusable:
-        stored_by_earlier_try = earlier is not None and baseline.is_newer(reusable) is True
-        if stored_by_earlier_try:
-            state.save(UploadCheckpoint(baseline=baseline, stored_id=reusable.id))
-        else:
-            state.delete()
-        on_stored(reusable)
-        return UploadResult(media=reusable, created=stored_by_earlier_try)
-    found: Media | None = None
-    if earlier:
-        found = yield from _find_stored(upload, earlier, settle_seconds, retries.for_lookups())
-        namesakes = [media for media in namesakes if baseline.is_newer(media) is False]
-    if if_exists == "replace":
-        check_folders(upload, namesakes)
-    if found is None:
-        _check_namesakes(upload, namesakes, if_exists, before_delete)
+    baseline, existing = yield from with_purpose(
+        _fetch_baseline(upload, previous, if_exists, settle_seconds, recent_ids), purpose
+    )
+    run = _Run(
+        upload=upload,
+        baseline=baseline,
+        previous=previous,
+        settle_seconds=settle_seconds,
+        retries=retries,
+        before_delete=before_delete,
+    )
+    decision = yield from _POLICIES[if_exists](run, existing)
+    if decision.reused:
+        return _finish_reuse(run, decision.reused, state, on_stored)
+    stored = decision.adopted
+    if stored is None:
         state.save(UploadCheckpoint(baseline=baseline))
-        found = yield from _send(
-            upload, baseline, retries, settle_seconds, NoState() if earlier else state, latest_id=latest_id
+        stored = yield from _upload_once(
+            upload, baseline, retries, settle_seconds, NoState() if previous else state, latest_id=latest_id
         )
-    on_stored(found)
-    must_get = if_exists == "replace" and bool(namesakes)
-    media, is_gone = yield from _confirm(upload, found, baseline, settle_seconds, retries, must_get=must_get)
-    if media is not found:
+    on_stored(stored)
+    must_get = bool(decision.to_replace)
+    media, is_gone = yield from _verify(upload, stored, baseline, settle_seconds, retries, must_get=must_get)
+    if media is not stored:
         on_stored(media)
     warn_of_changes(upload, media)
-    # Never the new file itself, should a platform answer with the id of an equal one that was there.
-    older = [old for old in namesakes if str(old.id) != str(media.id)]
-    replaced = earlier.replaced if earlier else ()
-    if if_exists == "replace" and not is_gone:
-        replaced += yield from _delete_replaced(media, older, before_delete)
-    # Not forgotten: Airflow may still not take the result, or the worker die, and then the task is tried again.
+    replaced = previous.replaced if previous else ()
+    if decision.to_replace and not is_gone:
+        replaced += yield from _delete_replaced(media, decision.to_replace, before_delete)
+    # Kept, because Airflow may still reject the result or lose the worker, and then retries the task.
     state.save(UploadCheckpoint(baseline=baseline, stored_id=media.id, stored_name=media.name, replaced=replaced))
     return UploadResult(media=media, created=True, replaced=replaced)
 
 
-def _find_reusable(
-    upload: UploadSpec, namesakes: list[Media], if_exists: str, settle_seconds: float
-) -> Flow[tuple[list[Media], Media | None]]:
-    """Return the namesakes that are there, and the one that is used; a list may also show files that are gone."""
-    if if_exists != "reuse":
-        return namesakes, None
-    # One that is surely in the folder comes before one that may be.
-    for media in sorted(filter(upload.matches, namesakes), key=upload.lacks_folder_of):
-        now = (yield from get_settled([media.id], settle_seconds)).get(str(media.id))
-        if now and not is_other(media, now):
-            return namesakes, media
-        log.warning("The list has %r as %s, but the library does not; it is not used", upload.name, media.id)
-        namesakes = [other for other in namesakes if other is not media]
-    return namesakes, None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One upload and what its policies need.
+
+    :param previous: the checkpoint of an earlier attempt of the task, if any.
+    """
+
+    upload: UploadSpec
+    baseline: Baseline
+    previous: UploadCheckpoint | None
+    settle_seconds: float
+    retries: RetryState
+    before_delete: Callable[[Iterable[Media]], None]
+
+    def older(self, existing: Iterable[Media]) -> list[Media]:
+        """Return the existing files that no attempt of this task stored."""
+        return [media for media in existing if not self.previous or self.baseline.is_newer(media) is False]
 
 
-def _find_stored(
-    upload: UploadSpec, earlier: UploadCheckpoint, settle_seconds: float, retries: RetryState
-) -> Flow[Media | None]:
-    """Find what an earlier try stored: by the id where it came to its end, else by looking."""
-    if earlier.stored_id is not None:
-        log.info("An earlier try stored %r as %s; it is used if it is still there", upload.name, earlier.stored_id)
-        try:
-            media = yield from get_media(earlier.stored_id)
-        except MediaError as problem:
-            if not isinstance(problem, MediaNotFoundError):
-                raise
-        else:
-            same_name = media.name in {None, upload.name, earlier.stored_name}
-            if same_name and is_credible(upload, media) and not upload.is_of_another_folder(media):
-                return media
-            log.warning("The file %s is %r (%s bytes) now, not %r; it is not used",
-                        media.id, media.name, media.size, upload.name)  # fmt: skip
-    else:
-        log.info("An earlier try was cut off while it sent %r; looking for what it stored", upload.name)
-    return (yield from _await_visibility(upload, earlier.baseline, settle_seconds, retries, None, 0.0))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decision:
+    """What a policy decided before the upload.
+
+    :param reused: the existing file to return; nothing is uploaded.
+    :param adopted: the file that an earlier attempt of the task stored.
+    :param to_replace: the files to delete after the upload.
+    """
+
+    reused: Media | None = None
+    adopted: Media | None = None
+    to_replace: Sequence[Media] = ()
 
 
-def _check_namesakes(
-    upload: UploadSpec, namesakes: list[Media], if_exists: str, before_delete: Callable[[Iterable[Media]], None]
-) -> None:
-    """Before sending, do with the files of the same name what ``if_exists`` says."""
-    if not namesakes:
-        return
-    if if_exists == "fail":
+def _apply_upload(run: _Run, _existing: Sequence[Media]) -> Flow[_Decision]:
+    """Upload, whether or not files of the name exist."""
+    return _Decision(adopted=(yield from _adopt(run)))
+
+
+def _apply_fail(run: _Run, existing: Sequence[Media]) -> Flow[_Decision]:
+    """Upload only if no file of the name exists.
+
+    :raises MediaConflictError: one does.
+    """
+    adopted = yield from _adopt(run)
+    older = run.older(existing)
+    if older and not adopted:
         raise MediaConflictError(
-            f"The name {upload.name!r} is taken by {_ids(namesakes)}, and if_exists='fail' wants it free: choose"
-            " another name or another if_exists.",
+            f"Could not upload {run.upload.name!r}: a file with this name exists (if_exists='fail'):"
+            f" {_format_ids(older)}. Choose another name or another if_exists.",
         )
-    if if_exists == "reuse":
-        others = _ids(namesakes)
-        log.warning("%r is there with another size or type (%s); the file is sent beside it", upload.name, others)
-    if if_exists == "replace":
-        before_delete(namesakes)
+    return _Decision(adopted=adopted)
 
 
-def _delete_replaced(
-    new: Media, older: list[Media], before_delete: Callable[[Iterable[Media]], None]
-) -> Flow[tuple[int | str, ...]]:
-    """Delete the files that the new one replaces; ask again first, because the transfer took time."""
-    try:
-        before_delete(older)
-    except Exception:
-        log.warning("%r is stored as %s, and the files that it should replace are kept", new.name, new.id)
-        raise
-    return (yield from delete_older(older))
+def _apply_replace(run: _Run, existing: Sequence[Media]) -> Flow[_Decision]:
+    """Upload, then delete the older files of the name.
+
+    :raises MediaConflictError: an older file may be in another folder.
+    """
+    adopted = yield from _adopt(run)
+    older = run.older(existing)
+    check_folders(run.upload, older)
+    if older and not adopted:
+        run.before_delete(older)
+    return _Decision(adopted=adopted, to_replace=older)
 
 
-def _baseline_and_namesakes(
+def _apply_reuse(run: _Run, existing: Sequence[Media]) -> Flow[_Decision]:
+    """Return an existing file that matches the upload, or else upload."""
+    upload, remaining = run.upload, list(existing)
+    # A file that is known to be in the folder precedes one whose folder is unknown.
+    for media in sorted(filter(upload.matches, existing), key=upload.has_unknown_folder):
+        now = (yield from get_settled([media.id], run.settle_seconds)).get(str(media.id))
+        if now and not is_other(media, now):
+            return _Decision(reused=media)
+        log.warning("Skipped %s: the list shows it as %r, but it no longer exists", media.id, upload.name)
+        remaining.remove(media)
+    adopted = yield from _adopt(run)
+    if not adopted and (older := run.older(remaining)):
+        log.warning("Uploading %r although files with this name exist; they have another size or type: %s",
+                    upload.name, _format_ids(older))  # fmt: skip
+    return _Decision(adopted=adopted)
+
+
+_POLICIES: dict[str, Callable[[_Run, Sequence[Media]], Flow[_Decision]]] = {
+    "reuse": _apply_reuse,
+    "upload": _apply_upload,
+    "replace": _apply_replace,
+    "fail": _apply_fail,
+}
+IF_EXISTS = tuple(_POLICIES)
+
+
+def _finish_reuse(run: _Run, media: Media, state: UploadState, on_stored: Callable[[Media], None]) -> UploadResult:
+    """Return an existing file as the result; an earlier attempt of the task may have stored it."""
+    is_own = run.previous is not None and run.baseline.is_newer(media) is True
+    if is_own:
+        state.save(UploadCheckpoint(baseline=run.baseline, stored_id=media.id))
+    else:
+        state.delete()
+    on_stored(media)
+    return UploadResult(media=media, created=is_own)
+
+
+def _fetch_baseline(
+    upload: UploadSpec,
+    previous: UploadCheckpoint | None,
+    if_exists: str,
+    settle_seconds: float,
+    recent_ids: Sequence[int | str],
+) -> Flow[tuple[Baseline, list[Media]]]:
+    """Return the state of the library before the upload, and the existing files of the name, oldest first.
+
+    The existing files are read only where the policy depends on them.
+    """
+    existing: list[Media] = []
+    baseline: Baseline | None = None
+    if if_exists != "upload":
+        baseline, existing = yield from _fetch_existing(upload, recent_ids, settle_seconds)
+    if previous:
+        return previous.baseline, existing
+    if baseline is None:
+        baseline = yield from fetch_baseline(upload.name)
+    return baseline.including(recent_ids), existing
+
+
+def _fetch_existing(
     upload: UploadSpec, recent_ids: Sequence[int | str], settle_seconds: float
 ) -> Flow[tuple[Baseline, list[Media]]]:
-    """Read the whole list once, for both, and by their ids the recent files that it lacks."""
+    """Read the whole list once for the baseline and the existing files; fetch recent files that it lacks by id."""
     library = yield from list_all(upload.name.__eq__)
     listed = {str(media.id) for media in library}
     unlisted = [media_id for media_id in recent_ids if str(media_id) not in listed]
     recent = yield from get_settled(unlisted, settle_seconds)
     library += recent.values()
     same_name = [media for media in library if upload.could_match_with_details(media)]
-    namesakes = oldest_first((yield from fetch_details(upload, same_name, settle_seconds=settle_seconds)))
-    unknown = of_unknown_folder(upload, namesakes)
+    existing = oldest_first((yield from fetch_details(upload, same_name, settle_seconds=settle_seconds)))
+    unknown = of_unknown_folder(upload, existing)
     if unknown:
-        log.info("The API does not tell the folder of %s, so it may be in folder %s", _ids(unknown), upload.folder_id)
-    return baseline_in(library, same_name), namesakes
+        log.info("The API does not return the folder of %s, so it may be in folder %s", _format_ids(unknown),
+                 upload.folder_id)  # fmt: skip
+    return baseline_in(library, same_name), existing
 
 
-def send_for_sync(
+def _adopt(run: _Run) -> Flow[Media | None]:
+    """Find the file that an earlier attempt stored: by its id if the attempt completed, else in the list."""
+    upload, previous = run.upload, run.previous
+    if previous is None:
+        return None
+    if previous.stored_id is not None:
+        log.info("A previous attempt uploaded %r as %s; checking whether it still exists", upload.name,
+                 previous.stored_id)  # fmt: skip
+        try:
+            media = yield from get_media(previous.stored_id)
+        except MediaNotFoundError:
+            pass
+        else:
+            same_name = media.name in {None, upload.name, previous.stored_name}
+            if same_name and is_credible(upload, media) and not upload.is_of_another_folder(media):
+                return media
+            log.warning("Skipped %s: it is another file by now (%r, %s bytes), not %r", media.id, media.name,
+                        media.size, upload.name)  # fmt: skip
+    else:
+        log.info("A previous attempt to upload %r was interrupted; checking whether it succeeded", upload.name)
+    return (
+        yield from _await_visibility(
+            upload, previous.baseline, run.settle_seconds, run.retries.for_lookups(), None, 0.0
+        )
+    )
+
+
+def _delete_replaced(
+    new: Media, older: Iterable[Media], before_delete: Callable[[Iterable[Media]], None]
+) -> Flow[tuple[int | str, ...]]:
+    """Delete the files that the new one replaces; check references again, because the upload took time."""
+    # Never the new file itself, should a platform respond with the id of an equal file that existed before.
+    older = [old for old in older if str(old.id) != str(new.id)]
+    try:
+        before_delete(older)
+    except Exception:
+        log.warning("Uploaded %r as %s, but did not delete the files that it replaces", new.name, new.id)
+        raise
+    return (yield from delete_older(older))
+
+
+def upload_for_sync(
     upload: UploadSpec,
     baseline: Baseline,
     *,
@@ -262,23 +346,31 @@ def send_for_sync(
     replaces: bool,
     latest_id: int | str | None = None,
 ) -> Flow[Media]:
-    """Send a file of which a list told that it is not there, and make sure of it; look again only in doubt.
+    """Upload a file that is not in the library, and verify it.
 
-    :param baseline: taken from that list.
-    :param replaces: whether older files are to be deleted for it: then it is surely there, by a get of its own.
-    :param latest_id: of the file that this process stored last, if that was lately.
+    :param baseline: of the list that showed that the file does not exist.
+    :param settle_seconds: how long to check the library for the file after a lost response.
+    :param retries: the attempts of the POST.
+    :param replaces: whether older files are deleted for it; then a GET must confirm it.
+    :param latest_id: of the file that this process stored last within the settling time.
+    :raises MediaError: the upload failed.
     """
-    sent = yield from _send(upload, baseline, retries, settle_seconds, NoState(), latest_id=latest_id)
-    media, is_gone = yield from _confirm(upload, sent, baseline, settle_seconds, retries, must_get=replaces)
+    stored = yield from _upload_once(upload, baseline, retries, settle_seconds, NoState(), latest_id=latest_id)
+    media, is_gone = yield from _verify(upload, stored, baseline, settle_seconds, retries, must_get=replaces)
     if is_gone:
         raise MediaConflictError(
-            f"Another task has replaced {upload.name!r} since it was stored as {media.id}: let one task at a time"
-            " upload files of one name.",
+            f"Another task replaced {upload.name!r} after it was stored as {media.id}. Let one task at a time upload"
+            " files of one name.",
         )
     return media
 
 
-def _send(
+def was_stored(delivery: Delivery) -> bool | None:
+    """Return whether the server stored the file; None when only the library shows it."""
+    return {Delivery.NOT_SENT: False, Delivery.CONFIRMED: True}.get(delivery)
+
+
+def _upload_once(
     upload: UploadSpec,
     baseline: Baseline,
     retries: RetryState,
@@ -287,61 +379,81 @@ def _send(
     *,
     latest_id: int | str | None,
 ) -> Flow[Media]:
-    """Send the file until the library surely has it.
+    """Send the file until the library has it; before each retry, check whether an attempt succeeded.
 
-    :param state: is deleted when a failure leaves no doubt that nothing is stored.
+    :param state: deleted when a failure proves that nothing is stored.
     """
-    call = replace(build_upload(upload), retry_state=retries)
-    in_doubt = False
+    request = replace(build_upload(upload), retry_state=retries)
+    is_uncertain = False
     while True:
         try:
-            reply = yield call
-            media = parse_media(call, reply)
-        except MediaError as problem:
-            if problem.delivery is Delivery.NOT_SENT:
-                if not in_doubt:
+            response = yield request
+            media = parse_media(request, response)
+        except MediaError as error:
+            if was_stored(error.delivery) is False:
+                if not is_uncertain:
                     state.delete()
                 raise
-            is_first, in_doubt = not in_doubt, True
-            wait = retries.next_delay(problem)
-            began = retries.clock()
-            asked = wait if wait and problem.retry_after else 0.0
-            log.warning("%s It may be stored all the same; looking for it%s before sending again",
-                        str(problem), f" in {asked:.1f} s," if asked else "")  # fmt: skip
-            patience = yield from _patience(
-                problem, settle_seconds, latest_id, retries.for_lookups(), is_first=is_first
+            is_first, is_uncertain = not is_uncertain, True
+            adopted = yield from _recover(
+                upload, baseline, error, retries, settle_seconds, latest_id=latest_id, is_first=is_first
             )
-            adopted = yield from _await_visibility(upload, baseline, patience, retries.for_lookups(), problem, asked)
             if adopted:
                 return adopted
-            pause = 0.0 if wait is None else max(0.0, wait - (retries.clock() - began))
-            if wait is None or pause > retries.seconds_remaining:
-                raise
-            log.warning("The library does not have %r; sending it again in %.1f s (attempt %d of %d)",
-                        upload.name, pause, retries.attempts + 1, retries.max_attempts)  # fmt: skip
-            yield Sleep(pause)
-        else:
-            if reply.delivery is Delivery.PARTIAL:
-                log.warning("The answer came before the end of %r was sent; asking for %s", upload.name, media.id)
-                media, _ = yield from _confirm(
-                    replace(upload, accepts_converted=False), media, baseline, settle_seconds, retries, must_get=True
-                )
-            if in_doubt:
-                yield from _warn_of_duplicates(upload, baseline, media, retries.for_lookups())
-            return media
+            continue
+        if was_stored(response.delivery) is None:
+            log.warning("The server responded before all of %r was sent; verifying %s", upload.name, media.id)
+            exact = replace(upload, accepts_converted=False)
+            media, _ = yield from _verify(exact, media, baseline, settle_seconds, retries, must_get=True)
+        if is_uncertain:
+            yield from _warn_of_duplicates(upload, baseline, media, retries.for_lookups())
+        return media
 
 
-def _patience(
-    problem: MediaError, settle_seconds: float, latest_id: int | str | None, retries: RetryState, *, is_first: bool
-) -> Flow[float]:
-    """Return how long to look for a file after a failure, in seconds.
+def _recover(
+    upload: UploadSpec,
+    baseline: Baseline,
+    error: MediaError,
+    retries: RetryState,
+    settle_seconds: float,
+    *,
+    latest_id: int | str | None,
+    is_first: bool,
+) -> Flow[Media | None]:
+    """Return the file if the failed attempt stored it; else None, once the next attempt is due.
 
-    After the first one that the API documents (its storage is unavailable for the moment) that is short, unless the
-    list is known to lag: it lacks a file that this process stored lately, or it cannot be known whether it does.
+    :param is_first: whether this is the first failure after which the file may be stored.
+    :raises MediaError: no attempt remains.
     """
-    if problem.delivery is Delivery.PARTIAL:
-        return 0.0  # no server has a whole file, so one look is enough: there is nothing to wait for
-    is_documented = is_first and problem.is_from_api and problem.status in _DOCUMENTED_FAILURES
+    delay = retries.next_delay(error)
+    started = retries.clock()
+    retry_after = delay if delay and error.retry_after else 0.0
+    log.warning("%s The upload may have succeeded; checking the library%s before retrying", error,
+                f" in {retry_after:.1f} s" if retry_after else "")  # fmt: skip
+    timeout = yield from _visibility_timeout(error, settle_seconds, latest_id, retries.for_lookups(), is_first=is_first)
+    adopted = yield from _await_visibility(upload, baseline, timeout, retries.for_lookups(), error, retry_after)
+    if adopted:
+        return adopted
+    remaining = 0.0 if delay is None else max(0.0, delay - (retries.clock() - started))
+    if delay is None or remaining > retries.seconds_remaining:
+        raise error
+    log.warning("The library does not have %r; uploading it again in %.1f s (attempt %d of %d)", upload.name,
+                remaining, retries.attempts + 1, retries.max_attempts)  # fmt: skip
+    yield Sleep(remaining)
+    return None
+
+
+def _visibility_timeout(
+    error: MediaError, settle_seconds: float, latest_id: int | str | None, retries: RetryState, *, is_first: bool
+) -> Flow[float]:
+    """Return how long to check the library for a file after a failure, in seconds.
+
+    After the first failure that the API documents (its storage is temporarily unavailable) the timeout is short, unless
+    the list lags: it lacks a file that this process stored recently, or a failure hides whether it does.
+    """
+    if error.delivery is Delivery.PARTIAL:
+        return 0.0  # no server has the whole file, so there is nothing to wait for
+    is_documented = is_first and error.is_from_api and error.status in _DOCUMENTED_FAILURES
     short = min(settle_seconds, API_ERROR_SETTLE_SECONDS) if is_documented else settle_seconds
     if short == settle_seconds or latest_id is None:
         return short
@@ -352,8 +464,10 @@ def _patience(
         if any(str(media.id) == str(latest_id) for media in newest):
             return short
         yield from with_shared_retries(get_media(latest_id), retries)
-    except MediaError as failure:
-        return short if isinstance(failure, MediaNotFoundError) else settle_seconds
+    except MediaNotFoundError:
+        return short
+    except MediaError:
+        return settle_seconds
     return settle_seconds
 
 
@@ -362,73 +476,75 @@ def _await_visibility(
     baseline: Baseline,
     settle_seconds: float,
     retries: RetryState,
-    problem: MediaError | None,
-    asked: float,
+    cause: MediaError | None,
+    retry_after: float,
 ) -> Flow[Media | None]:
-    """Look until the file is found or had the time to show up.
+    """Check the library until it shows the file or the time is over; the last lookup starts at that moment.
 
-    The last look begins when that time is over. Looks that fail share their tries: when these are used up, each
-    further look is one request, so a server that says nothing is not asked for longer than time and budget last.
+    Failed lookups share their attempts. When these are used up, each further lookup is a single request, so that a
+    silent server cannot extend the check beyond the time and the retry budget.
 
-    :param retries: the tries of all looks together; their clock tells the time.
-    :param problem: what led to the doubt, where that is known.
-    :param asked: the seconds that the server asks to wait; they hold for looks as well.
-    :raises MediaError: the last lookup failed too; without it the file must not be sent again.
+    :param settle_seconds: how long to check.
+    :param retries: the attempts of all lookups together, with their clock.
+    :param cause: the failure after which the library is checked, if known.
+    :param retry_after: the seconds that the server asked to wait; they hold for lookups as well.
+    :return: the file, or None.
+    :raises MediaError: the last lookup failed too, so the file must not be uploaded again.
     """
-    until, delay = retries.clock() + settle_seconds, _FIRST_LOOKUP_DELAY_SECONDS
-    is_last = settle_seconds <= asked
-    if asked:
-        yield Sleep(asked)
+    deadline, delay = retries.clock() + settle_seconds, _FIRST_LOOKUP_DELAY_SECONDS
+    is_last = settle_seconds <= retry_after
+    if retry_after:
+        yield Sleep(retry_after)
     while True:
         failed: MediaError | None = None
         try:
             found = yield from with_shared_retries(find_new_matches(upload, baseline, thorough=is_last), retries)
-        except MediaError as look_problem:
-            found, failed = [], look_problem
-            if not look_problem.is_transient:
+        except MediaError as lookup_error:
+            found, failed = [], lookup_error
+            if not lookup_error.is_transient:
                 raise
         if len(found) > 1:
             raise MediaConflictError(
-                f"The answer to the upload of {upload.name!r} was lost, and {_ids(found)} could both be it: look at"
-                " them and delete the one that is not needed.",
+                f"The response to the upload of {upload.name!r} was lost, and {_format_ids(found)} could both be it."
+                " Compare them and delete the one that is not needed.",
             )
         if found:
-            log.warning("The answer was lost, but the library has %r as %s; it is used", upload.name, found[0].id)
+            log.warning("The response was lost, but the library has %r as %s; using it", upload.name, found[0].id)
             return found[0]
-        left = until - retries.clock()
-        if is_last or (failed and left <= 0):
+        remaining = deadline - retries.clock()
+        if is_last or (failed and remaining <= 0):
             break
-        is_last = delay >= left
-        yield Sleep(max(0.0, min(delay, left)))
+        is_last = delay >= remaining
+        yield Sleep(max(0.0, min(delay, remaining)))
         delay = min(delay * 2, _MAX_LOOKUP_DELAY_SECONDS)
     if failed:
-        raise (problem or failed) from failed
+        raise (cause or failed) from failed
     return None
 
 
 def _warn_of_duplicates(upload: UploadSpec, baseline: Baseline, media: Media, retries: RetryState) -> Flow[None]:
     try:
         found = yield from with_shared_retries(find_new_matches(upload, baseline), retries)
-    except MediaError as problem:
-        log.warning("Could not look whether an earlier attempt was stored as well: %s", str(problem))
+    except MediaError as error:
+        log.warning("Could not check for duplicates of an earlier attempt: %s", error)
         return
-    strays = [other for other in found if str(other.id) != str(media.id)]
-    if strays:
-        log.warning("An earlier attempt was stored late: %s equal %s; nothing is deleted, another task may use them",
-                    _ids(strays), media.id)  # fmt: skip
+    duplicates = [other for other in found if str(other.id) != str(media.id)]
+    if duplicates:
+        log.warning("Found duplicates from an earlier attempt: %s (same file as %s). Not deleted, because another task"
+                    " may use them", _format_ids(duplicates), media.id)  # fmt: skip
 
 
-def _confirm(
+def _verify(
     upload: UploadSpec, media: Media, baseline: Baseline, settle_seconds: float, retries: RetryState, *, must_get: bool
 ) -> Flow[tuple[Media, bool]]:
-    """Return the file as the library has it, once it is surely the one that was sent, and whether it is gone again.
+    """Return the file as the library has it, and whether another task replaced it.
 
     :param media: as the response to the upload describes it. With another name or size the library is checked.
-    :param must_get: whether older files are to be deleted for it, so that the library must have it, with its size.
-    :raises MediaResponseError: when the library does not have the file.
+    :param must_get: whether a GET must confirm the file and its size, because older files are deleted for it.
+    :raises MediaResponseError: the library does not have the file.
     """
     if must_get or not media.size or media.url is None:
-        found = yield from _read_stored(upload, media, baseline, settle_seconds, retries)
+        found = yield from _fetch_stored(upload, media, baseline, settle_seconds, retries)
         if found is None:
             return media, True
         media = found
@@ -436,46 +552,44 @@ def _confirm(
         log.warning("The response to the upload of %r describes %s (%r, %s bytes); checking the library", upload.name,
                     media.id, media.name, media.size)  # fmt: skip
         is_new = baseline.is_newer(media) is not False and is_name_credible(upload.name, media.name)
-        patience = 0.0 if is_new else settle_seconds
-        found = yield from _await_visibility(upload, baseline, patience, retries.for_lookups(), None, 0.0)
-        # A get and a list that contradict each other about one file are no reason to delete others for it.
+        timeout = 0.0 if is_new else settle_seconds
+        found = yield from _await_visibility(upload, baseline, timeout, retries.for_lookups(), None, 0.0)
+        # A GET and a list that contradict each other about one file do not justify a deletion.
         if found is None or (must_get and str(found.id) == str(media.id)):
             raise other_file(upload, media)
         media = found
     if not media.size:
         if must_get:
             raise not_whole(upload, media)
-        log.warning("The library does not have the size of %r (%s) yet, so it is not verified", upload.name, media.id)
+        log.warning("Could not verify %r (%s): the library does not show its size yet", upload.name, media.id)
     return media, False
 
 
-def _read_stored(
+def _fetch_stored(
     upload: UploadSpec, media: Media, baseline: Baseline, settle_seconds: float, retries: RetryState
 ) -> Flow[Media | None]:
-    """Get a file that was just stored: it may not be found at once, and have no size while it is processed.
+    """Get a file that was just stored; retry while it is not found or has no size yet.
 
-    :return: None when another task replaced it meanwhile.
-    :raises MediaResponseError: when it is not found until the settling time is over.
+    :return: None when another task replaced it.
+    :raises MediaResponseError: it is not found within the settling time.
     """
-    until, delay = retries.clock() + settle_seconds, _FIRST_LOOKUP_DELAY_SECONDS
+    deadline, delay = retries.clock() + settle_seconds, _FIRST_LOOKUP_DELAY_SECONDS
     while True:
         stored: Media | None = None
         try:
             found = yield from get_media(media.id)
             stored = replace(merge_details(media, found), size=found.size)
-        except MediaError as problem:
-            if not isinstance(problem, MediaNotFoundError):
-                raise
+        except MediaNotFoundError:
             newer, _ = yield from _list_newer(upload, baseline, thorough=False)
             others = [other for other in newer if upload.could_match(other) and str(other.id) != str(media.id)]
             if others and str(media.id) not in {str(other.id) for other in newer}:
-                log.warning("Another task has replaced %r since it was stored as %s: by %s", upload.name, media.id,
-                            _ids(others))  # fmt: skip
+                log.warning("Another task replaced %r after it was stored as %s: by %s", upload.name, media.id,
+                            _format_ids(others))  # fmt: skip
                 return None
-        left = until - retries.clock()
-        if (stored and stored.size) or left <= 0:
+        remaining = deadline - retries.clock()
+        if (stored and stored.size) or remaining <= 0:
             break
-        yield Sleep(min(delay, left))
+        yield Sleep(min(delay, remaining))
         delay = min(delay * 2, _MAX_LOOKUP_DELAY_SECONDS)
     if stored is None:
         raise MediaResponseError(
@@ -485,5 +599,5 @@ def _read_stored(
     return stored
 
 
-def _ids(found: Iterable[Media]) -> str:
+def _format_ids(found: Iterable[Media]) -> str:
     return ", ".join(f"{media.id} ({media.size} bytes)" for media in found)

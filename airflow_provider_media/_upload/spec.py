@@ -70,7 +70,7 @@ class UploadSpec:
         is_hidden = self.fingerprint is not None and media.description is None and media.size == self.source.size
         return is_hidden or self.could_match(media)
 
-    def lacks_folder_of(self, media: Media) -> bool:
+    def has_unknown_folder(self, media: Media) -> bool:
         """Whether it is not known to be in this folder or another; where no folder is asked for, none matters."""
         return self.folder_id is not None and media.folder_id is None
 
@@ -82,7 +82,7 @@ class UploadSpec:
         needs_description = media.description is None and (
             media.name != self.name or (self.fingerprint is not None and media.size != self.source.size)
         )
-        return not media.size or media.mime_type is None or needs_description or self.lacks_folder_of(media)
+        return not media.size or media.mime_type is None or needs_description or self.has_unknown_folder(media)
 
     def matches(self, media: Media) -> bool:
         """Whether a file of the library is this one.

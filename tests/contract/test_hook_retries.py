@@ -210,7 +210,7 @@ def test_one_stored_after_the_settling_time_is_told_and_left(
         media = connect(running.base_url, settle_seconds=0, max_attempts=4).upload(picture).media
         first, second = library.files()
         assert second["id"] == media.id
-        assert f"An earlier attempt was stored late: {first['id']}" in caplog.text
+        assert f"Found duplicates from an earlier attempt: {first['id']}" in caplog.text
         assert library.count("POST") == 2
         assert {sha256_of(file["url"]) for file in (first, second)} == {sha256_of(picture.read_bytes())}
 

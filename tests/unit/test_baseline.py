@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.baseline import Baseline, baseline_in, microseconds, take_baseline
+from airflow_provider_media._api.baseline import Baseline, baseline_in, fetch_baseline, microseconds
 from airflow_provider_media.models import Media
 from tests.unit.helpers.fake_library import FakeLibrary
 
@@ -115,18 +115,18 @@ def test_where_ids_grow_a_baseline_is_one_request(count: int, first_id: int) -> 
     if count < 10 and first_id > 1:
         pytest.skip("nothing shows that five ids in seven trillion grow")
     library = library_of(iter(range(first_id, first_id + 5000)), count)
-    baseline = library.run(take_baseline("banner"))
+    baseline = library.run(fetch_baseline("banner"))
     assert (baseline.newest_id, library.calls) == (first_id + count - 1, ONE_REQUEST)
 
 
 def test_where_no_date_is_told_a_counter_from_one_is_seen_to_grow() -> None:
     library = library_of(iter(range(1, 5000)), 2500, with_dates=False)
-    assert library.run(take_baseline("banner")).newest_id == 2500
+    assert library.run(fetch_baseline("banner")).newest_id == 2500
     assert library.calls == ONE_REQUEST
 
 
 def test_in_an_empty_library_every_file_is_newer() -> None:
-    assert FakeLibrary().run(take_baseline("banner")) == Baseline()
+    assert FakeLibrary().run(fetch_baseline("banner")) == Baseline()
 
 
 STYLES: dict[str, Any] = {
@@ -147,7 +147,7 @@ def test_where_ids_do_not_grow_the_baseline_is_the_ids_that_bear_the_name(
 ) -> None:
     library = library_of(STYLES[style](), count, with_dates=with_dates)
     library.files[1]["name"] = library.files[2]["name"] = "banner"
-    baseline = library.run(take_baseline("banner"))
+    baseline = library.run(fetch_baseline("banner"))
     known = {str(media["id"]) for media in library.files[1:3]}
     later = [Media(id=library.add("banner")["id"]) for _ in range(3)]
     assert set(baseline.known) == known
@@ -158,7 +158,7 @@ def test_where_ids_do_not_grow_the_baseline_is_the_ids_that_bear_the_name(
 def test_a_server_that_ignores_the_order_is_read_whole() -> None:
     library = library_of(iter(range(1, 5000)), 200, ignores_order=True)
     library.files[50]["name"] = "banner"
-    baseline = library.run(take_baseline("banner"))
+    baseline = library.run(fetch_baseline("banner"))
     assert (set(baseline.known), baseline.is_complete) == ({"51"}, True)
 
 
@@ -166,14 +166,14 @@ def test_dates_that_cross_do_not_hide_that_a_counter_grows() -> None:
     """Parallel uploads get their ids and their dates one after the other."""
     library = library_of(iter(range(1, 5000)), 200)
     library.files[150]["createdAt"] = dated(152)
-    assert library.run(take_baseline("banner")).newest_id == 200
+    assert library.run(fetch_baseline("banner")).newest_id == 200
     assert library.calls == ONE_REQUEST
 
 
 def test_a_date_in_the_future_does_not_make_later_files_older() -> None:
     library = library_of(iter(range(1, 5000)), 200)
     library.files[-1]["createdAt"] = dated(10**9)
-    baseline = library.run(take_baseline("banner"))
+    baseline = library.run(fetch_baseline("banner"))
     assert baseline.is_newer(Media(id=201, created_at=NOON + 201 * SECOND)) is True
 
 

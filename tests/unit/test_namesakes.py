@@ -66,7 +66,7 @@ def test_a_file_of_which_nobody_tells_the_folder_is_reused_and_that_is_said(capl
     library.add()
     with caplog.at_level(logging.INFO):
         assert run(library, "reuse").media.id == 1
-    assert "does not tell the folder of 1 (32 bytes), so it may be in folder 5" in caplog.text
+    assert "does not return the folder of 1 (32 bytes), so it may be in folder 5" in caplog.text
 
 
 def test_a_file_that_is_surely_in_the_folder_is_reused_before_one_that_may_be() -> None:
@@ -79,7 +79,7 @@ def test_a_file_that_is_surely_in_the_folder_is_reused_before_one_that_may_be() 
 def test_a_file_of_which_nobody_tells_the_folder_takes_the_name() -> None:
     library = FakeLibrary()
     library.add()
-    with pytest.raises(MediaError, match="'banner' is taken by 1"):
+    with pytest.raises(MediaError, match=r"a file with this name exists \(if_exists='fail'\): 1 "):
         run(library, "fail")
 
 

@@ -203,7 +203,7 @@ def test_the_wait_that_the_server_asks_for_comes_before_the_look_and_counts_as_s
     assert [line.partition(" ")[0] for line in library.calls][:4] == ["GET", "POST", "wait", "GET"]
     assert 10 <= library.pauses[0] <= 10.5
     assert all_waits <= round(sum(library.pauses), 3) <= all_waits + 0.5
-    assert f"looking for it in {library.pauses[0]:.1f} s" in caplog.text
+    assert f"checking the library in {library.pauses[0]:.1f} s" in caplog.text
     assert library.posts() == 2
 
 
@@ -215,7 +215,7 @@ def test_the_line_of_a_second_attempt_says_how_long_the_wait_is_and_which_attemp
     library.run(flow(attempts=4))
     (pause,) = library.pauses
     assert pause > 0
-    line = f"The library does not have 'banner'; sending it again in {pause:.1f} s (attempt 2 of 4)"
+    line = f"The library does not have 'banner'; uploading it again in {pause:.1f} s (attempt 2 of 4)"
     assert line in [record.getMessage() for record in caplog.records]
 
 
@@ -505,7 +505,7 @@ def test_an_attempt_that_was_stored_late_is_told_and_not_deleted(caplog: pytest.
     with caplog.at_level(logging.WARNING):
         assert library.run(flow()).media.id == 2
     assert library.ids == [1, 2]
-    assert "An earlier attempt was stored late: 1 (32 bytes) equal 2; nothing is deleted" in caplog.text
+    assert "Found duplicates from an earlier attempt: 1 (32 bytes) (same file as 2). Not deleted" in caplog.text
 
 
 def test_without_a_doubt_nothing_is_said_about_strays(caplog: pytest.LogCaptureFixture) -> None:
@@ -602,7 +602,7 @@ def test_a_file_that_is_processed_for_long_is_returned_unverified(caplog: pytest
     library.on_post = [converts(library, size=0)]
     assert library.run(flow()).media.id == 1
     assert sum(library.pauses) == 6
-    assert "does not have the size of 'banner' (1) yet" in caplog.text
+    assert "Could not verify 'banner' (1): the library does not show its size yet" in caplog.text
 
 
 @pytest.mark.parametrize("size", [0, None])
@@ -653,7 +653,7 @@ def test_a_file_that_another_task_replaces_at_once_is_no_error(
     library.on_call = replace_it
     result = library.run(flow(if_exists="replace"))
     assert (result.media.id, result.replaced, library.ids) == (2, (), [3])
-    assert "Another task has replaced 'banner' since it was stored as 2: by 3" in caplog.text
+    assert "Another task replaced 'banner' after it was stored as 2: by 3" in caplog.text
     assert library.pauses == []
 
 

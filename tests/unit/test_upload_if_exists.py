@@ -107,7 +107,7 @@ def test_a_namesake_of_another_size_or_type_is_not_reused_and_is_named(
     with caplog.at_level(logging.WARNING):
         result = run(library, "reuse")
     assert (result.media.id, result.created) == (2, True)
-    assert f"with another size or type (1 ({size} bytes))" in caplog.text
+    assert f"they have another size or type: 1 ({size} bytes)" in caplog.text
 
 
 @pytest.mark.parametrize("left_out", ["size", "mimeType"])
@@ -154,7 +154,9 @@ def test_image_jpg_is_image_jpeg() -> None:
 def test_fail_refuses_a_taken_name_and_names_who_has_it() -> None:
     library = FakeLibrary()
     library.add(size=5)
-    with pytest.raises(MediaError, match=r"'banner' is taken by 1 \(5 bytes\)") as raised:
+    with pytest.raises(
+        MediaError, match=r"'banner': a file with this name exists \(if_exists='fail'\): 1 \(5 bytes\)"
+    ) as raised:
         run(library, "fail")
     assert (type(raised.value), library.posts()) == (MediaConflictError, 0)
 
