@@ -1,9 +1,9 @@
-"""A server that receives, counts and drains uploads as fast as Python can; it answers as a Media API would.
+"""A server that receives, counts and discards uploads as fast as Python can; its responses are those of a Media API.
 
     python benchmarks/drain_server.py [--tls CERTIFICATE KEY] [--latency SECONDS] [--library]
 
-Prints its base address and serves until it is terminated. ``GET /requests`` answers how many requests came. With
-``--library`` it remembers what came by name, type and size, and lists, shows and deletes it, like a library.
+Prints its base URL and serves until it is terminated. ``GET /requests`` returns the number of requests. With
+``--library`` it stores the name, type and size of each upload, and lists, returns and deletes them.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _last = {"requests": 0}
 
 
 class Library:
-    """What was uploaded, without its bytes; each step is one of a dict's own, so that threads need no lock."""
+    """Metadata of the uploads; it uses only atomic dict operations, so that threads need no lock."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Create an empty library."""
         self._files: dict[int, dict[str, object]] = {}
 
-    def keep(self, media: dict[str, object]) -> None:
-        """Remember a file."""
+    def store(self, media: dict[str, object]) -> None:
+        """Store a file's metadata."""
         self._files[media["id"]] = media
 
-    def answer(self, method: str, target: str) -> tuple[int, object]:
-        """List, show or delete."""
+    def handle(self, method: str, target: str) -> tuple[int, object]:
+        """List, return or delete; return the status and the JSON value."""
         url = urlsplit(target)
         last = url.path.rpartition("/")[2]
         if not last.isdigit():
@@ -50,10 +50,10 @@ class Library:
 
 
 class Connection:
-    """One client, served until it leaves."""
+    """Serves one client until it disconnects."""
 
     def __init__(self, sock: socket.socket, latency: float, library: Library | None) -> None:
-        """Take over the socket."""
+        """Use the socket."""
         self.sock = sock
         self.latency = latency
         self.library = library
@@ -61,15 +61,15 @@ class Connection:
         self.rest = b""
 
     def serve(self) -> None:
-        """Answer one request after the other."""
+        """Handle requests one after the other."""
         with self.sock:
             while head := self.read_head():
                 _last["requests"] = next(_requests)
                 time.sleep(self.latency)
-                self.answer(*head)
+                self.handle(*head)
 
     def read_head(self) -> tuple[str, dict[str, str]] | None:
-        """Read a request line and headers; None when the client has left."""
+        """Read a request line and headers; return None after a disconnect."""
         while b"\r\n\r\n" not in self.rest:
             received = self.sock.recv(65536)
             if not received:
@@ -80,53 +80,53 @@ class Connection:
         headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
         return line, headers
 
-    def answer(self, line: str, headers: dict[str, str]) -> None:
-        """Drain the body, if any, and reply."""
+    def handle(self, line: str, headers: dict[str, str]) -> None:
+        """Drain the body, if any, and respond."""
         if line.startswith("POST"):
             if headers.get("expect"):
                 self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.told = {"name": None}
+            self.fields = {"name": None}
             size = self.drain(headers)
-            media = {**self.told, "id": next(_ids), "size": size, "url": "http://127.0.0.1/none"}
+            media = {**self.fields, "id": next(_ids), "size": size, "url": "http://127.0.0.1/none"}
             if self.library:
-                self.library.keep(media)
-            self.reply(201, media)
+                self.library.store(media)
+            self.respond(201, media)
         elif line.startswith("GET /requests"):
-            self.reply(200, dict(_last))
+            self.respond(200, dict(_last))
         elif self.library:
-            self.reply(*self.library.answer(*line.split(" ")[:2]))
+            self.respond(*self.library.handle(*line.split(" ")[:2]))
         else:
             newest = {"id": next(_ids), "name": "older.png", "mimeType": "image/png", "size": 1, "url": "http://x/"}
-            self.reply(200, {"content": [newest], "totalElements": 1})
+            self.respond(200, {"content": [newest], "totalElements": 1})
 
     def drain(self, headers: dict[str, str]) -> int:
         """Receive a multipart body with the file as its last part; return the file's size."""
         if "content-length" not in headers:
             return self.drain_chunks()
-        left = int(headers["content-length"])
+        remaining = int(headers["content-length"])
         boundary = headers["content-type"].partition("boundary=")[2].strip('"')
         start = self.rest
         while b"\r\n\r\n" not in start.partition(b"filename=")[2]:
-            start += self.sock.recv(min(65536, left - len(start)))
+            start += self.sock.recv(min(65536, remaining - len(start)))
         parts_head, _, after_name = start.partition(b"filename=")
         file_head = after_name.partition(b"\r\n\r\n")[0]
-        self.told = {
+        self.fields = {
             "name": parts_head.partition(b'name="name"')[2].partition(b"\r\n\r\n")[2].partition(b"\r\n")[0].decode(),
             "mimeType": file_head.partition(b"Content-Type: ")[2].partition(b"\r\n")[0].decode(),
         }
         overhead = len(parts_head) + len(b"filename=") + len(file_head) + 4 + len(boundary) + len("\r\n----\r\n")
-        size = left - overhead
-        left -= len(start)
+        size = remaining - overhead
+        remaining -= len(start)
         self.rest = b""
-        while left > 0:
-            received = self.sock.recv_into(self.buffer, min(left, BUFFER_BYTES))
+        while remaining > 0:
+            received = self.sock.recv_into(self.buffer, min(remaining, BUFFER_BYTES))
             if not received:
                 raise ConnectionError
-            left -= received
+            remaining -= received
         return size
 
     def drain_chunks(self) -> int:
-        """Receive a chunked body; how large the file is, is not told."""
+        """Receive a chunked body, whose file size is not declared; return 0."""
         tail = self.rest
         while not tail.endswith(b"0\r\n\r\n"):
             received = self.sock.recv_into(self.buffer)
@@ -134,15 +134,15 @@ class Connection:
         self.rest = b""
         return 0
 
-    def reply(self, status: int, value: object) -> None:
-        """Send a JSON answer."""
+    def respond(self, status: int, value: object) -> None:
+        """Send a JSON response."""
         body = b"" if value is None else json.dumps(value).encode()
         head = f"HTTP/1.1 {status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self.sock.sendall(head.encode() + body)
 
 
 def serve(context: ssl.SSLContext | None, latency: float, library: Library | None) -> None:
-    """Accept clients for ever."""
+    """Accept clients forever."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
         print(f"http{'s' if context else ''}://127.0.0.1:{server.getsockname()[1]}", flush=True)
         while True:
@@ -155,15 +155,15 @@ def _serve_one(client: socket.socket, context: ssl.SSLContext | None, latency: f
     try:
         sock = context.wrap_socket(client, server_side=True) if context else client
         Connection(sock, latency, library).serve()
-    except OSError:  # a client that breaks off is none of a drain's business
+    except OSError:  # the client disconnected
         client.close()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"))
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
-    parser.add_argument("--library", action="store_true", help="remember what came")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each response")
+    parser.add_argument("--library", action="store_true", help="store metadata of uploads")
     arguments = parser.parse_args()
     tls = None
     if arguments.tls:

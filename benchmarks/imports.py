@@ -1,9 +1,9 @@
-"""Measure what importing the operators and sensors costs a DAG file, beyond Airflow's own SDK.
+"""Measure the import time of the operators and sensors in a DAG file, in addition to Airflow's SDK.
 
     python benchmarks/imports.py [--rounds 15]
 
-Each import runs in a fresh interpreter that has imported ``airflow.sdk`` and common-compat already, as any DAG file
-does; printed are medians in milliseconds. Airflow's HTTP operators stand beside ours.
+Each import runs in a new interpreter that has already imported ``airflow.sdk`` and common-compat, like any DAG file.
+Prints medians in milliseconds, also for Airflow's HTTP operators.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IMPORTS = {
 
 
 def main() -> None:
-    """Take turns and print the table."""
+    """Measure in alternation and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds

@@ -1,12 +1,12 @@
-"""A media library in memory that answers as fast as Python can, lets files appear on command and notes every request.
+"""An in-memory media library that responds as fast as Python can, adds files on request and records every request.
 
     python benchmarks/library_server.py FILES
 
-Prints its base address and serves until it is terminated. Each file is rendered once, so that a page is a slice of what
-stands ready. ``GET /by-name/NAME`` answers with one file or 404; the Media API has no such call, it serves clients that
-can only ask for one address. ``POST /appear?count=N&seconds=S`` lets N files appear, evenly spread over S seconds, the
-first ones to come named as ``wanted_name`` says; ``GET /record`` tells when they did and when each request came, in
-seconds of the machine's monotonic clock. These two are not counted.
+Prints its base URL and serves until it is terminated. Each file's JSON is rendered once, so that a page is a slice of a
+list. ``GET /by-name/NAME`` returns one file or 404; the Media API has no such route, but HttpSensor can poll only a
+fixed URL. ``POST /appear?count=N&seconds=S`` adds N files, evenly spread over S seconds, with the names of
+``awaited_name``; ``GET /record`` returns the times of the additions and of all requests, in seconds of the monotonic
+clock. These two routes are not recorded.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ MEDIA_PATH = "/partner-gateway/v1/media"
 BY_NAME_PATH = "/by-name/"
 
 
-def wanted_name(number: int) -> str:
-    """Name the file that appears as the n-th, from 1; its id is the library's size plus n."""
-    return f"wanted-{number:06d}.png"
+def awaited_name(number: int) -> str:
+    """Return the name of the n-th added file, from 1; its id is the initial size of the library plus n."""
+    return f"awaited-{number:06d}.png"
 
 
 class Library:
-    """The files, by id from 1, and what happened to them.
+    """The files, with ids from 1, and the recorded times.
 
-    :param files: how many there are at first.
+    :param files: initial number of files.
     """
 
     def __init__(self, files: int) -> None:
@@ -51,19 +51,19 @@ class Library:
         )
         self.by_name[name] = self.rendered[-1]
 
-    def let_appear(self, count: int, seconds: float) -> None:
-        """Add files one by one, evenly spread."""
+    def schedule(self, count: int, seconds: float) -> None:
+        """Add files one by one, evenly spread over the time."""
         loop = asyncio.get_running_loop()
         first = len(self.appeared)
         for number in range(1, count + 1):
-            loop.call_later(seconds * (number - 0.5) / count, self._appear, wanted_name(first + number))
+            loop.call_later(seconds * (number - 0.5) / count, self._appear, awaited_name(first + number))
 
     def _appear(self, name: str) -> None:
         self.add(name)
         self.appeared[name] = time.monotonic()
 
     def page(self, query: dict[str, str]) -> bytes:
-        """Cut a page out of the list."""
+        """Render a page of the list."""
         limit = int(query.get("limit", 10))
         start, total = int(query.get("page", 0)) * limit, len(self.rendered)
         if query.get("sortOrder") == "desc":
@@ -81,27 +81,27 @@ class Library:
 class Client(asyncio.Protocol):
     """One connection.
 
-    :param library: what it asks about.
+    :param library: the library to serve.
     """
 
     transport: asyncio.Transport
 
     def __init__(self, library: Library) -> None:
-        """Have received nothing yet."""
+        """Start with an empty buffer."""
         self._library = library
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way to answer."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request that is there whole; none has a body."""
+        """Respond to each complete request; requests have no body."""
         self._received += data
         while b"\r\n\r\n" in self._received:
             head, _, self._received = self._received.partition(b"\r\n\r\n")
-            body = self._answer(head.split(b" ", 2)[1].decode("latin-1"))
+            body = self._handle(head.split(b" ", 2)[1].decode("latin-1"))
             status = b"404 Not Found" if body is None else b"200 OK"
             body = body or b'{"message":"no such file"}'
             self.transport.write(
@@ -109,11 +109,11 @@ class Client(asyncio.Protocol):
                 % (status, len(body), body)
             )
 
-    def _answer(self, target: str) -> bytes | None:
+    def _handle(self, target: str) -> bytes | None:
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query))
         if parts.path == "/appear":
-            self._library.let_appear(int(query["count"]), float(query["seconds"]))
+            self._library.schedule(int(query["count"]), float(query["seconds"]))
             return b"{}"
         if parts.path == "/record":
             return json.dumps({"requests": self._library.requests, "appeared": self._library.appeared}).encode()
@@ -126,7 +126,7 @@ class Client(asyncio.Protocol):
 
 
 async def serve(files: int) -> None:
-    """Answer for ever."""
+    """Serve forever."""
     library = Library(files)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Client(library), "127.0.0.1", 0, backlog=4096)
@@ -136,5 +136,5 @@ async def serve(files: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", type=int, help="how many files the library holds at first")
+    parser.add_argument("files", type=int, help="initial number of files")
     asyncio.run(serve(parser.parse_args().files))

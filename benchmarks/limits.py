@@ -1,9 +1,9 @@
-"""Measure how close a sync comes to an API key's rate limits, and what a passing 502 costs an upload.
+"""Measure how close a sync comes to an API key's rate limits, and the cost of a transient 502 for an upload.
 
     make bench-limits        # or: python benchmarks/limits.py --files 1500 --per-minute 1000 --per-second 50
 
-Prints two tables. The first: a folder of small files is synced to the sandbox with the limits of a production key, and
-the ideal time is what these alone take. The second: the sandbox answers an upload once with the documented 502.
+Prints two tables. First: a folder of small files is synced to the sandbox with the limits of a production key; the
+ideal time results from these limits alone. Second: the sandbox returns the documented 502 once for an upload.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def measure_sync(arguments, workers):
-    """Sync a folder once within the limits."""
+    """Sync a folder under the limits."""
     limits = ["--requests-per-minute", str(arguments.per_minute), "--burst-per-second", str(arguments.per_second)]
     with tempfile.TemporaryDirectory() as place, sandbox(*limits) as base:
         folder = Path(place) / "media"
@@ -62,16 +62,16 @@ def measure_sync(arguments, workers):
         statuses = [request["status"] for request in control(base, "requests")]
     full_minutes, rest = divmod(arguments.files, arguments.per_minute)
     ideal = 60 * full_minutes + rest / arguments.per_second
-    refused = statuses.count(HTTPStatus.TOO_MANY_REQUESTS)
+    rejected = statuses.count(HTTPStatus.TOO_MANY_REQUESTS)
     print(
         f"| {workers} | {arguments.files} | {seconds:.1f} | {ideal:.1f} | {seconds / ideal:.3f} | {len(statuses)} |"
-        f" {refused} | {refused / len(statuses):.2%} |",
+        f" {rejected} | {rejected / len(statuses):.2%} |",
         flush=True,
     )
 
 
 def measure_upload(faults):
-    """Upload one file; the sandbox answers so many POSTs with 502."""
+    """Upload one file; the sandbox returns 502 for the first ``faults`` POSTs."""
     with tempfile.TemporaryDirectory() as place, sandbox() as base:
         path = Path(place) / "banner.png"
         path.write_bytes(PNG)
@@ -86,13 +86,13 @@ def measure_upload(faults):
         seconds = time.perf_counter() - started
         posts = sum(request["method"] == "POST" for request in control(base, "requests"))
         hook.close()
-    named = "met one 502 of the API" if faults else "undisturbed"
-    print(f"| {named} | {seconds:.2f} | {posts} |", flush=True)
+    label = "one 502" if faults else "no fault"
+    print(f"| {label} | {seconds:.2f} | {posts} |", flush=True)
 
 
 @contextmanager
 def sandbox(*options):
-    """Start a sandbox of its own, and let the connection lead to it; give its address."""
+    """Start a sandbox and define a connection to it; yield its URL."""
     with tempfile.TemporaryDirectory() as library:
         command = [
             sys.executable,
@@ -116,10 +116,10 @@ def sandbox(*options):
 
 
 def control(base, path, value=None):
-    """Call the sandbox's control address."""
+    """Send a request to the sandbox's control routes."""
     body = None if value is None else json.dumps(value).encode()
     request = urllib.request.Request(f"{base}/_sandbox/{path}", body, {"Content-Type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request) as response:  # noqa: S310 - a server of ours
+    with urllib.request.urlopen(request) as response:  # noqa: S310 - our own server
         return json.load(response)
 
 

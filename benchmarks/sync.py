@@ -1,11 +1,10 @@
-"""Measure the sync of a folder: this package's operator beside what one would write by hand, in one go.
+"""Measure the sync of a folder: this package's operator and handwritten alternatives.
 
     make bench-sync          # or: python benchmarks/sync.py --rounds 3 --files 1000
 
-Prints two tables. The first: a folder of 1,000 files of 200 KB is synced, again with nothing changed, again with 10
-files changed, against the sandbox and against a server that drains and takes 20 ms for each answer; medians over the
-rounds, each with a server of its own. The second: the growth of memory with larger and with more files, on the draining
-server.
+Prints two tables. First: a folder of 1,000 files of 200 KB is synced, then without changes, then with 10 changed files,
+against the sandbox and against a draining server with a latency of 20 ms; medians over the rounds, each with a new
+server. Second: memory growth with larger and with more files, on the draining server.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ FOLDER = Path(__file__).parent
 OURS, LOOP, MAPPED = PEERS
 CHANGED = 10
 MAPPED_FILES = 25
-"""Of these the time of all is computed: they take as long as the other peers together."""
+"""Number of mapped uploads to measure; the result is scaled, because they are slow."""
 
 SERVERS = {
     "sandbox": ([sys.executable, "-m", "airflow_provider_media.sandbox", "--port", "0"], "/_sandbox/requests"),
     "drain, 20 ms": ([sys.executable, str(FOLDER / "drain_server.py"), "--library", "--latency", "0.02"], "/requests"),
 }
-"""How each is started, and where it tells of its requests."""
+"""Command of each server, and the path that returns its requests."""
 
 MEMORY = {"1,000 of 200 KB": (1000, 200_000), "10 of 200 MB": (10, 200_000_000), "10,000 of 200 KB": (10_000, 200_000)}
 
@@ -62,7 +61,7 @@ def main() -> None:
 
 
 def rounds_of(server, peer, files):
-    """Let one peer bring a folder into an empty library; then again, as far as it can tell what is there."""
+    """Let one peer upload a folder to an empty library; then again, if the peer detects existing files."""
     count = min(files, MAPPED_FILES) if peer == MAPPED else files
     with tempfile.TemporaryDirectory() as place, serve(server) as (base, requests):
         folder = Path(place) / "media"
@@ -71,9 +70,9 @@ def rounds_of(server, peer, files):
         def step():
             before = requests()
             measured = run(peer, base, folder)
-            # The count is a request to the draining server; all peers but the mapped one warm up with one.
-            not_theirs = int(server.startswith("drain")) + int(peer != MAPPED)
-            measured["requests"] = requests() - before - not_theirs
+            # The draining server counts the request for the count; all peers but the mapped one send a warm-up request.
+            overhead = int(server.startswith("drain")) + int(peer != MAPPED)
+            measured["requests"] = requests() - before - overhead
             return {name: value * files / count if peer == MAPPED else value for name, value in measured.items()}
 
         steps = {"first": step()}
@@ -88,14 +87,14 @@ def rounds_of(server, peer, files):
 
 
 def make_files(folder, count, size):
-    """Write files that call themselves PNGs."""
+    """Write files with a PNG signature."""
     folder.mkdir()
     for number in range(count):
         make_file(folder / f"{number:05}.png", size)
 
 
 def make_file(path, size):
-    """Write one; what follows its first block is a hole, which the disk need not keep."""
+    """Write a sparse file with random data at its start."""
     with path.open("wb") as stream:
         stream.write(b"\x89PNG\r\n\x1a\n" + os.urandom(4000))
         stream.truncate(size)
@@ -103,9 +102,9 @@ def make_file(path, size):
 
 @contextmanager
 def serve(name):
-    """Start a server; give its address and what counts its requests."""
-    command, told_at = SERVERS[name]
-    library = tempfile.TemporaryDirectory()  # else the sandbox keeps its library from one round to the next
+    """Start a server; yield its URL and a function that returns the number of requests."""
+    command, count_path = SERVERS[name]
+    library = tempfile.TemporaryDirectory()  # so that the sandbox starts each round with an empty library
     if name == "sandbox":
         command = [*command, "--data-dir", library.name]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -113,9 +112,9 @@ def serve(name):
         base = next(word for word in process.stdout.readline().split() if word.startswith("http"))
 
         def requests():
-            with urllib.request.urlopen(base + told_at) as answer:  # noqa: S310 - a server of ours
-                told = json.load(answer)
-            return told["requests"] if isinstance(told, dict) else len(told)
+            with urllib.request.urlopen(base + count_path) as response:  # noqa: S310 - our own server
+                value = json.load(response)
+            return value["requests"] if isinstance(value, dict) else len(value)
 
         yield base, requests
     finally:
@@ -125,14 +124,14 @@ def serve(name):
 
 
 def run(peer, base, folder):
-    """Run one peer once, in a process of its own."""
+    """Run one peer once, in a separate process."""
     command = [sys.executable, str(FOLDER / "sync_peers.py"), peer, base, str(folder)]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.splitlines()[-1])
 
 
 def print_table(runs, files):
-    """Print medians, and how many times as long as our first sync each first one takes."""
+    """Print medians, and the ratio of each sync to ours."""
     print("| server | peer | sync | seconds | files/s | requests | to ours | memory growth MiB |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for (server, peer, step), measured in runs.items():
@@ -140,23 +139,23 @@ def print_table(runs, files):
         ours = runs.get((server, OURS, step))
         to_ours = f"{median['seconds'] / statistics.median(one['seconds'] for one in ours):.1f}" if ours else "-"
         done = CHANGED if step == "changed" else files
-        named = f"{peer} ({MAPPED_FILES}, scaled)" if peer == MAPPED and files > MAPPED_FILES else peer
+        label = f"{peer} ({MAPPED_FILES}, scaled)" if peer == MAPPED and files > MAPPED_FILES else peer
         memory = "-" if peer == MAPPED else f"{median['memory']:.1f}"
         print(
-            f"| {server} | {named} | {step} | {median['seconds']:.2f} | {done / median['seconds']:,.0f} |"
+            f"| {server} | {label} | {step} | {median['seconds']:.2f} | {done / median['seconds']:,.0f} |"
             f" {median['requests']:,.0f} | {to_ours} | {memory} |"
         )
 
 
 def print_memory():
-    """Print how our memory grows with larger and with more files."""
+    """Print the memory growth of our sync with larger and with more files."""
     print("| files | seconds | memory growth MiB |")
     print("| --- | ---: | ---: |")
-    for named, (count, size) in MEMORY.items():
+    for label, (count, size) in MEMORY.items():
         with tempfile.TemporaryDirectory() as place, serve("drain, 20 ms") as (base, _):
             make_files(Path(place) / "media", count, size)
             measured = run(OURS, base, Path(place) / "media")
-        print(f"| {named} | {measured['seconds']:.1f} | {measured['memory']:.1f} |")
+        print(f"| {label} | {measured['seconds']:.1f} | {measured['memory']:.1f} |")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Bring a folder's files into the library, the way one peer does it; print what it took as JSON.
+"""Upload a folder to the library with one peer; print the measurements as JSON.
 
     python benchmarks/sync_peers.py PEER BASE_URL FOLDER
 
-Each run is a process of its own, so that memory and imports of one peer do not weigh on another. Imports and one
-warm-up request are not timed. Airflow logs errors only: a terminal's lines are no part of a transfer.
+Each run is a separate process, so that memory and imports of one peer do not affect another. Imports and one warm-up
+request are not timed. Airflow logs errors only, so that terminal output does not affect the times.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def sync(base, folder):
 
 
 def http_hook(base, folder):
-    """Send the files one after the other with Airflow's HttpHook, as one would by hand: whatever is there already."""
+    """Upload the files one after the other with Airflow's HttpHook, without checking for existing files."""
     from airflow.providers.http.hooks.http import HttpHook
 
     parts = urlsplit(base)
@@ -60,7 +60,7 @@ def http_hook(base, folder):
 
 
 def mapped(base, folder):
-    """Run a DAG of one mapped upload for each file, one after the other in this process: the tasks alone are timed."""
+    """Run a DAG with one mapped upload for each file, sequentially in this process; only the tasks are timed."""
     connect(base)
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(dir=Path(folder).parent)
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
@@ -83,7 +83,7 @@ def mapped(base, folder):
 
 
 def register(dag):
-    """Write the DAG into the database, as Airflow's DAG processor does."""
+    """Write the DAG to the database, like Airflow's DAG processor."""
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.serialization.definitions.dag import SerializedDAG
@@ -103,7 +103,7 @@ def connect(base):
 def measure(peer, base, folder):
     """Run once; return seconds and the growth of resident memory (MiB)."""
     run = PEERS[peer](base, folder)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak of resident memory counts from here
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak of resident memory
     before, started = resident("VmRSS"), time.perf_counter()
     seconds = run()
     if seconds is None:

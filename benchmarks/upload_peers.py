@@ -1,9 +1,9 @@
-"""Upload one file some times in a row, the way one peer does it; print what it took as JSON.
+"""Upload one file repeatedly with one peer; print the measurements as JSON.
 
     python benchmarks/upload_peers.py PEER BASE_URL FILE TIMES [CA_BUNDLE]
 
-Each run is a process of its own, so that memory and imports of one peer do not weigh on another. Imports and one
-warm-up request are not timed. Airflow logs errors only: a terminal's lines are no part of a transfer.
+Each run is a separate process, so that memory and imports of one peer do not affect another. Imports and one warm-up
+request are not timed. Airflow logs errors only, so that terminal output does not affect the times.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def http_hook(base, file, times, ca):
 
 
 def floor(base, file, times, ca):
-    """Show what the machine can do: a bare socket; sendfile, or over TLS, where there is none, large blocks."""
+    """Measure the machine's limit: a plain socket with sendfile, or with large blocks over TLS."""
     parts = urlsplit(base)
     size = Path(file).stat().st_size
     before = (
@@ -121,7 +121,7 @@ def floor(base, file, times, ca):
         f"Content-Length: {len(before) + size + len(after)}\r\n\r\n"
     ).encode()
     sock = socket.create_connection((parts.hostname, parts.port))
-    # Else the end of each body waits for an acknowledgement (Nagle's algorithm).
+    # Otherwise Nagle's algorithm delays the end of each body.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if ca:
         sock = ssl.create_default_context(cafile=ca).wrap_socket(sock, server_hostname=parts.hostname)
@@ -151,7 +151,7 @@ def measure(peer, base, file, times, ca):
     if peer == "curl -F":
         return measure_curl(base, file, times, ca)
     run = PEERS[peer](base, file, times, ca)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak of resident memory counts from here
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak of resident memory
     before_memory, before_cpu, started = resident("VmRSS"), cpu(resource.RUSAGE_SELF), time.perf_counter()
     run()
     seconds = time.perf_counter() - started
@@ -165,7 +165,7 @@ def measure(peer, base, file, times, ca):
 def measure_curl(base, file, times, ca):
     one = ["-sS", "-o", os.devnull, "-w", "%{time_total}\n", *(["--cacert", ca] if ca else [])]
     one += ["-F", "name=bench", "-F", f"file=@{file};type=video/mp4;filename=bench.mp4", base + PATH]
-    # All in one process on one connection; what is timed is the transfers, not the start of the process.
+    # One process and one connection; only the transfers are timed, not the start of the process.
     command = ["curl", *one, *(["--next", *one] * (times - 1))]
     before = cpu(resource.RUSAGE_CHILDREN)
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -200,5 +200,5 @@ PEERS = {
 
 if __name__ == "__main__":
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"  # before a peer imports Airflow
-    name, base_url, path, how_often, *bundle = sys.argv[1:]
-    print(json.dumps(measure(name, base_url, path, int(how_often), bundle[0] if bundle else None)))
+    name, base_url, path, repetitions, *bundle = sys.argv[1:]
+    print(json.dumps(measure(name, base_url, path, int(repetitions), bundle[0] if bundle else None)))

@@ -1,4 +1,4 @@
-"""Measure uploads: this package's hook beside its peers, in one go, against a server that drains.
+"""Measure uploads: this package's hook and its peers, against a draining server.
 
     make bench          # or: python benchmarks/uploads.py --rounds 9 --sizes 200KB 20MB 1GiB
 
@@ -22,7 +22,7 @@ from upload_peers import PEERS
 
 FOLDER = Path(__file__).parent
 SIZES = {"200KB": (200_000, 100), "20MB": (20_000_000, 10), "1GiB": (1024**3, 1), "4GiB": (4 * 1024**3, 1)}
-"""Each size in bytes, and how many uploads follow one another in a run."""
+"""Size in bytes, and number of uploads in a run."""
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def make_file(path: Path, size: int) -> None:
-    """Write a file that calls itself an MP4."""
+    """Write a file with an MP4 header."""
     with path.open("wb") as stream:
         stream.write(b"\0\0\0\x18ftypisom" + b"\0" * 12)
         block = os.urandom(1024 * 1024)
@@ -58,7 +58,7 @@ def make_file(path: Path, size: int) -> None:
 
 @contextmanager
 def servers(folder: Path):
-    """Start a draining server for each protocol; give their addresses and the CA bundle."""
+    """Start a draining server for each protocol; yield their URLs and the CA bundle."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = (
         "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
@@ -79,14 +79,14 @@ def servers(folder: Path):
 
 
 def run(peer: str, address: str, path: str, times: int, bundle: str | None) -> dict[str, float]:
-    """Run one peer once, in a process of its own."""
+    """Run one peer once, in a separate process."""
     command = [sys.executable, str(FOLDER / "upload_peers.py"), peer, address, path, str(times)]
     output = subprocess.run([*command, *([bundle] if bundle else [])], check=True, capture_output=True, text=True)
     return json.loads(output.stdout.splitlines()[-1])
 
 
 def print_table(runs: dict[tuple[str, str, str], list[dict[str, float]]], peers: list[str]) -> None:
-    """Print medians, and the ratio of seconds to curl's."""
+    """Print medians, and the ratio to curl's time."""
     print("| size | protocol | peer | seconds an upload | to curl | CPU s per GiB | memory growth MiB |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: |")
     for (size, protocol, peer), measured in runs.items():

@@ -1,10 +1,10 @@
-"""Measure waiting: this package's triggers beside those of Airflow's deferrable HttpSensor, on one triggerer's loop.
+"""Measure waiting: this package's triggers and those of Airflow's deferrable HttpSensor, on one triggerer's loop.
 
     make bench-waiting          # or: python benchmarks/waiting.py --rounds 3 --interval 10
 
-Prints one table: 10, 100 and 1,000 sensors, each waiting for a file of its own, in libraries of 100, 10,000 and 100,000
-files in the end. Each combination runs with a server of its own in a process of its own, forked as Airflow forks its
-trigger runner; two at a time, for most of the time they wait. A round takes about five minutes on an idle machine.
+Prints one table: 10, 100 and 1,000 sensors, each waiting for a different file, in libraries with a final size of 100,
+10,000 and 100,000 files. Each combination runs with its own server in a separate process, forked like Airflow's trigger
+runner; two run at a time, because they mostly wait. A round takes about five minutes on an idle machine.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ FOLDER = Path(__file__).parent
 EMPTY = "empty trigger"
 OURS = ("by name", "by id", "by pattern")
 ANY_SIZE = (EMPTY, "HttpSensor")
-"""What these do is the same in every library."""
+"""Independent of the library's size."""
 
 ONE_SIZE = (*ANY_SIZE, "by pattern")
-"""These are measured in a library of one size, the middle one."""
+"""Measured in one library only, that of the middle size."""
 
 COLUMNS = {
     "sensors": "sensors",
     "files": "files",
     "waiting": "waiting",
-    "requests": "requests an interval",
-    "first requests": "first look",
+    "requests": "requests per interval",
+    "first requests": "first poll",
     "median delay": "seconds to the event",
-    "longest delay": "at most",
+    "longest delay": "max",
     "stall": "longest stall ms",
-    "first stall": "first look",
-    "stretch": "of CPU alone",
-    "memory": "KiB a trigger",
-    "cpu": "CPU s an interval",
+    "first stall": "first poll",
+    "stretch": "CPU time only",
+    "memory": "KiB per trigger",
+    "cpu": "CPU s per interval",
 }
 MAX_REQUESTS = 11
 MAX_DELAY_SECONDS = 2.0
-"""After an interval: its jitter, and the look."""
+"""In addition to an interval, for its jitter and the poll."""
 MAX_STALL_SECONDS = 0.05
-"""Of CPU alone, for on a busy machine the clock tells what others do."""
+"""Of CPU time, because on a busy machine the wall clock includes other processes."""
 
 WORST = {"longest delay", "stall", "first stall", "stretch", "requests", "first requests"}
-"""Of these the highest of all rounds is printed; of the others the median."""
+"""Columns that show the maximum of all rounds; the others show the median."""
 
 
 def main() -> None:
     """Run the rounds and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--interval", type=float, default=10.0, help="seconds between looks")
+    parser.add_argument("--interval", type=float, default=10.0, help="seconds between polls")
     parser.add_argument("--sensors", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--files", type=int, nargs="+", default=[100, 10_000, 100_000])
     parser.add_argument("--at-a-time", type=int, default=2, help="how many combinations run at the same time")
@@ -84,14 +84,14 @@ def main() -> None:
 
 
 def measure_all(combinations, interval, at_a_time, results) -> None:
-    """Measure every combination once, some at the same time."""
+    """Measure each combination once, ``at_a_time`` of them in parallel."""
     waiting, running = list(combinations), []
     try:
         while waiting or running:
             while waiting and len(running) < at_a_time:
                 running.append(Run(*waiting.pop(0), interval))
-            ready = wait([run.answer for run in running])
-            for run in [run for run in running if run.answer in ready]:
+            ready = wait([run.connection for run in running])
+            for run in [run for run in running if run.connection in ready]:
                 results[run.combination].append(run.result())
                 running.remove(run)
     finally:
@@ -100,22 +100,22 @@ def measure_all(combinations, interval, at_a_time, results) -> None:
 
 
 class Run:
-    """One combination under way: a server and a process that waits.
+    """One running combination: a server and a waiting process.
 
-    :param peer: who waits.
-    :param sensors: how many triggers.
-    :param files: how many files the library holds at last; where fewer are there than sensors, at first.
-    :param interval: seconds between looks.
+    :param peer: the key of ``waiting_peers.PEERS``.
+    :param sensors: number of triggers.
+    :param files: final number of files in the library; the initial number if there are more sensors than files.
+    :param interval: seconds between polls.
     """
 
     def __init__(self, peer: str, sensors: int, files: int, interval: float) -> None:
-        """Start both."""
+        """Start both processes."""
         self.combination = peer, sensors, files
         files_at_first = files - sensors if sensors < files else files
         command = [sys.executable, str(FOLDER / "library_server.py"), str(files_at_first)]
         self._server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         base = self._server.stdout.readline().strip()
-        self.answer, theirs = multiprocessing.Pipe(duplex=False)
+        self.connection, theirs = multiprocessing.Pipe(duplex=False)
         import waiting_peers  # Airflow, imported once, before the first fork
 
         def work() -> None:
@@ -126,14 +126,14 @@ class Run:
         theirs.close()
 
     def result(self) -> dict[str, float]:
-        """Take the answer and end both; EOFError when the process broke down, which says why by itself."""
+        """Return the measurements and end both processes; EOFError if the process failed, which prints its error."""
         try:
-            return self.answer.recv()
+            return self.connection.recv()
         finally:
             self.end()
 
     def end(self) -> None:
-        """End both."""
+        """End both processes."""
         self._server.terminate()
         self._server.wait()
         self._process.terminate()
@@ -141,7 +141,7 @@ class Run:
 
 
 def check_bounds(results, interval) -> int:
-    """Print what is beyond a bound, for a thousand sensors in a library of 10,000 files; return the exit code."""
+    """Print the values above a bound, for 1,000 sensors in a library of 10,000 files; return the exit code."""
     bounds = {"requests": MAX_REQUESTS, "longest delay": interval + MAX_DELAY_SECONDS, "stretch": MAX_STALL_SECONDS}
     code = 0
     for (peer, sensors, files), measured in results.items():
@@ -149,13 +149,13 @@ def check_bounds(results, interval) -> int:
             continue
         for name, bound in bounds.items():
             if (value := max(one[name] for one in measured)) > bound:
-                print(f"BEYOND ITS BOUND: ours, {peer}: {COLUMNS[name]}: {value:g}; at most {bound:g}")
+                print(f"ABOVE THE BOUND: ours, {peer}: {COLUMNS[name]}: {value:g}; at most {bound:g}")
                 code = 1
     return code
 
 
 def print_table(results) -> None:
-    """Print medians, or the highest where the name says so; memory is that beyond empty triggers."""
+    """Print medians, or maxima for ``WORST``; memory is in addition to that of empty triggers."""
     print("| " + " | ".join(COLUMNS.values()) + " |")
     print("| " + " | ".join("---" if name == "waiting" else "---:" for name in COLUMNS) + " |")
     medians = {
