@@ -60,14 +60,14 @@ class TaskState(Generic[C]):
         """Whether Airflow has a store."""
         return self._store is not None
 
-    def identify(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+    def identify(self, describe: Callable[[], Mapping[str, Any]]) -> None:
         """Name what the call is about, before its state is loaded.
 
-        :param facts: returns JSON-able values; called only where Airflow has a store, because a digest takes time.
+        :param describe: returns JSON-able values; called only where Airflow has a store, because a digest takes time.
         """
         if self._store is None:
             return
-        self._about |= facts()
+        self._about |= describe()
         digest = hashlib.sha256(json.dumps(self._about, sort_keys=True).encode()).hexdigest()[:16]
         number = self._number_of_call(f"{self._kind.KIND}_{digest}")
         self._key = f"{self._kind.KIND}_{digest}" + (f"_{number}" if number > 1 else "")

@@ -1,1 +1,1 @@
-"""What is in a file, read from its header: the facts that the rules of the channels judge."""
+"""Rules of the messaging channels, and the readers of the file headers that they check."""

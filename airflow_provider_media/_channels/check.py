@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._channels.image_facts import read_image
+from airflow_provider_media._channels.image_info import read_image
 from airflow_provider_media._channels.integrity import check_image_end
 from airflow_provider_media._channels.mp4 import read_video
 from airflow_provider_media._channels.reader import CorruptFileError, InvalidFileError, Reader

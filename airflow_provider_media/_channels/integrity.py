@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._channels.image_facts import color_table_bytes
+from airflow_provider_media._channels.image_info import color_table_bytes
 from airflow_provider_media._channels.reader import CorruptFileError, InvalidFileError
 
 if TYPE_CHECKING:

@@ -94,7 +94,7 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
     path, name = printable(file.relative), printable(library_name(file.relative, options.name_template))
     try:
         # In this thread neither the task's time-out nor its end could break off waiting for a pipe's writer.
-        source = open_source(file.path, facts=file.facts, takes_pipes=False)
+        source = open_source(file.path, facts=file.info, takes_pipes=False)
         upload = prepare_upload(source, default_name=name, description=options.description, folder_id=options.folder_id)
         report = check_file(source, upload.mime_type, options.channels, check_integrity=options.check_integrity)
         accepts_converted = hook.settings.accept_converted

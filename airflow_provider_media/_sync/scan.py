@@ -37,12 +37,12 @@ class FoundFile:
     :param path: what opens it: a local path, or that of an object store.
     :param relative: its path in the folder, with ``/`` and in Unicode's composed form (NFC), whatever the file system
         writes: so that one file has one name everywhere.
-    :param facts: what the listing of an object store tells of it, the size among it.
+    :param info: what the listing of an object store returned for it, including the size.
     """
 
     path: Any
     relative: str
-    facts: Mapping[str, Any] | None = None
+    info: Mapping[str, Any] | None = None
 
 
 def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *, written: str = "") -> list[FoundFile]:
@@ -176,7 +176,7 @@ def _walk_object_store(root: Any, written: str) -> Iterator[FoundFile]:
         if info.get("type") == "directory" or full.endswith("/") or not full.startswith(prefix):
             continue  # some stores mark folders with an empty object; a prefix that is a file finds itself
         key = ObjectKey(root.fs, full, label.rstrip("/") + slashes + relative)
-        yield FoundFile(path=key, relative=_composed(relative), facts=info)
+        yield FoundFile(path=key, relative=_composed(relative), info=info)
 
 
 def _composed(relative: str) -> str:
