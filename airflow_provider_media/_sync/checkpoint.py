@@ -13,6 +13,11 @@ from airflow_provider_media._sync.receipts import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_media.models import Media
 
 MAX_RECEIPTS_BYTES = 24 * 1024
 """Of the 64 KiB that Airflow keeps of a value."""
@@ -71,3 +76,35 @@ class SyncCheckpoint:
         receipts = {path: Receipt.from_dict(receipt) for path, receipt in values["receipts"].items()}
         ended_at = float(values["ended_at"])
         return cls(sending=parse_flag(values["sending"]), baseline=baseline, receipts=receipts, ended_at=ended_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousAttempts:
+    """What is known of earlier attempts of a sync.
+
+    :param were_interrupted: whether the last of them had no orderly end, so that files may still be being stored.
+    :param baseline: what the library held before the first of them.
+    :param since: or else when the run began.
+    """
+
+    were_interrupted: bool = False
+    baseline: Baseline | None = None
+    since: datetime | None = None
+
+    @classmethod
+    def of(cls, checkpoint: SyncCheckpoint | None, context: Context, *, is_kept: bool) -> Self:
+        """Return what the checkpoint shows; before Airflow 3.3, the number of tries.
+
+        :param is_kept: whether Airflow has a store for the checkpoint.
+        """
+        if checkpoint:
+            return cls(were_interrupted=checkpoint.sending, baseline=checkpoint.baseline)
+        if is_kept or getattr(context.get("ti"), "try_number", 1) <= 1:
+            return cls()
+        return cls(were_interrupted=True, since=getattr(context.get("dag_run"), "start_date", None))
+
+    def sent(self, media: Media) -> bool:
+        """Return whether one of them can have sent a file; what the API does not show is none of theirs."""
+        if self.baseline is not None:
+            return self.baseline.is_newer(media) is True
+        return self.since is not None and media.created_at is not None and media.created_at >= self.since

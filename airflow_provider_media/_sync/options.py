@@ -14,6 +14,7 @@ class SyncOptions:
     """The operator's arguments, each of its own type; they are described there."""
 
     source: Any
+    source_label: str
     pattern: str
     exclude: tuple[str, ...]
     on_unsupported: str

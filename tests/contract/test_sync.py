@@ -205,15 +205,11 @@ def test_names_follow_the_template(folder: Folder, sync: Syncing, library: Sandb
 def test_a_dry_run_sends_nothing_and_returns_what_the_real_run_then_does(
     folder: Folder, sync: Syncing, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_media.operators._sync import MediaSyncOperator
+    from airflow_provider_media._sync.run import FolderSync
 
     plans = []
-    make_plan = MediaSyncOperator._make_plan
-    monkeypatch.setattr(
-        MediaSyncOperator,
-        "_make_plan",
-        lambda *given, **options: plans.append(make_plan(*given, **options)) or plans[-1],
-    )
+    plan = FolderSync.plan
+    monkeypatch.setattr(FolderSync, "plan", lambda *given: plans.append(plan(*given)) or plans[-1])
     kept, old = library.store("kept.png", PNG + b"kept.png"), library.store("old.png", PNG + b"of yesterday")
     folder.write("kept.png", "new.png", "old.png")
     library.forget()

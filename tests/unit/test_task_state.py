@@ -13,10 +13,9 @@ from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
 from airflow_provider_media._polling.checkpoint import WaitCheckpoint
-from airflow_provider_media._sync.checkpoint import SyncCheckpoint
+from airflow_provider_media._sync.checkpoint import PreviousAttempts, SyncCheckpoint
 from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS, UploadCheckpoint
 from airflow_provider_media.models import Media
-from airflow_provider_media.operators._sync import PreviousAttempts
 from tests.helpers.fake_store import FakeStore
 
 if TYPE_CHECKING:

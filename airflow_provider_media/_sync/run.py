@@ -1,0 +1,234 @@
+"""Sync a folder in steps: scan, compare, plan, check, upload, read again what is kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_media._deletion.delete import find_references
+from airflow_provider_media._sync.checkpoint import PreviousAttempts, SyncCheckpoint
+from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files, skip_unsupported
+from airflow_provider_media._sync.executor import SyncExecutor, worker_pool
+from airflow_provider_media._sync.manifest import manifest_of
+from airflow_provider_media._sync.plan import StepResult
+from airflow_provider_media._sync.report import (
+    check_plan,
+    count_results,
+    log_changes,
+    log_plan,
+    raise_if_failed,
+)
+from airflow_provider_media.exceptions import MediaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_media._airflow.task_state import TaskState
+    from airflow_provider_media._deletion.delete import References
+    from airflow_provider_media._sync.compare import ExistingMedia
+    from airflow_provider_media._sync.options import SyncOptions
+    from airflow_provider_media._sync.plan import LocalFile, PlanStep, SyncPlan
+    from airflow_provider_media._sync.receipts import Receipt
+    from airflow_provider_media._sync.scan import FoundFile
+    from airflow_provider_media._upload.spec import UploadSpec
+    from airflow_provider_media.hooks.media import MediaHook
+
+log = logging.getLogger(__name__)
+
+_MAX_NAMED = 50
+"""How many files a log line names."""
+
+_MAX_KEPT_BY_ID = 10
+"""How many kept files are read again by their ids; more are read by pages."""
+
+
+class FolderSync:
+    """One sync of a folder; its methods are the steps, in their order.
+
+    :param hook: the connection.
+    :param options: the operator's arguments.
+    :param references: a callable that returns what still uses a file.
+    :param state: where the checkpoint of the task is kept.
+    :param context: the task's context.
+    """
+
+    def __init__(
+        self,
+        hook: MediaHook,
+        options: SyncOptions,
+        references: References | None,
+        *,
+        state: TaskState[SyncCheckpoint],
+        context: Context,
+    ) -> None:
+        self._hook = hook
+        self._options = options
+        self._references = references
+        self._state = state
+        state.identify(
+            lambda: {
+                "base_url": hook.settings.base_url,
+                "conn_id": hook.media_conn_id,
+                "folder_id": options.folder_id,
+                "if_changed": options.if_changed,
+                "source": options.source_label,
+                "name_template": options.name_template,
+            }
+        )
+        self._checkpoint = state.load()
+        self._previous = PreviousAttempts.of(self._checkpoint, context, is_kept=state.is_kept)
+
+    def scan(self) -> list[FoundFile]:
+        """List the folder, and check that the manifest can be written.
+
+        :raises MediaFileError: the folder cannot be read, or nothing in it matches.
+        :raises MediaConfigurationError: the manifest cannot be written.
+        """
+        from airflow_provider_media._sync.scan import find_files
+
+        options = self._options
+        found = find_files(options.source, options.pattern, options.exclude, written=options.source_label)
+        if options.manifest_file and not options.dry_run:
+            options.manifest_file.check(found)
+        return found
+
+    def compare(self, found: Sequence[FoundFile]) -> tuple[list[LocalFile], ExistingMedia]:
+        """Check each file of the folder, then list the library.
+
+        :raises MediaFileError: no file remains.
+        """
+        options = self._options
+        receipts, wait_seconds = self._previous_receipts()
+        with worker_pool(self._hook, options.max_workers) as pool:
+            files = skip_unsupported(prepare_files(self._hook, found, options, pool, receipts), options)
+            if self._previous.were_interrupted and not options.dry_run:
+                self._await_settling()
+            return files, fetch_existing_media(self._hook, files, pool, wait_seconds=wait_seconds)
+
+    def plan(self, files: Sequence[LocalFile], existing: ExistingMedia) -> SyncPlan:
+        """Decide what becomes of each file; check what still uses the files to be deleted; log the plan."""
+        from airflow_provider_media._sync.plan import keep_used, make_plan
+
+        options = self._options
+        sent_before = self._previous.sent
+        plan = make_plan(files, existing.namesakes, if_changed=options.if_changed, sent_before=sent_before)
+        used = find_references([media for step in plan.steps for media in step.old], self._references)
+        plan = keep_used(plan, used, on_reference=options.on_reference)
+        log_plan(plan, used if options.on_reference == "skip" else {}, is_dry_run=options.dry_run)
+        return plan
+
+    def apply(
+        self, plan: SyncPlan, files: Iterable[LocalFile], existing: ExistingMedia
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+        """Upload, replace and verify; return the manifest, and how many files there are of each action.
+
+        :raises MediaError: the plan cannot be executed, so nothing was sent; or more files failed than may.
+        """
+        from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS
+
+        check_plan(plan, self._hook)
+        uploads = {file.path: file.upload for file in files if file.upload}
+        results = [
+            StepResult(step=step, action="keep", media=step.there) for step in plan.steps if step.action == "keep"
+        ]
+        checkpoint = self._checkpoint
+        baseline = (checkpoint and checkpoint.baseline) or existing.baseline.reduced(max_known=MAX_BASELINE_IDS)
+        checkpoint = checkpoint or SyncCheckpoint(sending=False, baseline=baseline)
+        if plan.to_send:
+            checkpoint = replace(checkpoint, sending=True, baseline=baseline)
+            self._state.save(checkpoint)
+            results += self._execute(plan.to_send, uploads, existing)
+        if gone := self._find_gone(results):
+            self._state.save(replace(checkpoint, sending=True, baseline=baseline))
+            results = [result for result in results if result.step.path not in {step.path for step in gone}]
+            results += self._execute(gone, uploads, existing)
+        try:
+            return self._finish(results, uploads)
+        except MediaError:
+            # Nothing is being sent any more, although not all is done.
+            receipts = {**checkpoint.receipts, **_receipts_of(results, uploads)}
+            self._state.save(SyncCheckpoint.ended(baseline, receipts))
+            raise
+
+    def _previous_receipts(self) -> tuple[dict[str, Receipt], float]:
+        """Return the receipts of earlier runs and attempts, and how long the library may still take to show them."""
+        settle_seconds = self._hook.settings.settle_seconds
+        manifest_file, checkpoint = self._options.manifest_file, self._checkpoint
+        receipts: dict[str, Receipt] = {}
+        ages = [float("inf")]
+        if manifest_file and (receipts := manifest_file.read_receipts()):
+            ages.append(manifest_file.age_seconds())
+        if checkpoint and checkpoint.receipts:
+            receipts = {**receipts, **checkpoint.receipts}
+            ages.append(checkpoint.age_seconds())
+        return receipts, max(0.0, settle_seconds - min(ages))
+
+    def _await_settling(self) -> None:
+        from airflow_provider_media._api.flows import sleep
+
+        seconds = self._hook.settings.settle_seconds
+        log.info("An earlier try was cut off while it sent files; waiting %g s for what is still on its way", seconds)
+        self._hook.run_flow(sleep(seconds))
+
+    def _execute(
+        self, steps: Sequence[PlanStep], uploads: Mapping[str, UploadSpec], existing: ExistingMedia
+    ) -> list[StepResult]:
+        from airflow_provider_media._upload.progress import FilesProgress
+
+        sizes = sum(step.size or 0 for step in steps)
+        progress = FilesProgress(len(steps), sizes, clock=time.monotonic)
+        with worker_pool(self._hook, self._options.max_workers) as pool:
+            results = SyncExecutor(
+                self._hook,
+                pool,
+                width=self._options.max_workers,
+                uploads=uploads,
+                known=existing,
+                references=self._references,
+                on_reference=self._options.on_reference,
+                progress=progress,
+            ).execute(steps)
+        log.info("Sent %s", progress.summary())
+        return results
+
+    def _find_gone(self, results: Sequence[StepResult]) -> list[PlanStep]:
+        """Read again what is kept, and return the steps that send what is gone: lists may be old, and syncs long."""
+        from airflow_provider_media._api.deletion import still_there
+
+        kept = [result for result in results if result.action == "keep"]
+        media = [result.media for result in kept if result.media]
+        if len(media) > _MAX_KEPT_BY_ID and len(kept) == len(results):
+            return []  # nothing was sent, so the list was read just now
+        settle_seconds = self._hook.settings.settle_seconds
+        still = still_there(media, max_by_id=_MAX_KEPT_BY_ID, settle_seconds=settle_seconds)
+        there = {str(one.id) for one in self._hook.run_flow(still)}
+        gone = [result.step for result in kept if result.media and str(result.media.id) not in there]
+        if gone:
+            paths = ", ".join(step.path for step in gone[:_MAX_NAMED])
+            log.warning("%d files that were listed are gone from the library; uploading them: %s", len(gone), paths)
+        return [replace(step, action="create", there=None, reason="the library has it no more") for step in gone]
+
+    def _finish(
+        self, results: list[StepResult], uploads: Mapping[str, UploadSpec]
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+        """Raise if too many files failed; otherwise write and return the manifest."""
+        manifest_file = self._options.manifest_file
+        counts = count_results(results)
+        raise_if_failed(results, self._options.allow_failures)
+        log_changes(results, uploads, has_manifest=manifest_file is not None)
+        manifest = manifest_of(results, uploads)
+        if manifest_file:
+            manifest_file.write(manifest)
+        return manifest, counts
+
+
+def _receipts_of(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, Receipt]:
+    """Return what was sent, and is in the library, by path."""
+    from airflow_provider_media._sync.receipts import Receipt
+
+    sent = [result for result in results if result.action in ("create", "replace")]
+    return {result.step.path: Receipt.of(uploads[result.step.path], result.media) for result in sent if result.media}
