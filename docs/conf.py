@@ -1,7 +1,7 @@
-"""How the documentation becomes a site: ``make docs``.
+"""Build the documentation as a site: ``make docs``.
 
-The site's source is the repository itself, so that its pages are read on any git host as they are here, links between
-them included. What a git host cannot show stands here: the order of the pages, and the reference from the docstrings.
+The site is built from the repository's own files, so that a git host shows the same pages with working links. This file
+adds what a git host cannot show: the order of the pages, and the reference from the docstrings.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ myst_heading_anchors = 4
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
-# The mark of a mapped argument's default would be an object's address.
+# Otherwise the sentinel default of an optional argument is shown as an object's address.
 autodoc_preserve_defaults = True
 add_module_names = False
 
 nitpicky = True
-# Types of other projects: a site that is built without a network has none of their inventories.
+# Types of other projects: the site is built offline, without their inventories.
 nitpick_ignore_regex = [
     ("py:(class|obj|data|exc)", r"(?!airflow_provider_media).*"),
     ("py:.*", r"airflow_provider_media\._.*"),
@@ -48,7 +48,7 @@ html_show_sphinx = False
 _CONTENTS = """
 ```{toctree}
 :hidden:
-:caption: Begin
+:caption: Get started
 
 /README
 tutorial
@@ -58,10 +58,9 @@ from-http-operator
 
 ```{toctree}
 :hidden:
-:caption: How to
+:caption: How-to guides
 
 operators/upload
-uploads
 sync
 channels
 operators/get
@@ -80,7 +79,16 @@ REST
 
 ```{toctree}
 :hidden:
-:caption: Look up
+:caption: Explanation
+
+uploads
+architecture
+decisions/index
+```
+
+```{toctree}
+:hidden:
+:caption: Reference
 
 reference/index
 errors
@@ -91,16 +99,26 @@ upgrading
 /CONTRIBUTING
 ```
 """
+_DECISIONS = """
+```{toctree}
+:hidden:
+:glob:
+
+0*
+```
+"""
 
 
 def _add_contents(_app: Sphinx, page: str, source: list[str]) -> None:
-    """Write the order of the pages below the first one, where a git host need not show it."""
+    """Append the tables of contents, which a git host would show as code."""
     if page == root_doc:
         named = {"index", *_CONTENTS.split()}
         rest = sorted(page.stem for page in Path(__file__).parent.glob("*.md") if page.stem not in named)
         source[0] += _CONTENTS.replace("REST\n", "".join(f"{stem}\n" for stem in rest))
+    elif page == "docs/decisions/index":
+        source[0] += _DECISIONS
 
 
 def setup(app: Sphinx) -> None:
-    """Have the contents added."""
+    """Register the tables of contents."""
     app.connect("source-read", _add_contents)

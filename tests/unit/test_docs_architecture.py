@@ -1,0 +1,26 @@
+"""docs/architecture.md names files that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_architecture_names_existing_files() -> None:
+    package = ROOT / "airflow_provider_media"
+    names = set(re.findall(r"`([\w/]+\.(?:py|toml)|[\w/]+/)`", PAGE))
+    missing = {
+        name
+        for name in names
+        if not ((ROOT / name).exists() or (package / name).exists() or list(package.glob(f"*/{name}")))
+    }
+    assert len(names) > 50
+    assert missing == set()
+
+
+def test_architecture_covers_every_package() -> None:
+    packages = {path.parent.name for path in (ROOT / "airflow_provider_media").glob("*/__init__.py")}
+    assert {name for name in packages if not re.search(rf"`{name}/|\b{name}\b", PAGE)} == set()
