@@ -20,7 +20,7 @@ copyright = "the maintainers of airflow-provider-media"  # noqa: A001 - Sphinx's
 html_title = f"{project} {version}"
 
 root_doc = "docs/index"
-include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/**", "benchmarks/README.md"]
+include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**", "benchmarks/README.md"]
 exclude_patterns = ["docs/site", "**/.*", "build", "dist", "**/__pycache__", "**/node_modules"]
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 
@@ -97,6 +97,7 @@ versions
 upgrading
 /CHANGELOG
 /CONTRIBUTING
+/SECURITY
 ```
 """
 _DECISIONS = """
