@@ -8,7 +8,7 @@ from airflow_provider_media._channels.image_info import read_image
 from airflow_provider_media._channels.integrity import check_image_end
 from airflow_provider_media._channels.mp4 import read_video
 from airflow_provider_media._channels.reader import CorruptFileError, InvalidFileError, Reader
-from airflow_provider_media._channels.rules import ChannelReport, MediaInfo, judge
+from airflow_provider_media._channels.rules import ChannelReport, MediaInfo, validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def check_file(source: Source, mime_type: str, channels: Sequence[str], *, check_integrity: bool) -> ChannelReport:
-    """Return all that speaks against uploading a file.
+    """Return the errors and warnings of a file.
 
-    :param source: the file; its headers are read, and of an image its parts.
-    :param mime_type: found from its first bytes.
+    :param source: the file; its headers are read, and the segments of an image.
+    :param mime_type: detected from its first bytes.
     :param channels: their names, as :func:`~airflow_provider_media._channels.rules.channels_of` returns them.
-    :param check_integrity: whether a truncated or corrupt file is an error without channels too; else it is a warning.
+    :param check_integrity: whether a truncated or corrupt file is an error also without channels; otherwise a warning.
     :raises MediaFileError: when reading the source fails.
     """
     try:
@@ -32,13 +32,13 @@ def check_file(source: Source, mime_type: str, channels: Sequence[str], *, check
         return ChannelReport((sentence,)) if channels or check_integrity else ChannelReport((), (sentence,))
     except InvalidFileError as error:
         return ChannelReport((f"{error.reason}. {error.advice}".rstrip("."),)) if channels else ChannelReport()
-    return judge(info, channels)
+    return validate(info, channels)
 
 
 def inspect(source: Source, mime_type: str, *, checksums: bool) -> MediaInfo:
-    """Read what a file's headers say, and check that it is complete.
+    """Read a file's headers, and check that it is complete.
 
-    :param checksums: compute those of a PNG, for which it is read as a whole.
+    :param checksums: whether to verify those of a PNG, which reads the whole file.
     :raises InvalidFileError: no channel accepts it.
     """
     with source.opened_for_checks() as stream:

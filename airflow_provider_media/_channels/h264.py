@@ -1,4 +1,4 @@
-"""Reads what an H.264 stream needs of its player: profile, level, bit depth, chroma format (ITU-T H.264, 7.3.2.1)."""
+"""Read the profile, level, bit depth and chroma format of an H.264 stream (ITU-T H.264, 7.3.2.1)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _SEQUENCE_PARAMETER_SET = 7
 
 @dataclass(frozen=True, slots=True)
 class H264Info:
-    """What an H.264 stream needs of its player.
+    """The parameters of an H.264 stream.
 
     :param profile: such as ``Main``.
     :param level: such as ``3.1``.
-    :param bits: of each sample.
+    :param bits: per sample.
     :param chroma: such as ``4:2:0``.
     """
 
@@ -40,7 +40,7 @@ class H264Info:
 def read_avc_configuration(content: bytes) -> H264Info | None:
     """Read an ``avcC`` box (ISO/IEC 14496-15, 5.3.3.1); None if it is too short.
 
-    Bit depth and chroma format are read from the sequence parameter set, because many writers leave out the box's own
+    Bit depth and chroma format are read from the sequence parameter set, because many writers omit the box's own
     fields for them.
     """
     if len(content) < len(b"\1PPL\xff\xe1"):
@@ -57,7 +57,7 @@ def read_avc_configuration(content: bytes) -> H264Info | None:
 
 
 def _sample_format(data: bytes) -> tuple[int, str]:
-    """Read bit depth and chroma format; both stand within the first bytes."""
+    """Read bit depth and chroma format from the first bytes."""
     numbers = _ExpGolomb(data[:32])
     numbers.read()  # seq_parameter_set_id
     chroma = numbers.read()
@@ -69,7 +69,7 @@ def _sample_format(data: bytes) -> tuple[int, str]:
 
 
 class _ExpGolomb:
-    """Numbers as a prefix of zeros and so many bits (9.1); zeros follow behind the end."""
+    """Exponential-Golomb numbers: a prefix of zeros and as many bits (9.1); the data are padded with zeros."""
 
     def __init__(self, data: bytes) -> None:
         data = data.replace(b"\0\0\3", b"\0\0")  # the bytes that keep a start code from appearing (7.4.1)

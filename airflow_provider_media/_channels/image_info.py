@@ -1,7 +1,7 @@
-"""Reads what the headers of images say: JPEG (ITU T.81), PNG (its specification, 3rd edition) and GIF (GIF89a).
+"""Read the headers of images: JPEG (ITU T.81), PNG (its specification, 3rd edition) and GIF (GIF89a).
 
-No pixel is decoded. The formats are read here rather than with Pillow, because a limit that protects its decoder says
-nothing about a file (a comment of 1.3 MB, 12 bits a color), and because its Exif reader has no bound on memory.
+Pixels are not decoded. Pillow is not used, because limits that protect its decoder reject valid files (a comment of
+1.3 MB, 12 bits per color), and because its Exif reader has no memory limit.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _EXIF = b"Exif\0\0"
 _ORIENTATION = 0x0112
 _SHORT = 3
 _QUARTER_TURNS = (5, 6, 7, 8)
-"""The Exif orientations that turn a photo by a quarter."""
+"""The Exif orientations that rotate a photo by 90 degrees."""
 
 _MAX_JUNK_BYTES = 64 * 1024
-"""Between two segments of a JPEG; decoders pass over it."""
+"""Between two segments of a JPEG; decoders skip it."""
 
 _PNG_COLORS = {0: "grayscale", 2: "RGB", 3: "palette", 4: "grayscale", 6: "RGBA"}
 _PNG_BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -46,10 +46,10 @@ _PNG_BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the part of an image begins that :mod:`~airflow_provider_media._channels.integrity` goes through.
+    """The properties of an image, and where the part starts whose completeness is checked.
 
-    :param info: what the headers say.
-    :param content: the position behind the headers.
+    :param info: the properties read from the headers.
+    :param content: the position after the headers.
     """
 
     info: MediaInfo
@@ -60,13 +60,13 @@ def read_image(reader: Reader, mime_type: str) -> Layout:
     """Read the headers of a JPEG, PNG or GIF image.
 
     :raises CorruptFileError: the file ends within them.
-    :raises InvalidFileError: no channel accepts such an image, or the headers are not those of the format.
+    :raises InvalidFileError: no channel accepts such an image, or the headers are invalid.
     """
     return {"image/jpeg": _read_jpeg, "image/png": _read_png, "image/gif": _read_gif}[mime_type](reader)
 
 
 def _read_jpeg(reader: Reader) -> Layout:
-    """Go from segment to segment up to the pixels (annex B)."""
+    """Walk the segments up to the pixel data (annex B)."""
     frame: tuple[int, bytes] | None = None
     turned = False
     at = 2
@@ -101,7 +101,7 @@ def _read_jpeg(reader: Reader) -> Layout:
 
 
 def _next_marker(reader: Reader, at: int) -> tuple[int, int]:
-    """Return the next marker's kind and the position behind it; bytes between segments are passed over."""
+    """Return the next marker's kind and the position after it; skip bytes between segments."""
     end = at + _MAX_JUNK_BYTES
     while at < end:
         first, kind = reader.read(at, 2)
@@ -111,11 +111,11 @@ def _next_marker(reader: Reader, at: int) -> tuple[int, int]:
         block, index = reader.window(at)
         found = block.find(_MARKER, index)
         at += (len(block) if found < 0 else found) - index
-    raise InvalidFileError("not a JPEG image, although it begins like one")
+    raise InvalidFileError("not a JPEG image, although it starts like one")
 
 
 def _check_jpeg(kind: int, bits: int) -> None:
-    """Refuse the sorts of JPEG that browsers and phones do not show."""
+    """Reject the kinds of JPEG that browsers and phones do not show."""
     sort = _RARE_FRAMES.get(kind) or ("" if bits == _JPEG_BITS else f"{bits}-bit")
     if sort:
         raise InvalidFileError(
@@ -125,7 +125,7 @@ def _check_jpeg(kind: int, bits: int) -> None:
 
 
 def _is_turned(tiff: bytes) -> bool:
-    """Return whether Exif data turn the photo by a quarter (TIFF 6.0: header, first directory)."""
+    """Return whether Exif data rotate the photo by 90 degrees (TIFF 6.0: header, first directory)."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or len(tiff) < len("II*\0....."):
         return False
@@ -149,7 +149,7 @@ def _read_png(reader: Reader) -> Layout:
             "Revert it: xcrun -sdk iphoneos pngcrush -revert-iphone-optimizations IN OUT",
         )
     if start != b"\0\0\0\x0dIHDR"[: len(start)]:
-        raise InvalidFileError("not a PNG image, although it begins like one")
+        raise InvalidFileError("not a PNG image, although it starts like one")
     width, height, bits, colors, compression, filtering, interlacing = struct.unpack(">IIBBBBB", reader.read(16, 13))
     if (
         not 0 < width < 2**31

@@ -1,6 +1,6 @@
 """Checks that an image is complete, without decoding it.
 
-What stands behind an image's end is no concern: phones, cameras and editors add to it.
+Bytes after the end of an image are accepted, because phones, cameras and editors append data.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _IMAGE = 0x2C
 def check_image_end(reader: Reader, mime_type: str, content: int, *, checksums: bool = True) -> None:
     """Check that an image is complete.
 
-    :param content: the position behind its headers.
-    :param checksums: compute those of a PNG, for which it is read as a whole.
+    :param content: the position after its headers.
+    :param checksums: whether to verify those of a PNG, which reads the whole file.
     :raises CorruptFileError: it is truncated, or a checksum is wrong.
-    :raises InvalidFileError: its parts are not those of its format.
+    :raises InvalidFileError: its segments are not those of its format.
     """
     if mime_type == "image/png":
         _check_png(reader, content, checksums=checksums)
@@ -42,9 +42,9 @@ def _truncated(reader: Reader, part: str) -> CorruptFileError:
 
 
 def _check_png(reader: Reader, at: int, *, checksums: bool) -> None:
-    """Go from chunk to chunk: a length, a name, the content, the checksum of the latter two (5.3).
+    """Walk the chunks: a length, a name, the content, the checksum of the latter two (5.3).
 
-    A wrong checksum of an ancillary chunk (a lower-case name) is no matter: decoders pass over such a chunk.
+    A wrong checksum of an ancillary chunk (a lower-case name) is accepted, because decoders skip such a chunk.
     """
     if not checksums and reader.read(reader.size - len(_END_OF_PNG), len(_END_OF_PNG)) == _END_OF_PNG:
         return
@@ -67,9 +67,9 @@ def _check_png(reader: Reader, at: int, *, checksums: bool) -> None:
 
 
 def _check_jpeg(reader: Reader, at: int) -> None:
-    """Find the marker of the end, which mostly is the end of the file (ITU T.81, annex B).
+    """Find the end-of-image marker, usually at the end of the file (ITU T.81, annex B).
 
-    Among the pixels, its two bytes stand for nothing else; in a segment before, they may be a thumbnail's.
+    Within the pixel data, its two bytes have no other meaning; within an earlier segment, a thumbnail may contain them.
     """
     if reader.size >= at + 2 and reader.read(reader.size - 2, 2) == _END_OF_JPEG:
         return
@@ -82,10 +82,10 @@ def _check_jpeg(reader: Reader, at: int) -> None:
 
 
 def _check_gif(reader: Reader, at: int) -> None:
-    """Go from block to block (GIF89a, appendix A).
+    """Walk the blocks (GIF89a, appendix A).
 
-    As browsers do, a file without a trailer is accepted, and what cannot be a block counts as the end, if an image
-    comes before it.
+    As in browsers, a file without a trailer is accepted, and anything that is not a block ends the file, provided that
+    an image precedes it.
     """
     has_image = False
     while at < reader.size:
@@ -116,7 +116,7 @@ def _skip_zeros(reader: Reader, at: int) -> int:
 
 
 def _skip_sub_blocks(reader: Reader, at: int) -> int:
-    """Return the position behind a chain of sub-blocks: each has a length and so many bytes; the last has length 0."""
+    """Return the position after a chain of sub-blocks: each has a length and that many bytes; the last has length 0."""
     while True:
         block, start = reader.window(at)
         index, size = start, len(block)

@@ -1,9 +1,9 @@
-"""Reads from an MP4 file's boxes which streams it has, and whether it is complete (ISO/IEC 14496-12, -14 and -15).
+"""Read the streams of an MP4 file from its boxes, and check that it is complete (ISO/IEC 14496-12, -14 and -15).
 
-What is read is on one path of boxes: moov / trak / tkhd, mdia / hdlr, mdia / minf / stbl / stsd. No library fits that
-(November 2026). MediaInfo, 15 MB of native code by way of pymediainfo, last released in February 2025, was still busy
-after two minutes with a file of 14 MB that claims 20,000 streams. PyAV, well kept, brings all of FFmpeg. pymp4 was last
-released in 2023; mutagen and tinytag read sound only; hachoir is under the GPL.
+The boxes read are on one path: moov / trak / tkhd, mdia / hdlr, mdia / minf / stbl / stsd. Libraries reviewed in
+November 2026: pymediainfo (15 MB of native code, last release February 2025) needed more than two minutes for a file of
+14 MB that claims 20,000 streams; PyAV includes all of FFmpeg; the last release of pymp4 is from 2023; mutagen and
+tinytag read audio only; hachoir is under the GPL.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _CODECS = {
     **dict.fromkeys((b"dtsc", b"dtse", b"dtsh", b"dtsl", b"dtsx"), "DTS"),
     **dict.fromkeys((b"lpcm", b"sowt", b"twos", b"raw ", b"in24", b"in32", b"fl32", b"ipcm", b"fpcm"), "PCM"),
 }
-"""By the four letters of a sample entry (the registry is at mp4ra.org)."""
+"""By the type of a sample entry (registry: mp4ra.org)."""
 
 _OBJECT_TYPES = {
     **dict.fromkeys((0x40, 0x66, 0x67, 0x68), "AAC"),
@@ -59,7 +59,7 @@ _OBJECT_TYPES = {
     0xA9: "DTS",
     0xAD: "Opus",
 }
-"""What the entries mp4a and mp4v hold, by the object type that stands in them."""
+"""The codecs of mp4a and mp4v entries, by their object type."""
 
 _ENCRYPTED = {b"encv", b"enca", b"enct", b"drms", b"drmi"}
 _CONTENT = {b"mdat", b"imda"}
@@ -77,7 +77,7 @@ _HAS_COMPOSITION_OFFSETS = 0x800
 
 @dataclass(frozen=True, slots=True)
 class _Box:
-    """A box: where it begins, and from where to where its content is."""
+    """A box: its start, and the start and end of its content."""
 
     kind: bytes
     at: int
@@ -87,7 +87,7 @@ class _Box:
 
 @dataclass(slots=True)
 class _Outline:
-    """The boxes of the highest level: the index, where the media data begin, and the first fragments."""
+    """The top-level boxes: the index, the position of the media data, and the first fragments."""
 
     index: _Box | None = None
     content_at: int | None = None
@@ -103,7 +103,7 @@ class _Track:
 
 
 def read_video(reader: Reader) -> MediaInfo:
-    """Read the boxes that describe the streams; the index may stand at the end of the file.
+    """Read the boxes that describe the streams; the index may be at the end of the file.
 
     :raises CorruptFileError: the file is truncated.
     :raises InvalidFileError: no channel accepts it, or its boxes are not those of an MP4 file.
@@ -142,11 +142,11 @@ def read_video(reader: Reader) -> MediaInfo:
 
 
 def _read_outline(reader: Reader) -> _Outline:
-    """Go through the boxes of the highest level.
+    """Walk the top-level boxes, up to the first bytes that are no box.
 
-    What is no box ends the walk: tools and cameras leave text and padding behind the last box, and players ignore it.
+    Tools and cameras append text and padding, which players ignore.
 
-    :raises CorruptFileError: the file ends within a box, or behind a fragment's index.
+    :raises CorruptFileError: the file ends within a box, or after a fragment's index.
     """
     outline = _Outline()
     at, fragment_lacks_content = 0, False
@@ -167,9 +167,9 @@ def _read_outline(reader: Reader) -> _Outline:
         at = box.end
     is_junk = at + 8 <= reader.size
     if fragment_lacks_content:
-        raise CorruptFileError(f"truncated: it ends at byte {reader.size:,}, behind a moof box and before its mdat box")
+        raise CorruptFileError(f"truncated: it ends at byte {reader.size:,}, between a moof box and its mdat box")
     if outline.index is None and outline.content_at is None and is_junk:
-        raise InvalidFileError("not an MP4 video, although it begins like one")
+        raise InvalidFileError("not an MP4 video, although it starts like one")
     return outline
 
 
@@ -184,7 +184,7 @@ def _check_completeness(reader: Reader, outline: _Outline) -> tuple[_Box, int]:
 
 
 def _box_at(reader: Reader, at: int, end: int) -> _Box | None:
-    """Read a box's head: a size, four letters; None if it cannot be one."""
+    """Read a box's header: a size and a type; None if it is not a box."""
     size, kind = struct.unpack(">I4s", reader.read(at, 8))
     head = 8
     if size == 1 and at + 16 <= end:
@@ -207,7 +207,7 @@ def _boxes(reader: Reader, start: int, end: int) -> Iterator[_Box]:
 
 
 def _boxes_by_kind(reader: Reader, box: _Box) -> dict[bytes, list[_Box]]:
-    """Return the boxes of the kinds that are read; of each only some, so that memory has a bound."""
+    """Return the boxes of the types that are read; at most some of each, to bound memory."""
     found: dict[bytes, list[_Box]] = {}
     for inner in _boxes(reader, box.start, box.end):
         if inner.kind in _INNER and len(several := found.setdefault(inner.kind, [])) <= _MAX_TRACKS:
@@ -239,7 +239,7 @@ def _payload(reader: Reader, box: _Box, count: int) -> bytes:
 
 
 def _table(reader: Reader, box: _Box) -> bytes:
-    """Read a box up to a bound."""
+    """Read a box, at most ``_TABLE_BYTES``."""
     return reader.read(box.start, min(box.end - box.start, _TABLE_BYTES))
 
 
@@ -248,7 +248,7 @@ def _handler(reader: Reader, track: _Box) -> bytes:
 
 
 def _check_samples(reader: Reader, track: _Box) -> None:
-    """Check that the track's last chunk begins within the file: a box of media data may have no size of its own."""
+    """Check that the track's last chunk starts within the file, because a media data box may have no size."""
     samples = _find(reader, track, b"mdia", b"minf", b"stbl")
     tables = _boxes_by_kind(reader, samples) if samples else {}
     for kind, width in ((b"stco", 4), (b"co64", 8)):
@@ -260,7 +260,7 @@ def _check_samples(reader: Reader, track: _Box) -> None:
 
 
 def _shown_size(reader: Reader, track: _Box) -> tuple[int, int]:
-    """Read width and height behind the matrix that turns the picture; before it stand times, of two lengths."""
+    """Read width and height, which follow the rotation matrix; the times before it have two possible lengths."""
     header = _need(reader, track, b"tkhd")
     matrix_at = 52 if _payload(reader, header, 1) == b"\x01" else 40
     numbers = struct.unpack(">9i2I", _payload(reader, header, matrix_at + 44)[matrix_at:])
@@ -269,7 +269,7 @@ def _shown_size(reader: Reader, track: _Box) -> tuple[int, int]:
 
 
 def _read_track(reader: Reader, track: _Box) -> _Track:
-    """Read the format of a track's samples; there may be more than one."""
+    """Read the formats of a track's samples."""
     table = _need(reader, track, b"mdia", b"minf", b"stbl", b"stsd")
     entries = list(islice(_boxes(reader, table.start + 8, table.end), _MAX_FORMATS))
     if not entries:
@@ -284,7 +284,7 @@ def _read_track(reader: Reader, track: _Box) -> _Track:
 
 
 def _child(content: bytes, kind: bytes) -> bytes | None:
-    """Find a box in a sample entry by its name: QuickTime's three forms of an entry have it in different places."""
+    """Find a box in a sample entry by its type; its position differs between QuickTime's three versions of an entry."""
     at = content.find(kind)
     while at >= len("size"):
         size = int.from_bytes(content[at - 4 : at], "big")
@@ -316,16 +316,16 @@ def _object_type(box: bytes) -> int:
 
 
 def _skip_tag_and_length(descriptor: io.BytesIO) -> None:
-    """Skip a descriptor's tag, and its length, which goes on while the highest bit is set."""
+    """Skip a descriptor's tag, and its length, which continues while the highest bit is set."""
     descriptor.read(1)
     while (descriptor.read(1) or b"\0")[0] & 0x80:
         pass
 
 
 def _reorders(reader: Reader, track: _Box, fragments: list[_Box]) -> bool:
-    """Whether frames are shown in another order than they are stored in, which is what B-frames need.
+    """Return whether frames are displayed in another order than they are stored in, as with B-frames.
 
-    Then the difference between the times of decoding and of showing varies: in ``ctts``, or in a fragment's ``trun``.
+    Then the offset between decoding and display time varies, in ``ctts`` or in a fragment's ``trun``.
     """
     table = _find(reader, track, b"mdia", b"minf", b"stbl", b"ctts")
     if table and len(set(_numbers(_table(reader, table)[8:], width=8, at=4))) > 1:
@@ -355,7 +355,7 @@ def _fragment_offsets(reader: Reader, fragment: _Box, track_number: bytes) -> It
 
 
 def _numbers(content: bytes, *, width: int, at: int) -> Iterator[int]:
-    """Yield one number of each row of a table."""
+    """Yield one number from each row of a table."""
     for start in range(at, len(content) - 3, width):
         yield int.from_bytes(content[start : start + 4], "big")
 

@@ -1,4 +1,4 @@
-"""Reads a source here and there, with bounds on the work: a hostile file ends soon, in one sentence."""
+"""Random access to a source, with limits on the work that a malicious file can cause."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_SECONDS = 1.2
-"""How much processor time one file may take, plus :data:`_SECONDS_PER_MB` of its size. Waiting for a disk or an object
-store does not count."""
+"""Max CPU time per file, plus :data:`_SECONDS_PER_MB` of its size. Waiting for a disk or an object store does not
+count."""
 
 _SECONDS_PER_MB = 0.005
 _READS_BETWEEN_CHECKS = 256
 
 _MIN_BLOCK_BYTES = 4 * 1024
 _MAX_BLOCK_BYTES = 256 * 1024
-"""A block that follows nearby is twice as long as the one before it, within these bounds: so that a walk over the boxes
-of a large video reads little, and one over thousands of small parts is fast."""
+"""A block that follows the previous one closely is twice as long, within these limits, so that a walk over the boxes of
+a large video reads little, and one over thousands of small segments is fast."""
 
 
 class InvalidFileError(Exception):
-    """No channel accepts the file, in words that complete "the file is ...".
+    """No channel accepts the file.
 
-    :param reason: what the file is.
-    :param advice: a sentence on what to do.
+    :param reason: completes "the file is ...".
+    :param advice: a sentence.
     """
 
     def __init__(self, reason: str, advice: str = "Export it again.") -> None:
@@ -44,10 +44,10 @@ class CorruptFileError(InvalidFileError):
 
 
 class Reader:
-    """An opened source, read by position.
+    """An open source, read by position.
 
     :param label: the file's name, for errors.
-    :param stream: the opened source, at the position where the file begins.
+    :param stream: the open source, positioned at the start of the file.
     :param size: the source's size in bytes.
     """
 
@@ -65,9 +65,9 @@ class Reader:
     def read(self, start: int, count: int, part: str = "headers") -> bytes:
         """Return exactly ``count`` bytes.
 
-        :param part: what they are, for the error.
-        :raises CorruptFileError: the file ends before.
-        :raises InvalidFileError: the file has taken too much time.
+        :param part: the part of the file, for the error.
+        :raises CorruptFileError: the file is shorter.
+        :raises InvalidFileError: the time limit is exceeded.
         """
         self._reads += 1
         if not self._reads % _READS_BETWEEN_CHECKS:
@@ -81,7 +81,7 @@ class Reader:
         return self._fetch(start, count)[:count]
 
     def window(self, at: int) -> tuple[bytes, int]:
-        """Return some bytes of the file, and the index of a position in them; it is their length at the file's end."""
+        """Return bytes of the file and the index of a position in them: their length at the end of the file."""
         self.check_time()
         if not 0 <= at - self._block_start < len(self._block):
             if at >= self.size:
@@ -90,16 +90,16 @@ class Reader:
         return self._block, at - self._block_start
 
     def blocks(self, start: int, end: int) -> Iterator[bytes]:
-        """Yield the bytes between two positions, which the file has."""
+        """Yield the bytes between two positions."""
         while start < end:
             data = self.read(start, min(end - start, _MAX_BLOCK_BYTES))
             start += len(data)
             yield data
 
     def check_time(self) -> None:
-        """Raise if the file has taken too much time."""
+        """Raise if the time limit is exceeded."""
         if time.thread_time() > self._deadline:
-            raise InvalidFileError("made of too many parts to be checked")
+            raise InvalidFileError("made of too many segments to check in time")
 
     def _fetch(self, start: int, count: int) -> bytes:
         is_near = self._block_start < start <= self._block_start + 2 * len(self._block)

@@ -1,8 +1,8 @@
-"""What the messaging channels accept: the rules as data, and a file judged by them.
+"""Validate media against the rules of the messaging channels.
 
 Sources (read in November 2026): for WhatsApp, Meta's media page of the WhatsApp Cloud API and its page on video
 messages (3 November 2025), as several messaging vendors quote them; for RCS, the RCS for Business specifications as
-messaging vendors publish them. A hard limit is an error, a recommendation a warning.
+messaging vendors publish them. A limit is an error, a recommendation a warning.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._api.formatting import format_size
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
@@ -18,30 +19,30 @@ if TYPE_CHECKING:
     from airflow_provider_media._channels.h264 import H264Info
 
 MB = 1_000_000
-"""The sources do not say whether they mean this or 1024 * 1024 bytes: between the two is a warning, above an error."""
+"""The sources do not define MB. A size between this and 1024 * 1024 bytes per MB is a warning, above it an error."""
 
 _MIB = 1024 * 1024
 _BITS = 8
 _SAME_SHAPE = 0.01
-"""Sides whose ratio differs by less than this share have the same shape."""
+"""Aspect ratios that differ by less than this share are the same shape."""
 
 _TITLES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/gif": "GIF", "video/mp4": "MP4"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaInfo:
-    """What a file's headers say; None and empty where they do not.
+    """The properties of a media file, read from its headers; None or empty where unknown.
 
     :param mime_type: such as ``image/png``.
     :param size: in bytes.
     :param width: in pixels.
     :param height: in pixels.
     :param colors: such as ``RGB``, ``RGBA``, ``CMYK``, ``grayscale``, ``palette``.
-    :param bits: of each color.
+    :param bits: per color.
     :param video_codecs: of an MP4's video tracks, such as ``H.264``.
     :param audio_codecs: of its audio tracks, such as ``AAC``.
-    :param is_encrypted: whether a track can be played with a key only.
-    :param h264: what its H.264 tracks need of a player.
+    :param is_encrypted: whether a track needs a key.
+    :param h264: the parameters of its H.264 tracks.
     :param has_b_frames: whether frames are stored in another order than they are shown in.
     :param is_index_first: whether the ``moov`` box comes before the media data.
     """
@@ -62,15 +63,15 @@ class MediaInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a channel accepts of one type of file.
+    """The limits of a channel for one type of file.
 
-    :param max_mb: the largest size in MB.
-    :param recommended_mb: the largest size in MB that the channel recommends.
-    :param colors: which colors an image may have, with 8 bits each.
+    :param max_mb: the maximum size in MB.
+    :param recommended_mb: the recommended maximum size in MB.
+    :param colors: the accepted color types of an image, with 8 bits per color.
     :param pixels: the recommended sizes of an image, each with its use.
-    :param video_codecs: which codecs a video may have.
-    :param audio_codecs: which codecs its sound may have.
-    :param max_audio_tracks: how many audio tracks it may have.
+    :param video_codecs: the accepted video codecs; all if empty.
+    :param audio_codecs: the accepted audio codecs; all if empty.
+    :param max_audio_tracks: the maximum number of audio tracks.
     :param is_baseline_video: whether H.264 must have 8 bits and 4:2:0, and should be Main or Baseline without B-frames,
         with its index before the media data.
     """
@@ -90,10 +91,10 @@ _RCS_IMAGE = Rules(
     max_mb=100,
     recommended_mb=2,
     pixels={
-        (1440, 720): "on a standalone card",
-        (1440, 1440): "on a standalone card",
-        (768, 1024): "beside the text",
-        (960, 720): "in a carousel",
+        (1440, 720): "standalone card",
+        (1440, 1440): "standalone card",
+        (768, 1024): "card with the image beside the text",
+        (960, 720): "carousel",
     },
 )
 
@@ -135,63 +136,66 @@ CHANNELS: Mapping[str, Channel] = {
         },
     ),
 }
-"""The 100 MB of RCS are those of a whole message."""
+"""The 100 MB of RCS apply to a whole message."""
 
 _SIMPLE_PROFILES = ("Baseline", "Main")
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelReport:
-    """What speaks against a file on its channels, in sentences without the file's name and the last full stop.
+    """The violations of the channels' limits and recommendations, without the file's name and the last period.
 
-    :param errors: what the channel does not accept.
-    :param warnings: what it recommends otherwise.
+    :param errors: the violated limits: ``GIF; WhatsApp accepts JPEG, PNG, MP4``.
+    :param warnings: the recommendations not met; each is a summary, and advice after a semicolon.
+    :param rejected_by: the titles of the channels that do not accept the file.
     """
 
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    rejected_by: tuple[str, ...] = ()
 
 
 def channels_of(value: Any) -> tuple[str, ...]:
-    """Read the channels' names, each once, in the order given.
+    """Parse the names of channels; return each once, in the order given.
 
     :param value: a list of names in any case, one name, or None.
-    :raises MediaConfigurationError: for a name that is none.
+    :raises MediaConfigurationError: a name is unknown.
     """
     given = [value] if isinstance(value, str) else list(value or ())
     names = [name.strip().lower() if isinstance(name, str) else name for name in given]
     for name, as_given in zip(names, given, strict=True):
         if not isinstance(name, str) or name not in CHANNELS:
-            raise MediaConfigurationError(
-                f"channels must be a list of {' and '.join(CHANNELS)}; {as_given!r} is neither."
-            )
+            raise MediaConfigurationError(f"Unknown channel {as_given!r} in channels; use {' or '.join(CHANNELS)}.")
     return tuple(dict.fromkeys(names))
 
 
-def judge(info: MediaInfo, channels: Iterable[str]) -> ChannelReport:
-    """Return all that speaks against a file, on all channels."""
+def validate(info: MediaInfo, channels: Iterable[str]) -> ChannelReport:
+    """Return what violates the limits and recommendations of the channels."""
     errors: list[str] = []
     warnings: list[str] = []
+    rejected_by: list[str] = []
     if info.is_encrypted:
-        errors.append("encrypted video; no channel can play it. Export it without copy protection")
+        errors.append("encrypted video; no channel plays it. Export it without copy protection")
     elif info.mime_type == "video/mp4" and not info.video_codecs:
-        errors.append("MP4 without a video track; no channel accepts it. Check how it was exported")
+        errors.append("MP4 without a video track; no channel accepts it. Check the export")
     for name in channels:
         channel = CHANNELS[name]
         rules = channel.rules.get(info.mime_type)
         if rules is None:
             accepted = ", ".join(_TITLES[mime_type] for mime_type in channel.rules)
-            errors.append(f"{_TITLES[info.mime_type]}; {channel.title} accepts {accepted}")
-            continue
-        errors += [f"{found}; {channel.title} accepts {accepted}" for found, accepted in _violations(info, rules)]
-        warnings += [f"{found}; {channel.title} recommends {wanted}" for found, wanted in _deviations(info, rules)]
-    return ChannelReport(tuple(errors), tuple(warnings))
+            violations = [(_TITLES[info.mime_type], accepted)]
+        else:
+            violations = [*_violations(info, rules)]
+            warnings += [f"{channel.title}: {deviation}" for deviation in _deviations(info, rules)]
+        errors += [f"{found}; {channel.title} accepts {accepted}" for found, accepted in violations]
+        rejected_by += [channel.title] * bool(violations)
+    return ChannelReport(tuple(errors), tuple(warnings), tuple(rejected_by))
 
 
 def _violations(info: MediaInfo, rules: Rules) -> Iterator[tuple[str, str]]:
-    """Yield what the channel does not accept, each with what it accepts."""
+    """Yield each violated limit: the value found, and what the channel accepts."""
     if info.size > rules.max_mb * _MIB:
-        yield f"{info.size / MB:.1f} MB", f"at most {rules.max_mb} MB"
+        yield format_size(info.size), f"at most {rules.max_mb} MB"
     if rules.colors and info.colors and (info.colors not in rules.colors or info.bits != _BITS):
         yield f"{info.bits}-bit {info.colors}", f"{_BITS}-bit {' or '.join(rules.colors)}"
     if info.is_encrypted:
@@ -212,31 +216,32 @@ def _violations(info: MediaInfo, rules: Rules) -> Iterator[tuple[str, str]]:
                 yield f"H.264 {h264.profile} with {h264.bits} bits and {h264.chroma} chroma", "8 bits and 4:2:0"
 
 
-def _deviations(info: MediaInfo, rules: Rules) -> Iterator[tuple[str, str]]:
-    """Yield what the channel recommends otherwise, each with what it recommends."""
+def _deviations(info: MediaInfo, rules: Rules) -> Iterator[str]:
+    """Yield each recommendation that is not met: a summary, and advice after a semicolon."""
     if rules.max_mb * MB < info.size <= rules.max_mb * _MIB:
-        yield f"{info.size:,} bytes", f"at most {rules.max_mb * MB:,}, because it may count {MB:,} bytes as 1 MB"
+        limit = f"{rules.max_mb * MB:,} bytes"
+        yield f"{info.size:,} bytes may be more than {rules.max_mb} MB; {limit} are safe, because 1 MB is not defined"
     if rules.recommended_mb and rules.recommended_mb * _MIB < info.size <= rules.max_mb * _MIB:
-        yield f"{info.size / MB:.1f} MB", f"at most {rules.recommended_mb} MB"
+        yield f"{format_size(info.size)}, recommended at most {rules.recommended_mb} MB"
     yield from _pixels(info, rules)
     if not rules.is_baseline_video or info.is_encrypted:
         return
     for profile in dict.fromkeys(h264.profile for h264 in info.h264):
         if profile not in _SIMPLE_PROFILES:
-            yield f"H.264 {profile} profile", "Main or Baseline, which all phones play (ffmpeg: -profile:v main)"
+            yield f"H.264 {profile} profile; all phones play Main and Baseline (ffmpeg: -profile:v main)"
     if info.has_b_frames and info.h264:
-        yield "video with B-frames", "none, because Android may not play them (ffmpeg: -bf 0)"
+        yield "video with B-frames; Android may not play them (ffmpeg: -bf 0)"
     if not info.is_index_first:
-        yield "moov box behind the media data", "it in front, for playback while loading (ffmpeg: -movflags +faststart)"
+        yield "moov box after the media data; playback starts sooner with it first (ffmpeg: -movflags +faststart)"
 
 
-def _pixels(info: MediaInfo, rules: Rules) -> Iterator[tuple[str, str]]:
+def _pixels(info: MediaInfo, rules: Rules) -> Iterator[str]:
     if not (rules.pixels and info.width and info.height):
         return
     ratio = info.width / info.height
     same_shape = [size for size in rules.pixels if abs(ratio * size[1] / size[0] - 1) < _SAME_SHAPE]
     if any(info.width >= width for width, _ in same_shape):
         return
-    wanted = ", ".join(f"{width}x{height} {use}" for (width, height), use in rules.pixels.items())
-    why = "smaller than recommended" if same_shape else "a shape of no card"
-    yield f"{info.width}x{info.height} pixels, {why}", wanted
+    sizes = ", ".join(f"{width}x{height} ({use})" for (width, height), use in rules.pixels.items())
+    reason = "is smaller than recommended" if same_shape else "fits no card"
+    yield f"{info.width}x{info.height} {reason}; recommended: {sizes}"

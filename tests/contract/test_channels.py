@@ -70,17 +70,17 @@ def test_what_all_channels_take_arrives_whole(hook: MediaHook, library: SandboxL
     assert library.count("POST") == 1
 
 
-def test_what_a_channel_recommends_otherwise_is_sent_with_a_warning(
+def test_a_missed_recommendation_is_a_warning(
     hook: MediaHook, library: SandboxLibrary, banner: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert hook.upload(banner, channels=["rcs"]).created
-    assert "1000x400 pixels, a shape of no card; RCS recommends" in capsys.readouterr().out
+    assert "RCS: 1000x400 fits no card; recommended: 1440x720" in capsys.readouterr().out
 
 
 def test_an_unknown_channel_is_refused_before_anything_else(
     hook: MediaHook, library: SandboxLibrary, banner: Path
 ) -> None:
-    with pytest.raises(MediaConfigurationError, match=r"channels must be a list of whatsapp and rcs; 'sms' is neither"):
+    with pytest.raises(MediaConfigurationError, match=r"Unknown channel 'sms' in channels; use whatsapp or rcs"):
         hook.upload(banner, channels=["sms"])
     assert library.methods() == ""
 
@@ -106,6 +106,6 @@ def test_a_template_that_came_to_no_channel_is_refused(
     define: Callable[..., str], library: SandboxLibrary, banner: Path, channels: Any
 ) -> None:
     upload = MediaUploadOperator(task_id="upload", file=str(banner), channels=channels, media_conn_id=define())
-    with pytest.raises(MediaConfigurationError, match=r"channels must (be a list of|not be None)"):
+    with pytest.raises(MediaConfigurationError, match=r"in channels; use|channels must not be None"):
         upload.execute({})
     assert library.methods() == ""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from airflow_provider_media._channels.check import check_file
 from airflow_provider_media._channels.h264 import H264Info
-from airflow_provider_media._channels.rules import MB, ChannelReport, MediaInfo, channels_of, judge
+from airflow_provider_media._channels.rules import MB, ChannelReport, MediaInfo, channels_of, validate
 from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.source import detect_mime_type
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError
@@ -80,7 +80,9 @@ def test_whatsapp_accepts_no_other_colors(content: bytes, colors: str) -> None:
 
 
 def test_whatsapp_accepts_no_gif_and_rcs_does() -> None:
-    assert report(image("GIF", "P"), "whatsapp", "rcs") == ChannelReport(("GIF; WhatsApp accepts JPEG, PNG, MP4",))
+    assert report(image("GIF", "P"), "whatsapp", "rcs") == ChannelReport(
+        ("GIF; WhatsApp accepts JPEG, PNG, MP4",), rejected_by=("WhatsApp",)
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,26 +97,26 @@ def test_whatsapp_accepts_no_gif_and_rcs_does() -> None:
 )
 def test_size_has_a_limit(channel: str, mime_type: str, max_mb: int) -> None:
     def errors(size: int) -> tuple[str, ...]:
-        return judge(info(mime_type, size, video_codecs=("H.264",)), [channel]).errors
+        return validate(info(mime_type, size, video_codecs=("H.264",)), [channel]).errors
 
     assert errors(max_mb * 1024 * 1024) == ()
     (error,) = errors(max_mb * 1024 * 1024 + 1)
     assert error.endswith(f"accepts at most {max_mb} MB")
 
 
-def test_between_the_two_readings_of_a_megabyte_is_a_warning() -> None:
-    warning = "5,000,001 bytes; WhatsApp recommends at most 5,000,000, because it may count 1,000,000 bytes as 1 MB"
-    assert judge(info(size=5 * MB), ["whatsapp"]) == NOTHING
-    assert judge(info(size=5 * MB + 1), ["whatsapp"]) == ChannelReport((), (warning,))
+def test_a_size_between_two_definitions_of_mb_is_a_warning() -> None:
+    warning = "WhatsApp: 5,000,001 bytes may be more than 5 MB; 5,000,000 bytes are safe, because 1 MB is not defined"
+    assert validate(info(size=5 * MB), ["whatsapp"]) == NOTHING
+    assert validate(info(size=5 * MB + 1), ["whatsapp"]) == ChannelReport((), (warning,))
 
 
 @pytest.mark.parametrize(("mime_type", "recommended"), [("image/png", 2), ("video/mp4", 10)])
 def test_rcs_recommends_smaller_files(mime_type: str, recommended: int) -> None:
     size = recommended * 1024 * 1024
-    assert judge(info(mime_type, size, video_codecs=("H.264",)), ["rcs"]) == NOTHING
-    found = judge(info(mime_type, size + 1, video_codecs=("H.264",)), ["rcs"])
+    assert validate(info(mime_type, size, video_codecs=("H.264",)), ["rcs"]) == NOTHING
+    found = validate(info(mime_type, size + 1, video_codecs=("H.264",)), ["rcs"])
     assert found.errors == ()
-    assert [warning.endswith(f"RCS recommends at most {recommended} MB") for warning in found.warnings] == [True]
+    assert [warning.endswith(f", recommended at most {recommended} MB") for warning in found.warnings] == [True]
 
 
 @pytest.mark.parametrize("size", [(1440, 720), (1440, 1440), (768, 1024), (960, 720), (2880, 1440), (1500, 1500)])
@@ -122,13 +124,11 @@ def test_recommended_shapes_are_fine(size: tuple[int, int]) -> None:
     assert report(image(size=size), "rcs") == NOTHING
 
 
-@pytest.mark.parametrize(
-    ("size", "why"), [((720, 360), "smaller than recommended"), ((1440, 300), "a shape of no card")]
-)
-def test_other_shapes_are_warned_of(size: tuple[int, int], why: str) -> None:
+@pytest.mark.parametrize(("size", "why"), [((720, 360), "is smaller than recommended"), ((1440, 300), "fits no card")])
+def test_other_shapes_are_a_warning(size: tuple[int, int], why: str) -> None:
     warning = (
-        f"{size[0]}x{size[1]} pixels, {why}; RCS recommends 1440x720 on a standalone card, 1440x1440 on a standalone"
-        " card, 768x1024 beside the text, 960x720 in a carousel"
+        f"RCS: {size[0]}x{size[1]} {why}; recommended: 1440x720 (standalone card), 1440x1440 (standalone card),"
+        " 768x1024 (card with the image beside the text), 960x720 (carousel)"
     )
     assert report(image(size=size), "rcs", "whatsapp") == ChannelReport((), (warning,))
 
@@ -154,11 +154,10 @@ def test_whatsapp_accepts_no_other_video(name: str, reason: str) -> None:
     assert report(video(name), "rcs") == NOTHING
 
 
-PROFILE = "H.264 High profile; WhatsApp recommends Main or Baseline, which all phones play (ffmpeg: -profile:v main)"
-B_FRAMES = "video with B-frames; WhatsApp recommends none, because Android may not play them (ffmpeg: -bf 0)"
+PROFILE = "WhatsApp: H.264 High profile; all phones play Main and Baseline (ffmpeg: -profile:v main)"
+B_FRAMES = "WhatsApp: video with B-frames; Android may not play them (ffmpeg: -bf 0)"
 INDEX_LAST = (
-    "moov box behind the media data; WhatsApp recommends it in front, for playback while loading"
-    " (ffmpeg: -movflags +faststart)"
+    "WhatsApp: moov box after the media data; playback starts sooner with it first (ffmpeg: -movflags +faststart)"
 )
 
 
@@ -178,19 +177,19 @@ def test_whatsapp_recommends_simple_video(name: str, warnings: tuple[str, ...]) 
     ("profile", "warns"),
     [("Baseline", False), ("Main", False), ("High", True), ("profile 3", True)],
 )
-def test_each_profile_beyond_main_is_warned_of(profile: str, *, warns: bool) -> None:
-    found = judge(info("video/mp4", video_codecs=("H.264",), h264=(H264Info(profile, "4.0"),)), ["whatsapp"])
+def test_each_profile_beyond_main_is_a_warning(profile: str, *, warns: bool) -> None:
+    found = validate(info("video/mp4", video_codecs=("H.264",), h264=(H264Info(profile, "4.0"),)), ["whatsapp"])
     assert (found.errors, bool(found.warnings)) == ((), warns)
 
 
 @pytest.mark.parametrize("channel", ["rcs", "whatsapp"])
 def test_an_encrypted_video_is_refused_on_all_channels(channel: str) -> None:
-    reason = "encrypted video; no channel can play it. Export it without copy protection"
+    reason = "encrypted video; no channel plays it. Export it without copy protection"
     assert report(video("h264-encrypted.mp4"), channel).errors == (reason,)
 
 
-def test_all_that_speaks_against_a_file_is_said() -> None:
-    found = judge(
+def test_all_violations_of_a_file_are_reported() -> None:
+    found = validate(
         info("video/mp4", 17 * 1024 * 1024, video_codecs=("H.265",), audio_codecs=("MP3", "AAC")), ["whatsapp", "rcs"]
     )
     assert len(found.errors) == 4
@@ -199,24 +198,24 @@ def test_all_that_speaks_against_a_file_is_said() -> None:
 
 def test_sound_without_a_video_track_is_refused() -> None:
     (error,) = report(video("sound-only.mp4"), "rcs").errors
-    assert error == "MP4 without a video track; no channel accepts it. Check how it was exported"
+    assert error == "MP4 without a video track; no channel accepts it. Check the export"
 
 
-def test_the_page_of_the_documentation_shows_what_is_said() -> None:
+def test_the_documentation_quotes_the_messages() -> None:
     page = (Path(__file__).parents[2] / "docs" / "channels.md").read_text()
-    found = judge(info(width=1000, height=400, colors="CMYK", bits=8), ["whatsapp", "rcs"])
+    found = validate(info(width=1000, height=400, colors="CMYK", bits=8), ["whatsapp", "rcs"])
     assert [sentence in page for sentence in (*found.errors, *found.warnings)] == [True, True]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.iterdir()))
-def test_the_examples_are_what_their_channels_recommend(name: str) -> None:
+def test_the_examples_meet_the_recommendations(name: str) -> None:
     meant_for = "whatsapp" if name.endswith(".mp4") else "rcs"
     assert report((EXAMPLES / name).read_bytes(), meant_for) == NOTHING
     assert report((EXAMPLES / name).read_bytes(), "whatsapp", "rcs").errors == ()
 
 
 @pytest.mark.parametrize("content", [image(), image("PNG"), video("h264-aac.mp4")])
-def test_a_stream_is_read_from_where_it_stands(content: bytes) -> None:
+def test_a_stream_is_read_from_its_position(content: bytes) -> None:
     assert report(content, "whatsapp", before=b"something else " * 1000) == NOTHING
 
 
@@ -269,6 +268,6 @@ def test_channels_are_named(value: Any, channels: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("value", ["sms", ["rcs", "Whats App"], [None], ["None"], [["rcs"]], [7]])
 def test_unknown_channels_are_refused(value: Any) -> None:
-    with pytest.raises(MediaError, match=r"channels must be a list of whatsapp and rcs; .* is neither") as caught:
+    with pytest.raises(MediaError, match=r"Unknown channel .* in channels; use whatsapp or rcs") as caught:
         channels_of(value)
     assert type(caught.value) is MediaConfigurationError

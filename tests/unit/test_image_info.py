@@ -251,14 +251,14 @@ def test_a_wrong_checksum_of_an_ancillary_chunk_is_no_matter() -> None:
 @pytest.mark.parametrize(
     ("content", "file_format", "words"),
     [
-        (b"\xff\xd8\xff" + bytes(5_000_000), "JPEG", "not a JPEG image, although it begins like one"),
+        (b"\xff\xd8\xff" + bytes(5_000_000), "JPEG", "not a JPEG image, although it starts like one"),
         (b"\xff\xd8" + b"\xff\xe9\xff\xff".ljust(65537, b"x") * 300, "JPEG", "truncated"),
-        (b"\xff\xd8" + b"\xff\xe9\0\2" * 700_000, "JPEG", "made of too many parts"),
+        (b"\xff\xd8" + b"\xff\xe9\0\2" * 700_000, "JPEG", "made of too many segments"),
         (drawn("PNG")[:33] + (2**31 - 1).to_bytes(4, "big") + b"iCCP" + bytes(20_000_000), "PNG", "truncated"),
-        (drawn("PNG")[:33] + chunk(b"teXt", b"") * 500_000, "PNG", "made of too many parts"),
-        (drawn("GIF")[:13] + bytes(768) + b"!\xfe" + b"\1x" * 10_000_000, "GIF", "made of too many parts|truncated"),
-        (drawn("GIF")[:13] + bytes(768) + b"!\xfe\0" * 1_000_000, "GIF", "made of too many parts"),
-        (b"\x89PNG\r\n\x1a\n" + b"x" * 100, "PNG", "not a PNG image, although it begins like one"),
+        (drawn("PNG")[:33] + chunk(b"teXt", b"") * 500_000, "PNG", "made of too many segments"),
+        (drawn("GIF")[:13] + bytes(768) + b"!\xfe" + b"\1x" * 10_000_000, "GIF", "made of too many segments|truncated"),
+        (drawn("GIF")[:13] + bytes(768) + b"!\xfe\0" * 1_000_000, "GIF", "made of too many segments"),
+        (b"\x89PNG\r\n\x1a\n" + b"x" * 100, "PNG", "not a PNG image, although it starts like one"),
     ],
     ids=["junk", "segments", "tiny segments", "a huge chunk", "chunks", "sub-blocks", "blocks", "no header"],
 )

@@ -230,7 +230,9 @@ def fragments(count: int, *, whole: bool = True) -> bytes:
 
 def test_a_video_truncated_between_a_fragments_index_and_its_data_is_noticed() -> None:
     assert info(fragments(3)).video_codecs == ("H.264",)
-    with pytest.raises(CorruptFileError, match=r"truncated: it ends at byte [\d,]+, behind a moof box"):
+    with pytest.raises(
+        CorruptFileError, match=r"truncated: it ends at byte [\d,]+, between a moof box and its mdat box"
+    ):
         info(fragments(3, whole=False))
 
 
@@ -259,8 +261,8 @@ def test_a_heavily_fragmented_video_is_read_quickly() -> None:
         (mp4(picture())[: -len(MDAT)], r"truncated: it ends at byte \d+, without media data \(mdat box\)"),
         (mp4(picture())[:-1], "truncated: it ends at byte 424, within its mdat box"),
         (FTYP + MDAT + b"\0\0\1\0xyz!", "truncated: it has no index"),
-        (FTYP + b"\0\0\1\0xyz!" + bytes(20), "not an MP4 video, although it begins like one"),
-        (FTYP + bytes(1000), "not an MP4 video, although it begins like one"),
+        (FTYP + b"\0\0\1\0xyz!" + bytes(20), "not an MP4 video, although it starts like one"),
+        (FTYP + bytes(1000), "not an MP4 video, although it starts like one"),
         (FTYP + box(b"meta", bytes(30)) + MDAT, "a still image in an MP4 container"),
         (mp4(box(b"cmov", box(b"dcom", b"zlib"))), r"an MP4 with a compressed index \(cmov\)"),
         (mp4(picture().replace(b"hdlr", b"xxxx")), "an MP4 with an incomplete index: a track has no hdlr box"),
@@ -282,8 +284,8 @@ def test_what_is_wrong_with_a_file_is_said(content: bytes, words: str) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (FTYP + box(b"free") * 500_000 + mp4(picture()), "made of too many parts to be checked"),
-        (mp4(box(b"free") * 500_000), "made of too many parts to be checked"),
+        (FTYP + box(b"free") * 500_000 + mp4(picture()), "made of too many segments to check in time"),
+        (mp4(box(b"free") * 500_000), "made of too many segments to check in time"),
         (mp4(picture() * 2000), "an MP4 that claims to have more than 50 tracks"),
         (mp4(trak(b"vide", *[box(b"avc1")] * 200, size=(1, 1))), None),
         (FTYP + b"".join(struct.pack(">I4s", 8 * n, b"moov") for n in range(100_000, 0, -1)) + MDAT, None),
