@@ -125,7 +125,7 @@ class LookupResult:
 def lookup(
     ids: Collection[str], names: Collection[str], *, result: LookupResult, is_shared: bool = False
 ) -> Flow[None]:
-    """Look up ids and names, with about as few requests as possible.
+    """Find ids and names, with about as few requests as possible.
 
     Names require the whole list: one request a page. For ids alone, the list is read until its remaining pages would
     take more requests than fetching the missing ids: at most one request more than the ids or the pages, whichever is

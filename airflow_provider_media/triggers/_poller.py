@@ -132,7 +132,7 @@ class Poller:
         self._next_poll = self._earliest(min(started + interval + jitter, first_poll_by))
 
     async def _lookup(self, subscriptions: Iterable[Subscription]) -> Exception | None:
-        """Look up all missing ids and names, and record the results; return the error that concerns all of them."""
+        """Find all missing ids and names, and record the results; return the error that concerns all of them."""
         ids = list(dict.fromkeys(key for each in subscriptions if each.criteria.ids for key in each.missing))
         ids.sort(key=self._failed_ids.__contains__)  # last, because they may be slow
         names = dict.fromkeys(key for each in subscriptions if each.criteria.names for key in each.missing)

@@ -116,8 +116,8 @@ def define(monkeypatch: pytest.MonkeyPatch, library: SandboxLibrary) -> Callable
 
 
 @pytest.fixture
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a poller look every 50 ms when asked to, and read the list in pages of ten files."""
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow poll intervals of 50 ms, and use pages of ten files."""
     from airflow_provider_media._api import flows
     from airflow_provider_media.triggers import _policy
 

@@ -1,4 +1,4 @@
-"""The trigger that starts DAGs, against the real sandbox: each new file is one event, across restarts."""
+"""The event trigger against the sandbox: each new file is one event, across restarts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from airflow_provider_media.hooks.media import MediaHook
 
 PNG = b"\x89PNG\r\n\x1a\n"
-APART = 0.4
+EVENT_DELAY = 0.4
 
 
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_policy, "MIN_INTERVAL_SECONDS", INTERVAL)
-    monkeypatch.setattr(_event_delivery, "LAST_EVENT_DELAY_SECONDS", APART)
+    monkeypatch.setattr(_event_delivery, "LAST_EVENT_DELAY_SECONDS", EVENT_DELAY)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def library(connect: Callable[..., MediaHook], library: SandboxLibrary) -> Sandb
     return library
 
 
-def test_each_new_file_is_an_event_and_an_old_one_is_none(library: SandboxLibrary) -> None:
+def test_each_new_file_is_an_event(library: SandboxLibrary) -> None:
     async def scenario() -> list[str]:
         await asyncio.to_thread(library.store, "old", PNG)
         async with watching(Store()) as watcher:
@@ -51,7 +51,7 @@ def test_each_new_file_is_an_event_and_an_old_one_is_none(library: SandboxLibrar
     assert asyncio.run(scenario()) == ["a", "b", "c"]
 
 
-def test_the_first_file_of_an_empty_library_is_an_event_also_when_ids_are_texts(connect: Any) -> None:
+def test_first_file_with_a_string_id_is_an_event(connect: Any) -> None:
     async def scenario(library: SandboxLibrary) -> list[str]:
         async with watching(Store()) as watcher:
             await asyncio.to_thread(library.store, "first", PNG)
@@ -73,9 +73,7 @@ def test_the_first_file_of_an_empty_library_is_an_event_also_when_ids_are_texts(
         ({"folder_id": 7}, []),
     ],
 )
-def test_only_what_passes_the_filters_is_an_event(
-    library: SandboxLibrary, filters: dict[str, Any], expected: list[str]
-) -> None:
+def test_only_matching_files_are_events(library: SandboxLibrary, filters: dict[str, Any], expected: list[str]) -> None:
     async def scenario() -> list[str]:
         async with watching(Store(), **filters) as filtered, watching(Store()) as everything:
             for name in ("summer-1", "winter", "summer-2"):
@@ -87,21 +85,21 @@ def test_only_what_passes_the_filters_is_an_event(
     assert asyncio.run(scenario()) == expected
 
 
-def test_what_came_while_no_triggerer_ran_is_an_event_after_its_restart(library: SandboxLibrary) -> None:
+def test_file_added_between_triggerers_is_an_event(library: SandboxLibrary) -> None:
     async def scenario() -> list[str]:
         store = Store()
         async with watching(store):
             pass
-        await asyncio.to_thread(library.store, "meanwhile", PNG)
+        await asyncio.to_thread(library.store, "late", PNG)
         async with watching(store) as watcher:
-            await watcher.sees("meanwhile")
+            await watcher.sees("late")
             return watcher.names
 
-    assert asyncio.run(scenario()) == ["meanwhile"]
+    assert asyncio.run(scenario()) == ["late"]
 
 
-def test_the_last_of_several_events_is_given_apart_from_the_others(library: SandboxLibrary) -> None:
-    """Airflow takes the others into the run that this one asks for."""
+def test_last_of_several_events_is_delayed(library: SandboxLibrary) -> None:
+    """Airflow includes the others in the run that this one requests."""
 
     async def scenario() -> Watcher:
         async with watching(Store(), name="summer-*") as watcher:
@@ -115,17 +113,17 @@ def test_the_last_of_several_events_is_given_apart_from_the_others(library: Sand
 
     watcher = asyncio.run(scenario())
     assert watcher.names == ["summer-0", "summer-1", "summer-2", "summer-3"]
-    assert watcher.given_at[3] - watcher.given_at[2] >= APART > watcher.given_at[2] - watcher.given_at[0]
+    assert watcher.given_at[3] - watcher.given_at[2] >= EVENT_DELAY > watcher.given_at[2] - watcher.given_at[0]
 
 
-def test_an_event_that_is_kept_back_comes_also_when_its_file_is_deleted(library: SandboxLibrary) -> None:
+def test_held_event_survives_the_deletion_of_its_file(library: SandboxLibrary) -> None:
     async def scenario() -> list[str]:
         async with watching(Store()) as watcher:
             await asyncio.to_thread(library.store, "a", PNG)
             await watcher.sees("a")
             last = await asyncio.to_thread(library.store, "b", PNG)
-            looks = library.count("GET")
-            await until(lambda: library.count("GET") >= looks + 2)
+            before = library.count("GET")
+            await until(lambda: library.count("GET") >= before + 2)
             assert watcher.names == ["a"]
             await asyncio.to_thread(library.delete, last)
             await watcher.sees("b")
@@ -134,7 +132,7 @@ def test_an_event_that_is_kept_back_comes_also_when_its_file_is_deleted(library:
     assert asyncio.run(scenario()) == ["a", "b"]
 
 
-def test_an_event_that_is_kept_back_comes_after_a_restart(library: SandboxLibrary) -> None:
+def test_held_event_survives_a_restart(library: SandboxLibrary) -> None:
     async def scenario() -> list[str]:
         store = Store()
         async with watching(store) as watcher:
@@ -148,7 +146,7 @@ def test_an_event_that_is_kept_back_comes_after_a_restart(library: SandboxLibrar
     assert asyncio.run(scenario()) == ["a", "b"]
 
 
-def test_an_event_that_is_kept_back_does_not_wait_for_the_next_look(library: SandboxLibrary) -> None:
+def test_held_event_does_not_wait_for_the_next_poll(library: SandboxLibrary) -> None:
     async def scenario() -> list[list[str]]:
         stream = events.MediaEventTrigger.open_shared_stream({"media_conn_id": "media_1", "poll_interval": 3.0})
         listed = [[media.name for _, media in (await anext(stream)).media] for _ in range(2)]
@@ -158,10 +156,10 @@ def test_an_event_that_is_kept_back_does_not_wait_for_the_next_look(library: San
     library.store("a", PNG)
     library.forget()
     assert asyncio.run(scenario()) == [["a"], ["a"]]
-    assert library.count("GET") == 2  # one look, by ids and by dates
+    assert library.count("GET") == 2  # one poll, by ids and by dates
 
 
-def test_a_watcher_survives_failures_of_the_library_and_of_the_store(library: SandboxLibrary) -> None:
+def test_watcher_survives_failures_of_library_and_store(library: SandboxLibrary) -> None:
     async def scenario() -> list[str]:
         await asyncio.to_thread(library.store, "old", PNG)
         async with watching(Store(failures=3)) as watcher:
@@ -175,23 +173,23 @@ def test_a_watcher_survives_failures_of_the_library_and_of_the_store(library: Sa
     assert asyncio.run(scenario()) == ["new"]
 
 
-def test_watchers_of_one_connection_and_interval_share_one_stream(library: SandboxLibrary) -> None:
-    """What Airflow 3.3 does with the key: one poll for the group, and each watcher filters it."""
+def test_watchers_of_a_connection_and_interval_share_a_stream(library: SandboxLibrary) -> None:
+    """As Airflow 3.3 does: one poll for each key, which each watcher filters."""
 
     async def scenario() -> tuple[list[str], list[str]]:
-        pictures = events.MediaEventTrigger(media_conn_id="media_1", poll_interval=INTERVAL, name="a*")
-        films = events.MediaEventTrigger(media_conn_id="media_1", poll_interval=INTERVAL, name="b*")
-        assert pictures.shared_stream_key() == films.shared_stream_key()
-        stream = type(pictures).open_shared_stream(pictures.serialize()[1])
+        first = events.MediaEventTrigger(media_conn_id="media_1", poll_interval=INTERVAL, name="a*")
+        second = events.MediaEventTrigger(media_conn_id="media_1", poll_interval=INTERVAL, name="b*")
+        assert first.shared_stream_key() == second.shared_stream_key()
+        stream = type(first).open_shared_stream(first.serialize()[1])
         polled = [await anext(stream)]
         for name in ("a1", "b1"):
             await asyncio.to_thread(library.store, name, PNG)
         polled.append(await anext(stream))
         await stream.aclose()
-        return await _names(pictures, polled), await _names(films, polled)
+        return await _names(first, polled), await _names(second, polled)
 
     assert asyncio.run(scenario()) == (["a1"], ["b1"])
-    assert library.count("GET") == 2 + 1  # in doubt whether two files are all, the second look reads an empty page
+    assert library.count("GET") == 2 + 1  # the second poll reads an empty page
 
 
 async def _names(trigger: Any, polled: list[Any]) -> list[str]:
@@ -202,7 +200,7 @@ async def _names(trigger: Any, polled: list[Any]) -> list[str]:
     return [event.payload["name"] async for event in trigger.filter_shared_stream(replay())]
 
 
-def test_other_connections_and_intervals_do_not_share() -> None:
+def test_other_connections_and_intervals_have_other_streams() -> None:
     def key(**arguments: Any) -> Any:
         return events.MediaEventTrigger(**arguments).shared_stream_key()
 
@@ -222,7 +220,7 @@ def test_other_connections_and_intervals_do_not_share() -> None:
         {"poll_interval": 2.5},
     ],
 )
-def test_a_trigger_is_the_same_when_it_is_made_again(arguments: dict[str, Any]) -> None:
+def test_trigger_survives_serialization(arguments: dict[str, Any]) -> None:
     path, kept = events.MediaEventTrigger(**arguments).serialize()
     assert path == "airflow_provider_media.triggers.events.MediaEventTrigger"
     assert events.MediaEventTrigger(**json.loads(json.dumps(kept))).serialize() == (path, kept)

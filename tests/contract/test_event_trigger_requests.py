@@ -1,4 +1,4 @@
-"""How often event triggers ask, counted by the sandbox: whatever lasts, and what they missed once for all of them."""
+"""The requests of event triggers, counted by the sandbox: during outages, and for missed files."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
-pytestmark = pytest.mark.usefixtures("quick_looks")
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 PNG = b"\x89PNG\r\n\x1a\n"
 INTERVAL = 0.2
-WATCHED_SECONDS = 1.5
+OBSERVED_SECONDS = 1.5
 PAGE = 10
 MISSED = 25
 AN_HOUR = 3600
 
 
 @pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_policy, "MIN_INTERVAL_SECONDS", 0.05)
 
 
 async def watch_for_a_while(conn_id: str) -> None:
-    """Run a trigger for a bounded time; it does not end by itself."""
+    """Run a trigger for a bounded time."""
     trigger = events.MediaEventTrigger(media_conn_id=conn_id, poll_interval=INTERVAL)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(Watcher(trigger).run(), WATCHED_SECONDS)
+        await asyncio.wait_for(Watcher(trigger).run(), OBSERVED_SECONDS)
 
 
 def moments(library: SandboxLibrary) -> list[float]:
@@ -58,34 +58,32 @@ def moments(library: SandboxLibrary) -> list[float]:
         ("status", {"status": 200, "body": "nonsense"}),
     ],
 )
-def test_every_look_is_followed_by_a_sleep_whatever_lasts(
+def test_trigger_sleeps_between_polls_during_an_outage(
     define: Any, library: SandboxLibrary, fault: str, options: dict[str, Any]
 ) -> None:
     conn_id = define(max_attempts=1)
     library.fail(fault, "GET", times=9999, **options)
     asyncio.run(watch_for_a_while(conn_id))
-    assert 2 <= len(moments(library)) <= WATCHED_SECONDS / INTERVAL + 1
+    assert 2 <= len(moments(library)) <= OBSERVED_SECONDS / INTERVAL + 1
 
 
-def test_a_server_that_refuses_connections_is_not_hammered(define: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_trigger_sleeps_if_connections_are_refused(define: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         asyncio.run(watch_for_a_while(define(host="http://127.0.0.1:9", max_attempts=1)))
-    looks = [line for line in caplog.messages if line.startswith("Poll for new media failed")]
-    assert 2 <= len(looks) <= WATCHED_SECONDS / INTERVAL + 1
+    polls = [line for line in caplog.messages if line.startswith("Poll for new media failed")]
+    assert 2 <= len(polls) <= OBSERVED_SECONDS / INTERVAL + 1
 
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("attempts", [1, 3])
-def test_retry_after_is_obeyed_however_long_it_is(
-    define: Any, library: SandboxLibrary, status: int, attempts: int
-) -> None:
+def test_long_retry_after_is_obeyed(define: Any, library: SandboxLibrary, status: int, attempts: int) -> None:
     conn_id = define(max_attempts=attempts)
     library.fail("status", "GET", status=status, headers={"Retry-After": str(AN_HOUR)}, times=9999)
     asyncio.run(watch_for_a_while(conn_id))
     assert len(moments(library)) == 1
 
 
-def test_a_retry_after_that_ends_is_followed_by_a_look(define: Any, library: SandboxLibrary) -> None:
+def test_trigger_polls_again_after_retry_after(define: Any, library: SandboxLibrary) -> None:
     conn_id = define(max_attempts=1)
     library.fail("status", "GET", status=429, headers={"Retry-After": "1"})
     asyncio.run(watch_for_a_while(conn_id))
@@ -93,7 +91,7 @@ def test_a_retry_after_that_ends_is_followed_by_a_look(define: Any, library: San
     assert second - first >= 1
 
 
-# --- what was missed --------------------------------------------------------------------------------------------------
+# --- missed files --------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -124,7 +122,7 @@ async def sharing(conn_id: str, stores: dict[str, Store], *, interval: float) ->
 
 
 async def left_behind(conn_id: str, library: SandboxLibrary) -> dict[str, Store]:
-    """Let two watchers begin, and files come by pages while no triggerer runs; return what the watchers kept."""
+    """Start two watchers, and add pages of files while no triggerer runs; return the stores."""
     stores = {"summer-*": Store(), "winter-*": Store()}
     async with sharing(conn_id, stores, interval=AN_HOUR):
         await until(lambda: all(store.kept for store in stores.values()))
@@ -136,13 +134,13 @@ async def left_behind(conn_id: str, library: SandboxLibrary) -> dict[str, Store]
 
 @pytest.fixture
 def missing(define: Any, library: SandboxLibrary) -> str:
-    """A connection to a library that has been there for longer than its watchers."""
+    """A connection to a library with existing files."""
     for number in range(2 * PAGE):
         library.store(f"old-{number}", PNG)
     return str(define(max_attempts=1))
 
 
-def test_what_was_missed_is_listed_once_for_all_watchers_and_soon(missing: str, library: SandboxLibrary) -> None:
+def test_missed_files_are_listed_once_for_all_watchers(missing: str, library: SandboxLibrary) -> None:
     async def scenario() -> int:
         stores = await left_behind(missing, library)
         async with sharing(missing, stores, interval=AN_HOUR) as (summer, winter):
@@ -150,39 +148,39 @@ def test_what_was_missed_is_listed_once_for_all_watchers_and_soon(missing: str, 
             await winter.sees(*(f"winter-{number}" for number in range(0, MISSED - 2, 2)))
         return sum(len(watcher.names) for watcher in (summer, winter))
 
-    assert asyncio.run(scenario()) == MISSED - 2  # the last of each is kept back
-    # The first look asks twice, and half a page is read beyond what was missed.
+    assert asyncio.run(scenario()) == MISSED - 2  # the last of each is held
+    # The first poll takes two requests, and half a page is read beyond the missed files.
     assert library.count("GET") == 2 + -(-(MISSED + PAGE // 2 + 1) // PAGE)
 
 
-def test_retry_after_is_obeyed_also_by_the_look_for_what_was_missed(missing: str, library: SandboxLibrary) -> None:
+def test_poll_for_missed_files_obeys_retry_after(missing: str, library: SandboxLibrary) -> None:
     async def scenario() -> None:
         stores = await left_behind(missing, library)
         busy = {"status": 429, "headers": {"Retry-After": str(AN_HOUR)}}
-        library.fail("status", "GET", skip=2, times=9999, **busy)  # of the first look, and of the one that reads on
+        library.fail("status", "GET", skip=2, times=9999, **busy)  # after the first poll and the next one
         async with sharing(missing, stores, interval=INTERVAL):
             await until(lambda: 429 in {call["status"] for call in library.journal()})
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(asyncio.Event().wait(), WATCHED_SECONDS)
+                await asyncio.wait_for(asyncio.Event().wait(), OBSERVED_SECONDS)
 
     asyncio.run(scenario())
     assert [call["status"] for call in library.journal()].count(429) == 1
     assert library.journal()[-1]["status"] == 429
 
 
-def test_who_asks_for_what_was_missed_does_not_shorten_a_pause(missing: str, library: SandboxLibrary) -> None:
+def test_request_for_missed_files_does_not_shorten_retry_after(missing: str, library: SandboxLibrary) -> None:
     async def scenario() -> None:
         depth = _event_poll.ReadDepth()
         stream = _event_poll.poll(missing, INTERVAL, depth)
         await anext(stream)
         library.forget()
         library.fail("status", "GET", status=429, headers={"Retry-After": str(AN_HOUR)}, times=9999)
-        going_on = asyncio.ensure_future(anext(stream))
+        next_poll = asyncio.ensure_future(anext(stream))
         await until(library.journal)
         depth.request(0, "id")
-        await asyncio.wait({going_on}, timeout=WATCHED_SECONDS)
-        going_on.cancel()
-        await asyncio.wait({going_on})
+        await asyncio.wait({next_poll}, timeout=OBSERVED_SECONDS)
+        next_poll.cancel()
+        await asyncio.wait({next_poll})
 
     asyncio.run(scenario())
     assert len(moments(library)) == 1

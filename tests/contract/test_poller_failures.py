@@ -1,4 +1,4 @@
-"""A poll that fails: it sleeps whatever happens, obeys the server for all at once, and tells who waits."""
+"""A shared poll that fails: it sleeps, obeys Retry-After, and fails the waits of its subscribers."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
-pytestmark = pytest.mark.usefixtures("quick_looks")
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 INTERVAL = 0.2
-WATCHED_SECONDS = 1.5
+OBSERVED_SECONDS = 1.5
 LONG = 100_000
 
 
 def requests_in_a_while(conn_id: str, library: SandboxLibrary, *, triggers: int = 5, **arguments: Any) -> list[float]:
-    """Let triggers wait for a bounded time; tell the moments of the requests."""
+    """Run triggers for a bounded time; return the times of the requests."""
 
     async def main() -> None:
         options = {"poll_interval": INTERVAL, "max_poll_failures": LONG, **arguments}
         waiting = [start(conn_id, media_ids=[901], **options) for _ in range(triggers)]
         await until(library.journal)
-        end = time.monotonic() + WATCHED_SECONDS
+        end = time.monotonic() + OBSERVED_SECONDS
         await until(lambda: time.monotonic() > end)
         assert not any(task.done() for task in waiting)
         await stop(waiting)
@@ -55,28 +55,28 @@ def requests_in_a_while(conn_id: str, library: SandboxLibrary, *, triggers: int 
     ],
 )
 @pytest.mark.parametrize("attempts", [1, 3])
-def test_every_look_is_followed_by_a_sleep_whatever_lasts(
+def test_poller_sleeps_between_polls_during_an_outage(
     define: Any, library: SandboxLibrary, fault: str, options: dict[str, Any], attempts: int
 ) -> None:
     library.fail(fault, "GET", times=9999, **options)
     moments = requests_in_a_while(define(max_attempts=attempts), library)
-    most = (WATCHED_SECONDS + 0.5) / INTERVAL + 1
+    most = (OBSERVED_SECONDS + 0.5) / INTERVAL + 1
     assert 2 <= len(moments) <= most * attempts
 
 
-def test_a_server_that_refuses_connections_is_not_hammered(
+def test_poller_sleeps_if_connections_are_refused(
     define: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> int:
         conn_id = define(host="http://127.0.0.1:9", max_attempts=1)
         waiting = [start(conn_id, media_ids=[901], poll_interval=INTERVAL, max_poll_failures=LONG)]
-        end = time.monotonic() + WATCHED_SECONDS
+        end = time.monotonic() + OBSERVED_SECONDS
         await until(lambda: time.monotonic() > end)
         seen = polls(conn_id)
         await stop(waiting)
         return seen
 
-    assert 2 <= asyncio.run(main()) <= WATCHED_SECONDS / INTERVAL + 1
+    assert 2 <= asyncio.run(main()) <= OBSERVED_SECONDS / INTERVAL + 1
     assert (
         "Lookup failed for 1 of 1 ids and names. First error: Could not get the media 901: no connection to"
         in caplog.text
@@ -84,20 +84,20 @@ def test_a_server_that_refuses_connections_is_not_hammered(
 
 
 @pytest.mark.parametrize("attempts", [1, 5])
-def test_retry_after_is_obeyed_for_all_at_once(define: Any, library: SandboxLibrary, attempts: int) -> None:
+def test_retry_after_applies_to_all_subscribers(define: Any, library: SandboxLibrary, attempts: int) -> None:
     library.fail("status", "GET", status=429, headers={"Retry-After": "1"})
     moments = requests_in_a_while(define(max_attempts=attempts), library, triggers=20)
     assert moments[1] - moments[0] >= 0.99
-    assert len(moments) <= 1 + (WATCHED_SECONDS - 1) / INTERVAL + 2
+    assert len(moments) <= 1 + (OBSERVED_SECONDS - 1) / INTERVAL + 2
 
 
-def test_retry_after_beyond_the_budget_of_a_request_is_obeyed_too(define: Any, library: SandboxLibrary) -> None:
+def test_retry_after_beyond_the_retry_budget_is_obeyed(define: Any, library: SandboxLibrary) -> None:
     library.fail("status", "GET", status=429, headers={"Retry-After": "3600"}, times=9999)
 
     async def main() -> None:
         waiting = [start(define(), media_ids=[901], poll_interval=INTERVAL) for _ in range(3)]
         await until(lambda: polls("media_async") == 1)
-        waiting.append(start(define(), media_ids=[902], poll_interval=0.1))  # who joins has to wait, too
+        waiting.append(start(define(), media_ids=[902], poll_interval=0.1))  # a new subscriber waits too
         end = time.monotonic() + 1
         await until(lambda: time.monotonic() > end)
         await stop(waiting)
@@ -106,9 +106,7 @@ def test_retry_after_beyond_the_budget_of_a_request_is_obeyed_too(define: Any, l
     assert library.methods() == "GET"
 
 
-def test_failures_in_a_row_end_the_wait_and_a_success_between_begins_the_count_anew(
-    define: Any, library: SandboxLibrary
-) -> None:
+def test_consecutive_failures_end_the_wait_and_a_success_resets_them(define: Any, library: SandboxLibrary) -> None:
     library.fail("status", "GET", status=500, times=2)
     library.fail("status", "GET", status=404)
     library.fail("status", "GET", status=500, times=99)
@@ -122,7 +120,7 @@ async def _one(conn_id: str, **arguments: Any) -> dict[str, Any]:
     return await start(conn_id, **arguments)
 
 
-def test_a_rate_limit_is_no_failure(define: Any, library: SandboxLibrary) -> None:
+def test_rate_limit_is_not_a_failure(define: Any, library: SandboxLibrary) -> None:
     library.fail("status", "GET", status=429, times=6)
     library.fail("status", "GET", status=500)
     event = asyncio.run(_one(define(max_attempts=1), media_ids=[901], max_poll_failures=1))
@@ -131,7 +129,7 @@ def test_a_rate_limit_is_no_failure(define: Any, library: SandboxLibrary) -> Non
 
 
 @pytest.mark.parametrize(("status", "words"), [(401, "the API key is rejected"), (403, "address is not allowed")])
-def test_a_rejected_key_or_address_ends_all_waits_at_once(
+def test_rejected_key_or_address_ends_all_waits_immediately(
     define: Any, library: SandboxLibrary, status: int, words: str
 ) -> None:
     library.fail("status", "GET", status=status, times=99)
@@ -146,7 +144,7 @@ def test_a_rejected_key_or_address_ends_all_waits_at_once(
     assert library.methods() == "GET"
 
 
-def test_a_connection_that_is_wrong_ends_the_wait_at_once(define: Any, library: SandboxLibrary) -> None:
+def test_invalid_connection_ends_the_wait_immediately(define: Any, library: SandboxLibrary) -> None:
     event = asyncio.run(_one(define(timeout="abc"), media_ids=[901]))
     assert (event["status"], event["error"]) == ("failed", "MediaConfigurationError")
     assert "'timeout'" in event["message"]
@@ -169,7 +167,7 @@ def test_unknown_connection_fails_the_wait_immediately(monkeypatch: pytest.Monke
     assert len(recorded) == 1
 
 
-def test_each_trigger_has_its_own_count_of_failures(define: Any, library: SandboxLibrary) -> None:
+def test_each_trigger_counts_its_own_failures(define: Any, library: SandboxLibrary) -> None:
     library.fail("status", "GET", status=500, times=9999)
 
     async def main() -> None:
@@ -184,7 +182,7 @@ def test_each_trigger_has_its_own_count_of_failures(define: Any, library: Sandbo
     asyncio.run(main())
 
 
-def test_what_is_found_before_a_failure_within_a_look_counts(define: Any, library: SandboxLibrary) -> None:
+def test_files_found_before_a_failure_are_kept(define: Any, library: SandboxLibrary) -> None:
     there = library.store("a", b"\x89PNG\r\n\x1a\n")
     library.forget()
     library.fail("status", "GET", status=500, path=f"*/{there + 1}", times=99)
@@ -199,10 +197,10 @@ def test_what_is_found_before_a_failure_within_a_look_counts(define: Any, librar
 
 
 @pytest.mark.parametrize("options", [{"status": 400}, {"status": 500}, {"status": 200, "body": "nonsense"}])
-def test_an_id_that_fails_is_no_matter_of_those_who_wait_for_another(
+def test_failing_id_does_not_affect_other_subscribers(
     define: Any, library: SandboxLibrary, options: dict[str, Any]
 ) -> None:
-    """With the tries of a default connection."""
+    """With the retries of a default connection."""
     library.fail("status", "GET", path="*/901", times=9999, **options)
 
     async def main() -> tuple[dict[str, Any], dict[str, Any], float]:
@@ -214,25 +212,25 @@ def test_an_id_that_fails_is_no_matter_of_those_who_wait_for_another(
         assert not patient.done()
         await stop([patient])
         wrong = start(conn_id, media_ids=[901], poll_interval=INTERVAL, max_poll_failures=LONG)
-        began = time.monotonic()
+        started = time.monotonic()
         found = await start(conn_id, media_ids=[there], poll_interval=INTERVAL)
-        took = time.monotonic() - began
+        took = time.monotonic() - started
         await stop([wrong])
         return failed, found, took
 
     failed, found, took = asyncio.run(main())
     assert (failed["status"], found["status"]) == ("failed", "found")
     assert "901" in failed["message"]
-    assert took < 15  # to try the other one again within the look would take a minute
+    assert took < 15  # retries of the other id would take a minute
 
 
 @pytest.fixture(autouse=True)
-def _no_faults_left(library: SandboxLibrary) -> Iterator[None]:
+def _no_remaining_faults(library: SandboxLibrary) -> Iterator[None]:
     yield
     library.emptied()
 
 
-def test_an_outage_that_asks_to_wait_is_a_failure_and_is_obeyed_too(define: Any, library: SandboxLibrary) -> None:
+def test_503_with_retry_after_is_a_failure_and_is_obeyed(define: Any, library: SandboxLibrary) -> None:
     library.fail("status", "GET", status=503, headers={"Retry-After": "3600"}, times=9999)
 
     async def main() -> dict[str, Any]:
@@ -252,7 +250,7 @@ def test_an_outage_that_asks_to_wait_is_a_failure_and_is_obeyed_too(define: Any,
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_the_server_asks_outlasts_the_poll_that_heard_it(
+def test_retry_after_outlasts_its_poller(
     define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 0.4)
@@ -261,7 +259,7 @@ def test_what_the_server_asks_outlasts_the_poll_that_heard_it(
     async def main() -> None:
         conn_id = define(max_attempts=1)
         await _one(conn_id, media_ids=[901], deadline="2026-01-01T00:00:00+00:00")
-        for _ in range(3):  # one after the other, each with a poll of its own
+        for _ in range(3):  # one by one, each with its own poller
             event = await _one(conn_id, media_ids=[902], deadline="2026-01-01T00:00:00+00:00")
             assert event["status"] == "deadline"
             assert library.methods() == "GET"

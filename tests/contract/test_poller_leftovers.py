@@ -1,4 +1,4 @@
-"""A trigger that ends or is cancelled leaves nothing behind, and the others undisturbed."""
+"""A trigger that ends or is cancelled leaves no resources behind, and does not affect others."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
-pytestmark = pytest.mark.usefixtures("quick_looks")
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_heap() -> Iterator[None]:
-    """Have the collector look at what these tests make, and not at all of Airflow each time."""
+    """Freeze the heap, so that the collector visits the objects of these tests only."""
     gc.collect()
     gc.freeze()
     yield
@@ -39,12 +39,12 @@ def small_heap() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_records(caplog: pytest.LogCaptureFixture) -> None:
-    """Keep no records of the log: they would keep alive what they tell of."""
+    """Record no log, because the records reference objects."""
     caplog.set_level(logging.CRITICAL, "airflow_provider_media")
 
 
 def leaves_nothing(library: SandboxLibrary, scenario: Callable[[], Awaitable[None]]) -> None:
-    """Run a scenario; see that no task, socket or entry is left on its loop, nor in memory after it."""
+    """Run a scenario; assert that no task, socket, entry or object remains."""
 
     async def main() -> None:
         await scenario()
@@ -57,11 +57,11 @@ def leaves_nothing(library: SandboxLibrary, scenario: Callable[[], Awaitable[Non
     asyncio.run(main())
     gc.collect()
     assert not any(_poller._pollers.values())
-    # By type(): others' lazy proxies act when they are asked for their class.
+    # By type(), because lazy proxies of other packages resolve in isinstance().
     assert not [thing for thing in gc.get_objects() if type(thing) in (Subscription, _poller.Poller)]
 
 
-def test_a_trigger_that_found_all(define: Any, library: SandboxLibrary) -> None:
+def test_successful_trigger_leaves_nothing(define: Any, library: SandboxLibrary) -> None:
     media_id = library.store("a", PNG)
 
     async def scenario() -> None:
@@ -70,14 +70,14 @@ def test_a_trigger_that_found_all(define: Any, library: SandboxLibrary) -> None:
     leaves_nothing(library, scenario)
 
 
-def test_a_trigger_that_failed(define: Any, library: SandboxLibrary) -> None:
+def test_failed_trigger_leaves_nothing(define: Any, library: SandboxLibrary) -> None:
     async def scenario() -> None:
         assert (await start(define("a-wrong-key"), media_ids=[1]))["status"] == "failed"
 
     leaves_nothing(library, scenario)
 
 
-def test_a_trigger_whose_time_is_over(define: Any, library: SandboxLibrary) -> None:
+def test_trigger_at_its_deadline_leaves_nothing(define: Any, library: SandboxLibrary) -> None:
     async def scenario() -> None:
         event = await start(define(), media_ids=[901], deadline="2026-01-01T00:00:00+00:00")
         assert event["status"] == "deadline"
@@ -85,7 +85,7 @@ def test_a_trigger_whose_time_is_over(define: Any, library: SandboxLibrary) -> N
     leaves_nothing(library, scenario)
 
 
-def test_triggers_that_are_cancelled_between_two_looks(define: Any, library: SandboxLibrary) -> None:
+def test_trigger_cancelled_between_polls_leaves_nothing(define: Any, library: SandboxLibrary) -> None:
     async def scenario() -> None:
         waiting = [start(define(), media_ids=[901 + number], poll_interval=60) for number in range(20)]
         await until(lambda: polls("media_async") == 1)
@@ -95,7 +95,7 @@ def test_triggers_that_are_cancelled_between_two_looks(define: Any, library: San
     leaves_nothing(library, scenario)
 
 
-def test_a_trigger_that_is_cancelled_before_it_looked(define: Any, library: SandboxLibrary) -> None:
+def test_trigger_cancelled_before_its_first_poll_leaves_nothing(define: Any, library: SandboxLibrary) -> None:
     async def scenario() -> None:
         waiting = start(define(), media_ids=[901])
         await asyncio.sleep(0)
@@ -105,7 +105,7 @@ def test_a_trigger_that_is_cancelled_before_it_looked(define: Any, library: Sand
     assert library.journal() == []
 
 
-def test_a_trigger_that_is_cancelled_in_the_middle_of_a_request(define: Any, library: SandboxLibrary) -> None:
+def test_trigger_cancelled_during_a_request_leaves_nothing(define: Any, library: SandboxLibrary) -> None:
     library.fail("slow", "GET", delay_seconds=5)
     started = time.monotonic()
 
@@ -118,7 +118,7 @@ def test_a_trigger_that_is_cancelled_in_the_middle_of_a_request(define: Any, lib
     assert time.monotonic() - started < 5
 
 
-def test_a_trigger_that_is_cancelled_while_a_retry_waits(define: Any, library: SandboxLibrary) -> None:
+def test_trigger_cancelled_before_a_retry_leaves_nothing(define: Any, library: SandboxLibrary) -> None:
     library.fail("status", "GET", status=429, headers={"Retry-After": "60"}, times=9)
 
     async def scenario() -> None:
@@ -129,7 +129,7 @@ def test_a_trigger_that_is_cancelled_while_a_retry_waits(define: Any, library: S
     leaves_nothing(library, scenario)
 
 
-def test_a_cancelled_trigger_does_not_disturb_the_others(define: Any, library: SandboxLibrary) -> None:
+def test_cancelled_trigger_does_not_affect_others(define: Any, library: SandboxLibrary) -> None:
     async def scenario() -> None:
         conn_id = define()
         waiting = [start(conn_id, media_ids=[901 + number]) for number in range(10)]
@@ -145,7 +145,7 @@ def test_a_cancelled_trigger_does_not_disturb_the_others(define: Any, library: S
     leaves_nothing(library, scenario)
 
 
-def test_the_one_that_comes_after_the_last_has_a_poll_of_its_own(define: Any, library: SandboxLibrary) -> None:
+def test_trigger_after_the_last_one_gets_a_new_poller(define: Any, library: SandboxLibrary) -> None:
     media_id = library.store("a", PNG)
 
     async def scenario() -> None:
@@ -156,38 +156,38 @@ def test_the_one_that_comes_after_the_last_has_a_poll_of_its_own(define: Any, li
     assert library.count("GET") >= 3
 
 
-@pytest.mark.parametrize("breaks", [RuntimeError, asyncio.CancelledError])
-def test_a_poll_that_breaks_down_ends_its_waits_and_makes_room_for_another(
-    define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, breaks: type[BaseException]
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
+def test_stopped_poller_fails_its_waits_and_is_replaced(
+    define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     def record_poll(*_: Any) -> None:
-        raise breaks
+        raise error
 
     media_id = library.store("a", PNG)
 
     async def scenario() -> None:
         with monkeypatch.context() as patched:
             patched.setattr(Subscription, "record_poll", record_poll)
-            slow_to_leave = Subscription(WaitCriteria(ids=("901",)), interval=60, policy=PollPolicy())
-            async with asyncio.timeout(20), _poller.subscribe(define(), slow_to_leave):
+            lingering = Subscription(WaitCriteria(ids=("901",)), interval=60, policy=PollPolicy())
+            async with asyncio.timeout(20), _poller.subscribe(define(), lingering):
                 for event in await asyncio.gather(*(start("media_async", media_ids=[901]) for _ in range(3))):
                     assert (event["status"], event["error"]) == ("failed", "MediaError")
                     assert "The shared poll of the connection stopped" in event["message"]
                 patched.undo()
                 assert (await start("media_async", media_ids=[media_id]))["status"] == "found"
-        assert slow_to_leave.error
+        assert lingering.error
 
     leaves_nothing(library, scenario)
 
 
-def test_many_triggers_hold_the_loop_up_for_no_long_time(define: Any, library: SandboxLibrary) -> None:
+def test_many_triggers_do_not_block_the_event_loop(define: Any, library: SandboxLibrary) -> None:
     for number in range(30):
         library.store(f"file {number}", PNG)
 
     async def main() -> float:
         stalls: list[float] = []
 
-        async def watch() -> None:
+        async def measure() -> None:
             while True:
                 before = time.monotonic()
                 await asyncio.sleep(0.005)
@@ -195,12 +195,12 @@ def test_many_triggers_hold_the_loop_up_for_no_long_time(define: Any, library: S
 
         conn_id = define()
         waiting = [start(conn_id, names=[f"nobody {number}", "no*"], poll_interval=0.3) for number in range(300)]
-        await until(lambda: polls(conn_id) == 1)  # what is imported when first used
-        watching = asyncio.ensure_future(watch())
+        await until(lambda: polls(conn_id) == 1)  # after the lazy imports
+        measuring = asyncio.ensure_future(measure())
         await until(lambda: polls(conn_id) == 3)
-        watching.cancel()
+        measuring.cancel()
         await stop(waiting)
         return max(stalls)
 
-    # The machine of a test is shared, so one good run counts; the benchmark measures.
+    # One good run suffices, because the machine may be busy; the benchmark measures.
     assert any(asyncio.run(main()) < 0.25 for _ in range(4))

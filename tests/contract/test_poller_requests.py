@@ -1,4 +1,4 @@
-"""How many requests the one poll for all takes, counted by the sandbox."""
+"""The requests of the shared poll, counted by the sandbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.contract.helpers.until import until
 if TYPE_CHECKING:
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
-pytestmark = pytest.mark.usefixtures("quick_looks")
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PAGE = 10
@@ -27,20 +27,20 @@ PAGES = math.ceil(FILES / PAGE)
 
 @pytest.fixture
 def ids(library: SandboxLibrary) -> list[int]:
-    """A library of three pages; the ids in it."""
+    """The ids of a library of three pages."""
     found = [library.store(f"file {number}", PNG) for number in range(FILES)]
     library.forget()
     return found
 
 
-def requests_of_looks(conn_id: str, library: SandboxLibrary, *, waits: list[dict[str, Any]]) -> list[int]:
-    """Let triggers wait together for a few looks; tell how many requests each of the looks took."""
+def requests_of_polls(conn_id: str, library: SandboxLibrary, *, waits: list[dict[str, Any]]) -> list[int]:
+    """Run triggers for four polls; return the number of requests of each poll."""
 
     async def main() -> list[int]:
         waiting = [start(conn_id, poll_interval=0.4, **arguments) for arguments in waits]
         counts = []
-        for look in range(1, 5):
-            await until(lambda look=look: polls(conn_id) >= look)
+        for poll in range(1, 5):
+            await until(lambda poll=poll: polls(conn_id) >= poll)
             counts.append(len(library.journal()))
         await stop(waiting)
         return [after - before for before, after in zip([0, *counts], counts, strict=False)]
@@ -49,37 +49,37 @@ def requests_of_looks(conn_id: str, library: SandboxLibrary, *, waits: list[dict
 
 
 @pytest.mark.parametrize("waiting", [1, 2, 3, 4, 40])
-def test_ids_cost_the_cheaper_of_one_each_and_the_list(
+def test_ids_take_at_most_one_request_more_than_ids_or_pages(
     define: Any, library: SandboxLibrary, ids: list[int], waiting: int
 ) -> None:
     missing = [ids[-1] + 1000 + number for number in range(waiting)]
-    looks = requests_of_looks(define(), library, waits=[{"media_ids": [one]} for one in missing])
-    assert max(looks) <= min(waiting, PAGES + 1)  # also in the first, which does not know the library's size yet
+    counts = requests_of_polls(define(), library, waits=[{"media_ids": [one]} for one in missing])
+    assert max(counts) <= min(waiting, PAGES) + 1
     assert all(call["status"] in {200, 404} for call in library.journal())
 
 
 @pytest.mark.parametrize("waiting", [1, 40])
-def test_names_cost_the_list_once(define: Any, library: SandboxLibrary, ids: list[int], waiting: int) -> None:
+def test_names_take_one_listing(define: Any, library: SandboxLibrary, ids: list[int], waiting: int) -> None:
     waits = [{"names": [f"nobody-{number}"]} for number in range(waiting)]
-    assert requests_of_looks(define(), library, waits=waits) == [PAGES] * 4
+    assert requests_of_polls(define(), library, waits=waits) == [PAGES] * 4
 
 
-def test_ids_come_along_with_names(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
+def test_ids_beside_names_take_no_request(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
     waits = [{"names": ["nobody*"]}, *({"media_ids": [ids[-1] + 1000 + number]} for number in range(40))]
-    assert requests_of_looks(define(), library, waits=waits) == [PAGES] * 4
+    assert requests_of_polls(define(), library, waits=waits) == [PAGES] * 4
 
 
-def test_the_same_id_is_asked_for_once_for_all(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
+def test_same_id_is_requested_once_for_all_subscribers(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
     waits = [{"media_ids": [ids[-1] + 1000]}] * 20
-    assert requests_of_looks(define(), library, waits=waits) == [1] * 4
+    assert requests_of_polls(define(), library, waits=waits) == [1] * 4
 
 
-def test_what_one_trigger_found_is_not_asked_for_again(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
+def test_found_id_is_not_requested_again(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
     missing = ids[-1] + 1000
-    assert requests_of_looks(define(), library, waits=[{"media_ids": [ids[0], missing]}]) == [2, 1, 1, 1]
+    assert requests_of_polls(define(), library, waits=[{"media_ids": [ids[0], missing]}]) == [2, 1, 1, 1]
 
 
-def test_all_that_is_there_is_found_in_the_first_look(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
+def test_first_poll_finds_all_present_files(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
     async def main() -> list[dict[str, Any]]:
         by_id = [start(define(), media_ids=[one]) for one in ids]
         by_name = [start(define(), names=["file 3", "file 2?"])]
@@ -92,9 +92,7 @@ def test_all_that_is_there_is_found_in_the_first_look(define: Any, library: Sand
     assert len(library.journal()) == PAGES
 
 
-def test_an_id_does_not_pass_for_a_name_of_the_same_letters(
-    define: Any, library: SandboxLibrary, ids: list[int]
-) -> None:
+def test_id_does_not_match_an_equal_name(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
     async def main() -> None:
         by_id, by_name = start(define(), media_ids=[ids[0]]), start(define(), names=[str(ids[0])])
         assert (await by_id)["status"] == "found"
@@ -105,9 +103,7 @@ def test_an_id_does_not_pass_for_a_name_of_the_same_letters(
     asyncio.run(main())
 
 
-def test_each_interval_is_kept_and_no_look_comes_sooner_than_the_shortest_wants(
-    define: Any, library: SandboxLibrary
-) -> None:
+def test_each_subscriber_keeps_its_interval(define: Any, library: SandboxLibrary) -> None:
     async def main() -> None:
         waiting = [start(define(), media_ids=[901], poll_interval=0.2)]
         await until(lambda: polls("media_async") >= 1)  # connected
@@ -120,17 +116,17 @@ def test_each_interval_is_kept_and_no_look_comes_sooner_than_the_shortest_wants(
         media_id: [call["started_at"] for call in library.journal() if call["path"].endswith(media_id)]
         for media_id in ("901", "902")
     }
-    del moments["901"][0]  # the time to connect came before it
+    del moments["901"][0]  # includes the time to connect
     gaps = {one: [after - before for before, after in pairwise(times)] for one, times in moments.items()}
     assert min(gaps["901"]) >= 0.19
-    assert min(gaps["902"]) >= 0.75  # up to one of the shorter intervals early, in a look that is due anyway
-    # Counted in the others' looks, for a busy machine delays both: five fit into its interval.
+    assert min(gaps["902"]) >= 0.75  # at most one shorter interval early
+    # Counted in polls of the other, because a busy machine delays both: five fit into its interval.
     between = [sum(before < moment < after for moment in moments["901"]) for before, after in pairwise(moments["902"])]
     assert max(between) <= 6
 
 
 @pytest.mark.parametrize("interval_of_the_second", [1.0, 5.0])
-def test_who_joins_is_served_by_the_next_look(
+def test_new_subscriber_is_included_in_the_next_poll(
     define: Any, library: SandboxLibrary, interval_of_the_second: float
 ) -> None:
     async def main() -> None:
@@ -141,13 +137,13 @@ def test_who_joins_is_served_by_the_next_look(
         await stop([first, second])
 
     asyncio.run(main())
-    _, second, *third_look = library.journal()
+    _, second, *third_poll = library.journal()
     assert second["path"].endswith("901")
-    assert {call["path"][-3:] for call in third_look} == {"901", "902"}
-    assert min(call["started_at"] for call in third_look) - second["started_at"] >= 0.95
+    assert {call["path"][-3:] for call in third_poll} == {"901", "902"}
+    assert min(call["started_at"] for call in third_poll) - second["started_at"] >= 0.95
 
 
-def test_who_joins_with_a_shorter_interval_brings_the_next_look_forward(define: Any, library: SandboxLibrary) -> None:
+def test_new_subscriber_with_a_shorter_interval_polls_earlier(define: Any, library: SandboxLibrary) -> None:
     async def main() -> float:
         clock = asyncio.get_running_loop().time
         first = start(define(), media_ids=[901], poll_interval=60)
@@ -162,7 +158,7 @@ def test_who_joins_with_a_shorter_interval_brings_the_next_look_forward(define: 
     assert [call["path"][-3:] for call in library.journal()].count("901") <= 2
 
 
-def test_triggers_of_two_connections_have_a_poll_each(
+def test_each_connection_has_its_own_poller(
     define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import os
@@ -180,7 +176,7 @@ def test_triggers_of_two_connections_have_a_poll_each(
     asyncio.run(main())
 
 
-def test_who_joins_during_a_look_has_its_own_shorter_interval_kept(define: Any, library: SandboxLibrary) -> None:
+def test_subscriber_during_a_poll_keeps_its_shorter_interval(define: Any, library: SandboxLibrary) -> None:
     library.fail("slow", "GET", delay_seconds=1)
 
     async def main() -> None:
@@ -194,7 +190,7 @@ def test_who_joins_during_a_look_has_its_own_shorter_interval_kept(define: Any, 
     assert library.journal()[0]["path"].endswith("901")
 
 
-def test_who_joins_with_little_time_left_brings_one_look_forward(define: Any, library: SandboxLibrary) -> None:
+def test_subscribers_near_their_deadline_share_an_early_poll(define: Any, library: SandboxLibrary) -> None:
     async def main() -> list[str]:
         first = start(define(), media_ids=[901], poll_interval=3600)
         await until(lambda: polls("media_async") == 1)
@@ -206,4 +202,4 @@ def test_who_joins_with_little_time_left_brings_one_look_forward(define: Any, li
         return [event["status"] for event in events]
 
     assert asyncio.run(main()) == ["deadline"] * 5
-    assert library.methods() == "GET GET"  # the first look, and one for all six: the list of an empty library
+    assert library.methods() == "GET GET"  # the first poll, and one for all six: the list of an empty library

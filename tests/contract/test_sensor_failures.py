@@ -1,4 +1,4 @@
-"""A sensor that waits in a worker sleeps between its looks whatever happens, and as long as the server asks."""
+"""A sensor in a worker sleeps between polls after any failure, and obeys Retry-After."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.parametrize("mode", ["poke", "reschedule"])
 
 SECONDS = 2
-SHORTEST_INTERVAL = 0.5
+MIN_INTERVAL = 0.5
 LONG = 100_000
 PAST = "2026-01-01T00:00:00+00:00"
 
 
 @pytest.fixture(autouse=True)
-def _no_faults_left(library: SandboxLibrary) -> Iterator[None]:
+def _no_remaining_faults(library: SandboxLibrary) -> Iterator[None]:
     yield
     library.emptied()
 
 
 def requests_until_the_timeout(conn_id: str, library: SandboxLibrary, mode: str) -> int:
-    """Wait with the shortest interval that there is for what does not come; tell how many requests that took."""
+    """Wait for a missing file with the minimum interval; return the number of requests."""
     options: dict[str, Any] = {"poke_interval": 0, "timeout": SECONDS, "max_poll_failures": LONG}
     with pytest.raises(AirflowSensorTimeout, match=rf"The deadline \(timeout={SECONDS} s\) has passed"):
         wait(conn_id, media_id=901, mode=mode, **options)
@@ -52,37 +52,35 @@ def requests_until_the_timeout(conn_id: str, library: SandboxLibrary, mode: str)
         ("reset_before_body", {}),
     ],
 )
-def test_every_look_is_followed_by_a_sleep_whatever_lasts(
+def test_sensor_sleeps_between_polls_during_an_outage(
     define: Any, library: SandboxLibrary, mode: str, fault: str, options: dict[str, Any]
 ) -> None:
     library.fail(fault, "GET", times=9999, **options)
-    most = SECONDS / SHORTEST_INTERVAL + 2  # the first look, and the last one at the deadline
+    most = SECONDS / MIN_INTERVAL + 2  # the first poll, and the last one at the deadline
     assert 2 <= requests_until_the_timeout(define(max_attempts=1), library, mode) <= most
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_pause_that_the_server_asks_for_is_kept_up_to_the_deadline(
-    define: Any, library: SandboxLibrary, mode: str, status: int
-) -> None:
+def test_retry_after_is_obeyed_until_the_deadline(define: Any, library: SandboxLibrary, mode: str, status: int) -> None:
     library.fail("status", "GET", status=status, headers={"Retry-After": "3600"}, times=9999)
-    # The first look, the last one at the deadline, and one for clocks that do not agree.
+    # The first poll, the last one at the deadline, and one because clocks differ.
     assert 2 <= requests_until_the_timeout(define(max_attempts=5), library, mode) <= 3
 
 
 @pytest.mark.parametrize("options", [{"status": 429, "headers": {"Retry-After": "20"}}, {"status": 500}], ids=str)
-def test_a_look_tries_again_no_longer_than_to_the_deadline(
+def test_retries_of_a_poll_end_at_the_deadline(
     define: Any, library: SandboxLibrary, mode: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the tries of a default connection, which would take more than a minute."""
+    """The retries of a default connection take more than a minute."""
     monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 1.0)
     library.fail("status", "GET", times=9999, **options)
-    began = time.monotonic()
+    started = time.monotonic()
     requests_until_the_timeout(define(), library, mode)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - started < 20
 
 
 over = threading.Event()
-"""Set when the sensor has ended: then the servers need not go on."""
+"""Set when the sensor has ended, so that the servers stop."""
 
 
 def silence(_head: str) -> Iterator[bytes]:
@@ -90,7 +88,7 @@ def silence(_head: str) -> Iterator[bytes]:
     yield b""
 
 
-def a_dripping_head(_head: str) -> Iterator[bytes]:
+def endless_header(_head: str) -> Iterator[bytes]:
     yield b"HTTP/1.1 200 OK\r\n"
     while not over.wait(0.1):
         yield b"x"
@@ -102,23 +100,21 @@ def slow_pages(head: str) -> Iterator[bytes]:
     yield answer(200, {"content": [{"id": page + 1, "name": "another"}], "totalElements": 12})
 
 
-@pytest.mark.parametrize("server", [silence, a_dripping_head, slow_pages])
-def test_a_look_under_way_ends_with_the_deadline(
+@pytest.mark.parametrize("server", [silence, endless_header, slow_pages])
+def test_running_poll_ends_at_the_deadline(
     define: Any, raw_server: Any, mode: str, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 1.0)
     over.clear()
     conn_id = define(host=raw_server(server).url)
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(AirflowSensorTimeout, match="did not give all answers within the 1 s that were left for them"):
         wait(conn_id, name="there", mode=mode, needed_by=PAST, poke_interval=0)
     over.set()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - started < 4
 
 
-def test_after_a_look_that_was_broken_off_the_next_one_is_as_any(
-    define: Any, library: SandboxLibrary, mode: str
-) -> None:
+def test_poll_after_an_aborted_one_succeeds(define: Any, library: SandboxLibrary, mode: str) -> None:
     media_id = library.store("there", b"\x89PNG\r\n\x1a\n")
     library.fail("slow", "GET", delay_seconds=5)
     hook = MediaHook(define())
@@ -127,7 +123,7 @@ def test_after_a_look_that_was_broken_off_the_next_one_is_as_any(
     assert hook.run_flow(get_media(media_id), seconds=5).name == "there"
 
 
-def test_it_looks_again_when_the_pause_is_over(define: Any, library: SandboxLibrary, mode: str) -> None:
+def test_sensor_polls_again_after_retry_after(define: Any, library: SandboxLibrary, mode: str) -> None:
     library.fail("status", "GET", status=503, headers={"Retry-After": "1"})
     media_id = library.store("there", b"\x89PNG\r\n\x1a\n")
     library.forget()
@@ -136,7 +132,7 @@ def test_it_looks_again_when_the_pause_is_over(define: Any, library: SandboxLibr
     assert second - first >= 0.99
 
 
-def test_a_503_with_a_pause_is_a_failure_all_the_same(define: Any, library: SandboxLibrary, mode: str) -> None:
+def test_503_with_retry_after_is_a_failure(define: Any, library: SandboxLibrary, mode: str) -> None:
     library.fail("status", "GET", status=503, headers={"Retry-After": "3600"}, times=9999)
     with pytest.raises(MediaUnavailableError):
         wait(define(max_attempts=1), media_id=901, mode=mode, poke_interval=0, timeout=SECONDS, max_poll_failures=1)

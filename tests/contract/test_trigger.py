@@ -1,4 +1,4 @@
-"""The trigger's events: all is there, the time is over, asking failed; against the sandbox."""
+"""The trigger's events, against the sandbox: all found, deadline, failure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.contract.helpers.until import until
 if TYPE_CHECKING:
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
-pytestmark = pytest.mark.usefixtures("quick_looks")
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PAST = "2026-01-01T00:00:00+00:00"
@@ -33,50 +33,50 @@ def event_of(conn_id: str, **arguments: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def ids(library: SandboxLibrary) -> list[int]:
-    found = [library.store(name, PNG) for name in ("banner", "banner-2", "film")]
+    found = [library.store(name, PNG) for name in ("banner", "banner-2", "video")]
     library.forget()
     return found
 
 
-def test_all_that_is_asked_for_comes_in_the_event_as_json(define: Any, ids: list[int]) -> None:
+def test_event_contains_all_files_as_json(define: Any, ids: list[int]) -> None:
     event = event_of(define(), media_ids=ids)
     assert json.loads(json.dumps(event)) == event
-    outcome = WaitEvent.from_dict(event)
-    assert (outcome.status, list(outcome.found)) == ("found", [str(media_id) for media_id in ids])
-    assert [media.name for [media] in outcome.found.values()] == ["banner", "banner-2", "film"]
+    wait_event = WaitEvent.from_dict(event)
+    assert (wait_event.status, list(wait_event.found)) == ("found", [str(media_id) for media_id in ids])
+    assert [media.name for [media] in wait_event.found.values()] == ["banner", "banner-2", "video"]
 
 
-def test_a_pattern_waits_for_enough_matches(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
+def test_pattern_waits_for_enough_matches(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
     async def main() -> dict[str, Any]:
-        waiting = start(define(), names=["banner*", "film"], min_matches=3)
+        waiting = start(define(), names=["banner*", "video"], min_matches=3)
         await until(lambda: polls("media_async") >= 2)
         assert not waiting.done()
         library.store("banner-3", PNG)
         return await waiting
 
     event = asyncio.run(main())
-    assert {name: len(found) for name, found in event["found"].items()} == {"banner*": 3, "film": 1}
+    assert {name: len(found) for name, found in event["found"].items()} == {"banner*": 3, "video": 1}
 
 
-def test_of_so_many_patterns_that_others_get_turns_each_finds_its_file(define: Any, library: SandboxLibrary) -> None:
+def test_each_of_many_patterns_finds_its_file(define: Any, library: SandboxLibrary) -> None:
     for number in range(10):
         library.store(f"banner {number:04d} wide", PNG)
-    patterns = [f"banner*{number:04d}*" for number in range(3000)]  # 30,000 tries, which are not made in one go
+    patterns = [f"banner*{number:04d}*" for number in range(3000)]  # 30,000 tests, in more than one turn
     event = event_of(define(), names=patterns, deadline=PAST)
     assert (event["status"], list(event["found"])) == ("deadline", patterns[:10])
 
 
-def test_what_is_there_is_found_although_the_deadline_is_past(define: Any, ids: list[int]) -> None:
+def test_present_files_are_found_after_the_deadline(define: Any, ids: list[int]) -> None:
     assert event_of(define(), media_ids=ids, deadline=PAST)["status"] == "found"
 
 
-def test_with_a_deadline_in_the_past_it_looks_once(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
+def test_past_deadline_ends_after_one_poll(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
     event = event_of(define(), media_ids=[ids[0], 901], deadline=PAST, poll_interval=60)
     assert (event["status"], list(event["found"])) == ("deadline", [str(ids[0])])
     assert library.methods() == "GET GET"
 
 
-def test_one_look_that_fails_is_the_one_look(define: Any, library: SandboxLibrary) -> None:
+def test_failed_poll_after_the_deadline_is_the_last(define: Any, library: SandboxLibrary) -> None:
     library.fail("status", "GET", status=500, times=99)
     event = event_of(define(max_attempts=1), media_ids=[901], deadline=PAST, poll_interval=60)
     assert event["status"] == "deadline"
@@ -84,22 +84,22 @@ def test_one_look_that_fails_is_the_one_look(define: Any, library: SandboxLibrar
 
 
 @pytest.mark.parametrize("poll_interval", [0.1, 60])
-def test_it_ends_by_itself_at_its_deadline(define: Any, library: SandboxLibrary, poll_interval: float) -> None:
+def test_trigger_ends_at_its_deadline(define: Any, library: SandboxLibrary, poll_interval: float) -> None:
     deadline = datetime.now(UTC) + timedelta(seconds=1.5)
     event = event_of(define(), media_ids=[901], deadline=deadline.isoformat(), poll_interval=poll_interval)
     assert event == {"status": "deadline", "found": {}, "error": None, "message": None}
     assert timedelta(0) <= datetime.now(UTC) - deadline < timedelta(seconds=1)
 
 
-def test_a_deadline_with_an_offset_is_that_moment(define: Any) -> None:
+def test_deadline_may_have_an_offset(define: Any) -> None:
     deadline = (datetime.now(UTC) + timedelta(seconds=1)).astimezone().isoformat()
     started = time.monotonic()
     assert event_of(define(), media_ids=[901], deadline=deadline)["status"] == "deadline"
     assert time.monotonic() - started < 5
 
 
-def test_it_ends_at_its_deadline_even_while_a_server_is_silent(define: Any, library: SandboxLibrary) -> None:
-    event_of(define(), media_ids=[901], deadline=PAST)  # what is imported when first used
+def test_trigger_ends_at_its_deadline_during_a_request(define: Any, library: SandboxLibrary) -> None:
+    event_of(define(), media_ids=[901], deadline=PAST)  # lazy imports
     library.forget()
 
     async def main() -> dict[str, Any]:
@@ -114,25 +114,25 @@ def test_it_ends_at_its_deadline_even_while_a_server_is_silent(define: Any, libr
     assert time.monotonic() - started < 10
 
 
-def test_progress_is_logged_on_each_change_only(
+def test_progress_is_logged_when_it_changes(
     define: Any, library: SandboxLibrary, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def main() -> None:
         waiting = start(define(), names=["a", "b", "c"])
         await until(lambda: polls("media_async") >= 3)
         library.store("b", PNG)
-        seen = polls("media_async")
-        await until(lambda: polls("media_async") >= seen + 3)
+        before = polls("media_async")
+        await until(lambda: polls("media_async") >= before + 3)
         await stop([waiting])
 
     asyncio.run(main())
-    told = capsys.readouterr().out
-    assert told.count("missing: ") == 2
-    assert "0 of 3 found (none), missing: 'a', 'b', 'c'" in told
-    assert "1 of 3 found ('b'), missing: 'a', 'c'" in told
+    log = capsys.readouterr().out
+    assert log.count("missing: ") == 2
+    assert "0 of 3 found (none), missing: 'a', 'b', 'c'" in log
+    assert "1 of 3 found ('b'), missing: 'a', 'c'" in log
 
 
-def test_the_key_is_in_no_event_and_no_log(
+def test_api_key_is_in_no_event_and_no_log(
     define: Any, library: SandboxLibrary, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     key = library.sandbox.api_key
@@ -142,8 +142,8 @@ def test_the_key_is_in_no_event_and_no_log(
     assert key not in str(event) + caplog.text + "".join(capfd.readouterr())
 
 
-def test_a_first_look_that_hangs_does_not_outlast_the_deadline_by_long(
-    define: Any, library: SandboxLibrary, short_first_looks: None
+def test_first_poll_without_a_response_ends_soon_after_the_deadline(
+    define: Any, library: SandboxLibrary, short_first_polls: None
 ) -> None:
     library.fail("slow", "GET", delay_seconds=20)
     started = time.monotonic()
@@ -151,8 +151,8 @@ def test_a_first_look_that_hangs_does_not_outlast_the_deadline_by_long(
     assert time.monotonic() - started < 10
 
 
-def test_a_server_that_asks_to_wait_is_not_waited_for_beyond_the_deadline(
-    define: Any, library: SandboxLibrary, short_first_looks: None
+def test_retry_after_does_not_extend_the_deadline(
+    define: Any, library: SandboxLibrary, short_first_polls: None
 ) -> None:
     library.fail("status", "GET", status=429, headers={"Retry-After": "3600"}, times=9)
 
@@ -167,9 +167,7 @@ def test_a_server_that_asks_to_wait_is_not_waited_for_beyond_the_deadline(
     assert library.methods() == "GET"
 
 
-def test_who_joins_just_after_a_look_has_one_before_its_deadline(
-    define: Any, library: SandboxLibrary, ids: list[int]
-) -> None:
+def test_new_subscriber_gets_a_poll_before_its_deadline(define: Any, library: SandboxLibrary, ids: list[int]) -> None:
     async def main() -> dict[str, Any]:
         patient = start(define(), media_ids=[901], poll_interval=3600)
         await until(lambda: polls("media_async") == 1)
@@ -183,5 +181,5 @@ def test_who_joins_just_after_a_look_has_one_before_its_deadline(
 
 
 @pytest.fixture
-def short_first_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_first_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 0.5)

@@ -1,4 +1,4 @@
-"""The sensor on real Airflow in its three modes, mapped too; Airflow runs triggers in this process then."""
+"""The sensor on real Airflow in its three modes, also mapped; triggers run in this process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODES = pytest.mark.parametrize(
     "mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}], ids=["poke", "reschedule", "deferrable"]
 )
 HAS_STORE = Version(version("apache-airflow")) >= Version("3.3")
-LOOKS = {"poke_interval": 0.5, "timeout": 60}
+POLLS = {"poke_interval": 0.5, "timeout": 60}
 
 
 def new_dag(name: str) -> DAG:
@@ -32,7 +32,7 @@ def new_dag(name: str) -> DAG:
 
 @pytest.fixture
 def later(platform: Any) -> Iterator[Callable[[Callable[[], Any]], None]]:
-    """Have another party do something as soon as a sensor has looked in vain: ``later(action)``."""
+    """Run an action after the first poll: ``later(action)``."""
     threads: list[threading.Thread] = []
 
     def wait_and_act(action: Callable[[], Any]) -> None:
@@ -52,7 +52,7 @@ def later(platform: Any) -> Iterator[Callable[[Callable[[], Any]], None]]:
 
 
 @MODES
-def test_files_that_come_later_are_found_and_used_downstream(
+def test_late_files_are_found_and_used_downstream(
     mode: dict[str, Any], platform: Any, run_dag: Any, media_folder: Path, later: Any
 ) -> None:
     with new_dag("late_files") as dag:
@@ -61,7 +61,7 @@ def test_files_that_come_later_are_found_and_used_downstream(
         def send(media: dict[str, Any]) -> str:
             return f"{media['id']} {media['name']}"
 
-        wait = MediaExistsSensor(task_id="wait", names=["one-{{ ds }}", "card-*"], min_matches=2, **mode, **LOOKS)
+        wait = MediaExistsSensor(task_id="wait", names=["one-{{ ds }}", "card-*"], min_matches=2, **mode, **POLLS)
         send.expand(media=wait.output)
 
     def store() -> None:
@@ -78,7 +78,7 @@ def test_files_that_come_later_are_found_and_used_downstream(
 
 
 @MODES
-def test_mapped_sensors_each_give_their_file(
+def test_mapped_sensors_each_return_their_file(
     mode: dict[str, Any], platform: Any, run_dag: Any, media_folder: Path, later: Any
 ) -> None:
     names = [f"card-{number}" for number in range(3)]
@@ -92,7 +92,7 @@ def test_mapped_sensors_each_give_their_file(
         def send(found: Any) -> list[str]:
             return [media["name"] for media in found]
 
-        wait = MediaExistsSensor.partial(task_id="wait", **mode, **LOOKS).expand(name=names_of_the_day())
+        wait = MediaExistsSensor.partial(task_id="wait", **mode, **POLLS).expand(name=names_of_the_day())
         send(wait.output)
     later(lambda: [platform.store(media_folder / "card-latte.jpg", name) for name in names])
     run = run_dag(dag)
@@ -105,7 +105,7 @@ def test_mapped_sensors_each_give_their_file(
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("limit", ["needed_by", "timeout"])
 @MODES
-def test_a_wait_ends_at_its_limit_without_a_retry(
+def test_wait_ends_at_its_deadline_without_retries(
     mode: dict[str, Any], limit: str, platform: Any, run_dag: Any, *, soft: bool
 ) -> None:
     errors: list[str] = []
@@ -134,16 +134,16 @@ def test_a_wait_ends_at_its_limit_without_a_retry(
         assert limit in error
 
 
-@pytest.mark.skipif(not HAS_STORE, reason="Airflow before 3.3 keeps nothing from one try to the next")
+@pytest.mark.skipif(not HAS_STORE, reason="Airflow before 3.3 keeps no state across attempts")
 @pytest.mark.parametrize("mode", [{"mode": "poke"}, {"deferrable": True}], ids=["poke", "deferrable"])
-def test_a_retry_has_the_time_that_is_left(mode: dict[str, Any], platform: Any, run_dag: Any) -> None:
+def test_retry_has_the_remaining_time(mode: dict[str, Any], platform: Any, run_dag: Any) -> None:
     platform.connect(platform.sandbox.base_url, platform.sandbox.api_key, max_attempts=1)
     platform.add_fault(fault="status", status=500, method="GET")
     errors: list[str] = []
 
     def note(context: Any) -> None:
         errors.append(str(context["exception"]))
-        threading.Event().wait(LOOKS["poke_interval"] * 4)  # longer than the timeout
+        threading.Event().wait(POLLS["poke_interval"] * 4)  # longer than the timeout
 
     with new_dag("retried") as dag:
         MediaExistsSensor(
@@ -151,8 +151,8 @@ def test_a_retry_has_the_time_that_is_left(mode: dict[str, Any], platform: Any, 
             media_id=901,
             retries=1,
             max_poll_failures=1,
-            timeout=LOOKS["poke_interval"] * 3,
-            poke_interval=LOOKS["poke_interval"],
+            timeout=POLLS["poke_interval"] * 3,
+            poke_interval=POLLS["poke_interval"],
             on_retry_callback=note,
             on_failure_callback=note,
             **mode,
@@ -163,14 +163,14 @@ def test_a_retry_has_the_time_that_is_left(mode: dict[str, Any], platform: Any, 
     first, second = errors
     assert "the server answered 500" in first
     assert "(timeout=1.5 s) has passed" in second
-    assert platform.calls("GET") == 2  # the retry looked once
+    assert platform.calls("GET") == 2  # the retry polled once
 
 
-def test_a_cleared_run_whose_deadline_is_past_looks_once(platform: Any, run_dag: Any, media_folder: Path) -> None:
+def test_cleared_run_after_its_deadline_polls_once(platform: Any, run_dag: Any, media_folder: Path) -> None:
     media_id = platform.store(media_folder / "card-latte.jpg", "there")
     with new_dag("past") as dag:
-        for name, wanted in (("there", media_id), ("missing", 901)):
-            MediaExistsSensor(task_id=name, media_id=wanted, deferrable=True, needed_by="{{ ds }}T09:00:00+02:00")
+        for name, requested in (("there", media_id), ("missing", 901)):
+            MediaExistsSensor(task_id=name, media_id=requested, deferrable=True, needed_by="{{ ds }}T09:00:00+02:00")
     run = run_dag(dag)
 
     assert run.states == {"there": "success", "missing": "failed"}
@@ -178,7 +178,7 @@ def test_a_cleared_run_whose_deadline_is_past_looks_once(platform: Any, run_dag:
 
 
 @MODES
-def test_a_deadline_that_an_earlier_task_left_empty_fails_at_once(
+def test_needed_by_none_of_an_upstream_task_fails_immediately(
     mode: dict[str, Any], platform: Any, run_dag: Any
 ) -> None:
     with new_dag("empty_deadline") as dag:
@@ -206,11 +206,9 @@ def test_a_deadline_that_an_earlier_task_left_empty_fails_at_once(
     assert platform.calls("GET") == 2  # one for each that has a deadline
 
 
-def test_a_key_that_is_rejected_during_a_deferral_fails_the_task_at_once(
-    platform: Any, run_dag: Any, later: Any
-) -> None:
+def test_key_rejected_during_a_deferral_fails_immediately(platform: Any, run_dag: Any, later: Any) -> None:
     with new_dag("rejected") as dag:
-        MediaExistsSensor(task_id="wait", media_id=901, deferrable=True, retries=3, **LOOKS)
+        MediaExistsSensor(task_id="wait", media_id=901, deferrable=True, retries=3, **POLLS)
     later(lambda: platform.add_fault(fault="status", status=401, method="GET", times=99))
     run = run_dag(dag)
 
@@ -218,5 +216,5 @@ def test_a_key_that_is_rejected_during_a_deferral_fails_the_task_at_once(
     assert run.tries == {"wait": 1}
 
 
-def test_deferrable_is_what_airflows_setting_says() -> None:
+def test_deferrable_defaults_to_the_airflow_setting() -> None:
     assert MediaExistsSensor(task_id="wait", media_id=1).deferrable is False

@@ -1,4 +1,4 @@
-"""Each file that comes is reported, whatever the ids and dates of the library are, and across restarts."""
+"""Every new file is reported, for any kind of ids and dates, and across restarts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_media._api import flows
-from airflow_provider_media._polling import newest as arrivals_module
+from airflow_provider_media._polling import newest as newest_module
 from airflow_provider_media._polling.cursor import CONFIRM_SECONDS, Cursor
 from airflow_provider_media._polling.newest import list_newest
 from airflow_provider_media.triggers import _event_poll
@@ -43,26 +43,26 @@ def alternating(*iterators: Iterator[Any]) -> Iterator[Any]:
 
 STYLES: dict[str, Any] = {
     "growing": lambda: iter(range(1, 9999)),
-    "growing from afar": lambda: iter(range(10**12, 10**12 + 9999)),
+    "growing from a large number": lambda: iter(range(10**12, 10**12 + 9999)),
     "counting down": lambda: iter(range(10**6, 0, -1)),
     "random": lambda: iter(shuffled(1)),
     "sharded": lambda: alternating(*(iter(range(shard * 10**9, shard * 10**9 + 9999)) for shard in (1, 2, 3))),
-    "texts": lambda: (f"med_{number:x}" for number in shuffled(1)),
+    "strings": lambda: (f"med_{number:x}" for number in shuffled(1)),
     "both kinds": lambda: alternating(iter(range(1, 9999)), (f"med_{number:x}" for number in shuffled(1))),
 }
 
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrivals_module, "MIN_REMEMBERED", REMEMBERED)
+    monkeypatch.setattr(newest_module, "MIN_REMEMBERED", REMEMBERED)
     defaults = flows.Paginator.__init__.__kwdefaults__ | {"page_size": PAGE}  # type: ignore[operator]
     monkeypatch.setattr(flows.Paginator.__init__, "__kwdefaults__", defaults)
 
 
-class Subscription:
-    """A poll and one watcher, in time that passes by the look.
+class Watcher:
+    """A poll and one watcher; each poll advances the time by an interval.
 
-    :param library: what is watched.
+    :param library: the library that is polled.
     """
 
     def __init__(self, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,34 +80,34 @@ class Subscription:
         self.now += 0.001
         return str(self.library.add(**({"createdAt": created} | fields))["id"])
 
-    def pass_quietly(self) -> None:
-        """Let so much time pass that what was seen is old."""
+    def let_files_age(self) -> None:
+        """Poll until all seen files are old."""
         for _ in range(8):
-            self.look()
+            self.poll()
 
     def restart(self) -> None:
-        """Lose all but what was kept."""
+        """Lose all state but the saved cursor."""
         self._depth = ReadDepth()
         self._cursor = None if self._kept is None else Cursor.from_dict(json.loads(json.dumps(self._kept)))
 
-    def look(self) -> None:
-        """Look as the trigger does, as often as it takes to see all that it asks for."""
+    def poll(self) -> None:
+        """Poll as the trigger does, repeated until all new files are listed."""
         for _ in range(5):
-            arrivals: NewestMedia = self.library.run(
+            newest: NewestMedia = self.library.run(
                 list_newest(sort_by=self._depth.sort_by, down_to=self._depth.down_to)
             )
-            self._depth.update(arrivals)
-            self._cursor = self._cursor or Cursor.at_newest(arrivals)
-            if (floor := self._cursor.unread_below(arrivals)) is None:
+            self._depth.update(newest)
+            self._cursor = self._cursor or Cursor.at_newest(newest)
+            if (floor := self._cursor.unread_below(newest)) is None:
                 break
-            self._depth.request(floor, arrivals.sort_by)
+            self._depth.request(floor, newest.sort_by)
         assert self._cursor
-        if arrivals.media and arrivals.sort_by != self._cursor.sort_by:
-            self._cursor = self._cursor.rebase(arrivals) or Cursor.at_newest(arrivals)
-        for place, media in self._cursor.new_in(arrivals):
+        if newest.media and newest.sort_by != self._cursor.sort_by:
+            self._cursor = self._cursor.rebase(newest) or Cursor.at_newest(newest)
+        for position, media in self._cursor.new_in(newest):
             self.reported.add(str(media.id))
-            self._cursor.mark_seen(place, media, self.now)
-        self._cursor.prune(self.now, to_remember=arrivals.to_remember)
+            self._cursor.mark_seen(position, media, self.now)
+        self._cursor.prune(self.now, to_remember=newest.to_remember)
         self._kept = self._cursor.to_dict(self.now)
         self.now += INTERVAL
 
@@ -115,134 +115,134 @@ class Subscription:
 @pytest.mark.parametrize("style", STYLES)
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)
-def test_every_later_file_is_reported(style: str, data: st.DataObject) -> None:
-    """In libraries of few files and of many, with an imported id or a date in the future, or with none."""
+def test_every_new_file_is_reported(style: str, data: st.DataObject) -> None:
+    """In small and large libraries, with and without imported ids and dates in the future."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        watch = Subscription(FakeLibrary(ids=STYLES[style]()), monkeypatch)
-        for _ in range(data.draw(st.sampled_from([0, 3, 15, 70, 130]), "files at first")):
-            watch.store()
-        watch.look()
-        came: set[str] = set()
+        watcher = Watcher(FakeLibrary(ids=STYLES[style]()), monkeypatch)
+        for _ in range(data.draw(st.sampled_from([0, 3, 15, 70, 130]), "existing files")):
+            watcher.store()
+        watcher.poll()
+        added: set[str] = set()
         steps = st.lists(st.sampled_from(["files", "files", "imported", "future", "restart", "quiet"]), max_size=12)
         for number, step in enumerate(data.draw(steps, "steps")):
             if step == "files":
-                came |= {watch.store() for _ in range(data.draw(st.integers(1, 12), "files"))}
+                added |= {watcher.store() for _ in range(data.draw(st.integers(1, 12), "files"))}
             elif step == "imported":
-                came.add(watch.store(id=IMPORTED + number))
+                added.add(watcher.store(id=IMPORTED + number))
             elif step == "future":
-                created = datetime.fromtimestamp(watch.now + AN_HOUR, UTC).isoformat(timespec="microseconds")
-                came.add(watch.store(createdAt=created))
+                created = datetime.fromtimestamp(watcher.now + AN_HOUR, UTC).isoformat(timespec="microseconds")
+                added.add(watcher.store(createdAt=created))
             elif step == "restart":
-                watch.restart()
+                watcher.restart()
             else:
-                watch.now += 10 * INTERVAL
-            watch.look()
-        assert came <= watch.reported
+                watcher.now += 10 * INTERVAL
+            watcher.poll()
+        assert added <= watcher.reported
 
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("first", [0, 10])
-def test_a_small_library_needs_no_dates(style: str, first: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Subscription(FakeLibrary(ids=STYLES[style]()), monkeypatch)
+def test_small_library_needs_no_dates(style: str, first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(FakeLibrary(ids=STYLES[style]()), monkeypatch)
     for _ in range(first):
-        watch.store(createdAt=None)
-    watch.look()
-    came = set()
+        watcher.store(createdAt=None)
+    watcher.poll()
+    added = set()
     for _ in range(9):
-        came.add(watch.store(createdAt=None))
-        watch.look()
-        watch.restart()
-    assert came == watch.reported
+        added.add(watcher.store(createdAt=None))
+        watcher.poll()
+        watcher.restart()
+    assert added == watcher.reported
 
 
 @pytest.mark.parametrize("hazard", [{"id": IMPORTED}, {"createdAt": "2999-01-01T00:00:00Z"}], ids=["id", "date"])
-@pytest.mark.parametrize("style", ["growing", "texts"])
-def test_an_hour_after_an_imported_id_or_a_date_in_the_future_all_is_reported_once(
+@pytest.mark.parametrize("style", ["growing", "strings"])
+def test_files_after_an_outlier_are_reported_once(
     hazard: dict[str, Any], style: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch = Subscription(FakeLibrary(ids=STYLES[style]()), monkeypatch)
+    watcher = Watcher(FakeLibrary(ids=STYLES[style]()), monkeypatch)
     for _ in range(100):
-        watch.store()
-    watch.look()
-    came = {watch.store(**hazard)}
-    watch.pass_quietly()
+        watcher.store()
+    watcher.poll()
+    added = {watcher.store(**hazard)}
+    watcher.let_files_age()
     for _ in range(70):
-        came.add(watch.store())
-        watch.look()
-        if watch.now - NOW > CONFIRM_SECONDS:
-            watch.restart()
-    assert came == watch.reported
+        added.add(watcher.store())
+        watcher.poll()
+        if watcher.now - NOW > CONFIRM_SECONDS:
+            watcher.restart()
+    assert added == watcher.reported
 
 
-def test_without_dates_an_imported_id_does_not_hide_those_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Subscription(FakeLibrary(), monkeypatch)
+def test_imported_id_without_dates_hides_no_later_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(FakeLibrary(), monkeypatch)
     for _ in range(100):
-        watch.store(createdAt=None)
-    watch.look()
-    came = {watch.store(id=IMPORTED, createdAt=None)}
-    watch.pass_quietly()
+        watcher.store(createdAt=None)
+    watcher.poll()
+    added = {watcher.store(id=IMPORTED, createdAt=None)}
+    watcher.let_files_age()
     for _ in range(70):
-        came.add(watch.store(createdAt=None))
-        watch.look()
-        watch.restart()
-    assert came == watch.reported
+        added.add(watcher.store(createdAt=None))
+        watcher.poll()
+        watcher.restart()
+    assert added == watcher.reported
 
 
-def test_more_dates_in_the_future_than_are_remembered_hide_no_later_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Subscription(FakeLibrary(ids=STYLES["texts"]()), monkeypatch)
+def test_many_dates_in_the_future_hide_no_later_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(FakeLibrary(ids=STYLES["strings"]()), monkeypatch)
     for _ in range(100):
-        watch.store()
-    watch.look()
-    came = {watch.store(createdAt="2999-01-01T00:00:00Z") for _ in range(2 * REMEMBERED)}
-    watch.pass_quietly()
-    watch.restart()
-    came.add(watch.store())
-    watch.look()
-    assert came == watch.reported
+        watcher.store()
+    watcher.poll()
+    added = {watcher.store(createdAt="2999-01-01T00:00:00Z") for _ in range(2 * REMEMBERED)}
+    watcher.let_files_age()
+    watcher.restart()
+    added.add(watcher.store())
+    watcher.poll()
+    assert added == watcher.reported
 
 
-def test_several_counters_are_watched_by_dates(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Subscription(FakeLibrary(ids=STYLES["sharded"]()), monkeypatch)
+def test_ids_of_several_counters_are_ordered_by_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(FakeLibrary(ids=STYLES["sharded"]()), monkeypatch)
     for _ in range(6 * PAGE):  # the greatest ids are all of one counter
-        watch.store()
-    watch.look()
-    came = {watch.store() for _ in range(9)}
-    watch.look()
-    assert came == watch.reported
+        watcher.store()
+    watcher.poll()
+    added = {watcher.store() for _ in range(9)}
+    watcher.poll()
+    assert added == watcher.reported
 
 
-def test_a_burst_after_an_imported_id_is_read_down_to_what_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Subscription(FakeLibrary(), monkeypatch)
+def test_burst_after_an_imported_id_is_read_completely(monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(FakeLibrary(), monkeypatch)
     for _ in range(100):
-        watch.store(createdAt=None)
-    watch.look()
-    came = {watch.store(id=IMPORTED, createdAt=None)}
-    watch.look()
-    came |= {watch.store(createdAt=None) for _ in range(4 * PAGE)}
-    watch.look()
-    assert came == watch.reported
+        watcher.store(createdAt=None)
+    watcher.poll()
+    added = {watcher.store(id=IMPORTED, createdAt=None)}
+    watcher.poll()
+    added |= {watcher.store(createdAt=None) for _ in range(4 * PAGE)}
+    watcher.poll()
+    assert added == watcher.reported
 
 
-def test_an_id_that_is_used_again_is_reported_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Subscription(FakeLibrary(), monkeypatch)
+def test_reused_id_is_reported_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(FakeLibrary(), monkeypatch)
     for _ in range(100):
-        watch.store()
-    watch.look()
-    watch.library.files.pop()
-    watch.store(id=100)
-    watch.look()
-    assert watch.reported == {"100"}
+        watcher.store()
+    watcher.poll()
+    watcher.library.files.pop()
+    watcher.store(id=100)
+    watcher.poll()
+    assert watcher.reported == {"100"}
 
 
-def test_a_growing_library_takes_one_request_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Subscription(FakeLibrary(), monkeypatch)
+def test_growing_library_takes_one_request_a_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(FakeLibrary(), monkeypatch)
     for _ in range(300):
-        watch.store()
-    watch.look()
-    assert len(watch.library.calls) == 2  # the newest by id, and by date
+        watcher.store()
+    watcher.poll()
+    assert len(watcher.library.calls) == 2  # the newest by id, and by date
     for _ in range(20):
         for _ in range(3):
-            watch.store()
-        watch.library.calls.clear()
-        watch.look()
-        assert len(watch.library.calls) == 1
+            watcher.store()
+        watcher.library.calls.clear()
+        watcher.poll()
+        assert len(watcher.library.calls) == 1

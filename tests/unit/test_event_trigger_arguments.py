@@ -1,4 +1,4 @@
-"""The arguments of an event trigger are checked where the DAG is read, not in a loop on the triggerer."""
+"""The arguments of an event trigger are validated when the DAG is parsed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ events = pytest.importorskip("airflow_provider_media.triggers.events", reason="A
     ("given", "seconds"),
     [(30, 30), (0.5, 0.5), (timedelta(seconds=30), 30), (timedelta(minutes=2, milliseconds=500), 120.5)],
 )
-def test_an_interval_is_a_number_or_a_timedelta(given: Any, seconds: float) -> None:
+def test_interval_is_a_number_or_a_timedelta(given: Any, seconds: float) -> None:
     path, arguments = json.loads(json.dumps(events.MediaEventTrigger(poll_interval=given).serialize()))
     assert path == "airflow_provider_media.triggers.events.MediaEventTrigger"
     assert arguments["poll_interval"] == seconds
@@ -44,7 +44,7 @@ def test_an_interval_is_a_number_or_a_timedelta(given: Any, seconds: float) -> N
     ],
     ids=repr,
 )
-def test_an_interval_that_is_no_time_is_refused(interval: Any) -> None:
+def test_invalid_interval_is_rejected(interval: Any) -> None:
     with pytest.raises(MediaConfigurationError, match=r"^poll_interval must be a positive number of seconds"):
         events.MediaEventTrigger(poll_interval=interval)
 
@@ -53,19 +53,19 @@ def test_an_interval_that_is_no_time_is_refused(interval: Any) -> None:
 @pytest.mark.parametrize(
     "value", ["", " \n", ["a*"], ("a", "b"), {"a"}, b"a", 1.5, True, PurePath("a"), object], ids=repr
 )
-def test_what_is_no_string_is_refused(argument: str, value: Any) -> None:
+def test_non_string_is_rejected(argument: str, value: Any) -> None:
     with pytest.raises(MediaConfigurationError, match=f"^{argument} must be a non-empty string, not "):
         events.MediaEventTrigger(**{argument: value})
 
 
 @pytest.mark.parametrize("argument", ["media_conn_id", "name", "mime_type", "folder_id"])
 @pytest.mark.parametrize("template", ["{{ ds }}", "banner-{{ds}}", "{% if x %}a{% endif %}", "{{ var.value.name }}*"])
-def test_a_template_is_refused(argument: str, template: str) -> None:
+def test_template_is_rejected(argument: str, template: str) -> None:
     with pytest.raises(MediaConfigurationError, match=f"^{argument} must not be a template, because Airflow does not"):
         events.MediaEventTrigger(**{argument: template})
 
 
-def test_an_output_of_a_task_is_refused() -> None:
+def test_task_output_is_rejected() -> None:
     from airflow_provider_media.operators.media import MediaGetOperator
 
     output = MediaGetOperator(task_id="get", media_id=17).output["name"]
@@ -77,6 +77,6 @@ def test_an_output_of_a_task_is_refused() -> None:
     "arguments",
     [{"name": " banner "}, {"name": "[draft] *"}, {"name": "100% {new}"}, {"folder_id": 7}, {"folder_id": "f-1"}],
 )
-def test_ordinary_arguments_stay_as_they_are(arguments: dict[str, Any]) -> None:
+def test_valid_arguments_are_unchanged(arguments: dict[str, Any]) -> None:
     trigger = events.MediaEventTrigger(**arguments)
     assert trigger.serialize()[1].items() >= arguments.items()

@@ -1,4 +1,4 @@
-"""A burst of files, Airflow that writes their events one after the other, and a triggerer that is killed meanwhile."""
+"""A burst of files, while Airflow writes their events one by one and the triggerer is killed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 WRITING_SECONDS = 0.1
-LOOK_EVERY_SECONDS = 21
+POLL_INTERVAL_SECONDS = 21
 OLD = 10
 
 
 class Clock:
-    """Time that passes as the test says; stands in for the module ``time``."""
+    """A clock that the test advances; replaces the module ``time``."""
 
     def __init__(self) -> None:
         self.now = 1_782_907_200.0
@@ -65,13 +65,13 @@ def listed(names: list[str | None]) -> NewestMedia:
     return NewestMedia(media=media, sort_by="id", complete_from=None)
 
 
-def watch(store: Store, clock: Clock, looks: list[NewestMedia], *, every: float = 0) -> dict[int, float]:
-    """Let a triggerer look; tell when Airflow has written which event."""
+def watch(store: Store, clock: Clock, polls: list[NewestMedia], *, every: float = 0) -> dict[int, float]:
+    """Run a watcher; return when Airflow has written the event of each file."""
     written: dict[int, float] = {}
 
     async def stream() -> AsyncIterator[NewestMedia]:
-        for arrivals in looks:
-            yield arrivals
+        for newest in polls:
+            yield newest
             clock.now += every
 
     async def main() -> None:
@@ -84,14 +84,14 @@ def watch(store: Store, clock: Clock, looks: list[NewestMedia], *, every: float 
     return written
 
 
-@pytest.mark.parametrize(("files", "looks"), [(300, 2), (1000, 2), (1000, 4), (1000, 6), (4000, 5), (4000, 20)])
-def test_what_airflow_has_not_written_when_it_dies_is_given_again(clock: Clock, files: int, looks: int) -> None:
+@pytest.mark.parametrize(("files", "polls"), [(300, 2), (1000, 2), (1000, 4), (1000, 6), (4000, 5), (4000, 20)])
+def test_unwritten_events_are_yielded_again_after_a_crash(clock: Clock, files: int, polls: int) -> None:
     before = ["old"] * OLD
     burst = [*before, *["summer-1"] * files, *["winter"] * 10]
     store = Store()
 
-    written = watch(store, clock, [listed(before), *[listed(burst)] * looks], every=LOOK_EVERY_SECONDS)
-    killed_at = clock.now - LOOK_EVERY_SECONDS  # just after the last look
+    written = watch(store, clock, [listed(before), *[listed(burst)] * polls], every=POLL_INTERVAL_SECONDS)
+    killed_at = clock.now - POLL_INTERVAL_SECONDS  # just after the last poll
     safe = {media_id for media_id, moment in written.items() if moment <= killed_at}
     (kept,) = store.kept.values()
     assert len(json.dumps(kept)) < 64 * 1024
@@ -100,36 +100,36 @@ def test_what_airflow_has_not_written_when_it_dies_is_given_again(clock: Clock, 
     assert safe | again == set(range(OLD + 1, OLD + files + 1))
 
 
-def test_a_late_file_whose_event_is_kept_back_is_not_lost(clock: Clock) -> None:
-    """It is kept back because of the one before, while a newer file than it becomes old."""
+def test_held_event_of_a_late_file_is_not_lost(clock: Clock) -> None:
+    """Its event is held because of an earlier one, while a newer file becomes old."""
     store, every = Store(), 10
     before, newer = listed(["old"]), listed(["old", None, "winter"])
     one_given = listed(["old", None, "winter", "summer-1"])
     one_late = listed(["old", "summer-0", "winter", "summer-1"])
-    looks = [before, *[newer] * (round(LATE_SECONDS / every) - 1), one_given, one_late]
-    assert list(watch(store, clock, looks, every=every)) == [4]
-    assert 2 in watch(store, clock, [one_late] * 3, every=LOOK_EVERY_SECONDS)
+    polls = [before, *[newer] * (round(LATE_SECONDS / every) - 1), one_given, one_late]
+    assert list(watch(store, clock, polls, every=every)) == [4]
+    assert 2 in watch(store, clock, [one_late] * 3, every=POLL_INTERVAL_SECONDS)
 
 
-def test_what_was_given_long_ago_is_not_given_again(clock: Clock) -> None:
+def test_old_events_are_not_yielded_again(clock: Clock) -> None:
     burst = [*["old"] * OLD, *["summer-1"] * 1000]
     store = Store()
-    watch(store, clock, [listed(burst[:OLD]), *[listed(burst)] * 20], every=LOOK_EVERY_SECONDS)
+    watch(store, clock, [listed(burst[:OLD]), *[listed(burst)] * 20], every=POLL_INTERVAL_SECONDS)
     assert watch(store, clock, [listed(burst)]) == {}
 
 
-def test_the_events_of_other_watchers_are_written_before(clock: Clock) -> None:
-    """A triggerer writes those of all its watchers one after the other."""
+def test_events_of_other_watchers_delay_the_last_one(clock: Clock) -> None:
+    """A triggerer writes the events of all its watchers one by one."""
     burst = [*["old"] * OLD, *["summer-1"] * 1000]
     watch(Store(), clock, [listed(burst[:OLD]), listed(burst)])
     store = Store()
     one_more = [*burst, "summer-2"]
-    assert len(watch(store, clock, [listed(burst), *[listed(one_more)] * 2], every=LOOK_EVERY_SECONDS)) == 1
+    assert len(watch(store, clock, [listed(burst), *[listed(one_more)] * 2], every=POLL_INTERVAL_SECONDS)) == 1
     clock.now += 40
     assert len(watch(store, clock, [listed(one_more)])) == 1
 
 
-# --- what outlives a change of the arguments --------------------------------------------------------------------------
+# --- changes of the arguments --------------------------------------------------------------------------
 
 
 def key_of(**arguments: Any) -> str:
@@ -148,11 +148,11 @@ def key_of(**arguments: Any) -> str:
     return key
 
 
-def test_the_cursor_is_kept_whatever_the_interval() -> None:
+def test_cursor_is_independent_of_the_interval() -> None:
     assert key_of(name="a", poll_interval=5) == key_of(name="a")
 
 
-def test_an_argument_that_a_later_release_adds_does_not_lose_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_argument_added_by_a_later_release_keeps_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
     now = key_of(name="a")
     arguments = events.MediaEventTrigger._arguments.fget
     later = property(lambda trigger: arguments(trigger) | {"later": 3})
@@ -160,22 +160,20 @@ def test_an_argument_that_a_later_release_adds_does_not_lose_the_cursor(monkeypa
     assert key_of(name="a") == now
 
 
-def test_watchers_for_different_files_keep_cursors_of_their_own() -> None:
+def test_watchers_with_different_filters_have_separate_cursors() -> None:
     different = [{}, {"name": "a"}, {"mime_type": "a"}, {"folder_id": 7}, {"folder_id": "7"}, {"media_conn_id": "a"}]
     assert len({key_of(**arguments) for arguments in different}) == len(different)
 
 
-# --- another order of arrival -----------------------------------------------------------------------------------------
+# --- a change of the sort order ---------------------------------------------------------------------------------------
 
 
-def test_a_watcher_that_cannot_tell_what_is_new_begins_anew_and_says_so(
-    clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    def texts(*names: str) -> NewestMedia:
+def test_watcher_restarts_with_a_warning_if_the_order_changed(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    def with_string_ids(*names: str) -> NewestMedia:
         media = tuple((number, Media(id=name, name=name)) for number, name in enumerate(names))
         return NewestMedia(media=media, sort_by="createdAt", complete_from=None)
 
     first = replace(listed(["summer-1"]), complete_from=1, page_length=2)  # of a library with older files
-    looks = [first, texts("summer-2"), texts("summer-2", "summer-3")]
-    assert list(watch(Store(), clock, looks)) == ["summer-3"]
+    polls = [first, with_string_ids("summer-2"), with_string_ids("summer-2", "summer-3")]
+    assert list(watch(Store(), clock, polls)) == ["summer-3"]
     assert "The watcher starts after the newest file" in caplog.text

@@ -1,4 +1,4 @@
-"""Which of many patterns a name matches: what trying each of them says, without trying most of them."""
+"""The index of names and patterns finds the same matches as testing each pattern."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._polling import patterns as name_index
+from airflow_provider_media._polling import patterns as patterns_module
 from airflow_provider_media._polling.lookup import WaitCriteria
 from airflow_provider_media._polling.patterns import NameIndex
 
@@ -20,7 +20,7 @@ ALPHABET = "ab*?[]!-^.\\ \n"
     patterns=st.lists(st.text(ALPHABET, min_size=1, max_size=6), max_size=8),
     names=st.lists(st.text(ALPHABET, max_size=8), max_size=8),
 )
-def test_the_index_finds_what_trying_each_pattern_finds(patterns: list[str], names: list[str]) -> None:
+def test_index_equals_testing_each_pattern(patterns: list[str], names: list[str]) -> None:
     index = NameIndex(patterns)
     for name in names:
         matching = list(index.matching(name))
@@ -30,18 +30,18 @@ def test_the_index_finds_what_trying_each_pattern_finds(patterns: list[str], nam
 
 
 @pytest.mark.parametrize("pattern", ["*-{}.jpg", "autumn-*-{}.jpg", "{}-*", "card-?{}", "card-[ab]{}"])
-def test_patterns_that_begin_or_end_otherwise_are_not_tried(pattern: str) -> None:
+def test_patterns_with_other_ends_are_not_tested(pattern: str) -> None:
     index = NameIndex([pattern.format(number) for number in range(1000)])
     name = pattern.format(7).replace("*", "x").replace("?", "x").replace("[ab]", "a")
     assert list(index.matching(name)) == [pattern.format(7)]
     assert index.tested <= 2
 
 
-def test_a_pattern_is_compiled_once_for_as_long_as_somebody_waits_for_it() -> None:
+def test_compiled_pattern_is_cached_while_referenced() -> None:
     waiting = [WaitCriteria(names=("one*", "name")), WaitCriteria(names=("one*",))]
-    pattern = name_index._compiled["one*"]
+    pattern = patterns_module._compiled["one*"]
     NameIndex(["one*"])
-    assert name_index._compiled["one*"] is pattern
+    assert patterns_module._compiled["one*"] is pattern
     del pattern, waiting
     gc.collect()
-    assert "one*" not in name_index._compiled
+    assert "one*" not in patterns_module._compiled

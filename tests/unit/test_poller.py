@@ -1,4 +1,4 @@
-"""What the poller owes to everything else on a triggerer's loop."""
+"""The poller yields to the event loop, and adds jitter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class HookOfOnePage:
     async def run_flow(self, flow):
         try:
             next(flow)
-            while True:  # whatever page is asked for
+            while True:  # for any page
                 flow.send(ApiResponse(status=200, headers={}, body=self._body))
         except StopIteration:
             return
@@ -32,15 +32,15 @@ class HookOfOnePage:
         pass
 
 
-def test_others_have_their_turns_while_hundreds_are_told(monkeypatch):
+def test_poller_yields_while_it_updates_subscriptions(monkeypatch):
     monkeypatch.setattr("random.random", lambda: 0.0)
     names = [f"file-{number}.png" for number in range(300)]
     happened = []
 
-    async def wait_for(watch):
-        while watch.missing:
-            await watch.changed()
-        happened.append("told")
+    async def wait_for(subscription):
+        while subscription.missing:
+            await subscription.changed()
+        happened.append("update")
 
     async def take_turns():
         while True:
@@ -49,36 +49,36 @@ def test_others_have_their_turns_while_hundreds_are_told(monkeypatch):
 
     async def scenario():
         poller = Poller(HookOfOnePage(names))
-        watches = [Subscription(WaitCriteria(names=(name,)), interval=60, policy=PollPolicy()) for name in names]
-        for watch in watches:
-            poller.add(watch)
+        subscriptions = [Subscription(WaitCriteria(names=(name,)), interval=60, policy=PollPolicy()) for name in names]
+        for subscription in subscriptions:
+            poller.add(subscription)
         others = asyncio.create_task(take_turns())
-        await asyncio.gather(*map(wait_for, watches))
+        await asyncio.gather(*map(wait_for, subscriptions))
         others.cancel()
         await poller.stop()
 
     asyncio.run(scenario())
 
-    told_in_a_row = [len(list(group)) for what, group in groupby(happened) if what == "told"]
-    assert sum(told_in_a_row) == len(names)
-    assert max(told_in_a_row) <= 2 * _poller._SUBSCRIPTIONS_PER_TURN
+    updates_in_a_row = [len(list(group)) for what, group in groupby(happened) if what == "update"]
+    assert sum(updates_in_a_row) == len(names)
+    assert max(updates_in_a_row) <= 2 * _poller._SUBSCRIPTIONS_PER_TURN
 
 
-class HookThatIsAskedToWait(HookOfOnePage):
+class HookWithRetryAfter(HookOfOnePage):
     async def run_flow(self, flow):
         flow.close()
         raise MediaUnavailableError("No.", status=503, retry_after=100.0)
 
 
-def test_a_little_more_than_what_the_server_asks_is_waited_by_chance(monkeypatch):
+def test_retry_after_gets_jitter(monkeypatch):
     monkeypatch.setattr("random.random", lambda: 0.5)
 
     async def scenario():
-        poller = Poller(HookThatIsAskedToWait([]))
-        watch = Subscription(WaitCriteria(names=("a",)), interval=60, policy=PollPolicy())
-        poller.add(watch)
-        await watch.changed()
-        await asyncio.sleep(0.01)  # for the look's end
+        poller = Poller(HookWithRetryAfter([]))
+        subscription = Subscription(WaitCriteria(names=("a",)), interval=60, policy=PollPolicy())
+        poller.add(subscription)
+        await subscription.changed()
+        await asyncio.sleep(0.01)  # for the end of the poll
         not_before = poller.not_before - asyncio.get_running_loop().time()
         await poller.stop()
         return not_before
@@ -86,14 +86,14 @@ def test_a_little_more_than_what_the_server_asks_is_waited_by_chance(monkeypatch
     assert 100.2 < asyncio.run(scenario()) <= 100.5
 
 
-def test_looks_come_by_chance_up_to_a_tenth_of_the_interval_later(monkeypatch):
-    async def gap(chance):
-        monkeypatch.setattr("random.random", lambda: chance)
+def test_polls_get_jitter_of_a_tenth_of_the_interval(monkeypatch):
+    async def gap(fraction):
+        monkeypatch.setattr("random.random", lambda: fraction)
         poller = Poller(HookOfOnePage([]))
-        watch = Subscription(WaitCriteria(names=("late",)), interval=8, policy=PollPolicy())
-        poller.add(watch)
+        subscription = Subscription(WaitCriteria(names=("late",)), interval=8, policy=PollPolicy())
+        poller.add(subscription)
         await poller._poll()
         await poller.stop()
         return poller._next_poll - poller._last_poll
 
-    assert [round(asyncio.run(gap(chance)), 6) for chance in (0.0, 0.5, 1.0)] == [8.0, 8.4, 8.8]
+    assert [round(asyncio.run(gap(fraction)), 6) for fraction in (0.0, 0.5, 1.0)] == [8.0, 8.4, 8.8]

@@ -1,4 +1,4 @@
-"""What the sensor takes for "there", with a hook that has just a list in memory."""
+"""The sensor's polls, with a hook over a library in memory."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def sensor(hook: FakeHook, **arguments: Any) -> MediaExistsSensor:
 
 
 def found(hook: FakeHook, **arguments: Any) -> Any:
-    """Poke once; return the ids found, as shaped as the sensor returns them, or None for "not yet"."""
-    answer = sensor(hook, **arguments).poke({})  # type: ignore[typeddict-item]
-    if not answer.is_done:
-        assert answer.xcom_value is None
+    """Poke once; return the ids in the shape of the sensor's result, or None if files are missing."""
+    result = sensor(hook, **arguments).poke({})  # type: ignore[typeddict-item]
+    if not result.is_done:
+        assert result.xcom_value is None
         return None
-    value = answer.xcom_value
+    value = result.xcom_value
     return [media["id"] for media in value] if isinstance(value, list) else value["id"]
 
 
@@ -52,30 +52,30 @@ def found(hook: FakeHook, **arguments: Any) -> Any:
         ({"name": "banner"}, 1),
         ({"name": " banner "}, None),
         ({"name": "Banner"}, None),
-        ({"names": ["film", "banner"]}, [3, 1]),
-        ({"names": "['film']"}, [3]),
-        ({"names": ["film", "banner", "film"]}, [3, 1]),
-        ({"names": ["film", "other"]}, None),
+        ({"names": ["video", "banner"]}, [3, 1]),
+        ({"names": "['video']"}, [3]),
+        ({"names": ["video", "banner", "video"]}, [3, 1]),
+        ({"names": ["video", "other"]}, None),
         ({"name": "ban*"}, [1, 2, 4]),
         ({"name": "ban*", "min_matches": 3}, [1, 2, 4]),
         ({"name": "ban*", "min_matches": "4"}, None),
-        ({"name": "fil[lm]"}, [3]),
+        ({"name": "vide[op]"}, [3]),
         ({"name": "banner", "min_matches": 9}, 1),
-        ({"names": ["fil?", "banner"]}, [3, 1]),
+        ({"names": ["vide?", "banner"]}, [3, 1]),
     ],
 )
-def test_ids_names_and_patterns(arguments: dict[str, Any], ids: Any) -> None:
-    assert found(FakeHook("banner", "banner-2", "film", "banner"), **arguments) == ids
+def test_ids_names_and_patterns_are_found(arguments: dict[str, Any], ids: Any) -> None:
+    assert found(FakeHook("banner", "banner-2", "video", "banner"), **arguments) == ids
 
 
-def test_a_name_with_wildcards_in_it_is_found_as_it_is_written() -> None:
+def test_name_with_wildcards_matches_itself() -> None:
     assert found(FakeHook("[draft] a?"), name="[draft] a?") == [1]
 
 
-def test_the_metadata_is_returned_as_a_dict() -> None:
-    answer = sensor(FakeHook("banner"), media_id=1).poke({})  # type: ignore[typeddict-item]
+def test_result_is_the_metadata_as_a_dict() -> None:
+    result = sensor(FakeHook("banner"), media_id=1).poke({})  # type: ignore[typeddict-item]
     expected = Media(id=1, name="banner", mime_type="image/png", size=32, url="http://h/x")
-    assert answer.xcom_value == expected.to_dict()
+    assert result.xcom_value == expected.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -96,14 +96,14 @@ def test_the_metadata_is_returned_as_a_dict() -> None:
         {"name": "a", "min_matches": 0},
     ],
 )
-def test_what_came_out_empty_is_refused_instead_of_waited_for(arguments: dict[str, Any]) -> None:
+def test_empty_arguments_are_rejected_without_requests(arguments: dict[str, Any]) -> None:
     hook = FakeHook("a")
     with pytest.raises(MediaConfigurationError):
         sensor(hook, **arguments).poke({})  # type: ignore[typeddict-item]
     assert hook.calls == []
 
 
-def test_what_was_found_is_not_asked_for_again_until_the_last_one_is_there() -> None:
+def test_found_files_are_requested_again_only_to_verify_them() -> None:
     hook = FakeHook("a")
     waiting = sensor(hook, media_ids=[1, 2])
     for _ in range(3):
@@ -113,7 +113,7 @@ def test_what_was_found_is_not_asked_for_again_until_the_last_one_is_there() -> 
     assert hook.calls == ["GET /1", "GET /2", "GET /2", "GET /2", "GET /2", "GET /1"]
 
 
-def test_what_is_gone_again_when_the_last_one_comes_is_waited_for() -> None:
+def test_file_deleted_during_the_wait_is_missing_again() -> None:
     hook = FakeHook("a")
     waiting = sensor(hook, media_ids=[1, 2])
     assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
@@ -121,31 +121,31 @@ def test_what_is_gone_again_when_the_last_one_comes_is_waited_for() -> None:
     gone = hook.library.files.pop(0)
     assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
     hook.library.files.append(gone)
-    answer = waiting.poke({})  # type: ignore[typeddict-item]
-    assert [media["id"] for media in answer.xcom_value] == [1, 2]
+    result = waiting.poke({})  # type: ignore[typeddict-item]
+    assert [media["id"] for media in result.xcom_value] == [1, 2]
 
 
-def test_all_names_take_one_walk_of_the_list() -> None:
+def test_all_names_share_one_listing() -> None:
     hook = FakeHook("a", "b")
     assert found(hook, names=["a", "b", "a*"]) == [1, 2, 1]
     assert hook.calls == [f"GET ?page={page}&limit=1000&sortBy=id&sortOrder=asc" for page in (0, 1)]
 
 
-def test_what_is_missing_is_told_once_and_again_when_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_logged_when_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
     hook = FakeHook("a")
     waiting = sensor(hook, names=["a", "b", "c"])
     waiting.poke({})  # type: ignore[typeddict-item]
     waiting.poke({})  # type: ignore[typeddict-item]
     hook.library.add("b")
     waiting.poke({})  # type: ignore[typeddict-item]
-    told = capsys.readouterr().out
-    assert told.count("missing: ") == 2
-    assert "1 of 3 found ('a'), missing: 'b', 'c'" in told
-    assert "2 of 3 found ('a', 'b'), missing: 'c'" in told
+    log = capsys.readouterr().out
+    assert log.count("missing: ") == 2
+    assert "1 of 3 found ('a'), missing: 'b', 'c'" in log
+    assert "2 of 3 found ('a', 'b'), missing: 'c'" in log
 
 
 def fails_with(hook: FakeHook, *kinds: type[MediaError] | None) -> None:
-    """Let the next requests fail, one after the other; None lets one succeed."""
+    """Make the next requests fail with these errors in turn; None makes one succeed."""
     coming = list(kinds)
 
     def fail(_line: str) -> None:
@@ -156,7 +156,7 @@ def fails_with(hook: FakeHook, *kinds: type[MediaError] | None) -> None:
     hook.library.on_call = fail
 
 
-def test_some_failures_in_a_row_fail_the_wait_and_a_look_that_succeeds_begins_the_count_anew() -> None:
+def test_consecutive_failures_fail_the_wait_and_a_success_resets_them() -> None:
     hook = FakeHook()
     waiting = sensor(hook, media_id=1, max_poll_failures=3)
     fails_with(hook, *[MediaUnavailableError] * 2, None, *[MediaUnavailableError] * 3)
@@ -166,7 +166,7 @@ def test_some_failures_in_a_row_fail_the_wait_and_a_look_that_succeeds_begins_th
         waiting.poke({})  # type: ignore[typeddict-item]
 
 
-def test_a_rejected_key_fails_at_once_and_a_rate_limit_never() -> None:
+def test_rejected_key_fails_immediately_and_rate_limit_never() -> None:
     hook = FakeHook()
     waiting = sensor(hook, media_id=1, max_poll_failures=1)
     fails_with(hook, *[MediaRateLimitError] * 3, MediaAuthError)
@@ -176,7 +176,7 @@ def test_a_rejected_key_fails_at_once_and_a_rate_limit_never() -> None:
         waiting.poke({})  # type: ignore[typeddict-item]
 
 
-def test_a_pause_that_the_server_asks_for_is_for_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_after_applies_to_one_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     hook = FakeHook()
     coming = [MediaUnavailableError("In an hour.", retry_after=3600.0), None, None]
 
@@ -193,7 +193,7 @@ def test_a_pause_that_the_server_asks_for_is_for_one_time(monkeypatch: pytest.Mo
     assert slept == [3600, 60]
 
 
-def test_what_was_seen_before_a_failure_counts() -> None:
+def test_files_found_before_a_failure_are_kept() -> None:
     hook = FakeHook("a", "b")
     waiting = sensor(hook, media_ids=[1, 2])
     fails_with(hook, None, MediaUnavailableError)
@@ -203,7 +203,7 @@ def test_what_was_seen_before_a_failure_counts() -> None:
 
 
 def ends(waiting: MediaExistsSensor, how: str) -> None:
-    """Have a wait end in one of its modes, after the look that ends it."""
+    """Run a wait to its end in one of the modes."""
     if how == "after a deferral":
         waiting.resume_execution("execute_complete", {"event": {"status": "deadline"}}, {})  # type: ignore[typeddict-item]
     else:
@@ -214,13 +214,13 @@ def ends(waiting: MediaExistsSensor, how: str) -> None:
 @pytest.mark.parametrize("how", ["poke", "deferrable", "after a deferral"])
 class TestSkipping:
     @pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
-    def test_a_skip_at_the_deadline_says_what_was_missing(self, how: str, option: str) -> None:
+    def test_skip_at_the_deadline_names_the_missing_files(self, how: str, option: str) -> None:
         waiting = sensor(FakeHook("a"), names=["a", "b"], needed_by="2026-01-01T00:00:00Z", **{option: True})
         sentence = "The deadline .needed_by.* has passed: 1 of 2 found \\('a'\\), missing: 'b'"
         with pytest.raises(AirflowSkipException, match=sentence):
             ends(waiting, how)
 
-    def test_soft_fail_skips_what_is_final_and_leaves_the_retries_the_rest(self, how: str) -> None:
+    def test_soft_fail_skips_permanent_errors_only(self, how: str) -> None:
         hook = FakeHook()
         fails_with(hook, MediaAuthError, MediaUnavailableError)
         with pytest.raises(AirflowSkipException, match="It went wrong"):
@@ -228,26 +228,26 @@ class TestSkipping:
         with pytest.raises(MediaUnavailableError):
             ends(sensor(hook, media_id=1, soft_fail=True, max_poll_failures=1), how)
 
-    def test_never_fail_skips_whatever_it_is(self, how: str) -> None:
+    def test_never_fail_skips_all_errors(self, how: str) -> None:
         hook = FakeHook()
         fails_with(hook, MediaUnavailableError)
         with pytest.raises(AirflowSkipException, match="It went wrong"):
             ends(sensor(hook, media_id=1, never_fail=True, max_poll_failures=1), how)
 
-    def test_without_these_it_fails(self, how: str) -> None:
+    def test_without_options_it_fails(self, how: str) -> None:
         with pytest.raises(AirflowSensorTimeout, match="missing: 'b'"):
             ends(sensor(FakeHook("a"), names=["a", "b"], needed_by="2026-01-01T00:00:00Z"), how)
 
 
 class TestTimeoutAcrossDeferrals:
-    """Each process is new, and without a task state store (before Airflow 3.3) none knows of the others."""
+    """Each process is new, without a task state store (before Airflow 3.3)."""
 
     def deferred(self, **arguments: Any) -> TaskDeferred:
         with pytest.raises(TaskDeferred) as raised:
             sensor(FakeHook(), media_id=1, deferrable=True, **arguments).execute({})  # type: ignore[typeddict-item]
         return raised.value
 
-    def test_it_counts_from_the_first_start(self) -> None:
+    def test_timeout_counts_from_the_first_start(self) -> None:
         first = self.deferred(timeout=0.2)
         threading.Event().wait(0.2)
         with pytest.raises(AirflowSensorTimeout, match=r"timeout=0\.2 s\) has passed"):
@@ -257,7 +257,7 @@ class TestTimeoutAcrossDeferrals:
                 {},  # type: ignore[typeddict-item]
             )
 
-    def test_a_second_deferral_leaves_the_deadline_as_it_was(self) -> None:
+    def test_second_deferral_keeps_the_deadline(self) -> None:
         first = self.deferred(timeout=60)
         with pytest.raises(TaskDeferred) as raised:
             sensor(FakeHook(), media_ids=[1, 2], timeout=60).resume_execution(
@@ -267,7 +267,7 @@ class TestTimeoutAcrossDeferrals:
             )
         assert raised.value.trigger.deadline == first.trigger.deadline
 
-    def test_airflow_s_own_deferral_timeout_ends_it_too(self) -> None:
+    def test_deferral_timeout_of_airflow_ends_the_wait(self) -> None:
         with pytest.raises(AirflowSensorTimeout, match=r"timeout=60 s\) has passed"):
             sensor(FakeHook(), media_id=1, timeout=60).resume_execution(
                 "__fail__",
@@ -276,7 +276,7 @@ class TestTimeoutAcrossDeferrals:
             )
 
 
-def test_a_cancelled_sensor_breaks_its_hook_off_and_makes_none_for_that() -> None:
+def test_cancelled_sensor_aborts_its_hook_and_creates_none() -> None:
     hook = FakeHook()
     sensor(hook, media_id=1).on_kill()
     assert hook.cancelled
@@ -285,7 +285,7 @@ def test_a_cancelled_sensor_breaks_its_hook_off_and_makes_none_for_that() -> Non
     assert "hook" not in untouched.__dict__
 
 
-def test_every_template_field_is_an_argument_and_an_attribute() -> None:
+def test_template_fields_are_arguments_and_attributes() -> None:
     made = MediaExistsSensor(task_id="wait", media_id=1)
     assert set(made.template_fields) == {
         *("media_id", "media_ids", "name", "names", "wildcards", "min_matches"),

@@ -1,4 +1,4 @@
-"""When a wait ends: by needed_by or by the timeout, with a sentence that says which, in each mode and over restarts."""
+"""The deadline of a wait: needed_by or the timeout, in each mode and across restarts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_media._polling.lookup import found_to_dicts
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaError, MediaUnavailableError
 from airflow_provider_media.models import Media
 from tests.helpers.fake_store import FakeStore
-from tests.unit.helpers.waiting_task import FakeHook, WaitingTask, deferral_time_out
+from tests.unit.helpers.waiting_task import FakeHook, WaitingTask, deferral_timeout
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException
@@ -50,24 +50,24 @@ STORES = pytest.mark.parametrize("store", [FakeStore, lambda: None], ids=["with 
     ids=str,
 )
 @MODES
-def test_a_deadline_in_the_past_is_over_after_one_look(needed_by: Any, mode: dict[str, Any]) -> None:
+def test_past_deadline_ends_after_one_poll(needed_by: Any, mode: dict[str, Any]) -> None:
     hook = FakeHook("there")
     with pytest.raises(AirflowSensorTimeout) as raised:
         WaitingTask(hook, names=["there", "missing"], needed_by=needed_by, **mode).execute()
-    told = str(raised.value)
-    assert told.startswith("The deadline (needed_by=2026-01-01")
-    assert told.endswith("has passed: 1 of 2 found ('there'), missing: 'missing'.")
+    message = str(raised.value)
+    assert message.startswith("The deadline (needed_by=2026-01-01")
+    assert message.endswith("has passed: 1 of 2 found ('there'), missing: 'missing'.")
     assert sum("page=0" in call for call in hook.calls) == 1
 
 
 @MODES
-def test_what_is_there_is_found_although_the_deadline_is_past(mode: dict[str, Any]) -> None:
+def test_present_file_is_found_after_the_deadline(mode: dict[str, Any]) -> None:
     assert WaitingTask(FakeHook("there"), name="there", needed_by=PAST, **mode).execute()["id"] == 1
 
 
 @pytest.mark.parametrize("timeout", [0, 3600])
 @MODES
-def test_the_earlier_of_the_two_limits_ends_it_and_is_named(timeout: float, mode: dict[str, Any]) -> None:
+def test_earlier_limit_ends_the_wait_and_is_named(timeout: float, mode: dict[str, Any]) -> None:
     needed_by = datetime.now(UTC) if timeout else datetime.now(UTC) + HOUR
     with pytest.raises(AirflowSensorTimeout) as raised:
         WaitingTask(FakeHook(), media_id=7, needed_by=needed_by, timeout=timeout, **mode).execute()
@@ -78,7 +78,7 @@ def test_the_earlier_of_the_two_limits_ends_it_and_is_named(timeout: float, mode
 @pytest.mark.parametrize("limit", [{"needed_by": PAST}, {"timeout": 0}])
 @pytest.mark.parametrize("soft", ["soft_fail", "never_fail"])
 @MODES
-def test_a_wait_that_is_over_is_skipped_when_that_is_wanted(
+def test_past_deadline_skips_with_soft_fail_or_never_fail(
     limit: dict[str, Any], soft: str, mode: dict[str, Any]
 ) -> None:
     with pytest.raises(AirflowSkipException):
@@ -91,7 +91,7 @@ def test_a_wait_that_is_over_is_skipped_when_that_is_wanted(
     ids=repr,
 )
 @MODES
-def test_a_deadline_that_is_none_is_refused(needed_by: Any, mode: dict[str, Any]) -> None:
+def test_invalid_needed_by_is_rejected(needed_by: Any, mode: dict[str, Any]) -> None:
     hook = FakeHook()
     with pytest.raises(MediaConfigurationError, match="needed_by"):
         WaitingTask(hook, media_id=7, needed_by=needed_by, **mode).execute()
@@ -100,14 +100,14 @@ def test_a_deadline_that_is_none_is_refused(needed_by: Any, mode: dict[str, Any]
 
 @pytest.mark.parametrize("most", [0, "", "None", "1.5", True], ids=repr)
 @MODES
-def test_a_count_of_failures_that_is_none_is_refused(most: Any, mode: dict[str, Any]) -> None:
+def test_invalid_max_poll_failures_is_rejected(most: Any, mode: dict[str, Any]) -> None:
     hook = FakeHook()
     with pytest.raises(MediaConfigurationError, match="max_poll_failures"):
         WaitingTask(hook, media_id=7, max_poll_failures=most, **mode).execute()
     assert hook.calls == []
 
 
-def test_a_deadline_that_an_earlier_task_left_empty_is_refused() -> None:
+def test_needed_by_none_of_an_upstream_task_is_rejected() -> None:
     """Airflow resolves an XComArg before it runs the task, here to None."""
     task = WaitingTask(FakeHook(), media_id=7, needed_by=IN_AN_HOUR)
     sensor = task.sensor()
@@ -116,7 +116,7 @@ def test_a_deadline_that_an_earlier_task_left_empty_is_refused() -> None:
         sensor.execute(task.context)
 
 
-def test_a_deadline_may_be_a_template() -> None:
+def test_needed_by_is_templated() -> None:
     task = WaitingTask(FakeHook(), media_id=7, needed_by="{{ (send_at - margin).isoformat() }}")
     sensor = task.sensor()
     sensor.render_template_fields({"send_at": PAST, "margin": HOUR})
@@ -125,7 +125,7 @@ def test_a_deadline_may_be_a_template() -> None:
 
 
 @STORES
-def test_rescheduled_it_goes_on_until_the_deadline(store: Any) -> None:
+def test_rescheduled_sensor_polls_until_the_deadline(store: Any) -> None:
     task = WaitingTask(
         FakeHook(), store(), media_id=7, mode="reschedule", poke_interval=60, needed_by=datetime.now(UTC) + HOUR
     )
@@ -138,7 +138,7 @@ def test_rescheduled_it_goes_on_until_the_deadline(store: Any) -> None:
         task.execute()
 
 
-def test_the_last_look_is_not_put_off_beyond_the_deadline() -> None:
+def test_last_poll_is_at_the_deadline() -> None:
     needed_by = datetime.now(UTC) + timedelta(seconds=20)
     task = WaitingTask(FakeHook(), media_id=7, mode="reschedule", poke_interval=60, needed_by=needed_by)
     with pytest.raises(AirflowRescheduleException) as raised:
@@ -148,7 +148,7 @@ def test_the_last_look_is_not_put_off_beyond_the_deadline() -> None:
 
 @STORES
 @pytest.mark.parametrize("since", ["the start", "the first reschedule"])
-def test_rescheduled_its_timeout_counts_from_the_first_start(store: Any, since: str) -> None:
+def test_timeout_of_a_rescheduled_sensor_counts_from_the_first_start(store: Any, since: str) -> None:
     task = WaitingTask(FakeHook(), store(), media_id=7, mode="reschedule", poke_interval=60, timeout=3600)
     with pytest.raises(AirflowRescheduleException):
         task.execute()
@@ -156,7 +156,7 @@ def test_rescheduled_its_timeout_counts_from_the_first_start(store: Any, since: 
         kept = json.loads(task.store.kept["media_wait"])
         started = (task.started - HOUR).isoformat()
         task.store.set("media_wait", {**kept, "checkpoint": {**kept["checkpoint"], "started": started}})
-    elif since == "the start":  # as Airflow 2 tells it
+    elif since == "the start":  # Airflow 2
         task.started -= HOUR
     else:
         task.first_reschedule = task.started - HOUR
@@ -177,7 +177,7 @@ def event_comes(task: WaitingTask, deferral: TaskDeferred, event: Any) -> Any:
 
 
 @STORES
-def test_deferred_it_tells_the_trigger_all_that_matters(store: Any) -> None:
+def test_deferral_passes_all_arguments_to_the_trigger(store: Any) -> None:
     needed_by = datetime.now(UTC) + HOUR
     task = WaitingTask(
         FakeHook("there"), store(), names=["there", "m*"], min_matches="2", needed_by=needed_by.isoformat(),
@@ -196,16 +196,16 @@ def test_deferred_it_tells_the_trigger_all_that_matters(store: Any) -> None:
         "not_before": None,
     }
     assert deferral.timeout is not None
-    assert HOUR < deferral.timeout < HOUR + timedelta(minutes=6)  # ours comes first; Airflow's is for lost triggerers
+    assert HOUR < deferral.timeout < HOUR + timedelta(minutes=6)  # Airflow's own timeout is later
 
 
 @STORES
-def test_deferred_its_timeout_counts_from_the_first_start(store: Any) -> None:
+def test_timeout_of_a_deferred_sensor_counts_from_the_first_start(store: Any) -> None:
     task = WaitingTask(FakeHook(), store(), media_id=7, deferrable=True, timeout=3600)
     deferral = deferral_of(task)
     deadline = datetime.fromisoformat(deferral.trigger.serialize()[1]["deadline"])
     assert deadline == task.started + HOUR
-    # Gone again in the closing look, say: the time left is what was left.
+    # Deferred again, because a file was deleted.
     with pytest.raises(TaskDeferred) as raised:
         event_comes(task, deferral, {"status": "deadline", "found": {}})
     assert raised.value.trigger.serialize()[1]["deadline"] == deadline.isoformat()
@@ -214,8 +214,8 @@ def test_deferred_its_timeout_counts_from_the_first_start(store: Any) -> None:
 @STORES
 @pytest.mark.parametrize("soft", [{}, {"soft_fail": True}, {"never_fail": True}], ids=str)
 @pytest.mark.parametrize("limit", ["needed_by", "timeout"])
-@pytest.mark.parametrize("way", ["by our event", "by Airflow's time-out"])
-def test_a_deadline_that_passes_during_a_deferral(store: Any, soft: dict[str, Any], limit: str, way: str) -> None:
+@pytest.mark.parametrize("way", ["by our event", "by Airflow's timeout"])
+def test_deadline_during_a_deferral_ends_the_wait(store: Any, soft: dict[str, Any], limit: str, way: str) -> None:
     hook = FakeHook("there")
     task = WaitingTask(hook, store(), names=["there", "missing"], deferrable=True, timeout=3600, retries=3, **soft)
     if limit == "needed_by":
@@ -225,30 +225,30 @@ def test_a_deadline_that_passes_during_a_deferral(store: Any, soft: dict[str, An
         task.arguments["needed_by"] = PAST
     else:
         task.arguments["timeout"] = 0
-    looks = sum("page=0" in call for call in hook.calls)
+    polls = sum("page=0" in call for call in hook.calls)
     resume = {
         "by our event": lambda: event_comes(task, deferral, {"status": "deadline", "found": {}}),
-        "by Airflow's time-out": lambda: task.resume("__fail__", {"error": deferral_time_out()}),
+        "by Airflow's timeout": lambda: task.resume("__fail__", {"error": deferral_timeout()}),
     }
     with pytest.raises(AirflowSkipException if soft else AirflowSensorTimeout) as raised:
         resume[way]()
     assert "has passed: 1 of 2 found ('there'), missing: 'missing'." in str(raised.value)
     assert limit in str(raised.value)
-    assert sum("page=0" in call for call in hook.calls) == looks + 1  # a last look
+    assert sum("page=0" in call for call in hook.calls) == polls + 1  # the last poll
     if task.store:
         assert task.store.kept == {}
 
 
-def test_what_comes_in_the_last_moment_is_found_by_the_last_look() -> None:
+def test_late_file_is_found_by_the_last_poll() -> None:
     hook = FakeHook("there")
     task = WaitingTask(hook, names=["there", "late"], deferrable=True)
     deferral_of(task)
     hook.library.add("late")
     task.arguments["needed_by"] = PAST
-    assert [media["id"] for media in task.resume("__fail__", {"error": deferral_time_out()})] == [1, 2]
+    assert [media["id"] for media in task.resume("__fail__", {"error": deferral_timeout()})] == [1, 2]
 
 
-def test_an_execution_timeout_which_airflow_2_calls_the_same_is_an_ordinary_failure() -> None:
+def test_execution_timeout_of_airflow_2_is_not_the_deadline() -> None:
     hook = FakeHook()
     task = WaitingTask(hook, names=["late"], needed_by=IN_AN_HOUR, deferrable=True, soft_fail=True)
     deferral_of(task)
@@ -258,8 +258,8 @@ def test_an_execution_timeout_which_airflow_2_calls_the_same_is_an_ordinary_fail
     assert len(hook.calls) == calls
 
 
-def test_looks_that_fail_between_deferrals_are_counted_and_come_no_sooner_than_the_interval() -> None:
-    """The list has what asking for the id does not: the trigger tells of it each time."""
+def test_failed_polls_between_deferrals_count_and_keep_the_interval() -> None:
+    """The trigger finds the file in the list, and the worker fails to fetch it by id."""
     hook = FakeHook("there", "there too")
     task = WaitingTask(hook, media_ids=[1, 2], deferrable=True, poke_interval=60, max_poll_failures=3)
 
@@ -279,7 +279,7 @@ def test_looks_that_fail_between_deferrals_are_counted_and_come_no_sooner_than_t
         event_comes(task, raised.value, event)
 
 
-def test_a_trigger_that_broke_is_an_ordinary_failure() -> None:
+def test_broken_trigger_is_an_ordinary_failure() -> None:
     task = WaitingTask(FakeHook(), media_id=7, deferrable=True, soft_fail=True)
     deferral_of(task)
     with pytest.raises(Exception, match="Trigger failure"):
@@ -291,10 +291,10 @@ def test_a_trigger_that_broke_is_an_ordinary_failure() -> None:
     ("kind", "error"), [(MediaAuthError, MediaAuthError), (MediaUnavailableError, MediaUnavailableError)]
 )
 @pytest.mark.parametrize("soft", [{}, {"soft_fail": True}], ids=str)
-def test_failures_mean_the_same_in_every_mode(
+def test_failures_have_the_same_effect_in_every_mode(
     mode: dict[str, Any], kind: type[MediaError], error: type[Exception], soft: dict[str, Any]
 ) -> None:
-    """With soft_fail what is final is skipped, and what another try can mend is left to the retries."""
+    """With soft_fail permanent errors skip the task, and transient ones leave it to the retries."""
     hook = FakeHook()
 
     def fail(_line: str) -> None:
@@ -312,39 +312,37 @@ def test_failures_mean_the_same_in_every_mode(
 
 
 class TestSilentFail:
-    """Airflow's ``silent_fail`` looks on, however many looks fail, and in the same way in every mode."""
+    """Airflow's ``silent_fail`` continues after any number of failed polls, in every mode."""
 
     def task(self, kind: type[MediaError], mode: dict[str, Any], **arguments: Any) -> WaitingTask:
-        """Make a task of which each look fails."""
+        """Return a task of which each poll fails."""
         hook = FakeHook()
 
         def fail(_line: str) -> None:
             raise kind("It went wrong.")
 
         hook.library.on_call = fail
-        # The timeout is for a sensor that overlooks needed_by: it should end, too.
+        # With a timeout, in case the sensor ignores needed_by.
         options = {"max_poll_failures": 1, "timeout": 1, "silent_fail": True, **arguments}
         return WaitingTask(hook, media_id=7, **options, **mode)
 
     @MODES
-    def test_it_ends_at_the_deadline(self, mode: dict[str, Any]) -> None:
+    def test_silent_fail_ends_at_the_deadline(self, mode: dict[str, Any]) -> None:
         with pytest.raises(AirflowSensorTimeout, match=r"needed_by.* has passed: 0 of 1 found \(none\), missing: '7'"):
             self.task(MediaUnavailableError, mode, needed_by=PAST).execute()
 
-    def test_rescheduled_it_goes_on(self) -> None:
+    def test_rescheduled_sensor_continues(self) -> None:
         task = self.task(MediaUnavailableError, {"mode": "reschedule"}, timeout=3600)
         with pytest.raises(AirflowRescheduleException):
             task.execute()
 
-    def test_deferred_it_goes_on(self) -> None:
+    def test_deferred_sensor_continues(self) -> None:
         task = self.task(MediaUnavailableError, {"deferrable": True}, timeout=3600)
         assert deferral_of(task).trigger.max_poll_failures >= 1_000_000_000
 
     @pytest.mark.parametrize("error", [AirflowNotFoundException("no such connection"), OSError("no backend")], ids=repr)
     @MODES
-    def test_a_connection_that_cannot_be_read_outlasts_no_deadline(
-        self, mode: dict[str, Any], error: Exception
-    ) -> None:
+    def test_unreadable_connection_ends_at_the_deadline(self, mode: dict[str, Any], error: Exception) -> None:
         def cannot_be_read(_line: str) -> None:
             raise error
 
@@ -354,13 +352,13 @@ class TestSilentFail:
             task.execute()
 
     @MODES
-    def test_what_is_final_fails(self, mode: dict[str, Any]) -> None:
+    def test_permanent_error_fails(self, mode: dict[str, Any]) -> None:
         with pytest.raises(MediaAuthError):
             self.task(MediaAuthError, mode).execute()
 
 
 @MODES
-def test_an_unknown_connection_fails_the_task_at_once(mode: dict[str, Any]) -> None:
+def test_unknown_connection_fails_immediately(mode: dict[str, Any]) -> None:
     hook = FakeHook()
 
     def cannot_be_read(_line: str) -> None:
@@ -373,7 +371,7 @@ def test_an_unknown_connection_fails_the_task_at_once(mode: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("error", [MediaUnavailableError("Out of order."), AirflowNotFoundException("No connection.")])
 @MODES
-def test_once_the_deadline_is_past_a_failure_is_no_reason_to_try_again(mode: dict[str, Any], error: Exception) -> None:
+def test_failed_poll_after_the_deadline_is_a_timeout(mode: dict[str, Any], error: Exception) -> None:
     hook = FakeHook()
 
     def fail(_line: str) -> None:
@@ -387,7 +385,7 @@ def test_once_the_deadline_is_past_a_failure_is_no_reason_to_try_again(mode: dic
         WaitingTask(hook, soft_fail=True, **task).execute()
 
 
-def test_the_trigger_of_a_deferral_can_be_made() -> None:
+def test_trigger_of_a_deferral_can_be_created() -> None:
     path, arguments = deferral_of(WaitingTask(FakeHook(), media_id=7, deferrable=True)).trigger.serialize()
     module, _, name = path.rpartition(".")
     assert getattr(importlib.import_module(module), name)(**arguments).serialize() == (path, arguments)

@@ -1,4 +1,4 @@
-"""What a sensor remembers between executions, and what it does with a trigger's event."""
+"""The state of a sensor between executions, and the handling of trigger events."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def deferred(task: WaitingTask) -> TaskDeferred:
 
 
 def event_comes(task: WaitingTask, event: Any, **kept: Any) -> Any:
-    """Resume the task with an event, and with what it kept over the deferral."""
+    """Resume the task with an event and the arguments of its deferral."""
     return task.resume("execute_complete", {**kept, "event": json.loads(json.dumps(event))})
 
 
@@ -63,38 +63,38 @@ def media(media_id: int, name: str = "a") -> dict[str, Any]:
     return {"id": media_id, "name": name}
 
 
-def test_with_a_store_what_was_found_is_not_asked_for_again_after_a_reschedule() -> None:
+def test_store_keeps_found_files_across_reschedules() -> None:
     task = waiting_task("a", store=FakeStore(), mode="reschedule")
     for _ in range(3):
         rescheduled(task)
     assert task.hook.calls == ["GET /1", "GET /2", "GET /2", "GET /2"]
     task.hook.library.add("b")
     assert [found["id"] for found in task.execute()] == [1, 2]
-    assert task.hook.calls[4:] == ["GET /2", "GET /1"]  # the last one, and the closing look
+    assert task.hook.calls[4:] == ["GET /2", "GET /1"]  # the last one, and the verification
     assert task.store is not None
     assert task.store.kept == {}
 
 
-def test_without_a_store_each_execution_looks_for_all() -> None:
+def test_without_a_store_each_execution_requests_all() -> None:
     task = waiting_task("a", mode="reschedule")
     for _ in range(2):
         rescheduled(task)
     assert task.hook.calls == ["GET /1", "GET /2"] * 2
 
 
-@pytest.mark.parametrize(("store", "looks"), [(FakeStore(), 3), (None, 9)])
-def test_failures_in_a_row_are_counted_over_reschedules_where_there_is_a_store(store: Any, looks: int) -> None:
+@pytest.mark.parametrize(("store", "polls"), [(FakeStore(), 3), (None, 9)])
+def test_store_counts_failures_across_reschedules(store: Any, polls: int) -> None:
     task = waiting_task(store=store, mode="reschedule", max_poll_failures=3)
     task.hook.library.on_call = broken
-    for _ in range(looks - 1):
+    for _ in range(polls - 1):
         rescheduled(task)
     if store is not None:
         with pytest.raises(MediaUnavailableError):
             task.execute()
-        rescheduled(task)  # a retry begins the count anew
+        rescheduled(task)  # a retry resets the count
 
 
-def test_a_retry_keeps_the_first_start_and_a_cleared_task_starts_afresh() -> None:
+def test_retry_keeps_the_first_start_and_clearing_resets_it() -> None:
     store = FakeStore()
     task = waiting_task(store=store, retries=2, mode="reschedule")
     first_start = task.started
@@ -116,7 +116,7 @@ def test_a_retry_keeps_the_first_start_and_a_cleared_task_starts_afresh() -> Non
     ],
     ids=str,
 )
-def test_a_retry_after_a_failure_has_the_time_that_is_left(mode: dict[str, Any], fails_in: str) -> None:
+def test_retry_has_the_remaining_time(mode: dict[str, Any], fails_in: str) -> None:
     task = waiting_task(store=FakeStore(), retries=2, timeout=3600, max_poll_failures=1, **mode)
     task.started -= timedelta(minutes=40)
     if fails_in == "the worker":
@@ -134,12 +134,12 @@ def test_a_retry_after_a_failure_has_the_time_that_is_left(mode: dict[str, Any],
         task.execute()
 
 
-def test_without_a_task_instance_a_wait_starts_now() -> None:
+def test_wait_without_a_task_instance_starts_now() -> None:
     before = datetime.now(UTC)
     assert before <= load_wait({}, None).started <= datetime.now(UTC)
 
 
-def test_what_is_too_large_for_the_store_is_asked_for_again() -> None:
+def test_too_many_found_files_are_not_stored() -> None:
     store = FakeStore()
     task = waiting_task(*["a" * 500] * 100, store=store, media_ids=[*range(1, 101), 901], mode="reschedule")
     rescheduled(task)
@@ -148,13 +148,13 @@ def test_what_is_too_large_for_the_store_is_asked_for_again() -> None:
     assert kept["started"] == task.started.isoformat()
 
 
-def test_found_in_the_first_look_nothing_is_deferred() -> None:
+def test_files_found_by_the_first_poll_need_no_deferral() -> None:
     task = waiting_task("a", "b", store=FakeStore(), deferrable=True)
     assert [found["id"] for found in task.execute()] == [1, 2]
 
 
 @pytest.mark.parametrize("store", [FakeStore, lambda: None], ids=["with a store", "without"])
-def test_what_was_found_before_the_deferral_goes_along(store: Any) -> None:
+def test_deferral_keeps_the_found_files(store: Any) -> None:
     task = waiting_task("a", store=store(), deferrable=True)
     deferral = deferred(task)
     assert deferral.trigger.serialize()[1]["media_ids"] == ["2"]
@@ -164,10 +164,10 @@ def test_what_was_found_before_the_deferral_goes_along(store: Any) -> None:
     task.hook.calls.clear()
     found = event_comes(task, {"status": "found", "found": {"2": [media(2)]}}, **kwargs)
     assert [one["id"] for one in found] == [1, 2]
-    assert task.hook.calls == ["GET /1", "GET /2"]  # the closing look
+    assert task.hook.calls == ["GET /1", "GET /2"]  # the verification
 
 
-def test_one_alone_needs_no_closing_look() -> None:
+def test_single_file_needs_no_verification() -> None:
     task = waiting_task(media_ids=NOT_GIVEN, media_id=7, deferrable=True)
     deferred(task)
     task.hook.calls.clear()
@@ -175,7 +175,7 @@ def test_one_alone_needs_no_closing_look() -> None:
     assert task.hook.calls == []
 
 
-def test_what_is_gone_in_the_closing_look_is_waited_for_again() -> None:
+def test_file_missing_in_the_verification_defers_again() -> None:
     task = waiting_task("a", deferrable=True)
     deferral = deferred(task)
     task.hook.library.add("b")
@@ -195,7 +195,7 @@ def test_what_is_gone_in_the_closing_look_is_waited_for_again() -> None:
         ({"media_ids": NOT_GIVEN, "names": ["a"]}, [1]),
     ],
 )
-def test_the_shape_is_the_same_after_a_deferral(arguments: dict[str, Any], shape: Any) -> None:
+def test_deferral_keeps_the_shape_of_the_result(arguments: dict[str, Any], shape: Any) -> None:
     task = waiting_task(**arguments, deferrable=True)
     key = task.arguments.get("name") or (task.arguments.get("names") or ["1"])[0]
     deferred(task)
@@ -204,14 +204,14 @@ def test_the_shape_is_the_same_after_a_deferral(arguments: dict[str, Any], shape
 
 
 @pytest.mark.parametrize("event", [None, {}, {"status": "done"}, {"status": "found", "found": [1]}, "found"], ids=repr)
-def test_an_event_that_makes_no_sense_is_an_error(event: Any) -> None:
+def test_malformed_event_is_an_error(event: Any) -> None:
     task = waiting_task(deferrable=True)
     deferred(task)
     with pytest.raises(MediaResponseError, match="Clear the task"):
         event_comes(task, event)
 
 
-def test_an_event_that_claims_too_little_is_not_believed() -> None:
+def test_event_with_missing_files_defers_again() -> None:
     task = waiting_task(deferrable=True)
     deferral = deferred(task)
     with pytest.raises(TaskDeferred):
@@ -226,7 +226,7 @@ def test_an_event_that_claims_too_little_is_not_believed() -> None:
         *((name, MediaError) for name in ("AirflowNotFoundException", "Problem", "Kind", "contextmanager", "", None)),
     ],
 )
-def test_a_failed_wait_raises_its_error_and_says_how_far_it_was(name: str | None, error: type[Exception]) -> None:
+def test_failed_wait_raises_its_error_with_the_progress(name: str | None, error: type[Exception]) -> None:
     store = FakeStore()
     task = waiting_task(store=store, deferrable=True)
     deferred(task)
@@ -235,11 +235,11 @@ def test_a_failed_wait_raises_its_error_and_says_how_far_it_was(name: str | None
         event_comes(task, event)
     assert type(raised.value) is error
     task.hook.calls.clear()
-    deferred(task)  # a retry looks for all anew
+    deferred(task)  # a retry requests all again
     assert task.hook.calls == ["GET /1", "GET /2"]
 
 
-def test_what_an_older_release_deferred_is_taken_up() -> None:
-    """Without what was found before, and with an event of just a status."""
+def test_deferral_of_an_older_release_is_resumed() -> None:
+    """Its deferral has no found files, and its event only a status."""
     task = waiting_task("a", "b", deferrable=True)
     assert [one["id"] for one in task.resume("execute_complete", {"event": {"status": "found"}})] == [1, 2]

@@ -1,4 +1,4 @@
-"""What of a trigger travels: every argument, as plain JSON, also from an older release."""
+"""Serialization of the trigger as JSON, also from an older release."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ OTHERS: dict[str, Any] = {
 }
 
 
-def made_again(trigger: MediaExistsTrigger) -> MediaExistsTrigger:
-    """Send a trigger through JSON, and make it as a triggerer does."""
+def recreated(trigger: MediaExistsTrigger) -> MediaExistsTrigger:
+    """Send a trigger through JSON, and create it as a triggerer does."""
     path, arguments = json.loads(json.dumps(trigger.serialize()))
     module, _, name = path.rpartition(".")
     made: MediaExistsTrigger = getattr(importlib.import_module(module), name)(**arguments)
     return made
 
 
-def test_every_argument_is_tested_here() -> None:
+def test_all_arguments_are_covered() -> None:
     parameters = inspect.signature(MediaExistsTrigger).parameters
     assert {name: parameter.default for name, parameter in parameters.items()} == {
         **DEFAULTS,
@@ -55,35 +55,35 @@ def test_every_argument_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("argument", OTHERS)
-def test_each_argument_arrives(argument: str) -> None:
+def test_each_argument_is_serialized(argument: str) -> None:
     trigger = MediaExistsTrigger(**{argument: OTHERS[argument]})
-    again = made_again(trigger)
+    again = recreated(trigger)
     assert again.serialize() == trigger.serialize()
     assert again.serialize()[1] == {**DEFAULTS, argument: OTHERS[argument]}
     assert getattr(again, argument) == OTHERS[argument]
 
 
-def test_all_arguments_arrive_together() -> None:
-    assert made_again(MediaExistsTrigger(**OTHERS)).serialize()[1] == OTHERS
+def test_all_arguments_are_serialized_together() -> None:
+    assert recreated(MediaExistsTrigger(**OTHERS)).serialize()[1] == OTHERS
 
 
-def test_tuples_become_what_json_has() -> None:
+def test_tuples_become_lists() -> None:
     trigger = MediaExistsTrigger(media_ids=("1", 2), names=("a",))
     assert trigger.serialize()[1]["media_ids"] == ["1", 2]
-    assert made_again(trigger).serialize() == trigger.serialize()
+    assert recreated(trigger).serialize() == trigger.serialize()
 
 
 @pytest.mark.parametrize("missing", DEFAULTS)
-def test_what_a_release_without_some_key_serialized_still_loads(missing: str) -> None:
+def test_trigger_of_a_release_without_a_key_loads(missing: str) -> None:
     older = {key: value for key, value in OTHERS.items() if key != missing}
     assert MediaExistsTrigger(**older).serialize()[1] == {**OTHERS, missing: DEFAULTS[missing]}
 
 
-def test_the_class_path_is_what_running_deferrals_name() -> None:
+def test_class_path_is_stable() -> None:
     assert MediaExistsTrigger().serialize()[0] == "airflow_provider_media.triggers.media.MediaExistsTrigger"
 
 
-def test_airflow_itself_stores_and_reads_it() -> None:
+def test_airflow_stores_and_loads_it() -> None:
     from airflow.models.trigger import Trigger
 
     row = Trigger.from_object(MediaExistsTrigger(**OTHERS))

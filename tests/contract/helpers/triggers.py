@@ -1,4 +1,4 @@
-"""Triggers that wait side by side on one loop, as a triggerer runs them."""
+"""Run triggers on one event loop, as a triggerer does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sensor that waits in a worker, as Airflow runs it: in one process, or in a new one for each look."""
+"""Run a sensor in a worker as Airflow does: in one process, or in a new one for each poll."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ except ImportError:  # Airflow 2
 
 
 def wait(conn_id: str, **arguments: Any) -> Any:
-    """Wait to the end; whenever the sensor is rescheduled, go on with a new one at the moment that it named."""
+    """Wait to the end; after each reschedule create a new sensor at the requested time."""
     started = datetime.now(UTC)
     ti = SimpleNamespace(
         dag_id="d",
@@ -43,7 +43,7 @@ def wait(conn_id: str, **arguments: Any) -> Any:
 
 
 def _without_database(started: datetime) -> AbstractContextManager[Any]:
-    """Answer Airflow 2, which asks its database when a rescheduled task first started."""
+    """Replace the database query of Airflow 2 for the first start of a rescheduled task."""
     if version("apache-airflow").startswith("3."):
         return nullcontext()
     return patch("airflow.sensors.base._orig_start_date", lambda *_, **__: started)

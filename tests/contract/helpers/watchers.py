@@ -1,4 +1,4 @@
-"""Event triggers that run, and what they gave."""
+"""Run event triggers and collect their events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INTERVAL = 0.05
 
 
 class Store:
-    """Airflow's asset state store, in memory; what it keeps is JSON."""
+    """Airflow's asset state store, in memory, as JSON."""
 
     def __init__(self, failures: int = 0) -> None:
         self.kept: dict[str, str] = {}
@@ -34,11 +34,11 @@ class Store:
     def _fail(self) -> None:
         if self.failures:
             self.failures -= 1
-            raise RuntimeError("The supervisor does not answer.")
+            raise RuntimeError("The supervisor does not respond.")
 
 
 async def until(is_so: Callable[[], object]) -> None:
-    """Wait for a condition; fail when it does not come about."""
+    """Wait for a condition; raise TimeoutError if it stays false."""
     for _ in range(400):
         if await asyncio.to_thread(is_so):
             return
@@ -47,7 +47,7 @@ async def until(is_so: Callable[[], object]) -> None:
 
 
 class Watcher:
-    """A trigger that runs, and the names of the files in its events."""
+    """A running trigger, and the names of the files in its events."""
 
     def __init__(self, trigger: Any) -> None:
         self.trigger = trigger
@@ -60,13 +60,13 @@ class Watcher:
             self.given_at.append(time.monotonic())
 
     async def sees(self, *names: str) -> None:
-        """Wait for events; fail when they do not come."""
+        """Wait for the events of these files."""
         await until(lambda: not set(names) - set(self.names))
 
 
 @asynccontextmanager
 async def watching(store: Store, **arguments: Any) -> AsyncIterator[Watcher]:
-    """Run a trigger until it has begun to watch; cancel it in the end."""
+    """Run a trigger, from its first poll until the end of the context."""
     trigger = MediaEventTrigger(**{"media_conn_id": "media_1", "poll_interval": INTERVAL, **arguments})
     trigger.asset_state_store = store
     watcher = Watcher(trigger)

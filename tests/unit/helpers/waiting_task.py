@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tests.helpers.fake_store import FakeStore
 
 
-def deferral_time_out() -> str:
-    """Read what the installed Airflow says when no trigger ended a deferral in time."""
+def deferral_timeout() -> str:
+    """Return the installed Airflow's error for a deferral timeout."""
     sources = [Path(airflow.__file__).parent / file for file in ("models/trigger.py", "jobs/scheduler_job_runner.py")]
     found = re.findall(r'(?:TRIGGER_TIMEOUT = |"error": )"(.* timeout)"', "".join(map(Path.read_text, sources)))
     assert len(found) == 1, found
@@ -50,11 +50,11 @@ class FakeHook:
 
 
 class WaitingTask:
-    """One task in one run: each execution is a new process, as far as the sensor can tell.
+    """One task in one run: each execution uses a new sensor, as a new process does.
 
-    :param hook: what answers.
+    :param hook: the sensor's hook.
     :param store: the task state store; None before Airflow 3.3.
-    :param arguments: the sensor's.
+    :param arguments: the sensor's arguments.
     """
 
     def __init__(self, hook: FakeHook, store: FakeStore | None = None, **arguments: Any) -> None:
@@ -66,14 +66,14 @@ class WaitingTask:
         self.first_reschedule: datetime | None = None
 
     def sensor(self) -> MediaExistsSensor:
-        """Make the sensor anew."""
+        """Create the sensor."""
         sensor = MediaExistsSensor(**self.arguments)
         sensor.__dict__["hook"] = self.hook
         return sensor
 
     @property
     def context(self) -> Any:
-        """What Airflow hands to an execution."""
+        """The context of an execution."""
         ti = SimpleNamespace(
             dag_id="d",
             task_id="wait",
@@ -95,7 +95,7 @@ class WaitingTask:
             return self.sensor().resume_execution(next_method, next_kwargs, self.context)
 
     def _without_database(self) -> AbstractContextManager[Any]:
-        """Answer Airflow 2, which asks its database when a rescheduled task first started."""
+        """Replace the database query of Airflow 2 for the first start of a rescheduled task."""
         if version("apache-airflow").startswith("3."):
             return nullcontext()
         return patch("airflow.sensors.base._orig_start_date", lambda **_: self.first_reschedule)
