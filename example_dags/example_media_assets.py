@@ -1,7 +1,7 @@
-"""An upload starts the DAG that sends: the two share an asset, and its events carry the media's ids.
+"""An upload triggers the DAG that sends: both use the same asset, and its events contain the media ids.
 
-The asset is the banner as such; each day's file has a name of its own, which the event tells. (Airflow 2.11 calls
-assets datasets.)
+The asset represents the banner in general; each day's file has a different name, which is in the event. (Airflow 2.11
+calls assets datasets.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_media.operators.media import MediaUploadOperator
 
 MEDIA = Path(__file__).parent / "media"
 DAY = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
-"""The day of a run; also of one that is triggered by hand or by an asset, and on Airflow 3 has no logical date."""
+"""The date of a run; works without a logical date too (manual and asset-triggered runs on Airflow 3)."""
 BANNER = media_asset("media_default", "daily-banner")
 
 with DAG(
@@ -49,18 +49,18 @@ with DAG(
 
     @task(multiple_outputs=False)
     def build_message(**context: Any) -> dict[str, Any]:
-        """Build the message with the newest banner; several uploads may have come together."""
+        """Build the message with the newest banner; one run may have several events."""
         kind = "asset" if "triggering_asset_events" in context else "dataset"  # Airflow 2.11
         events = [event for of_asset in context[f"triggering_{kind}_events"].values() for event in of_asset]
         if not events:
-            raise AirflowSkipException("No asset event started this run: let example_media_assets upload a banner.")
+            raise AirflowSkipException("This run has no asset events. Run example_media_assets to upload a banner.")
         newest = max(events, key=lambda event: event.timestamp).extra
         return {"title": newest["name"], "media": {"mediaId": newest["id"], "height": "TALL"}}
 
     @task
     def send(message: Any) -> None:
-        """Send it."""
-        # Your own send goes here.
+        """Send the message."""
+        # Replace this with your own send.
         logging.getLogger(__name__).info("Sent %s", message)
 
     send(build_message())

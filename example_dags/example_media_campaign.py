@@ -1,10 +1,10 @@
-"""A campaign's media from upload to clean-up.
+"""A campaign's media from upload to cleanup.
 
-A banner, a carousel of three pictures and a video are uploaded, waited for, checked once more just before the send,
-written into an RCS and a WhatsApp message, and deleted afterwards, also when something in between failed.
+The DAG uploads a banner, three carousel images and a video, waits for them, checks them again just before the send,
+builds an RCS and a WhatsApp message, and deletes the files afterwards, even if a task failed.
 """
 
-# Airflow types an operator's output as an XComArg, which does not tell of its []:
+# Airflow's type of an operator's output, XComArg, does not declare []:
 # mypy: disable-error-code="index"
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 MEDIA = Path(__file__).parent / "media"
 DAY = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
-"""The day of a run; also of one that is triggered by hand or by an asset, and on Airflow 3 has no logical date."""
+"""The date of a run; works without a logical date too (manual and asset-triggered runs on Airflow 3)."""
 DRINKS = {"latte": "card-latte.jpg", "cold_brew": "card-cold-brew.jpg", "tonic": "card-tonic.png"}
 
 
 def skip_if_kept(context: Context) -> None:
-    """Leave the library as it is when the run was asked to."""
+    """Skip the deletion if ``keep_media`` is set."""
     if context["params"]["keep_media"]:
-        raise AirflowSkipException("keep_media is set: nothing is deleted.")
+        raise AirflowSkipException("keep_media is set; nothing is deleted.")
 
 
 with DAG(
@@ -38,19 +38,19 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    max_active_runs=1,  # two runs of one day would share their files, and the first would delete them
+    max_active_runs=1,  # because two runs on the same day use the same files, and the first deletes them
     tags=["example", "media"],
     doc_md=__doc__,
     default_args={"retries": 2},
     params={"keep_media": Param(default=False, type="boolean", description="Keep the media after the send?")},
 ) as dag:
-    # The names carry the date: a repeated run of the same day finds its files and sends nothing twice.
+    # The names include the date, so that a second run on the same day reuses the files.
     banner = MediaUploadOperator(
         task_id="upload_banner",
         file=str(MEDIA / "banner.jpg"),
         name=f"summer-week-banner-{DAY}",
         description="Summer week: the banner of the rich card",
-        channels=["rcs"],  # what a channel would refuse fails here, days before the send
+        channels=["rcs"],  # files that the channel does not accept fail here, before the send
     )
     cards = [
         MediaUploadOperator(
@@ -78,7 +78,7 @@ with DAG(
         timeout=60 * 60,
     )
 
-    # Between the upload and the send somebody may have tidied up: a message with an id that is gone would fail.
+    # Check again, because a message with the id of a deleted file would fail.
     gate = MediaExistsSensor(
         task_id="check_before_send",
         media_ids=[upload.output["id"] for upload in uploads],
@@ -88,7 +88,7 @@ with DAG(
 
     @task
     def send_campaign(banner_id: int, card_ids: list[int], video_id: int) -> dict[str, Any]:
-        """Build the two messages; the library's ids stand where the media go."""
+        """Build the two messages with the library's ids."""
         rich_card = {"title": "Iced days, sunny prices", "media": {"mediaId": banner_id, "height": "MEDIUM"}}
         carousel = [
             {"title": drink.replace("_", " ").capitalize(), "media": {"mediaId": card_id, "height": "MEDIUM"}}
@@ -98,12 +98,12 @@ with DAG(
             "rcs": {"richCard": rich_card, "carousel": {"cardWidth": "MEDIUM", "cards": carousel}},
             "whatsapp": {"type": "video", "video": {"id": video_id, "caption": "20% off every cold drink"}},
         }
-        # Your own send goes here: call your messaging platform with these messages.
-        return messages  # noqa: RET504 - so that the place above can use it
+        # Replace this with your own send: pass the messages to your messaging platform.
+        return messages  # noqa: RET504 - so that your own send can use the variable
 
     send = send_campaign(banner.output["id"], [card.output["id"] for card in cards], video.output["id"])
 
-    # A teardown runs whatever became of the send. An upload that failed has no id: nothing to delete.
+    # A teardown also runs if the send failed. Failed uploads have no id, so nothing is deleted for them.
     delete = MediaDeleteOperator(
         task_id="delete_media",
         media_ids=[upload.output["id"] for upload in uploads],

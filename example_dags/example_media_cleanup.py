@@ -1,7 +1,7 @@
-"""Tidy the library up each week: pictures of past campaigns that nothing uses any more.
+"""Weekly cleanup of the library: delete files of past campaigns that are no longer used.
 
-First the campaigns' own task writes down what is still used. Then the clean-up selects, asks that list, and tells what
-it would delete. Look at it; trigger the DAG with ``{"delete": true}`` when it is right.
+The first task writes the list of files in use. The cleanup selects files, checks them against that list, and logs what
+it would delete. Review the log, then trigger the DAG with ``{"delete": true}``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ with DAG(
 ):
 
     @task
-    def write_down_what_is_used() -> list[str]:
-        """Ask your campaign system for the media of all campaigns and templates that are not yet sent."""
-        users = {17: ["autumn campaign", "welcome template"], 18: ["autumn campaign"]}  # your own query goes here
+    def write_references() -> list[str]:
+        """Query your campaign system for the media of all campaigns and templates that are not yet sent."""
+        users = {17: ["autumn campaign", "welcome template"], 18: ["autumn campaign"]}  # replace with your own query
         IN_USE.write(users)
         return sorted(map(str, users))
 
@@ -43,4 +43,4 @@ with DAG(
         dry_run="{{ not params.delete }}",
     )
 
-    write_down_what_is_used() >> clean_up
+    write_references() >> clean_up

@@ -1,6 +1,6 @@
-"""One mapped task per picture: as many uploads as the run finds files, and their ids used one by one and together."""
+"""One mapped upload per file; later tasks use the ids one by one and together."""
 
-# Airflow types an operator's output as an XComArg, which does not tell of its []:
+# Airflow's type of an operator's output, XComArg, does not declare []:
 # mypy: disable-error-code="index"
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MEDIA = Path(__file__).parent / "media"
 DAY = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
-"""The day of a run; also of one that is triggered by hand or by an asset, and on Airflow 3 has no logical date."""
+"""The date of a run; works without a logical date too (manual and asset-triggered runs on Airflow 3)."""
 
 with DAG(
     dag_id="example_media_mapped",
@@ -31,26 +31,26 @@ with DAG(
 ):
 
     @task
-    def find_pictures() -> list[dict[str, str]]:
-        """Tell the arguments of each upload; a real DAG would list a bucket or ask a content system."""
-        pictures = sorted(MEDIA.glob("card-*"))
-        return [{"file": str(path), "name": f"mapped-{path.stem}-{DAY}"} for path in pictures]
+    def find_images() -> list[dict[str, str]]:
+        """Return the arguments of each upload; a real DAG would list a bucket or query a content system."""
+        paths = sorted(MEDIA.glob("card-*"))
+        return [{"file": str(path), "name": f"mapped-{path.stem}-{DAY}"} for path in paths]
 
     upload = MediaUploadOperator.partial(
-        task_id="upload_pictures",
-        max_active_tis_per_dagrun=4,  # gentle to the platform's rate limit
-        map_index_template="{{ task.name }}",  # what the grid shows instead of 0, 1, 2
-    ).expand_kwargs(find_pictures())
+        task_id="upload_images",
+        max_active_tis_per_dagrun=4,  # because of the platform's rate limit
+        map_index_template="{{ task.name }}",  # the label in the grid instead of 0, 1, 2
+    ).expand_kwargs(find_images())
 
-    # One mapped task per id: Airflow maps over a task's result, so the id is taken out of it ...
+    # One mapped task per id, which .map() extracts from each upload's result.
     check = MediaGetOperator.partial(
-        task_id="check_pictures",
+        task_id="check_images",
         map_index_template="media {{ task.media_id }}",
     ).expand(media_id=upload.output.map(lambda media: media["id"]))
 
     @task
     def build_carousel(media_ids: Iterable[int]) -> list[dict[str, Any]]:
-        """... and one task for all of them, in the order of the files."""
+        """Build one message with all ids, in the order of the files."""
         return [{"media": {"mediaId": media_id, "height": "MEDIUM"}} for media_id in media_ids]
 
     check >> build_carousel(upload.output["id"])

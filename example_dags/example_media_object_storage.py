@@ -1,10 +1,10 @@
 """A campaign's media from a bucket: synced into the library, checked before the send.
 
-Designers keep the pictures and the video of a campaign under one prefix of an S3 bucket and change them until the last
-minute. The sync sends what is new, replaces what changed and keeps the rest; the files go through the worker to the
-library without being stored on its disk. Any file system that Airflow knows will do: ``gs://``, ``abfs://``, ``file://``.
+Designers keep the images and the video of a campaign under one prefix of an S3 bucket and change them until the last
+minute. The sync uploads new files, replaces changed files and keeps the others. The worker streams the files to the
+library without storing them on disk. Any object storage that Airflow supports works: ``gs://``, ``abfs://``, ``file://``.
 
-Needs ``apache-airflow-providers-amazon`` with the extra ``s3fs`` and an Airflow connection for the bucket.
+Requires ``apache-airflow-providers-amazon`` with the extra ``s3fs`` and an Airflow connection for the bucket.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    max_active_runs=1,  # two runs would replace each other's files
+    max_active_runs=1,  # because two runs would replace each other's files
     tags=["example", "media"],
     doc_md=__doc__,
     default_args={"retries": 2},
@@ -30,7 +30,7 @@ with DAG(
         "prefix": Param(
             default="s3://aws_default@campaigns/summer",
             type="string",
-            description="Where the media are: the Airflow connection, the bucket and the prefix",
+            description="Location of the media: Airflow connection, bucket and prefix",
         )
     },
 ) as dag:
@@ -41,7 +41,7 @@ with DAG(
         channels=["rcs"],
     )
 
-    # Between the sync and the send somebody may have tidied up: a message with an id that is gone would fail.
+    # Check again, because a message with the id of a deleted file would fail.
     gate = MediaExistsSensor(
         task_id="check_before_send",
         media_ids="{{ ti.xcom_pull('sync').values() | map(attribute='id') | list | tojson }}",
@@ -51,12 +51,12 @@ with DAG(
 
     @task
     def send_campaign(manifest: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """Build the message; a file is found by its path under the prefix."""
+        """Build the message; the keys of the manifest are paths below the prefix."""
         cards = [path for path in manifest if path.startswith("cards/")]
-        # Your own send goes here: call your messaging platform with this message.
+        # Replace this with your own send: pass the message to your messaging platform.
         return {
             "richCard": {"title": "Iced days, sunny prices", "media": {"mediaId": manifest["banner.jpg"]["id"]}},
             "carousel": [{"media": {"mediaId": manifest[path]["id"]}} for path in cards],
         }
 
-    sync >> gate >> send_campaign(sync.output)  # type: ignore[arg-type]  # the manifest is there when the task runs
+    sync >> gate >> send_campaign(sync.output)  # type: ignore[arg-type]  # Airflow resolves the output at run time

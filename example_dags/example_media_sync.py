@@ -1,7 +1,7 @@
-"""A whole folder of a campaign at once: brought into the library, sent entry by entry, and deleted afterwards.
+"""A campaign's folder: synced to the library, sent file by file, and deleted afterwards.
 
-Whatever the designers put into the folder, or change in it until the last minute, is what the send uses: the sync sends
-what the library lacks, replaces what changed and keeps the rest. The check for the channel comes before the first byte.
+The sync uploads new files, replaces changed files and keeps the others, so that the send uses the folder's current
+files. It checks all files for the channel before the first upload.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from airflow_provider_media.operators.media import MediaDeleteOperator, MediaSyn
 
 MEDIA = Path(__file__).parent / "media"
 DAY = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
-"""The day of a run; also of one that is triggered by hand or by an asset, and on Airflow 3 has no logical date."""
+"""The date of a run; works without a logical date too (manual and asset-triggered runs on Airflow 3)."""
 
 with DAG(
     dag_id="example_media_sync",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    max_active_runs=1,  # two syncs at once of one folder would not see each other's files
+    max_active_runs=1,  # because concurrent syncs of one folder do not detect each other's files
     tags=["example", "media"],
     doc_md=__doc__,
     default_args={"retries": 2},
@@ -35,20 +35,20 @@ with DAG(
         channels=["rcs"],
     )
 
-    # Mapped over a dict, a task gets pairs of key and value: here, of a path and its entry. (Airflow's .map() cannot
-    # be put in between: over a dict it fails, up to 3.3 at least.)
+    # A task mapped over a dict receives pairs of key and value: here, a path and its entry. (Airflow's .map() does not
+    # support dicts, at least up to 3.3.)
     @task(map_index_template="{{ task.op_kwargs['pair'][0] }}")
     def send(pair: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-        """Build one message; your own send goes here."""
+        """Build one message; replace this with your own send."""
         path, entry = pair
         return {"richCard": {"title": path, "media": {"mediaId": entry["id"], "height": "MEDIUM"}}}
 
     sends = send.expand(pair=sync.output)
 
-    # One entry is found by its path, as in every template.
+    # A template selects one entry by its path.
     @task
     def report(banner: str, files: str) -> str:
-        """Tell what was sent."""
+        """Return a summary."""
         return f"{files} messages; the banner is {banner}"
 
     summary = report(
@@ -56,8 +56,7 @@ with DAG(
         files="{{ ti.xcom_pull('sync_media') | length }}",
     )
 
-    # A teardown runs whatever became of the sends. After a sync that failed it does not: the next run's sync keeps what
-    # is there already.
+    # A teardown also runs if a send failed. It does not run after a failed sync; the next sync reuses its files.
     delete = MediaDeleteOperator(
         task_id="delete_media",
         media_ids="{{ ti.xcom_pull('sync_media').values() | map(attribute='id') | list | tojson }}",

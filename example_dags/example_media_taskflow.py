@@ -1,4 +1,4 @@
-"""The hook in ``@task`` functions: for a step of your own around an upload, such as drawing the picture first."""
+"""The hook in ``@task`` functions, for custom steps around an upload, such as generating the image."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ MEDIA = Path(__file__).parent / "media"
     default_args={"retries": 2},
 )
 def example_media_taskflow() -> None:
-    """Upload, use, delete; the hook is imported where it runs, for a DAG file is parsed all day long."""
+    """Upload, use and delete a file; the tasks import the hook, so that parsing the DAG file stays fast."""
 
     @setup
-    @task(multiple_outputs=False)  # Airflow 3.0 cannot push the keys whose value is None
+    @task(multiple_outputs=False)  # because Airflow 3.0 cannot push keys whose value is None
     def upload_banner(dag_run: Any = None) -> dict[str, Any]:
-        """Store the banner of the day, unless an earlier try has."""
+        """Upload the banner of the day, or reuse the file of an earlier attempt."""
         from airflow_provider_media.hooks.media import MediaHook
 
-        # A run that is triggered by hand or by an asset has no logical date on Airflow 3.
+        # Manual and asset-triggered runs have no logical date on Airflow 3.
         day = (dag_run.logical_date or dag_run.run_after).date()
         result = MediaHook().upload(MEDIA / "banner.jpg", name=f"taskflow-banner-{day}", if_exists="reuse")
         return result.media.to_dict()
 
     @task
     def report(banner: dict[str, Any]) -> dict[str, Any]:
-        """Tell where the banner is and how many files the library holds."""
+        """Return the banner's URL and the number of files in the library."""
         from airflow_provider_media.hooks.media import MediaHook
 
         count = sum(1 for _ in MediaHook().iter_media())
@@ -44,7 +44,7 @@ def example_media_taskflow() -> None:
     @teardown
     @task
     def delete_banner(banner: dict[str, Any]) -> None:
-        """Delete it; gone already is fine."""
+        """Delete the banner if it exists."""
         from airflow_provider_media.hooks.media import MediaHook
 
         hook = MediaHook()

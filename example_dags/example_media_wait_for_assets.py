@@ -1,7 +1,7 @@
-"""A campaign whose pictures others deliver: it waits for them, at most until an hour before its send.
+"""A campaign that waits for images from other teams, until at most an hour before its send.
 
-The designers store a banner and three cards when they are ready. The wait takes no worker slot. If it is in vain, the
-task says what is missing while there is still time to act; and what was found must be there at the wait's end, too.
+The designers upload a banner and three cards when they are ready. The wait takes no worker slot. If files are missing
+at the deadline, the task fails with their names while there is still time to act. Files found earlier must still exist.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from airflow.providers.common.compat.sdk import DAG, task
 from airflow_provider_media.sensors.media import MediaExistsSensor
 
 DAY = "{{ (dag_run.logical_date or dag_run.run_after) | ds }}"
-"""The day of a run; also of one that is triggered by hand or by an asset, and on Airflow 3 has no logical date."""
+"""The date of a run; works without a logical date too (manual and asset-triggered runs on Airflow 3)."""
 
 
 def send_time(dag_run: Any) -> datetime:
-    """Return when the campaign goes out: at 18:00 (UTC) of the day on which the run is due."""
+    """Return the time of the send: 18:00 UTC on the day of the run."""
     due: datetime = dag_run.data_interval_end or dag_run.run_after
     return due.replace(hour=18, minute=0, second=0, microsecond=0)
 
@@ -34,25 +34,25 @@ with DAG(
     user_defined_macros={"send_time": send_time},
 ):
     wait = MediaExistsSensor(
-        task_id="wait_for_pictures",
+        task_id="wait_for_images",
         names=[f"autumn-banner-{DAY}", f"autumn-card-*-{DAY}"],
         min_matches=3,  # cards
         needed_by="{{ send_time(dag_run) - macros.timedelta(hours=1) }}",
-        timeout=24 * 60 * 60,  # no earlier limit than needed_by
+        timeout=24 * 60 * 60,  # so that needed_by is the earlier limit
         poke_interval=60,
         deferrable=True,
     )
 
     @task
-    def send_campaign(pictures: list[dict[str, Any]], dag_run: Any = None) -> dict[str, Any]:
-        """Build the message: the banner comes first, as asked for, then the cards."""
-        banner, *cards = pictures
+    def send_campaign(images: list[dict[str, Any]], dag_run: Any = None) -> dict[str, Any]:
+        """Build the message; the files are in the order of ``names``: the banner, then the cards."""
+        banner, *cards = images
         message = {
             "sendAt": send_time(dag_run).isoformat(),
             "richCard": {"title": "Autumn is here", "media": {"mediaId": banner["id"], "height": "TALL"}},
             "carousel": [{"title": card["name"], "media": {"mediaId": card["id"]}} for card in cards],
         }
-        # Your own send goes here: hand the message to your messaging platform.
-        return message  # noqa: RET504 - so that the place above can use it
+        # Replace this with your own send: pass the message to your messaging platform.
+        return message  # noqa: RET504 - so that your own send can use the variable
 
-    send_campaign(wait.output)  # type: ignore[arg-type]  # the output is there when the task runs
+    send_campaign(wait.output)  # type: ignore[arg-type]  # Airflow resolves the output at run time

@@ -1,6 +1,6 @@
-"""Run the campaign example on real Airflow against the sandbox, and show what came of it: ``make demo``.
+"""Run the campaign example on real Airflow against the sandbox, and print the results: ``make demo``.
 
-Needs an environment with Airflow and the package's ``sandbox`` extra. Everything it writes is under ``.demo``.
+Requires an environment with Airflow and the package's ``sandbox`` extra. Writes only to ``.demo``.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _STOP_SECONDS = 10
 
 
 class DemoError(Exception):
-    """A step failed; the sentence says which, and where to look."""
+    """A step failed."""
 
 
 def main() -> None:
-    """Run the steps; exit with 1 when one fails."""
+    """Run the steps; exit with 1 if one fails."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="keep the sandbox and its library page up until Ctrl-C")
+    parser.add_argument("--keep", action="store_true", help="keep the sandbox running until Ctrl-C")
     keep = parser.parse_args().keep
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
@@ -53,47 +53,47 @@ def _demonstrate(*, keep: bool) -> None:
     started = time.monotonic()
     DEMO.mkdir(exist_ok=True)
     airflow = version("apache-airflow")
-    with _sandbox() as address:
-        # Only one sandbox can use the library, so from here on everything in .demo is this process's.
-        _say(f"[1/3] Sandbox of the Media API at {address}, library in {_short(DEMO / 'library')}")
+    with _sandbox() as url:
+        # Only one sandbox can use the library, so from here on only this process uses .demo.
+        _print(f"[1/3] Sandbox of the Media API at {url}, library in {_short(DEMO / 'library')}")
         AIRFLOW_LOG.write_text("")
-        _say(f"[2/3] Airflow {airflow} in {_short(AIRFLOW_HOME)}")
+        _print(f"[2/3] Airflow {airflow} in {_short(AIRFLOW_HOME)}")
         _prepare_database(airflow)
-        _say(f"[3/3] DAG run of example_media_campaign, log in {_short(AIRFLOW_LOG)}")
-        _say("      starting Airflow ...")
-        outcome = _run_campaign(address)
-        _say("")
+        _print(f"[3/3] DAG run of example_media_campaign, log in {_short(AIRFLOW_LOG)}")
+        _print("      starting Airflow ...")
+        outcome = _run_campaign(url)
+        _print("")
         _show_media(outcome["media"])
-        _say("")
+        _print("")
         _show_messages(outcome["messages"])
-        _say(f"\nDone in {time.monotonic() - started:.0f} s.")
+        _print(f"\nDone in {time.monotonic() - started:.0f} s.")
         if keep:
-            _say(f"The library page: {address}/\nIt stays up until you press Ctrl-C.")
+            _print(f"Library page: {url}/\nPress Ctrl-C to stop the sandbox.")
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
-            _say("\nThe sandbox is stopped.")
+            _print("\nThe sandbox is stopped.")
         else:
-            _say("Nothing is left running. To look at the library page: make demo KEEP=1")
+            _print("The sandbox is stopped. To view the library page: make demo KEEP=1")
 
 
 def _prepare_database(airflow: str) -> None:
-    """Make Airflow's database once for each version of Airflow."""
-    mark = AIRFLOW_HOME / "migrated-for"
-    if mark.exists() and mark.read_text() == airflow:
+    """Create Airflow's database once for each version of Airflow."""
+    marker = AIRFLOW_HOME / "migrated-for"
+    if marker.exists() and marker.read_text() == airflow:
         return
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
     AIRFLOW_HOME.mkdir()
-    _say("      making its database (only the first time) ...")
+    _print("      creating the database (first run only) ...")
     with AIRFLOW_LOG.open("a") as log:
         command = [sys.executable, "-m", "airflow", "db", "migrate"]
         done = subprocess.run(command, env=_environment(), stdout=log, stderr=log, check=False)
     if done.returncode:
-        _fail("'airflow db migrate' did not succeed.")
-    mark.write_text(airflow)
+        _fail("'airflow db migrate' failed.")
+    marker.write_text(airflow)
 
 
 def _environment(**more: str) -> dict[str, str]:
-    """Give Airflow's processes an environment in which no setting of another Airflow counts."""
+    """Return an environment for Airflow's processes without the settings of another Airflow."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
     return {
         **own,
@@ -109,19 +109,21 @@ def _environment(**more: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _sandbox() -> Iterator[str]:
-    """Run the sandbox on a free port; give its address."""
+    """Run the sandbox on a free port; yield its URL."""
     command = [sys.executable, "-m", "airflow_provider_media.sandbox", "--port", "0"]
     command += ["--data-dir", str(DEMO / "library"), "--api-key", API_KEY]
-    with _ended(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)) as process:
+    with _terminating(
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    ) as process:
         line = process.stdout.readline() if process.stdout else ""
         if " ready at " not in line:
-            raise DemoError(f"the sandbox did not start: {line.strip() or 'it said nothing'}")
+            raise DemoError(f"the sandbox did not start: {line.strip() or 'no output'}")
         yield line.split(" ready at ")[1].split()[0]
 
 
 @contextlib.contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """See to it that a process is gone afterwards."""
+def _terminating(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Terminate the process at the end of the context."""
     try:
         yield process
     finally:
@@ -133,13 +135,13 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
             process.wait()
 
 
-def _run_campaign(address: str) -> dict[str, Any]:
-    """Run the DAG; show each task's state as it comes; return the media and the messages of the run's XComs."""
-    connection = json.dumps({"conn_type": "media", "host": address, "password": API_KEY})
+def _run_campaign(url: str) -> dict[str, Any]:
+    """Run the DAG and print each task's state; return the media and the messages from the run's XComs."""
+    connection = json.dumps({"conn_type": "media", "host": url, "password": API_KEY})
     reading, writing = os.pipe()
     command = [sys.executable, str(Path(__file__).with_name("demo_campaign.py")), str(writing)]
     outcome: dict[str, Any] = {}
-    began = time.monotonic()
+    started = time.monotonic()
     with AIRFLOW_LOG.open("a") as log:
         process = subprocess.Popen(
             command,
@@ -150,13 +152,13 @@ def _run_campaign(address: str) -> dict[str, Any]:
             text=True,
         )
     os.close(writing)
-    with _ended(process), os.fdopen(reading) as reports:
+    with _terminating(process), os.fdopen(reading) as reports:
         for line in reports:
             outcome |= json.loads(line)
             if "task" in outcome:
-                note = "  (keep_media: nothing is deleted)" if outcome["state"] == "skipped" else ""
+                note = "  (keep_media is set)" if outcome["state"] == "skipped" else ""
                 task, state = outcome.pop("task"), outcome.pop("state")
-                _say(f"      {time.monotonic() - began:5.1f} s  {task:<24} {state}{note}")
+                _print(f"      {time.monotonic() - started:5.1f} s  {task:<24} {state}{note}")
         process.wait()
     if outcome.get("run_state") != "success":
         _fail(f"the DAG run ended as {outcome.get('run_state', 'an error')}.")
@@ -164,14 +166,14 @@ def _run_campaign(address: str) -> dict[str, Any]:
 
 
 def _show_media(media: list[dict[str, Any]]) -> None:
-    head = ("file", "media id", "type", "size", "upload", "url")
+    head = ("file", "media id", "type", "size", "result", "url")
     rows = [
         (
             item["file"],
             str(item["id"]),
             str(item["mime_type"]),
             f"{item['size']:,} B",
-            "sent" if item["created"] else "already there",
+            "uploaded" if item["created"] else "reused",
             str(item["url"]),
         )
         for item in media
@@ -180,31 +182,31 @@ def _show_media(media: list[dict[str, Any]]) -> None:
     for row in (head, tuple("-" * width for width in widths), *rows):
         cells = [f"{cell:>{width}}" if column == "size" else f"{cell:<{width}}"
                  for column, cell, width in zip(head, row, widths, strict=True)]  # fmt: skip
-        _say("  ".join(cells).rstrip())
+        _print("  ".join(cells).rstrip())
 
 
 def _show_messages(messages: dict[str, Any]) -> None:
     rcs, whatsapp = messages["rcs"], messages["whatsapp"]
     cards = ", ".join(f"{card['title']} (media {card['media']['mediaId']})" for card in rcs["carousel"]["cards"])
-    _say("Messages built with these ids, ready for your own send:")
-    _say(f"  RCS rich card   {rcs['richCard']['title']} (media {rcs['richCard']['media']['mediaId']})")
-    _say(f"  RCS carousel    {cards}")
-    _say(f"  WhatsApp video  {whatsapp['video']['caption']} (media {whatsapp['video']['id']})")
+    _print("Messages with these ids, for your own send:")
+    _print(f"  RCS rich card   {rcs['richCard']['title']} (media {rcs['richCard']['media']['mediaId']})")
+    _print(f"  RCS carousel    {cards}")
+    _print(f"  WhatsApp video  {whatsapp['video']['caption']} (media {whatsapp['video']['id']})")
 
 
-def _fail(sentence: str) -> NoReturn:
+def _fail(message: str) -> NoReturn:
     lines = AIRFLOW_LOG.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-    _say(f"\nThe end of {_short(AIRFLOW_LOG)}:")
+    _print(f"\nThe end of {_short(AIRFLOW_LOG)}:")
     for line in lines:
-        _say(f"  {line}")
-    raise DemoError(f"{sentence} The whole log is {_short(AIRFLOW_LOG)}.")
+        _print(f"  {line}")
+    raise DemoError(f"{message} See {_short(AIRFLOW_LOG)} for the complete log.")
 
 
 def _short(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)
 
 

@@ -1,6 +1,6 @@
-"""Run example_media_campaign on real Airflow and report, one JSON object a line, to a pipe: the child of demo.py.
+"""Run example_media_campaign on real Airflow and report to a pipe, one JSON object per line: the child of demo.py.
 
-A process of its own, because Airflow writes to the standard output and takes over the signals.
+It is a separate process because Airflow writes to the standard output and handles the signals.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(pipe: int) -> None:
 
 def _reporter(report: Callable[..., None], state: str) -> Callable[[Any], None]:
     def callback(context: Any) -> None:
-        # Airflow 2 calls the callback for success after the one for skipped, too.
+        # Airflow 2 also calls the success callback after the skipped callback.
         if state != "success" or str(context["ti"].state) != "skipped":
             report(task=context["ti"].task_id, state=state)
 

@@ -1,6 +1,6 @@
 """Build the wheel and the source archive, check them, and run an example from the installed wheel: ``make dist``.
 
-Both are built from the last commit, twice: the same commit gives the same bytes. They end up in ``dist/``.
+Builds both twice from the last commit, to check that the builds are reproducible, and stores them in ``dist/``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ import tarfile
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dist_checks import PACKAGE, DistError, check_long_description, check_sdist, check_wheel
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
@@ -29,7 +26,7 @@ UV = ROOT / ".venv" / "bootstrap" / "bin" / "uv"
 
 
 def main() -> None:
-    """Build, check, install, run; exit with 1 at the first thing that is wrong."""
+    """Build, check, install, run; exit with 1 at the first failure."""
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="media-dist-") as folder:
@@ -45,16 +42,16 @@ def _make(folder: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(source, filter="data")
     wheel, sdist = _build(source, folder / "first")
-    again = _build(source, folder / "second")
-    for one, other in zip((wheel, sdist), again, strict=True):
+    rebuilt = _build(source, folder / "second")
+    for one, other in zip((wheel, sdist), rebuilt, strict=True):
         if one.read_bytes() != other.read_bytes():
             raise DistError(f"building {one.name} twice gives different bytes.")
-    _say("built twice, the same bytes", wheel, sdist)
+    _print("built twice with identical bytes", wheel, sdist)
     check_wheel(wheel, source)
     check_sdist(sdist, wheel, source)
     check_long_description(source)
     _run(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist)
-    _say("contents, metadata and long description are in order")
+    _print("contents, metadata and long description are valid")
     _run_example(wheel, source, folder)
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
@@ -64,15 +61,16 @@ def _make(folder: Path) -> None:
 
 
 def _build(source: Path, target: Path) -> tuple[Path, Path]:
-    """Build the source archive, and from that the wheel; each file bears the commit's time."""
-    moment = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, check=True, capture_output=True, text=True)
-    _run(UV, "build", "--quiet", "--out-dir", target, source, SOURCE_DATE_EPOCH=moment.stdout.strip())
+    """Build the source archive, and the wheel from it, with the commit's time as the time of all files."""
+    command = ["git", "log", "-1", "--format=%ct"]
+    commit_time = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    _run(UV, "build", "--quiet", "--out-dir", target, source, SOURCE_DATE_EPOCH=commit_time.stdout.strip())
     (wheel,), (sdist,) = target.glob("*.whl"), target.glob("*.tar.gz")
     return wheel, sdist
 
 
 def _run_example(wheel: Path, source: Path, folder: Path) -> None:
-    """Install the wheel where nothing else is, and run the campaign there against the sandbox that is in it."""
+    """Install the wheel into an empty environment, and run the campaign there against its sandbox."""
     home = folder / "away"  # without the package's source
     for part in ("tools", "example_dags"):
         shutil.copytree(source / part, home / part)
@@ -84,17 +82,17 @@ def _run_example(wheel: Path, source: Path, folder: Path) -> None:
     code = f"import {PACKAGE}; print({PACKAGE}.__file__)"
     origin = subprocess.run([python, "-c", code], cwd=home, check=True, capture_output=True, text=True).stdout
     if not Path(origin).is_relative_to(environment):
-        raise DistError(f"the installed package is not that of the wheel, but {origin.strip()}.")
-    _check_airflow_knows_it(python, folder)
-    _say("installed into a clean environment; Airflow lists provider, connection type and plugin")
-    _say("the campaign runs from there")
+        raise DistError(f"the installed package is {origin.strip()}, not the wheel's.")
+    _check_registration(python, folder)
+    _print("installed into a clean environment; Airflow lists provider, connection type and plugin")
+    _print("running the campaign with the installed wheel")
     _run(python, "tools/demo.py", cwd=home)
 
 
-def _check_airflow_knows_it(python: Path, folder: Path) -> None:
-    """Ask Airflow's commands for what the wheel's entry points bring.
+def _check_registration(python: Path, folder: Path) -> None:
+    """Check that Airflow's commands list the provider, the connection type and the plugin.
 
-    :raises DistError: Airflow does not list it.
+    :raises DistError: one is not listed.
     """
     for command, key, name in (
         (("providers", "list"), "package_name", "airflow-provider-media"),
@@ -105,28 +103,24 @@ def _check_airflow_knows_it(python: Path, folder: Path) -> None:
         output = _run(python, "-m", "airflow", *command, "--output", "json", cwd=folder, AIRFLOW_HOME=str(home))
         rows: list[dict[str, Any]] = json.loads(output[output.index("[{") :])
         if name not in [row[key] for row in rows]:
-            raise DistError(f"airflow {' '.join(command)} does not list {name} where the wheel is installed.")
+            raise DistError(f"airflow {' '.join(command)} does not list {name}.")
 
 
 def _run(*command: str | Path, cwd: Path = ROOT, **more: str) -> str:
-    """Run a command, and return its output; show what it said when it fails.
+    """Run a command and return its output.
 
-    :raises DistError: it failed.
+    :raises DistError: the command failed; the message contains its output.
     """
     own = {key: value for key, value in os.environ.items() if key not in {"VIRTUAL_ENV", "PYTHONPATH"}}
     done = subprocess.run(command, cwd=cwd, env=own | more, check=False, capture_output=True, text=True)
     if done.returncode:
-        raise DistError(f"{Path(command[0]).name} {command[1]} did not succeed:\n{done.stdout}{done.stderr}")
+        raise DistError(f"{Path(command[0]).name} {command[1]} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
-def _say(what: str, *paths: Path) -> None:
-    print(f"-- {what}{_named(paths)}", flush=True)
-
-
-def _named(paths: Iterable[Path]) -> str:
+def _print(step: str, *paths: Path) -> None:
     names = ", ".join(path.name for path in paths)
-    return f": {names}" if names else ""
+    print(f"-- {step}{f': {names}' if names else ''}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Draw the pictures and the video that the example DAGs upload: the summer week of a coffee shop that does not exist.
+"""Generate the images and the video of the example DAGs: the summer week of a fictional coffee shop.
 
-Everything is computed, so nobody's rights are touched, and a change of the drawing can be reviewed. Needs Pillow, and
-ffmpeg for the video: ``python tools/make_example_media.py``.
+All files are drawn by this script, so that they are free of rights and their changes can be reviewed. Requires Pillow,
+and ffmpeg for the video: ``python tools/make_example_media.py``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 MEDIA = Path(__file__).parent.parent / "example_dags" / "media"
 
-BANNER_SIZE = (1440, 720)  # 2:1, what RCS recommends for a standalone card
-CARD_SIZE = (960, 720)  # 4:3, what it recommends in a carousel
+BANNER_SIZE = (1440, 720)  # 2:1, recommended for a standalone RCS card
+CARD_SIZE = (960, 720)  # 4:3, recommended for a carousel
 VIDEO_SIZE = (720, 720)
 VIDEO_SECONDS = 3
 FRAMES_PER_SECOND = 24
@@ -34,12 +34,12 @@ Color = tuple[int, int, int]
 Stops = tuple[tuple[float, Color], ...]
 
 _FINER = 2
-"""Drawn so many times larger and scaled down, which smooths the edges."""
+"""Scale of the drawing; scaling it down smooths the edges."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drink:
-    """How one drink looks, from the surface (0.0) to the bottom (1.0)."""
+    """The colors of a drink, from the surface (0.0) to the bottom (1.0)."""
 
     stops: Stops
     straw: Color
@@ -56,7 +56,7 @@ TONIC = Drink(
 
 
 def main() -> None:
-    """Draw all files anew and tell their sizes."""
+    """Generate all files and print their sizes."""
     MEDIA.mkdir(exist_ok=True)
     _save(_banner(), "banner.jpg", quality=88)
     cards = {
@@ -66,16 +66,16 @@ def main() -> None:
     }
     for name, card in cards.items():
         _save(card, name, quality=88)
-    _film(MEDIA / "pour.mp4")
+    _video(MEDIA / "pour.mp4")
     for path in sorted(MEDIA.iterdir()):
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
-def _save(picture: Image.Image, name: str, *, quality: int) -> None:
+def _save(image: Image.Image, name: str, *, quality: int) -> None:
     if name.endswith(".jpg"):
-        picture.save(MEDIA / name, optimize=True, quality=quality, progressive=True)
+        image.save(MEDIA / name, optimize=True, quality=quality, progressive=True)
     else:
-        picture.save(MEDIA / name, optimize=True)
+        image.save(MEDIA / name, optimize=True)
 
 
 def _banner() -> Image.Image:
@@ -105,8 +105,8 @@ def _card(drink: Drink, title: str, line: str, sky: tuple[Color, Color]) -> Imag
     return _coarser(canvas)
 
 
-def _film(target: Path) -> None:
-    """Have ffmpeg turn the frames into H.264, with a soft chord in AAC, in a form that is the same on each run."""
+def _video(target: Path) -> None:
+    """Encode the frames as H.264 and a chord as AAC with ffmpeg; the result is reproducible."""
     width, height = VIDEO_SIZE
     command = ["ffmpeg", "-v", "error", "-y"]
     command += [
@@ -125,7 +125,7 @@ def _film(target: Path) -> None:
     fade = f"min(1,t*2)*min(1,({VIDEO_SECONDS}-t))"
     command += ["-f", "lavfi", "-t", str(VIDEO_SECONDS), "-i", f"aevalsrc='0.05*({chord})*{fade}':s=44100"]
     command += ["-c:v", "libx264", "-preset", "veryslow", "-crf", "27", "-pix_fmt", "yuv420p", "-threads", "1"]
-    command += ["-profile:v", "main", "-bf", "0"]  # with faststart, what Meta recommends for WhatsApp
+    command += ["-profile:v", "main", "-bf", "0"]  # with faststart, as Meta recommends for WhatsApp
     command += ["-c:a", "aac", "-b:a", "64k", "-movflags", "+faststart", "-shortest"]
     command += ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-map_metadata", "-1"]
     with subprocess.Popen([*command, str(target)], stdin=subprocess.PIPE) as ffmpeg:
@@ -138,18 +138,18 @@ def _film(target: Path) -> None:
 
 
 def _frames() -> Iterator[Image.Image]:
-    """Fill a glass, while the sun rises behind it."""
+    """Yield the frames: a glass fills while the sun rises behind it."""
     count = VIDEO_SECONDS * FRAMES_PER_SECOND
     background = _gradient(_finer(VIDEO_SIZE), ((0.0, (255, 236, 200)), (1.0, (255, 176, 126))))
     for number in range(count):
-        moment = number / (count - 1)
+        progress = number / (count - 1)
         canvas = background.copy()
-        _sun(canvas, (360, round(520 - 190 * _ease(moment * 1.3))), 215)
+        _sun(canvas, (360, round(520 - 190 * _ease(progress * 1.3))), 215)
         _counter(canvas, top=612, color=(226, 102, 82))
-        sway = math.sin(moment * 9) * (1 - moment)
-        _glass(canvas, (360, 660), 350, LATTE, filled=_ease(min(1.0, moment * 1.5)), sway=sway)
-        if moment < _POUR_ENDS:
-            _stream(canvas, filled=_ease(min(1.0, moment * 1.5)))
+        sway = math.sin(progress * 9) * (1 - progress)
+        _glass(canvas, (360, 660), 350, LATTE, filled=_ease(min(1.0, progress * 1.5)), sway=sway)
+        if progress < _POUR_ENDS:
+            _stream(canvas, filled=_ease(min(1.0, progress * 1.5)))
         _text(canvas, (360, 58), "Summer week", 64, INK, weight=2, centered=True)
         _pill(canvas, (360, 138), "20% off every cold drink", 28, centered=True)
         yield _coarser(canvas)
@@ -159,7 +159,7 @@ _POUR_ENDS = 0.58
 
 
 def _stream(canvas: Image.Image, *, filled: float) -> None:
-    """Pour down to the surface, out of the pill that is drawn over the upper end."""
+    """Draw the stream down to the surface; the pill covers its upper end."""
     surface = 645 - filled * 273
     brush = ImageDraw.Draw(canvas)
     brush.rounded_rectangle(_box(340, 170, 354, surface + 10), 7 * _FINER, fill=(120, 70, 42))
@@ -168,7 +168,7 @@ def _stream(canvas: Image.Image, *, filled: float) -> None:
 def _glass(
     canvas: Image.Image, foot: tuple[int, int], height: int, drink: Drink, *, filled: float = 1.0, sway: float = 0.0
 ) -> None:
-    """Draw a tumbler that stands on ``foot`` (the middle of its bottom)."""
+    """Draw a tumbler on ``foot`` (the middle of its bottom)."""
     x, bottom = foot
     top, half_top, half_bottom = bottom - height, height * 0.31, height * 0.225
     _shadow(canvas, (x, bottom), half_bottom)
@@ -227,7 +227,7 @@ def _sun(canvas: Image.Image, middle: tuple[int, int], radius: int) -> None:
 
 
 def _counter(canvas: Image.Image, *, top: int, color: Color) -> None:
-    """Draw the table the glasses stand on, its edge a slow wave."""
+    """Draw the table below the glasses, with a wavy edge."""
     width = canvas.width // _FINER
     edge = [(x * _FINER, (top + 12 * math.sin(x / 150)) * _FINER) for x in range(0, width + 8, 8)]
     ImageDraw.Draw(canvas).polygon([*edge, (canvas.width, canvas.height), (0, canvas.height)], fill=color)
@@ -267,7 +267,7 @@ def _text(
     weight: int = 0,
     centered: bool = False,
 ) -> None:
-    """Write with Pillow's own font, which has one weight; a stroke makes it bolder."""
+    """Draw text in Pillow's font, which has one weight; a stroke makes it bolder."""
     ImageDraw.Draw(canvas).text(
         (corner[0] * _FINER, corner[1] * _FINER),
         text,

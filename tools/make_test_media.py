@@ -1,4 +1,4 @@
-"""Make the small videos of the tests anew, with ffmpeg: `python tools/make_test_media.py`."""
+"""Generate the small videos of the tests with ffmpeg: ``python tools/make_test_media.py``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ VIDEOS = {
 
 
 def main() -> None:
-    """Make them."""
+    """Generate all videos."""
     FOLDER.mkdir(exist_ok=True)
     for name, arguments in VIDEOS.items():
         subprocess.run(["ffmpeg", "-y", "-loglevel", "error", *arguments, *SMALL, str(FOLDER / name)], check=True)

@@ -1,9 +1,9 @@
-"""Run pytest in several environments side by side: ``make test``.
+"""Run pytest in several environments in parallel: ``make test``.
 
     python tools/run_tests.py airflow3 airflow2 [-- PYTEST ARGUMENTS]
 
-An environment is a folder below ``.venv``. The first one's output appears as it comes, that of the others when
-they have ended; then one line each. Exits 1 when one failed.
+An environment is a folder below ``.venv``. Prints the output of the first environment live, the others' when they have
+ended, and then a summary. Exits 1 if a run failed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PYTEST = ("-m", "pytest", "--numprocesses=auto", "--dist=worksteal", "--durations=5", "--durations-min=0.5")
-"""The workers wait more than they compute, so the environments share the cores."""
+"""The environments share the cores, because the workers mostly wait."""
 
 _VERSION = "from importlib.metadata import version; print(version('apache-airflow'))"
 _OUTCOME = re.compile(r"^=*\s*(?P<counts>[^=]*\d+ (?:passed|failed|error).*?) in (?P<seconds>[\d.]+)s")
@@ -25,11 +25,12 @@ _OUTCOME = re.compile(r"^=*\s*(?P<counts>[^=]*\d+ (?:passed|failed|error).*?) in
 
 @dataclass(kw_only=True)
 class Run:
-    """One environment's run.
+    """The test run of one environment.
 
     :param name: the folder below ``.venv``.
     :param process: pytest.
-    :param lines: what it has printed, where this program reads it.
+    :param log: the file of its output; None if this program reads the output.
+    :param lines: its output.
     """
 
     name: str
@@ -39,23 +40,25 @@ class Run:
 
     @property
     def summary(self) -> str:
-        """Say how it ended, in one line."""
+        """The result in one line."""
         version = subprocess.run(
             [_python(self.name), "-c", _VERSION], capture_output=True, text=True, check=False
         ).stdout.strip()
         outcomes = [found for line in self.lines if (found := _OUTCOME.match(line))]
-        told = f"{outcomes[-1]['counts']} in {_minutes(float(outcomes[-1]['seconds']))}" if outcomes else "did not run"
-        return f"{'FAILED' if self.process.returncode else 'passed'}  Airflow {version}: {told}"
+        result = (
+            f"{outcomes[-1]['counts']} in {_minutes(float(outcomes[-1]['seconds']))}" if outcomes else "did not run"
+        )
+        return f"{'FAILED' if self.process.returncode else 'passed'}  Airflow {version}: {result}"
 
 
 def main() -> int:
-    """Run, print; return the exit code."""
+    """Run the tests, print the output, and return the exit code."""
     split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     first, *others = sys.argv[1:split]
     arguments = sys.argv[split + 1 :]
     started = time.monotonic()
     if others:
-        print(f"Running the tests in {first} and {', '.join(others)} side by side; first {first}:", flush=True)
+        print(f"Running the tests in {first} and {', '.join(others)} in parallel; output of {first}:", flush=True)
     runs = [_start(name, arguments, ROOT / ".venv" / name / "tests.log") for name in others]
     try:
         runs.insert(0, _start(first, arguments, None))
@@ -66,10 +69,10 @@ def main() -> int:
             run.process.wait()
             if run.log is not None:
                 run.lines = run.log.read_text().splitlines(keepends=True)
-                print(f"\nThen {run.name}:\n{''.join(run.lines)}", flush=True)
+                print(f"\nOutput of {run.name}:\n{''.join(run.lines)}", flush=True)
     except KeyboardInterrupt:
-        return 130  # pytest got the signal, too
-    print("\n== Tests", *(run.summary for run in runs), f"in all {_minutes(time.monotonic() - started)}", sep="\n   ")
+        return 130  # pytest received the signal, too
+    print("\n== Tests", *(run.summary for run in runs), f"total {_minutes(time.monotonic() - started)}", sep="\n   ")
     return 1 if any(run.process.returncode for run in runs) else 0
 
 

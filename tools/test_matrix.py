@@ -1,9 +1,9 @@
-"""Run the tests on each supported Airflow and Python; put the outcome into docs/versions.md: ``make test-matrix``.
+"""Run the tests on each supported Airflow and Python, and write the results to docs/versions.md: ``make test-matrix``.
 
     python tools/test_matrix.py [--jobs 1] [AIRFLOW[:PYTHON] ...]
 
-Without arguments all pairs are run (about an hour on two cores); ``3.0`` or ``3.3:3.13`` runs one of them, and leaves
-the other rows of the table as they are. Each pair has an environment of its own under ``.venv``.
+Without arguments it runs all pairs (about an hour on two cores); ``3.0`` or ``3.3:3.13`` runs a selection and leaves
+the other rows of the table unchanged. Each pair has its own environment under ``.venv``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PYTHONS = {
     "3.2": ["3.12"],
     "3.3": ["3.11", "3.12", "3.13"],
 }
-_CONSTRAINTS = {"2.11": "airflow2.txt", "3.3": "airflow3.txt"}  # the pins of `make test`; the others have their own
+_CONSTRAINTS = {"2.11": "airflow2.txt", "3.3": "airflow3.txt"}  # the constraints of `make test`
 _SUITE_FOLDERS = ("tests/unit", "tests/contract", "tests/dags")
 _SUITES = {
     "unit": "tests.unit.",
@@ -48,7 +48,7 @@ _SUITES = {
 class Pair:
     """One Airflow on one Python.
 
-    :param airflow: its major and minor version, such as "3.0".
+    :param airflow: the major and minor version, such as "3.0".
     """
 
     airflow: str
@@ -61,12 +61,12 @@ class Pair:
 
     @property
     def constraints(self) -> Path:
-        """The file of pinned versions."""
+        """The constraints file."""
         return ROOT / "constraints" / _CONSTRAINTS.get(self.airflow, f"airflow{self.airflow}.txt")
 
     @property
     def version(self) -> str:
-        """The Airflow release that is pinned."""
+        """The pinned Airflow release."""
         (version,) = re.findall(r"^apache-airflow==(\S+)", self.constraints.read_text(), re.MULTILINE)
         return str(version)
 
@@ -75,8 +75,10 @@ class Pair:
 
 
 @dataclass(kw_only=True)
-class StepResult:
-    """What the tests of one pair came to."""
+class TestCounts:
+    """The test results of one pair."""
+
+    __test__ = False
 
     passed: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[str, str]] = field(default_factory=list)  # the suite and the test
@@ -84,19 +86,21 @@ class StepResult:
     minutes: float = 0
 
     def row(self, pair: Pair) -> str:
-        """Write the table's row."""
-        wrong = Counter(suite for suite, _ in self.failed)
-        suites = [f"{self.passed[name]:,}" + (f", **{wrong[name]} failed**" if wrong[name] else "") for name in _SUITES]
+        """Return the row of the table."""
+        failed = Counter(suite for suite, _ in self.failed)
+        suites = [
+            f"{self.passed[name]:,}" + (f", **{failed[name]} failed**" if failed[name] else "") for name in _SUITES
+        ]
         day = f"{datetime.now(UTC):%Y-%m-%d}"
         cells = [pair.version, pair.python, *suites, str(self.skipped.total()), f"{self.minutes:.0f}", day]
         return f"| {' | '.join(cells)} |"
 
 
 def main() -> int:
-    """Run the pairs; return 1 when a test failed on any."""
+    """Run the pairs; return 1 if a test failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", nargs="*", metavar="AIRFLOW[:PYTHON]", help="such as 3.0, or 3.3:3.13; default: all")
-    parser.add_argument("--jobs", type=int, default=1, help="how many at a time (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel runs (default: %(default)s)")
     arguments = parser.parse_args()
     pairs = [Pair(airflow=airflow, python=python) for airflow, pythons in _PYTHONS.items() for python in pythons]
     if unknown := set(arguments.pairs) - {name for pair in pairs for name in _names(pair)}:
@@ -115,10 +119,10 @@ def _names(pair: Pair) -> tuple[str, str]:
     return pair.airflow, f"{pair.airflow}:{pair.python}"
 
 
-def _run(pair: Pair) -> StepResult:
-    """Set up the pair's environment, run the tests, print what failed and why others were skipped.
+def _run(pair: Pair) -> TestCounts:
+    """Set up the pair's environment, run the tests, and print the failed tests and the reasons of skipped ones.
 
-    :raises SystemExit: the environment cannot be made, or the tests did not run.
+    :raises SystemExit: the environment cannot be created, or pytest did not run to completion.
     """
     started = time.monotonic()
     _set_up(pair)
@@ -143,7 +147,7 @@ def _run(pair: Pair) -> StepResult:
             [*command, f"--junitxml={report}"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False
         )
     if done.returncode not in {0, 1} or not report.exists():
-        sys.exit(f"{pair}: the tests did not run to their end; see {log.relative_to(ROOT)}.")
+        sys.exit(f"{pair}: pytest did not run to completion; see {log.relative_to(ROOT)}.")
     outcome = _read(report)
     outcome.minutes = (time.monotonic() - started) / 60
     lines = [f"{pair}: {outcome.passed.total()} passed, {len(outcome.failed)} failed, {outcome.minutes:.0f} minutes"]
@@ -161,18 +165,18 @@ def _set_up(pair: Pair) -> None:
     )  # fmt: skip
     for command in commands:
         if subprocess.run([UV, *command], cwd=ROOT, env=_environment(), check=False).returncode:
-            sys.exit(f"{pair}: its environment cannot be made; uv says why above.")
+            sys.exit(f"{pair}: the environment cannot be created; see the output of uv above.")
 
 
 def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
 
 
-def _read(report: Path) -> StepResult:
-    """Read pytest's report."""
-    outcome = StepResult()
+def _read(report: Path) -> TestCounts:
+    """Parse pytest's report."""
+    outcome = TestCounts()
     for test in ET.parse(report).iter("testcase"):  # noqa: S314, pytest's own file
-        name = test.get("classname") or test.get("name", "")  # a module that is skipped as a whole has only that
+        name = test.get("classname") or test.get("name", "")  # a skipped module has only a name
         suite = next(suite for suite, start in _SUITES.items() if f"{name}.".startswith(start))
         skipped = test.find("skipped")
         if test.find("failure") is not None or test.find("error") is not None:
@@ -185,7 +189,7 @@ def _read(report: Path) -> StepResult:
 
 
 def _write(pair: Pair, row: str, pairs: list[Pair]) -> None:
-    """Put a pair's row into the page's table; the others stay."""
+    """Replace a pair's row in the page's table."""
     before, head, after = PAGE.read_text().partition(HEAD + "\n")
     if not head:
         sys.exit(f"{PAGE.relative_to(ROOT)} has no table that starts with: {HEAD}")
@@ -193,8 +197,8 @@ def _write(pair: Pair, row: str, pairs: list[Pair]) -> None:
     rule, *old = table.splitlines()
     rows = {tuple(cell.strip() for cell in line.split("|")[1:3]): line for line in old}
     rows[pair.version, pair.python] = row
-    wanted = [(each.version, each.python) for each in pairs]
-    table = "\n".join([rule, *(rows[key] for key in wanted if key in rows)])
+    order = [(each.version, each.python) for each in pairs]
+    table = "\n".join([rule, *(rows[key] for key in order if key in rows)])
     PAGE.write_text(f"{before}{head}{table}{gap}{rest}")
 
 

@@ -29,7 +29,7 @@ def test_a_dry_run_tells_what_the_run_that_is_asked_for_deletes(
     assert len(platform.items()) == 4
 
     run = run_dag(cleanup_dag, day=datetime(2026, 7, 2, tzinfo=UTC), conf={"delete": True})
-    assert run.states == {"write_down_what_is_used": "success", "clean_up": "success"}
+    assert run.states == {"write_references": "success", "clean_up": "success"}
     assert run.xcom("clean_up") == {**told, "dry_run": False}
     assert [item["id"] for item in platform.items()] == ids[1:]
 

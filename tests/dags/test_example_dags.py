@@ -153,14 +153,14 @@ def test_media_deleted_before_the_send_stops_the_send(platform: Any, run_dag: An
 def test_mapped_uploads_give_their_ids_one_by_one_and_together(platform: Any, run_dag: Any, load_example: Any) -> None:
     run = run_dag(load_example("example_media_mapped"))
 
-    indexed = [f"{task}[{index}]" for task in ("upload_pictures", "check_pictures") for index in range(3)]
-    assert all_successful("find_pictures", "build_carousel", *indexed) == run.states
-    ids = [run.xcom(f"upload_pictures[{index}]", "id") for index in range(3)]
-    assert ids == [run.xcom(f"check_pictures[{index}]")["id"] for index in range(3)]
+    indexed = [f"{task}[{index}]" for task in ("upload_images", "check_images") for index in range(3)]
+    assert all_successful("find_images", "build_carousel", *indexed) == run.states
+    ids = [run.xcom(f"upload_images[{index}]", "id") for index in range(3)]
+    assert ids == [run.xcom(f"check_images[{index}]")["id"] for index in range(3)]
     assert ids == [card["media"]["mediaId"] for card in run.xcom("build_carousel")]
     names = ["mapped-card-cold-brew-2026-07-01", "mapped-card-latte-2026-07-01", "mapped-card-tonic-2026-07-01"]
     assert names == platform.names()
-    labels = [run._instances[f"upload_pictures[{index}]"].rendered_map_index for index in range(3)]
+    labels = [run._instances[f"upload_images[{index}]"].rendered_map_index for index in range(3)]
     assert names == labels
 
 
@@ -217,7 +217,7 @@ def test_a_campaign_waits_for_pictures_until_the_last_one_is_there(
     platform: Any, run_dag: Any, load_example: Any, media_folder: Path
 ) -> None:
     dag = load_example("example_media_wait_for_assets")
-    dag.get_task("wait_for_pictures").poke_interval = 0.5
+    dag.get_task("wait_for_images").poke_interval = 0.5
     tomorrow = datetime.now(UTC).replace(hour=6, minute=0, second=0, microsecond=0) + timedelta(days=1)
     banner, *cards = autumn_names(tomorrow.date().isoformat())
     platform.store(media_folder / "card-latte.jpg", cards[0])
@@ -235,8 +235,8 @@ def test_a_campaign_waits_for_pictures_until_the_last_one_is_there(
     run = run_dag(dag, day=tomorrow)
     designers.join()
 
-    assert all_successful("wait_for_pictures", "send_campaign") == run.states
-    assert [media["name"] for media in run.xcom("wait_for_pictures")] == [banner, *cards]
+    assert all_successful("wait_for_images", "send_campaign") == run.states
+    assert [media["name"] for media in run.xcom("wait_for_images")] == [banner, *cards]
     message = run.xcom("send_campaign")
     assert message["sendAt"] == tomorrow.replace(hour=18).isoformat()
     ids = {item["name"]: item["id"] for item in platform.items()}
@@ -251,8 +251,8 @@ def test_a_campaign_without_all_its_pictures_fails_for_good_before_its_send(
         platform.store(media_folder / "card-latte.jpg", name)
     run = run_dag(load_example("example_media_wait_for_assets"))
 
-    assert run.states == {"wait_for_pictures": "failed", "send_campaign": "upstream_failed"}
-    assert run.tries["wait_for_pictures"] == 1
+    assert run.states == {"wait_for_images": "failed", "send_campaign": "upstream_failed"}
+    assert run.tries["wait_for_images"] == 1
 
 
 @pytest.mark.skipif(not IS_AIRFLOW_3, reason="Airflow 2 cannot start DAGs by events")
@@ -322,7 +322,7 @@ class TestEachKindOfRun:
         for name in autumn_names(tomorrow.date().isoformat()):
             platform.store(media_folder / "card-latte.jpg", name)
         run = started_by(kind, load_example("example_media_wait_for_assets"), day=tomorrow)
-        assert all_successful("wait_for_pictures", "send_campaign") == run.states
+        assert all_successful("wait_for_images", "send_campaign") == run.states
         assert run.xcom("send_campaign")["sendAt"] == tomorrow.replace(hour=18).isoformat()
 
     def test_consumer_of_an_asset(
@@ -343,7 +343,7 @@ def test_consumers_say_in_one_sentence_that_no_event_started_them(load_dags: Any
         consumers["example_media_event_driven", "pick_new"] = {"triggering_asset_events": None}
     dags = load_dags(media_folder.parent)
     for (dag_id, task), context in consumers.items():
-        with pytest.raises(AirflowSkipException, match=r"^No asset event started this run: [^.]+\.$"):
+        with pytest.raises(AirflowSkipException, match=r"^This run has no asset events\. [^.]+\.$"):
             dags[dag_id].get_task(task).python_callable(**context)
 
 

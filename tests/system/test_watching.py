@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FILES = 20
 A_FILE_EVERY_SECONDS = 0.5
-ASSETS = ("watch", "watch_others", "summer_pictures")
+ASSETS = ("watch", "watch_others", "summer_images")
 CONTENT = b"\x89PNG\r\n\x1a\n"
 EXAMPLE = "example_media_event_driven"
 
