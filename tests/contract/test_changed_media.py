@@ -139,7 +139,7 @@ def test_no_writer_of_one_name_ends_because_another_replaced_its_file(
     connect: Any, serve: Any, tmp_path: Path, *, same: bool
 ) -> None:
     library = serve()
-    conn_id = connect(library.sandbox.base_url, settle_seconds=5).media_conn_id
+    conn_id = connect(library.sandbox.base_url, settle_seconds=1).media_conn_id
     library.store("banner.png", PNG)
     errors: list[BaseException] = []
     start = threading.Barrier(8)
