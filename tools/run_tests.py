@@ -8,6 +8,7 @@ ended, and then a summary. Exits 1 if a run failed.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PYTEST = ("-m", "pytest", "--numprocesses=auto", "--dist=worksteal", "--durations=5", "--durations-min=0.5")
-"""The environments share the cores, because the workers mostly wait."""
+WORKERS = (os.cpu_count() or 1) + 1
+"""In each environment: the tests wait more than they compute, so the environments share the cores."""
+
+PYTEST = ("-m", "pytest", f"--numprocesses={WORKERS}", "--dist=worksteal", "--durations=5", "--durations-min=0.5")
 
 _VERSION = "from importlib.metadata import version; print(version('apache-airflow'))"
 _OUTCOME = re.compile(r"^=*\s*(?P<counts>[^=]*\d+ (?:passed|failed|error).*?) in (?P<seconds>[\d.]+)s")
