@@ -118,14 +118,15 @@ class RawServer:
             return list(self._posts)
 
     def close(self) -> None:
-        """End all connections, and only then give their numbers back: a thread may still read from one of them."""
+        """Shut all connections down; each one's thread closes it.
+
+        A thread that is about to read or write would otherwise do so on the next socket of the same number.
+        """
         for sock in (self._listener, *self._connections):
             with suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(0.2)  # one that waits for something else reads nothing
-        for sock in (self._listener, *self._connections):
-            sock.close()
+            thread.join(0.2)  # some wait for something else
 
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments, daemon=True)
@@ -133,13 +134,14 @@ class RawServer:
         thread.start()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:  # closed: the test is over
-                return
-            self._connections.append(sock)
-            self._start(self._serve, sock)
+        with self._listener:
+            while True:
+                try:
+                    sock, _ = self._listener.accept()
+                except OSError:  # shut down: the test is over
+                    return
+                self._connections.append(sock)
+                self._start(self._serve, sock)
 
     def _serve(self, sock: socket.socket) -> None:
         if self._context:
