@@ -63,7 +63,7 @@ class Turn:
         while seconds := self.start():
             if self.moment is None and seconds > retries.seconds_remaining:
                 raise MediaRateLimitError(
-                    f"Could not {call.purpose}: the rate limit of the API key is used up for {seconds:.0f} s more.",
+                    f"Could not {call.purpose}: the rate limit of the API key is exceeded for {seconds:.0f} s more.",
                     is_transient=True,
                     retry_after=seconds,
                 )

@@ -21,7 +21,7 @@ LIST_SIZE: ViewportSize = {"width": 1160, "height": 720}
     ("conn_id", "message"),
     [
         ("good_key", "accepts the key; the library holds 60 files"),
-        ("rejected_key", "the API key is rejected: check the connection's password"),
+        ("rejected_key", "check the API key in the connection"),
         ("no_server", "no connection to http://127.0.0.1:9"),
     ],
 )

@@ -60,7 +60,7 @@ def test_a_key_that_is_rejected_and_the_same_when_read_again_is_one_error(define
 
     async def use(hook: MediaAsyncHook) -> list[str]:
         keys = count_reads(hook)
-        with pytest.raises(MediaAuthError, match="the API key is rejected"):
+        with pytest.raises(MediaAuthError, match="check the API key"):
             await hook.list_page()
         return keys
 
@@ -137,7 +137,7 @@ def test_a_403_reads_nothing_again(define: Any, library: SandboxLibrary) -> None
 
     async def use(hook: MediaAsyncHook) -> list[str]:
         keys = count_reads(hook)
-        with pytest.raises(MediaAuthError, match="this machine's address is not allowed"):
+        with pytest.raises(MediaAuthError, match="add this machine's IP address to the account's allowlist"):
             await hook.list_page()
         return keys
 

@@ -400,7 +400,7 @@ def test_a_get_that_returns_another_files_entry_leads_to_the_list(
     hook = connect(server.url)
     assert hook.get_media(3).name == "banner.png"
     assert hook.exists(3)
-    with pytest.raises(MediaResponseError, match="tells of the media"):
+    with pytest.raises(MediaResponseError, match="describes media"):
         hook.get_media(5)
 
 

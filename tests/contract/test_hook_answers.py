@@ -66,11 +66,11 @@ def test_a_connection_reset_in_the_middle_of_an_answer_is_no_senseless_answer(co
     ("reply", "words"),
     [
         (answer(200, "zzzz", "Content-Encoding: br"), r"is compressed \(br\), which was not asked for"),
-        (answer(200, ""), "it is empty"),
-        (answer(204, ""), "it is empty"),
-        (answer(200, "<html>"), "it is not JSON"),
-        (answer(200, {"name": "a"}), "a media has no usable id"),
-        (answer(304, ""), "redirects are not followed"),
+        (answer(200, ""), "empty body"),
+        (answer(204, ""), "empty body"),
+        (answer(200, "<html>"), "not JSON"),
+        (answer(200, {"name": "a"}), "an entry has no valid id"),
+        (answer(304, ""), "did not follow the redirect"),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_told_at_once(connect: Any, raw_server: Any, reply: bytes, words: str) -> None:
@@ -86,7 +86,7 @@ def test_an_answer_that_makes_no_sense_is_told_at_once(connect: Any, raw_server:
 def test_a_redirect_is_not_followed(connect: Any, raw_server: Any, status: int) -> None:
     other: RawServer = raw_server(lambda _: answer(200, {"id": 1}))
     server: RawServer = raw_server(lambda _: answer(status, "", f"Location: {other.url}/elsewhere"))
-    with pytest.raises(MediaResponseError, match=f"points to '{other.url}/elsewhere'"):
+    with pytest.raises(MediaResponseError, match=f"redirect to '{other.url}/elsewhere'"):
         connect(server.url).get_media(1)
     assert (len(server.heads), other.heads) == (1, [])
 
@@ -98,7 +98,7 @@ def test_where_a_redirect_points_may_be_no_address_at_all(connect: Any, raw_serv
     server: RawServer = raw_server(
         lambda _: b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"
     )
-    with pytest.raises(MediaResponseError, match="redirects are not followed"):
+    with pytest.raises(MediaResponseError, match="did not follow the redirect"):
         connect(server.url).get_media(1)
     assert len(server.heads) == 1
 
@@ -120,7 +120,7 @@ def test_an_answer_without_end_is_read_up_to_a_bound(connect: Any, raw_server: A
 
     # The status decides first: of a redirect's body nothing is needed.
     with pytest.raises(
-        MediaResponseError, match="larger than 32 MiB" if head == HEAD else "redirects are not followed"
+        MediaResponseError, match="larger than 32 MiB" if head == HEAD else "did not follow the redirect"
     ):
         connect(raw_server(endless).url).get_media(1)
     assert sum(sent) < 60_000_000
@@ -135,7 +135,7 @@ def test_an_answer_that_drips_for_ever_is_given_up(connect: Any, raw_server: Any
             yield b" "
 
     started = time.monotonic()
-    words = "does not come to an end" if head == HEAD else "redirects are not followed"
+    words = "does not come to an end" if head == HEAD else "did not follow the redirect"
     with pytest.raises(MediaResponseError, match=words):
         connect(raw_server(drip).url, timeout=0.6).get_media(1)
     assert time.monotonic() - started < 15

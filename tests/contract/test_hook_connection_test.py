@@ -41,10 +41,10 @@ def test_it_works_without_a_total(connect: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (403, "this machine's address is not allowed: have it put on the account's allow list"),
-        (404, "there is no Media API at this address: check the connection's host"),
-        (429, "the rate limit of the API key is used up"),
-        (503, "the server answered 503"),
+        (403, "add this machine's IP address to the account's allowlist"),
+        (404, "no Media API at this URL; check the base address in the connection"),
+        (429, "the rate limit of the API key is exceeded"),
+        (503, "HTTP 503"),
     ],
 )
 def test_a_refusal_is_told_at_once(connect: Any, library: SandboxLibrary, status: int, words: str) -> None:
@@ -57,7 +57,7 @@ def test_a_refusal_is_told_at_once(connect: Any, library: SandboxLibrary, status
 
 def test_a_rejected_key_is_told(connect: Any, library: SandboxLibrary) -> None:
     works, told = connect(library.sandbox.base_url, "not-the-key").test_connection()
-    assert (works, "the API key is rejected: check the connection's password" in told) == (False, True)
+    assert (works, "check the API key in the connection" in told) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_an_untrusted_certificate_is_told(connect: Any, certificate: tuple[Path,
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        ("<!doctype html><title>Intranet login</title>", "it is not JSON"),
-        ("[[1]]", "a media should be an object"),
-        ("", "it is empty"),
+        ("<!doctype html><title>Intranet login</title>", "not JSON"),
+        ("[[1]]", "an entry is not an object"),
+        ("", "empty body"),
     ],
 )
 def test_what_is_no_media_api_is_told(connect: Any, raw_server: Any, page: str, words: str) -> None:
@@ -113,4 +113,4 @@ def test_what_is_no_media_api_is_told(connect: Any, raw_server: Any, page: str, 
     works, told = connect(server.url).test_connection()
     assert not works
     assert words in told
-    assert "Is the connection's host the base address of a Media API?" in told
+    assert "Check the base address in the connection." in told

@@ -137,7 +137,7 @@ def test_reads_beyond_the_limit_fail_with_503(
 @pytest.mark.parametrize(
     ("key", "host", "status", "message"),
     [
-        ("not-the-key", None, 502, "check the connection's password"),
+        ("not-the-key", None, 502, "check the API key in the connection"),
         ("key-of-the-tests", "http://127.0.0.1:9", 502, "no connection to http://127.0.0.1:9"),
         ("", None, 409, "The connection has no API key"),
     ],

@@ -161,7 +161,7 @@ def test_retry_has_the_remaining_time(mode: dict[str, Any], platform: Any, run_d
 
     assert run.tries == {"wait": 2}
     first, second = errors
-    assert "the server answered 500" in first
+    assert "HTTP 500" in first
     assert "(timeout=1.5 s) has passed" in second
     assert platform.calls("GET") == 2  # the retry polled once
 

@@ -128,7 +128,7 @@ def test_an_invalid_entry_stops_only_who_asks_for_its_name(find: Any, name: str,
     reply = ApiResponse(status=200, headers={}, body=json.dumps({"content": entries, "total": 3}).encode())
     if fails:
         with pytest.raises(
-            MediaError, match=rf"the list shows '{name}', but (size|name) of the media . is not a"
+            MediaError, match=rf"Invalid list entry '{name}': (size|name) of media . is not a"
         ) as raised:
             flow.send(reply)
         assert (type(raised.value), raised.value.is_transient) == (MediaResponseError, False)

@@ -114,9 +114,9 @@ def test_invalid_entry_fails_only_its_own_id_and_name(*, is_shared: bool) -> Non
     assert set(result.ids) == {"1", "25"}
     assert [media.id for media in result.names["file 1*"]] == [2, *range(11, 21)]
     if not is_shared:
-        with pytest.raises(MediaError, match="the list shows 'file 3', but size of the media 4 is not a whole number"):
+        with pytest.raises(MediaError, match="Invalid list entry 'file 3': size of media 4 is not"):
             lookup_in(library, [*range(4, 8), *range(30, 50)])
-        with pytest.raises(MediaError, match="the list shows 'file 7', but url of the media 8"):
+        with pytest.raises(MediaError, match="Invalid list entry 'file 7': url of media 8"):
             lookup_in(library, names=["file 20", "file 7"])
         return
     result, _ = lookup_in(library, [*range(1, 30)], ["file 3", "file 9", "file 11"], is_shared=True)

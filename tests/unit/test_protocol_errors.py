@@ -1,4 +1,4 @@
-"""What a refusal or failure of the server means, said in words."""
+"""Each failed status becomes the right error with a helpful message."""
 
 from __future__ import annotations
 
@@ -32,22 +32,24 @@ GET = build_get(7)
 POST = ApiRequest(method="POST", purpose="upload 'a'")
 
 
-def problem(status: int, body: Any = b"", headers: dict[str, str] | None = None, call: ApiRequest = GET) -> MediaError:
+def error_of(
+    status: int, body: Any = b"", headers: dict[str, str] | None = None, api_request: ApiRequest = GET
+) -> MediaError:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(MediaError) as raised:
-        raise_for_status(call, ApiResponse(status=status, headers=headers or {}, body=content))
+        raise_for_status(api_request, ApiResponse(status=status, headers=headers or {}, body=content))
     assert raised.value.status == status
     return raised.value
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-@pytest.mark.parametrize("call", [GET, POST, build_delete(7)])
-def test_every_2xx_is_a_success(call: ApiRequest, status: int) -> None:
-    assert raise_for_status(call, ApiResponse(status=status, headers={})) is None  # type: ignore[func-returns-value]
+@pytest.mark.parametrize("api_request", [GET, POST, build_delete(7)])
+def test_every_2xx_is_a_success(api_request: ApiRequest, status: int) -> None:
+    assert raise_for_status(api_request, ApiResponse(status=status, headers={})) is None  # type: ignore[func-returns-value]
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "is_transient", "may_have_acted"),
+    ("status", "error_class", "is_transient", "may_have_acted"),
     [
         (301, MediaResponseError, False, False),
         (302, MediaResponseError, False, False),
@@ -71,44 +73,44 @@ def test_every_2xx_is_a_success(call: ApiRequest, status: int) -> None:
         (599, MediaUnavailableError, True, True),
     ],
 )
-def test_each_status_has_its_meaning(
-    status: int, kind: type[MediaError], *, is_transient: bool, may_have_acted: bool
+def test_status_maps_to_error_class(
+    status: int, error_class: type[MediaError], *, is_transient: bool, may_have_acted: bool
 ) -> None:
-    found = problem(status, call=POST)
-    assert (type(found), found.is_transient) == (kind, is_transient)
+    found = error_of(status, api_request=POST)
+    assert (type(found), found.is_transient) == (error_class, is_transient)
     assert found.delivery is (Delivery.UNKNOWN if may_have_acted else Delivery.NOT_SENT)
 
 
 @pytest.mark.parametrize(
-    ("status", "call", "words"),
+    ("status", "api_request", "expected"),
     [
-        (401, GET, "the API key is rejected: check the connection's password"),
-        (403, GET, "this machine's address is not allowed"),
+        (401, GET, "check the API key in the connection"),
+        (403, GET, "add this machine's IP address to the account's allowlist"),
         (404, GET, "the library has no such file"),
-        (404, build_list(), "there is no Media API at this address: check the connection's host"),
-        (413, POST, "the file is larger than the platform takes"),
-        (429, GET, "the rate limit of the API key is used up"),
-        (500, POST, "Could not upload 'a': the server answered 500"),
-        (500, build_list(), "Could not list the media library: the server answered 500"),
+        (404, build_list(), "no Media API at this URL; check the base address in the connection"),
+        (413, POST, "the file exceeds the platform's size limit"),
+        (429, GET, "the rate limit of the API key is exceeded"),
+        (500, POST, "Could not upload 'a': HTTP 500"),
+        (500, build_list(), "Could not list the media library: HTTP 500"),
     ],
 )
-def test_the_sentence_says_what_to_do(status: int, call: ApiRequest, words: str) -> None:
-    assert words in str(problem(status, call=call))
+def test_message_names_the_action(status: int, api_request: ApiRequest, expected: str) -> None:
+    assert expected in str(error_of(status, api_request=api_request))
 
 
 @pytest.mark.parametrize("key", ["message", "error", "detail", "title"])
-def test_the_servers_own_words_are_kept(key: str) -> None:
-    found = problem(400, {"status": 400, key: "No\nfile part"})
+def test_server_message_is_kept(key: str) -> None:
+    found = error_of(400, {"status": 400, key: "No\nfile part"})
     assert found.server_message == "No file part"
     assert "(No file part)" in str(found)
 
 
-def test_the_first_of_the_servers_words_that_says_something_counts() -> None:
-    assert problem(400, {"message": " ", "error": 5, "detail": "d"}).server_message == "d"
+def test_first_non_empty_server_message_is_used() -> None:
+    assert error_of(400, {"message": " ", "error": 5, "detail": "d"}).server_message == "d"
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         (b"", None),
         (b"  \n ", None),
@@ -120,28 +122,28 @@ def test_the_first_of_the_servers_words_that_says_something_counts() -> None:
         (b"[" * 100_000, "[" * 200 + "…"),
     ],
 )
-def test_an_error_body_of_any_kind_is_quoted(body: Any, said: str | None) -> None:
-    assert problem(502, body).server_message == said
+def test_error_body_of_any_kind_is_quoted(body: Any, expected: str | None) -> None:
+    assert error_of(502, body).server_message == expected
 
 
 @pytest.mark.parametrize("header", ["x-request-id", "x-correlation-id", "request-id"])
-def test_the_servers_name_of_the_request_is_kept(header: str) -> None:
-    found = problem(500, headers={header: "r-77"})
+def test_request_id_is_kept(header: str) -> None:
+    found = error_of(500, headers={header: "r-77"})
     assert found.request_id == "r-77"
     assert "[request r-77]" in str(found)
 
 
-def test_without_a_request_id_none_is_made_up() -> None:
-    assert problem(500).request_id is None
-    assert "[request" not in str(problem(500))
+def test_missing_request_id_is_none() -> None:
+    assert error_of(500).request_id is None
+    assert "[request" not in str(error_of(500))
 
 
-def test_a_redirect_says_where_it_points_and_why_it_is_not_followed() -> None:
-    message = str(problem(302, headers={"location": "https://elsewhere.example/login"}))
-    assert "points to 'https://elsewhere.example/login'" in message
-    assert "redirects are not followed" in message
-    assert "an unnamed place" in str(problem(301))
-    assert len(str(problem(301, headers={"location": "/" * 60_000}))) < 600
+def test_redirect_names_target_and_is_not_followed() -> None:
+    message = str(error_of(302, headers={"location": "https://elsewhere.example/login"}))
+    assert "did not follow the redirect to 'https://elsewhere.example/login'" in message
+    assert "check the base address in the connection" in message
+    assert "did not follow the redirect, because" in str(error_of(301))
+    assert len(str(error_of(301, headers={"location": "/" * 60_000}))) < 600
 
 
 @pytest.mark.parametrize(
@@ -154,10 +156,10 @@ def test_a_redirect_says_where_it_points_and_why_it_is_not_followed() -> None:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503, 502])
-def test_how_long_to_wait_is_read_from_header_or_body(
+def test_retry_after_is_read_from_header_or_body(
     status: int, headers: dict[str, str], body: Any, seconds: float | None
 ) -> None:
-    assert problem(status, body, headers).retry_after == seconds
+    assert error_of(status, body, headers).retry_after == seconds
 
 
 @given(
@@ -165,13 +167,13 @@ def test_how_long_to_wait_is_read_from_header_or_body(
     body=st.binary(max_size=80) | st.dictionaries(st.text(max_size=8), st.text(max_size=8)).map(json.dumps),
     headers=st.dictionaries(st.sampled_from(["location", "retry-after", "x-request-id"]), st.text(max_size=9)),
 )
-def test_any_failed_answer_is_a_problem(status: int, body: bytes | str, headers: dict[str, str]) -> None:
+def test_any_failed_response_raises_media_error(status: int, body: bytes | str, headers: dict[str, str]) -> None:
     content = body.encode() if isinstance(body, str) else body
-    assert str(problem(status, content, headers)).endswith(".")
+    assert str(error_of(status, content, headers)).endswith(".")
 
 
 @pytest.mark.parametrize(
-    ("body", "by_api"),
+    ("body", "is_from_api"),
     [
         ({"status": 502, "error": "Bad Gateway", "message": "The storage is unavailable"}, True),
         ({"status": 502, "error": "Bad Gateway", "message": "m", "path": "/media", "retryAfter": 3}, True),
@@ -184,5 +186,5 @@ def test_any_failed_answer_is_a_problem(status: int, body: bytes | str, headers:
         (b"", False),
     ],
 )
-def test_an_error_of_the_api_itself_is_told_from_a_proxys(body: Any, *, by_api: bool) -> None:
-    assert problem(502, body).is_from_api is by_api
+def test_api_error_differs_from_proxy_error(body: Any, *, is_from_api: bool) -> None:
+    assert error_of(502, body).is_from_api is is_from_api

@@ -251,7 +251,7 @@ def test_even_a_body_that_was_cut_short_is_looked_for_once() -> None:
 def by_api(status: int = 502, **details: Any) -> MediaError:
     """What the API itself says of its storage."""
     options = {"status": status, "is_transient": True, "delivery": Delivery.UNKNOWN, "is_from_api": True, **details}
-    return MediaUnavailableError(f"Could not upload: the server answered {status}.", **options)
+    return MediaUnavailableError(f"Could not upload: HTTP {status}.", **options)
 
 
 def fails(problem: MediaError) -> Any:
@@ -489,7 +489,7 @@ def test_an_answer_that_makes_no_sense_is_a_lost_one() -> None:
     library.on_post = [act]
     assert library.run(flow()).media.id == 1
     library.on_post = [lambda _: ApiResponse(status=200, headers={}, body=b"<html>")]
-    with pytest.raises(MediaError, match="it is not JSON"):
+    with pytest.raises(MediaError, match="not JSON"):
         library.run(flow())
     assert library.posts() == 2
 

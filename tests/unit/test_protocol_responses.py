@@ -1,4 +1,4 @@
-"""What the server's answers say, by the tolerant rules of the API notes."""
+"""Responses are parsed by the tolerant rules of the API notes."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ ENTRY = {"id": 7, "name": "a", "mimeType": "image/png", "size": 9, "url": "http:
 MEDIA = Media(id=7, name="a", mime_type="image/png", size=9, url="http://h/7")
 
 
-def reply(value: Any) -> ApiResponse:
+def response(value: Any) -> ApiResponse:
     return ApiResponse(status=200, headers={}, body=value if isinstance(value, bytes) else json.dumps(value).encode())
 
 
 def media(value: Any, media_id: int | str = 7) -> Media:
-    return parse_media(build_get(media_id), reply(value))
+    return parse_media(build_get(media_id), response(value))
 
 
-def page(value: Any, call: ApiRequest = LIST) -> MediaPage:
-    return parse_page(call, reply(value))
+def page(value: Any, api_request: ApiRequest = LIST) -> MediaPage:
+    return parse_page(api_request, response(value))
 
 
-def test_every_field_is_read() -> None:
+def test_every_field_is_parsed() -> None:
     more = {"description": "d", "folderId": 3, "width": 4, "height": 5, "createdAt": "2026-03-01T12:00:00Z"}
     assert media({**ENTRY, **more}) == Media(
         id=7,
@@ -60,7 +60,7 @@ def test_every_field_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "entry"),
+    ("requested", "entry"),
     [
         (7, {"id": "7"}),
         ("7", {"id": 7}),
@@ -70,21 +70,21 @@ def test_every_field_is_read() -> None:
         ("med 7/é", {"mediaId": "med 7/é"}),
     ],
 )
-def test_an_answer_to_a_get_tells_of_the_file_by_either_id(asked: int | str, entry: dict[str, Any]) -> None:
-    assert media(entry, asked)
+def test_get_accepts_either_id(requested: int | str, entry: dict[str, Any]) -> None:
+    assert media(entry, requested)
 
 
 @pytest.mark.parametrize("entry", [{"id": 1}, {"id": 1, "mediaId": "med_1"}, {"id": "70"}, {"mediaId": "med_1"}])
-def test_an_answer_to_a_get_that_tells_of_another_file_is_refused(entry: dict[str, Any]) -> None:
-    told = entry.get("id") or entry["mediaId"]
+def test_get_rejects_response_about_another_file(entry: dict[str, Any]) -> None:
+    described = entry.get("id") or entry["mediaId"]
     with pytest.raises(
-        MediaError, match=rf"get the media 7: .* makes no sense, it tells of the media {told};"
+        MediaError, match=rf"get media 7: invalid response .*: it describes media {described};"
     ) as raised:
         media(entry)
     assert (type(raised.value), raised.value.is_transient) == (OtherMediaError, False)
 
 
-def test_missing_null_and_extra_fields_are_no_trouble() -> None:
+def test_missing_null_and_extra_fields_are_accepted() -> None:
     assert media({"id": 7, "name": None, "size": None, "tags": [1], "width": None}) == Media(id=7)
 
 
@@ -101,7 +101,7 @@ def test_missing_null_and_extra_fields_are_no_trouble() -> None:
         ({"id": "", "mediaId": "med_7"}, "med_7"),
     ],
 )
-def test_the_id_is_read_from_id_or_else_media_id(entry: dict[str, Any], media_id: int | str) -> None:
+def test_id_is_read_from_id_or_media_id(entry: dict[str, Any], media_id: int | str) -> None:
     found = media(entry, media_id).id
     assert (found, type(found)) == (media_id, type(media_id))
 
@@ -132,55 +132,55 @@ def test_the_id_is_read_from_id_or_else_media_id(entry: dict[str, Any], media_id
         ("createdAt", [], "created_at", None),
     ],
 )
-def test_odd_but_clear_values_are_read(key: str, value: Any, field: str, read: Any) -> None:
+def test_unusual_but_clear_values_are_parsed(key: str, value: Any, field: str, read: Any) -> None:
     assert getattr(media({"id": 7, key: value}), field) == read
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("body", "expected"),
     [
-        (b"", "it is empty"),
-        (b"   ", "it is empty"),
-        (b"<html><title>Login</title>", "it is not JSON; it begins: <html><title>Login</title>"),
-        (b"\xff\xfe\x00", "it is not JSON"),
-        (b"[" * 100_000, "it is not JSON"),
-        ([], "a media should be an object, not list"),
-        ("text", "a media should be an object, not str"),
-        (None, "a media should be an object, not NoneType"),
-        ({}, "no usable id"),
-        ({"id": None}, "no usable id"),
-        ({"id": ""}, "no usable id"),
-        ({"id": True}, "no usable id"),
-        ({"id": 1.5}, "no usable id"),
-        ({"id": []}, "no usable id"),
-        ({"id": {}, "mediaId": "m"}, "no usable id"),
-        ({"id": "", "mediaId": [1]}, "no usable id"),
-        ({"id": 7, "name": 5}, "name of the media 7 is not a text"),
-        ({"id": 7, "size": "big"}, "size of the media 7 is not a whole number"),
-        ({"id": 7, "size": -1}, "size of the media 7"),
-        ({"id": 7, "size": True}, "size of the media 7"),
-        ({"id": "7\nERROR \ud7fc", "name": 5}, "name of the media 7 ERROR is not a text"),
-        ({"id": 7, "height": 1.5}, "height of the media 7"),
+        (b"", "empty body"),
+        (b"   ", "empty body"),
+        (b"<html><title>Login</title>", "not JSON; it starts with: <html><title>Login</title>"),
+        (b"\xff\xfe\x00", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        ([], "an entry is not an object: list"),
+        ("text", "an entry is not an object: str"),
+        (None, "an entry is not an object: NoneType"),
+        ({}, "no valid id"),
+        ({"id": None}, "no valid id"),
+        ({"id": ""}, "no valid id"),
+        ({"id": True}, "no valid id"),
+        ({"id": 1.5}, "no valid id"),
+        ({"id": []}, "no valid id"),
+        ({"id": {}, "mediaId": "m"}, "no valid id"),
+        ({"id": "", "mediaId": [1]}, "no valid id"),
+        ({"id": 7, "name": 5}, "name of media 7 is not a string"),
+        ({"id": 7, "size": "big"}, "size of media 7 is not a non-negative integer"),
+        ({"id": 7, "size": -1}, "size of media 7"),
+        ({"id": 7, "size": True}, "size of media 7"),
+        ({"id": "7\nERROR \ud7fc", "name": 5}, "name of media 7 ERROR is not a string"),
+        ({"id": 7, "height": 1.5}, "height of media 7"),
     ],
 )
-def test_an_answer_that_makes_no_sense_says_why_and_how_it_begins(answer: Any, words: str) -> None:
+def test_invalid_response_names_reason_and_excerpt(body: Any, expected: str) -> None:
     with pytest.raises(MediaError) as raised:
-        media(answer)
-    assert words in str(raised.value)
+        media(body)
+    assert expected in str(raised.value)
     assert (type(raised.value), raised.value.status, raised.value.is_transient) == (MediaResponseError, 200, False)
     assert len(str(raised.value)) < 600
 
 
-@pytest.mark.parametrize(("call", "delivery"), [(POST, Delivery.UNKNOWN), (GET, Delivery.NOT_SENT)])
-def test_delivery_is_unknown_after_an_invalid_response_to_a_post(call: ApiRequest, delivery: Delivery) -> None:
+@pytest.mark.parametrize(("api_request", "delivery"), [(POST, Delivery.UNKNOWN), (GET, Delivery.NOT_SENT)])
+def test_delivery_is_unknown_after_an_invalid_response_to_a_post(api_request: ApiRequest, delivery: Delivery) -> None:
     with pytest.raises(MediaError) as raised:
-        parse_media(call, reply(b"<html>"))
+        parse_media(api_request, response(b"<html>"))
     assert raised.value.delivery is delivery
 
 
 @pytest.mark.parametrize("total_key", ["totalElements", "total", "totalCount", "count", None])
 @pytest.mark.parametrize("items_key", ["content", "items", "data", "results", "media"])
-def test_every_envelope_is_opened(items_key: str, total_key: str | None) -> None:
+def test_every_list_envelope_is_parsed(items_key: str, total_key: str | None) -> None:
     envelope: dict[str, Any] = {"page": 2, "links": [1], items_key: [ENTRY]}
     if total_key:
         envelope[total_key] = 31
@@ -204,38 +204,38 @@ def test_a_bare_array_is_a_page_without_a_total() -> None:
         ({"items": [{"id": n} for n in range(10)], "total": 10}, 10),
     ],
 )
-def test_a_total_is_believed_only_when_it_can_be_one(envelope: dict[str, Any], total: int | None) -> None:
+def test_implausible_total_is_ignored(envelope: dict[str, Any], total: int | None) -> None:
     assert page(envelope).total == total
 
 
-def test_an_envelope_key_that_holds_no_list_is_passed_over() -> None:
+def test_envelope_key_without_list_is_ignored() -> None:
     assert page({"content": None, "data": {"x": 1}, "media": [ENTRY]}).items == (MEDIA,)
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("body", "expected"),
     [
         ({}, "no list of media"),
         ({"items": {}}, "no list of media"),
         ({"files": [ENTRY]}, "no list of media"),
         ("text", "no list of media"),
         (3, "no list of media"),
-        ({"items": [3]}, "a media should be an object, not int"),
-        ([None], "a media should be an object, not NoneType"),
-        ([{}], "no usable id"),
-        ({"items": [3, 4]}, "a media should be an object, not int"),
-        ([{"name": "a"}, {"name": "b"}], "no usable id"),
-        ([{"id": [1]}, {"id": True}], "no usable id"),
+        ({"items": [3]}, "an entry is not an object: int"),
+        ([None], "an entry is not an object: NoneType"),
+        ([{}], "no valid id"),
+        ({"items": [3, 4]}, "an entry is not an object: int"),
+        ([{"name": "a"}, {"name": "b"}], "no valid id"),
+        ([{"id": [1]}, {"id": True}], "no valid id"),
         ({"content": None, "totalElements": 3}, "no list of media"),
         ({"content": {"content": {}}}, "no list of media"),
         ({"totalElements": 3}, "no list of media"),
         ({"data": {"id": 7, "name": "a"}}, "no list of media"),
     ],
 )
-def test_a_list_that_makes_no_sense_is_refused(answer: Any, words: str) -> None:
+def test_invalid_list_is_rejected(body: Any, expected: str) -> None:
     with pytest.raises(MediaError) as raised:
-        page(answer, FIRST)
-    assert words in str(raised.value)
+        page(body, FIRST)
+    assert expected in str(raised.value)
     assert type(raised.value) is MediaResponseError
 
 
@@ -254,7 +254,7 @@ EMPTY = [
 
 
 @pytest.mark.parametrize("value", EMPTY)
-def test_an_empty_library_is_read_in_every_form(value: Any) -> None:
+def test_empty_library_is_parsed_in_every_form(value: Any) -> None:
     assert page(value, FIRST).items == ()
 
 
@@ -263,7 +263,7 @@ def test_a_list_without_content_is_empty() -> None:
 
 
 @pytest.mark.parametrize("value", [{"content": None, "totalElements": 3}, {"items": None, "total": "3"}])
-def test_a_page_behind_the_last_may_hold_no_list(value: Any) -> None:
+def test_page_after_the_last_may_have_no_list(value: Any) -> None:
     assert page(value) == MediaPage(items=(), page=2, limit=10, total=3)
 
 
@@ -297,7 +297,7 @@ def test_a_wrapped_list_is_unwrapped(envelope: str, items: str) -> None:
         ("none", "utf-8-sig"),
     ],
 )
-def test_json_is_read_in_the_charset_that_content_type_names(charset: str, encoding: str) -> None:
+def test_json_is_decoded_in_charset_of_content_type(charset: str, encoding: str) -> None:
     name = "Kaffee für 5 €" if "1252" in encoding or "15" in encoding or "utf" in encoding else "Kaffee für fünf"
     body = json.dumps([{"id": 7, "name": name}], ensure_ascii=False).encode(encoding)
     headers = {"content-type": f"application/json; charset={charset}"}
@@ -307,22 +307,22 @@ def test_json_is_read_in_the_charset_that_content_type_names(charset: str, encod
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
-        ({"name": "b"}, "no usable id"),
-        ({"id": 8.5}, "no usable id"),
-        ({"id": 1e300}, "no usable id"),
-        ({"id": 8, "name": 17}, "name of the media 8 is not a text"),
-        ({"id": 8, "size": -1}, "size of the media 8 is not a whole number"),
-        ({"id": 8, "size": float("nan")}, "size of the media 8 is not a whole number"),
-        ({"id": 8, "url": {"href": "http://h"}}, "url of the media 8 is not a text"),
-        ({"id": 8, "mimeType": ["image/png"]}, "mimeType of the media 8 is not a text"),
-        (None, "an object, not NoneType"),
-        ("8", "an object, not str"),
+        ({"name": "b"}, "no valid id"),
+        ({"id": 8.5}, "no valid id"),
+        ({"id": 1e300}, "no valid id"),
+        ({"id": 8, "name": 17}, "name of media 8 is not a string"),
+        ({"id": 8, "size": -1}, "size of media 8 is not a non-negative integer"),
+        ({"id": 8, "size": float("nan")}, "size of media 8 is not a non-negative integer"),
+        ({"id": 8, "url": {"href": "http://h"}}, "url of media 8 is not a string"),
+        ({"id": 8, "mimeType": ["image/png"]}, "mimeType of media 8 is not a string"),
+        (None, "an entry is not an object: NoneType"),
+        ("8", "an entry is not an object: str"),
     ],
 )
 def test_an_invalid_entry_is_skipped_with_one_warning(
     entry: Any, reason: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "_warned_at", {})
+    monkeypatch.setattr(protocol, "_last_warnings", {})
     for _ in range(3):
         assert page([entry, ENTRY]).items == (MEDIA,)
     [warning] = caplog.records
@@ -335,13 +335,13 @@ def test_an_invalid_entry_is_skipped_with_one_warning(
 
 
 @pytest.mark.parametrize(("written", "read"), [("17.0", 17), ("1e3", 1000), ('"17.0"', "17.0"), ('"17"', "17")])
-def test_an_id_that_is_written_as_another_number_is_read(written: str, read: int | str) -> None:
+def test_integral_float_is_accepted_as_id(written: str, read: int | str) -> None:
     found = page(b'[{"id": %s, "folderId": 3.0}]' % written.encode()).items[0]
     assert (found.id, type(found.id), found.folder_id) == (read, type(read), 3)
     assert media(b'{"id": %s}' % written.encode(), read).id == read
 
 
-def test_a_long_or_many_lined_answer_is_quoted_short_and_on_one_line() -> None:
+def test_excerpt_is_short_and_on_one_line() -> None:
     with pytest.raises(MediaError) as raised:
         media(b"<html>\r\n\t\x1b[31m" + b"x" * 5000)
     assert "<html> [31mxxx" in str(raised.value)
@@ -360,16 +360,16 @@ JSON = st.recursive(
 
 
 @given(JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60))
-def test_any_answer_at_all_is_read_or_is_a_problem(body: bytes) -> None:
-    for call, parse in ((GET, parse_media), (POST, parse_media), (LIST, parse_page)):
+def test_any_body_is_parsed_or_raises_media_error(body: bytes) -> None:
+    for request, parse in ((GET, parse_media), (POST, parse_media), (LIST, parse_page)):
         try:
-            found: Any = parse(call, reply(body))
-        except MediaError as problem:
-            refused = problem
+            found: Any = parse(request, response(body))
+        except MediaError as error:
+            rejected = error
         else:
             entries = [found] if isinstance(found, Media) else found.items
             assert all(isinstance(entry.id, (int, str)) and entry.id != "" for entry in entries)
             assert all(entry.created_at is None or entry.created_at.tzinfo for entry in entries)
             continue
-        assert isinstance(refused, MediaResponseError)
-        assert str(refused).isprintable()
+        assert isinstance(rejected, MediaResponseError)
+        assert str(rejected).isprintable()

@@ -1,4 +1,4 @@
-"""What is asked of the server, and what is refused before it is asked."""
+"""Requests are built, and invalid arguments are rejected before anything is sent."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from airflow_provider_media._upload.spec import prepare_upload
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 
-def test_a_list_asks_by_default_for_the_first_ten() -> None:
-    call = build_list()
-    assert (call.method, call.path, call.params) == ("GET", "", (("page", "0"), ("limit", "10")))
-    assert call.is_idempotent
+def test_list_requests_first_ten_by_default() -> None:
+    request = build_list()
+    assert (request.method, request.path, request.params) == ("GET", "", (("page", "0"), ("limit", "10")))
+    assert request.is_idempotent
 
 
-def test_a_list_passes_on_the_order() -> None:
-    call = build_list(page=3, limit=1000, sort_by="createdAt", sort_order="desc")
+def test_list_sends_page_and_order() -> None:
+    request = build_list(page=3, limit=1000, sort_by="createdAt", sort_order="desc")
     expected = (("page", "3"), ("limit", "1000"), ("sortBy", "createdAt"), ("sortOrder", "desc"))
-    assert call.params == expected
+    assert request.params == expected
 
 
 @pytest.mark.parametrize(
@@ -38,26 +38,26 @@ def test_a_list_passes_on_the_order() -> None:
         (" name ", "name"),
     ],
 )
-def test_a_list_understands_the_names_that_its_entries_have(sort_by: str, sent: str) -> None:
+def test_sort_field_accepts_other_spellings(sort_by: str, sent: str) -> None:
     assert dict(build_list(sort_by=sort_by, sort_order="DESC").params)["sortBy"] == sent
     assert dict(build_list(sort_by=sort_by, sort_order="DESC").params)["sortOrder"] == "desc"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "expected"),
     [
-        *[({"page": wrong}, "page must be a whole number of at least 0") for wrong in (-1, 1.0, "0", True, None)],
-        *[({"limit": wrong}, "limit must be a whole number from 1 to 1000") for wrong in (0, 1001, "5", True, None)],
+        *[({"page": wrong}, "page must be an integer of at least 0") for wrong in (-1, 1.0, "0", True, None)],
+        *[({"limit": wrong}, "limit must be an integer from 1 to 1000") for wrong in (0, 1001, "5", True, None)],
         ({"sort_by": "uploaded_at"}, "sort_by must be one of id, name, mimeType, size, createdAt"),
         ({"sort_by": ""}, "sort_by"),
         ({"sort_order": "up"}, "sort_order must be one of asc, desc"),
     ],
 )
-def test_what_the_list_would_refuse_is_not_asked(arguments: dict[str, Any], words: str) -> None:
+def test_list_rejects_invalid_arguments(arguments: dict[str, Any], expected: str) -> None:
     with pytest.raises(MediaError) as raised:
         build_list(**arguments)
     assert type(raised.value) is MediaConfigurationError
-    assert words in str(raised.value)
+    assert expected in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_the_list_would_refuse_is_not_asked(arguments: dict[str, Any], word
         ("é %", "/%C3%A9%20%25"),
     ],
 )
-def test_an_id_becomes_one_encoded_part_of_the_path(media_id: int | str, path: str) -> None:
+def test_id_becomes_one_encoded_path_segment(media_id: int | str, path: str) -> None:
     assert (build_get(media_id).method, build_get(media_id).path) == ("GET", path)
     assert (build_delete(media_id).method, build_delete(media_id).path) == ("DELETE", path)
     assert build_delete(media_id).is_idempotent
@@ -79,7 +79,7 @@ def test_an_id_becomes_one_encoded_part_of_the_path(media_id: int | str, path: s
 
 @pytest.mark.parametrize("media_id", ["", "  ", "None", None, True, False, ".", "..", 1.0, b"7", [7], {}, "\ud800"])
 @pytest.mark.parametrize("build", [build_get, build_delete, normalize_media_id])
-def test_what_cannot_be_an_id_is_refused_before_anything_is_sent(build: Any, media_id: Any) -> None:
+def test_invalid_id_is_rejected_before_sending(build: Any, media_id: Any) -> None:
     with pytest.raises(MediaError) as raised:
         build(media_id)
     assert type(raised.value) is MediaConfigurationError
@@ -87,7 +87,7 @@ def test_what_cannot_be_an_id_is_refused_before_anything_is_sent(build: Any, med
 
 
 @given(st.text())
-def test_no_id_can_leave_its_place_in_the_path(media_id: str) -> None:
+def test_id_cannot_leave_its_path_segment(media_id: str) -> None:
     try:
         path = build_get(media_id).path
     except MediaError:
@@ -97,14 +97,14 @@ def test_no_id_can_leave_its_place_in_the_path(media_id: str) -> None:
     assert path not in {"/", "/.", "/.."}
 
 
-def test_an_id_cannot_write_log_lines_of_its_own() -> None:
-    assert build_get("7\nERROR all is lost").purpose == "get the media 7 ERROR all is lost"
-    assert build_delete("7\nERROR all is lost").purpose == "delete the media 7 ERROR all is lost"
+def test_id_cannot_inject_log_lines() -> None:
+    assert build_get("7\nERROR all is lost").purpose == "get media 7 ERROR all is lost"
+    assert build_delete("7\nERROR all is lost").purpose == "delete media 7 ERROR all is lost"
 
 
-def test_an_upload_is_a_post_that_must_not_be_repeated_blindly() -> None:
+def test_upload_is_a_post_that_is_not_idempotent() -> None:
     upload = prepare_upload(open_source(BytesIO(b"GIF89a....")), name="Spring")
-    call = build_upload(upload)
-    assert (call.method, call.path, call.upload) == ("POST", "", upload)
-    assert not call.is_idempotent
-    assert "'Spring'" in call.purpose
+    request = build_upload(upload)
+    assert (request.method, request.path, request.upload) == ("POST", "", upload)
+    assert not request.is_idempotent
+    assert "'Spring'" in request.purpose
