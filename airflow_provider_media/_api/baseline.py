@@ -1,8 +1,7 @@
-"""What the library held at a moment, and which files are newer.
+"""The state of the library at a time, to decide later which files are newer.
 
-Ids need not grow: they may be random, sharded, count down, or hold one that was imported and is greater than all that
-follow. So an id is compared with the greatest one only where the list shows that ids grow, and otherwise with the ids
-that were there.
+Ids need not grow: they may be random, sharded or descending, or an imported id may be greater than all later ones. So
+an id is compared with the greatest known id only where the list shows that ids grow, otherwise with all known ids.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
 NEWEST_FILES = 100
-"""How many of the newest files show whether ids grow."""
+"""Number of newest files by which to decide whether ids grow."""
 
 MIN_DATES = 10
-"""Different creation dates; that so many are in the order of random ids by chance has odds of 1 to 10!."""
+"""Min distinct creation dates; random ids match the order of 10 dates with a probability of 1 in 10!."""
 
 _CLOCK_DIFFERENCE = timedelta(minutes=5) // timedelta(microseconds=1)
-"""Max, between the clock of the responses' ``Date`` and that of the creation dates."""
+"""Max difference in microseconds between the ``Date`` header and the clock of the creation dates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """What the library held at a moment: enough to judge later whether a file is newer.
+    """The state of the library before an upload.
 
-    :param known: files that were there, by id, each with its creation date in microseconds since 1970, or None.
-    :param is_complete: whether each file that is judged later, and was there, is among them.
-    :param newest_id: the greatest id, where ids grow.
-    :param newest_at: the latest creation date of the files that show it, in microseconds since 1970.
+    :param known: the existing files by id, with their creation dates in microseconds since 1970, or None.
+    :param is_complete: whether ``known`` has all existing files that may be compared later.
+    :param newest_id: the greatest id; None where ids do not grow.
+    :param newest_at: the latest creation date among the newest files, in microseconds since 1970.
     :param taken_at: the server's time, in microseconds since 1970.
     """
 
@@ -52,14 +51,14 @@ class Baseline:
     taken_at: int | None = None
 
     def is_newer(self, media: Media) -> bool | None:
-        """Return whether a file was stored after the baseline was taken; None when it cannot be known.
+        """Return whether a file was stored after the baseline was fetched; None if that is unknown.
 
-        :param media: as the list has it, because dates of the list are compared.
+        :param media: an entry of the list, because its date is compared with dates of the list.
         """
         created = microseconds(media.created_at)
         if str(media.id) in self.known:
             before = self.known[str(media.id)]
-            return created is not None and before is not None and created > before  # the id was used a second time
+            return created is not None and before is not None and created > before  # the id was reused
         if self.is_complete:
             return True
         if self.is_exceeded_by(media):
@@ -67,12 +66,12 @@ class Baseline:
         return self._is_newer_by_date(created, otherwise=None if id_number(media.id) is None else False)
 
     def is_exceeded_by(self, media: Media) -> bool:
-        """Return whether the id of a file is greater than the greatest one that was there."""
+        """Return whether the id of a file is greater than the greatest known id."""
         number = id_number(media.id)
         return number is not None and self.newest_id is not None and number > self.newest_id
 
     def _is_newer_by_date(self, created: int | None, *, otherwise: bool | None) -> bool | None:
-        """Judge a file whose id says that it is older, or says nothing."""
+        """Decide by date, for a file whose id is smaller or has no order."""
         if created is None or self.newest_at is None:
             return otherwise
         if created <= self.newest_at:
@@ -84,28 +83,28 @@ class Baseline:
         return False if created < self.taken_at - _CLOCK_DIFFERENCE else None
 
     def newer_in(self, library: Sequence[Media]) -> tuple[list[Media], list[Media]]:
-        """Pick, out of the whole list, the files that are newer, and those of which it cannot be known."""
-        judged = [(media, self.is_newer(media)) for media in library]
+        """Return the newer files of the whole list, and those that may be newer."""
+        decided = [(media, self.is_newer(media)) for media in library]
         if not self.is_complete and greatest_growing_id(library, len(library), shown_by=len(library)):
-            # The whole list confirms that ids grow, so no date is needed, which may lie in the future.
-            judged = [(media, newer if self.is_exceeded_by(media) else False) for media, newer in judged]
-        return [media for media, newer in judged if newer], [media for media, newer in judged if newer is None]
+            # The whole list confirms that ids grow, so dates, which may be in the future, are not needed.
+            decided = [(media, newer if self.is_exceeded_by(media) else False) for media, newer in decided]
+        return [media for media, newer in decided if newer], [media for media, newer in decided if newer is None]
 
     def including(self, ids: Iterable[int | str]) -> Baseline:
-        """Return a baseline that also knows these files, because the list may have lacked them."""
+        """Return a copy with more known files, which the list may lack."""
         return replace(self, known={**{str(media_id): None for media_id in ids}, **self.known})
 
     def reduced(self, *, max_known: int) -> Baseline | None:
-        """Return a baseline that fits a store: without the known ids where ids grow; None when there are too many.
+        """Return a copy without the known ids if there are too many; None if ids do not grow.
 
-        :param max_known: how many known ids fit.
+        :param max_known: the maximum number of known ids.
         """
         if len(self.known) <= max_known:
             return self
         return None if self.newest_id is None else replace(self, known={}, is_complete=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able values."""
+        """Return a JSON-serializable dict."""
         return {
             "known": dict(self.known),
             "is_complete": self.is_complete,
@@ -116,9 +115,9 @@ class Baseline:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Baseline:
-        """Make it again of what :meth:`to_dict` returned.
+        """Create an instance from :meth:`to_dict` output.
 
-        :raises ValueError: the values have another shape.
+        :raises ValueError: the values are invalid.
         """
         known, is_complete = values["known"], values["is_complete"]
         numbers = {name: values[name] for name in ("newest_id", "newest_at", "taken_at")}
@@ -130,36 +129,36 @@ class Baseline:
 
 
 def microseconds(moment: datetime | None) -> Any:
-    """Return a moment in microseconds since 1970; None where the time of day is unknown."""
+    """Return a date in microseconds since 1970; None if its time of day is unknown."""
     if moment is None or moment.tzinfo is NO_TIME:
         return None
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def greatest_growing_id(listed: Iterable[Media], total: int | None, *, shown_by: int = NEWEST_FILES) -> int | None:
-    """Return the greatest id, where the greatest ids and their dates show that ids grow.
+    """Return the greatest id if the greatest ids and their dates show that ids grow; otherwise None.
 
     :param listed: the files with the greatest ids, or all files.
-    :param total: how many files the library holds.
-    :param shown_by: of how many files the ids and dates are compared.
+    :param total: the number of files in the library.
+    :param shown_by: the number of files whose ids and dates are compared.
     """
     newest = nlargest(shown_by, listed, key=lambda media: media.id if isinstance(media.id, int) else 0)
     ids = [media.id for media in newest if isinstance(media.id, int)]
     if not ids or len(ids) < len(newest) or any(id_ > 2 * older for id_, older in pairwise(ids)):
-        return None  # also an imported id: what follows it is smaller
+        return None  # for example an imported id, after which ids continue lower
     dates = [microseconds(media.created_at) for media in newest]
     if None not in dates and len(set(dates)) >= MIN_DATES and dates == sorted(dates, reverse=True):
         return ids[0]
-    # A counter that began at 1; parallel uploads may have dates that cross, or all files have one date, or none.
+    # A counter from 1. Dates may be out of order (parallel uploads), all equal, or missing.
     is_dense = total is not None and ids[0] <= 2 * total
     return ids[0] if is_dense and (None in dates or dates[0] >= dates[-1]) else None
 
 
 def fetch_baseline(name: str) -> Flow[Baseline]:
-    """Read the newest files: one request at any size of the library, where ids grow.
+    """Fetch the state of the library: a single request of any library size, where ids grow.
 
-    It also meets a rejected key before a large body. Where ids do not grow, or nothing shows that they do, the whole
-    list is read for the ids that bear the name.
+    It also detects a rejected API key before a large body is sent. Where ids may not grow, the whole list is read for
+    the files of the name.
     """
     call = build_list(limit=NEWEST_FILES, sort_by="id", sort_order="desc")
     reply = yield call
@@ -185,10 +184,10 @@ def fetch_baseline(name: str) -> Flow[Baseline]:
 
 
 def baseline_in(library: Sequence[Media], same_name: Iterable[Media]) -> Baseline:
-    """Take the baseline from a list that was read anyway.
+    """Return the baseline of a list.
 
     :param library: all files.
-    :param same_name: those of them that are judged later; they bear the names that are uploaded.
+    :param same_name: those with the names of the uploads.
     """
     newest_id = greatest_growing_id(library, len(library))
     latest = None if newest_id is None else _latest(nlargest(NEWEST_FILES, library, key=lambda media: int(media.id)))

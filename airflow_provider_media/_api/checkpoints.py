@@ -1,4 +1,4 @@
-"""The state of an interrupted task, as values that turn into JSON and back."""
+"""Checkpoints: the state of an interrupted task as JSON-serializable values."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ if TYPE_CHECKING:
 
 
 class Checkpoint(Protocol):
-    """What every checkpoint has.
+    """The interface of checkpoints.
 
-    :cvar KIND: the beginning of the key under which it is kept.
+    :cvar KIND: the prefix of the key in the task state store.
     """
 
     KIND: ClassVar[str]
 
     @property
     def outlives_clearing(self) -> bool:
-        """Whether a task that is cleared still needs it."""
+        """Whether it is still needed after the task was cleared."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able values."""
+        """Return a JSON-serializable dict."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make it again of what :meth:`to_dict` returned.
+        """Create an instance from :meth:`to_dict` output.
 
-        :raises ValueError: (or what reading other values as these raises) the values have another shape.
+        :raises ValueError: the values are invalid; or any error of reading them.
         """
 
 
 def parse_id(value: Any) -> int | str:
     """Parse the id of a file.
 
-    :raises ValueError: it is none.
+    :raises ValueError: the value is not an id.
     """
     try:
         return normalize_media_id(value)
@@ -48,7 +48,7 @@ def parse_id(value: Any) -> int | str:
 def parse_ids(values: Any) -> tuple[int | str, ...]:
     """Parse a list of ids.
 
-    :raises ValueError: it is none.
+    :raises ValueError: the value is not a list of ids.
     """
     if not isinstance(values, list):
         raise ValueError("not a list of ids")  # noqa: TRY004 - one error for all shapes
@@ -58,7 +58,7 @@ def parse_ids(values: Any) -> tuple[int | str, ...]:
 def parse_flag(value: Any) -> bool:
     """Parse a bool.
 
-    :raises ValueError: it is none.
+    :raises ValueError: the value is not a bool.
     """
     if not isinstance(value, bool):
         raise ValueError(f"not a bool: {value!r}")  # noqa: TRY004 - one error for all shapes

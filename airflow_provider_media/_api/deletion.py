@@ -1,4 +1,4 @@
-"""Files are read again right before they are deleted: what was selected may be gone, or its id be another file's."""
+"""Read files again right before they are deleted: a file may be gone, or its id may belong to another file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, Paginator, delete_media, get_media, get_settled
+from airflow_provider_media._api.formatting import format_ids
 from airflow_provider_media.exceptions import MediaNotFoundError
 
 if TYPE_CHECKING:
@@ -17,30 +18,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 100
-"""So many files are read again at a time, so that the last one's facts are hardly older than the first one's."""
+"""Max files read again at a time, so that the metadata of the last one is hardly older than that of the first."""
 
 _MAX_DATE_DIFFERENCE = timedelta(days=2)
-"""A list and a get may write the same date in other precision or zones, or without either."""
+"""A list and a GET may write the same date with another precision or time zone, or without either."""
 
 
-def read_again(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[dict[str, Media]]:
+def refetch(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[dict[str, Media]]:
     """Return those of the files that the library has now, by id.
 
-    They are read by their ids or by pages of the list, whichever takes fewer requests; what the pages lack is read by
-    its id, because a list may lag.
+    They are read by id or from the list, whichever takes fewer requests. Files that the list lacks are read by id,
+    because a list may lag.
 
-    :param max_by_id: read so many files by their ids in any case: a list may also show files that are gone.
+    :param max_by_id: read up to this many files by id in any case, because a list may show files that are gone.
     """
     now: dict[str, Media] = {}
-    wanted = dict.fromkeys(map(str, media_ids))
-    if len(wanted) > max_by_id:
-        walk = Paginator(sort_by="id", sort_order="desc")
-        while walk.next_request:
-            page = walk.feed((yield walk.next_request))
-            now.update((str(media.id), media) for media in page if str(media.id) in wanted)
-            if len(wanted) - len(now) <= (walk.requests_remaining or 0) or walk.requests_remaining is None:
+    ids = dict.fromkeys(map(str, media_ids))
+    if len(ids) > max_by_id:
+        pages = Paginator(sort_by="id", sort_order="desc")
+        while pages.next_request:
+            page = pages.feed((yield pages.next_request))
+            now.update((str(media.id), media) for media in page if str(media.id) in ids)
+            remaining = pages.requests_remaining
+            if remaining is None or len(ids) - len(now) <= remaining:
                 break
-    for media_id in [media_id for media_id in wanted if media_id not in now]:
+    for media_id in [media_id for media_id in ids if media_id not in now]:
         try:
             now[media_id] = yield from get_media(media_id)
         except MediaNotFoundError:
@@ -48,46 +50,48 @@ def read_again(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[di
     return now
 
 
-def still_there(found: Sequence[Media], *, max_by_id: int = 1, settle_seconds: float = 0.0) -> Flow[list[Media]]:
-    """Return those of the files that the library still has, as they were.
+def find_unchanged(found: Sequence[Media], *, max_by_id: int = 1, settle_seconds: float = 0.0) -> Flow[list[Media]]:
+    """Return those of the files that the library still has unchanged.
 
-    One of another name, size, folder or time by now is another file.
+    A file with another name, size, folder or date is a different file.
 
-    :param max_by_id: see :func:`read_again`.
-    :param settle_seconds: how long a listed file may take until a get by its id finds it.
+    :param max_by_id: see :func:`refetch`.
+    :param settle_seconds: how long a listed file may take until a GET finds it.
     """
-    now = yield from read_again((media.id for media in found), max_by_id=max_by_id)
+    now = yield from refetch((media.id for media in found), max_by_id=max_by_id)
     if settle_seconds:
         missing = [media.id for media in found if str(media.id) not in now]
         now |= yield from get_settled(missing, settle_seconds)
-    there = [media for media in found if str(media.id) in now]
-    others = [media for media in there if is_other(media, now[str(media.id)])]
-    if others:
-        log.warning("Other files by now, so they are left alone: %s", ", ".join(str(media.id) for media in others))
-    return [media for media in there if media not in others]
+    remaining = [media for media in found if str(media.id) in now]
+    different = [media for media in remaining if is_different_file(media, now[str(media.id)])]
+    if different:
+        log.warning("Skipped %s: the ids belong to other files by now", format_ids(different))
+    return [media for media in remaining if media not in different]
 
 
-def is_other(before: Media, now: Media) -> bool:
-    """Whether an id is surely that of another file by now, or the file was moved."""
-    facts = [(before.name, now.name), (before.size or None, now.size or None)]
-    facts.append((_text(before.folder_id), _text(now.folder_id)))
-    if any(None not in pair and pair[0] != pair[1] for pair in facts):
+def is_different_file(before: Media, now: Media) -> bool:
+    """Return whether an id belongs to another file by now, or the file was moved."""
+    pairs = [(before.name, now.name), (before.size or None, now.size or None)]
+    pairs.append((_as_string(before.folder_id), _as_string(now.folder_id)))
+    if any(None not in pair and pair[0] != pair[1] for pair in pairs):
         return True
-    moments = (before.created_at, now.created_at)
-    return None not in moments and abs(moments[0] - moments[1]) > _MAX_DATE_DIFFERENCE  # type: ignore[operator]
+    dates = (before.created_at, now.created_at)
+    return None not in dates and abs(dates[0] - dates[1]) > _MAX_DATE_DIFFERENCE  # type: ignore[operator]
 
 
-def _text(folder_id: int | str | None) -> str | None:
+def _as_string(folder_id: int | str | None) -> str | None:
     return None if folder_id is None else str(folder_id)
 
 
-def delete_older(older: Iterable[Media]) -> Flow[tuple[int | str, ...]]:
-    """Delete the files that a new one replaces; return their ids, also of those that another task deleted meanwhile."""
-    older = list(older)
-    there = yield from still_there(older)
-    for old in there:
+def delete_unchanged(found: Iterable[Media]) -> Flow[tuple[int | str, ...]]:
+    """Delete those of the files that are unchanged.
+
+    :return: the ids of all files, also of those that another task deleted.
+    """
+    found = list(found)
+    for media in (yield from find_unchanged(found)):
         try:
-            yield from delete_media(old.id)
+            yield from delete_media(media.id)
         except MediaNotFoundError:
             continue
-    return tuple(old.id for old in older)
+    return tuple(media.id for media in found)

@@ -41,7 +41,7 @@ def inspect(source: Source, mime_type: str, *, checksums: bool) -> MediaInfo:
     :param checksums: whether to verify those of a PNG, which reads the whole file.
     :raises InvalidFileError: no channel accepts it.
     """
-    with source.opened_for_checks() as stream:
+    with source.open_for_checks() as stream:
         reader = Reader(source.label, stream, source.size)
         if mime_type == "video/mp4":
             return read_video(reader)

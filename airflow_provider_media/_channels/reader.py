@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import IO, TYPE_CHECKING
 
-from airflow_provider_media._upload.source import reading
+from airflow_provider_media._upload.source import wrap_read_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ class Reader:
         self._block_start = 0
         self._reads = 0
         self._deadline = time.thread_time() + MAX_SECONDS + size / 1_000_000 * _SECONDS_PER_MB
-        with reading(label):
+        with wrap_read_errors(label):
             self._start = stream.tell()
 
     def read(self, start: int, count: int, part: str = "headers") -> bytes:
@@ -106,7 +106,7 @@ class Reader:
         length = min(2 * len(self._block), _MAX_BLOCK_BYTES) if is_near else _MIN_BLOCK_BYTES
         missing = min(max(count, length), self.size - start)
         parts = []
-        with reading(self._label):
+        with wrap_read_errors(self._label):
             self._stream.seek(self._start + start)
             while missing > 0 and (data := self._stream.read(missing)):
                 parts.append(data)

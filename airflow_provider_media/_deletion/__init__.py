@@ -1,1 +1,1 @@
-"""Which files are deleted, and how."""
+"""Select and delete files."""

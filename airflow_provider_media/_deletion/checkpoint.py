@@ -1,4 +1,4 @@
-"""How far a deletion came, for the next attempt of its task."""
+"""The checkpoint of a deletion, for the next attempt of its task."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionCheckpoint:
-    """How far a deletion came.
+    """The progress of a deletion.
 
-    :param ids: the files that were deleted, or whose deletion was started.
-    :param is_done: whether nothing remained to be deleted.
+    :param ids: the files whose deletion was started.
+    :param is_done: whether the deletion is complete.
     """
 
     KIND: ClassVar[str] = "media_deleted"
@@ -26,17 +26,17 @@ class DeletionCheckpoint:
 
     @property
     def outlives_clearing(self) -> bool:
-        """Whether it was interrupted: a file that is missing now may be one that it deleted."""
+        """Whether the deletion was interrupted, so that a missing file may be one that it deleted."""
         return not self.is_done
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able values."""
+        """Return a JSON-serializable dict."""
         return {"ids": list(self.ids), "is_done": self.is_done}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make it again of what :meth:`to_dict` returned.
+        """Create an instance from :meth:`to_dict` output.
 
-        :raises ValueError: the values have another shape.
+        :raises ValueError: the values are invalid.
         """
         return cls(ids=parse_ids(values["ids"]), is_done=parse_flag(values["is_done"]))

@@ -1,4 +1,4 @@
-"""Delete in three steps: look what is to be deleted, ask whether it may be, delete."""
+"""Delete in three steps: get the files, check their references, delete them."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NO_STRINGS = (bytes, bytearray, memoryview, array, range)
-"""Collections that never hold strings, so that also an empty one is a mistake."""
+"""Collections that cannot contain strings, so that even an empty one is a mistake."""
 
 _MAX_SHOWN = 100
-"""Characters of a wrong value in an error."""
+"""Max characters of a value in an error."""
 
 
 def find_references(found: Iterable[Media], references: References | None) -> dict[int | str, list[str]]:
-    """Ask what still uses each file; return those that anything uses, with their users.
+    """Return the files that are in use, by id, each with its users.
 
-    :param references: a callable or its dotted path; None if nobody is asked.
-    :raises MediaInUseError: the callable returned something else than strings, so it is unknown what is used.
-    :raises MediaConfigurationError: the dotted path leads nowhere, or what it leads to cannot be called.
+    :param references: a callable or its dotted path; None to skip the check.
+    :raises MediaInUseError: the callable returned no list of strings, so that the users are unknown.
+    :raises MediaConfigurationError: the dotted path cannot be imported, or is not callable.
     """
     if references is None:
         return {}
-    ask = _resolve(references)
-    if isinstance(ask, ListedReferences):
-        ask = ask.snapshot()  # read once for all these questions
-    users = {media.id: _parse_users(ask(media), media) for media in found}
+    find_users = _resolve(references)
+    if isinstance(find_users, ListedReferences):
+        find_users = find_users.snapshot()  # reads the lists once for all files
+    users = {media.id: _parse_users(find_users(media), media) for media in found}
     return {media_id: names for media_id, names in users.items() if names}
 
 
 def _parse_users(returned: Any, media: Media) -> list[str]:
-    """Return what the callable returned as a list; a single string is one user.
+    """Parse the return value of the callable; a string is one user.
 
-    Unknown is never empty: only an empty list, or an iterator without items, says that nothing uses the file.
+    Unknown is never empty: only an empty collection or iterator means that nothing uses the file.
 
-    :raises MediaInUseError: it returned something else.
+    :raises MediaInUseError: the value is anything else.
     """
     users = [returned] if isinstance(returned, str) else returned
     is_readable = isinstance(users, (Collection, Iterator)) and not isinstance(users, (Mapping, *_NO_STRINGS, IOBase))
@@ -67,17 +67,17 @@ def _parse_users(returned: Any, media: Media) -> list[str]:
         if inspect.isawaitable(returned) or inspect.isasyncgen(returned):
             hint = " (references must not be an async function)"
         if inspect.iscoroutine(returned):
-            returned.close()  # or Python warns that it was never awaited
+            returned.close()  # avoids Python's warning that it was never awaited
         raise MediaInUseError(
-            f"It is unknown what uses media {media.id}: references returned {_shorten(returned)}{hint}. Let it return a"
-            " list of strings, empty if nothing uses the file. Nothing was deleted."
+            f"Could not check what uses media {media.id}: references returned {_shorten(returned)}{hint}. Return a list"
+            " of strings, empty if nothing uses the file. Nothing was deleted."
         )
     return list(users)
 
 
 def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+    shown = repr(value)
+    return shown if len(shown) <= _MAX_SHOWN else shown[:_MAX_SHOWN] + "…"
 
 
 def _resolve(references: References) -> Callable[[Media], Iterable[str]]:
@@ -91,14 +91,14 @@ def _resolve(references: References) -> Callable[[Media], Iterable[str]]:
         raise MediaConfigurationError(
             f"references={references!r} must be a callable or the dotted path of one, not {type(found).__name__}."
         )
-    asker: Callable[[Media], Iterable[str]] = found
-    return asker
+    find_users: Callable[[Media], Iterable[str]] = found
+    return find_users
 
 
 def refuse_if_used(found: Iterable[Media], references: References | None) -> None:
-    """Return when nothing uses any of the files.
+    """Raise if any of the files is in use.
 
-    :raises MediaInUseError: naming files and users.
+    :raises MediaInUseError: with the files and their users.
     """
     used = find_references(found, references)
     if used:
@@ -106,11 +106,11 @@ def refuse_if_used(found: Iterable[Media], references: References | None) -> Non
 
 
 def format_references(used: dict[int | str, list[str]]) -> str:
-    """Name the files that are used, and who uses them."""
+    """Return a sentence with the files in use and their users."""
     from airflow_provider_media._upload.source import escape_controls
 
     named = "; ".join(f"media {key} by {', '.join(users)}" for key, users in used.items())
-    return f"Still used: {escape_controls(named)}."
+    return f"Still in use: {escape_controls(named)}."
 
 
 def delete_all(
@@ -122,19 +122,19 @@ def delete_all(
     on_reference: str,
     state: TaskState[DeletionCheckpoint],
 ) -> dict[str, list[int | str]]:
-    """Delete the files that may be deleted; tell which were deleted, missing and skipped.
+    """Check references, then delete the files; return the ids that were deleted, missing and skipped.
 
-    :param state: keeps what earlier attempts deleted, or started to: what is missing now was deleted by them.
-    :raises MediaNotFoundError: an id is missing (``if_missing="fail"``); before anything is deleted.
-    :raises MediaInUseError: a file is used (``on_reference="fail"``); before anything is deleted.
+    :param state: the ids whose deletion earlier attempts started; a missing file among them counts as deleted.
+    :raises MediaNotFoundError: an id is missing (``if_missing="fail"``); nothing was deleted.
+    :raises MediaInUseError: a file is in use (``on_reference="fail"``); nothing was deleted.
     """
     outcome: dict[str, list[int | str]] = {"deleted": [], "missing": [], "skipped": []}
     found: dict[str, Media] = {}
     if if_missing == "fail" or references is not None:
-        found, outcome["missing"] = _look_up(hook, media_ids)
-        begun = {str(media_id) for media_id in started_before(state)}
-        outcome["deleted"] = [media_id for media_id in outcome["missing"] if str(media_id) in begun]
-        outcome["missing"] = [media_id for media_id in outcome["missing"] if str(media_id) not in begun]
+        found, outcome["missing"] = _get_each(hook, media_ids)
+        started = {str(media_id) for media_id in previously_started(state)}
+        outcome["deleted"] = [media_id for media_id in outcome["missing"] if str(media_id) in started]
+        outcome["missing"] = [media_id for media_id in outcome["missing"] if str(media_id) not in started]
         if outcome["missing"] and if_missing == "fail":
             raise MediaNotFoundError(
                 f"The library has no media {', '.join(map(str, outcome['missing']))}; nothing more was deleted.",
@@ -144,17 +144,17 @@ def delete_all(
     if used and on_reference == "fail":
         raise MediaInUseError(format_references(used) + " Nothing was deleted.")
     if used:
-        log.warning("Not deleted. %s", format_references(used))
+        log.warning("Skipped. %s", format_references(used))
     outcome["skipped"] = list(used)
-    left_alone = {str(media_id) for ids in outcome.values() for media_id in ids}
-    # A file with two ids may be given by the one that its Media does not have as its id.
-    left_alone |= {given for given, media in found.items() if media.id in used}
-    left = [media_id for media_id in media_ids if str(media_id) not in left_alone]
-    # Asking takes time; without it, the files were read just now.
+    excluded = {str(media_id) for ids in outcome.values() for media_id in ids}
+    # A file with two ids may be given by its alternate id.
+    excluded |= {given for given, media in found.items() if media.id in used}
+    remaining = [media_id for media_id in media_ids if str(media_id) not in excluded]
+    # Only the references check takes long enough for the files to change.
     seen = found if references is not None else {}
-    outcome["deleted"], missing = delete_each(hook, left, state=state, deleted=outcome["deleted"], seen=seen)
+    outcome["deleted"], missing = delete_each(hook, remaining, state=state, deleted=outcome["deleted"], seen=seen)
     outcome["missing"] += missing
-    log.info("Deleted %(deleted)s, missing %(missing)s, skipped as still used %(skipped)s", outcome)
+    log.info("Deleted %(deleted)s, missing %(missing)s, skipped because still in use %(skipped)s", outcome)
     return outcome
 
 
@@ -166,33 +166,33 @@ def delete_each(
     deleted: Iterable[int | str],
     seen: Mapping[str, Media] = MappingProxyType({}),
 ) -> tuple[list[int | str], list[int | str]]:
-    """Delete one after another; return what was deleted, and what was gone already.
+    """Delete files one by one; return the deleted and the missing ids.
 
-    :param state: keeps each before it is deleted, and all when that is done.
-    :param deleted: what earlier tries of the task deleted.
-    :param seen: by id as given, the files as they were selected: each is read again right before its batch is deleted.
+    :param state: stores each id before its deletion, and all of them at the end.
+    :param deleted: the ids that earlier attempts of the task deleted.
+    :param seen: the files as they were selected, by the given id; each is read again right before its batch.
     """
-    from airflow_provider_media._api.deletion import MAX_BATCH, still_there
+    from airflow_provider_media._api.deletion import MAX_BATCH, find_unchanged
     from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
 
     done, missing = list(deleted), list[int | str]()
-    begun = {str(media_id): media_id for media_id in started_before(state)}
+    started = {str(media_id): media_id for media_id in previously_started(state)}
     for start in range(0, len(media_ids), MAX_BATCH):
         batch = media_ids[start : start + MAX_BATCH]
         before = [seen[str(media_id)] for media_id in batch if str(media_id) in seen]
-        there = {str(media.id) for media in hook.run_flow(still_there(before))} if before else set()
+        unchanged = {str(media.id) for media in hook.run_flow(find_unchanged(before))} if before else set()
         for media_id in batch:
-            was_begun = str(media_id) in begun
-            if str(media_id) in seen and str(seen[str(media_id)].id) not in there:
-                (done if was_begun else missing).append(media_id)
+            was_started = str(media_id) in started
+            if str(media_id) in seen and str(seen[str(media_id)].id) not in unchanged:
+                (done if was_started else missing).append(media_id)
                 continue
-            begun[str(media_id)] = media_id
-            state.save(DeletionCheckpoint(ids=tuple(begun.values())))
+            started[str(media_id)] = media_id
+            state.save(DeletionCheckpoint(ids=tuple(started.values())))
             try:
                 hook.delete(media_id)
             except MediaNotFoundError:
-                # Gone since it was read, or ignored on request; or the request of a try that was cut off did its work.
-                (done if was_begun else missing).append(media_id)
+                # Deleted by another task, or by an interrupted attempt of this one.
+                (done if was_started else missing).append(media_id)
             else:
                 done.append(media_id)
     state.save(DeletionCheckpoint(ids=tuple(done), is_done=True))
@@ -200,9 +200,9 @@ def delete_each(
 
 
 def deletion_state(context: Context, task_id: str, hook: MediaHook, **about: Any) -> TaskState[DeletionCheckpoint]:
-    """Return where a deletion keeps its checkpoint.
+    """Return the task state for the checkpoint of a deletion.
 
-    :param about: what tells it from other deletions of the same task, connection and base address.
+    :param about: identifies the deletion among others of the same task, connection and base URL.
     """
     from airflow_provider_media._airflow.task_state import TaskState
     from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
@@ -212,14 +212,14 @@ def deletion_state(context: Context, task_id: str, hook: MediaHook, **about: Any
     return state
 
 
-def started_before(state: TaskState[DeletionCheckpoint]) -> tuple[int | str, ...]:
-    """Return the ids that earlier attempts deleted, or started to."""
+def previously_started(state: TaskState[DeletionCheckpoint]) -> tuple[int | str, ...]:
+    """Return the ids whose deletion earlier attempts started."""
     checkpoint = state.load()
     return checkpoint.ids if checkpoint else ()
 
 
-def _look_up(hook: MediaHook, media_ids: list[int | str]) -> tuple[dict[str, Media], list[int | str]]:
-    """Get each file's metadata; return it by the given id, and the ids that the library does not have."""
+def _get_each(hook: MediaHook, media_ids: list[int | str]) -> tuple[dict[str, Media], list[int | str]]:
+    """Get each file; return them by the given id, and the ids that do not exist."""
     found: dict[str, Media] = {}
     missing: list[int | str] = []
     for media_id in media_ids:

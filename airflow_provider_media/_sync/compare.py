@@ -86,7 +86,7 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
     from airflow_provider_media._sync.plan import LocalFile
     from airflow_provider_media._sync.scan import library_name
     from airflow_provider_media._upload.open_source import open_source
-    from airflow_provider_media._upload.source import file_reason, printable
+    from airflow_provider_media._upload.source import file_error_reason, printable
     from airflow_provider_media._upload.spec import prepare_upload
 
     if hook.get_conn().is_cancelled:
@@ -94,14 +94,14 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
     path, name = printable(file.relative), printable(library_name(file.relative, options.name_template))
     try:
         # In this thread neither the task's time-out nor its end could break off waiting for a pipe's writer.
-        source = open_source(file.path, facts=file.info, takes_pipes=False)
+        source = open_source(file.path, info=file.info, takes_pipes=False)
         upload = prepare_upload(source, default_name=name, description=options.description, folder_id=options.folder_id)
         report = check_file(source, upload.mime_type, options.channels, check_integrity=options.check_integrity)
         accepts_converted = hook.settings.accept_converted
         if (options.fingerprint or accepts_converted) and not report.errors:
             upload = upload.with_fingerprint(accepts_converted=accepts_converted)
     except MediaError as problem:
-        return LocalFile(path=path, name=name, problem=file_reason(problem), kind=type(problem))
+        return LocalFile(path=path, name=name, problem=file_error_reason(problem), kind=type(problem))
     return LocalFile(
         path=path,
         name=name,
@@ -200,10 +200,10 @@ def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
 
 
 def _tell_of_unknown_folders(prepared: Sequence[LocalFile], namesakes: dict[str, list[Media]]) -> None:
-    from airflow_provider_media._upload.existing import of_unknown_folder
+    from airflow_provider_media._upload.existing import with_unknown_folder
 
     unknown = sum(
-        len(of_unknown_folder(file.upload, filter(file.upload.could_match, namesakes.get(file.name, ()))))
+        len(with_unknown_folder(file.upload, filter(file.upload.could_match, namesakes.get(file.name, ()))))
         for file in prepared
         if file.upload
     )

@@ -175,7 +175,7 @@ class SyncExecutor:
 
     def _sent(self, step: PlanStep, media: Media) -> None:
         from airflow_provider_media._airflow.lineage import report_upload
-        from airflow_provider_media._api.deletion import delete_older
+        from airflow_provider_media._api.deletion import delete_unchanged
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
 
         if media is not step.there:
@@ -191,7 +191,7 @@ class SyncExecutor:
             return
         if deletable:
             fail = partial(self._not_deleted, step, media, deletable)
-            self._submit(delete_older(deletable), _Job(go_on=partial(self._deleted, step, media), fail=fail))
+            self._submit(delete_unchanged(deletable), _Job(go_on=partial(self._deleted, step, media), fail=fail))
         else:
             self._finish(StepResult(step=step, action="create", media=media))
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.flows import oldest_first
 from airflow_provider_media._api.formatting import format_ids
-from airflow_provider_media._upload.existing import folders_untold, of_unknown_folder
-from airflow_provider_media._upload.fingerprint import fingerprint_in, name_proof, name_proof_in
+from airflow_provider_media._upload.existing import format_unknown_folders, with_unknown_folder
+from airflow_provider_media._upload.fingerprint import fingerprint_in, name_digest, name_digest_in
 from airflow_provider_media._upload.source import escape_controls
 from airflow_provider_media.exceptions import MediaConflictError, MediaFileError, MediaInUseError, MediaResponseError
 
@@ -190,7 +190,7 @@ def namesakes_of(prepared: Iterable[LocalFile], library: Iterable[Media]) -> dic
 
     With fingerprints, files whose description is not in the list may do so too, if they have the size.
     """
-    proofs = {name_proof(file.name): file.name for file in prepared}
+    proofs = {name_digest(file.name): file.name for file in prepared}
     names = set(proofs.values())
     of_size: dict[int, list[str]] = defaultdict(list)
     noted = {str(file.receipt.media_id): file.name for file in prepared if file.receipt}
@@ -199,7 +199,7 @@ def namesakes_of(prepared: Iterable[LocalFile], library: Iterable[Media]) -> dic
             of_size[file.upload.source.size].append(file.name)
     found: dict[str, list[Media]] = defaultdict(list)
     for media in library:
-        proof = name_proof_in(media.description)
+        proof = name_digest_in(media.description)
         name = media.name if proof is None else proofs.get(proof)
         names_of_media = {name for name in (name, noted.get(str(media.id))) if name in names}
         for one in names_of_media:
@@ -288,7 +288,7 @@ def _step(
         is_proved = upload.fingerprint and fingerprint_in(same.description)
         by = "content" if is_proved else "size and type" if upload.matches(same) else "file as an earlier sync noted"
         return replace(step, action="keep", reason=f"the library has it as {same.id}: same {by}", there=same)
-    if refused := next(filter(upload.is_refused, namesakes), None):
+    if refused := next(filter(upload.is_rejected_conversion, namesakes), None):
         reason = (
             f"the library has it as {refused.id}, converted to {refused.size} bytes (sent: {upload.source.size}): set"
             " the connection's extra 'accept_converted' to true to accept that"
@@ -311,9 +311,9 @@ def _changed(step: PlanStep, namesakes: tuple[Media, ...], upload: UploadSpec, i
 
 def _replacing(step: PlanStep, old: tuple[Media, ...], upload: UploadSpec) -> PlanStep:
     """Delete the old files for the new one, unless one of them may be another folder's."""
-    unknown = of_unknown_folder(upload, old)
+    unknown = with_unknown_folder(upload, old)
     if unknown:
-        reason = f"{folders_untold(unknown)} or choose if_changed='upload'"
+        reason = f"{format_unknown_folders(unknown)} Or choose if_changed='upload'"
         return replace(step, action="refuse", reason=reason, there=None, refused=MediaConflictError)
     return replace(step, action="replace", old=old)
 

@@ -197,14 +197,14 @@ class FolderSync:
 
     def _find_gone(self, results: Sequence[StepResult]) -> list[PlanStep]:
         """Read again what is kept, and return the steps that send what is gone: lists may be old, and syncs long."""
-        from airflow_provider_media._api.deletion import still_there
+        from airflow_provider_media._api.deletion import find_unchanged
 
         kept = [result for result in results if result.action == "keep"]
         media = [result.media for result in kept if result.media]
         if len(media) > _MAX_KEPT_BY_ID and len(kept) == len(results):
             return []  # nothing was sent, so the list was read just now
         settle_seconds = self._hook.settings.settle_seconds
-        still = still_there(media, max_by_id=_MAX_KEPT_BY_ID, settle_seconds=settle_seconds)
+        still = find_unchanged(media, max_by_id=_MAX_KEPT_BY_ID, settle_seconds=settle_seconds)
         there = {str(one.id) for one in self._hook.run_flow(still)}
         gone = [result.step for result in kept if result.media and str(result.media.id) not in there]
         if gone:

@@ -1,4 +1,4 @@
-"""How far an upload came, for the next attempt of its task."""
+"""The checkpoint of an upload, for the next attempt of its task."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_BASELINE_IDS = 900
-"""Airflow keeps 64 KiB of a value; a library whose ids do not grow may hold more files of the folder's names."""
+"""Max ids that fit a value of the task state store (64 KiB)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadCheckpoint:
-    """How far an upload came.
+    """The progress of an upload.
 
-    :param baseline: what the library held before its first byte was sent.
-    :param stored_id: the id of the file that it stored, once all is done.
-    :param stored_name: the name that the platform gave it.
+    :param baseline: the state of the library before the first attempt.
+    :param stored_id: the id of the uploaded file; None until the upload completed.
+    :param stored_name: the name under which the platform stored it.
     :param replaced: the ids of the older files that were deleted for it.
     """
 
@@ -34,11 +34,11 @@ class UploadCheckpoint:
 
     @property
     def outlives_clearing(self) -> bool:
-        """Whether it was interrupted: its file may be stored."""
+        """Whether the upload was interrupted, so that its file may be stored."""
         return self.stored_id is None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able values."""
+        """Return a JSON-serializable dict."""
         baseline = self.baseline.reduced(max_known=MAX_BASELINE_IDS) or self.baseline
         return {
             "baseline": baseline.to_dict(),
@@ -49,9 +49,9 @@ class UploadCheckpoint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make it again of what :meth:`to_dict` returned.
+        """Create an instance from :meth:`to_dict` output.
 
-        :raises ValueError: the values have another shape.
+        :raises ValueError: the values are invalid.
         """
         stored_id = None if values["stored_id"] is None else parse_id(values["stored_id"])
         baseline, stored_name = Baseline.from_dict(values["baseline"]), values["stored_name"]
@@ -63,26 +63,26 @@ class UploadCheckpoint:
 
 
 class UploadState(Protocol):
-    """Where an upload's checkpoint is kept for the next attempt of the task."""
+    """Stores the checkpoint of an upload for the next attempt of the task."""
 
     def load(self) -> UploadCheckpoint | None:
-        """Return how far earlier attempts of this very upload came, if one of them can have stored the file."""
+        """Return the checkpoint of earlier attempts; None if none of them can have stored the file."""
 
     def save(self, checkpoint: UploadCheckpoint) -> None:
-        """Keep how far it came: before the first byte is sent, and again when all is done."""
+        """Store a checkpoint: before the first byte is sent, and again when the upload is complete."""
 
     def delete(self) -> None:
-        """Keep nothing: no attempt stored the file."""
+        """Delete the checkpoint, because no attempt stored the file."""
 
 
 class NoState:
-    """Keeps nothing: outside a task, and where Airflow has no task state store (before 3.3)."""
+    """Stores nothing: outside of tasks, and before Airflow 3.3."""
 
     def load(self) -> None:
-        """Return None: no earlier attempt is known."""
+        """Return None: nothing is stored."""
 
     def save(self, checkpoint: UploadCheckpoint) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def delete(self) -> None:
-        """Delete nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""What must be known of a file that bears an upload's name before it is taken for that upload, or deleted for it."""
+"""Complete the metadata of existing files before one is reused as an upload, or deleted for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, get_settled
+from airflow_provider_media._api.formatting import format_ids
 from airflow_provider_media.exceptions import MediaConflictError
 
 if TYPE_CHECKING:
@@ -16,53 +17,56 @@ if TYPE_CHECKING:
 
 
 def fetch_details(upload: UploadSpec, found: Iterable[Media], *, settle_seconds: float = 0.0) -> Flow[list[Media]]:
-    """Pick those of the files that may be the upload; ask for each of which the list does not tell what decides.
+    """Return the files that could match the upload, with the details that the list lacks.
 
-    One that is gone meanwhile is left out.
+    Files that no longer exist are skipped.
 
-    :param settle_seconds: how long a listed file may take until a get by its id finds it.
+    :param settle_seconds: how long a listed file may take until a GET finds it.
     """
     listed = [media for media in found if upload.could_match_with_details(media)]
-    unclear = [media.id for media in listed if upload.needs_details_for(media)]
-    told = yield from get_settled(unclear, settle_seconds)
+    incomplete = [media.id for media in listed if upload.needs_details_for(media)]
+    details = yield from get_settled(incomplete, settle_seconds)
     full = [
-        merge_details(media, told[str(media.id)]) if str(media.id) in told else media
+        merge_details(media, details[str(media.id)]) if str(media.id) in details else media
         for media in listed
-        if media.id not in unclear or str(media.id) in told
+        if media.id not in incomplete or str(media.id) in details
     ]
     return [media for media in full if upload.could_match(media)]
 
 
-def merge_details(listed: Media, told: Media) -> Media:
-    """Add to an entry of the list what getting the file by its id tells; what that leaves out stays as listed.
+def merge_details(listed: Media, details: Media) -> Media:
+    """Add the details of a GET to an entry of the list; fields without a value stay as listed.
 
-    So does the creation date, which may be written in another precision: baselines compare dates of the list.
+    The creation date stays as listed too, because baselines compare dates of the list and a GET may return another
+    precision.
     """
-    known = {field.name: getattr(told, field.name) for field in fields(told) if field.name != "id"}
+    known = {field.name: getattr(details, field.name) for field in fields(details) if field.name != "id"}
     if listed.created_at is not None:
         del known["created_at"]
     return replace(listed, **{name: value for name, value in known.items() if value is not None})
 
 
-def of_unknown_folder(upload: UploadSpec, namesakes: Iterable[Media]) -> tuple[Media, ...]:
-    """Pick the files that may be another folder's: they are reused, but never deleted."""
-    return tuple(media for media in namesakes if upload.has_unknown_folder(media))
+def with_unknown_folder(upload: UploadSpec, existing: Iterable[Media]) -> tuple[Media, ...]:
+    """Return the files that may be in another folder: they may be reused, but not deleted."""
+    return tuple(media for media in existing if upload.has_unknown_folder(media))
 
 
-def check_folders(upload: UploadSpec, namesakes: Iterable[Media]) -> None:
-    """See that all files that an upload is to replace are surely of its folder.
+def check_folders(upload: UploadSpec, existing: Iterable[Media]) -> None:
+    """Check that all files that an upload replaces are in its folder.
 
-    :raises MediaConflictError: the folder of one is unknown.
+    :raises MediaConflictError: the folder of a file is unknown.
     """
-    unknown = of_unknown_folder(upload, namesakes)
+    unknown = with_unknown_folder(upload, existing)
     if unknown:
         raise MediaConflictError(
-            f"Could not replace {upload.name!r} in folder {upload.folder_id}: {folders_untold(unknown)} or choose"
-            " if_exists='upload'; nothing was deleted.",
+            f"Could not replace {upload.name!r} in folder {upload.folder_id}: {format_unknown_folders(unknown)} Or"
+            " choose if_exists='upload'. Nothing was deleted.",
         )
 
 
-def folders_untold(unknown: Iterable[Media]) -> str:
-    """Say that the files may be another folder's, and what to do about it."""
-    ids = ", ".join(str(media.id) for media in unknown)
-    return f"the API does not tell the folder of {ids}, so it may be another one's; delete it by its id if it is not,"
+def format_unknown_folders(unknown: Iterable[Media]) -> str:
+    """Return why the files are not replaced, and the action."""
+    return (
+        f"the API does not return the folder of {format_ids(unknown)}, which may be another folder. If it is this one,"
+        " delete the file by its id."
+    )

@@ -1,7 +1,7 @@
-"""The end of a file's description: the SHA-256 of its content, and a proof of the name that it was sent under.
+"""The fingerprint at the end of a file's description: the SHA-256 of its content, and a digest of its name.
 
-The API has no fields for either. The name's proof recognizes a file exactly that the platform renamed (even a short
-name gets another extension where files are re-encoded), without comparing names loosely.
+The API has no fields for either. The digest identifies a file that the platform renamed (re-encoding changes even the
+extension of a short name), so that names need not be compared loosely.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ _FINGERPRINT = re.compile(r"(?:^|\s)(?:name:([0-9a-f]{16})\s+)?sha256:([0-9a-f]{
 
 
 def with_fingerprint(description: str | None, fingerprint: str, name: str) -> str:
-    """Append the name's proof and the fingerprint to a description.
+    """Append the name digest and the fingerprint to a description.
 
-    :param description: the user's own text, or None.
+    :param description: the description given by the user, or None.
     :param fingerprint: 64 hexadecimal digits.
-    :param name: the name that the file is sent under.
+    :param name: the name of the upload.
     """
-    return " ".join(filter(None, (description, f"name:{name_proof(name)}", f"sha256:{fingerprint}")))
+    return " ".join(filter(None, (description, f"name:{name_digest(name)}", f"sha256:{fingerprint}")))
 
 
 def fingerprint_in(description: str | None) -> str | None:
-    """Read the fingerprint from a description; None where there is none."""
+    """Parse the fingerprint in a description; None if there is none."""
     found = _FINGERPRINT.search(description or "")
     return found[2] if found else None
 
 
-def name_proof(name: str) -> str:
-    """Return 16 hexadecimal digits that stand for a name."""
+def name_digest(name: str) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of a name."""
     return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-def name_proof_in(description: str | None) -> str | None:
-    """Read the name's proof from a description; None where there is none."""
+def name_digest_in(description: str | None) -> str | None:
+    """Parse the name digest in a description; None if there is none."""
     found = _FINGERPRINT.search(description or "")
     return found[1] if found else None
 
 
 def has_name(media: Media, name: str) -> bool:
-    """Whether a file of the library was sent under exactly this name, or else is named exactly so."""
-    proof = name_proof_in(media.description)
-    return media.name == name if proof is None else proof == name_proof(name)
+    """Return whether a file was uploaded with exactly this name, or without a digest, has this name."""
+    digest = name_digest_in(media.description)
+    return media.name == name if digest is None else digest == name_digest(name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.baseline import Baseline, baseline_in, fetch_baseline
-from airflow_provider_media._api.deletion import delete_older, is_other
+from airflow_provider_media._api.deletion import delete_unchanged, is_different_file
 from airflow_provider_media._api.flows import (
     Flow,
     Paginator,
@@ -24,10 +24,17 @@ from airflow_provider_media._api.flows import (
     with_purpose,
     with_shared_retries,
 )
+from airflow_provider_media._api.formatting import format_ids
 from airflow_provider_media._api.protocol import build_upload, parse_media
 from airflow_provider_media._upload.checkpoint import NoState, UploadCheckpoint, UploadState
-from airflow_provider_media._upload.existing import check_folders, fetch_details, merge_details, of_unknown_folder
-from airflow_provider_media._upload.stored import is_credible, is_name_credible, not_whole, other_file, warn_of_changes
+from airflow_provider_media._upload.existing import check_folders, fetch_details, merge_details, with_unknown_folder
+from airflow_provider_media._upload.stored import (
+    different_file_error,
+    is_credible,
+    is_name_credible,
+    warn_of_changes,
+    wrong_size_error,
+)
 from airflow_provider_media.exceptions import (
     Delivery,
     MediaConflictError,
@@ -66,8 +73,8 @@ def find_new_matches(upload: UploadSpec, baseline: Baseline, *, thorough: bool =
     if ambiguous := [media for media in candidates if upload.matches(media)]:
         raise MediaConflictError(
             f"The response to the upload of {upload.name!r} was lost, and the library does not show whether"
-            f" {_format_ids(ambiguous)} was stored by it or before. Compare them and delete the one that is not"
-            " needed.",
+            f" {format_ids(ambiguous, with_sizes=True)} was stored by it or before. Compare them and delete the one"
+            " that is not needed.",
         )
     return [media for media in found if upload.matches(media)] or found
 
@@ -201,7 +208,7 @@ def _apply_fail(run: _Run, existing: Sequence[Media]) -> Flow[_Decision]:
     if older and not adopted:
         raise MediaConflictError(
             f"Could not upload {run.upload.name!r}: a file with this name exists (if_exists='fail'):"
-            f" {_format_ids(older)}. Choose another name or another if_exists.",
+            f" {format_ids(older, with_sizes=True)}. Choose another name or another if_exists.",
         )
     return _Decision(adopted=adopted)
 
@@ -225,14 +232,14 @@ def _apply_reuse(run: _Run, existing: Sequence[Media]) -> Flow[_Decision]:
     # A file that is known to be in the folder precedes one whose folder is unknown.
     for media in sorted(filter(upload.matches, existing), key=upload.has_unknown_folder):
         now = (yield from get_settled([media.id], run.settle_seconds)).get(str(media.id))
-        if now and not is_other(media, now):
+        if now and not is_different_file(media, now):
             return _Decision(reused=media)
         log.warning("Skipped %s: the list shows it as %r, but it no longer exists", media.id, upload.name)
         remaining.remove(media)
     adopted = yield from _adopt(run)
     if not adopted and (older := run.older(remaining)):
         log.warning("Uploading %r although files with this name exist; they have another size or type: %s",
-                    upload.name, _format_ids(older))  # fmt: skip
+                    upload.name, format_ids(older, with_sizes=True))  # fmt: skip
     return _Decision(adopted=adopted)
 
 
@@ -289,9 +296,9 @@ def _fetch_existing(
     library += recent.values()
     same_name = [media for media in library if upload.could_match_with_details(media)]
     existing = oldest_first((yield from fetch_details(upload, same_name, settle_seconds=settle_seconds)))
-    unknown = of_unknown_folder(upload, existing)
+    unknown = with_unknown_folder(upload, existing)
     if unknown:
-        log.info("The API does not return the folder of %s, so it may be in folder %s", _format_ids(unknown),
+        log.info("The API does not return the folder of %s, so it may be in folder %s", format_ids(unknown),
                  upload.folder_id)  # fmt: skip
     return baseline_in(library, same_name), existing
 
@@ -334,7 +341,7 @@ def _delete_replaced(
     except Exception:
         log.warning("Uploaded %r as %s, but did not delete the files that it replaces", new.name, new.id)
         raise
-    return (yield from delete_older(older))
+    return (yield from delete_unchanged(older))
 
 
 def upload_for_sync(
@@ -505,8 +512,8 @@ def _await_visibility(
                 raise
         if len(found) > 1:
             raise MediaConflictError(
-                f"The response to the upload of {upload.name!r} was lost, and {_format_ids(found)} could both be it."
-                " Compare them and delete the one that is not needed.",
+                f"The response to the upload of {upload.name!r} was lost, and {format_ids(found, with_sizes=True)}"
+                " could both be it. Compare them and delete the one that is not needed.",
             )
         if found:
             log.warning("The response was lost, but the library has %r as %s; using it", upload.name, found[0].id)
@@ -531,7 +538,7 @@ def _warn_of_duplicates(upload: UploadSpec, baseline: Baseline, media: Media, re
     duplicates = [other for other in found if str(other.id) != str(media.id)]
     if duplicates:
         log.warning("Found duplicates from an earlier attempt: %s (same file as %s). Not deleted, because another task"
-                    " may use them", _format_ids(duplicates), media.id)  # fmt: skip
+                    " may use them", format_ids(duplicates, with_sizes=True), media.id)  # fmt: skip
 
 
 def _verify(
@@ -556,11 +563,11 @@ def _verify(
         found = yield from _await_visibility(upload, baseline, timeout, retries.for_lookups(), None, 0.0)
         # A GET and a list that contradict each other about one file do not justify a deletion.
         if found is None or (must_get and str(found.id) == str(media.id)):
-            raise other_file(upload, media)
+            raise different_file_error(upload, media)
         media = found
     if not media.size:
         if must_get:
-            raise not_whole(upload, media)
+            raise wrong_size_error(upload, media)
         log.warning("Could not verify %r (%s): the library does not show its size yet", upload.name, media.id)
     return media, False
 
@@ -584,7 +591,7 @@ def _fetch_stored(
             others = [other for other in newer if upload.could_match(other) and str(other.id) != str(media.id)]
             if others and str(media.id) not in {str(other.id) for other in newer}:
                 log.warning("Another task replaced %r after it was stored as %s: by %s", upload.name, media.id,
-                            _format_ids(others))  # fmt: skip
+                            format_ids(others, with_sizes=True))  # fmt: skip
                 return None
         remaining = deadline - retries.clock()
         if (stored and stored.size) or remaining <= 0:
@@ -597,7 +604,3 @@ def _fetch_stored(
             " (the connection's extra 'settle_seconds').",
         )
     return stored
-
-
-def _format_ids(found: Iterable[Media]) -> str:
-    return ", ".join(f"{media.id} ({media.size} bytes)" for media in found)

@@ -1,4 +1,4 @@
-"""A file of an object store as the source of an upload: streamed through, in flat memory, never onto the disk."""
+"""Open the source of an upload. Files of object stores are streamed in constant memory, without a copy on disk."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import IO, TYPE_CHECKING, Any
 from airflow_provider_media._api.secret import redact_url, safe_cause
 from airflow_provider_media._upload.source import (
     StreamSource,
-    file_problem,
+    file_error,
     is_object_path,
     local_path,
     open_path,
-    reading,
+    template_hint,
+    wrap_read_errors,
 )
 from airflow_provider_media.exceptions import MediaError, MediaUnavailableError
 
@@ -25,127 +26,127 @@ if TYPE_CHECKING:
     from airflow_provider_media._upload.source import Source
 
 BLOCK_BYTES = 4 * 1024 * 1024
-"""How much is fetched at a time; the stores' own blocks are up to 50 MiB."""
+"""Bytes per read; the default of some stores is 50 MiB."""
 
 CHECK_BLOCK_BYTES = 256 * 1024
-"""The same for a check, which reads here and there."""
+"""Bytes per read of a check, which uses random access."""
 
-_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, ImportError)
-"""What a store says of a missing file or bucket, of a key that may not read it, and of an address that is none."""
+_PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, ImportError)
+"""Errors for missing files and buckets, missing permissions and invalid addresses."""
 
 
 def is_transient(error: BaseException | None) -> bool:
-    """Whether it may help to ask an object store again later: each has errors of its own for a line that is down."""
-    return error is not None and not isinstance(error, _LASTING)
+    """Return whether the error is transient; fsspec backends share no class of connection errors."""
+    return error is not None and not isinstance(error, _PERMANENT)
 
 
 class ObjectSource:
-    """A file of an object store, which must stay the very object that was measured.
+    """A file of an object store, which must not change after it was measured.
 
-    :param path: an fsspec path object, such as Airflow's ``ObjectStoragePath``: it knows its file system (``fs``) and
-        its name there (``path``).
-    :param facts: what a listing told of it just now; None asks.
-    :raises MediaFileError: when it cannot be uploaded, MediaUnavailableError when the store does not answer.
+    :param path: an fsspec path object, such as Airflow's ``ObjectStoragePath``, with its file system (``fs``) and its
+        name there (``path``).
+    :param info: the entry of a current listing; None fetches it.
+    :raises MediaFileError: the file cannot be uploaded.
+    :raises MediaUnavailableError: the store does not respond.
     """
 
-    def __init__(self, path: Any, facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: Any, info: Mapping[str, Any] | None = None) -> None:
         self.label = redact_url(str(path))
         is_http = str(path).lower().startswith(("http://", "https://"))
-        # Not the query of an HTTP path, which may hold a signature.
+        # Without the query of an HTTP path, which may contain a signature.
         self.base_name: str | None = re.split("[?#]", str(path))[0].rpartition("/")[2] if is_http else path.name
         with self._reading():
             self._file_system, self._name = path.fs, path.path
-            facts = facts or self._fresh_facts()
-        if facts.get("type") != "file":
-            raise file_problem(self.label, "it is a folder")
-        self.size: int = facts["size"]
-        self._version = _version_in(facts)
+            info = info or self._fetch_info()
+        if info.get("type") != "file":
+            raise file_error(self.label, "it is a folder")
+        self.size: int = info["size"]
+        self._version = _version_in(info)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        with self._sorting(), reading(self.label):
+        with self._classify_errors(), wrap_read_errors(self.label):
             yield
 
     @contextmanager
-    def _sorting(self) -> Iterator[None]:
-        """Tell the problems that may pass from those that last."""
+    def _classify_errors(self) -> Iterator[None]:
+        """Raise MediaUnavailableError for transient errors."""
         try:
             yield
-        except MediaError as problem:
-            cause = problem.__context__
+        except MediaError as error:
+            cause = error.__context__
             if isinstance(cause, FileNotFoundError):
-                raise file_problem(self.label, "it does not exist") from safe_cause(cause)
+                raise file_error(self.label, "it does not exist") from safe_cause(cause)
             if is_transient(cause):
-                raise MediaUnavailableError(str(problem)) from safe_cause(cause)
+                raise MediaUnavailableError(str(error)) from safe_cause(cause)
             raise
 
-    def _fresh_facts(self) -> Mapping[str, Any]:
-        """Ask the store itself: what an earlier listing in this process told may be old by now."""
+    def _fetch_info(self) -> Mapping[str, Any]:
+        """Fetch the entry from the store, because listings cached in this process may be old."""
         self._file_system.invalidate_cache(self._name)
-        facts: Mapping[str, Any] = self._file_system.info(self._name)
-        return facts
+        info: Mapping[str, Any] = self._file_system.info(self._name)
+        return info
 
-    def head(self, count: int) -> bytes:
-        """Read the first bytes, and fetch no more than these."""
+    def peek(self, count: int) -> bytes:
+        """Read the first bytes and fetch no others."""
         with self._reading():
             return bytes(self._file_system.cat_file(self._name, start=0, end=min(count, self.size)))
 
     @contextmanager
-    def opened(self) -> Iterator[IO[bytes]]:
-        """Open the object from its start; it must be the one that was measured, then and when all of it is read."""
+    def open_stream(self) -> Iterator[IO[bytes]]:
+        """Open the object at its start; verify its version before and after it is read."""
         with self._reading():
             version = self._check(self._version)
             stream = self._file_system.open(self._name, "rb", block_size=BLOCK_BYTES)
-        with stream, self._sorting():
+        with stream, self._classify_errors():
             yield stream
         with self._reading():
-            self._check(version)  # which tells more than a listing
+            self._check(version)
 
     @contextmanager
-    def opened_for_checks(self) -> Iterator[IO[bytes]]:
-        """Open the object without asking for its version, which costs two requests: an upload asks for it anyway."""
+    def open_for_checks(self) -> Iterator[IO[bytes]]:
+        """Open the object without verifying its version, which takes two requests and is done by the upload."""
         with self._reading():
             stream = self._file_system.open(self._name, "rb", block_size=CHECK_BLOCK_BYTES)
-        with stream, self._sorting():
+        with stream, self._classify_errors():
             yield stream
 
     def _check(self, expected: Mapping[str, str]) -> dict[str, str]:
-        """Ask for the version; it must be the expected one, as far as both are told."""
-        version = _version_in(self._fresh_facts())
+        """Fetch the version and compare the fields that both have."""
+        version = _version_in(self._fetch_info())
         if any(version[name] != value for name, value in expected.items() if name in version):
-            raise file_problem(self.label, "it changed while it was being sent")
+            raise file_error(self.label, "it changed while it was being sent")
         return version
 
     def close(self) -> None:
-        """Nothing is kept open between attempts."""
+        """Do nothing: no file stays open between attempts."""
 
 
-def _version_in(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Pick what tells one version of an object from another; stores differ in the names, and a listing tells less."""
+def _version_in(info: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields that identify a version of an object; their names differ between stores."""
     names = ("size", "ETag", "etag", "md5Hash", "generation", "VersionId", "content_md5", "mtime", "last_modified")
-    return {name: str(facts[name]) for name in names if facts.get(name) is not None}
+    return {name: str(info[name]) for name in names if info.get(name) is not None}
 
 
-def open_source(file: Any, *, facts: Mapping[str, Any] | None = None, takes_pipes: bool = True) -> Source:
-    """Measure what a caller wants to upload; nothing is read yet, save from what can be read only once.
+def open_source(file: Any, *, info: Mapping[str, Any] | None = None, takes_pipes: bool = True) -> Source:
+    """Measure a file for an upload; only sources that cannot be rewound are read.
 
-    :param file: a path, an object store's path object (Airflow's ObjectStoragePath), or a binary file object.
-    :param facts: what a listing of the object store told of it just now, so that it need not be asked again.
-    :param takes_pipes: whether the path of a named pipe is read: that waits for whoever writes into it.
-    :raises MediaFileError: when it is missing, empty, unreadable, not a file or not binary; MediaUnavailableError
-        when an object store does not answer.
+    :param file: a path, the path object of an object store (Airflow's ObjectStoragePath), or a binary file object.
+    :param info: the entry of a current listing of the object store, which saves a request.
+    :param takes_pipes: whether to read the path of a named pipe, which blocks until another process writes.
+    :raises MediaFileError: the file is missing, empty, unreadable, not a file or not binary.
+    :raises MediaUnavailableError: an object store does not respond.
     """
     file = local_path(file)
     if hasattr(file, "read"):
         source: Source = StreamSource(file)
     elif is_object_path(file):  # Airflow 2's ObjectStoragePath is a Path too
-        source = ObjectSource(file, facts)
+        source = ObjectSource(file, info)
     elif isinstance(file, (str, os.PathLike)) and str(file) not in {"", "None"}:
         source = open_path(Path(file), takes_pipes=takes_pipes)
     else:
-        empty = file in ("", "None", None)
-        raise file_problem(file, f"it is not a file path.{' Did a template render to nothing?' if empty else ''}")
+        raise file_error(file, f"it is not a file path{template_hint(file)}")
     if source.size == 0:
         source.close()
-        raise file_problem(source.label, "it is empty (0 bytes), perhaps a placeholder")
+        raise file_error(source.label, "it is empty (0 bytes), perhaps a placeholder")
     return source

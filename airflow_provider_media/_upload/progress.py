@@ -1,4 +1,4 @@
-"""Lines in the log that tell how far a long transfer is: of one file, or of many."""
+"""Log the progress of long uploads, of one file or of many."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ STEP = 0.1
 
 
 class LogThrottle:
-    """Decides when another line is due: each tenth of the work, not within 10 seconds of the last; each minute anyway.
+    """Throttles progress logging: one line for each tenth of the work, 10 to 60 seconds apart.
 
-    Work that ends within 10 seconds gets no line; work that got one gets one for its end.
+    Work that ends within 10 seconds logs nothing. Work that logged a line also logs its end.
 
     :param total: the amount of work.
     :param clock: monotonic seconds.
@@ -33,8 +33,8 @@ class LogThrottle:
         self._started = self._last_time = clock()
         self._last_done = 0.0
 
-    def are_over(self, done: float) -> bool:
-        """Tell whether a line is due now; if so, count from here.
+    def is_due(self, done: float) -> bool:
+        """Return whether to log a line now.
 
         :param done: how much of the work is done.
         """
@@ -51,14 +51,14 @@ class LogThrottle:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """Seconds since the start."""
         return max(self._clock() - self._started, 0.001)
 
 
 class Progress:
-    """Says how far the transfer of one file is.
+    """Logs the progress of one file.
 
-    :param what: what is transferred.
+    :param what: the name of the file.
     :param total: its size in bytes.
     :param attempt: which attempt this is, from 1.
     :param clock: monotonic seconds.
@@ -69,25 +69,24 @@ class Progress:
         self._what = what
         self._total = total
         self._attempt = attempt
-        self._pauses = LogThrottle(total, clock)
+        self._throttle = LogThrottle(total, clock)
 
     def __call__(self, done: int) -> None:
-        """Take note of the bytes transferred so far."""
-        if self._pauses.are_over(done):
+        """Record the number of bytes sent."""
+        if self._throttle.is_due(done):
             log.info(
-                "%s %r: %.0f %%, %.1f of %.1f MiB, %.1f MiB/s, attempt %d",
-                "Sent" if done == self._total else "Sending",
+                "Uploading %r: %.0f %%, %.1f of %.1f MiB, %.1f MiB/s, attempt %d",
                 self._what,
                 100 * done / self._total,
                 done / MIB,
                 self._total / MIB,
-                done / MIB / self._pauses.seconds,
+                done / MIB / self._throttle.seconds,
                 self._attempt,
             )
 
 
 class FilesProgress:
-    """Says how far the transfer of several files is; may be told from several threads.
+    """Logs the progress of several files. Thread-safe.
 
     :param files: how many there are.
     :param total: their size in bytes.
@@ -99,27 +98,29 @@ class FilesProgress:
         self._files = files
         self._total = total
         self._files_done = self._bytes_done = 0
-        self._pauses = LogThrottle(total, clock)
+        self._throttle = LogThrottle(total, clock)
         self._lock = threading.Lock()
 
     def add(self, size: int) -> None:
-        """Take note of one more file that is done.
+        """Record a completed file.
 
         :param size: in bytes.
         """
         with self._lock:
             self._files_done += 1
             self._bytes_done += size
-            if self._files_done < self._files and self._pauses.are_over(self._bytes_done):
-                rate = self._bytes_done / self._pauses.seconds
-                log.info("Sent %s; %.0f s left", self._so_far(), (self._total - self._bytes_done) / max(rate, 1.0))
+            if self._files_done < self._files and self._throttle.is_due(self._bytes_done):
+                rate = self._bytes_done / self._throttle.seconds
+                log.info(
+                    "Uploaded %s; %.0f s remaining", self._so_far(), (self._total - self._bytes_done) / max(rate, 1.0)
+                )
 
     def summary(self) -> str:
-        """Say what was done in all, and how fast."""
-        return f"{self._so_far()}, in {self._pauses.seconds:.1f} s"
+        """Return totals and rate for a log line."""
+        return f"{self._so_far()}, in {self._throttle.seconds:.1f} s"
 
     def _so_far(self) -> str:
-        seconds = self._pauses.seconds
+        seconds = self._throttle.seconds
         return (
             f"{self._files_done} of {self._files} files, {self._bytes_done / MIB:.1f} of {self._total / MIB:.1f} MiB"
             f" ({self._files_done / seconds:.1f} files/s, {self._bytes_done / MIB / seconds:.1f} MiB/s)"

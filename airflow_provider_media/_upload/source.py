@@ -1,8 +1,8 @@
-"""Where an upload's bytes come from: something that can be opened anew for each attempt, and knows its size.
+"""The content of an upload: a source with a known size that can be opened again for each attempt.
 
-A declared length is a promise to the server, so a source is measured before the first byte is sent, and whatever
-differs while it is being read is a clear, permanent error of ours: an OSError raised inside a request's body would be
-taken for a broken connection by the HTTP client.
+The declared length is a promise to the server, so a source is measured before the first byte is sent. A source that
+changes while it is read raises a permanent MediaFileError, because the HTTP client would interpret an OSError in the
+body as a broken connection.
 """
 
 from __future__ import annotations
@@ -25,44 +25,50 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 512 * 1024
 SPOOL_BYTES = 1024 * 1024
-"""What cannot be read twice is kept in memory up to this size, on disk above it."""
+"""Max bytes of a copy in memory; larger copies of streams that cannot be rewound are on disk."""
 
 
 _CANNOT = " cannot be uploaded: "
 
 
 class Source(Protocol):
-    """The bytes of one upload."""
+    """The content of one upload."""
 
     label: str
     size: int
     base_name: str | None
 
-    def head(self, count: int) -> bytes:
+    def peek(self, count: int) -> bytes:
         """Read the first bytes."""
 
-    def opened(self) -> Any:
-        """Open the bytes from their start: a context manager that gives a stream, and checks on leaving."""
+    def open_stream(self) -> Any:
+        """Open the content at its start: a context manager of a stream, which verifies the source on exit."""
 
-    def opened_for_checks(self) -> Any:
-        """Open the bytes as :meth:`opened` does, to read here and there; whether they changed may be left unchecked."""
+    def open_for_checks(self) -> Any:
+        """Open the content for random access; changes may go unnoticed."""
 
     def close(self) -> None:
-        """Let go of what was needed to read more than once."""
+        """Release the temporary copy, if any."""
 
 
 def printable(path: object) -> str:
-    """Return a path or name as text that can be encoded; bytes that are not UTF-8 are written as escapes."""
+    """Return a path or name as a string that can be encoded; bytes that are not UTF-8 are escaped."""
     return str(path).encode(errors="backslashreplace").decode()
 
 
 def escape_controls(text: str) -> str:
-    """Return a text on one line: control characters, line breaks and lone surrogates as ``repr`` writes them."""
+    """Return a string on one line, with control characters, line breaks and lone surrogates escaped as in ``repr``."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def template_hint(value: object) -> str:
+    """Return the end of an error about a value: a question if an empty template renders to it."""
+    is_empty = value is None or (isinstance(value, str) and value.strip() in {"", "None"})
+    return ". Did a Jinja template render to an empty string?" if is_empty else "."
+
+
 def missing_reason(path: Path) -> str:
-    """Return why a local path leads nowhere; of a relative one, where it was searched."""
+    """Return why a local path does not exist; for a relative path, with the working directory."""
     if path.is_absolute():
         return "it does not exist"
     try:
@@ -75,56 +81,56 @@ def missing_reason(path: Path) -> str:
     )
 
 
-def file_problem(label: object, reason: str, error_class: type[MediaFileError] = MediaFileError) -> MediaFileError:
-    """Return the error of a file that cannot be uploaded.
+def file_error(label: object, reason: str, error_class: type[MediaFileError] = MediaFileError) -> MediaFileError:
+    """Return the error for a file that cannot be uploaded.
 
     :param label: its path or name.
-    :param reason: at least the cause; sentences may follow.
+    :param reason: the cause; sentences may follow.
     """
     ending = "" if reason.endswith((".", "?")) else "."
     shown = repr(redact_url(label)) if isinstance(label, str) else redact_urls(repr(label))
     return error_class(f"The file {shown}{_CANNOT}{redact_urls(reason)}{ending}")
 
 
-def file_reason(problem: MediaError) -> str:
-    """Return what is wrong with a file, without its name."""
-    return str(problem).partition(_CANNOT)[2] or str(problem)
+def file_error_reason(error: MediaError) -> str:
+    """Return the cause of a file error, without the name of the file."""
+    return str(error).partition(_CANNOT)[2] or str(error)
 
 
 def is_object_path(file: Any) -> bool:
-    """Whether this is the path of an object store; asked of its class, for the store may not be there."""
+    """Return whether this is the path of an object store; checks the class, because properties may connect."""
     return hasattr(type(file), "fs") and hasattr(type(file), "path")
 
 
 def local_path(file: Any) -> Any:
-    """Return the plain path for the object store's path of a local file (``file://``), and all else as it is.
+    """Return the local path of a ``file://`` path, and everything else unchanged.
 
-    Only an open local file shows whether it still is the one that was measured.
+    A local file can be verified while it is open, which an object store does not offer.
     """
     is_local = is_object_path(file) and getattr(file, "protocol", None) in {"file", "local"}
     return Path(file.path) if is_local else file
 
 
 def detect_mime_type(source: Source, *, default: str | None = None) -> str:
-    """Return the MIME type of a source, by its first bytes.
+    """Detect the MIME type of a source by its first bytes.
 
-    :param default: the type of bytes that are of no known type.
-    :raises UnsupportedTypeError: when the library does not accept such a file; MediaFileError when the source
-        cannot be read.
+    :param default: the type if none is detected.
+    :raises UnsupportedTypeError: the library does not accept this type.
+    :raises MediaFileError: the source cannot be read.
     """
-    found = detect_type(source.head(HEAD_BYTES))
+    found = detect_type(source.peek(HEAD_BYTES))
     mime_type = found.mime_type if found else default
     if mime_type is None:
         title, advice = (found.title, found.advice) if found else ("a file of unknown type", "")
         reason = f"{title}; the library accepts {ACCEPTED_TYPES}"
-        raise file_problem(source.label, f"{reason}. {advice}" if advice else reason, UnsupportedTypeError)
+        raise file_error(source.label, f"{reason}. {advice}" if advice else reason, UnsupportedTypeError)
     return mime_type
 
 
 def sha256(source: Source) -> str:
-    """Return the checksum of a source's content, in hexadecimal digits.
+    """Return the SHA-256 of the content in hexadecimal digits.
 
-    :raises MediaFileError: as :func:`iter_chunks`.
+    :raises MediaFileError: see :func:`iter_chunks`.
     """
     digest = hashlib.sha256()
     for block in iter_chunks(source):
@@ -133,72 +139,71 @@ def sha256(source: Source) -> str:
 
 
 def iter_chunks(source: Source) -> Iterator[memoryview]:
-    """Read a source from its start to its measured end, in blocks of one reused buffer.
+    """Yield the content in chunks up to the declared size; all chunks share one buffer.
 
-    :raises MediaFileError: when it shrinks, grows, is replaced or cannot be read.
+    :raises MediaFileError: the source shrinks, grows, is replaced or cannot be read.
     """
     for block in iter_regions(source):
         yield block.fill() if isinstance(block, FileRegion) else block
 
 
 def iter_regions(source: Source) -> Iterator[memoryview | FileRegion]:
-    """Give a source from its start to its measured end: blocks of one reused buffer, or of a local file the regions.
+    """Yield the content up to the declared size: regions of a local file, or else chunks of one shared buffer.
 
-    A region's bytes need not come into the process at all on their way to a plain socket.
+    A region can be sent to a plain socket without being copied into the process.
 
-    :raises MediaFileError: when the source shrinks, grows, is replaced or cannot be read.
+    :raises MediaFileError: the source shrinks, grows, is replaced or cannot be read.
     """
     buffer = bytearray(min(BLOCK_BYTES, source.size))
     view = memoryview(buffer)
-    left = source.size
-    with source.opened() as stream:
+    remaining = source.size
+    with source.open_stream() as stream:
         if isinstance(source, PathSource):
             for offset in range(0, source.size, len(buffer)):
                 yield FileRegion(source.label, stream, offset, view[: source.size - offset])
             return
-        while left:
-            count = _read_into(source.label, stream, view[: min(left, len(buffer))])
+        while remaining:
+            count = _read_into(source.label, stream, view[: min(remaining, len(buffer))])
             if not count:
                 raise _shrank(source.label)
-            left -= count
+            remaining -= count
             yield view[:count]
         if _read(source.label, stream, 1):
-            raise file_problem(source.label, f"it grew beyond its {source.size} bytes while it was being sent")
+            raise file_error(source.label, f"it grew beyond its {source.size} bytes while it was being sent")
 
 
 def _shrank(label: str) -> MediaError:
-    return file_problem(label, "it became shorter while it was being sent")
+    return file_error(label, "it became shorter while it was being sent")
 
 
 class FileRegion:
-    """Some consecutive bytes of an open local file; as long as the buffer that is lent to it.
+    """Consecutive bytes of an open local file, as long as the buffer.
 
-    :param label: the file's name, for errors.
+    :param label: the name of the file, for errors.
     :param stream: the file, unbuffered.
-    :param offset: where the region begins.
-    :param buffer: where its bytes go when they are needed in memory.
+    :param offset: the start of the region in bytes.
+    :param buffer: receives the bytes when they are needed in memory.
     """
 
     def __init__(self, label: str, stream: IO[bytes], offset: int, buffer: memoryview) -> None:
-        """Read nothing yet."""
         self._label = label
         self._descriptor = stream.fileno()
         self._offset = offset
         self._buffer = buffer
-        self._given = 0
+        self._position = 0
 
     def __len__(self) -> int:
-        """Give the number of bytes."""
+        """Return the number of bytes."""
         return len(self._buffer)
 
     def fill(self, start: int = 0) -> memoryview:
-        """Read the bytes from ``start`` on into the buffer, and return them.
+        """Read the bytes from ``start`` on into the buffer and return them.
 
-        :raises MediaFileError: when the file ends too early or cannot be read.
+        :raises MediaFileError: the file ends early or cannot be read.
         """
         done = start
         while done < len(self):
-            with reading(self._label):
+            with wrap_read_errors(self._label):
                 count = os.preadv(self._descriptor, [self._buffer[done:]], self._offset + done)
             if not count:
                 raise _shrank(self._label)
@@ -206,32 +211,32 @@ class FileRegion:
         return self._buffer[start:]
 
     def send_to(self, sock: socket.socket, start: int) -> int:
-        """Send some of the bytes from ``start`` on, from file to socket within the kernel; return how many.
+        """Send bytes from ``start`` on with ``sendfile`` and return their number.
 
-        :raises MediaFileError: when the file ends too early or cannot be read.
-        :raises BlockingIOError: the socket takes nothing now.
+        :raises MediaFileError: the file ends early or cannot be read.
+        :raises BlockingIOError: the send buffer is full.
         :raises ConnectionError: the connection is broken.
         """
         try:
             count = os.sendfile(sock.fileno(), self._descriptor, self._offset + start, len(self) - start)
         except (BlockingIOError, ConnectionError):
             raise
-        except OSError:  # a file system that cannot, or a file that cannot be read: reading it tells which
+        except OSError:  # either sendfile is not supported, or reading fails and raises below
             return sock.send(self.fill(start))
         if not count:
             raise _shrank(self._label)
         return count
 
     def read(self, size: int) -> bytes:
-        """Read on: what makes a region a file object, for a connection that knows no regions."""
-        block = bytes(self.fill()[self._given : self._given + size])
-        self._given += len(block)
+        """Read the next bytes, so that connections without ``send_to`` can use a region as a file object."""
+        block = bytes(self.fill()[self._position : self._position + size])
+        self._position += len(block)
         return block
 
 
 def _read_into(label: str, stream: IO[bytes], view: memoryview) -> int:
     if hasattr(stream, "readinto"):
-        with reading(label):
+        with wrap_read_errors(label):
             return stream.readinto(view) or 0
     data = _read(label, stream, len(view))
     view[: len(data)] = data
@@ -239,49 +244,49 @@ def _read_into(label: str, stream: IO[bytes], view: memoryview) -> int:
 
 
 def _read(label: str, stream: IO[bytes], count: int) -> bytes:
-    with reading(label):
+    with wrap_read_errors(label):
         data = stream.read(count)
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise file_problem(label, "it gives text; open it in binary mode ('rb')")
+        raise file_error(label, "it is in text mode; open it in binary mode ('rb')")
     if len(data) > count:
-        raise file_problem(label, "its read() gives more bytes than were asked for")
+        raise file_error(label, "its read() returned more bytes than requested")
     return bytes(data)
 
 
 @contextmanager
-def reading(label: str) -> Iterator[None]:
-    """Turn whatever reading a source raises into a MediaFileError."""
+def wrap_read_errors(label: str) -> Iterator[None]:
+    """Convert every exception of reading a source to a MediaFileError."""
     try:
         yield
     except MediaError:
         raise
-    except Exception as error:  # noqa: BLE001 - of any stream or object store
-        raise file_problem(label, f"reading it failed ({type(error).__name__}: {error})") from safe_cause(error)
+    except Exception as error:  # noqa: BLE001 - streams and object stores raise anything
+        raise file_error(label, f"reading it failed ({type(error).__name__}: {error})") from safe_cause(error)
 
 
 def open_path(path: Path, *, takes_pipes: bool) -> Source:
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
-            raise file_problem(str(path), "it is a folder")
+            raise file_error(str(path), "it is a folder")
         if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
-            raise file_problem(str(path), "it is a device")
-        if not stat.S_ISREG(found.st_mode):  # a named pipe, say: it can be read only once
+            raise file_error(str(path), "it is a device")
+        if not stat.S_ISREG(found.st_mode):  # for example a named pipe, which can be read only once
             if not takes_pipes:
-                raise file_problem(str(path), "it is a named pipe or a socket, not a regular file")
+                raise file_error(str(path), "it is a named pipe or a socket, not a regular file")
             with path.open("rb") as stream:
                 return StreamSource(stream, label=str(path), base_name=path.name)
         return PathSource(path, found)
     except FileNotFoundError:
-        raise file_problem(str(path), missing_reason(path)) from None
+        raise file_error(str(path), missing_reason(path)) from None
     except OSError as error:
-        raise file_problem(str(path), f"{error.strerror or error}") from error
+        raise file_error(str(path), f"{error.strerror or error}") from error
     except ValueError as error:  # a NUL in the path
-        raise file_problem(str(path), str(error)) from None
+        raise file_error(str(path), str(error)) from None
 
 
 class PathSource:
-    """A regular file, which must stay the very file that was measured."""
+    """A regular file, which must not change after it was measured."""
 
     def __init__(self, path: Path, found: os.stat_result) -> None:
         self.label = str(path)
@@ -290,31 +295,31 @@ class PathSource:
         self._path = path
         self._identity = _identity(found)
         if not os.access(path, os.R_OK):
-            raise file_problem(self.label, "it may not be read by this user")
+            raise file_error(self.label, "this user has no permission to read it")
 
-    def head(self, count: int) -> bytes:
-        with self.opened() as stream:
+    def peek(self, count: int) -> bytes:
+        with self.open_stream() as stream:
             return _read(self.label, stream, count)
 
     @contextmanager
-    def opened(self) -> Iterator[IO[bytes]]:
+    def open_stream(self) -> Iterator[IO[bytes]]:
         try:
             stream = self._path.open("rb", buffering=0)
         except OSError as error:
-            raise file_problem(self.label, f"{error.strerror or error}") from error
+            raise file_error(self.label, f"{error.strerror or error}") from error
         with stream:
             self._check(stream)
             yield stream
             self._check(stream)
 
-    opened_for_checks = opened
+    open_for_checks = open_stream
 
     def _check(self, stream: IO[bytes]) -> None:
         if _identity(os.fstat(stream.fileno())) != self._identity:
-            raise file_problem(self.label, "it changed while it was being sent")
+            raise file_error(self.label, "it changed while it was being sent")
 
     def close(self) -> None:
-        """Nothing is kept open between attempts."""
+        """Do nothing: no file stays open between attempts."""
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
@@ -322,7 +327,7 @@ def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
 
 
 class StreamSource:
-    """A binary file object, sent from where it stands; one that cannot be rewound is copied first."""
+    """A binary file object, sent from its current position; copied first if it is not seekable."""
 
     def __init__(self, stream: Any, *, label: str | None = None, base_name: str | None = None) -> None:
         name = getattr(stream, "name", None)
@@ -332,7 +337,7 @@ class StreamSource:
         if not _is_seekable(self.label, stream):
             stream = self._copy = self._spooled(stream)
         self._stream = stream
-        with reading(self.label):
+        with wrap_read_errors(self.label):
             self._start = stream.tell()
             self.size = stream.seek(0, os.SEEK_END) - self._start
             stream.seek(self._start)
@@ -348,17 +353,17 @@ class StreamSource:
         copy.seek(0)
         return copy
 
-    def head(self, count: int) -> bytes:
-        with self.opened() as stream:
+    def peek(self, count: int) -> bytes:
+        with self.open_stream() as stream:
             return _read(self.label, stream, count)
 
     @contextmanager
-    def opened(self) -> Iterator[IO[bytes]]:
-        with reading(self.label):
+    def open_stream(self) -> Iterator[IO[bytes]]:
+        with wrap_read_errors(self.label):
             self._stream.seek(self._start)
         yield self._stream
 
-    opened_for_checks = opened
+    open_for_checks = open_stream
 
     def close(self) -> None:
         if self._copy:
@@ -371,4 +376,4 @@ def _is_seekable(label: str, stream: Any) -> bool:
     except (AttributeError, OSError):
         return False
     except ValueError as error:
-        raise file_problem(label, f"{error}".rstrip(".")) from error
+        raise file_error(label, f"{error}".rstrip(".")) from error

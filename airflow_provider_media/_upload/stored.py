@@ -27,17 +27,17 @@ log = logging.getLogger(__name__)
 
 
 def is_credible(upload: UploadSpec, media: Media) -> bool:
-    """Whether an entry of the library may be what became of an upload: its name and size, where known, fit.
+    """Return whether a stored file may result from an upload, by its name and size where known.
 
-    It only decides whether a response is believed. Files of the library are never matched by it.
+    Used only to check a response. Files of the library are never matched by it.
     """
-    if has_proof(upload, media):
-        return not upload.is_refused(media)
+    if proves_content(upload, media):
+        return not upload.is_rejected_conversion(media)
     return _is_size_credible(upload, media) and is_name_credible(upload.name, media.name)
 
 
-def has_proof(upload: UploadSpec, media: Media) -> bool:
-    """Whether the description proves the content and the name."""
+def proves_content(upload: UploadSpec, media: Media) -> bool:
+    """Return whether the description has the fingerprint of the upload."""
     return upload.fingerprint is not None and fingerprint_in(media.description) == upload.fingerprint
 
 
@@ -46,63 +46,63 @@ def _is_size_credible(upload: UploadSpec, media: Media) -> bool:
 
 
 def is_name_credible(sent: str, stored: str | None) -> bool:
-    """Whether a platform may have made the stored name of the sent one.
+    """Return whether a platform may have derived the stored name from the sent one.
 
-    It may shorten a name, change its case and blanks, make a slug of it, replace what is not ASCII by anything or
-    nothing (``_``, ``?``, another spelling), or escape it as URLs and HTML do.
+    Platforms shorten names, change case and blanks, create slugs, replace or drop characters that are not ASCII
+    (``_``, ``?``, a transliteration), or escape names as URLs and HTML do.
     """
     if stored is None or stored == sent:
         return True
-    composed = unicodedata.normalize("NFC", sent)  # so that a letter with its accent is one character
+    composed = unicodedata.normalize("NFC", sent)  # an accented letter becomes one character
     return any(
-        _leads_to([_ways_to_write(character) for character in name], written)
+        _spells([_spellings(character) for character in name], written)
         for name in (composed, PurePosixPath(composed).name)
         for written in _unescaped(stored)
     )
 
 
 _MAX_LETTERS = 6
-"""So many letters stand for a character that is not ASCII: ``shch``, ``zhuang``."""
+"""Letters that a transliteration may use for one character: ``shch``, ``zhuang``."""
 
 _WORDS = {"&": "and", "@": "at", "%": "percent", "+": "plus"}
-"""What slugs make of symbols, or leave out."""
+"""Words that slugs use for symbols, or omit."""
 
 
-def _ways_to_write(character: str) -> tuple[str, ...] | None:
-    """Return the texts that may stand for a character of a name; None for any :data:`_MAX_LETTERS` letters."""
+def _spellings(character: str) -> tuple[str, ...] | None:
+    """Return the spellings of a character of a name; None for any :data:`_MAX_LETTERS` letters."""
     if not character.isascii():
         return None
     return ("", _WORDS[character]) if character in _WORDS else (_letters(character),)
 
 
-def _leads_to(ways: Sequence[tuple[str, ...] | None], stored: str) -> bool:
-    """Whether a name can be written so, whole or as its beginning, with or without a suffix after that."""
+def _spells(characters: Sequence[tuple[str, ...] | None], stored: str) -> bool:
+    """Return whether the stored name spells the name or its beginning, with or without a suffix."""
     stem, suffix = _letters(PurePosixPath(stored).stem), _letters(PurePosixPath(stored).suffix)
-    if not stem:  # nothing of the name is left but its suffix
-        return _reaches(ways, suffix, whole=True)
-    return _reaches(ways, _letters(stored)) or _reaches(ways, stem)
+    if not stem:  # only the suffix remains
+        return _matches_spellings(characters, suffix, whole=True)
+    return _matches_spellings(characters, _letters(stored)) or _matches_spellings(characters, stem)
 
 
-def _reaches(ways: Sequence[tuple[str, ...] | None], stored: str, *, whole: bool = False) -> bool:
-    """Whether letters and digits are one way to write all the characters, or the first of them."""
+def _matches_spellings(characters: Sequence[tuple[str, ...] | None], stored: str, *, whole: bool = False) -> bool:
+    """Return whether the letters and digits spell the characters, all of them or the first ones."""
     ends = {0}
-    for texts in ways:
+    for spellings in characters:
         if not whole and len(stored) in ends:
             return True
-        if texts is None:
+        if spellings is None:
             ends = {end + count for end in ends for count in range(_letters_at(stored, end) + 1)}
         else:
-            ends = {end + len(text) for end in ends for text in texts if stored.startswith(text, end)}
+            ends = {end + len(text) for end in ends for text in spellings if stored.startswith(text, end)}
     return len(stored) in ends
 
 
 def _letters_at(text: str, start: int) -> int:
-    """Count the letters there, at most :data:`_MAX_LETTERS`; no digits, because numbers tell files apart."""
+    """Count the letters there, at most :data:`_MAX_LETTERS`; no digits, because numbers distinguish files."""
     return len(list(takewhile(str.isalpha, text[start : start + _MAX_LETTERS])))
 
 
 def _unescaped(stored: str) -> Iterator[str]:
-    """Return a name as it is, without the escapes of URLs and HTML, and with UTF-8 that was read as ISO-8859-1."""
+    """Yield the name unchanged, without URL escapes, without HTML escapes, and with mis-decoded UTF-8 repaired."""
     yield stored
     yield unquote_plus(stored)
     yield html.unescape(stored)
@@ -116,7 +116,7 @@ def _letters(name: str) -> str:
 
 
 def changes_of(upload: UploadSpec, media: Media) -> list[str]:
-    """Return what the library stored differently, each from what to what."""
+    """Return the stored fields that differ from the upload, each as ``sent -> stored``."""
     changes = []
     if media.name is not None and media.name != upload.name:
         changes.append(f"name {upload.name!r} -> {media.name!r}")
@@ -128,35 +128,36 @@ def changes_of(upload: UploadSpec, media: Media) -> list[str]:
 
 
 def warn_of_changes(upload: UploadSpec, media: Media) -> None:
-    """Log one warning of what the library stored differently."""
+    """Log one warning about the fields that the library stored differently."""
     changes = changes_of(upload, media)
     if not changes:
         return
     advice = ""
     if media.name != upload.name and upload.fingerprint is None:
         advice = (
-            f" Later runs do not find it by the name that was sent: pass name={media.name!r}, or set the connection's"
+            f" Later runs will not find it by the original name: pass name={media.name!r}, or set the connection's"
             " extra 'accept_converted' to true to recognize it by its description."
         )
-    elif upload.fingerprint and media.description is not None and not has_proof(upload, media):
-        advice = " The fingerprint in its description was not kept, so later runs may upload it again."
+    elif upload.fingerprint and media.description is not None and not proves_content(upload, media):
+        advice = " The fingerprint in its description was removed, so later runs may upload it again."
     log.warning("The platform changed what it stored as %s: %s.%s", media.id, ", ".join(changes), advice)
 
 
-def other_file(upload: UploadSpec, media: Media) -> MediaError:
-    """Return the error for a response that is not about the file that was sent."""
+def different_file_error(upload: UploadSpec, media: Media) -> MediaError:
+    """Return the error for a response that describes another file than the upload."""
     if is_name_credible(upload.name, media.name):
-        return not_whole(upload, media)
+        return wrong_size_error(upload, media)
     return MediaResponseError(
         f"Could not upload {upload.name!r}: the response describes another file, {media.id} ({media.name!r},"
         f" {media.size} bytes), and the library does not have {upload.name!r}.",
     )
 
 
-def not_whole(upload: UploadSpec, media: Media) -> MediaError:
-    """Return the error for a file that is stored in another size than was sent."""
+def wrong_size_error(upload: UploadSpec, media: Media) -> MediaError:
+    """Return the error for a stored file with another size than the upload."""
+    size = "no size" if media.size is None else f"{media.size} bytes"
     return MediaResponseError(
-        f"{upload.name!r} was stored as {media.id}, but the library says {media.size} bytes where"
-        f" {upload.source.size} were sent: do not use it; delete it and upload again. If the platform re-encodes files,"
+        f"{upload.name!r} was stored as {media.id}, but the library shows {size} instead of {upload.source.size}"
+        " bytes. Delete it and upload it again. If the platform re-encodes files,"
         " set the connection's extra 'accept_converted' to true.",
     )

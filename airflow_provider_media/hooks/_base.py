@@ -140,11 +140,11 @@ class LibraryHook(BaseHook):
 
     def _check_file(self, upload: UploadSpec, channels: tuple[str, ...], *, check_integrity: bool) -> None:
         from airflow_provider_media._channels.check import check_file
-        from airflow_provider_media._upload.source import file_problem
+        from airflow_provider_media._upload.source import file_error
 
         report = check_file(upload.source, upload.mime_type, channels, check_integrity=check_integrity)
         if report.errors:
-            raise file_problem(upload.source.label, ". ".join(report.errors))
+            raise file_error(upload.source.label, ". ".join(report.errors))
         for warning in report.warnings:
             self.log.warning("%s (%r)", warning, upload.source.label)
 
@@ -182,9 +182,9 @@ def as_path(file: Any) -> Any:
         return file
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    from airflow_provider_media._upload.source import file_problem
+    from airflow_provider_media._upload.source import file_error
 
     try:
         return ObjectStoragePath(file)
     except (ValueError, ImportError) as error:  # a scheme that Airflow does not know
-        raise file_problem(file, str(error)) from error
+        raise file_error(file, str(error)) from error

@@ -23,7 +23,7 @@ from airflow_provider_media._deletion.delete import (
     deletion_state,
     find_references,
     format_references,
-    started_before,
+    previously_started,
 )
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 from airflow_provider_media.operators._base import MediaOperator
@@ -163,7 +163,7 @@ class MediaCleanupOperator(MediaOperator):
         if refusal:
             raise refusal
         still_there = {str(media.id) for media in candidates}
-        before = [media_id for media_id in started_before(state) if str(media_id) not in still_there]
+        before = [media_id for media_id in previously_started(state) if str(media_id) not in still_there]
         free_ids = [media.id for media in free]
         deleted, missing = delete_each(
             self.hook, free_ids, state=state, deleted=before, seen={str(media.id): media for media in free}
@@ -183,7 +183,7 @@ class MediaCleanupOperator(MediaOperator):
             keep_last=parse_optional(parse_int, "keep_last", self.keep_last),
         )
         select_all = parse_bool("select_all", self.select_all)
-        if selection.is_everything and not select_all:
+        if selection.matches_everything and not select_all:
             raise MediaConfigurationError(
                 "The selection leaves nothing out of the library: give name, mime_type, folder_id, older_than or"
                 " keep_last, or say select_all=True if all of it is meant; nothing was deleted."

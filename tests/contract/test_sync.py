@@ -95,7 +95,7 @@ def test_an_old_version_is_kept_when_the_new_one_has_not_the_sent_size(
     folder.write("banner.png")
     library.fail("status", method="GET", skip=2, status=200, body={"id": old + 1, "name": "banner.png", "size": 1})
 
-    with pytest.raises(MediaFileError.__mro__[1], match=r"the library says 1 bytes where 18 were sent"):
+    with pytest.raises(MediaFileError.__mro__[1], match=r"the library shows 1 bytes instead of 18"):
         sync()
     assert old in [media["id"] for media in library.files()]
 

@@ -76,7 +76,7 @@ def test_a_file_of_which_nobody_tells_the_folder_is_kept_where_it_is_the_same(
 def test_a_file_of_which_nobody_tells_the_folder_is_never_replaced(serve: Any, folder: Folder) -> None:
     folder.write("a.png", "b.png")
     sync, server = serve(stored("a.png"))
-    with pytest.raises(MediaConflictError, match=r"a.png  the API does not tell the folder of 1, .*delete it by"):
+    with pytest.raises(MediaConflictError, match=r"a.png  the API does not return the folder of 1, .*delete the"):
         sync()
     assert [line.split(" ")[0] for line in server.lines] == ["GET", "GET", "GET"]
     assert [step["action"] for step in sync(dry_run=True, if_changed="upload")["steps"]] == ["create", "create"]

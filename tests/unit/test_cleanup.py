@@ -134,7 +134,7 @@ def test_all_criteria_must_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("criteria", "is_everything"),
+    ("criteria", "matches_everything"),
     [
         ({}, True),
         ({"name": "*"}, True),
@@ -148,8 +148,8 @@ def test_all_criteria_must_hold() -> None:
         ({"name": "*", "older_than": timedelta(days=1)}, False),
     ],
 )
-def test_a_selection_knows_when_it_leaves_nothing_out(criteria: dict[str, Any], is_everything: Any) -> None:
-    assert Selection(**criteria).is_everything is is_everything
+def test_a_selection_knows_when_it_leaves_nothing_out(criteria: dict[str, Any], matches_everything: Any) -> None:
+    assert Selection(**criteria).matches_everything is matches_everything
 
 
 AGED = {"folderId": 7, "createdAt": "2026-01-01T00:00:00Z"}

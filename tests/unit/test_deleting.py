@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._airflow.task_state import TaskState
-from airflow_provider_media._api.deletion import is_other
+from airflow_provider_media._api.deletion import is_different_file
 from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
 from airflow_provider_media._deletion.delete import delete_all, find_references, refuse_if_used
 from airflow_provider_media.exceptions import (
@@ -181,7 +181,7 @@ async def yield_users(_: Media) -> Any:
 @pytest.mark.parametrize("on_reference", ["fail", "skip"])
 def test_what_is_not_strings_refuses_the_deletion(references: Any, on_reference: str) -> None:
     hook = FakeHook()
-    with pytest.raises(MediaInUseError, match=r"^It is unknown what uses media 1: references returned "):
+    with pytest.raises(MediaInUseError, match=r"^Could not check what uses media 1: references returned "):
         delete(hook, [1], references=references, on_reference=on_reference)
     assert hook.ids == LIBRARY
     with pytest.raises(MediaInUseError, match=r"Nothing was deleted\.$"):
@@ -280,14 +280,14 @@ def test_what_is_gone_or_another_file_since_it_was_asked_about_is_not_deleted(ch
 def test_a_file_that_is_another_one_by_now_is_told_from_the_one_before(
     before: dict[str, Any], now: dict[str, Any]
 ) -> None:
-    assert is_other(Media(id=1, **before), Media(id=1, **now))
-    assert not is_other(Media(id=1, **before), Media(id=1, **before))
-    assert not is_other(Media(id=1, **before), Media(id=1))
-    assert not is_other(Media(id=1), Media(id=1, **now))
+    assert is_different_file(Media(id=1, **before), Media(id=1, **now))
+    assert not is_different_file(Media(id=1, **before), Media(id=1, **before))
+    assert not is_different_file(Media(id=1, **before), Media(id=1))
+    assert not is_different_file(Media(id=1), Media(id=1, **now))
 
 
 def test_a_date_in_another_precision_or_a_folder_as_text_is_no_other_file() -> None:
     listed = Media(id=1, size=0, folder_id=5, created_at=datetime(2026, 7, 1, tzinfo=UTC))
-    assert not is_other(
+    assert not is_different_file(
         listed, dataclasses.replace(listed, size=9, folder_id="5", created_at=datetime(2026, 7, 1, 23, tzinfo=UTC))
     )

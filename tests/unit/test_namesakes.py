@@ -66,7 +66,7 @@ def test_a_file_of_which_nobody_tells_the_folder_is_reused_and_that_is_said(capl
     library.add()
     with caplog.at_level(logging.INFO):
         assert run(library, "reuse").media.id == 1
-    assert "does not return the folder of 1 (32 bytes), so it may be in folder 5" in caplog.text
+    assert "does not return the folder of 1, so it may be in folder 5" in caplog.text
 
 
 def test_a_file_that_is_surely_in_the_folder_is_reused_before_one_that_may_be() -> None:
@@ -91,8 +91,8 @@ def test_a_file_of_which_nobody_tells_the_folder_is_never_deleted() -> None:
         run(library, "replace")
     assert type(raised.value) is MediaConflictError
     assert str(raised.value) == (
-        "Could not replace 'banner' in folder 5: the API does not tell the folder of 1, so it may be another one's;"
-        " delete it by its id if it is not, or choose if_exists='upload'; nothing was deleted."
+        "Could not replace 'banner' in folder 5: the API does not return the folder of 1, which may be another folder."
+        " If it is this one, delete the file by its id. Or choose if_exists='upload'. Nothing was deleted."
     )
     assert (library.posts(), library.ids) == (0, [1, 2])
 

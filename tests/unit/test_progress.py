@@ -28,9 +28,9 @@ def test_a_short_transfer_says_nothing(caplog: pytest.LogCaptureFixture) -> None
 def test_a_long_one_tells_each_tenth_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
     steps: list[tuple[float, int]] = [(20, 10 * MIB), (21, 30 * MIB), (29, 39 * MIB), (40, 40 * MIB), (41, 100 * MIB)]
     assert lines(caplog, steps) == [
-        "Sending 'film': 10 %, 10.0 of 100.0 MiB, 0.5 MiB/s, attempt 2",
-        "Sending 'film': 40 %, 40.0 of 100.0 MiB, 1.0 MiB/s, attempt 2",
-        "Sent 'film': 100 %, 100.0 of 100.0 MiB, 2.4 MiB/s, attempt 2",
+        "Uploading 'film': 10 %, 10.0 of 100.0 MiB, 0.5 MiB/s, attempt 2",
+        "Uploading 'film': 40 %, 40.0 of 100.0 MiB, 1.0 MiB/s, attempt 2",
+        "Uploading 'film': 100 %, 100.0 of 100.0 MiB, 2.4 MiB/s, attempt 2",
     ]
 
 
@@ -46,7 +46,7 @@ def test_many_files_tell_how_far_they_are_and_what_is_left(caplog: pytest.LogCap
             now[0] += 1
             progress.add(5 * MIB)
     assert [record.message for record in caplog.records] == [
-        "Sent 10 of 20 files, 50.0 of 100.0 MiB (1.0 files/s, 5.0 MiB/s); 10 s left"
+        "Uploaded 10 of 20 files, 50.0 of 100.0 MiB (1.0 files/s, 5.0 MiB/s); 10 s remaining"
     ]
     assert progress.summary() == "20 of 20 files, 100.0 of 100.0 MiB (1.0 files/s, 5.0 MiB/s), in 20.0 s"
 

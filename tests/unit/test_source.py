@@ -187,9 +187,9 @@ def test_a_named_pipe_is_spooled(tmp_path: Path) -> None:
         (lambda folder: folder, "is a folder"),
         (lambda folder: folder / "banner.gif" / "x", "Not a directory"),
         (lambda _: "a\0b", "null"),
-        (lambda _: "", "Did a template render to nothing"),
-        (lambda _: "None", "Did a template render to nothing"),
-        (lambda _: None, "Did a template render to nothing"),
+        (lambda _: "", "Did a Jinja template render to an empty string"),
+        (lambda _: "None", "Did a Jinja template render to an empty string"),
+        (lambda _: None, "Did a Jinja template render to an empty string"),
         (lambda _: 5, "not a file path"),
         (lambda _: b"banner.gif", "not a file path"),
         (lambda _: io.BytesIO(b""), "is empty"),
@@ -242,7 +242,7 @@ class Generous:
 
 
 def test_a_read_that_gives_more_than_asked_for_is_an_error() -> None:
-    assert "gives more bytes than were asked for" in refusal(detect_mime_type, open_source(Generous()))
+    assert "returned more bytes than requested" in refusal(detect_mime_type, open_source(Generous()))
 
 
 def test_a_file_that_grew_before_it_was_opened_is_not_sent(path: Path) -> None:
@@ -357,7 +357,9 @@ def test_a_file_that_this_user_may_not_read_is_told_before_it_is_opened(
     path.chmod(0)
     if os.access(path, os.R_OK):  # root may read everything
         monkeypatch.setattr("airflow_provider_media._upload.source.os.access", lambda *_: False)
-    with pytest.raises(MediaError, match=r"secret\.png' cannot be uploaded: it may not be read by this user") as raised:
+    with pytest.raises(
+        MediaError, match=r"secret\.png' cannot be uploaded: this user has no permission to read it"
+    ) as raised:
         open_source(path)
     assert type(raised.value) is MediaFileError
 
@@ -382,5 +384,5 @@ def test_a_relative_path_says_where_it_was_searched(file: Any, tmp_path: Path, m
 
 @pytest.mark.parametrize("file", ["", "None", None])
 def test_a_sentence_that_asks_ends_with_its_question_mark(file: Any) -> None:
-    with pytest.raises(MediaError, match=r"Did a template render to nothing\?$"):
+    with pytest.raises(MediaError, match=r"Did a Jinja template render to an empty string\?$"):
         open_source(file)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from airflow_provider_media._upload.fingerprint import fingerprint_in, has_name, name_proof_in, with_fingerprint
+from airflow_provider_media._upload.fingerprint import fingerprint_in, has_name, name_digest_in, with_fingerprint
 from airflow_provider_media._upload.stored import is_name_credible
 from airflow_provider_media.models import Media
 
@@ -104,6 +104,6 @@ def test_a_name_is_proved_by_the_description(name: str) -> None:
 
 @pytest.mark.parametrize("description", [None, "", "Of summer", f"sha256:{SUM}", f"name:{'a' * 16} of sha256:{SUM}"])
 def test_without_a_proof_the_name_is_compared_exactly(description: str | None) -> None:
-    assert name_proof_in(description) is None
+    assert name_digest_in(description) is None
     assert has_name(Media(id=1, name="a", description=description), "a")
     assert not has_name(Media(id=1, name="A", description=description), "a")

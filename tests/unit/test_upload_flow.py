@@ -529,7 +529,7 @@ def converts(library: FakeLibrary, **changes: Any) -> Any:
 def test_a_stored_size_that_differs_is_an_error_that_names_the_id_and_the_setting() -> None:
     library = FakeLibrary()
     library.on_post = [converts(library, size=31)]
-    sentence = r"stored as 1, but the library says 31 bytes where 32 were sent.*'accept_converted'"
+    sentence = r"stored as 1, but the library shows 31 bytes instead of 32.*'accept_converted'"
     with pytest.raises(MediaError, match=sentence) as raised:
         library.run(flow())
     assert (type(raised.value), raised.value.is_transient) == (MediaResponseError, False)

@@ -191,7 +191,7 @@ def test_replace_deletes_nothing_when_what_was_stored_is_not_whole() -> None:
     library.add()
     # The answer says what was sent; only the get by id shows that the library holds less.
     library.on_call = lambda line: library.files[-1].update(size=7) if line == "GET /2" else None
-    with pytest.raises(MediaError, match="7 bytes where 32 were sent"):
+    with pytest.raises(MediaError, match="shows 7 bytes instead of 32"):
         run(library, "replace")
     assert library.ids == [1, 2]
 
@@ -200,7 +200,7 @@ def test_replace_deletes_nothing_when_no_size_is_told() -> None:
     library = FakeLibrary()
     library.add()
     library.on_call = lambda line: library.files[-1].update(size=None) if line == "GET /2" else None
-    with pytest.raises(MediaError, match="None bytes where 32 were sent"):
+    with pytest.raises(MediaError, match="shows no size instead of 32"):
         run(library, "replace")
     assert library.ids == [1, 2]
 
