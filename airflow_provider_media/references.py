@@ -1,8 +1,7 @@
-"""What still uses a file, known without asking the campaign system: lists that the campaigns' own tasks keep.
+"""Lists of files in use, maintained by the campaigns' own tasks.
 
-The Media API cannot tell which campaigns and templates refer to a file (its reference says so under *delete*). So
-whoever deletes must know by other means, and a list that is missing, empty, broken or too old is no knowledge at all:
-with any of these, nothing is deleted.
+The Media API does not return which campaigns and templates use a file (see its reference under *delete*), so that a
+deletion needs another source. A list that is missing, empty, invalid or too old prevents every deletion.
 """
 
 from __future__ import annotations
@@ -24,84 +23,85 @@ if TYPE_CHECKING:
 
     from airflow_provider_media.models import Media
 
-_CLOCKS_MAY_DIFFER = timedelta(minutes=5)
+_MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
 
 _NUMBER = re.compile(r"[+\-]?[\d.,_\s]*\d[\d.,_\s]*")
 _CANONICAL_NUMBER = re.compile(r"0|[1-9][0-9]*")
 _NOT_IN_IDS = re.compile(r"[\s\"'`,;()\[\]{}<>#?*%&=|\\]")
-"""Letters of a text that holds several ids, of the text of a list or an object, of a query or of a sheet's error."""
+"""Characters of strings that are not a single id: several ids, JSON, a query, or a spreadsheet error."""
 
 _NO_VALUES = frozenset({"null", "nan", "undefined", "none", "true", "false", "nil", "n/a"})
 
 
 class ListedReferences:
-    """Tell what uses a file from lists in Airflow Variables or in files; for ``references=`` of the operators.
+    """Find references in lists stored in Airflow Variables or files; for ``references=`` of the operators.
 
     A list is a JSON object: ``{"updated_at": "2026-07-01T08:00:00+00:00", "media": {"17": ["summer campaign"]}}``, or
-    with the ids alone, ``"media": [17, 18]``. :meth:`write` keeps it. All lists are read anew for each deletion.
+    with ids only, ``"media": [17, 18]``. :meth:`write` writes it. Each deletion reads all lists once.
 
-    One list has one writer. Where several tasks know of users, each keeps a list of its own, and whoever deletes is
-    given them all; each must be there.
+    Each list has one writer. If several tasks use files, each writes its own list, and the deletion gets all of them;
+    all must exist.
 
-    :param variable: the key of the Airflow Variable that holds the list, or a list of keys.
-    :param path: or the file that holds it: a path, or an object store's URI; or a list of them.
-    :param max_age: how old each list may be, as a ``timedelta``; older, it is not believed.
+    :param variable: the key of the Airflow Variable that contains the list, or a list of keys.
+    :param path: the file that contains the list, as a path or an object storage URI, or a list of them.
+    :param max_age: maximum age of each list, as a ``timedelta``; an older list is rejected.
     :raises MediaConfigurationError: not exactly one of ``variable`` and ``path`` is given.
     """
 
     def __init__(
         self, *, variable: str | list[str] | None = None, path: Any = None, max_age: timedelta = timedelta(days=1)
     ) -> None:
-        """Keep where the lists are; nothing is read yet."""
+        """Store the locations of the lists; they are read later."""
         variables, paths = _as_tuple(variable), _as_tuple(path)
         if bool(variables) == bool(paths) or not all((*variables, *paths)):
-            raise MediaConfigurationError("Give ListedReferences either variable or path: where the list is.")
+            raise MediaConfigurationError("ListedReferences requires either variable or path.")
         if not isinstance(max_age, timedelta) or max_age <= timedelta(0):
             raise MediaConfigurationError(f"max_age must be a timedelta above 0, not {max_age!r}.")
-        self._places = [_Place(variable=key) for key in variables] + [_Place(path=one) for one in paths]
+        self._locations = [_Location(variable=key) for key in variables] + [_Location(path=one) for one in paths]
         self._max_age = max_age
 
     def __call__(self, media: Media) -> list[str]:
-        """Tell who uses a file.
+        """Return the names of what uses a file.
 
-        :raises MediaInUseError: a list cannot be believed.
+        :raises MediaInUseError: a list is invalid.
         """
         return self.snapshot()(media)
 
     def snapshot(self) -> Callable[[Media], list[str]]:
-        """Read the lists once, for all questions of one deletion.
+        """Read the lists once, and return a function that finds references in them.
 
-        :raises MediaInUseError: a list cannot be believed.
+        :raises MediaInUseError: a list is invalid.
         """
         users: dict[str, list[str]] = {}
-        for place in self._places:
-            for media_id, names in place.read(self._max_age).items():
+        for location in self._locations:
+            for media_id, names in location.read(self._max_age).items():
                 users.setdefault(media_id, []).extend(names)
         return lambda media: list(dict.fromkeys(name for media_id in media.ids for name in users.get(media_id, ())))
 
     def write(self, users: Mapping[int, Iterable[str]] | Mapping[str, Iterable[str]] | Iterable[int | str]) -> None:
-        """Replace the list, whole; a reader sees the old one or the new one.
+        """Replace the list atomically.
 
-        :param users: by media id, the names of what uses it, or the ids alone; at least one.
-        :raises MediaConfigurationError: it is empty, or holds what is no id: neither is ever believed. Or there are
-            several lists.
+        :param users: the names of what uses each file, by media id, or only the ids; at least one.
+        :raises MediaConfigurationError: ``users`` is empty or contains an invalid id, or there are several lists.
         """
-        if len(self._places) > 1:
-            raise MediaConfigurationError(f"{self!r} is read only: write each list by a ListedReferences of its own.")
+        if len(self._locations) > 1:
+            raise MediaConfigurationError(f"{self!r} is read-only: write each list with its own ListedReferences.")
         listed = _users_by_id(users if isinstance(users, Mapping) else list(users))
         if not listed:
-            raise MediaConfigurationError("An empty list of references is never believed, so it is not written.")
+            raise MediaConfigurationError(
+                "The list of references is empty. A deletion would reject it; nothing was written."
+            )
         document = {"updated_at": datetime.now(UTC).isoformat(), "media": listed}
-        self._places[0].write(json.dumps(document, ensure_ascii=False, indent=1))
+        self._locations[0].write(json.dumps(document, ensure_ascii=False, indent=1))
 
     def __repr__(self) -> str:
-        """Name the lists."""
-        return f"ListedReferences({', '.join(map(str, self._places))})"
+        """Return the locations of the lists."""
+        return f"ListedReferences({', '.join(map(str, self._locations))})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """Where a list is: in a Variable or in a file."""
+class _Location:
+    """The location of a list: a Variable or a file."""
 
     variable: str | None = None
     path: Any = None
@@ -110,27 +110,27 @@ class _Place:
         return f"the Variable {self.variable!r}" if self.variable else f"the file {redact_url(str(self.path))}"
 
     def read(self, max_age: timedelta) -> dict[str, list[str]]:
-        """Return the users by id.
+        """Return the names by media id.
 
-        :raises MediaInUseError: the list cannot be believed.
+        :raises MediaInUseError: the list is invalid.
         """
         text = self._read_text()
         try:
-            listed = json.loads(text, object_pairs_hook=_each_once)
+            listed = json.loads(text, object_pairs_hook=_reject_duplicate_keys)
             updated_at, users = datetime.fromisoformat(listed["updated_at"]), _users_by_id(listed["media"])
-        except Exception as error:  # whatever is wrong with it, it is not known what is used
-            raise self._unbelievable("cannot be understood", str(error) or type(error).__name__) from error
+        except Exception as error:  # any error means that the references are unknown
+            raise self._error("is invalid", str(error) or type(error).__name__) from error
         if not users:
-            raise self._unbelievable("is empty")
+            raise self._error("is empty")
         if updated_at.utcoffset() is None:
-            raise self._unbelievable("has a time without a time zone")
+            raise self._error("has an updated_at without a time zone")
         age = datetime.now(UTC) - updated_at
         if age > max_age:
-            raise self._unbelievable(f"is {age} old, more than {max_age}")
-        if age < -_CLOCKS_MAY_DIFFER:
-            raise self._unbelievable("comes from the future")
-        # Listed, it is used, even where nobody is named.
-        return {media_id: names or [f"what {self} lists it for"] for media_id, names in users.items()}
+            raise self._error(f"is {age} old, more than {max_age}")
+        if age < -_MAX_CLOCK_DIFFERENCE:
+            raise self._error("has an updated_at in the future")
+        # A listed file is in use, even without names.
+        return {media_id: names or [f"an entry in {self}"] for media_id, names in users.items()}
 
     def _read_text(self) -> str:
         text: str | None
@@ -144,10 +144,10 @@ class _Place:
                 from airflow_provider_media.hooks._base import as_path
 
                 text = read_text(as_path(self.path))
-        except Exception as error:  # the same
-            raise self._unbelievable("cannot be read", str(error).partition("\n")[0]) from error
+        except Exception as error:  # any error means that the references are unknown
+            raise self._error("cannot be read", str(error).partition("\n")[0]) from error
         if not (text or "").strip():
-            raise self._unbelievable("is empty")
+            raise self._error("is empty")
         return str(text)
 
     def write(self, text: str) -> None:
@@ -162,31 +162,31 @@ class _Place:
 
             write_text(as_path(self.path), text)
 
-    def _unbelievable(self, reason: str, detail: str = "") -> MediaInUseError:
+    def _error(self, reason: str, detail: str = "") -> MediaInUseError:
         return MediaInUseError(
-            f"It is not known what is still used, because {self} {reason}{f' ({detail})' if detail else ''}:"
-            " write it anew (ListedReferences.write), then clear this task. Nothing was deleted."
+            f"Could not determine which files are in use: {self} {reason}{f' ({detail})' if detail else ''}. Write the"
+            " list again (ListedReferences.write), then clear this task. Nothing was deleted."
         )
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its keys and values; JSON would let the last of several values hide the others.
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict; the JSON parser alone would ignore all but the last value of a key.
 
-    :raises ValueError: a key is there twice.
+    :raises ValueError: a key is repeated.
     """
     found = dict(pairs)
     if len(found) != len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice!r} is there twice")
+        duplicate = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"duplicate key {duplicate!r}")
     return found
 
 
 def _users_by_id(listed: Any) -> dict[str, list[str]]:
-    """Read ids with their users, or a list of ids.
+    """Parse an object of ids and names, or a list of ids.
 
-    :raises MediaError: something is not an id: a list that holds "None" lacks the id that should be there. So does one
-        that holds an id in another form than the library's ("01", "1.0"): it would not protect the file that is meant.
-    :raises TypeError: it is neither.
+    :raises MediaError: an id is invalid, such as "None", or not in the library's format ("01", "1.0"), so that it would
+        not protect the file.
+    :raises TypeError: the value is neither an object nor a list.
     """
     from airflow_provider_media._api.protocol import normalize_media_id
 
@@ -201,9 +201,9 @@ def _users_by_id(listed: Any) -> dict[str, list[str]]:
 
 
 def _canonical(media_id: int | str) -> str:
-    """Return an id as a string, in the form that the library's ids have.
+    """Return an id as a string, in the library's format.
 
-    :raises MediaError: no file can have it as its id.
+    :raises MediaError: it is not in the library's format.
     """
     text = str(media_id)
     as_number = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
@@ -211,7 +211,7 @@ def _canonical(media_id: int | str) -> str:
     is_no_value = text.lower() in _NO_VALUES or not any(map(str.isalnum, text))
     if is_odd_number or is_no_value or not text.isprintable() or _NOT_IN_IDS.search(text):
         raise MediaConfigurationError(
-            f"{media_id!r} is not a media id as the library writes it, such as 17 or 'med_7f3a'."
+            f"{media_id!r} is not a media id in the library's format, such as 17 or 'med_7f3a'."
         )
     return text
 

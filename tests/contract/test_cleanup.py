@@ -170,7 +170,7 @@ def test_a_list_of_references_that_is_missing_refuses_all(
         lambda: delete.execute({}),
         lambda: replace.execute({}),
     ):
-        with pytest.raises(MediaInUseError, match="It is not known what is still used"):
+        with pytest.raises(MediaInUseError, match="Could not determine which files are in use"):
             attempt()
     assert library.count("DELETE") == library.count("POST") == 0
     missing.write({media_id + 1: ["summer"]})
@@ -284,8 +284,8 @@ def test_a_sync_believes_the_list_as_well(library: SandboxLibrary, connect: Any,
     sync = Syncing(folder.root, connect(library.sandbox.base_url).media_conn_id)
     library.forget()
     for users, sentence in (
-        (None, "It is not known what is still used"),
-        ([old], f"{old} is used by what the file .* lists it for"),
+        (None, "Could not determine which files are in use"),
+        ([old], f"{old} is used by an entry in the file .*"),
     ):
         if users:
             in_use.write(users)
