@@ -1,11 +1,11 @@
-"""A campaign on Celery at the platform's rate limits, with a worker killed on the way: ``make test-celery``.
+"""A campaign on Celery at the platform's rate limits, with one worker killed during the run: ``make test-celery``.
 
     python -m tests.scale.run [--files 200]
 
-Starts Redis, PostgreSQL, Airflow 3.3 with the CeleryExecutor, two workers and a triggerer, and a sandbox that refuses
-more than 1,000 requests a minute or 50 a second. Uploads the files by mapped tasks while a deferred sensor waits for
-all, kills one worker by SIGKILL in the middle, sends, cleans up. Prints figures; exits 1, naming what is wrong, when
-the run is not green, a file is missing, doubled or not whole, a refusal was fatal, or one worker did all the work.
+Starts Redis, PostgreSQL, Airflow 3.3 with the CeleryExecutor, two workers and a triggerer, and a sandbox that rejects
+more than 1,000 requests per minute or 50 per second. Uploads the files with mapped tasks while a deferred sensor waits
+for all of them, kills one worker with SIGKILL, sends, and cleans up. Prints figures. Exits 1 and prints the problems if
+the run failed, a file is missing, duplicated or corrupt, too many requests were rejected, or only one worker ran tasks.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 WORKERS = ("first", "second")
 KILLED = WORKERS[0]
 SLOTS = 8
-"""Of the pool that all tasks share which ask the platform; two workers run as many."""
+"""Slots of the pool of all tasks that send requests to the platform; two workers have as many."""
 
-LIMIT_A_MINUTE, LIMIT_A_SECOND = 1000, 50
+REQUESTS_PER_MINUTE, REQUESTS_PER_SECOND = 1000, 50
 MINUTES = 30
-FEW = 0.05  # of all requests
+MAX_REJECTED_SHARE = 0.05
 
 SETTINGS = {
     "CELERY__OPERATION_TIMEOUT": "10",
     "CORE__EXECUTOR": "CeleryExecutor",
     "CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
     "CORE__PARALLELISM": "16",
-    # A dead worker's tasks: those that ran are found by their silence, those it had only taken by their wait.
+    # Running tasks of a dead worker are detected by the heartbeat timeout, queued tasks by the queue timeout.
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
     "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
@@ -56,10 +56,10 @@ SETTINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Kill:
-    """A worker's end.
+    """The kill of a worker.
 
     :param at: Unix time in seconds.
-    :param uploads: the map indexes of what it was in the middle of.
+    :param uploads: the map indexes of the interrupted uploads.
     """
 
     at: float
@@ -67,9 +67,9 @@ class Kill:
 
 
 def main() -> int:
-    """Run, check, print; return the exit code."""
+    """Run the campaign, check it and print the figures; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=200, help="how many to upload (default: %(default)s)")
+    parser.add_argument("--files", type=int, default=200, help="number of files (default: %(default)s)")
     files = parser.parse_args().files
     os.environ["NO_PROXY"] = "127.0.0.1"
     from tests.scale.services import install_missing
@@ -90,12 +90,12 @@ def _run(files: int, home: Path, stack: ExitStack) -> int:
     contents = make_files(home / "files", files)
     size = sum(map(len, contents.values()))
     print(f"{files} files, {size / 2**20:.0f} MiB; starting Redis, PostgreSQL, Airflow, two workers ...", flush=True)
-    limits = SandboxSettings(requests_per_minute=LIMIT_A_MINUTE, burst_per_second=LIMIT_A_SECOND)
+    limits = SandboxSettings(requests_per_minute=REQUESTS_PER_MINUTE, burst_per_second=REQUESTS_PER_SECOND)
     library = SandboxLibrary(stack.enter_context(run_in_thread(limits)))
     database = stack.enter_context(postgresql())
     settings = SETTINGS | {
         "CELERY__BROKER_URL": stack.enter_context(redis_server()),
-        "CELERY__RESULT_BACKEND": f"db+{database}",  # without +psycopg2 it would want another driver
+        "CELERY__RESULT_BACKEND": f"db+{database}",  # without +psycopg2 SQLAlchemy selects another driver
         "DATABASE__SQL_ALCHEMY_CONN": database,
     }
     environment = {f"AIRFLOW__{name}": value for name, value in settings.items()}
@@ -110,12 +110,12 @@ def _run(files: int, home: Path, stack: ExitStack) -> int:
     (home / "checked").touch()
     problems += _check_run(run, library, files, kill)
     _print_figures(run, library, files, size, kill)
-    print("\n".join(f"WRONG: {problem}" for problem in problems) or "All as promised.")
+    print("\n".join(f"FAILED: {problem}" for problem in problems) or "All checks passed.")
     return 1 if problems else 0
 
 
 def make_files(folder: Path, count: int) -> dict[str, bytes]:
-    """Write pictures, animations and videos of some KB to some MB, the same at each run; return them by name."""
+    """Write images, animations and videos from a few KB to a few MB, the same in each run; return them by name."""
     from PIL import Image
 
     chance = random.Random(7)
@@ -126,7 +126,7 @@ def make_files(folder: Path, count: int) -> dict[str, bytes]:
         kind = ("jpg", "png", "gif", "mp4")[number % 4]
         side = chance.choice([40, 120, 300, 500, 900])
         noise = chance.randbytes(3 * side * side)
-        if kind == "mp4":  # a box of padding makes each one another
+        if kind == "mp4":  # a padding box makes each file different
             content = video + (8 + len(noise)).to_bytes(4, "big") + b"free" + noise
         else:
             output = io.BytesIO()
@@ -138,30 +138,30 @@ def make_files(folder: Path, count: int) -> dict[str, bytes]:
 
 
 def _kill_a_worker(airflow: AirflowSystem, run: Run, library: SandboxLibrary, files: int) -> Kill:
-    """Kill it when a quarter is there, both work and the sensor waits on the triggerer."""
+    """Kill a worker when a quarter of the files is stored, both workers upload, and the sensor is deferred."""
     from tests.system.helpers.airflow_system import wait_for
 
-    def at_work() -> list[dict[str, Any]]:
+    def running_uploads() -> list[dict[str, Any]]:
         return [ti for ti in run.instances("upload") if ti["state"] == "running"]
 
     def ready() -> list[dict[str, Any]] | None:
         if library.count("POST") < files // 4:
             return None
-        running = at_work()
+        running = running_uploads()
         both = {ti["hostname"] for ti in running} == set(WORKERS)
         return running if both and run.task("wait")["state"] == "deferred" else None
 
-    running = wait_for(ready, "both workers to be in the middle of it, and the wait deferred", 60 * MINUTES)
+    running = wait_for(ready, "uploads on both workers, and the deferred sensor", 60 * MINUTES)
     airflow.kill_worker(KILLED)
     killed_at = time.time()
     victims = {ti["map_index"]: ti["id"] for ti in running if ti["hostname"] == KILLED}
-    left = {ti["map_index"] for ti in at_work() if ti["id"] == victims.get(ti["map_index"])}
-    print(f"Killed the worker {KILLED!r} in the middle of {len(left)} uploads.", flush=True)
-    return Kill(at=killed_at, uploads=left)
+    interrupted = {ti["map_index"] for ti in running_uploads() if ti["id"] == victims.get(ti["map_index"])}
+    print(f"Killed the worker {KILLED!r} during {len(interrupted)} uploads.", flush=True)
+    return Kill(at=killed_at, uploads=interrupted)
 
 
 def _check_library(run: Run, library: SandboxLibrary, contents: dict[str, bytes]) -> list[str]:
-    """Wait for the sends, then compare the library with what was to be in it."""
+    """Wait for the sends, then compare the library with the expected files."""
     from tests.contract.helpers.sandbox_library import sha256_of
     from tests.system.helpers.airflow_system import wait_for
 
@@ -172,7 +172,7 @@ def _check_library(run: Run, library: SandboxLibrary, contents: dict[str, bytes]
     stored = library.files()
     problems = [] if len(stored) == len(contents) else [f"{len(stored)} files, not {len(contents)}"]
     if unlike := Counter(media["name"] for media in stored) - Counter(list(contents)):
-        problems.append(f"there twice, or not to be there: {', '.join(unlike)}")
+        problems.append(f"duplicated or unexpected: {', '.join(unlike)}")
     return problems + [
         f"{media['name']} differs from its file"
         for media in stored
@@ -184,17 +184,17 @@ def _check_run(run: Run, library: SandboxLibrary, files: int, kill: Kill) -> lis
     end = run.wait_for_end(60 * MINUTES)
     uploads = run.instances("upload")
     calls = library.journal()
-    refused = sum(call["status"] == HTTPStatus.TOO_MANY_REQUESTS for call in calls)
+    rejected = sum(call["status"] == HTTPStatus.TOO_MANY_REQUESTS for call in calls)
     workers = {ti["hostname"] for ti in uploads}
     retried = {ti["map_index"] for ti in uploads if ti["try_number"] > 1}
     checks = {
         f"the run ended as {end}": end == "success",
         f"{len(uploads)} uploads, not {files}": len(uploads) == files,
-        f"only {', '.join(workers)} worked": workers == set(WORKERS),
-        "the worker was killed in the middle of nothing": bool(kill.uploads),
+        f"only {', '.join(workers)} ran tasks": workers == set(WORKERS),
+        "the killed worker had no running upload": bool(kill.uploads),
         f"not retried after the kill: uploads {sorted(kill.uploads - retried)}": kill.uploads <= retried,
-        f"{refused} of {len(calls)} requests were refused": refused <= FEW * len(calls),
-        f"{len(library.files())} files were not cleaned up": library.files() == [],
+        f"{rejected} of {len(calls)} requests were rejected": rejected <= MAX_REJECTED_SHARE * len(calls),
+        f"{len(library.files())} files were not deleted": library.files() == [],
     }
     return [problem for problem, right in checks.items() if not right]
 
@@ -203,41 +203,41 @@ def _print_figures(run: Run, library: SandboxLibrary, files: int, size: int, kil
     uploads = run.instances("upload")
     seconds = _span(uploads)
     calls = library.journal()
-    a_second = Counter(int(call["started_at"]) for call in calls)
-    a_minute = Counter(int(call["started_at"] // 60) for call in calls)
+    per_second = Counter(int(call["started_at"]) for call in calls)
+    per_minute = Counter(int(call["started_at"] // 60) for call in calls)
     kinds = Counter(_kind(call) for call in calls)
-    back = [_moment(ti["end_date"]) for ti in uploads if ti["map_index"] in kill.uploads]
+    back = [_timestamp(ti["end_date"]) for ti in uploads if ti["map_index"] in kill.uploads]
     rows = {
         "uploads": f"{files} files, {size / 2**20:.0f} MiB in {seconds:.0f} s: {60 * files / seconds:.0f} a minute",
         "by worker": ", ".join(f"{name} {times}" for name, times in Counter(ti["hostname"] for ti in uploads).items()),
-        "tries": ", ".join(f"{times} in {tries}" for tries, times in sorted(_tries(uploads).items())),
-        "killed uploads": f"{len(back)}, the last done {max(back, default=kill.at) - kill.at:.0f} s after the kill",
+        "attempts": ", ".join(f"{times} in {attempts}" for attempts, times in sorted(_attempts(uploads).items())),
+        "killed uploads": f"{len(back)}, the last {max(back, default=kill.at) - kill.at:.0f} s after the kill",
         "send": f"{len(run.instances('send'))} tasks in {_span(run.instances('send')):.0f} s",
-        "clean-up": f"{_span(run.instances('clean_up')):.0f} s",
+        "cleanup": f"{_span(run.instances('clean_up')):.0f} s",
         "whole run": f"{_span([ti for name in ('list_files', 'clean_up') for ti in run.instances(name)]):.0f} s",
         "requests": f"{len(calls)}: " + ", ".join(f"{times} {kind}" for kind, times in kinds.most_common()),
-        "busiest": f"{max(a_second.values())} in a second, {max(a_minute.values())} in a minute",
+        "busiest": f"{max(per_second.values())} in a second, {max(per_minute.values())} in a minute",
     }
     for name, value in rows.items():
         print(f"{name:<24} {value}")
 
 
 def _kind(call: dict[str, Any]) -> str:
-    """Name what a request asked for, as in "GET list 200"."""
-    what = {"POST": "", "DELETE": ""}.get(call["method"], " list" if call["path"].endswith("/media") else " file")
-    return f"{call['method']}{what} {call['status']}"
+    """Return a label of a request, such as "GET list 200"."""
+    target = {"POST": "", "DELETE": ""}.get(call["method"], " list" if call["path"].endswith("/media") else " file")
+    return f"{call['method']}{target} {call['status']}"
 
 
-def _tries(instances: list[dict[str, Any]]) -> Counter[int]:
+def _attempts(instances: list[dict[str, Any]]) -> Counter[int]:
     return Counter(ti["try_number"] for ti in instances)
 
 
 def _span(instances: list[dict[str, Any]]) -> float:
-    starts = [_moment(ti["start_date"]) for ti in instances if ti["start_date"]]
-    return max(_moment(ti["end_date"]) for ti in instances if ti["end_date"]) - min(starts)
+    starts = [_timestamp(ti["start_date"]) for ti in instances if ti["start_date"]]
+    return max(_timestamp(ti["end_date"]) for ti in instances if ti["end_date"]) - min(starts)
 
 
-def _moment(text: str) -> float:
+def _timestamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 

@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL on ports of their own, with data folders that go when they stop; Debian's packages."""
+"""Redis and PostgreSQL from Debian's packages, on free ports and with temporary data folders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGES = {"redis-server": "redis-server", "initdb": "postgresql"}
-"""What is run, and the package that has it."""
+"""Programs and their packages."""
 
 _ROOT = 0
 _STOP_SECONDS = 20
@@ -27,7 +27,7 @@ _STOP_SECONDS = 20
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """Run Redis; give its address."""
+    """Run Redis; yield its URL."""
     port = free_port()
     with _folder() as folder:
         options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", str(folder)]
@@ -39,9 +39,9 @@ def redis_server() -> Iterator[str]:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """Run PostgreSQL; give its address, for SQLAlchemy with psycopg2. It refuses root, who runs it as ``postgres``."""
+    """Run PostgreSQL, as the user ``postgres`` if this process is root; yield its SQLAlchemy URL for psycopg2."""
     port = free_port()
-    initdb = Path(_find("initdb")).resolve()  # the others are beside it
+    initdb = Path(_find("initdb")).resolve()  # in the folder of the other programs
     user = "postgres" if os.getuid() == _ROOT else None
     with _folder(user) as folder:
         data = folder / "data"
@@ -59,24 +59,24 @@ def postgresql() -> Iterator[str]:
 
 
 def install_missing() -> None:
-    """Install what is not there, as root on Debian; their services are not started.
+    """Install missing packages, as root on Debian, without starting their services.
 
-    :raises SystemExit: it cannot be installed; says what to do.
+    :raises SystemExit: a package cannot be installed.
     """
     missing = [package for program, package in PACKAGES.items() if not _where(program)]
     if not missing:
         return
-    sentence = f"Redis and PostgreSQL are needed: apt-get install {' '.join(missing)}"
+    message = f"Redis and PostgreSQL are needed: apt-get install {' '.join(missing)}"
     if os.getuid() != _ROOT or not shutil.which("apt-get"):
-        sys.exit(f"{sentence} (as root), or the like on your system.")
+        sys.exit(f"{message} (as root), or the equivalent on your system.")
     quietly = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
     if subprocess.run(command, env=quietly, stdout=subprocess.DEVNULL, check=False).returncode:
-        sys.exit(f"{sentence} (it did not succeed here; apt-get says why above).")
+        sys.exit(f"{message} (apt-get failed; see its output above).")
 
 
 def _where(program: str) -> str | None:
-    """Find a program on the PATH, or where Debian keeps the newest PostgreSQL's."""
+    """Find a program in PATH, or in the folder of Debian's newest PostgreSQL."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
     return shutil.which(program) or (str(found[-1]) if found else None)
 
@@ -107,7 +107,7 @@ def _running(command: list[str | Path], folder: Path, user: str | None = None) -
     try:
         yield
     finally:
-        process.send_signal(signal.SIGINT)  # at it, PostgreSQL waits for no client
+        process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown, which does not wait for clients
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:

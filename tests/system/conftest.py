@@ -1,8 +1,8 @@
-"""Tests on a whole Airflow; they take minutes, so they run by their own command only.
+"""Tests on a complete Airflow. They take minutes, so they run only with ``--system``.
 
     python -m pytest tests/system --system
 
-Needs Airflow 3.3. Airflow runs in processes of its own, once for all tests; the sandbox runs here, anew for each test.
+Requires Airflow 3.3. All tests share one Airflow in separate processes; each test has a new sandbox in this process.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from tests.system.helpers.airflow_system import AirflowSystem, Run
     from tests.system.helpers.gate import Gate
 
-TIMEOUT_SECONDS = 300  # of one test; the first starts Airflow
+TIMEOUT_SECONDS = 300  # of each test; the first one starts Airflow
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--system", action="store_true", help="run the tests on a whole Airflow (tests/system)")
+    parser.addoption("--system", action="store_true", help="run the tests on a complete Airflow (tests/system)")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    asked_for = config.getoption("--system", default=False)  # without it this file may be read after the options
-    return True if HERE in collection_path.parents and not asked_for else None
+    is_selected = config.getoption("--system", default=False)  # pytest may load this file after parsing options
+    return True if HERE in collection_path.parents and not is_selected else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,13 +44,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that is called here is on this machine."""
+    """Bypass proxies, because all servers are on this machine."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSystem]:
-    """Run Airflow with the DAGs of ``dags/``, and the examples that a scheduler is needed for."""
+    """Run Airflow with the DAGs of ``dags/`` and the examples that require a scheduler."""
     from tests.system.helpers.airflow_system import AirflowSystem
 
     dags = shutil.copytree(HERE / "dags", tmp_path_factory.mktemp("dags"), dirs_exist_ok=True)
@@ -66,7 +66,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSystem]
 class Platform:
     """An empty library behind a gate, and an Airflow connection to it.
 
-    :param library: what is in it, asked past the gate.
+    :param library: the library, without the gate.
     """
 
     airflow: AirflowSystem
@@ -93,5 +93,5 @@ def platform(airflow: AirflowSystem, request: pytest.FixtureRequest) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def picture() -> Path:
+def image_path() -> Path:
     return EXAMPLES / "media" / "banner.jpg"

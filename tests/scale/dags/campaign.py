@@ -1,4 +1,4 @@
-"""A campaign of many files: upload each, wait for all, send, clean up; as the configuration of the run says."""
+"""A campaign of many files: upload, wait, send, clean up; configured by the run's ``conf``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_tasks=64,
-    default_args={**RETRIES, "pool": "media_library"},  # one pool for all that asks the platform
+    default_args={**RETRIES, "pool": "media_library"},  # one pool for all tasks that send requests to the platform
 ):
 
     @task(pool="default_pool")
@@ -39,13 +39,13 @@ with DAG(
 
     @task
     def send(batch: list[Any]) -> list[Any]:
-        """Look each file up a last time, and "send" it."""
+        """Fetch each file, and "send" it."""
         hook = MediaHook()
         return [hook.get_media(media_id).id for media_id in batch]
 
     @task.sensor(pool="default_pool", mode="reschedule", poke_interval=2, timeout=600)
     def checked(dag_run: Any = None) -> bool:
-        """Keep the library as it is until the test has looked at it."""
+        """Wait until the test has checked the library."""
         return Path(dag_run.conf["checked"]).exists()
 
     files = list_files()

@@ -1,4 +1,4 @@
-"""One upload, as the configuration of the run says."""
+"""One upload, configured by the run's ``conf``."""
 
 from __future__ import annotations
 

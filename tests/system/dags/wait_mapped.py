@@ -1,4 +1,4 @@
-"""A deferred sensor for each of many names, as the configuration of the run says."""
+"""A mapped deferrable sensor with one name each, configured by the run's ``conf``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ with DAG("wait_mapped", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UT
         poke_interval=2,  # INTERVAL_SECONDS of the test
         timeout=600,
         media_conn_id="{{ dag_run.conf['media_conn_id'] }}",
-        retries=2,  # on a busy machine a task may pass for dead
+        retries=2,  # on a busy machine Airflow may consider a task dead
         retry_delay=timedelta(seconds=1),
     ).expand(name=names())

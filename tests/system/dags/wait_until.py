@@ -1,4 +1,4 @@
-"""Two deferred sensors with a deadline, as the configuration of the run says; one fails, the other is skipped."""
+"""Two deferrable sensors with a deadline, configured by the run's ``conf``; one fails, the other is skipped."""
 
 from __future__ import annotations
 

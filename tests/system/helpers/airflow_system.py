@@ -1,6 +1,6 @@
-"""A whole Airflow 3.3 on this machine: API server, scheduler, DAG processor, triggerer, and Celery's workers if asked.
+"""A complete Airflow 3.3 on this machine: API server, scheduler, DAG processor, triggerer, optionally Celery workers.
 
-`airflow standalone` is not used: it listens on all addresses, and leaves its children behind when it is stopped.
+It does not use `airflow standalone`, which listens on all addresses and leaves child processes running when stopped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEARTBEAT_TIMEOUT_SECONDS = 8
-"""How long a task or a triggerer may be silent; each gives a sign every second, also on a busy machine."""
+"""Heartbeat timeout of tasks and triggerers, which send a heartbeat every second."""
 
 _LOCAL_SETTINGS = """
 import os
@@ -41,34 +41,34 @@ if {"scheduler", "worker"} & set(sys.argv):
     import airflow_provider_media.hooks.media
     import airflow_provider_media.sensors.media
 """
-"""Each task is a fork of the scheduler's or a worker's; what that has loaded, hundreds of tasks need not load again."""
+"""Imports in the scheduler and the workers, so that the tasks, which are forked from them, start faster."""
 
-# The workers' server of logs, too, would listen on all addresses.
+# Without the log server, which would listen on all addresses.
 _WORKER = ("celery", "worker", "--skip-serve-logs", "--concurrency", "4", "--celery-hostname")
 
 _POLL_SECONDS = 0.2
-_PATIENCE_SECONDS = 120
+_WAIT_SECONDS = 120
 _REQUEST_SECONDS = 90
 _START_SECONDS = 300  # with two workers, on a busy machine
 _STOP_SECONDS = 20
 _LOG_TAIL_BYTES = 3000
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = _PATIENCE_SECONDS) -> Any:
-    """Poll until the condition gives something true; return that.
+def wait_for(condition: Callable[[], Any], description: str, seconds: float = _WAIT_SECONDS) -> Any:
+    """Poll until the condition returns a true value, and return that value.
 
-    :raises TimeoutError: it did not; names what was awaited.
+    :raises TimeoutError: the condition was not met; the message contains the description.
     """
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"Waited {seconds:g} s in vain for {what}.")
+            raise TimeoutError(f"Timed out after {seconds:g} s waiting for {description}.")
         time.sleep(_POLL_SECONDS)
     return value
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process still runs; one that only waits to be reaped does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -76,14 +76,14 @@ def is_alive(pid: int) -> bool:
 
 
 class AirflowSystem:
-    """Airflow as the tests see it; a context manager that starts and ends it.
+    """A running Airflow; a context manager that starts and stops it.
 
     :param home: an empty folder for the database and the logs.
     :param dags: the folder of the DAG files; all DAGs in it are active.
     :param dag_ids: the DAGs to wait for at the start.
-    :param passwords: of the users, each named as its role; without any, everybody is admin. The tests are "admin".
-    :param environment: more of the environment of its processes, such as ``AIRFLOW__CORE__TEST_CONNECTION``.
-    :param workers: the names of Celery's workers; none with the LocalExecutor, which is the default.
+    :param passwords: passwords by role, which is also the user's name; if empty, every user is admin.
+    :param environment: additional environment variables, such as ``AIRFLOW__CORE__TEST_CONNECTION``.
+    :param workers: the names of the Celery workers; empty for the LocalExecutor.
     """
 
     def __init__(
@@ -120,9 +120,9 @@ class AirflowSystem:
             }
         (self._home / "config" / "airflow_local_settings.py").write_text(_LOCAL_SETTINGS)
         try:
-            self._make_database()
+            self._create_database()
             self._start("api-server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1")
-            self._start("scheduler", "--skip-serve-logs")  # the server of logs would listen on all addresses
+            self._start("scheduler", "--skip-serve-logs")  # the log server would listen on all addresses
             self._start("dag-processor")
             for name, log in self._workers.items():
                 self._start(*_WORKER, f"{name}@127.0.0.1", log=log, WORKER_NAME=name)
@@ -140,40 +140,42 @@ class AirflowSystem:
         self._end()
 
     def call(self, method: str, path: str, value: Any = None, **params: Any) -> Any:
-        """Call the public REST API; None when what is asked for is not there (404)."""
-        for pause in (1, 2, 4, 0):
-            answer = self._session.request(
+        """Call the public REST API; return None for 404."""
+        for delay in (1, 2, 4, 0):
+            response = self._session.request(
                 method, f"{self.url}/api/v2/{path}", json=value, params=params, timeout=_REQUEST_SECONDS
             )
-            # Of SQLite, when all of Airflow writes at the same time on a busy machine; what was asked is rolled back.
-            if not (answer.status_code == requests.codes.server_error and "Database error" in answer.text and pause):
+            # SQLite fails and rolls back when all of Airflow writes at the same time on a busy machine.
+            if not (
+                response.status_code == requests.codes.server_error and "Database error" in response.text and delay
+            ):
                 break
-            time.sleep(pause)
-        if answer.status_code == requests.codes.not_found:
+            time.sleep(delay)
+        if response.status_code == requests.codes.not_found:
             return None
-        if not answer.ok:
-            raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}")
-        return answer.json() if answer.content else None
+        if not response.ok:
+            raise AssertionError(f"{method} {path}: {response.status_code} {response.text}")
+        return response.json() if response.content else None
 
     def start_triggerer(self) -> None:
-        """Start the triggerer, at the beginning or after :meth:`kill_triggerer`."""
+        """Start the triggerer, initially or after :meth:`kill_triggerer`."""
         self._start("triggerer", "--skip-serve-logs")
 
     def kill_triggerer(self) -> None:
-        """End the triggerer, with all that it started, without notice; nobody else's triggers run then."""
+        """Kill the triggerer and its child processes; there is no other triggerer."""
         self._kill("triggerer")
 
     def kill_worker(self, name: str) -> None:
-        """End a Celery worker, with the tasks that it runs, without notice."""
+        """Kill a Celery worker and its tasks."""
         self._kill(f"{name}@127.0.0.1")
 
     def runs(self, dag_id: str) -> list[Run]:
-        """Tell all runs of a DAG, whoever started them, oldest first."""
+        """Return all runs of a DAG, oldest first."""
         runs = self.call("GET", f"dags/{dag_id}/dagRuns", order_by="id", limit=100)["dag_runs"]
         return [Run(self, dag_id, run["dag_run_id"]) for run in runs]
 
     def asset_state(self, name: str) -> dict[str, Any]:
-        """Read all that the asset state store keeps for an asset."""
+        """Return the asset state store's entries of an asset."""
         (asset,) = [asset for asset in self.call("GET", "assets")["assets"] if asset["name"] == name]
         entries = self.call("GET", f"assets/{asset['id']}/state-store")
         return {entry["key"]: entry["value"] for entry in entries["asset_state_store"]}
@@ -184,7 +186,7 @@ class AirflowSystem:
         self.call("POST", "connections", {**connection, "extra": json.dumps(extra) if extra else None})
 
     def trigger(self, dag_id: str, **conf: Any) -> Run:
-        """Start a run, of a day of its own: without a logical date, templates have no ``ds``."""
+        """Start a run with a new logical date, because templates need it for ``ds``."""
         day = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=next(self._days))
         run = self.call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": day.isoformat(), "conf": conf})
         return Run(self, dag_id, run["dag_run_id"])
@@ -198,13 +200,13 @@ class AirflowSystem:
             )  # fmt: skip
         self._processes.append(process)
 
-    def _make_database(self) -> None:
+    def _create_database(self) -> None:
         self._start("db", "migrate")
         if self._processes.pop().wait():
-            raise RuntimeError("Airflow's database could not be made.")
+            raise RuntimeError("Could not create Airflow's database.")
 
     def _kill(self, argument: str) -> None:
-        """Kill the one process that was started with this argument, and all that it started."""
+        """Kill the process that was started with this argument, and its child processes."""
         (process,) = [process for process in self._processes if argument in process.args]
         self._processes.remove(process)
         _signal(_members({process.pid}), signal.SIGKILL)
@@ -222,30 +224,30 @@ class AirflowSystem:
         return all(parts) and all("ready." in log.read_text() for log in self._workers.values())
 
     def token(self, user: str) -> str:
-        """Sign a user in."""
+        """Return an API token of a user."""
         if self._passwords:
             login = {"username": user, "password": self._passwords[user]}
-            answer = self._session.post(f"{self.url}/auth/token", json=login, timeout=_REQUEST_SECONDS)
+            response = self._session.post(f"{self.url}/auth/token", json=login, timeout=_REQUEST_SECONDS)
         else:
-            answer = self._session.get(f"{self.url}/auth/token", timeout=_REQUEST_SECONDS)  # everybody is admin
-        answer.raise_for_status()
-        return str(answer.json()["access_token"])
+            response = self._session.get(f"{self.url}/auth/token", timeout=_REQUEST_SECONDS)  # every user is admin
+        response.raise_for_status()
+        return str(response.json()["access_token"])
 
     def _known_dags(self) -> set[str]:
         if errors := self.call("GET", "importErrors")["import_errors"]:
-            raise RuntimeError(f"A DAG file does not load:\n{errors[0]['stack_trace']}")
+            raise RuntimeError(f"Could not import a DAG file:\n{errors[0]['stack_trace']}")
         return {dag["dag_id"] for dag in self.call("GET", "dags")["dags"]}
 
     def _log_tails(self) -> str:
-        """Give the end of what each process said."""
+        """Return the end of each process's log."""
         tails = [f"== {path.name}\n{path.read_text()[-_LOG_TAIL_BYTES:]}" for path in self._home.glob("*.log")]
         return "\n".join(tails)
 
     def _end(self) -> None:
-        """End each process with all that it started, the API server last: the others talk to it until their end.
+        """Stop all processes and their children; the API server last, because the others use it until they end.
 
-        A task has a process group, but no session, of its own. The leaders of the sessions are reaped only when all is
-        over, so that nothing else can get their ids.
+        Tasks have separate process groups but no separate sessions. The session leaders are reaped at the end, so that
+        their ids are not reused before.
         """
         for group in (self._processes[1:], self._processes[:1]):
             leaders = {process.pid for process in group}
@@ -260,7 +262,7 @@ class AirflowSystem:
 class Run:
     """One DAG run.
 
-    :param airflow: where it runs.
+    :param airflow: the Airflow that runs it.
     """
 
     def __init__(self, airflow: AirflowSystem, dag_id: str, run_id: str) -> None:
@@ -275,14 +277,14 @@ class Run:
         return str(self._airflow.call("GET", self._path)["state"])
 
     def task(self, task_id: str) -> dict[str, Any]:
-        """Tell all about a task instance: ``state``, ``try_number``, ``pid`` and more."""
+        """Return a task instance: ``state``, ``try_number``, ``pid`` and more."""
         instance: dict[str, Any] = self._airflow.call("GET", f"{self._path}/taskInstances/{task_id}")
         return instance
 
-    def wait_for_end(self, seconds: float = _PATIENCE_SECONDS) -> str:
+    def wait_for_end(self, seconds: float = _WAIT_SECONDS) -> str:
         """Wait until the run has ended; return its state.
 
-        :raises TimeoutError: it did not end in time.
+        :raises TimeoutError: the run did not end in time.
         """
         end = wait_for(lambda: (state := self.state) in {"success", "failed"} and state, f"the end of {self}", seconds)
         return str(end)
@@ -292,13 +294,13 @@ class Run:
         return int(self._airflow.call("GET", f"{self._path}/taskInstances", state=state, limit=1)["total_entries"])
 
     def xcom(self, task_id: str, key: str = "return_value", *, map_index: int = -1) -> Any:
-        """Read what a task, or one of a mapped task, pushed; None for nothing."""
+        """Return an XCom of a task or a mapped task instance; None if there is none."""
         path = f"{self._path}/taskInstances/{task_id}/xcomEntries/{key}"
         entry = self._airflow.call("GET", path, map_index=map_index)
         return entry and entry["value"]
 
     def instances(self, task_id: str) -> list[dict[str, Any]]:
-        """Tell all about each task instance of a mapped task, or of one that is not."""
+        """Return the task instances of a task."""
         path, params = f"{self._path}/taskInstances", {"task_id": task_id, "limit": 100}
         found: list[dict[str, Any]] = []
         while page := self._airflow.call("GET", path, **params, offset=len(found))["task_instances"]:
@@ -306,36 +308,36 @@ class Run:
         return found
 
     def task_log(self, task_id: str, try_number: int = 1) -> str:
-        """Read what a task logged, as lines of JSON."""
+        """Return a task's log as lines of JSON."""
         path = f"{self._path}/taskInstances/{task_id}/logs/{try_number}"
         lines = self._airflow.call("GET", path, full_content=True)["content"]
         return "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
 
     def task_state(self, task_id: str) -> dict[str, Any]:
-        """Read all that the task state store keeps for a task."""
+        """Return the task state store's entries of a task."""
         entries = self._airflow.call("GET", f"{self._path}/taskInstances/{task_id}/state-store")
         return {entry["key"]: entry["value"] for entry in entries["task_state_store"]}
 
     def events(self, event: str) -> int:
-        """Count the entries of the audit log with this name."""
+        """Return the number of audit log entries with this name."""
         params = {"dag_id": self._dag_id, "run_id": self._run_id, "event": event}
         return int(self._airflow.call("GET", "eventLogs", **params)["total_entries"])
 
     def mark(self, task_id: str, state: str) -> None:
-        """Set a task's state, as the UI's buttons do."""
+        """Set a task's state, like the UI."""
         self._airflow.call("PATCH", f"{self._path}/taskInstances/{task_id}", {"new_state": state})
 
     def clear(self, task_id: str) -> None:
-        """Have a task run again, as the UI's button does."""
-        wanted = {"dag_run_id": self._run_id, "task_ids": [task_id], "only_failed": False, "dry_run": False}
-        self._airflow.call("POST", f"dags/{self._dag_id}/clearTaskInstances", wanted)
+        """Clear a task, like the UI."""
+        body = {"dag_run_id": self._run_id, "task_ids": [task_id], "only_failed": False, "dry_run": False}
+        self._airflow.call("POST", f"dags/{self._dag_id}/clearTaskInstances", body)
 
     def __str__(self) -> str:
         return f"{self._dag_id} {self._run_id}"
 
 
 def _members(leaders: set[int]) -> set[int]:
-    """Tell which processes of these leaders' sessions are alive."""
+    """Return the running processes of these leaders' sessions."""
     members = set()
     for pid in psutil.pids():
         with suppress(ProcessLookupError):
@@ -357,7 +359,7 @@ def free_port() -> int:
 
 
 def _environment(home: Path, dags: Path, url: str) -> dict[str, str]:
-    """Give Airflow's processes their settings, and none that were meant for another Airflow."""
+    """Return the environment of Airflow's processes, without the settings of another Airflow."""
     settings = {
         "API__BASE_URL": url,
         "API__SECRET_KEY": secrets.token_hex(24),
@@ -370,12 +372,12 @@ def _environment(home: Path, dags: Path, url: str) -> dict[str, str]:
         "CORE__PARALLELISM": "4",
         "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        # What is left of a killed worker is found by its silence: in earnest after five minutes.
+        # Tasks of a killed worker are detected by the missing heartbeat; Airflow's default is five minutes.
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_SECONDS),
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
         "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
         "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEARTBEAT_TIMEOUT_SECONDS),
-        # The first task of all waits until the API server has built its routes for workers: on a busy machine, long.
+        # The first task waits until the API server has built its routes for workers, which is slow on a busy machine.
         "WORKERS__EXECUTION_API_TIMEOUT": str(_REQUEST_SECONDS),
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }

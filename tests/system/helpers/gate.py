@@ -1,4 +1,4 @@
-"""A proxy in front of the sandbox that keeps an upload back at a chosen point, until the test lets it go on."""
+"""A proxy in front of the sandbox that can hold an upload at a chosen point until the test releases it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any, Self
 
 import requests
 
-_LONGEST_HOLD_SECONDS = 120
+_MAX_HOLD_SECONDS = 120
 _BLOCK_BYTES = 64 * 1024
-_NOT_PASSED_ON = {"host", "connection", "content-length", "transfer-encoding", "server", "date"}
+_DROPPED_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "server", "date"}
 
 
 class Hold:
-    """A point where uploads stop while it is shut; it is open at first."""
+    """A point where uploads wait while it is closed; it is initially open."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
-        """An upload waits here, or did."""
+        """Set when an upload has reached the closed point."""
         self._open = threading.Event()
         self._open.set()
 
-    def shut(self) -> None:
+    def close(self) -> None:
         self._open.clear()
 
     def open(self) -> None:
@@ -33,13 +33,13 @@ class Hold:
     def pass_through(self) -> None:
         if not self._open.is_set():
             self.reached.set()
-            self._open.wait(_LONGEST_HOLD_SECONDS)
+            self._open.wait(_MAX_HOLD_SECONDS)
 
 
 class Gate:
-    """Passes every request on as a whole.
+    """Forwards complete requests.
 
-    :param target: the sandbox's base address.
+    :param target: the sandbox's base URL.
     """
 
     def __init__(self, target: str) -> None:
@@ -47,13 +47,13 @@ class Gate:
         self.in_body = Hold()
         """After the first block of an upload's body."""
         self.before_storing = Hold()
-        """When the whole body is here, and the sandbox has nothing yet."""
-        self.before_answer = Hold()
-        """When the sandbox has answered, and so stored, and the client knows nothing yet."""
-        self.answered: list[str] = []
-        """The methods of the requests that were answered."""
-        self.broken_off: list[tuple[int, int]] = []
-        """Of bodies that ended early: the bytes that came, and the bytes declared."""
+        """After the complete body was received, before the sandbox gets the request."""
+        self.before_response = Hold()
+        """After the sandbox has stored the file, before the client gets the response."""
+        self.completed: list[str] = []
+        """The methods of the requests with a response."""
+        self.interrupted: list[tuple[int, int]] = []
+        """The received and the declared bytes of incomplete bodies."""
         self._server = _Server(self)
         self.base_url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -63,7 +63,7 @@ class Gate:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for hold in (self.in_body, self.before_storing, self.before_answer):
+        for hold in (self.in_body, self.before_storing, self.before_response):
             hold.open()
         self._server.shutdown()
         self._thread.join()
@@ -84,26 +84,27 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
-    def _pass_on(self) -> None:
+    def _forward(self) -> None:
         gate = self.server.gate
         declared = int(self.headers.get("Content-Length", "0"))
         body = self._read(declared)
         if len(body) < declared:
-            gate.broken_off.append((len(body), declared))
+            gate.interrupted.append((len(body), declared))
             self.close_connection = True
             return
         is_upload = self.command == "POST"
         if is_upload:
             gate.before_storing.pass_through()
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_PASSED_ON}
-        answer = requests.request(self.command, gate.target + self.path, headers=headers, data=bytes(body), timeout=30)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _DROPPED_HEADERS}
+        url = gate.target + self.path
+        response = requests.request(self.command, url, headers=headers, data=bytes(body), timeout=30)
         if is_upload:
-            gate.before_answer.pass_through()
+            gate.before_response.pass_through()
         with suppress(OSError):  # the client was killed
-            self._answer(answer)
-        gate.answered.append(self.command)
+            self._respond(response)
+        gate.completed.append(self.command)
 
-    do_GET = do_POST = do_DELETE = _pass_on  # noqa: N815 - the names that http.server calls
+    do_GET = do_POST = do_DELETE = _forward  # noqa: N815 - names of http.server
 
     def _read(self, declared: int) -> bytearray:
         body = bytearray()
@@ -116,15 +117,15 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.gate.in_body.pass_through()
         return body
 
-    def _answer(self, answer: requests.Response) -> None:
-        self.send_response(answer.status_code)
-        for name, value in answer.headers.items():
-            if name.lower() not in _NOT_PASSED_ON:
+    def _respond(self, response: requests.Response) -> None:
+        self.send_response(response.status_code)
+        for name, value in response.headers.items():
+            if name.lower() not in _DROPPED_HEADERS:
                 self.send_header(name, value)
-        if answer.content:
-            self.send_header("Content-Length", str(len(answer.content)))
+        if response.content:
+            self.send_header("Content-Length", str(len(response.content)))
         self.end_headers()
-        self.wfile.write(answer.content)
+        self.wfile.write(response.content)
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+        """Log nothing."""
