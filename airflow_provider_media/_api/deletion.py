@@ -1,4 +1,4 @@
-"""Read files again right before they are deleted: a file may be gone, or its id may belong to another file."""
+"""Read files again before they are kept or deleted: a file may be gone, or its id may belong to another file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
-
-MAX_BATCH = 100
-"""Max files read again at a time, so that the metadata of the last one is hardly older than that of the first."""
 
 _MAX_DATE_DIFFERENCE = timedelta(days=2)
 """A list and a GET may write the same date with another precision or time zone, or without either."""
@@ -83,13 +80,30 @@ def _as_string(folder_id: int | str | None) -> str | None:
     return None if folder_id is None else str(folder_id)
 
 
+def get_unchanged(media: Media) -> Flow[Media | None]:
+    """Get a file right before its deletion; None if it no longer exists or its id belongs to another file.
+
+    A page of the list is not sufficient, because a stale list still shows a file whose id was reused.
+    """
+    try:
+        now = yield from get_media(media.id)
+    except MediaNotFoundError:
+        return None
+    if is_different_file(media, now):
+        log.warning("Skipped %s: the id belongs to another file by now", media.id)
+        return None
+    return now
+
+
 def delete_unchanged(found: Iterable[Media]) -> Flow[tuple[int | str, ...]]:
-    """Delete those of the files that are unchanged.
+    """Delete those of the files that are unchanged, each right after a GET.
 
     :return: the ids of all files, also of those that another task deleted.
     """
     found = list(found)
-    for media in (yield from find_unchanged(found)):
+    for media in found:
+        if (yield from get_unchanged(media)) is None:
+            continue
         try:
             yield from delete_media(media.id)
         except MediaNotFoundError:

@@ -170,31 +170,28 @@ def delete_each(
 
     :param state: stores each id before its deletion, and all of them at the end.
     :param deleted: the ids that earlier attempts of the task deleted.
-    :param seen: the files as they were selected, by the given id; each is read again right before its batch.
+    :param seen: the files as they were selected, by the given id; each is read again right before its deletion.
     """
-    from airflow_provider_media._api.deletion import MAX_BATCH, find_unchanged
+    from airflow_provider_media._api.deletion import get_unchanged
     from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
 
     done, missing = list(deleted), list[int | str]()
     started = {str(media_id): media_id for media_id in previously_started(state)}
-    for start in range(0, len(media_ids), MAX_BATCH):
-        batch = media_ids[start : start + MAX_BATCH]
-        before = [seen[str(media_id)] for media_id in batch if str(media_id) in seen]
-        unchanged = {str(media.id) for media in hook.run_flow(find_unchanged(before))} if before else set()
-        for media_id in batch:
-            was_started = str(media_id) in started
-            if str(media_id) in seen and str(seen[str(media_id)].id) not in unchanged:
-                (done if was_started else missing).append(media_id)
-                continue
-            started[str(media_id)] = media_id
-            state.save(DeletionCheckpoint(ids=tuple(started.values())))
-            try:
-                hook.delete(media_id)
-            except MediaNotFoundError:
-                # Deleted by another task, or by an interrupted attempt of this one.
-                (done if was_started else missing).append(media_id)
-            else:
-                done.append(media_id)
+    for media_id in media_ids:
+        was_started = str(media_id) in started
+        selected = seen.get(str(media_id))
+        if selected and hook.run_flow(get_unchanged(selected)) is None:
+            (done if was_started else missing).append(media_id)
+            continue
+        started[str(media_id)] = media_id
+        state.save(DeletionCheckpoint(ids=tuple(started.values())))
+        try:
+            hook.delete(media_id)
+        except MediaNotFoundError:
+            # Deleted by another task, or by an interrupted attempt of this one.
+            (done if was_started else missing).append(media_id)
+        else:
+            done.append(media_id)
     state.save(DeletionCheckpoint(ids=tuple(done), is_done=True))
     return done, missing
 

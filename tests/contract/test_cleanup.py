@@ -213,6 +213,30 @@ def test_an_age_that_the_list_leaves_out_is_asked_for(
     assert [line.split(" ")[0] for line in server.lines] == ["GET", "GET", "GET", "GET", "GET", "GET", "DELETE"]
 
 
+def test_cleanup_keeps_a_reused_id_of_a_stale_list(
+    cleanup: Any, raw_server: Callable[..., RawServer], connect: Any
+) -> None:
+    """The list still shows three files of the name; by now, id 2 belongs to another file."""
+    from tests.contract.helpers.raw_server import answer
+
+    names_now = {"1": "spring", "2": "contract", "3": "spring"}
+
+    def serve(head: str) -> bytes:
+        method, target, _ = head.split(" ", 2)
+        media_id = target.rpartition("/")[2]
+        if "limit=" in target:
+            listed = [{"id": number, "name": "spring", "size": 5} for number in (1, 2, 3)]
+            return answer(200, {"content": listed, "totalElements": 3})
+        if method == "DELETE":
+            return answer(204, None)
+        return answer(200, {"id": int(media_id), "name": names_now[media_id], "size": 5})
+
+    server = raw_server(serve)
+    outcome = cleanup(name="spring", dry_run=False, conn_id=connect(server.url).media_conn_id)
+    assert (outcome["deleted"], outcome["missing"]) == ([1, 3], [2])
+    assert [line.split(" ")[0] for line in server.lines].count("DELETE") == 2
+
+
 def test_what_goes_meanwhile_is_missing(cleanup: Any, library: SandboxLibrary) -> None:
     ids = [library.store("spring", PNG) for _ in range(2)]
 

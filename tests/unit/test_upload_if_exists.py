@@ -168,8 +168,7 @@ def test_replace_sends_then_makes_sure_then_deletes_those_seen_before() -> None:
     library.add(size=5)
     result = run(library, "replace")
     assert (result.media.id, result.created, result.replaced) == (4, True, (1, 3))
-    again = "GET ?page=0&limit=1000&sortBy=id&sortOrder=desc"
-    assert library.calls[2:] == ["POST ", "GET /4", again, "DELETE /1", "DELETE /3"]
+    assert library.calls[2:] == ["POST ", "GET /4", "GET /1", "DELETE /1", "GET /3", "DELETE /3"]
     assert library.ids == [2, 4]
 
 
@@ -409,3 +408,27 @@ def _with(library: FakeLibrary, listed: dict[str, Any], page: Any, params: dict[
         return page(params)
     finally:
         library.files[:] = files
+
+
+def test_replace_keeps_a_reused_id_of_a_stale_list() -> None:
+    library = FakeLibrary()
+    for _ in range(3):
+        library.add(size=5)
+    shown = [dict(media) for media in library.files]
+    page = library._page
+
+    def stale_page(params: dict[str, str]) -> Any:
+        files, library.files = library.files, shown
+        try:
+            return page(params)
+        finally:
+            library.files = files
+
+    library._page = stale_page  # type: ignore[method-assign]
+
+    def reuse_id(_call: Any) -> None:
+        library.files[1]["name"] = "another file"
+
+    library.on_post = [reuse_id]
+    run(library, "replace")
+    assert library.ids == [2, 4]
