@@ -1,4 +1,4 @@
-"""How far a sync came, for the next attempt of its task."""
+"""Checkpoint of an interrupted sync, for the next attempt of its task."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
 MAX_RECEIPTS_BYTES = 24 * 1024
-"""Of the 64 KiB that Airflow keeps of a value."""
+"""Airflow keeps 64 KiB of a value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncCheckpoint:
-    """How far a sync came.
+    """The state of a sync.
 
-    :param sending: whether files are being sent: if that is the last that is known, the attempt was interrupted. So it
-        is where the attempt ended, but had sent more files than can be noted.
-    :param baseline: what the library held before the first attempt; None where that is too large to keep.
-    :param receipts: what the attempt noted of the files that it sent, by path.
-    :param ended_at: when it ended, in seconds since 1970.
+    :param sending: whether uploads were running, so that the attempt was interrupted. Also true if the attempt ended
+        with more receipts than can be stored.
+    :param baseline: the library before the first attempt; None if too large to store.
+    :param receipts: the receipts of the uploaded files, by path.
+    :param ended_at: when the attempt ended, in seconds since 1970.
     """
 
     KIND: ClassVar[str] = "media_sync"
@@ -43,9 +43,9 @@ class SyncCheckpoint:
 
     @classmethod
     def ended(cls, baseline: Baseline | None, receipts: Mapping[str, Receipt]) -> Self:
-        """Return the checkpoint of an attempt that ended, although not all is done."""
-        noted = {path: receipt.to_dict() for path, receipt in receipts.items()}
-        is_small = len(json.dumps(noted)) <= MAX_RECEIPTS_BYTES
+        """Return the checkpoint of an attempt that ended with failures."""
+        values = {path: receipt.to_dict() for path, receipt in receipts.items()}
+        is_small = len(json.dumps(values)) <= MAX_RECEIPTS_BYTES
         return cls(sending=not is_small, baseline=baseline, receipts=receipts if is_small else {}, ended_at=time.time())
 
     def age_seconds(self) -> float:
@@ -54,11 +54,11 @@ class SyncCheckpoint:
 
     @property
     def outlives_clearing(self) -> bool:
-        """Whether a task that is cleared still needs it: it is deleted when the sync has succeeded."""
+        """Whether a cleared task still uses it: always, because a successful sync deletes it."""
         return True
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able values."""
+        """Return a dict of JSON values."""
         return {
             "sending": self.sending,
             "baseline": self.baseline.to_dict() if self.baseline else None,
@@ -68,7 +68,7 @@ class SyncCheckpoint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make it again of what :meth:`to_dict` returned.
+        """Create an instance from :meth:`to_dict` output.
 
         :raises ValueError: the values have another shape.
         """
@@ -80,11 +80,11 @@ class SyncCheckpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviousAttempts:
-    """What is known of earlier attempts of a sync.
+    """The previous attempts of a sync.
 
-    :param were_interrupted: whether the last of them had no orderly end, so that files may still be being stored.
-    :param baseline: what the library held before the first of them.
-    :param since: or else when the run began.
+    :param were_interrupted: whether the last one was interrupted, so that uploads may still become visible.
+    :param baseline: the library before the first one.
+    :param since: if the baseline is unknown, when the run started.
     """
 
     were_interrupted: bool = False
@@ -93,9 +93,9 @@ class PreviousAttempts:
 
     @classmethod
     def of(cls, checkpoint: SyncCheckpoint | None, context: Context, *, is_kept: bool) -> Self:
-        """Return what the checkpoint shows; before Airflow 3.3, the number of tries.
+        """Create from a checkpoint; before Airflow 3.3, from the task's ``try_number``.
 
-        :param is_kept: whether Airflow has a store for the checkpoint.
+        :param is_kept: whether Airflow stores checkpoints.
         """
         if checkpoint:
             return cls(were_interrupted=checkpoint.sending, baseline=checkpoint.baseline)
@@ -104,7 +104,7 @@ class PreviousAttempts:
         return cls(were_interrupted=True, since=getattr(context.get("dag_run"), "start_date", None))
 
     def sent(self, media: Media) -> bool:
-        """Return whether one of them can have sent a file; what the API does not show is none of theirs."""
+        """Return whether one of them may have uploaded a file; False if the API does not show its age."""
         if self.baseline is not None:
             return self.baseline.is_newer(media) is True
         return self.since is not None and media.created_at is not None and media.created_at >= self.since

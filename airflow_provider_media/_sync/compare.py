@@ -1,4 +1,4 @@
-"""Look at both sides of a sync: the folder's files, each checked, and the library's files that bear their names."""
+"""Fetch both sides of a sync: the folder's files, checked, and the library's files with their names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.formatting import plural
+from airflow_provider_media._sync.plan import as_table
 from airflow_provider_media.exceptions import (
     MediaError,
     MediaFileError,
@@ -35,13 +36,13 @@ _MAX_SKIPPED_SHOWN = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingMedia:
-    """What one listing of the library told.
+    """The library's files with the names of a folder's files.
 
-    :param namesakes: by name, the files that bear it, oldest first.
-    :param baseline: judges what is newer than the listing, of the files that bear these names.
+    :param by_name: the files by name, oldest first.
+    :param baseline: the state of the library when it was listed.
     """
 
-    namesakes: dict[str, list[Media]]
+    by_name: dict[str, list[Media]]
     baseline: Baseline
 
 
@@ -52,33 +53,34 @@ def prepare_files(
     workers: Executor,
     receipts: Mapping[str, Receipt],
 ) -> list[LocalFile]:
-    """Check every file before anything is sent; what is wrong with a file is kept with it.
+    """Check every file before the first upload; return each with its problem, if any.
 
-    :param receipts: what an earlier sync noted, by path.
-    :param workers: reading the first bytes of an object store's files takes long, one after the other.
+    :param receipts: the receipts of an earlier sync, by path.
+    :param workers: check files in parallel, because reading from an object store is slow.
     :raises TransferAbortedError: the task was stopped.
     """
     return list(workers.map(partial(_prepare, hook, options, receipts), found))
 
 
 def skip_unsupported(prepared: Sequence[LocalFile], options: SyncOptions) -> list[LocalFile]:
-    """Leave out files of types that the library does not accept, with a warning, if ``on_unsupported`` says so.
+    """Exclude files of unsupported types, with a warning, if ``on_unsupported`` is ``skip``.
 
-    :raises MediaFileError: when no file remains.
+    :raises MediaFileError: no file remains.
     """
     if options.on_unsupported == "fail":
         return list(prepared)
-    skipped = [file for file in prepared if file.kind is UnsupportedTypeError]
+    skipped = [file for file in prepared if file.error_class is UnsupportedTypeError]
     if skipped:
-        lines = "\n".join(f"{file.path}  {file.problem}" for file in skipped[:_MAX_SKIPPED_SHOWN])
+        table = as_table([(file.path, file.problem or "") for file in skipped[:_MAX_SKIPPED_SHOWN]])
         more = len(skipped) - _MAX_SKIPPED_SHOWN
-        log.warning("Skipped %d of %d files (on_unsupported='skip'):\n%s%s", len(skipped), len(prepared), lines,
+        files = plural(len(prepared), "file")
+        log.warning("Skipped %d of %s of unsupported types (on_unsupported='skip')\n%s%s", len(skipped), files, table,
                     f"\nand {more} more" if more > 0 else "")  # fmt: skip
     if len(skipped) == len(prepared):
         raise MediaFileError(
-            f"The folder {options.source!s} cannot be synced: the library accepts none of its file types."
+            f"The folder {options.source_label!r} cannot be synced: the library accepts none of its file types."
         )
-    return [file for file in prepared if file.kind is not UnsupportedTypeError]
+    return [file for file in prepared if file.error_class is not UnsupportedTypeError]
 
 
 def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Receipt], file: FoundFile) -> LocalFile:
@@ -93,15 +95,18 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
         raise TransferAbortedError("The task was stopped.")
     path, name = printable(file.relative), printable(library_name(file.relative, options.name_template))
     try:
-        # In this thread neither the task's time-out nor its end could break off waiting for a pipe's writer.
+        # In this thread, neither the task's timeout nor its end could interrupt waiting for the writer of a pipe.
         source = open_source(file.path, info=file.info, takes_pipes=False)
         upload = prepare_upload(source, default_name=name, description=options.description, folder_id=options.folder_id)
         report = check_file(source, upload.mime_type, options.channels, check_integrity=options.check_integrity)
         accepts_converted = hook.settings.accept_converted
         if (options.fingerprint or accepts_converted) and not report.errors:
             upload = upload.with_fingerprint(accepts_converted=accepts_converted)
-    except MediaError as problem:
-        return LocalFile(path=path, name=name, problem=file_error_reason(problem), kind=type(problem))
+    except MediaError as error:
+        rejected_by = ("The library",) if isinstance(error, UnsupportedTypeError) else ()
+        return LocalFile(
+            path=path, name=name, problem=file_error_reason(error), error_class=type(error), rejected_by=rejected_by
+        )
     return LocalFile(
         path=path,
         name=name,
@@ -109,6 +114,7 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
         fingerprint=upload.fingerprint if options.fingerprint else None,
         receipt=receipts.get(path),
         problem=". ".join(report.errors) or None,
+        rejected_by=report.rejected_by,
         warnings=report.warnings,
     )
 
@@ -116,48 +122,48 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
 def fetch_existing_media(
     hook: MediaHook, prepared: Sequence[LocalFile], workers: Executor, *, wait_seconds: float = 0.0
 ) -> ExistingMedia:
-    """List the library once, and ask for each file of which the list does not tell what decides.
+    """List the library once; fetch details of each file for which the list is incomplete.
 
-    :param workers: ask in parallel.
-    :param wait_seconds: how long to wait at most for what an earlier sync noted and the library does not show.
+    :param workers: fetch details in parallel.
+    :param wait_seconds: how long to wait for files that an earlier sync stored and the library does not show yet.
     """
     from airflow_provider_media._api.baseline import baseline_in
     from airflow_provider_media._api.flows import list_all
-    from airflow_provider_media._sync.plan import namesakes_of
+    from airflow_provider_media._sync.plan import group_by_name
 
     library = hook.run_flow(list_all({file.name for file in prepared}.__contains__))
     library += _read_unlisted(hook, prepared, library, workers, wait_seconds)
-    namesakes = namesakes_of(prepared, library)
-    baseline = baseline_in(library, [media for several in namesakes.values() for media in several])
-    unclear = [media for file in prepared for media in namesakes.get(file.name, ()) if _is_unclear(file, media)]
+    by_name = group_by_name(prepared, library)
+    baseline = baseline_in(library, [media for several in by_name.values() for media in several])
+    unclear = [media for file in prepared for media in by_name.get(file.name, ()) if _is_unclear(file, media)]
     if unclear:
-        log.info("The list does not tell all of %s; asking for each", plural(len(unclear), "file"))
-        answers = workers.map(partial(_in_full, hook), unclear)
-        full = {str(media.id): answer for media, answer in zip(unclear, answers, strict=True)}
+        log.info("Fetching details of %s, because the list response is incomplete", plural(len(unclear), "file"))
+        found = workers.map(partial(_fetch_details, hook), unclear)
+        full = {str(media.id): details for media, details in zip(unclear, found, strict=True)}
         full |= _wait_for(hook, [media for media in unclear if full[str(media.id)] is None])
-        for name, several in namesakes.items():
-            told = (full.get(str(media.id), media) for media in several)
-            namesakes[name] = [media for media in told if media is not None]
-    _tell_of_unknown_folders(prepared, namesakes)
-    _warn_of_hidden_descriptions(prepared, namesakes)
-    return ExistingMedia(namesakes=namesakes, baseline=baseline)
+        for name, several in by_name.items():
+            details = (full.get(str(media.id), media) for media in several)
+            by_name[name] = [media for media in details if media is not None]
+    _log_unknown_folders(prepared, by_name)
+    _warn_about_descriptions(prepared, by_name)
+    return ExistingMedia(by_name=by_name, baseline=baseline)
 
 
 def _read_unlisted(
     hook: MediaHook, prepared: Sequence[LocalFile], library: Sequence[Media], workers: Executor, wait_seconds: float
 ) -> list[Media]:
-    """Get the files by their ids that an earlier sync noted, and the list lacks: it may lag, and so may a get."""
+    """Get by their ids the files with a receipt that the list lacks, because lists and gets may lag."""
     from airflow_provider_media._api.flows import sleep
 
     listed = {str(media.id) for media in library}
-    noted = [file.receipt.media_id for file in prepared if file.receipt and str(file.receipt.media_id) not in listed]
-    if not noted:
+    ids = [file.receipt.media_id for file in prepared if file.receipt and str(file.receipt.media_id) not in listed]
+    if not ids:
         return []
-    log.info("The list lacks %d files that an earlier sync stored; asking for each", len(noted))
-    found = [*workers.map(partial(_get, hook), noted)]
-    missing = [media_id for media_id, media in zip(noted, found, strict=True) if media is None]
+    log.info("Checking %s of an earlier sync that the list does not show", plural(len(ids), "file"))
+    found = [*workers.map(partial(_get, hook), ids)]
+    missing = [media_id for media_id, media in zip(ids, found, strict=True) if media is None]
     if missing and wait_seconds > 0:
-        log.info("%d of them are not there (yet); asking again in %.1f s", len(missing), wait_seconds)
+        log.info("%s not found; checking again in %.1f s", plural(len(missing), "file"), wait_seconds)
         hook.run_flow(sleep(wait_seconds))
         found += workers.map(partial(_get, hook), missing)
     return [media for media in found if media]
@@ -179,8 +185,8 @@ def _is_unclear(file: LocalFile, media: Media) -> bool:
     return file.fingerprint is not None and media.description is None and upload.matches(media)
 
 
-def _in_full(hook: MediaHook, listed: Media) -> Media | None:
-    """Ask for one file; None when it is gone meanwhile."""
+def _fetch_details(hook: MediaHook, listed: Media) -> Media | None:
+    """Get one file by its id; return None if it no longer exists."""
     from airflow_provider_media._upload.existing import merge_details
 
     try:
@@ -190,7 +196,7 @@ def _in_full(hook: MediaHook, listed: Media) -> Media | None:
 
 
 def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
-    """Get files by their ids that the list shows, and a get did not find: they may be new, or gone."""
+    """Get again the listed files that a get did not find: they may be new, or deleted."""
     from airflow_provider_media._api.flows import get_settled
     from airflow_provider_media._upload.existing import merge_details
 
@@ -199,27 +205,27 @@ def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
     return {str(media.id): merge_details(media, found[str(media.id)]) for media in listed if str(media.id) in found}
 
 
-def _tell_of_unknown_folders(prepared: Sequence[LocalFile], namesakes: dict[str, list[Media]]) -> None:
+def _log_unknown_folders(prepared: Sequence[LocalFile], by_name: dict[str, list[Media]]) -> None:
     from airflow_provider_media._upload.existing import with_unknown_folder
 
     unknown = sum(
-        len(with_unknown_folder(file.upload, filter(file.upload.could_match, namesakes.get(file.name, ()))))
+        len(with_unknown_folder(file.upload, filter(file.upload.could_match, by_name.get(file.name, ()))))
         for file in prepared
         if file.upload
     )
     if unknown:
         files = plural(unknown, "file")
-        log.info("The API does not tell the folder of %s, so they may be in the folder of this sync", files)
+        log.info("The API does not return the folder of %s, so they may be in the folder of this sync", files)
 
 
-def _warn_of_hidden_descriptions(prepared: Sequence[LocalFile], namesakes: dict[str, list[Media]]) -> None:
+def _warn_about_descriptions(prepared: Sequence[LocalFile], by_name: dict[str, list[Media]]) -> None:
     hidden = sum(
-        all(media.description is None for media in bearing_the_name)
+        all(media.description is None for media in existing)
         for file in prepared
         if file.fingerprint
         and file.upload
-        and (bearing_the_name := [*filter(file.upload.could_match, namesakes.get(file.name, ()))])
+        and (existing := [*filter(file.upload.could_match, by_name.get(file.name, ()))])
     )
     if hidden:
         files = plural(hidden, "file")
-        log.warning("The library tells no description of %s, so their content is unknown: they count as changed", files)
+        log.warning("The API does not return the description of %s, so their content counts as changed", files)

@@ -1,4 +1,4 @@
-"""Carry a sync's plan out: several files at once, each on its own, until all are done or going on makes no sense."""
+"""Execute the plan of a sync: several files in parallel; stop when the library is unavailable."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.formatting import format_ids
+from airflow_provider_media._api.formatting import format_ids, format_size
 from airflow_provider_media._deletion.delete import find_references
 from airflow_provider_media._sync.plan import StepResult
+from airflow_provider_media._upload.source import escape_controls
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaError,
@@ -36,29 +37,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_WORKERS = 16
-"""More would need more connections than a session keeps open."""
+"""The number of connections that a session keeps open."""
 
 MAX_CONSECUTIVE_FAILURES = 8
-"""After so many failures in a row of a library that cannot be reached, the other files are not tried."""
+"""After this many consecutive failures of an unavailable library, the remaining files are skipped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """What is to follow on a flow.
+    """The callbacks of a running flow.
 
-    :param go_on: takes what the flow came to.
-    :param fail: takes the error.
+    :param succeed: is called with the flow's result.
+    :param fail: is called with the error.
     """
 
-    go_on: Callable[[Any], None]
+    succeed: Callable[[Any], None]
     fail: Callable[[MediaError], None]
 
 
 @contextmanager
 def worker_pool(hook: MediaHook, count: int) -> Iterator[ThreadPoolExecutor]:
-    """Run threads; whatever ends the block early breaks off all that is under way.
+    """Run threads; an exception in the block cancels all transfers.
 
-    :param count: how many threads.
+    :param count: the number of threads.
     """
     pool = ThreadPoolExecutor(count, thread_name_prefix="media-sync")
     try:
@@ -71,18 +72,18 @@ def worker_pool(hook: MediaHook, count: int) -> Iterator[ThreadPoolExecutor]:
 
 
 class SyncExecutor:
-    """Sends what a plan says, makes sure of it, deletes what it replaces.
+    """Executes the steps of a plan: upload, verify, delete what is replaced.
 
-    Threads send and delete; the callables of the user are called in this thread only.
+    Threads upload and delete; the user's callables run in the calling thread only.
 
     :param hook: the connection, one for all threads.
     :param pool: the threads.
-    :param width: how many they are.
-    :param uploads: by path, what is to be sent.
-    :param known: what the library held before.
-    :param references: tells what still uses a file.
+    :param width: the number of threads.
+    :param uploads: the uploads by path.
+    :param existing: the library's files before the sync.
+    :param references: a callable that returns what still uses a file.
     :param on_reference: ``fail`` or ``skip``.
-    :param progress: is told of each file that is done.
+    :param progress: counts the files that are done.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class SyncExecutor:
         *,
         width: int,
         uploads: Mapping[str, UploadSpec],
-        known: ExistingMedia,
+        existing: ExistingMedia,
         references: References | None,
         on_reference: str,
         progress: FilesProgress,
@@ -100,65 +101,65 @@ class SyncExecutor:
         self._hook = hook
         self._pool = pool
         self._most_running = 2 * width  # so that no thread waits for this one
-        self._hopeless = max(MAX_CONSECUTIVE_FAILURES, self._most_running)
+        self._max_failures = max(MAX_CONSECUTIVE_FAILURES, self._most_running)
         self._uploads = uploads
-        self._known = known
+        self._existing = existing
         self._references = references
         self._on_reference = on_reference
         self._progress = progress
         self._running: dict[Future[Any], _Job] = {}
-        self._failures_in_a_row = 0
-        self._outcomes: list[StepResult] = []
+        self._consecutive_failures = 0
+        self._results: list[StepResult] = []
 
     def execute(self, steps: Sequence[PlanStep]) -> list[StepResult]:
-        """Do all steps; a failure of one does not stop the others.
+        """Execute all steps; the failure of one does not stop the others.
 
-        :raises MediaAuthError: the key or the address is refused; nothing more is begun.
+        :raises MediaAuthError: the API rejects the key or the address; no further step is started.
         :raises MediaError: the task was stopped.
         """
         waiting = deque(steps)
         while waiting or self._running:
-            while waiting and len(self._running) < self._most_running and not self._is_hopeless:
-                self._begin(waiting.popleft())
-            if self._is_hopeless:
-                self._give_up(waiting)
+            while waiting and len(self._running) < self._most_running and not self._is_unavailable:
+                self._start(waiting.popleft())
+            if self._is_unavailable:
+                self._skip(waiting)
             done, _ = wait(self._running, return_when=FIRST_COMPLETED)
             for future in done:
-                self._take(future, self._running.pop(future))
-        return self._outcomes
+                self._finish_job(future, self._running.pop(future))
+        return self._results
 
     @property
-    def _is_hopeless(self) -> bool:
-        return self._failures_in_a_row >= self._hopeless
+    def _is_unavailable(self) -> bool:
+        return self._consecutive_failures >= self._max_failures
 
-    def _give_up(self, waiting: deque[PlanStep]) -> None:
+    def _skip(self, waiting: deque[PlanStep]) -> None:
         if waiting:
-            log.warning("The last %d files all failed; %d more are not tried", self._failures_in_a_row, len(waiting))
+            log.warning("%d consecutive files failed; skipping %d more", self._consecutive_failures, len(waiting))
         while waiting:
-            self._fail(waiting.popleft(), MediaUnavailableError("Not tried: too many files before it failed."))
+            self._fail(waiting.popleft(), MediaUnavailableError("Skipped, because too many consecutive files failed."))
 
-    def _begin(self, step: PlanStep) -> None:
+    def _start(self, step: PlanStep) -> None:
         from airflow_provider_media._upload.flow import upload_for_sync
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
 
-        if step.there:
-            self._sent(step, step.there)
+        if step.existing:
+            self._uploaded(step, step.existing)
             return
         upload = self._uploads[step.path]
         flow = upload_for_sync(
             upload,
-            self._known.baseline,
+            self._existing.baseline,
             settle_seconds=self._hook.settings.settle_seconds,
             retries=self._hook.get_conn().new_retry_state(),
             replaces=bool(step.old),
             latest_id=RECENT_UPLOADS.latest_of(self._hook.settings),
         )
-        self._submit(flow, _Job(go_on=partial(self._sent, step), fail=partial(self._fail, step)))
+        self._submit(flow, _Job(succeed=partial(self._uploaded, step), fail=partial(self._fail, step)))
 
     def _submit(self, flow: Flow[Any], job: _Job) -> None:
         self._running[self._pool.submit(self._hook.run_flow, flow)] = job
 
-    def _take(self, future: Future[Any], job: _Job) -> None:
+    def _finish_job(self, future: Future[Any], job: _Job) -> None:
         try:
             result = future.result()
         except MediaAuthError:
@@ -166,23 +167,23 @@ class SyncExecutor:
         except MediaError as error:
             if self._hook.get_conn().is_cancelled:
                 raise
-            passing = isinstance(error, (MediaUnavailableError, MediaRateLimitError))
-            self._failures_in_a_row = self._failures_in_a_row + 1 if passing else 0
+            is_transient = isinstance(error, (MediaUnavailableError, MediaRateLimitError))
+            self._consecutive_failures = self._consecutive_failures + 1 if is_transient else 0
             job.fail(error)
         else:
-            self._failures_in_a_row = 0
-            job.go_on(result)
+            self._consecutive_failures = 0
+            job.succeed(result)
 
-    def _sent(self, step: PlanStep, media: Media) -> None:
+    def _uploaded(self, step: PlanStep, media: Media) -> None:
         from airflow_provider_media._airflow.lineage import report_upload
         from airflow_provider_media._api.deletion import delete_unchanged
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
 
-        if media is not step.there:
+        if media is not step.existing:
             RECENT_UPLOADS.add(self._hook.settings, self._uploads[step.path].name, media.id)
-            log.info("Sent %r: id %s, %s bytes, %s", step.path, media.id, media.size, media.url)
+            log.info("Uploaded %r: id %r, %s, %r", step.path, media.id, format_size(media.size), media.url)
             report_upload(self._hook, self._uploads[step.path].source.label, media, step.name)
-        # Never the new file itself, should a platform answer with the id of an equal one that was there.
+        # Never the new file itself: a platform may return the id of an identical file that it already had.
         old = [one for one in step.old if str(one.id) != str(media.id)]
         try:
             deletable = self._without_used(step, media, old)
@@ -191,12 +192,12 @@ class SyncExecutor:
             return
         if deletable:
             fail = partial(self._not_deleted, step, media, deletable)
-            self._submit(delete_unchanged(deletable), _Job(go_on=partial(self._deleted, step, media), fail=fail))
+            self._submit(delete_unchanged(deletable), _Job(succeed=partial(self._deleted, step, media), fail=fail))
         else:
             self._finish(StepResult(step=step, action="create", media=media))
 
     def _without_used(self, step: PlanStep, media: Media, old: list[Media]) -> list[Media]:
-        """Ask again what still uses the old files: the transfer took time.
+        """Check again what still uses the old files, because the transfer took time.
 
         :raises MediaInUseError: something does (``on_reference="fail"``).
         :raises MediaError: the user's callable fails.
@@ -205,38 +206,38 @@ class SyncExecutor:
             used = find_references(old, self._references)
         except MediaError:
             raise
-        except Exception as error:  # whatever the user's callable raises concerns this file only
+        except Exception as error:  # any error of the user's callable concerns this file only
             cause = f"{type(error).__name__}: {error}"
-            sentence = f"{_stored(media)}, but references failed ({cause}), so the old {format_ids(old)} was kept."
+            sentence = f"{_stored(media)}, but {format_ids(old)} was not deleted, because references failed ({cause})."
             raise MediaError(sentence) from error
         if not used:
             return old
         users = "; ".join(f"{media_id} is used by {', '.join(names)}" for media_id, names in used.items())
         if self._on_reference == "fail":
-            raise MediaInUseError(f"{_stored(media)}, but by now {users}, so the old {format_ids(old)} was kept.")
-        log.warning("%r is kept beside the new version %s: %s", step.name, media.id, users)
+            raise MediaInUseError(f"{_stored(media)}, but {format_ids(old)} was not deleted, because {users}.")
+        log.warning(
+            "Kept the old version of %r beside the new one (%r): %s", step.name, media.id, escape_controls(users)
+        )
         return [one for one in old if one.id not in used]
 
     def _not_deleted(self, step: PlanStep, media: Media, old: list[Media], error: MediaError) -> None:
-        told = type(error)(
-            f"{_stored(media)}, but deleting the old {format_ids(old)} failed: {error}", status=error.status
-        )
-        self._fail(step, told)
+        sentence = f"{_stored(media)}, but could not delete {format_ids(old)}: {error}"
+        self._fail(step, type(error)(sentence, status=error.status))
 
     def _deleted(self, step: PlanStep, media: Media, replaced: tuple[int | str, ...]) -> None:
         for media_id in replaced:
-            log.info("Deleted the media %s, which %s replaces", media_id, media.id)
+            log.info("Deleted media %r, replaced by %r", media_id, media.id)
         self._finish(StepResult(step=step, action="replace", media=media, replaced=replaced))
 
-    def _finish(self, outcome: StepResult) -> None:
-        self._outcomes.append(outcome)
-        if not outcome.error:
-            self._progress.add(outcome.step.size or 0)
+    def _finish(self, result: StepResult) -> None:
+        self._results.append(result)
+        if not result.error:
+            self._progress.add(result.step.size or 0)
 
     def _fail(self, step: PlanStep, error: MediaError) -> None:
-        log.warning("%r failed: %s", step.path, error)
+        log.warning("Could not sync %r: %s", step.path, error)
         self._finish(StepResult(step=step, action="failed", error=error))
 
 
 def _stored(media: Media) -> str:
-    return f"The new version is stored as {media.id}"
+    return f"Uploaded as {media.id}"

@@ -1,4 +1,4 @@
-"""What a sync hands on: for each file of the folder its media in the library."""
+"""The manifest of a sync: the media in the library for each file of the folder."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 
 
 def manifest_of(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, dict[str, Any]]:
-    """Return one entry for each file that is in the library, by its path in the folder, in the order of the paths.
+    """Return one entry for each file in the library, by path in the folder, sorted.
 
-    :param uploads: by path, what was sent, or would have been.
+    :param uploads: the uploads by path, done or not.
     """
     from airflow_provider_media._sync.receipts import Receipt
 
@@ -54,27 +54,29 @@ def manifest_of(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec
 
 
 def check_can_be_mapped(operator: BaseOperator, context: Context, entries: int) -> None:
-    """Refuse before anything is sent what Airflow would refuse when all is sent: a manifest too long to map over.
+    """Refuse, before the first upload, a manifest that is too long for Airflow to map a task over.
 
-    :param entries: how many entries the manifest is to have.
-    :raises MediaConfigurationError: Airflow maps a task over it, and allows fewer entries.
+    :param entries: the length of the manifest.
+    :raises MediaConfigurationError: a task is mapped over it, and Airflow allows fewer entries.
     """
     from airflow.providers.common.compat.sdk import conf
 
     most = conf.getint("core", "max_map_length", fallback=1024)
-    is_mapped = getattr(context.get("ti"), "map_index", -1) >= 0  # the results of a mapped task are mapped over as one
+    is_mapped = (
+        getattr(context.get("ti"), "map_index", -1) >= 0
+    )  # Airflow maps over the results of a mapped task as one
     if entries <= most or is_mapped or operator.get_dag() is None:
         return
     mapped = next(iter(operator.iter_mapped_dependants()), None)
     if mapped is not None:
         raise MediaConfigurationError(
-            f"The folder holds {entries} files, but Airflow maps a task over at most {most} ([core] max_map_length):"
-            f' raise that, or use output="reference" and let the tasks downstream read the manifest.'
+            f"The folder has {entries} files, but Airflow maps a task over at most {most} ([core] max_map_length)."
+            ' Raise the limit, or use output="reference" and read the manifest in the downstream tasks.'
         )
 
 
 class ManifestFile:
-    """Where a manifest is written to.
+    """The file of a manifest.
 
     :param path: a local path, or that of an object store.
     """
@@ -87,15 +89,15 @@ class ManifestFile:
         return str(self.path)
 
     def check(self, found: Iterable[FoundFile]) -> None:
-        """See that it can be written, before anything is sent.
+        """Check, before the first upload, that it can be written.
 
-        :param found: the files of the folder: a manifest among them would be synced itself, the next time.
-        :raises MediaConfigurationError: it cannot.
+        :param found: the files of the folder. A manifest among them would be synced by the next run.
+        :raises MediaConfigurationError: it cannot be written.
         """
         from airflow_provider_media._upload.source import local_path
 
         if str(local_path(self.path)) in {str(local_path(file.path)) for file in found}:
-            raise self._unwritable("it is one of the files to be synced; put it into another folder")
+            raise self._unwritable("it is one of the files to sync; use another folder")
         if not self._is_local:
             return
         try:
@@ -106,7 +108,7 @@ class ManifestFile:
         except OSError as error:
             raise self._unwritable(error.strerror or str(error)) from None
         if not is_writable:
-            raise self._unwritable("its folder may not be written to by this user")
+            raise self._unwritable("no permission to write to its folder")
         if self.path.is_dir():
             raise self._unwritable("it is a folder; give the path of a file")
 
@@ -114,7 +116,7 @@ class ManifestFile:
         return MediaConfigurationError(f"manifest_path={redact_url(str(self))!r} cannot be written: {reason}.")
 
     def read_receipts(self) -> dict[str, Receipt]:
-        """Return what the sync noted that wrote it, by path; nothing where there is none, or it cannot be read."""
+        """Return the receipts in the manifest of an earlier sync, by path; none if it is missing or cannot be read."""
         from airflow_provider_media._sync.receipts import Receipt
 
         try:
@@ -122,19 +124,21 @@ class ManifestFile:
             return {str(path): Receipt.from_dict(entry) for path, entry in manifest.items()}
         except FileNotFoundError:
             return {}
-        except Exception as error:  # noqa: BLE001 - of any file system; the sync can do without
+        except Exception as error:  # noqa: BLE001 - of any file system; the sync works without
             cause = f"{type(error).__name__}: {error}"
-            log.warning("Could not read the manifest of an earlier sync from %s, so it is ignored: %s", self, cause)
+            log.warning(
+                "Could not read the manifest of an earlier sync from %r; ignoring it: %s", redact_url(str(self)), cause
+            )
             return {}
 
     def age_seconds(self) -> float:
-        """Return how long ago it was written; infinite where that is unknown."""
+        """Return how long ago it was written; infinity if unknown."""
         try:
             return max(0.0, time.time() - float(self.path.stat().st_mtime))
         except Exception:  # noqa: BLE001 - of any file system
             return math.inf
 
     def write(self, manifest: dict[str, dict[str, Any]]) -> None:
-        """Write it as JSON; whoever reads it meanwhile sees the old one or the new one, where it is local."""
+        """Write it as JSON; on a local disk, readers see either the old or the new file."""
         write_text(self.path, json.dumps(manifest, ensure_ascii=False, indent=1))
-        log.info("Wrote the manifest of %s to %s", plural(len(manifest), "file"), redact_url(str(self.path)))
+        log.info("Wrote the manifest of %s to %r", plural(len(manifest), "file"), redact_url(str(self.path)))

@@ -1,4 +1,4 @@
-"""The arguments of a sync, read and checked before anything else happens."""
+"""The parsed arguments of a sync."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
-    """The operator's arguments, each of its own type; they are described there."""
+    """The arguments of :class:`~airflow_provider_media.operators.media.MediaSyncOperator`, parsed.
+
+    :param source_label: the source as the user wrote it.
+    """
 
     source: Any
     source_label: str

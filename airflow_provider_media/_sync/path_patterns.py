@@ -1,4 +1,4 @@
-"""Patterns over the paths of a folder, and which of its files a sync skips by default."""
+"""Patterns for the paths of a folder, and the files that a sync skips by default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 MAX_ALTERNATIVES = 1000
-"""How many patterns the braces of one pattern may stand for."""
+"""How many patterns the braces of one pattern may expand to."""
 
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 
@@ -21,24 +21,24 @@ SKIPPED_FOLDERS = (
     *("@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot"),  # network storage
     *("$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX"),
 )
-"""Folders that storage systems add, without regard to case; those that begin with a dot are skipped as well."""
+"""Folders that storage systems add (case-insensitive); hidden folders are skipped as well."""
 
 SKIPPED_FILES = (
     *("Thumbs.db", "ehthumbs*.db", "desktop.ini", "Icon\r", "~$*"),  # file managers and office programs
     *("*.part", "*.filepart", "*.partial", "*.crdownload", "*.!ut", "~syncthing~*"),  # transfers that are not complete
     *("*_$folder$", "_SUCCESS"),  # markers in object stores
 )
-"""Files that are no content, without regard to case; those that begin with a dot are skipped as well."""
+"""Files without content (case-insensitive); hidden files are skipped as well."""
 
 
 class PathPattern:
     """A pattern for relative paths.
 
-    ``*``, ``?`` and ``[...]`` stay within one name, ``**`` is any number of folders, ``{jpg,png}`` is either. Case
-    counts. The time to match grows with the length of the path times that of the pattern, however many ``**`` it has.
+    ``*``, ``?`` and ``[...]`` match within one name, ``**`` any number of folders, ``{jpg,png}`` either. Patterns are
+    case-sensitive. The time to match grows with the length of the path times that of the pattern.
 
-    :param pattern: the pattern; slashes at its ends do not count.
-    :raises MediaConfigurationError: when its braces stand for too many patterns.
+    :param pattern: the pattern; leading and trailing slashes are ignored.
+    :raises MediaConfigurationError: its braces expand to too many patterns.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -51,7 +51,7 @@ class PathPattern:
 
     @classmethod
     def anywhere(cls, pattern: str) -> Self:
-        """Return a pattern that matches files and all within folders, at any depth if it has no ``/`` within."""
+        """Return a pattern that matches files and folder contents, at any depth if it contains no ``/``."""
         stripped = pattern.strip("/")
         return cls(f"{stripped}/**" if "/" in stripped else f"**/{stripped}/**")
 
@@ -85,7 +85,7 @@ class PathPattern:
 
 
 def _skip_folders(names: Sequence[object], positions: set[int]) -> set[int]:
-    """Add the positions behind each ``**``, which may stand for no folder at all."""
+    """Add the positions after each ``**``, which may match no folder."""
     reached = set(positions)
     for position in positions:
         following = position
@@ -96,7 +96,7 @@ def _skip_folders(names: Sequence[object], positions: set[int]) -> set[int]:
 
 
 def _expand_braces(pattern: str) -> list[str]:
-    """Return the patterns that a pattern with braces stands for, innermost braces first."""
+    """Expand the braces of a pattern, innermost first."""
     expanded, complete = [pattern], False
     while not complete:
         complete = True
@@ -111,7 +111,7 @@ def _expand_braces(pattern: str) -> list[str]:
         expanded = following
         if len(expanded) > MAX_ALTERNATIVES:
             raise MediaConfigurationError(
-                f"The braces of the pattern {pattern[:200]!r} stand for more than {MAX_ALTERNATIVES} patterns. Use"
+                f"The braces of the pattern {pattern[:200]!r} expand to more than {MAX_ALTERNATIVES} patterns. Use"
                 " fewer alternatives, or wildcards.",
             )
     return list(dict.fromkeys(expanded))
@@ -122,9 +122,9 @@ _FILES = [(pattern, re.compile(translate(pattern.lower())).match) for pattern in
 
 
 def reason_to_skip(path: str) -> str | None:
-    """Return the name or the pattern because of which a sync skips a file; None if it does not.
+    """Return the name or pattern that makes a sync skip a file; None if it does not.
 
-    :param path: the relative path. An empty name, ``.`` and ``..`` are not hidden: keys of object stores have them.
+    :param path: the relative path. An empty name, ``.`` and ``..`` are not hidden, because object keys contain them.
     """
     *folders, name = path.split("/")
     for folder in folders:

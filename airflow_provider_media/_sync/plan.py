@@ -1,6 +1,6 @@
-"""What a sync is going to do, as a value: each file of a folder beside what the library has under its name.
+"""The plan of a sync: what becomes of each file of a folder.
 
-The plan is made from two lists and asks nobody anything, so that a dry run and a real run make the same one.
+The plan is a value, computed from two lists without I/O, so that a dry run and a real run have the same one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.flows import oldest_first
-from airflow_provider_media._api.formatting import format_ids
+from airflow_provider_media._api.formatting import format_ids, format_size
 from airflow_provider_media._upload.existing import format_unknown_folders, with_unknown_folder
 from airflow_provider_media._upload.fingerprint import fingerprint_in, name_digest, name_digest_in
 from airflow_provider_media._upload.source import escape_controls
@@ -28,25 +28,26 @@ if TYPE_CHECKING:
 IF_CHANGED = ("replace", "upload", "fail")
 
 ACTIONS = ("create", "replace", "keep", "refuse")
-"""``create``: send; ``replace``: send (unless an earlier try did), make sure, delete the old; ``keep``: do nothing;
-``refuse``: the task fails before anything is sent."""
+"""``create``: upload; ``replace``: upload (unless a previous attempt did), verify, delete the old versions;
+``keep``: do nothing; ``refuse``: fail before anything is uploaded."""
 
 _MAX_SHOWN = 500
-_MAX_KEPT_SHOWN = 20
+_MAX_OTHERS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFile:
-    """One file of the folder, checked.
+    """A file of the folder, after its checks.
 
     :param path: its path in the folder.
     :param name: its name in the library.
-    :param upload: what would be sent, or None when it cannot be.
-    :param fingerprint: the SHA-256 of its content, where that decides what is the same.
-    :param receipt: what an earlier sync noted of it.
-    :param problem: why it cannot be sent.
-    :param kind: what kind of problem that is.
-    :param warnings: what its channels recommend otherwise.
+    :param upload: the upload, or None if the file has a problem.
+    :param fingerprint: the SHA-256 of its content, if files are compared by content.
+    :param receipt: its receipt of an earlier sync.
+    :param problem: why it cannot be uploaded.
+    :param error_class: the class of the error for the problem.
+    :param rejected_by: the channels that do not accept it, or the library.
+    :param warnings: the recommendations of its channels that it does not meet.
     """
 
     path: str
@@ -55,39 +56,41 @@ class LocalFile:
     fingerprint: str | None = None
     receipt: Receipt | None = None
     problem: str | None = None
-    kind: type[MediaError] = MediaFileError
+    error_class: type[MediaError] = MediaFileError
+    rejected_by: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def could_match(self, media: Media) -> bool:
-        """Whether a file of the library bears its name, or is the one that an earlier sync noted."""
-        return self.upload is not None and (self.upload.could_match(media) or self._is_noted(media))
+        """Return whether a file of the library has its name, or is the one of its receipt."""
+        return self.upload is not None and (self.upload.could_match(media) or self._has_receipt_of(media))
 
     def is_same(self, media: Media) -> bool:
-        """Whether the library has this very file; what the API does not tell is not the same."""
+        """Return whether a file of the library is this one; an unknown size is not the same."""
         if self.upload is None:
             return False
-        if self.receipt and self._is_noted(media) and self.receipt.is_same(self.upload):
+        if self.receipt and self._has_receipt_of(media) and self.receipt.is_same(self.upload):
             return True
         return self.upload.matches(media) and self.fingerprint in {None, fingerprint_in(media.description)}
 
-    def _is_noted(self, media: Media) -> bool:
+    def _has_receipt_of(self, media: Media) -> bool:
         return self.upload is not None and self.receipt is not None and self.receipt.is_of(self.upload, media)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStep:
-    """What is to become of one file.
+    """The planned action for one file.
 
     :param action: one of :data:`ACTIONS`.
     :param path: its path in the folder.
     :param name: its name in the library.
-    :param reason: why, in words.
-    :param size: in bytes; None when the file cannot be read.
-    :param mime_type: found from its bytes.
-    :param there: the file of the library that is kept, or that an earlier try sent.
-    :param old: the files of the library that are deleted when the new one is surely there.
-    :param refused: what kind of problem speaks against it, where it is refused.
-    :param warnings: what its channels recommend otherwise.
+    :param reason: why.
+    :param size: in bytes; None if the file cannot be read.
+    :param mime_type: detected from its first bytes.
+    :param existing: the file of the library that is kept, or that a previous attempt uploaded.
+    :param old: the files of the library to delete after the new one is verified.
+    :param error_class: the class of the error, if it is refused.
+    :param rejected_by: the channels that do not accept it, or the library, if it is refused.
+    :param warnings: the recommendations of its channels that it does not meet.
     """
 
     action: str
@@ -96,13 +99,22 @@ class PlanStep:
     reason: str
     size: int | None = None
     mime_type: str | None = None
-    there: Media | None = None
+    existing: Media | None = None
     old: tuple[Media, ...] = ()
-    refused: type[MediaError] | None = None
+    error_class: type[MediaError] | None = None
+    rejected_by: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def summary(self) -> str:
+        """The reason; for a file to upload, followed or replaced by the summaries of its warnings."""
+        warnings = "; ".join(warning.partition(";")[0] for warning in self.warnings)
+        if not warnings or self.action == "keep":
+            return self.reason
+        return warnings if self.action == "create" and not self.old else f"{self.reason}; {warnings}"
+
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able values."""
+        """Return a dict of JSON values."""
         return {
             "action": self.action,
             "path": self.path,
@@ -110,7 +122,7 @@ class PlanStep:
             "reason": self.reason,
             "size": self.size,
             "mime_type": self.mime_type,
-            "id": self.there.id if self.there else None,
+            "id": self.existing.id if self.existing else None,
             "old_ids": [media.id for media in self.old],
             "warnings": list(self.warnings),
         }
@@ -118,12 +130,12 @@ class PlanStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """What became of one file.
+    """The result of one step.
 
-    :param step: what was planned.
-    :param action: what was done: ``create``, ``replace``, ``keep`` or ``failed``.
+    :param step: the planned step.
+    :param action: the action done: ``create``, ``replace``, ``keep`` or ``failed``.
     :param media: the file in the library.
-    :param error: why it failed.
+    :param error: the cause of a failure.
     :param replaced: the ids of the older files that were deleted.
     """
 
@@ -145,39 +157,40 @@ class SyncPlan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many files there are of each action."""
+        """The number of files by action."""
         counted = Counter(step.action for step in self.steps)
         return {action: counted[action] for action in ACTIONS}
 
     @property
     def refused(self) -> tuple[PlanStep, ...]:
-        """The steps that cannot be done."""
+        """The steps that cannot be executed."""
         return tuple(step for step in self.steps if step.action == "refuse")
 
     @property
-    def to_send(self) -> tuple[PlanStep, ...]:
+    def to_upload(self) -> tuple[PlanStep, ...]:
         """The steps that change the library."""
         return tuple(step for step in self.steps if step.action in ("create", "replace"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-able values."""
+        """Return a dict of JSON values."""
         return {"counts": self.counts, "steps": [step.to_dict() for step in self.steps]}
 
-    def table(self) -> str:
-        """Write it down for a log: all that changes something, and the first of what is kept."""
+    def table(self, *actions: str) -> str:
+        """Return the steps with these actions as a table for the log, at most ``_MAX_SHOWN``."""
         shown: list[PlanStep] = []
-        left_out = []
-        for action in ("refuse", "replace", "create", "keep"):
+        remaining = []
+        for action in actions:
             steps = [step for step in self.steps if step.action == action]
-            room = _MAX_KEPT_SHOWN if action == "keep" else max(0, _MAX_SHOWN - len(shown))
+            room = max(0, _MAX_SHOWN - len(shown))
             shown += steps[:room]
             if len(steps) > room:
-                left_out.append(f"\n{action}: {len(steps) - room} more")
-        return as_table([(step.action, step.path, step.reason) for step in shown]) + "".join(left_out)
+                remaining.append(f"{action}: {len(steps) - room} more")
+        rows = [(step.action, step.path, step.summary) for step in shown]
+        return "\n".join([*([as_table(rows)] if rows else []), *remaining])
 
 
 def as_table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Put texts into columns, one line a row; control characters and line breaks are escaped."""
+    """Align strings in columns, one line per row; escape control characters and line breaks."""
     escaped = [tuple(map(escape_controls, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*escaped, strict=True)]
     return "\n".join(
@@ -185,23 +198,23 @@ def as_table(rows: Sequence[tuple[str, ...]]) -> str:
     )
 
 
-def namesakes_of(prepared: Iterable[LocalFile], library: Iterable[Media]) -> dict[str, list[Media]]:
-    """Find, by name, the files of the library that bear the name of a file of the folder, oldest first.
+def group_by_name(files: Iterable[LocalFile], library: Iterable[Media]) -> dict[str, list[Media]]:
+    """Return by name the files of the library that may be a file of the folder, oldest first.
 
-    With fingerprints, files whose description is not in the list may do so too, if they have the size.
+    With fingerprints, these include files without a description in the list, if they have the same size.
     """
-    proofs = {name_digest(file.name): file.name for file in prepared}
-    names = set(proofs.values())
+    digests = {name_digest(file.name): file.name for file in files}
+    names = set(digests.values())
     of_size: dict[int, list[str]] = defaultdict(list)
-    noted = {str(file.receipt.media_id): file.name for file in prepared if file.receipt}
-    for file in prepared:
+    by_receipt = {str(file.receipt.media_id): file.name for file in files if file.receipt}
+    for file in files:
         if file.upload and file.upload.fingerprint:
             of_size[file.upload.source.size].append(file.name)
     found: dict[str, list[Media]] = defaultdict(list)
     for media in library:
-        proof = name_digest_in(media.description)
-        name = media.name if proof is None else proofs.get(proof)
-        names_of_media = {name for name in (name, noted.get(str(media.id))) if name in names}
+        digest = name_digest_in(media.description)
+        name = media.name if digest is None else digests.get(digest)
+        names_of_media = {name for name in (name, by_receipt.get(str(media.id))) if name in names}
         for one in names_of_media:
             found[one].append(media)
         if names_of_media:
@@ -213,122 +226,142 @@ def namesakes_of(prepared: Iterable[LocalFile], library: Iterable[Media]) -> dic
 
 
 def make_plan(
-    prepared: Sequence[LocalFile],
-    namesakes: Mapping[str, list[Media]],
+    files: Sequence[LocalFile],
+    existing: Mapping[str, list[Media]],
     *,
     if_changed: str,
     sent_before: Callable[[Media], bool] = lambda _: False,
 ) -> SyncPlan:
-    """Decide for each file what is to become of it.
+    """Decide for each file what becomes of it.
 
-    :param prepared: the folder's files.
-    :param namesakes: what the library has under each name, oldest first; size and type as far as the API tells them.
-    :param if_changed: what to do where the library has something else under the name: ``replace``, ``upload`` or
-        ``fail``.
-    :param sent_before: whether an earlier try of the same task can have sent a file of the library: if so, it may have
-        had no time to delete the old ones.
+    :param files: the folder's files.
+    :param existing: the library's files by name, oldest first.
+    :param if_changed: for a name that the library has with other content: ``replace``, ``upload`` or ``fail``.
+    :param sent_before: whether a previous attempt of the task may have uploaded a file of the library. If so, it may
+        not have deleted the old versions yet.
     """
-    same_name: dict[str, list[str]] = defaultdict(list)
-    for file in prepared:
-        same_name[_trimmed(file.name)].append(file.path)
+    paths: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        paths[_normalized(file.name)].append(file.path)
     return SyncPlan(
         tuple(
-            _step(_alone(file, same_name[_trimmed(file.name)]), namesakes.get(file.name, []), if_changed, sent_before)
-            for file in prepared
+            _plan_step(
+                _refuse_shared_name(file, paths[_normalized(file.name)]),
+                existing.get(file.name, []),
+                if_changed,
+                sent_before,
+            )
+            for file in files
         )
     )
 
 
-def _trimmed(name: str) -> str:
-    """Return what is left of a name where a platform trims blanks and composes letters (Unicode's NFC)."""
+def _normalized(name: str) -> str:
+    """Return a name as a platform stores it that trims blanks and composes letters (Unicode's NFC)."""
     return unicodedata.normalize("NFC", name).strip()
 
 
-def _alone(file: LocalFile, same_name: list[str]) -> LocalFile:
-    """Refuse a file whose name another one would get as well."""
-    if file.problem is not None or len(same_name) == 1:
+def _refuse_shared_name(file: LocalFile, paths: list[str]) -> LocalFile:
+    """Mark a file as refused if others would have its name.
+
+    :param paths: the paths of all files with the name.
+    """
+    if file.problem is not None or len(paths) == 1:
         return file
-    others = [path for path in same_name if path != file.path]
+    others = [path for path in paths if path != file.path]
     if not others:
-        problem = (
-            f"{len(same_name)} files have this path, written in different forms of Unicode (NFC and NFD): keep one"
-        )
-        return replace(file, problem=problem, kind=MediaConflictError)
-    named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")  # noqa: PLR2004
-    problem = f"{named} would get the same name {file.name!r}: let name_template tell them apart"
-    return replace(file, problem=problem, kind=MediaConflictError)
+        problem = f"{len(paths)} files have this path in different Unicode forms (NFC and NFD); keep one"
+        return replace(file, problem=problem, error_class=MediaConflictError)
+    shown = ", ".join(others[:_MAX_OTHERS]) + (f" and {len(others) - 3} more" if len(others) > _MAX_OTHERS else "")
+    problem = f"would share the name {file.name!r} with {shown}; change name_template"
+    return replace(file, problem=problem, error_class=MediaConflictError)
 
 
-def _step(
-    file: LocalFile, bearing_the_name: list[Media], if_changed: str, sent_before: Callable[[Media], bool]
+def _plan_step(
+    file: LocalFile, of_name: list[Media], if_changed: str, sent_before: Callable[[Media], bool]
 ) -> PlanStep:
     upload = file.upload
     if file.problem is not None or upload is None:
-        reason = file.problem or "it cannot be read"
-        return PlanStep(action="refuse", path=file.path, name=file.name, reason=reason, refused=file.kind)
+        return PlanStep(
+            action="refuse",
+            path=file.path,
+            name=file.name,
+            reason=file.problem or "it cannot be read",
+            error_class=file.error_class,
+            rejected_by=file.rejected_by,
+        )
     step = PlanStep(
         action="create",
         path=file.path,
         name=file.name,
-        reason="the library does not have it",
+        reason="not in the library",
         size=upload.source.size,
         mime_type=upload.mime_type,
         warnings=file.warnings,
     )
-    # One that is surely in the folder comes before one that may be.
-    namesakes = sorted(filter(file.could_match, bearing_the_name), key=upload.has_unknown_folder)
-    if not namesakes:
+    # A file known to be in the folder comes before one whose folder is unknown.
+    existing = sorted(filter(file.could_match, of_name), key=upload.has_unknown_folder)
+    if not existing:
         return step
-    same = next((media for media in namesakes if file.is_same(media)), None)
+    same = next((media for media in existing if file.is_same(media)), None)
     if same:
-        left = [media for media in namesakes if not (sent_before(media) or file.is_same(media))]
-        if left and if_changed == "replace" and sent_before(same):
-            reason = f"an earlier try sent it as {same.id}; still to delete: {format_ids(left)}"
-            return _replacing(replace(step, reason=reason, there=same), tuple(left), upload)
-        is_proved = upload.fingerprint and fingerprint_in(same.description)
-        by = "content" if is_proved else "size and type" if upload.matches(same) else "file as an earlier sync noted"
-        return replace(step, action="keep", reason=f"the library has it as {same.id}: same {by}", there=same)
-    if refused := next(filter(upload.is_rejected_conversion, namesakes), None):
-        reason = (
-            f"the library has it as {refused.id}, converted to {refused.size} bytes (sent: {upload.source.size}): set"
-            " the connection's extra 'accept_converted' to true to accept that"
+        old = [media for media in existing if not (sent_before(media) or file.is_same(media))]
+        if old and if_changed == "replace" and sent_before(same):
+            reason = f"uploaded by a previous attempt as {same.id}; still to delete: {format_ids(old)}"
+            return _plan_replacement(replace(step, reason=reason, existing=same), tuple(old), upload)
+        has_digest = upload.fingerprint and fingerprint_in(same.description)
+        by = (
+            "same content"
+            if has_digest
+            else "same size and type"
+            if upload.matches(same)
+            else "stored by an earlier sync"
         )
-        return replace(step, action="refuse", reason=reason, refused=MediaResponseError)
-    return _changed(step, tuple(namesakes), upload, if_changed)
+        return replace(step, action="keep", reason=f"in the library as {same.id}: {by}", existing=same)
+    if refused := next(filter(upload.is_rejected_conversion, existing), None):
+        reason = (
+            f"the platform converted it to {format_size(refused.size)} ({format_size(upload.source.size)} uploaded) as"
+            f" {refused.id}; set the connection's extra 'accept_converted' to true to accept that"
+        )
+        return replace(step, action="refuse", reason=reason, error_class=MediaResponseError)
+    return _plan_changed(step, tuple(existing), upload, if_changed)
 
 
-def _changed(step: PlanStep, namesakes: tuple[Media, ...], upload: UploadSpec, if_changed: str) -> PlanStep:
-    differs = (
-        f"{format_ids(namesakes)} {'differs' if len(namesakes) == 1 else 'differ'}{_difference(namesakes[-1], upload)}"
-    )
+def _plan_changed(step: PlanStep, existing: tuple[Media, ...], upload: UploadSpec, if_changed: str) -> PlanStep:
+    verb = "differs" if len(existing) == 1 else "differ"
+    differs = f"{format_ids(existing)} {verb}{_difference(existing[-1], upload)}"
     if if_changed == "fail":
-        reason = f"{differs}, and if_changed='fail' wants no other version there"
-        return replace(step, action="refuse", reason=reason, refused=MediaConflictError)
+        reason = f"{differs}; if_changed='fail' allows no other version"
+        return replace(step, action="refuse", reason=reason, error_class=MediaConflictError)
     if if_changed == "upload":
         return replace(step, reason=f"{differs}; kept beside it")
-    return _replacing(replace(step, reason=f"{differs}; deleted when this one is there"), namesakes, upload)
+    return _plan_replacement(replace(step, reason=f"{differs}; deleted after the upload"), existing, upload)
 
 
-def _replacing(step: PlanStep, old: tuple[Media, ...], upload: UploadSpec) -> PlanStep:
-    """Delete the old files for the new one, unless one of them may be another folder's."""
+def _plan_replacement(step: PlanStep, old: tuple[Media, ...], upload: UploadSpec) -> PlanStep:
+    """Delete the old files after the upload, unless one of them may be in another folder."""
     unknown = with_unknown_folder(upload, old)
     if unknown:
         reason = f"{format_unknown_folders(unknown)} Or choose if_changed='upload'"
-        return replace(step, action="refuse", reason=reason, there=None, refused=MediaConflictError)
+        return replace(step, action="refuse", reason=reason, existing=None, error_class=MediaConflictError)
     return replace(step, action="replace", old=old)
 
 
 def _difference(old: Media, upload: UploadSpec) -> str:
-    if old.size is not None and old.size != upload.source.size:
-        return f" ({old.size} bytes, here {upload.source.size})"
-    return "" if old.size is not None else " as far as the API tells"
+    size = upload.source.size
+    if old.size is None:
+        return ", as far as the API shows"
+    if old.size == size:
+        return ""
+    shown, here = format_size(old.size), format_size(size)
+    return f" ({shown}, here {here})" if shown != here else f" ({old.size:,} bytes, here {size:,})"
 
 
 def keep_used(plan: SyncPlan, used: Mapping[int | str, list[str]], *, on_reference: str) -> SyncPlan:
-    """Change the plan so that nothing is deleted which something still uses.
+    """Return the plan without deletions of files that are still used.
 
-    :param used: by id, who uses it.
-    :param on_reference: ``fail``: what would delete it is refused; ``skip``: it is kept beside the new version.
+    :param used: by id, the users.
+    :param on_reference: ``fail``: refuse the steps that would delete them; ``skip``: keep them beside the new version.
     """
     return SyncPlan(tuple(_without_used(step, used, on_reference) for step in plan.steps))
 
@@ -337,10 +370,10 @@ def _without_used(step: PlanStep, used: Mapping[int | str, list[str]], on_refere
     in_use = {media.id: used[media.id] for media in step.old if media.id in used}
     if not in_use:
         return step
-    users = "; ".join(f"{media_id} is used by {', '.join(names)}" for media_id, names in in_use.items())
+    users = "; ".join(f"media {media_id} is used by {', '.join(names)}" for media_id, names in in_use.items())
     if on_reference == "fail":
-        reason = f"{users}, so it cannot be replaced"
-        return replace(step, action="refuse", reason=reason, old=(), refused=MediaInUseError)
+        reason = f"cannot be replaced: {users}"
+        return replace(step, action="refuse", reason=reason, old=(), error_class=MediaInUseError)
     unused = tuple(media for media in step.old if media.id not in in_use)
-    action = "replace" if unused else "keep" if step.there else "create"
+    action = "replace" if unused else "keep" if step.existing else "create"
     return replace(step, action=action, reason=f"{step.reason}; kept: {users}", old=unused)

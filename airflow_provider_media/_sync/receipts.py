@@ -1,7 +1,6 @@
-"""What an earlier sync noted of a file that it stored: what was sent, and what the library made of it.
+"""Receipts: the uploaded file and the stored one, to recognize what the platform renamed, re-encoded or lists late.
 
-An earlier run's are in its manifest, an earlier attempt's in the task state. They recognize a file that the platform
-renamed or re-encoded, or that a list does not show yet.
+Those of an earlier run are in its manifest, those of a previous attempt in the task state.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """One file that was stored.
+    """The receipt of one upload.
 
     :param media_id: the library's id.
-    :param name: the name that it was sent under.
-    :param size: its size when it was sent, in bytes.
-    :param sha256: of its content, or None where it was not computed.
-    :param stored_name: the library's name.
-    :param stored_size: the library's size, in bytes; None where it was unknown.
+    :param name: the uploaded name.
+    :param size: the uploaded size in bytes.
+    :param sha256: of the uploaded content; None if not computed.
+    :param stored_name: the name in the library.
+    :param stored_size: the size in the library, in bytes; None if unknown.
     """
 
     media_id: int | str
@@ -37,7 +36,7 @@ class Receipt:
 
     @classmethod
     def of(cls, upload: UploadSpec, media: Media) -> Self:
-        """Note what became of an upload."""
+        """Create the receipt of an upload."""
         return cls(
             media_id=media.id,
             name=upload.name,
@@ -48,20 +47,20 @@ class Receipt:
         )
 
     def is_of(self, upload: UploadSpec, media: Media) -> bool:
-        """Whether a file of the library is this one, and of this name and folder: an id may be used a second time."""
+        """Return whether it is the receipt of a file of the library; compare more than ids, which may be reused."""
         if self.name != upload.name or str(media.id) != str(self.media_id) or upload.is_of_another_folder(media):
             return False
         names, sizes = (media.name, self.stored_name), (media.size, self.stored_size)
         return (None in names or names[0] == names[1]) and (not all(sizes) or sizes[0] == sizes[1])
 
     def is_same(self, upload: UploadSpec) -> bool:
-        """Whether the content that was sent is still that of the local file, as far as it was noted."""
+        """Return whether the local file still has the uploaded content, as far as known."""
         is_changed = None not in (self.sha256, upload.fingerprint) and self.sha256 != upload.fingerprint
         is_unknown = upload.fingerprint is not None and self.sha256 is None
         return self.size == upload.source.size and not is_changed and not is_unknown
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as the keys of a manifest's entry, without those that say nothing new."""
+        """Return the keys for a manifest entry, without redundant ones."""
         stored = {"name": self.stored_name, "size": self.stored_size}
         is_changed = self.stored_name != self.name or self.stored_size != self.size
         return {
@@ -74,14 +73,14 @@ class Receipt:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """Make it again of what :meth:`to_dict` returned, among other keys.
+        """Create an instance from :meth:`to_dict` output; ignore other keys.
 
-        :raises ValueError: (or what reading other values as these raises) the entry has another shape.
+        :raises Exception: the entry has another shape.
         """
         stored = entry.get("stored") or {"name": entry["name"], "size": entry["size"]}
-        texts = (entry["name"], entry.get("sha256") or "", stored["name"] or "")
+        strings = (entry["name"], entry.get("sha256") or "", stored["name"] or "")
         sizes = (entry["size"], stored["size"] or 0)
-        if not all(isinstance(text, str) for text in texts) or not all(type(size) is int for size in sizes):
+        if not all(isinstance(text, str) for text in strings) or not all(type(size) is int for size in sizes):
             raise ValueError("names must be strings, and sizes integers")
         if isinstance(entry["id"], bool) or not isinstance(entry["id"], (int, str)):
             raise ValueError("an id must be an integer or a string")  # noqa: TRY004 - one error for all shapes

@@ -6,13 +6,15 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._sync.plan import as_table
-from airflow_provider_media.exceptions import MediaConfigurationError
+from airflow_provider_media._upload.source import escape_controls
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from airflow_provider_media._sync.plan import StepResult, SyncPlan
+    from airflow_provider_media._sync.plan import PlanStep, StepResult, SyncPlan
     from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.hooks.media import MediaHook
@@ -24,60 +26,82 @@ _MAX_NAMED = 50
 
 
 def log_plan(plan: SyncPlan, kept: Mapping[int | str, list[str]], *, is_dry_run: bool) -> None:
-    """Log the plan.
+    """Log the plan; if it is refused, only what the error does not name.
 
     :param kept: by id, the users of old versions that are kept.
     """
     if kept:
         users = "; ".join(f"media {media_id} by {', '.join(names)}" for media_id, names in kept.items())
-        log.warning("Kept beside their new versions, because still used: %s", users)
+        log.warning("Kept old versions beside the new ones, because they are still used: %s", escape_controls(users))
+    title = "Plan (dry run, nothing is uploaded)" if is_dry_run else "Plan"
     counts = ", ".join(f"{count} {action}" for action, count in plan.counts.items() if count)
-    log.info("The plan%s: %s\n%s", " (dry run: nothing is sent)" if is_dry_run else "", counts, plan.table())
+    if plan.refused and not is_dry_run:
+        is_named = len(plan.refused) <= _MAX_NAMED
+        log.info("%s: %s%s", title, counts, "" if is_named else f"\n{plan.table('refuse')}")
+        return
+    changes = plan.table("refuse", "replace", "create")
+    log.info("%s: %s%s", title, counts, f"\n{changes}" if changes else "")
+    if plan.counts["keep"]:
+        log.info("::group::%s in the library", plural(plan.counts["keep"], "file"))
+        log.info("%s", plan.table("keep"))
+        log.info("::endgroup::")
 
 
 def check_plan(plan: SyncPlan, hook: MediaHook) -> None:
-    """Check before anything is sent that the whole plan can be executed.
+    """Check before the first upload that the whole plan can be executed.
 
-    :raises MediaError: it cannot.
+    :raises MediaError: a file is refused, or the connection does not allow deletions.
     """
     refused = plan.refused
     if refused:
-        kinds = [step.refused for step in refused if step.refused]
+        files = f"{len(refused)} of {plural(len(plan.steps), 'file')}"
         table = _table([(step.path, step.reason) for step in refused])
-        files = f"{len(refused)} of {len(plan.steps)} files cannot be synced, and nothing was sent"
-        raise kinds[0](f"{files}:\n{table}")
+        error_class = next(step.error_class for step in refused if step.error_class)
+        raise error_class(f"{_refusal(refused, files)}; nothing was uploaded\n{table}")
     replaced = sum(bool(step.old) for step in plan.steps)
     if replaced and not hook.settings.allow_delete:
         raise MediaConfigurationError(
-            f"The plan replaces {replaced} files, but the connection {hook.media_conn_id} does not allow to delete"
-            ' (extra \'allow_delete\': false): use if_changed="upload" or "fail", or allow it.'
+            f"The plan replaces {plural(replaced, 'file')}, but the connection {hook.media_conn_id!r} does not allow"
+            ' deletions (extra \'allow_delete\': false). Use if_changed="upload" or "fail", or allow deletions.'
         )
 
 
+def _refusal(refused: Sequence[PlanStep], files: str) -> str:
+    """Return why files are refused, if all are for one reason."""
+    rejecters = {step.rejected_by for step in refused}
+    if len(rejecters) == 1 and (titles := rejecters.pop()):
+        return f"{' and '.join(titles)} {'does' if len(titles) == 1 else 'do'} not accept {files}"
+    if all(step.error_class is MediaInUseError for step in refused):
+        return f"Cannot replace {files}, because the old versions are still used"
+    return f"Cannot sync {files}"
+
+
 def count_results(results: Sequence[StepResult]) -> dict[str, int]:
-    """Log and return how many files there are of each action."""
+    """Log and return the number of files by action."""
     counted = Counter(result.action for result in results)
     counts = {action: counted[action] for action in ("create", "replace", "keep", "failed")}
     shown = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
-    log.info("Synced %d files: %s", len(results), shown)
+    log.info("Synced %s: %s", plural(len(results), "file"), shown)
     return counts
 
 
 def raise_if_failed(results: Sequence[StepResult], allow_failures: int) -> None:
-    """Raise if more files failed than may; otherwise log those that did.
+    """Raise if more than ``allow_failures`` files failed; otherwise log the failures.
 
-    :raises MediaError: of the kind of one of the errors: a transient one if there is one, so that Airflow retries.
+    :raises MediaError: of the class of one of the errors, a retryable one if possible, so that Airflow retries.
     """
     failed = [(result.step.path, result.error) for result in results if result.error]
     if len(failed) > allow_failures:
         raise _failure(failed, len(results))
     if failed:
         table = _table([(path, str(error)) for path, error in failed])
-        log.warning("%d files failed, %d may:\n%s", len(failed), allow_failures, table)
+        log.warning(
+            "%d of %s failed (allow_failures=%d)\n%s", len(failed), plural(len(results), "file"), allow_failures, table
+        )
 
 
 def log_changes(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec], *, has_manifest: bool) -> None:
-    """Log one warning of what the library stored differently than it was sent.
+    """Log one warning of the files that the platform changed.
 
     :param has_manifest: whether later runs recognize the files by the manifest.
     """
@@ -90,8 +114,10 @@ def log_changes(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec]
     if not changed:
         return
     is_recognized = has_manifest or all(uploads[path].fingerprint for path, _ in changed)
-    advice = "" if is_recognized else "; give manifest_path or fingerprint=True, so that later runs recognize them"
-    log.warning("The platform changed what it stored of %d files%s:\n%s", len(changed), advice, _table(changed))
+    advice = "" if is_recognized else ". Set manifest_path or fingerprint=True, so that later runs recognize them"
+    log.warning(
+        "The platform changed what it stored of %s%s\n%s", plural(len(changed), "file"), advice, _table(changed)
+    )
 
 
 def _failure(failed: list[tuple[str, MediaError]], files: int) -> MediaError:
@@ -99,7 +125,7 @@ def _failure(failed: list[tuple[str, MediaError]], files: int) -> MediaError:
     kind = type(next((error for error in errors if error.retryable), errors[0]))
     done = files - len(failed)
     table = _table([(path, str(error)) for path, error in failed])
-    return kind(f"{len(failed)} of {files} files failed; the other {done} are in the library:\n{table}")
+    return kind(f"{len(failed)} of {plural(files, 'file')} failed; the other {done} are in the library\n{table}")
 
 
 def _table(rows: list[tuple[str, str]]) -> str:

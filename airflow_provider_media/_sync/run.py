@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._deletion.delete import find_references
 from airflow_provider_media._sync.checkpoint import PreviousAttempts, SyncCheckpoint
 from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files, skip_unsupported
@@ -110,12 +111,12 @@ class FolderSync:
             return files, fetch_existing_media(self._hook, files, pool, wait_seconds=wait_seconds)
 
     def plan(self, files: Sequence[LocalFile], existing: ExistingMedia) -> SyncPlan:
-        """Decide what becomes of each file; check what still uses the files to be deleted; log the plan."""
+        """Decide what becomes of each file; check references of the files to delete; log the plan."""
         from airflow_provider_media._sync.plan import keep_used, make_plan
 
         options = self._options
         sent_before = self._previous.sent
-        plan = make_plan(files, existing.namesakes, if_changed=options.if_changed, sent_before=sent_before)
+        plan = make_plan(files, existing.by_name, if_changed=options.if_changed, sent_before=sent_before)
         used = find_references([media for step in plan.steps for media in step.old], self._references)
         plan = keep_used(plan, used, on_reference=options.on_reference)
         log_plan(plan, used if options.on_reference == "skip" else {}, is_dry_run=options.dry_run)
@@ -124,24 +125,24 @@ class FolderSync:
     def apply(
         self, plan: SyncPlan, files: Iterable[LocalFile], existing: ExistingMedia
     ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-        """Upload, replace and verify; return the manifest, and how many files there are of each action.
+        """Execute the plan; return the manifest, and the number of files by action.
 
-        :raises MediaError: the plan cannot be executed, so nothing was sent; or more files failed than may.
+        :raises MediaError: the plan is refused and nothing was uploaded, or more than ``allow_failures`` files failed.
         """
         from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS
 
         check_plan(plan, self._hook)
         uploads = {file.path: file.upload for file in files if file.upload}
         results = [
-            StepResult(step=step, action="keep", media=step.there) for step in plan.steps if step.action == "keep"
+            StepResult(step=step, action="keep", media=step.existing) for step in plan.steps if step.action == "keep"
         ]
         checkpoint = self._checkpoint
         baseline = (checkpoint and checkpoint.baseline) or existing.baseline.reduced(max_known=MAX_BASELINE_IDS)
         checkpoint = checkpoint or SyncCheckpoint(sending=False, baseline=baseline)
-        if plan.to_send:
+        if plan.to_upload:
             checkpoint = replace(checkpoint, sending=True, baseline=baseline)
             self._state.save(checkpoint)
-            results += self._execute(plan.to_send, uploads, existing)
+            results += self._execute(plan.to_upload, uploads, existing)
         if gone := self._find_gone(results):
             self._state.save(replace(checkpoint, sending=True, baseline=baseline))
             results = [result for result in results if result.step.path not in {step.path for step in gone}]
@@ -149,7 +150,7 @@ class FolderSync:
         try:
             return self._finish(results, uploads)
         except MediaError:
-            # Nothing is being sent any more, although not all is done.
+            # No upload is running any more, although not all files are done.
             receipts = {**checkpoint.receipts, **_receipts_of(results, uploads)}
             self._state.save(SyncCheckpoint.ended(baseline, receipts))
             raise
@@ -171,7 +172,7 @@ class FolderSync:
         from airflow_provider_media._api.flows import sleep
 
         seconds = self._hook.settings.settle_seconds
-        log.info("An earlier try was cut off while it sent files; waiting %g s for what is still on its way", seconds)
+        log.info("A previous attempt was interrupted; waiting %g s for the library to show its uploads", seconds)
         self._hook.run_flow(sleep(seconds))
 
     def _execute(
@@ -187,30 +188,30 @@ class FolderSync:
                 pool,
                 width=self._options.max_workers,
                 uploads=uploads,
-                known=existing,
+                existing=existing,
                 references=self._references,
                 on_reference=self._options.on_reference,
                 progress=progress,
             ).execute(steps)
-        log.info("Sent %s", progress.summary())
+        log.info("Uploaded %s", progress.summary())
         return results
 
     def _find_gone(self, results: Sequence[StepResult]) -> list[PlanStep]:
-        """Read again what is kept, and return the steps that send what is gone: lists may be old, and syncs long."""
+        """Read the kept files again; return steps that upload those that are gone, because lists may be stale."""
         from airflow_provider_media._api.deletion import find_unchanged
 
         kept = [result for result in results if result.action == "keep"]
         media = [result.media for result in kept if result.media]
         if len(media) > _MAX_KEPT_BY_ID and len(kept) == len(results):
-            return []  # nothing was sent, so the list was read just now
+            return []  # nothing was uploaded, so the list is fresh
         settle_seconds = self._hook.settings.settle_seconds
         still = find_unchanged(media, max_by_id=_MAX_KEPT_BY_ID, settle_seconds=settle_seconds)
         there = {str(one.id) for one in self._hook.run_flow(still)}
         gone = [result.step for result in kept if result.media and str(result.media.id) not in there]
         if gone:
-            paths = ", ".join(step.path for step in gone[:_MAX_NAMED])
-            log.warning("%d files that were listed are gone from the library; uploading them: %s", len(gone), paths)
-        return [replace(step, action="create", there=None, reason="the library has it no more") for step in gone]
+            paths = ", ".join(repr(step.path) for step in gone[:_MAX_NAMED])
+            log.warning("%s no longer in the library, uploading again: %s", plural(len(gone), "kept file"), paths)
+        return [replace(step, action="create", existing=None, reason="no longer in the library") for step in gone]
 
     def _finish(
         self, results: list[StepResult], uploads: Mapping[str, UploadSpec]
@@ -227,7 +228,7 @@ class FolderSync:
 
 
 def _receipts_of(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, Receipt]:
-    """Return what was sent, and is in the library, by path."""
+    """Return the receipts of the uploaded files, by path."""
     from airflow_provider_media._sync.receipts import Receipt
 
     sent = [result for result in results if result.action in ("create", "replace")]

@@ -1,4 +1,4 @@
-"""Which files a folder or an object store's prefix holds, and what they are to be called in the library."""
+"""List the files of a folder or an object store's prefix, and derive their names in the library."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._api.secret import redact_url, redact_urls, safe_cause
 from airflow_provider_media._sync.path_patterns import PathPattern, reason_to_skip
 from airflow_provider_media._upload.open_source import is_transient
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LINK = "links to folders that were read already"
+LINK = "links to folders already read"
 
 MAX_SKIPPED_SHOWN = 10
-"""How many reasons for skipped files the log shows."""
+"""How many patterns of skipped files the log shows."""
 
 _PLACEHOLDERS = ("path", "name", "stem", "suffix")
 
@@ -34,9 +35,9 @@ _PLACEHOLDERS = ("path", "name", "stem", "suffix")
 class FoundFile:
     """One file of a folder.
 
-    :param path: what opens it: a local path, or that of an object store.
-    :param relative: its path in the folder, with ``/`` and in Unicode's composed form (NFC), whatever the file system
-        writes: so that one file has one name everywhere.
+    :param path: its path, local or in an object store.
+    :param relative: its path in the folder, with ``/``, composed (Unicode's NFC) so that it has the same name on every
+        file system.
     :param info: what the listing of an object store returned for it, including the size.
     """
 
@@ -46,22 +47,22 @@ class FoundFile:
 
 
 def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *, written: str = "") -> list[FoundFile]:
-    """List the files of a folder, sorted by their relative paths; all of them are read at once.
+    """List the files of a folder, sorted by their relative paths.
 
-    Hidden files and folders, and what :mod:`airflow_provider_media._sync.path_patterns` lists, are skipped, in one log
-    line. Links are followed; a folder that several paths lead to is read once.
+    Hidden files and folders, and those that :mod:`airflow_provider_media._sync.path_patterns` lists, are skipped, with
+    one log line. Links are followed; a folder with several paths is read once.
 
     :param root: a local path, or an object store's path object (Airflow's ``ObjectStoragePath``).
-    :param pattern: which files, by their relative paths; see :class:`PathPattern`.
-    :param exclude: which of them not; a pattern without ``/`` matches a file or a folder of that name at any depth.
-    :param written: the root as the user wrote it, because a path object drops the slashes at its end, and a key may
-        have several in a row.
-    :raises MediaFileError: when there is no such folder, it cannot be read, or nothing in it matches.
-    :raises MediaUnavailableError: when an object store does not respond.
-    :raises MediaConfigurationError: for a pattern with too many braces.
+    :param pattern: a pattern for relative paths; see :class:`PathPattern`.
+    :param exclude: patterns of files to skip; one without ``/`` matches a file or a folder at any depth.
+    :param written: the root as the user wrote it, because a path object drops trailing slashes, and a key may have
+        several in a row.
+    :raises MediaFileError: the folder does not exist, cannot be read, or no file matches.
+    :raises MediaUnavailableError: the object store does not respond.
+    :raises MediaConfigurationError: a pattern has too many braces.
     """
     if isinstance(root, (str, os.PathLike)) and str(root) in {"", "None"}:
-        raise _folder_problem(str(root), "it is not the path of a folder; did a template render to an empty string?")
+        raise _folder_problem(str(root), "not the path of a folder. Did a Jinja template render to an empty string?")
     included, excluded = PathPattern(pattern), [(one, PathPattern.anywhere(one)) for one in exclude]
     skipped: Counter[str] = Counter()
     root = local_path(root)
@@ -86,9 +87,9 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
             kept.append(file)
     _log_skipped(root, skipped)
     if not kept:
-        among = f"none of its {len(found)} files matches {pattern!r}" if found else "it holds no files"
+        among = f"none of its {plural(len(found), 'file')} matches {pattern!r}" if found else "it contains no files"
         if skipped:
-            among = f"all that matches {pattern!r} is skipped ({', '.join(map(escape_controls, skipped))})"
+            among = f"all files that match {pattern!r} are skipped ({', '.join(map(escape_controls, skipped))})"
         raise _folder_problem(str(root), among)
     return sorted(kept, key=lambda file: file.relative)
 
@@ -100,12 +101,12 @@ def _log_skipped(root: Any, skipped: Counter[str]) -> None:
         )
         more = len(skipped) - MAX_SKIPPED_SHOWN
         log.info(
-            "Skipped in %r: %s%s", redact_url(printable(root)), shown, f", and {more} more names" if more > 0 else ""
+            "Skipped in %r: %s%s", redact_url(printable(root)), shown, f", and {more} more patterns" if more > 0 else ""
         )
 
 
 def _read_failure(error: Exception, root: Any) -> str:
-    """Return why a folder cannot be read, and within it the path of which that is said."""
+    """Return why a folder cannot be read, with the path within it that failed."""
     reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
     filename = getattr(error, "filename", None)
     return f"{reason}: {printable(filename)!r}" if filename and str(filename) != str(root) else reason
@@ -117,7 +118,7 @@ def _folder_problem(label: str, reason: str, error_class: type[MediaError] = Med
 
 
 def _walk(root: Path, pattern: PathPattern, skipped: Counter[str]) -> Iterator[FoundFile]:
-    """Read each folder once, links last, so that a folder's files have its own path and not that of a link to it."""
+    """Read each folder once, links last, so that files have their own path rather than that of a link."""
     if not root.exists():
         raise _folder_problem(str(root), missing_reason(root))
     if not root.is_dir():
@@ -142,11 +143,11 @@ def _walk(root: Path, pattern: PathPattern, skipped: Counter[str]) -> Iterator[F
 
 @dataclass(frozen=True, slots=True)
 class ObjectKey:
-    """An object by its exact key: ``//``, ``..`` or a blank at the end of a key are part of it.
+    """An object by its exact key, including ``//``, ``..`` or a trailing blank.
 
     :param fs: the file system.
-    :param path: what the file system calls the object.
-    :param label: what people call it.
+    :param path: the path for the file system.
+    :param label: the URI for messages.
     """
 
     fs: Any
@@ -163,18 +164,18 @@ class ObjectKey:
 
 
 def _walk_object_store(root: Any, written: str) -> Iterator[FoundFile]:
-    """List a prefix in as few requests as the store allows; its own paths are full ones, so the prefix is cut off."""
+    """List a prefix in as few requests as the store allows, and remove the prefix from the paths."""
     label = str(root)
     slashes = "/" * max(1, len(written) - len(written.rstrip("/")))
     prefix = root.path.rstrip("/") + slashes
-    root.fs.invalidate_cache()  # an earlier listing in this process may be old by now
+    root.fs.invalidate_cache()  # an earlier listing in this process may be stale
     entries = root.fs.find(root.path, detail=True)
     if not entries and not root.fs.exists(root.path):
         raise _folder_problem(label, "it does not exist")
     for full, info in entries.items():
         relative = full.removeprefix(prefix)
         if info.get("type") == "directory" or full.endswith("/") or not full.startswith(prefix):
-            continue  # some stores mark folders with an empty object; a prefix that is a file finds itself
+            continue  # some stores mark folders with an empty object; a prefix that is a file lists itself
         key = ObjectKey(root.fs, full, label.rstrip("/") + slashes + relative)
         yield FoundFile(path=key, relative=_composed(relative), info=info)
 
@@ -184,7 +185,7 @@ def _composed(relative: str) -> str:
 
 
 def check_name_template(template: Any) -> str:
-    """Return a name template that can be filled in.
+    """Return a valid name template.
 
     :raises MediaConfigurationError: it is invalid.
     """
@@ -198,17 +199,17 @@ def check_name_template(template: Any) -> str:
     if not usable:
         known = ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
         raise MediaConfigurationError(
-            f"name_template must be a text with at least one of {known} and no other placeholder, not {template!r}.",
+            f"name_template must be a string with at least one of {known} and no other placeholder, not {template!r}.",
         )
     return str(template)
 
 
 def library_name(relative: str, template: str) -> str:
-    """Give the name that a file gets in the library.
+    """Return the name of a file in the library.
 
     :param relative: the file's path in its folder.
-    :param template: with ``{path}`` (the whole relative path), ``{name}`` (its last part), ``{stem}`` and ``{suffix}``
-        (the last part's two halves: ``banner`` and ``.jpg``).
+    :param template: with ``{path}`` (the relative path), ``{name}`` (its last part), ``{stem}`` and ``{suffix}``
+        (``banner`` and ``.jpg``).
     """
     name = relative.rpartition("/")[2]
     path = PurePosixPath(name)

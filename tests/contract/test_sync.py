@@ -116,7 +116,9 @@ def test_fail_refuses_a_changed_file_before_anything_is_sent(
     folder.write("banner.png", "new.png")
     library.forget()
 
-    with pytest.raises(MediaConflictError, match=rf"1 of 2 files .* nothing was sent:\nbanner.png  {old} differs"):
+    with pytest.raises(
+        MediaConflictError, match=rf"Cannot sync 1 of 2 files; nothing was uploaded\nbanner.png  {old} differs"
+    ):
         sync(if_changed="fail")
     assert library.methods() == "GET GET"
 
@@ -131,9 +133,9 @@ def test_all_that_is_wrong_with_any_file_is_told_at_once_and_nothing_is_sent(
     with pytest.raises(MediaConflictError) as caught:
         sync(name_template="{name}", allow_failures=10)
     first, *lines = str(caught.value).splitlines()
-    assert first == "4 of 5 files cannot be synced, and nothing was sent:"
+    assert first == "Cannot sync 4 of 5 files; nothing was uploaded"
     assert [line.split()[0] for line in lines] == ["a/twice.png", "b/twice.png", "empty.png", "notes.txt"]
-    assert "b/twice.png would get the same name 'twice.png'" in lines[0]
+    assert "would share the name 'twice.png' with b/twice.png" in lines[0]
     assert lines[2].endswith("it is empty (0 bytes), perhaps a placeholder.")
     assert "text file; the library accepts JPEG, PNG, GIF, MP4" in lines[3]
     assert library.count("POST") == 0
@@ -144,7 +146,7 @@ def test_a_named_pipe_is_refused_and_never_waited_for(folder: Folder, sync: Sync
     folder.write("good.png")
     os.mkfifo(folder.root / "pipe.png")
     (folder.root / "link.png").symlink_to(folder.root / "good.png")
-    with pytest.raises(MediaFileError, match="1 of 3 files cannot be synced") as caught:
+    with pytest.raises(MediaFileError, match="Cannot sync 1 of 3 files") as caught:
         sync()
     assert str(caught.value).endswith("pipe.png  it is a named pipe or a socket, not a regular file.")
     assert library.count("POST") == 0
@@ -175,11 +177,43 @@ def test_what_channels_refuse_is_told_of_all_files_before_anything_is_sent(
     picture(folder.root / "print.jpg", "CMYK")
     folder.write("broken.png")
 
-    with pytest.raises(MediaFileError, match="3 of 4 files cannot be synced, and nothing was sent") as caught:
+    with pytest.raises(MediaFileError, match="Cannot sync 3 of 4 files; nothing was uploaded") as caught:
         sync(channels=["whatsapp"])
     assert [line.split()[0] for line in str(caught.value).splitlines()[1:]] == ["broken.png", "moving.gif", "print.jpg"]
     assert "CMYK" in str(caught.value)
     assert library.count("POST") == 0
+
+
+def test_a_refusal_starts_with_its_reason_and_logs_no_plan(
+    folder: Folder, sync: Syncing, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture(folder.root / "anim.gif", "P")
+    for number in range(9):
+        picture(folder.root / f"{number}.png", "RGB")
+    with caplog.at_level(logging.INFO), pytest.raises(MediaFileError) as caught:
+        sync(channels=["whatsapp"])
+    assert str(caught.value) == (
+        "WhatsApp does not accept 1 of 10 files; nothing was uploaded\nanim.gif  GIF; WhatsApp accepts JPEG, PNG, MP4"
+    )
+    assert "Plan: 9 create, 1 refuse" in caplog.messages
+    assert not any("not in the library" in message for message in caplog.messages)
+    assert library.count("POST") == 0
+
+
+def test_the_log_folds_kept_files_and_shows_warnings_of_new_ones(
+    folder: Folder, sync: Syncing, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture(folder.root / "card.png", "RGB", (1440, 720))
+    sync()
+    picture(folder.root / "p4.png", "RGB", (1080, 1920))
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        media_id = sync(channels=["rcs"])["card.png"]["id"]
+    assert "Plan: 1 create, 1 keep\ncreate  p4.png  RCS: 1080x1920 fits no card" in caplog.messages
+    start = caplog.messages.index("::group::1 file in the library")
+    assert caplog.messages[start + 1] == f"keep  card.png  in the library as {media_id}: same size and type"
+    assert caplog.messages[start + 2] == "::endgroup::"
+    assert any(message.startswith("Uploaded 'p4.png': id ") for message in caplog.messages)
 
 
 def test_what_channels_recommend_otherwise_is_in_the_manifest(folder: Folder, sync: Syncing) -> None:
@@ -189,7 +223,7 @@ def test_what_channels_recommend_otherwise_is_in_the_manifest(folder: Folder, sy
         manifest = sync(channels='["rcs", "whatsapp"]')
         assert manifest["card.png"]["warnings"] == []
         (warning,) = manifest["narrow.png"]["warnings"]
-        assert "100x700 pixels, a shape of no card; RCS recommends" in warning
+        assert "RCS: 100x700 fits no card; recommended" in warning
 
 
 def test_names_follow_the_template(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
@@ -286,7 +320,10 @@ def test_what_is_used_is_not_replaced_and_nothing_is_sent(
     old = library.store("banner.png", PNG + b"old")
     folder.write("banner.png", "new.png")
 
-    with pytest.raises(MediaInUseError, match=f"{old} is used by campaign 7, campaign 8, so it cannot be replaced"):
+    with pytest.raises(
+        MediaInUseError,
+        match=f"^Cannot replace 1 of 2 files.*\nbanner.png  cannot be replaced: media {old} is used by campaign 7, c",
+    ):
         sync(references=lambda _: ["campaign 7", "campaign 8"])
     assert [media["id"] for media in library.files()] == [old]
 
@@ -300,7 +337,7 @@ def test_skip_keeps_what_is_used_beside_the_new_version(
 
     assert [media["id"] for media in library.files()] == [used, manifest["banner.png"]["id"]]
     assert unused not in named(library).values()
-    assert f"kept: {used} is used by campaign 7" in caplog.text
+    assert f"kept: media {used} is used by campaign 7" in caplog.text
 
 
 @pytest.mark.parametrize("on_reference", ["fail", "skip"])
@@ -315,7 +352,9 @@ def test_references_are_asked_again_when_the_new_version_is_there(
         return ["campaign 7"] * library.count("POST")
 
     if on_reference == "fail":
-        with pytest.raises(MediaInUseError, match=rf"The new version is stored as \d+, but by now {old} is used by"):
+        with pytest.raises(
+            MediaInUseError, match=rf"Uploaded as \d+, but {old} was not deleted, because {old} is used by"
+        ):
             sync(references=used_by_now)
     else:
         manifest = sync(references=used_by_now, on_reference="skip")
@@ -344,7 +383,7 @@ def test_a_connection_that_allows_no_delete_refuses_a_plan_that_replaces(
     library.forget()
 
     with pytest.raises(
-        MediaConfigurationError, match=r"The plan replaces 1 files, but the connection \w+ does not allow"
+        MediaConfigurationError, match=r"The plan replaces 1 file, but the connection '\w+' does not allow deletions"
     ):
         sync()
     assert library.methods() == "GET GET"
@@ -360,7 +399,7 @@ def test_a_failure_of_one_file_does_not_stop_the_others_and_the_retry_does_what_
     with pytest.raises(MediaRequestError) as caught:
         sync()
     first, *lines = str(caught.value).splitlines()
-    assert first == "2 of 12 files failed; the other 10 are in the library:"
+    assert first == "2 of 12 files failed; the other 10 are in the library"
     assert len(lines) == 2
     assert all("not today" in line for line in lines)
     assert len(library.files()) == 10
@@ -391,7 +430,7 @@ def test_failures_up_to_the_allowed_number_are_left_out_of_the_manifest(
 
     assert named(library) == {path: entry["id"] for path, entry in manifest.items()}
     assert len(manifest) == 2
-    assert "1 files failed, 1 may:" in caplog.text
+    assert "1 of 3 files failed (allow_failures=1)" in caplog.text
     assert "Synced 3 files: 2 create, 1 failed" in caplog.text
 
 
@@ -429,7 +468,7 @@ def test_a_library_that_fails_and_fails_is_not_asked_for_every_file(
 
     with pytest.raises(MediaUnavailableError, match="60 of 60 files failed") as caught:
         sync(max_workers=2)
-    assert "Not tried" in str(caught.value)
+    assert "Skipped, because too many consecutive files failed" in str(caught.value)
     assert library.count("POST") <= 12
 
 
@@ -479,7 +518,7 @@ def test_without_a_fingerprint_in_the_description_a_file_is_never_the_same(
     assert library.methods() == "GET GET GET POST GET GET DELETE"
     assert manifest["banner.png"]["action"] == "replace"
     assert manifest["banner.png"]["id"] != old
-    assert "The library tells no description of 1 file" in caplog.text
+    assert "The API does not return the description of 1 file" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -491,7 +530,7 @@ def test_without_a_fingerprint_in_the_description_a_file_is_never_the_same(
         ({"max_workers": "17"}, "max_workers must be an integer from 1 to 16, not '17'."),
         ({"allow_failures": -1}, "allow_failures must be an integer of at least 0, not -1."),
         ({"dry_run": ""}, "dry_run must be true or false, not ''."),
-        ({"name_template": "{title}"}, "name_template must be a text with at least one of {path}"),
+        ({"name_template": "{title}"}, "name_template must be a string with at least one of {path}"),
         ({"folder_id": "None"}, "folder_id must not be 'None'"),
         ({"description": ""}, "description must not be ''"),
         ({"pattern": "None"}, "pattern must not be 'None'"),
@@ -532,11 +571,11 @@ def test_files_of_other_types_can_be_skipped(
 ) -> None:
     folder.write("a.png")
     write_stray(folder)
-    with pytest.raises(MediaFileError, match="3 of 4 files cannot be synced"):
+    with pytest.raises(MediaFileError, match=r"^The library does not accept 3 of 4 files; nothing was uploaded\n"):
         sync()
     with caplog.at_level(logging.WARNING):
         assert list(sync(on_unsupported="skip")) == ["a.png"]
-    assert "Skipped 3 of 4 files" in caplog.text
+    assert "Skipped 3 of 4 files of unsupported types" in caplog.text
     assert all(name in caplog.text for name in STRAY)
     assert [file["name"] for file in library.files()] == ["a.png"]
 

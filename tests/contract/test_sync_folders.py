@@ -70,7 +70,7 @@ def test_a_file_of_which_nobody_tells_the_folder_is_kept_where_it_is_the_same(
     sync, _ = serve(stored("a.png", size=len(PNG)))
     with caplog.at_level(logging.INFO):
         assert planned(sync) == [("keep", 1, [])]
-    assert "does not tell the folder of 1 file, so" in caplog.text
+    assert "does not return the folder of 1 file, so" in caplog.text
 
 
 def test_a_file_of_which_nobody_tells_the_folder_is_never_replaced(serve: Any, folder: Folder) -> None:

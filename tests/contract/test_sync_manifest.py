@@ -49,7 +49,7 @@ def test_a_path_writes_the_returned_manifest_too(folder: Folder, sync: Syncing, 
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("summer/banner.png", "it is one of the files to be synced"),
+        ("summer/banner.png", "it is one of the files to sync"),
         ("summer", "it is a folder"),
         ("note/today.json", "Not a directory|File exists"),
         ("None", "must not be 'None'"),
@@ -71,7 +71,7 @@ def test_a_manifest_among_the_files_is_noticed_however_both_are_written(
     source: str, scheme: str, folder: Folder, sync: Syncing
 ) -> None:
     folder.write("banner.png")
-    with pytest.raises(MediaConfigurationError, match="it is one of the files to be synced"):
+    with pytest.raises(MediaConfigurationError, match="it is one of the files to sync"):
         sync(source=f"{source}{folder.root}", manifest_path=f"{scheme}{folder.root / 'banner.png'}")
 
 

@@ -48,7 +48,7 @@ def sync(folder: Folder, connect: Any, library: SandboxLibrary) -> Syncing:
 
 
 def waits(caplog: pytest.LogCaptureFixture) -> int:
-    return caplog.text.count("An earlier try was cut off while it sent files; waiting 0.2 s")
+    return caplog.text.count("A previous attempt was interrupted; waiting 0.2 s")
 
 
 def test_sigkill_in_mid_sync_and_the_retry_ends_with_exactly_the_files(
@@ -117,7 +117,7 @@ def test_a_replacement_whose_old_version_could_not_be_deleted_is_finished_withou
     old = library.store("banner.png", PNG + b"old")
     folder.write("banner.png")
     library.fail("status", method="DELETE", status=503)
-    sentence = rf"banner.png  The new version is stored as \d+, but deleting the old {old} failed: "
+    sentence = rf"banner.png  Uploaded as \d+, but could not delete {old}: "
     with pytest.raises(MediaUnavailableError, match=sentence):
         sync()
     assert len(library.files()) == 2

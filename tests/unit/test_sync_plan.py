@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from airflow_provider_media._sync.plan import LocalFile, PlanStep, SyncPlan, keep_used, make_plan, namesakes_of
+from airflow_provider_media._sync.plan import LocalFile, PlanStep, SyncPlan, group_by_name, keep_used, make_plan
 from airflow_provider_media.exceptions import MediaConflictError, MediaFileError, MediaInUseError
 from airflow_provider_media.models import Media
 from tests.unit.helpers.fake_library import PNG, make_upload
@@ -25,8 +26,8 @@ def stored(media_id: int, name: str | None = "banner.png", size: int | None = SI
 
 
 def planned(files: list[LocalFile], library: list[Media], **options: Any) -> list[tuple[str, Any, list[Any]]]:
-    plan = make_plan(files, namesakes_of(files, library), **{"if_changed": "replace", **options})
-    return [(step.action, step.there and step.there.id, [media.id for media in step.old]) for step in plan.steps]
+    plan = make_plan(files, group_by_name(files, library), **{"if_changed": "replace", **options})
+    return [(step.action, step.existing and step.existing.id, [media.id for media in step.old]) for step in plan.steps]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def planned(files: list[LocalFile], library: list[Media], **options: Any) -> lis
         ([stored(1, folder_id=8, size=5)], ("replace", None, [1])),
     ],
 )
-def test_name_size_and_type_tell_what_is_the_same(library: list[Media], expected: Any) -> None:
+def test_files_are_compared_by_name_size_and_type(library: list[Media], expected: Any) -> None:
     assert planned([a_file()], library) == [expected]
 
 
@@ -66,9 +67,7 @@ def test_name_size_and_type_tell_what_is_the_same(library: list[Media], expected
         ([stored(1, size=5), stored(2, folder_id=7, size=5)], ("refuse", None, [])),
     ],
 )
-def test_in_a_folder_no_file_of_another_one_counts_and_one_that_may_be_is_never_deleted(
-    library: list[Media], expected: Any
-) -> None:
+def test_only_files_of_the_folder_count_and_unknown_ones_stay(library: list[Media], expected: Any) -> None:
     assert planned([a_file(folder_id=7)], library) == [expected]
 
 
@@ -85,7 +84,7 @@ def test_in_a_folder_no_file_of_another_one_counts_and_one_that_may_be_is_never_
         (None, "replace"),
     ],
 )
-def test_with_a_fingerprint_the_description_tells(description: str | None, action: str) -> None:
+def test_fingerprints_are_compared_with_the_description(description: str | None, action: str) -> None:
     assert planned([a_file(fingerprint=SUM)], [stored(1, description=description)])[0][0] == action
 
 
@@ -93,7 +92,7 @@ def test_with_a_fingerprint_the_description_tells(description: str | None, actio
     ("if_changed", "expected"),
     [("replace", ("replace", None, [1])), ("upload", ("create", None, [])), ("fail", ("refuse", None, []))],
 )
-def test_if_changed_says_what_becomes_of_another_version(if_changed: str, expected: Any) -> None:
+def test_if_changed_decides_about_other_versions(if_changed: str, expected: Any) -> None:
     assert planned([a_file()], [stored(1, size=5)], if_changed=if_changed) == [expected]
 
 
@@ -101,9 +100,9 @@ def test_files_that_would_share_a_name_are_all_refused() -> None:
     twice = [LocalFile(path=f"{folder}/x.png", name="x.png", upload=make_upload(name="x.png")) for folder in "abcde"]
     plan = make_plan([*twice, a_file()], {}, if_changed="replace")
 
-    assert [step.refused for step in plan.steps] == [MediaConflictError] * 5 + [None]
+    assert [step.error_class for step in plan.steps] == [MediaConflictError] * 5 + [None]
     assert plan.steps[0].reason == (
-        "b/x.png, c/x.png, d/x.png and 1 more would get the same name 'x.png': let name_template tell them apart"
+        "would share the name 'x.png' with b/x.png, c/x.png, d/x.png and 1 more; change name_template"
     )
     assert plan.refused == plan.steps[:5]
 
@@ -113,17 +112,19 @@ def test_a_name_in_another_form_is_another_name(name: str) -> None:
     assert planned([a_file("cafe\u0301")], [stored(1, name), stored(2, None)]) == [("create", None, [])]
 
 
-def test_two_files_whose_names_a_platform_may_make_one_are_refused() -> None:
+def test_names_that_a_platform_may_merge_are_refused() -> None:
     plan = make_plan([a_file("caf\u00e9"), a_file("cafe\u0301 ")], {}, if_changed="replace")
-    assert [step.refused for step in plan.steps] == [MediaConflictError] * 2
+    assert [step.error_class for step in plan.steps] == [MediaConflictError] * 2
 
 
-def test_a_file_with_a_problem_of_its_own_is_refused_for_that() -> None:
+def test_a_file_with_a_problem_is_refused() -> None:
     plan = make_plan([LocalFile(path="a", name="a", problem="it is empty.")], {}, if_changed="replace")
-    assert plan.steps == (PlanStep(action="refuse", path="a", name="a", reason="it is empty.", refused=MediaFileError),)
+    assert plan.steps == (
+        PlanStep(action="refuse", path="a", name="a", reason="it is empty.", error_class=MediaFileError),
+    )
 
 
-def test_a_replacement_that_an_earlier_try_began_is_finished_without_sending() -> None:
+def test_an_interrupted_replacement_is_finished_without_an_upload() -> None:
     library = [stored(1, size=5), stored(2, size=6), stored(9), stored(10, size=7)]
     options: dict[str, Any] = {"sent_before": lambda media: media.id > 8}
 
@@ -133,16 +134,16 @@ def test_a_replacement_that_an_earlier_try_began_is_finished_without_sending() -
     assert planned([a_file()], [stored(1, size=5), stored(3), stored(9, size=6)], **options) == [("keep", 3, [])]
 
 
-def test_what_is_used_is_refused_or_kept_beside() -> None:
+def test_files_in_use_are_refused_or_kept() -> None:
     files = [a_file("a.png"), a_file("b.png"), a_file("c.png")]
     library = [stored(1, "a.png", size=5), stored(2, "a.png", size=6), stored(3, "b.png", size=5)]
-    plan = make_plan(files, namesakes_of(files, library), if_changed="replace")
+    plan = make_plan(files, group_by_name(files, library), if_changed="replace")
     used = {2: ["campaign 7"], 3: ["campaign 7", "8"], 99: ["x"]}
     refused = keep_used(plan, used, on_reference="fail")
     skipped = keep_used(plan, used, on_reference="skip")
 
-    assert [step.refused for step in refused.steps] == [MediaInUseError, MediaInUseError, None]
-    assert refused.steps[1].reason == "3 is used by campaign 7, 8, so it cannot be replaced"
+    assert [step.error_class for step in refused.steps] == [MediaInUseError, MediaInUseError, None]
+    assert refused.steps[1].reason == "cannot be replaced: media 3 is used by campaign 7, 8"
     assert [(step.action, [media.id for media in step.old]) for step in skipped.steps] == [
         ("replace", [1]),
         ("create", []),
@@ -151,17 +152,17 @@ def test_what_is_used_is_refused_or_kept_beside() -> None:
     assert keep_used(plan, {}, on_reference="fail") == plan
 
 
-def test_a_finished_replacement_whose_old_version_is_used_is_kept() -> None:
+def test_an_uploaded_file_is_kept_when_the_old_one_is_used() -> None:
     files = [a_file()]
-    library = namesakes_of(files, [stored(1, size=5), stored(9)])
+    library = group_by_name(files, [stored(1, size=5), stored(9)])
     plan = make_plan(files, library, if_changed="replace", sent_before=lambda media: media.id == 9)
     (step,) = keep_used(plan, {1: ["campaign 7"]}, on_reference="skip").steps
-    assert (step.action, step.there, step.old) == ("keep", stored(9), ())
+    assert (step.action, step.existing, step.old) == ("keep", stored(9), ())
 
 
 def test_the_same_lists_make_equal_plans_that_survive_json() -> None:
     files = [a_file("a.png"), a_file("b.png")]
-    library = namesakes_of(files, [stored(1, "a.png"), stored(2, "b.png", size=5)])
+    library = group_by_name(files, [stored(1, "a.png"), stored(2, "b.png", size=5)])
     plan = make_plan(files, library, if_changed="replace")
 
     assert plan == make_plan(files, library, if_changed="replace")
@@ -173,7 +174,7 @@ def test_the_same_lists_make_equal_plans_that_survive_json() -> None:
                 "action": "keep",
                 "path": "a.png",
                 "name": "a.png",
-                "reason": "the library has it as 1: same size and type",
+                "reason": "in the library as 1: same size and type",
                 "size": SIZE,
                 "mime_type": "image/png",
                 "id": 1,
@@ -184,7 +185,7 @@ def test_the_same_lists_make_equal_plans_that_survive_json() -> None:
                 "action": "replace",
                 "path": "b.png",
                 "name": "b.png",
-                "reason": f"2 differs (5 bytes, here {SIZE}); deleted when this one is there",
+                "reason": f"2 differs (5 bytes, here {SIZE} bytes); deleted after the upload",
                 "size": SIZE,
                 "mime_type": "image/png",
                 "id": None,
@@ -195,18 +196,41 @@ def test_the_same_lists_make_equal_plans_that_survive_json() -> None:
     }
 
 
-def test_twins_that_are_written_in_two_forms_of_unicode_are_told_apart_in_words() -> None:
+def test_one_path_in_two_unicode_forms_is_refused() -> None:
     """Both have the same path in the folder, composed."""
     plan = make_plan([a_file("é.png"), a_file("é.png")], {}, if_changed="replace")
-    assert [(step.action, step.refused) for step in plan.steps] == [("refuse", MediaConflictError)] * 2
-    assert "written in different forms of Unicode (NFC and NFD)" in plan.steps[0].reason
+    assert [(step.action, step.error_class) for step in plan.steps] == [("refuse", MediaConflictError)] * 2
+    assert "in different Unicode forms (NFC and NFD)" in plan.steps[0].reason
 
 
-def test_the_table_shows_what_changes_first_and_stays_short() -> None:
+def test_the_table_is_limited_to_500_rows() -> None:
     def steps(action: str, count: int) -> list[PlanStep]:
         return [PlanStep(action=action, path=f"{action}{number}", name="", reason="why") for number in range(count)]
 
-    table = SyncPlan((*steps("keep", 25), *steps("create", 600), *steps("refuse", 1))).table().splitlines()
+    plan = SyncPlan((*steps("keep", 25), *steps("create", 600), *steps("refuse", 1)))
+    table = plan.table("refuse", "replace", "create").splitlines()
     assert table[:2] == ["refuse  refuse0    why", "create  create0    why"]
-    assert table[-2:] == ["create: 101 more", "keep: 5 more"]
-    assert len(table) == 500 + 20 + 2
+    assert table[-1] == "create: 101 more"
+    assert len(table) == 500 + 1
+    assert len(plan.table("keep").splitlines()) == 25
+    assert plan.table("replace") == ""
+
+
+@pytest.mark.parametrize(
+    ("library", "shown"),
+    [
+        ([], "create  banner.png  RCS: 9x9 fits no card"),
+        ([stored(1, size=5)], "replace  banner.png  1 differs (%s); deleted after the upload; RCS: 9x9 fits no card"),
+        ([stored(1)], "keep  banner.png  in the library as 1: same size and type"),
+    ],
+)
+def test_the_table_shows_warnings_of_uploads(library: list[Media], shown: str) -> None:
+    file = replace(a_file(), warnings=("RCS: 9x9 fits no card; recommended: 1440x720 (standalone card)",))
+    plan = make_plan([file], group_by_name([file], library), if_changed="replace")
+    assert plan.table("create", "replace", "keep") == shown.replace("%s", f"5 bytes, here {SIZE} bytes")
+
+
+def test_sizes_that_round_alike_are_shown_in_bytes() -> None:
+    big = LocalFile(path="a.png", name="a.png", upload=make_upload(b"\x89PNG\r\n\x1a\n" + bytes(20_000), name="a.png"))
+    plan = make_plan([big], {"a.png": [stored(1, "a.png", size=20_009)]}, if_changed="upload")
+    assert plan.steps[0].reason == "1 differs (20,009 bytes, here 20,008); kept beside it"
