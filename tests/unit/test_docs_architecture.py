@@ -1,8 +1,9 @@
-"""docs/architecture.md names files that exist."""
+"""docs/architecture.md matches the code: its files, packages and layers."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -24,3 +25,10 @@ def test_architecture_names_existing_files() -> None:
 def test_architecture_covers_every_package() -> None:
     packages = {path.parent.name for path in (ROOT / "airflow_provider_media").glob("*/__init__.py")}
     assert {name for name in packages if not re.search(rf"`{name}/|\b{name}\b", PAGE)} == set()
+
+
+def test_architecture_shows_the_layers_of_the_import_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    shown = [line.strip() for line in re.findall(r"^.{16}\| (.{48}) \|", PAGE, re.MULTILINE)]
+    assert shown == layers
