@@ -1,4 +1,4 @@
-"""What README.md and docs/ show runs as it stands there; tests/helpers/doc_samples.py says how they are marked."""
+"""Run the samples of README.md and docs/; tests/helpers/doc_samples.py describes their marks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_python(
 
     assert dags
     for dag in dags.values():
-        run = run_dag(dag, has_date=not is_airflow_3)  # as one that is triggered by hand; Airflow 2 dates them all
+        run = run_dag(dag, has_date=not is_airflow_3)  # like a manual run, which has a logical date on Airflow 2 only
         assert run.states
         assert set(run.states.values()) <= {"success", "skipped"}, run.states
 
@@ -61,7 +61,7 @@ def test_error(sample: Sample, platform: Any, tmp_path: Path) -> None:
     file = tmp_path / "sample.py"
     file.write_text(with_files(sample.source, tmp_path / "data"))
 
-    with pytest.raises(Exception) as raised:  # noqa: PT011 - the sample says which
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - the sample names the class
         runpy.run_path(str(file))
 
     assert fnmatchcase(f"{raised.type.__name__}: {raised.value}", sample.code.strip().replace("...", "*"))
@@ -90,7 +90,7 @@ def test_commands(
 
 @pytest.fixture(autouse=True)
 def environment() -> Iterator[None]:
-    """Put back what samples and commands set."""
+    """Restore the environment after each test."""
     before = dict(os.environ)
     yield
     os.environ.clear()
@@ -99,7 +99,7 @@ def environment() -> Iterator[None]:
 
 @pytest.fixture
 def new_console(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Console]]:
-    """Give a session in Airflow's home, whose DAG folder is the one that ``airflow dags test`` looks into."""
+    """Return a factory of sessions in Airflow's home, where ``airflow dags test`` finds its DAGs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -129,21 +129,23 @@ def new_console(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Co
 @pytest.mark.parametrize(
     "sample", [named(sample) for sample in all_samples() if not sample.runs_here and sample.language != "console"]
 )
-def test_what_does_not_run_says_why(sample: Sample) -> None:
+def test_other_samples_have_a_valid_mark(sample: Sample) -> None:
     kind, _, what = sample.mark.partition(" ")
 
     if kind == "raised" or sample.tested_by:
-        return  # test_error runs it, or test_the_tests_that_samples_name_are_there looks for its test
+        return  # test_error runs it, or test_named_tests_exist checks its test
     if sample.language in READERS and not sample.mark:
         READERS[sample.language](sample.code)
     elif kind == "output":
         assert f"\n{what.split()[-1]}:" in (ROOT / "Makefile").read_text()
     else:
-        assert sample.saved_as or sample.mark.startswith("not run: "), f"{sample}: mark it as doc_samples.py says"
+        assert sample.saved_as or sample.mark.startswith("not run: "), (
+            f"{sample}: add a mark (tests/helpers/doc_samples.py)"
+        )
 
 
-def test_the_tests_that_samples_name_are_there() -> None:
-    """That they use the samples' code, tests/conftest.py sees to when they run."""
+def test_named_tests_exist() -> None:
+    """When these tests run, tests/conftest.py checks that they use the samples' code."""
     named = {sample.tested_by for sample in all_samples() if sample.tested_by}
     defined: set[str] = set()
     for file in {node_id.partition("::")[0] for node_id in named}:

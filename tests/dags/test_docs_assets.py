@@ -1,4 +1,4 @@
-"""What docs/assets.md shows to copy works as it stands there."""
+"""Run the samples of docs/assets.md."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ ANY = media_asset("media_default", "any")
 
 @pytest.fixture(autouse=True)
 def no_events_left() -> Iterator[None]:
-    """Forget the events of a test."""
+    """Delete the events of a test."""
     yield
     forget_events()
 
 
 @pytest.fixture
 def dags(load_dags: Any, media_folder: Path, tmp_path: Path) -> Any:
-    """The DAGs of the page's samples, with files that are there."""
+    """Return the DAGs of the page's samples, with existing files."""
     shutil.copytree(media_folder, tmp_path / "summer")
     for number, sample in enumerate(samples_of(PAGE)):
         copied = sample.code.replace("/data/banner.jpg", str(media_folder / "banner.jpg"))
@@ -44,8 +44,8 @@ def dags(load_dags: Any, media_folder: Path, tmp_path: Path) -> Any:
     return dict(load_dags(tmp_path))
 
 
-def test_the_dags_that_share_an_asset(platform: Any, run_dag: Any, dags: Any) -> None:
-    """That events reach the second one is tested with the example, which is the same."""
+def test_sample_dags_share_an_asset(platform: Any, run_dag: Any, dags: Any) -> None:
+    """The test of the example DAG, which is the same, checks that events start the second DAG."""
     assert dags.keys() == {"upload_banner", "send_banner", "sync_summer", "send_summer", "upload_cards"}
     upload = dags["upload_banner"].get_task("upload")
     assert upload.outlets == [media_asset("media_default", "daily-banner")]
@@ -57,7 +57,7 @@ def test_the_dags_that_share_an_asset(platform: Any, run_dag: Any, dags: Any) ->
     assert platform.names() == ["card-2026-07-01", "daily-banner-2026-07-01"]
 
 
-def test_the_consumer_takes_the_newest_event(dags: Any, capsys: Any) -> None:
+def test_consumer_uses_the_newest_event(dags: Any, capsys: Any) -> None:
     from types import SimpleNamespace
 
     send = dags["send_banner"].get_task("send").python_callable
@@ -66,8 +66,8 @@ def test_the_consumer_takes_the_newest_event(dags: Any, capsys: Any) -> None:
     assert "send media 22" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not IS_AIRFLOW_3, reason="xcom_pull of Airflow 2.11 knows no run_id, as the page says")
-def test_the_manifest_is_read_where_the_event_says_it_is(
+@pytest.mark.skipif(not IS_AIRFLOW_3, reason="xcom_pull of Airflow 2.11 has no run_id")
+def test_consumer_reads_the_manifest_of_the_event(
     platform: Any, run_dag: Any, dags: Any, media_folder: Path, monkeypatch: Any
 ) -> None:
     write(*dags.values())
@@ -78,11 +78,11 @@ def test_the_manifest_is_read_where_the_event_says_it_is(
     assert sent.keys() == {file.name for file in media_folder.iterdir()}
 
 
-def test_the_table_has_each_key_of_an_event_and_none_besides(
+def test_table_lists_exactly_the_keys_of_events(
     platform: Any, run_dag: Any, media_folder: Path, tmp_path: Path
 ) -> None:
     rows = re.findall(r"^\| (`.+`) \| (upload|sync) \|", PAGE.read_text(), re.MULTILINE)
-    told = {(key, kind) for keys, kind in rows for key in re.findall(r"`(\w+)`", keys)}
+    documented = {(key, kind) for keys, kind in rows for key in re.findall(r"`(\w+)`", keys)}
 
     manifest = str(tmp_path / "manifest.json")
     with DAG("any_event", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
@@ -94,5 +94,5 @@ def test_the_table_has_each_key_of_an_event_and_none_besides(
     assert run_dag(dag).state == "success"
 
     extras = [extra for _, extra, _ in read_events()]
-    assert {(key, "upload" if "id" in extra else "sync") for extra in extras for key in extra} == told
+    assert {(key, "upload" if "id" in extra else "sync") for extra in extras for key in extra} == documented
     assert (len(extras), {} in extras) == (4, True)

@@ -1,4 +1,4 @@
-"""The tests that docs/testing.md shows to copy pass."""
+"""Run the sample tests of docs/testing.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_tests_to_copy_pass(tmp_path: Path) -> None:
+def test_sample_tests_pass(tmp_path: Path) -> None:
     conftest, tests = samples_of(ROOT / "docs" / "testing.md")
     (tmp_path / "conftest.py").write_text(conftest.code)
     (tmp_path / "test_copied.py").write_text(tests.code)

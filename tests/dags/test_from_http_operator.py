@@ -1,4 +1,4 @@
-"""docs/from-http-operator.md: each row of its table, by hand and with this package."""
+"""Test each row of the table in docs/from-http-operator.md, by hand and with this package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BOTH = pytest.mark.parametrize("sample", [BY_HAND, WITH_PROVIDER], ids=["by_hand
 def load(
     platform: Any, load_dags: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[Any, Path]]:
-    """Give the DAG of a sample, and the folder of its files."""
+    """Return a loader of a sample's DAG and the folder of its files."""
     connection = {
         "conn_type": "http",
         "host": platform.sandbox.base_url,
@@ -39,7 +39,7 @@ def load(
 
 
 @BOTH
-def test_nothing_happens_and_there_is_one_file(sample: Any, platform: Any, run_dag: Any, load: Any) -> None:
+def test_upload_without_faults_stores_one_file(sample: Any, platform: Any, run_dag: Any, load: Any) -> None:
     dag, _ = load(sample)
 
     run = run_dag(dag)
@@ -49,7 +49,7 @@ def test_nothing_happens_and_there_is_one_file(sample: Any, platform: Any, run_d
 
 
 @BOTH
-def test_a_lost_answer(sample: Any, platform: Any, run_dag: Any, load: Any) -> None:
+def test_lost_response(sample: Any, platform: Any, run_dag: Any, load: Any) -> None:
     dag, _ = load(sample)
     platform.add_fault(fault="store_then_drop", method="POST")
 
@@ -62,7 +62,7 @@ def test_a_lost_answer(sample: Any, platform: Any, run_dag: Any, load: Any) -> N
 
 
 @BOTH
-def test_a_second_run_of_the_day(sample: Any, platform: Any, run_dag: Any, load: Any) -> None:
+def test_second_run_of_the_day(sample: Any, platform: Any, run_dag: Any, load: Any) -> None:
     dag, _ = load(sample)
     platform.store(ROOT / "example_dags" / "media" / "banner.jpg", "banner-2026-07-01")
 
@@ -72,7 +72,7 @@ def test_a_second_run_of_the_day(sample: Any, platform: Any, run_dag: Any, load:
 
 
 @BOTH
-def test_a_rate_limit(sample: Any, platform: Any, run_dag: Any, load: Any) -> None:
+def test_rate_limit(sample: Any, platform: Any, run_dag: Any, load: Any) -> None:
     dag, _ = load(sample)
     platform.add_fault(fault="status", status=429, method="POST", headers={"Retry-After": "1"})
 
@@ -83,7 +83,7 @@ def test_a_rate_limit(sample: Any, platform: Any, run_dag: Any, load: Any) -> No
 
 
 @BOTH
-def test_a_file_that_is_no_picture(sample: Any, platform: Any, run_dag: Any, load: Any) -> None:
+def test_file_that_is_not_an_image(sample: Any, platform: Any, run_dag: Any, load: Any) -> None:
     dag, data = load(sample)
     (data / "banner.jpg").write_text("a text")
 

@@ -1,22 +1,22 @@
-"""The code samples of README.md and docs/: where they stand, and what each needs in order to run.
+"""The code samples of README.md and docs/, and what each needs to run.
 
-A page's samples run as they stand. Where one needs help, an HTML comment before it, which no reader sees, gives it:
+Samples run unchanged. If one needs more, an HTML comment before it, which pages do not show, describes it:
 
 ``<!-- sample: FILE -->``, for instance ``dags/first.py``
-    it is saved under that name, for the commands of the page (``airflow dags test ...``) to use;
+    it is saved under that name for the commands of the page (``airflow dags test ...``);
 ``<!-- sample: Airflow 3 -->``
     it runs on Airflow 3 only;
 ``<!-- sample: raised -->``
-    it is the error that the code below ``sample:`` raises; ``...`` stands for anything;
+    it is the error that the code below ``sample:`` raises; ``...`` matches anything;
 ``<!-- sample: tested by tests/dags/test_it.py::test_name -->``
-    that test runs it; the test fails when it does not use the sample's code;
+    that test runs it, and fails if it does not use the sample's code;
 ``<!-- sample: output of make ... -->``
-    it is what that command printed;
+    it is the output of that command;
 ``<!-- sample: not run: ... -->``
-    it cannot run, for the reason that is given.
+    it cannot run, for that reason.
 
-Lines below ``sample:`` are code to run before it. A sample that imports nothing stands in a DAG, and has everything of
-the package imported.
+Lines below ``sample:`` are code to run before it. A sample without imports is put into a DAG with all imports from the
+package.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ with DAG("fragment", schedule=None, start_date=datetime(2026, 1, 1)):
 
 
 used: set[Sample] = set()
-"""Those whose code has been asked for."""
+"""The samples whose code a test has read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One fenced block.
 
-    :param page: the file it stands in.
+    :param page: its file.
     :param line: the line of its fence, from 1.
-    :param language: what its fence says; may be empty.
-    :param text: what stands in it.
-    :param mark: the words of its mark; empty without one.
+    :param language: the language of its fence; may be empty.
+    :param text: its content.
+    :param mark: the text of its comment after ``sample:``; empty without one.
     :param hidden: the code to run before it.
     """
 
@@ -73,18 +73,18 @@ class Sample:
     hidden: str = ""
 
     def __str__(self) -> str:
-        """Name it as editors do."""
+        """Return its path and line, as editors show them."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     @property
     def code(self) -> str:
-        """Its text, for use; that is noted."""
+        """Its content; the sample is recorded as used."""
         used.add(self)
         return self.text
 
     @property
     def tested_by(self) -> str:
-        """The test that its mark names, by pytest's node id; empty without one."""
+        """The node id of the test in its mark; empty without one."""
         return self.mark.removeprefix("tested by ") if self.mark.startswith("tested by ") else ""
 
     @property
@@ -94,12 +94,12 @@ class Sample:
 
     @property
     def saved_as(self) -> str:
-        """The file name that its mark gives; empty without one."""
+        """The file name in its mark; empty without one."""
         return self.mark if re.fullmatch(r"[\w./-]+\.\w+", self.mark) else ""
 
     @property
     def source(self) -> str:
-        """Python that runs."""
+        """Complete Python source."""
         lines = self.hidden if self.mark == "raised" else f"{self.hidden}\n{self.code}"
         if re.search(r"^\s*(import|from) ", lines, re.MULTILINE):
             return lines
@@ -107,7 +107,7 @@ class Sample:
 
 
 def samples_of(page: Path) -> list[Sample]:
-    """Return a page's samples, in their order."""
+    """Return a page's samples in order."""
     found = []
     before = None
     for token in MarkdownIt().parse(page.read_text()):
@@ -134,10 +134,10 @@ def all_samples() -> list[Sample]:
 
 
 def with_files(source: str, folder: Path) -> str:
-    """Put files where a sample expects them; return it with their paths, in ``folder``.
+    """Create the files that a sample expects in ``folder``, and return the sample with their paths.
 
-    What it calls ``/data/...`` or ``s3://bucket/...`` becomes a path in the folder: a name with a known suffix a
-    picture or video, any other a folder of them.
+    ``/data/...`` and ``s3://bucket/...`` become paths in the folder: a name with a known suffix becomes an image or a
+    video, any other name a folder of them.
     """
 
     def place(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Carry out the commands of a page's ``console`` samples, in their order, as its reader would."""
+"""Run the commands of a page's ``console`` samples in order."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Console:
-    """A page's session. What it exports goes into this process's environment; put that back afterwards.
+    """A page's session. Its exports change this process's environment, which the caller restores.
 
-    :param folder: where it works.
-    :param localise: puts this session's files and ports into a command.
+    :param folder: its working directory.
+    :param localise: replaces files and ports in a command by those of the session.
     """
 
     folder: Path
@@ -32,26 +32,26 @@ class Console:
     _running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def close(self) -> None:
-        """Stop what runs in the background."""
+        """Stop background processes."""
         for process in self._running:
             process.terminate()
             process.communicate()
 
     def execute(self, transcript: str) -> None:
-        """Run the commands of one sample, and compare what they print with what it shows."""
+        """Run the commands of one sample, and compare their output with the sample."""
         for command, expected in _commands(self.localise(transcript)):
             printed = self._run(command)
             if printed is not None:
                 _assert_printed(expected, printed, command)
 
     def _run(self, command: str) -> str | None:
-        """Return what a command printed; None for one that is only checked."""
+        """Return the output of a command; None if it is only checked."""
         words = shlex.split(command)
         if words[0] == "make":
             assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(), command
             return None
         if "venv" in words or "activate" in command:
-            return None  # the tests' own environment is the one that it would make
+            return None  # the tests already run in such an environment
         if "install" in words:
             _check_install(words[-1])
             return None
@@ -62,16 +62,16 @@ class Console:
         return self._start(command) if "airflow_provider_media.sandbox" in words else self._run_in_shell(command)
 
     def _run_in_shell(self, command: str) -> str:
-        answer = subprocess.run(
+        done = subprocess.run(
             ["bash", "-euc", f"{command}\nenv -0 >&2"], cwd=self.folder, capture_output=True, text=True, check=False
         )
-        assert answer.returncode == 0, f"{command}\n{answer.stdout}{answer.stderr}"
-        exported = dict(line.split("=", 1) for line in answer.stderr.rstrip("\0").split("\0"))
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        exported = dict(line.split("=", 1) for line in done.stderr.rstrip("\0").split("\0"))
         os.environ |= {name: value for name, value in exported.items() if name.startswith("AIRFLOW")}
-        return answer.stdout
+        return done.stdout
 
     def _run_airflow(self, words: list[str]) -> str:
-        """Run Airflow's command line; in a process of its own, for what it leaves behind breaks later tests."""
+        """Run Airflow's command line in a separate process, because its side effects break later tests."""
         done = run_airflow(*words, cwd=self.folder)
         return done.stdout + done.stderr
 
@@ -85,23 +85,23 @@ class Console:
 
 
 def _commands(transcript: str) -> Iterator[tuple[str, list[str]]]:
-    """Give each command with the lines that it prints."""
+    """Yield each command with its expected output lines."""
     for part in re.split(r"^\$ ", transcript.replace("\\\n", ""), flags=re.MULTILINE)[1:]:
         command, *lines = part.rstrip("\n").split("\n")
         yield command, lines
 
 
 def _check_install(what: str) -> None:
-    """See that this package has the extras that a page has installed."""
+    """Check that the package has the extras that a page installs."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     asked = re.search(r"\[(.*)\]", what)
     assert set(asked[1].split(",") if asked else []) <= set(extras), what
 
 
 def _assert_printed(expected: list[str], printed: str, command: str) -> None:
-    """See that the lines stand in what was printed, in their order; ``...`` stands for anything."""
+    """Check that the output contains the lines in order; ``...`` matches anything."""
     rest = printed
     for part in "...".join(expected).split("..."):
-        wanted = part.strip()
-        assert wanted in rest, f"{command}\nis said to print\n{wanted}\nbut went on with\n{rest}"
-        rest = rest[rest.index(wanted) + len(wanted) :]
+        expected_part = part.strip()
+        assert expected_part in rest, f"{command}\nexpected\n{expected_part}\nin\n{rest}"
+        rest = rest[rest.index(expected_part) + len(expected_part) :]
