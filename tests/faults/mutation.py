@@ -1,9 +1,9 @@
-"""Prove that the tests of the upload's protections can fail: take each protection away, and see its test fail.
+"""Remove each protection from the source, and check that a test notices: ``make prove``.
 
-    python -m tests.faults.mutation [PART OF A PROTECTION'S NAME]
+    python -m tests.faults.mutation [PART OF A MUTANT'S NAME]
 
-The protections are in mutants.toml. Each is taken out of a copy of the package, and its tests are run against that
-copy. Exits 1 when they still pass, or when a change no longer fits the source.
+mutants.toml lists the mutants. Each is applied to a copy of the package, and its tests run against that copy.
+Exits 1 if they still pass, or if a mutant no longer applies to the source.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,14 +34,14 @@ COPIED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Protection:
-    """One protection that is taken away.
+class Mutant:
+    """A protection to remove.
 
-    :param name: what it is.
-    :param file: where it stands, below the package.
-    :param source: the source text that makes it.
-    :param without: the text without it.
-    :param tests: what pytest is to run; one of these tests must fail then.
+    :param name: what the protection does.
+    :param file: the file, relative to the package.
+    :param source: the source text of the protection; it occurs once in the file.
+    :param without: the text that replaces it.
+    :param tests: pytest's arguments; one of these tests must fail.
     """
 
     name: str
@@ -51,19 +52,21 @@ class Protection:
 
 
 def main() -> int:
-    """Try all protections, or those asked for; return the exit code."""
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    """Try all mutants, or those whose name contains the argument; return the exit code."""
+    part = sys.argv[1] if len(sys.argv) > 1 else ""
     listed = tomllib.loads(Path(__file__).with_name("mutants.toml").read_text())["protection"]
-    tried = [Protection(**one) for one in listed if wanted in one["name"]]
-    unproven = [protection.name for protection in tried if not is_proven(protection)]
-    for name in unproven:
-        print("NOT PROVEN:", name)
-    print(f"{len(tried) - len(unproven)} of {len(tried)} protections: their tests fail without them")
-    return 1 if unproven else 0
+    mutants = [Mutant(**entry) for entry in listed if part in entry["name"]]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        killed = dict(zip(mutants, pool.map(is_killed, mutants), strict=True))
+    survivors = [mutant.name for mutant, is_dead in killed.items() if not is_dead]
+    for name in survivors:
+        print("SURVIVED:", name)
+    print(f"{len(mutants) - len(survivors)} of {len(mutants)} protections: their tests fail without them")
+    return 1 if survivors else 0
 
 
-def is_proven(protection: Protection) -> bool:
-    """Run the tests without the protection; tell whether one failed."""
+def is_killed(mutant: Mutant) -> bool:
+    """Run the tests without the protection; return whether one failed."""
     with tempfile.TemporaryDirectory() as folder:
         for part in COPIED:
             (Path(folder) / part).parent.mkdir(exist_ok=True)
@@ -71,16 +74,16 @@ def is_proven(protection: Protection) -> bool:
                 shutil.copytree(ROOT / part, Path(folder) / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(ROOT / part, Path(folder) / part)
-        path = Path(folder) / PACKAGE / protection.file
+        path = Path(folder) / PACKAGE / mutant.file
         text = path.read_text()
-        if text.count(protection.source) != 1:
-            print(f"the change of {protection.name!r} does not fit {protection.file}")
+        if text.count(mutant.source) != 1:
+            print(f"the mutant {mutant.name!r} does not apply to {mutant.file}")
             return False
-        path.write_text(text.replace(protection.source, protection.without))
+        path.write_text(text.replace(mutant.source, mutant.without))
         # The copy comes before the installed package.
         command = [sys.executable, "-m", "pytest", "-q", "-x", "--timeout=60", "-p", "no:cacheprovider"]
         done = subprocess.run(
-            [*command, *shlex.split(protection.tests)],
+            [*command, *shlex.split(mutant.tests)],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
@@ -88,7 +91,7 @@ def is_proven(protection: Protection) -> bool:
             check=False,
         )
         failed = done.returncode == 1 and " failed" in done.stdout
-        print(f"{'fails' if failed else 'PASSES'} without: {protection.name}", flush=True)
+        print(f"{'killed' if failed else 'SURVIVED'}: {mutant.name}", flush=True)
         if not failed:
             print(done.stdout[-1500:])
         return failed
