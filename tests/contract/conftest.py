@@ -1,4 +1,4 @@
-"""The hook against the real sandbox, over HTTP; connections come from the environment, as users' do."""
+"""Fixtures for tests of the hook against the sandbox over HTTP, with connections in the environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait as often as in earnest, but not as long; and not because of what a server asked in another test."""
+    """Shorten all waits, and reset the rate limits learned in other tests."""
     from airflow_provider_media._api import flows, retry
     from airflow_provider_media._transports import rate_limit
     from airflow_provider_media._upload import flow as upload_flow
@@ -38,7 +38,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what the machine's own environment says of proxies and certificates."""
+    """Remove the machine's proxy and certificate variables from the environment."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -55,7 +55,7 @@ def shared_sandbox() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def library(shared_sandbox: RunningSandbox) -> SandboxLibrary:
-    """The sandbox's library, empty, without faults or journal."""
+    """The shared sandbox's library, empty, without faults or logged requests."""
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 
     return SandboxLibrary(shared_sandbox).emptied()
@@ -63,7 +63,7 @@ def library(shared_sandbox: RunningSandbox) -> SandboxLibrary:
 
 @pytest.fixture
 def own_library() -> Iterator[SandboxLibrary]:
-    """The library of a sandbox that ends with the test: what is stored late can get into no other's."""
+    """The library of a separate sandbox, so that files stored late do not affect other tests."""
     from airflow_provider_media.sandbox.server import run_in_thread
     from airflow_provider_media.sandbox.settings import SandboxSettings
     from tests.contract.helpers.sandbox_library import SandboxLibrary
@@ -74,13 +74,13 @@ def own_library() -> Iterator[SandboxLibrary]:
 
 @pytest.fixture
 def hook_class() -> str:
-    """Which hook the test uses; see ``blocking.both_hooks``."""
+    """The name of the hook to test; see ``blocking.both_hooks``."""
     return "MediaHook"
 
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch, hook_class: str) -> Iterator[Callable[..., MediaHook]]:
-    """Make a hook whose connection stands in the environment: ``connect(host, key, **extra)``."""
+    """Create a hook with a connection in the environment: ``connect(host, key, **extra)``."""
     from airflow_provider_media.hooks.media import MediaAsyncHook, MediaHook
     from tests.contract.helpers.blocking import BlockingHook
 
@@ -100,12 +100,12 @@ def connect(monkeypatch: pytest.MonkeyPatch, hook_class: str) -> Iterator[Callab
         if isinstance(hook, BlockingHook):
             hook.close()
         elif "_transport" in vars(hook):
-            hook.get_conn().close()  # else the collector closes its sockets, with a warning, in any later test
+            hook.get_conn().close()  # otherwise the garbage collector warns in a later test
 
 
 @pytest.fixture
 def define(monkeypatch: pytest.MonkeyPatch, library: SandboxLibrary) -> Callable[..., str]:
-    """Write a connection, by default to the shared sandbox: ``define(key, host, **extra)`` gives its id."""
+    """Define a connection, by default to the shared sandbox; ``define(key, host, **extra)`` returns its id."""
 
     def write(key: str = "key-of-the-tests", host: str | None = None, **extra: Any) -> str:
         connection = {"conn_type": "media", "host": host or library.sandbox.base_url, "password": key, "extra": extra}
@@ -135,18 +135,18 @@ def hook(connect: Any, library: SandboxLibrary) -> MediaHook:
 
 @pytest.fixture
 def raw_server() -> Iterator[Callable[..., RawServer]]:
-    """Make servers that answer what the test says: ``raw_server(answer)``; ``keeps=True`` keeps connections open."""
+    """Start servers with given responses: ``raw_server(on_request)``; ``keeps=True`` keeps connections open."""
     from contextlib import ExitStack
 
     from tests.contract.helpers.raw_server import RawServer
 
     with ExitStack() as stack:
-        yield lambda answer, **options: stack.enter_context(RawServer(answer, **options))
+        yield lambda on_request, **options: stack.enter_context(RawServer(on_request, **options))
 
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    """A small picture on disk."""
+    """A small image on disk."""
     path = tmp_path / "banner.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + os.urandom(5000))
     return path

@@ -13,7 +13,7 @@ from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._transports.threads import MAX_THREADS
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaNotFoundError
 from airflow_provider_media.hooks.media import MediaAsyncHook
-from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.raw_server import http_response
 from tests.contract.helpers.sockets import connections_to
 from tests.contract.helpers.until import until
 
@@ -175,7 +175,11 @@ def test_what_the_server_asks_one_caller_to_wait_it_asks_all(define: Any, raw_se
 
     def refuse_the_first(_head: str) -> bytes:
         moments.append(time.monotonic())
-        return answer(429, "", "Retry-After: 0.5") if len(moments) == 1 else answer(200, {"items": [], "total": 0})
+        return (
+            http_response(429, "", "Retry-After: 0.5")
+            if len(moments) == 1
+            else http_response(200, {"items": [], "total": 0})
+        )
 
     server: RawServer = raw_server(refuse_the_first)
     define(host=server.url)

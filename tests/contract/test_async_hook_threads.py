@@ -20,7 +20,7 @@ from airflow_provider_media._api import flows
 from airflow_provider_media._transports.threads import MAX_THREADS
 from airflow_provider_media.exceptions import MediaError
 from airflow_provider_media.hooks.media import MediaAsyncHook
-from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.raw_server import http_response
 from tests.contract.helpers.until import until
 from tests.helpers.doc_samples import ROOT, samples_of
 
@@ -276,7 +276,7 @@ def test_an_upload_that_is_cancelled_ends_and_closes_its_file(define: Any, raw_s
     def hold(head: str) -> bytes:
         if head.startswith("POST"):
             over.wait(20)
-        return answer(200, {"items": [], "total": 0})
+        return http_response(200, {"items": [], "total": 0})
 
     server = raw_server(hold)
 

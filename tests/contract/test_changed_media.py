@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_media.exceptions import MediaError, MediaResponseError
 from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
-from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.raw_server import http_response
 from tests.contract.helpers.sandbox_library import SandboxLibrary
 from tests.contract.helpers.syncing import PNG, Folder, Syncing
 
@@ -343,10 +343,10 @@ def test_a_kept_id_that_is_another_file_by_now_is_not_in_the_manifest(
 
     def reply(head: str) -> bytes:
         if head.startswith("POST"):
-            return answer(201, {"id": 2, **entry})
+            return http_response(201, {"id": 2, **entry})
         if "/media/1 " in head:
-            return answer(200, {"id": 1, **entry, "name": "another.png"})
-        return answer(200, {"items": [{"id": 1, **entry}], "total": 1})  # a list that is out of date
+            return http_response(200, {"id": 1, **entry, "name": "another.png"})
+        return http_response(200, {"items": [{"id": 1, **entry}], "total": 1})  # a list that is out of date
 
     folder.write("banner.png", content=b"")
     manifest = Syncing(folder.root, connect(raw_server(reply).url).media_conn_id)()
@@ -396,7 +396,9 @@ def test_a_get_that_returns_another_files_entry_leads_to_the_list(
     other: dict[str, Any], raw_server: Any, connect: Any
 ) -> None:
     entry = {"id": 3, "name": "banner.png", "size": 9, "mimeType": "image/png", "url": "http://h/3"}
-    server = raw_server(lambda head: answer(200, [entry] if "page=0" in head else [] if "page=" in head else other))
+    server = raw_server(
+        lambda head: http_response(200, [entry] if "page=0" in head else [] if "page=" in head else other)
+    )
     hook = connect(server.url)
     assert hook.get_media(3).name == "banner.png"
     assert hook.exists(3)

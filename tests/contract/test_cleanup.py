@@ -192,7 +192,7 @@ def test_an_age_that_the_list_leaves_out_is_asked_for(
     cleanup: Any, raw_server: Callable[..., RawServer], connect: Any
 ) -> None:
     """The list has no dates; of one file the get has none either, another is gone by then."""
-    from tests.contract.helpers.raw_server import answer
+    from tests.contract.helpers.raw_server import http_response
 
     dates = {"1": "2020-01-01T00:00:00Z", "2": None}
 
@@ -200,12 +200,14 @@ def test_an_age_that_the_list_leaves_out_is_asked_for(
         method, target, _ = head.split(" ", 2)
         media_id = target.rpartition("/")[2]
         if "limit=" in target:
-            return answer(200, {"content": [{"id": number, "name": "a"} for number in (1, 2, 3)], "totalElements": 3})
+            return http_response(
+                200, {"content": [{"id": number, "name": "a"} for number in (1, 2, 3)], "totalElements": 3}
+            )
         if media_id not in dates:
-            return answer(404, {})
+            return http_response(404, {})
         if method == "DELETE":
-            return answer(204, None)
-        return answer(200, {"id": int(media_id), "name": "a", "createdAt": dates[media_id]})
+            return http_response(204, None)
+        return http_response(200, {"id": int(media_id), "name": "a", "createdAt": dates[media_id]})
 
     server = raw_server(serve)
     conn_id = connect(server.url).media_conn_id

@@ -15,7 +15,7 @@ from airflow_provider_media.exceptions import (
     MediaUnavailableError,
 )
 from tests.contract.helpers.blocking import both_hooks
-from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.raw_server import http_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,12 +65,12 @@ def test_a_connection_reset_in_the_middle_of_an_answer_is_no_senseless_answer(co
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (answer(200, "zzzz", "Content-Encoding: br"), r"is compressed \(br\), which was not asked for"),
-        (answer(200, ""), "empty body"),
-        (answer(204, ""), "empty body"),
-        (answer(200, "<html>"), "not JSON"),
-        (answer(200, {"name": "a"}), "an entry has no valid id"),
-        (answer(304, ""), "did not follow the redirect"),
+        (http_response(200, "zzzz", "Content-Encoding: br"), r"is compressed \(br\), which was not asked for"),
+        (http_response(200, ""), "empty body"),
+        (http_response(204, ""), "empty body"),
+        (http_response(200, "<html>"), "not JSON"),
+        (http_response(200, {"name": "a"}), "an entry has no valid id"),
+        (http_response(304, ""), "did not follow the redirect"),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_told_at_once(connect: Any, raw_server: Any, reply: bytes, words: str) -> None:
@@ -84,8 +84,8 @@ def test_an_answer_that_makes_no_sense_is_told_at_once(connect: Any, raw_server:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(connect: Any, raw_server: Any, status: int) -> None:
-    other: RawServer = raw_server(lambda _: answer(200, {"id": 1}))
-    server: RawServer = raw_server(lambda _: answer(status, "", f"Location: {other.url}/elsewhere"))
+    other: RawServer = raw_server(lambda _: http_response(200, {"id": 1}))
+    server: RawServer = raw_server(lambda _: http_response(status, "", f"Location: {other.url}/elsewhere"))
     with pytest.raises(MediaResponseError, match=f"redirect to '{other.url}/elsewhere'"):
         connect(server.url).get_media(1)
     assert (len(server.heads), other.heads) == (1, [])
@@ -158,7 +158,7 @@ def test_silence_is_waited_out_for_the_time_out_only(connect: Any, raw_server: A
 def test_an_id_travels_to_the_letter(connect: Any, raw_server: Any, media_id: Any) -> None:
     from urllib.parse import quote
 
-    server: RawServer = raw_server(lambda _: answer(200, {"id": media_id}))
+    server: RawServer = raw_server(lambda _: http_response(200, {"id": media_id}))
     assert connect(server.url).get_media(media_id).id == media_id
     assert server.lines == [f"GET /partner-gateway/v1/media/{quote(str(media_id), safe='')} HTTP/1.1"]
 

@@ -83,9 +83,9 @@ def test_a_wrong_page_size_is_refused_before_the_walk_begins(hook: MediaHook) ->
 
 @both_hooks
 def test_a_server_that_repeats_its_page_for_ever_is_an_error(connect: Any, raw_server: Any) -> None:
-    from tests.contract.helpers.raw_server import answer
+    from tests.contract.helpers.raw_server import http_response
 
-    server: RawServer = raw_server(lambda _: answer(200, {"items": [{"id": 1}, {"id": 2}]}))
+    server: RawServer = raw_server(lambda _: http_response(200, {"items": [{"id": 1}, {"id": 2}]}))
     with pytest.raises(MediaResponseError, match="seems to ignore the page number"):
         list(connect(server.url).iter_media(page_size=2))
     assert len(server.heads) < 10

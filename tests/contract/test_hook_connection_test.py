@@ -107,9 +107,9 @@ def test_an_untrusted_certificate_is_told(connect: Any, certificate: tuple[Path,
     ],
 )
 def test_what_is_no_media_api_is_told(connect: Any, raw_server: Any, page: str, words: str) -> None:
-    from tests.contract.helpers.raw_server import answer
+    from tests.contract.helpers.raw_server import http_response
 
-    server: RawServer = raw_server(lambda _: answer(200, page))
+    server: RawServer = raw_server(lambda _: http_response(200, page))
     works, told = connect(server.url).test_connection()
     assert not works
     assert words in told

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.contract.helpers.raw_server import RawServer, answer
+from tests.contract.helpers.raw_server import RawServer, http_response
 from tests.helpers.warm_python import run
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def drain(request: pytest.FixtureRequest, certificate: tuple[Path, Path]) -> Ite
         context.load_cert_chain(*certificate)
 
     def serve(head: str) -> bytes:
-        return answer(200, []) if "limit=" in head.partition("\r\n")[0] else answer(200, {"id": 5})
+        return http_response(200, []) if "limit=" in head.partition("\r\n")[0] else http_response(200, {"id": 5})
 
     with RawServer(serve, context) as server:
         yield server

@@ -153,13 +153,13 @@ def test_an_upload_that_a_proxy_answers_for_with_a_503_is_adopted(
     connect: Any, raw_server: Any, library: SandboxLibrary, picture: Path
 ) -> None:
     """A proxy says 503, too, when the server stored the file and the connection to it broke before the answer."""
-    from tests.contract.helpers.raw_server import answer
+    from tests.contract.helpers.raw_server import http_response
 
     def stand_between(head: str) -> bytes:
         if head.startswith("POST"):
             library.store("banner.png", picture.read_bytes())
-            return answer(503, "upstream connect error or disconnect/reset before headers")
-        return answer(200, {"items": library.files()[::-1], "total": len(library.files())})
+            return http_response(503, "upstream connect error or disconnect/reset before headers")
+        return http_response(200, {"items": library.files()[::-1], "total": len(library.files())})
 
     result = connect(raw_server(stand_between).url, settle_seconds=5).upload(picture)
     assert [media["id"] for media in library.files()] == [result.media.id]
@@ -344,14 +344,14 @@ def test_a_server_that_comes_up_meanwhile_gets_the_upload_once(
 def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else(
     connect: Any, raw_server: Any, picture: Path, status: int
 ) -> None:
-    from tests.contract.helpers.raw_server import answer
+    from tests.contract.helpers.raw_server import http_response
 
-    other: RawServer = raw_server(lambda _: answer(200, {"items": [], "total": 0}))
+    other: RawServer = raw_server(lambda _: http_response(200, {"items": [], "total": 0}))
 
     def redirect(head: str) -> bytes:
         if head.startswith("GET") and "limit=2" in head:  # the look before an upload
-            return answer(200, {"items": [], "total": 0})
-        return answer(status, "", f"Location: {other.url}/elsewhere")
+            return http_response(200, {"items": [], "total": 0})
+        return http_response(status, "", f"Location: {other.url}/elsewhere")
 
     hook = connect(raw_server(redirect).url)
     actions: list[Callable[[], Any]] = [

@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_media.exceptions import MediaError
 from airflow_provider_media.hooks.media import MediaHook
 from tests.contract.helpers.blocking import both_hooks
-from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.raw_server import http_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ ECHOES = [
 def test_a_server_that_repeats_the_key_does_not_get_it_into_an_error(
     connect: Any, raw_server: Any, seen: Callable[[], str], status: int, echo: Any
 ) -> None:
-    server = raw_server(lambda _: answer(status, echo, f"X-Request-Id: {KEY}", f"Location: http://h/?key={KEY}"))
+    server = raw_server(lambda _: http_response(status, echo, f"X-Request-Id: {KEY}", f"Location: http://h/?key={KEY}"))
     hook = connect(server.url, KEY)
     with pytest.raises(MediaError) as raised:
         hook.get_media(1)
@@ -93,7 +93,7 @@ ESCAPED = {
 def test_a_key_that_is_escaped_does_not_get_into_an_error_either(
     connect: Any, raw_server: Any, seen: Callable[[], str], written: str, fill: str
 ) -> None:
-    server = raw_server(lambda _: answer(401, fill + written, f"X-Request-Id: {written}"))
+    server = raw_server(lambda _: http_response(401, fill + written, f"X-Request-Id: {written}"))
     with pytest.raises(MediaError, match=r"\*\*\*") as raised:
         connect(server.url, 'ab/cd+ef=="x').get_media(1)
     for text in (str(raised.value), repr(vars(raised.value)), seen()):
@@ -239,7 +239,7 @@ def test_a_key_in_the_address_of_a_file_reaches_no_result(connect: Any, raw_serv
     key = "ab/cd+ef==x-7"
     written = key if form == "plain" else "ab%2Fcd%2Bef%3D%3Dx-7"
     entry = {"id": 7, "name": "banner", "size": 3, "url": f"http://cdn.example/7.png?key={written}&w=2"}
-    server = raw_server(lambda head: answer(200, [entry] if "/7 " not in head else entry))
+    server = raw_server(lambda head: http_response(200, [entry] if "/7 " not in head else entry))
     hook = connect(server.url, key)
     expected = "http://cdn.example/7.png?key=***&w=2"
     assert hook.get_media(7).url == expected

@@ -16,7 +16,7 @@ from airflow_provider_media.exceptions import MediaConfigurationError, MediaErro
 from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
 from tests.contract.helpers.blocking import both_hooks
-from tests.contract.helpers.raw_server import RawServer, answer
+from tests.contract.helpers.raw_server import RawServer, http_response
 from tests.contract.helpers.sandbox_library import sha256_of
 
 if TYPE_CHECKING:
@@ -144,7 +144,11 @@ def proxy() -> Iterator[RawServer]:
     """Answers in the place of every server; refuses tunnels."""
 
     def serve(head: str) -> bytes:
-        return answer(502) if head.startswith("CONNECT") else answer(200, {"items": [{"id": 77}], "total": 1})
+        return (
+            http_response(502)
+            if head.startswith("CONNECT")
+            else http_response(200, {"items": [{"id": 77}], "total": 1})
+        )
 
     with RawServer(serve) as server:
         yield server
@@ -234,7 +238,9 @@ def test_a_proxy_of_the_connection_wins_over_the_environment(
 
 def test_an_upload_goes_through_a_proxy_whole(connect: Any, picture: Path) -> None:
     stored = {"id": 5, "name": "banner.png", "size": picture.stat().st_size, "url": "http://media.example/5"}
-    with RawServer(lambda head: answer(201, stored) if head.startswith("POST") else answer(200, [])) as server:
+    with RawServer(
+        lambda head: http_response(201, stored) if head.startswith("POST") else http_response(200, [])
+    ) as server:
         assert connect("http://media.example", proxy=server.url).upload(picture).media.id == 5
     assert server.lines[-1] == "POST http://media.example/partner-gateway/v1/media HTTP/1.1"
     assert server.body_bytes[-1] > picture.stat().st_size
@@ -265,7 +271,7 @@ def test_a_proxy_of_the_environment_that_cannot_be_used_is_refused_without_its_p
 @both_hooks
 @pytest.mark.parametrize("status", [403, 407])
 def test_a_proxy_that_refuses_the_way_is_told_at_once(connect: Any, status: int) -> None:
-    with RawServer(lambda _: answer(status)) as server:
+    with RawServer(lambda _: http_response(status)) as server:
         with pytest.raises(MediaConfigurationError, match=r"the proxy refuses the way to https://media\.example"):
             connect("https://media.example", proxy=server.url).list_page()
         assert len(server.heads) == 1
@@ -279,7 +285,7 @@ def test_an_upload_whose_answer_a_proxy_lost_is_not_sent_again(connect: Any, pic
         if head.startswith("POST"):
             listed.append(stored)
             return b""
-        return answer(200, stored if "media/5" in head else {"items": listed, "total": len(listed)})
+        return http_response(200, stored if "media/5" in head else {"items": listed, "total": len(listed)})
 
     with RawServer(lose) as server:
         result = connect("http://media.example", proxy=server.url).upload(picture)
@@ -303,7 +309,7 @@ def test_a_netrc_file_adds_no_credentials(
     (tmp_path / "netrc").write_text("default login somebody password pass-word\n")
     (tmp_path / "netrc").chmod(0o600)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    server = raw_server(lambda _: answer(200, []))
+    server = raw_server(lambda _: http_response(200, []))
     connect(server.url).list_page()
     assert "authorization" not in server.heads[0].lower()
     assert "X-Api-Key: key-of-the-tests" in server.heads[0]

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, MediaResponseError
 from tests.contract.helpers.blocking import both_hooks
-from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.raw_server import http_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def media(media_id: int, name: str = "banner.png", size: int = 5008) -> dict[str
 
 
 def said(status: int, value: Any = "", *headers: str) -> bytes:
-    return answer(status, value, *headers, connection="keep-alive")
+    return http_response(status, value, *headers, connection="keep-alive")
 
 
 def library(head: str) -> bytes:

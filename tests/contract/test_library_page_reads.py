@@ -13,7 +13,7 @@ from airflow_provider_media._api import flows, protocol
 from airflow_provider_media._api.protocol import parse_page
 from airflow_provider_media.plugins import _library
 from airflow_provider_media.plugins._library import Libraries, PageError
-from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.raw_server import http_response
 from tests.contract.helpers.secrets_backends import SilentBackend
 
 if TYPE_CHECKING:
@@ -164,9 +164,11 @@ def test_oversized_response_is_rejected(define: Any, raw_server: Any) -> None:
     page = [{"id": number, "name": "n" * 500, "description": "d" * 2000} for number in range(1000)]
     everything = [{"id": number, "name": f"file {number}", "description": "d" * 200} for number in range(20_000)]
 
-    conn_id = define(host=raw_server(lambda _: answer(200, {"content": page, "totalElements": 1000})).url)
+    conn_id = define(host=raw_server(lambda _: http_response(200, {"content": page, "totalElements": 1000})).url)
     assert len(use(lambda libraries: libraries.read(conn_id)).items) == 1000
-    conn_id = define(host=raw_server(lambda _: answer(200, {"content": everything, "totalElements": 20_000})).url)
+    conn_id = define(
+        host=raw_server(lambda _: http_response(200, {"content": everything, "totalElements": 20_000})).url
+    )
     error = error_of(lambda libraries: libraries.read(conn_id))
     assert error.status == 502
     assert error.message == "Could not list the media library: the answer (200) is larger than 4 MiB."
@@ -182,7 +184,7 @@ def test_responses_are_parsed_off_the_event_loop(define: Any, raw_server: Any, m
     monkeypatch.setattr(flows, "parse_page", parse)
     monkeypatch.setattr(protocol, "parse_page", parse)
     many = [{"id": number} for number in range(_library.MAX_FILES + 1)]  # in one page, ignoring the limit
-    conn_id = define(host=raw_server(lambda _: answer(200, {"content": many, "totalElements": 9000})).url)
+    conn_id = define(host=raw_server(lambda _: http_response(200, {"content": many, "totalElements": 9000})).url)
 
     assert len(use(lambda libraries: libraries.read(conn_id)).items) == _library.MAX_FILES
     assert len(parsed_by) == 1
@@ -209,7 +211,7 @@ def test_truncation_notice_omits_newest_for_string_ids(
 ) -> None:
     monkeypatch.setattr(_library, "MAX_FILES", 1)
     files = [{"mediaId": "med_b"}, {"mediaId": "med_a"}]
-    conn_id = define(host=raw_server(lambda _: answer(200, {"content": files, "totalElements": 2})).url)
+    conn_id = define(host=raw_server(lambda _: http_response(200, {"content": files, "totalElements": 2})).url)
 
     snapshot = use(lambda libraries: libraries.read(conn_id))
     assert snapshot.incomplete == "Searching and counting only 1 files."

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_media.exceptions import MediaFileError, MediaUnavailableError
 from airflow_provider_media.operators.media import MediaSyncOperator, MediaUploadOperator
 from tests.contract.helpers.object_store import BUCKET, ObjectStore, serve
-from tests.contract.helpers.raw_server import RawServer, answer
+from tests.contract.helpers.raw_server import RawServer, http_response
 from tests.contract.helpers.sandbox_library import sha256_of
 from tests.helpers.warm_python import run
 
@@ -89,9 +89,9 @@ def test_an_object_that_is_replaced_between_two_attempts_is_not_sent(
 
     def replace_and_fail(head: str) -> bytes:
         if head.startswith("GET"):
-            return answer(200, [])
+            return http_response(200, [])
         store.put("banner.png", PNG + b"the other")
-        return answer(503, {})
+        return http_response(503, {})
 
     server = raw_server(replace_and_fail)
     with pytest.raises(MediaFileError, match=r"banner\.png' cannot be uploaded: it changed while it was being sent"):
@@ -105,9 +105,9 @@ def test_an_object_that_vanishes_between_two_attempts_is_one_sentence(
 
     def empty_and_fail(head: str) -> bytes:
         if head.startswith("GET"):
-            return answer(200, [])
+            return http_response(200, [])
         store.emptied()
-        return answer(503, {})
+        return http_response(503, {})
 
     server = raw_server(empty_and_fail)
     with pytest.raises(MediaFileError, match=r"banner\.png' cannot be uploaded: it does not exist\.$"):
@@ -272,7 +272,7 @@ def test_memory_does_not_grow_with_the_object(
 ) -> None:
     for key, size in (("small.png", SMALL_BYTES), ("big.png", BIG_BYTES)):
         store.put(key, PNG + bytes(size))
-    drain = raw_server(lambda head: answer(200, [] if "limit=" in head.partition("\r\n")[0] else {"id": 5}))
+    drain = raw_server(lambda head: http_response(200, [] if "limit=" in head.partition("\r\n")[0] else {"id": 5}))
     connection: dict[str, Any] = {
         "conn_type": "media",
         "host": drain.url,

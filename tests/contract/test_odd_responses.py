@@ -22,7 +22,7 @@ from airflow_provider_media.exceptions import (
     MediaUnavailableError,
 )
 from tests.contract.helpers.blocking import both_hooks
-from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.raw_server import http_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,28 +50,30 @@ def raw_deflate(data: bytes) -> bytes:
 
 
 def silent(status: int) -> Iterator[bytes]:
-    yield f"HTTP/1.1 {status} Said\r\nContent-Length: 500\r\n\r\n<html>".encode()
+    yield f"HTTP/1.1 {status} Reason\r\nContent-Length: 500\r\n\r\n<html>".encode()
     threading.Event().wait(1)
 
 
 def dripping(status: int) -> Iterator[bytes]:
-    yield f"HTTP/1.1 {status} Said\r\nContent-Length: 5000\r\n\r\n".encode()
+    yield f"HTTP/1.1 {status} Reason\r\nContent-Length: 5000\r\n\r\n".encode()
     for _ in range(100):
         yield b" "
         threading.Event().wait(0.01)
 
 
 ERROR_PAGES = {
-    "plain": lambda status: answer(status, PAGE, "Content-Type: text/html"),
-    "gzip": lambda status: answer(status, gzip.compress(PAGE), "Content-Encoding: gzip"),
-    "half a gzip": lambda status: answer(status, gzip.compress(PAGE)[:20], "Content-Encoding: gzip"),
-    "brotli": lambda status: answer(status, b"\x1b\x05\x00\xf8", "Content-Encoding: br"),
-    "zstd": lambda status: answer(status, b"\x28\xb5\x2f\xfd", "Content-Encoding: zstd"),
-    "a bomb": lambda status: answer(status, gzip.compress(bytes(60_000_000)), "Content-Encoding: gzip"),
-    "utf-16": lambda status: answer(status, "Fehler".encode("utf-16"), "Content-Type: text/html; charset=utf-16"),
-    "an unknown charset": lambda status: answer(status, PAGE, "Content-Type: text/html; charset=latin-99"),
-    "large": lambda status: answer(status, b"x" * 40_000_000),
-    "cut off": lambda status: answer(status, PAGE).replace(b"Content-Length: ", b"Content-Length: 9"),
+    "plain": lambda status: http_response(status, PAGE, "Content-Type: text/html"),
+    "gzip": lambda status: http_response(status, gzip.compress(PAGE), "Content-Encoding: gzip"),
+    "half a gzip": lambda status: http_response(status, gzip.compress(PAGE)[:20], "Content-Encoding: gzip"),
+    "brotli": lambda status: http_response(status, b"\x1b\x05\x00\xf8", "Content-Encoding: br"),
+    "zstd": lambda status: http_response(status, b"\x28\xb5\x2f\xfd", "Content-Encoding: zstd"),
+    "a bomb": lambda status: http_response(status, gzip.compress(bytes(60_000_000)), "Content-Encoding: gzip"),
+    "utf-16": lambda status: http_response(
+        status, "Fehler".encode("utf-16"), "Content-Type: text/html; charset=utf-16"
+    ),
+    "an unknown charset": lambda status: http_response(status, PAGE, "Content-Type: text/html; charset=latin-99"),
+    "large": lambda status: http_response(status, b"x" * 40_000_000),
+    "cut off": lambda status: http_response(status, PAGE).replace(b"Content-Length: ", b"Content-Length: 9"),
     "bad chunks": lambda status: f"HTTP/1.1 {status} No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".encode(),
     "silent": silent,
     "dripping": dripping,
@@ -133,7 +135,7 @@ def dripping_slowly() -> Iterator[bytes]:
 @both_hooks
 @pytest.mark.parametrize("status", [206, 101])
 def test_a_part_of_a_response_is_none(connect: Any, raw_server: Any, status: int) -> None:
-    server: RawServer = raw_server(lambda _: answer(status, MEDIA))
+    server: RawServer = raw_server(lambda _: http_response(status, MEDIA))
     with pytest.raises(MediaResponseError, match=f"HTTP {status}"):
         connect(server.url).get_media(7)
     assert len(server.heads) == 1
@@ -145,7 +147,7 @@ UNCHANGED = [b.decode() for b in (b"utf-8", b"none", b"identity", b"identity, id
 @both_hooks
 @pytest.mark.parametrize("encoding", UNCHANGED)
 def test_what_is_no_compression_is_passed_through(connect: Any, raw_server: Any, encoding: str) -> None:
-    server: RawServer = raw_server(lambda _: answer(200, MEDIA, f"Content-Encoding: {encoding}"))
+    server: RawServer = raw_server(lambda _: http_response(200, MEDIA, f"Content-Encoding: {encoding}"))
     assert connect(server.url).get_media(7).size == 9
 
 
@@ -169,7 +171,7 @@ PACKED = {
 @both_hooks
 @pytest.mark.parametrize(("body", "encoding"), PACKED.values(), ids=PACKED)
 def test_gzip_and_deflate_are_unpacked(connect: Any, raw_server: Any, body: bytes, encoding: str) -> None:
-    server: RawServer = raw_server(lambda _: answer(200, body, f"Content-Encoding: {encoding}"))
+    server: RawServer = raw_server(lambda _: http_response(200, body, f"Content-Encoding: {encoding}"))
     assert connect(server.url).get_media(7).name == "a"
 
 
@@ -189,7 +191,7 @@ BROKEN = {
 def test_what_cannot_be_unpacked_is_told(
     connect: Any, raw_server: Any, body: bytes, encoding: str, words: str, requests: int
 ) -> None:
-    server: RawServer = raw_server(lambda _: answer(200, body, f"Content-Encoding: {encoding}"))
+    server: RawServer = raw_server(lambda _: http_response(200, body, f"Content-Encoding: {encoding}"))
     with pytest.raises(MediaResponseError, match=words):
         connect(server.url, max_attempts=2).get_media(7)
     assert len(server.heads) == requests
@@ -206,12 +208,12 @@ def test_a_new_accounts_first_upload_works(connect: Any, raw_server: Any, pictur
     def account(head: str) -> bytes:
         if head.startswith("POST"):
             stored[:] = [{**MEDIA, "name": "banner.png", "size": picture.stat().st_size}]
-            return answer(201, stored[0])
+            return http_response(201, stored[0])
         if "/media/7" in head:
-            return answer(200, stored[0]) if stored else answer(404)
+            return http_response(200, stored[0]) if stored else http_response(404)
         if stored and "page=0" in head:
-            return answer(200, stored)
-        return answer(204) if empty == 204 else answer(200, empty)
+            return http_response(200, stored)
+        return http_response(204) if empty == 204 else http_response(200, empty)
 
     hook = connect(raw_server(account).url)
     assert list(hook.iter_media()) == []
@@ -227,7 +229,9 @@ def test_a_new_accounts_first_upload_works(connect: Any, raw_server: Any, pictur
 @pytest.mark.parametrize("charset", ["ISO-8859-15", "windows-1252", "UTF-16"])
 def test_json_is_read_in_the_charset_of_its_content_type(connect: Any, raw_server: Any, charset: str) -> None:
     body = json.dumps({"data": {**MEDIA, "id": 7.0, "name": "Kaffee für 5 €"}}, ensure_ascii=False).encode(charset)
-    server: RawServer = raw_server(lambda _: answer(200, body, f"Content-Type: application/json; charset={charset}"))
+    server: RawServer = raw_server(
+        lambda _: http_response(200, body, f"Content-Type: application/json; charset={charset}")
+    )
     found = connect(server.url).get_media(7)
     assert (found.id, type(found.id), found.name) == (7, int, "Kaffee für 5 €")
 
@@ -236,7 +240,8 @@ def test_text_parts_that_are_not_ascii_name_their_charset(connect: Any, raw_serv
     bodies: list[bytes] = []
     library = [{**MEDIA, "name": "Kaffee für 5 €", "size": picture.stat().st_size}]
     server: RawServer = raw_server(
-        lambda head: answer(201, library[0]) if head.startswith("POST") else answer(200, []), bodies=bodies
+        lambda head: http_response(201, library[0]) if head.startswith("POST") else http_response(200, []),
+        bodies=bodies,
     )
     connect(server.url).upload(picture, name="Kaffee für 5 €", description="plain")
     [body] = bodies
@@ -253,7 +258,7 @@ def test_one_invalid_entry_of_a_list_is_skipped(
 ) -> None:
     monkeypatch.setattr("airflow_provider_media._api.protocol._last_warnings", {})
     odd = [{"name": "x"}, {"id": 2, "name": 5}, {"id": 3, "name": "b", "size": -1}, {"id": 4, "url": {}}]
-    server: RawServer = raw_server(lambda head: answer(200, [*odd, MEDIA] if "page=0" in head else []))
+    server: RawServer = raw_server(lambda head: http_response(200, [*odd, MEDIA] if "page=0" in head else []))
     hook = connect(server.url)
     for _ in range(2):
         assert [one.id for one in hook.iter_media()] == [7]
@@ -274,7 +279,7 @@ def test_a_wrong_total_hides_no_file(connect: Any, raw_server: Any, total: Any) 
     def page(head: str) -> bytes:
         number = int(head.partition("page=")[2].partition("&")[0])
         entries = [{**MEDIA, "id": media_id, "name": f"file {media_id}"} for media_id in range(1, 8)]
-        return answer(200, {"content": entries[2 * number : 2 * number + 2], "totalElements": total})
+        return http_response(200, {"content": entries[2 * number : 2 * number + 2], "totalElements": total})
 
     hook = connect(raw_server(page).url)
     assert [one.id for one in hook.iter_media()] == list(range(1, 8))
@@ -284,8 +289,8 @@ def test_a_wrong_total_hides_no_file(connect: Any, raw_server: Any, total: Any) 
 @both_hooks
 @pytest.mark.parametrize("rejections", [1, 2])
 def test_one_stray_401_among_good_responses_is_tried_once_more(connect: Any, raw_server: Any, rejections: int) -> None:
-    responses = iter([answer(200, MEDIA), *[answer(401, {"message": "no"})] * rejections])
-    server: RawServer = raw_server(lambda _: next(responses, answer(200, MEDIA)))
+    responses = iter([http_response(200, MEDIA), *[http_response(401, {"message": "no"})] * rejections])
+    server: RawServer = raw_server(lambda _: next(responses, http_response(200, MEDIA)))
     hook = connect(server.url)
     hook.get_media(7)
     if rejections == 1:
@@ -298,7 +303,7 @@ def test_one_stray_401_among_good_responses_is_tried_once_more(connect: Any, raw
 
 @both_hooks
 def test_a_401_to_the_first_request_is_told_at_once(connect: Any, raw_server: Any) -> None:
-    server: RawServer = raw_server(lambda _: answer(401, {"message": "no"}))
+    server: RawServer = raw_server(lambda _: http_response(401, {"message": "no"}))
     with pytest.raises(MediaAuthError):
         connect(server.url).get_media(7)
     assert len(server.heads) == 1
@@ -309,7 +314,7 @@ def test_a_401_to_the_first_request_is_told_at_once(connect: Any, raw_server: An
     ("asked", "told"), [("86400", 300), ("300", 300), ("7", 7), ("Fri, 31 Dec 2038 23:59:59 GMT", 300)]
 )
 def test_retry_after_is_capped(connect: Any, raw_server: Any, asked: str, told: float) -> None:
-    server: RawServer = raw_server(lambda _: answer(503, "", f"Retry-After: {asked}"))
+    server: RawServer = raw_server(lambda _: http_response(503, "", f"Retry-After: {asked}"))
     with pytest.raises(MediaUnavailableError) as caught:
         connect(server.url, retry_budget=0).get_media(7)
     assert caught.value.retry_after == told
@@ -334,7 +339,7 @@ def test_a_proxy_that_cannot_connect_now_is_asked_again(
     connect: Any, raw_server: Any, status: int, *, is_transient: bool
 ) -> None:
     interim = b"HTTP/1.1 102 Processing\r\n\r\n"
-    proxy: RawServer = raw_server(lambda _: interim + answer(status, "Not now."))
+    proxy: RawServer = raw_server(lambda _: interim + http_response(status, "Not now."))
     hook = connect("https://media.example", proxy=proxy.url, max_attempts=2)
     words = f"Tunnel connection failed: {status}" if is_transient else "the proxy refuses the way"
     with pytest.raises(MediaUnavailableError if is_transient else MediaConfigurationError, match=words):
@@ -353,7 +358,7 @@ IMPOSSIBLE_DATES = [
 @pytest.mark.parametrize("date", IMPOSSIBLE_DATES)
 def test_a_date_of_impossible_numbers_is_ignored(connect: Any, raw_server: Any, date: str) -> None:
     limits = ("X-RateLimit-Remaining: 5", "X-RateLimit-Reset: 1900000000")
-    server: RawServer = raw_server(lambda _: answer(404, "", f"Retry-After: {date}", f"Date: {date}", *limits))
+    server: RawServer = raw_server(lambda _: http_response(404, "", f"Retry-After: {date}", f"Date: {date}", *limits))
     with pytest.raises(MediaNotFoundError) as caught:
         connect(server.url).get_media(7)
     assert caught.value.retry_after is None
@@ -366,7 +371,9 @@ def test_no_charset_brings_out_the_api_key(connect: Any, raw_server: Any, charse
     key = "sk<live>+4f5e6d7c8b9a"
     repeated = "".join(f"\\x{ord(letter):02x}" for letter in key).encode()
     body = repeated if charset == "unicode_escape" else f"\xe9 {key}".encode(charset)
-    server: RawServer = raw_server(lambda _: answer(status, body, f"Content-Type: text/plain; charset={charset}"))
+    server: RawServer = raw_server(
+        lambda _: http_response(status, body, f"Content-Type: text/plain; charset={charset}")
+    )
     with pytest.raises(MediaError) as caught:
         connect(server.url, key).get_media(7)
     assert "***" in str(caught.value)
@@ -375,7 +382,7 @@ def test_no_charset_brings_out_the_api_key(connect: Any, raw_server: Any, charse
 
 @both_hooks
 def test_a_long_status_line_keeps_its_meaning(connect: Any, raw_server: Any) -> None:
-    server: RawServer = raw_server(lambda _: answer(404).replace(b"Said", b"Said" * 20_000))
+    server: RawServer = raw_server(lambda _: http_response(404).replace(b"Reason", b"Reason" * 20_000))
     assert connect(server.url).exists(7) is False
 
 
@@ -384,7 +391,7 @@ NOT_HTTP = {
     "a TLS alert": b"\x15\x03\x01\x00\x02\x02\x46",
     "HTTP/2": b"HTTP/2 404\r\n\r\n",
     "FTP": b"220 Welcome\r\n",
-    "two lengths": b"HTTP/1.1 200 Said\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+    "two lengths": b"HTTP/1.1 200 Reason\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
 }
 
 
@@ -399,7 +406,7 @@ def test_a_server_of_another_protocol_is_a_permanent_error(connect: Any, raw_ser
 
 @both_hooks
 def test_a_proxy_of_plain_http_that_asks_for_credentials_is_named(connect: Any, raw_server: Any) -> None:
-    proxy: RawServer = raw_server(lambda _: answer(407))
+    proxy: RawServer = raw_server(lambda _: http_response(407))
     with pytest.raises(MediaRequestError, match="the proxy requires credentials"):
         connect("http://media.example", proxy=proxy.url).get_media(7)
 

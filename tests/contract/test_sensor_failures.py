@@ -13,7 +13,7 @@ from airflow_provider_media._api.flows import get_media
 from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.hooks.media import MediaHook
 from airflow_provider_media.triggers import _policy
-from tests.contract.helpers.raw_server import answer
+from tests.contract.helpers.raw_server import http_response
 from tests.contract.helpers.waiting import wait
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def endless_header(_head: str) -> Iterator[bytes]:
 def slow_pages(head: str) -> Iterator[bytes]:
     time.sleep(0.4)
     page = int(head.split("page=")[1].partition("&")[0])
-    yield answer(200, {"content": [{"id": page + 1, "name": "another"}], "totalElements": 12})
+    yield http_response(200, {"content": [{"id": page + 1, "name": "another"}], "totalElements": 12})
 
 
 @pytest.mark.parametrize("server", [silence, endless_header, slow_pages])

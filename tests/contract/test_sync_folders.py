@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media.exceptions import MediaConflictError
-from tests.contract.helpers.raw_server import RawServer, answer
+from tests.contract.helpers.raw_server import RawServer, http_response
 from tests.contract.helpers.syncing import PNG, Folder, Syncing
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def serve(raw_server: Callable[..., RawServer], connect: Any, folder: Folder) ->
         def respond(head: str) -> bytes:
             target = head.split(" ")[1]
             if "limit=" not in target:
-                return answer(200, library[int(target.rpartition("/")[2]) - 1])
+                return http_response(200, library[int(target.rpartition("/")[2]) - 1])
             listed = [{key: value for key, value in one.items() if key not in list_leaves_out} for one in library]
-            return answer(200, {"content": listed, "totalElements": len(listed)})
+            return http_response(200, {"content": listed, "totalElements": len(listed)})
 
         server = raw_server(respond)
         sync = Syncing(folder.root, connect(server.url).media_conn_id)

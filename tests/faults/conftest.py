@@ -54,7 +54,7 @@ class Exchange:
     def answer(self, status: int, value: object, *headers: str) -> None:
         """Send a JSON answer."""
         body = json.dumps(value).encode()
-        head = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", "Content-Type: application/json", *headers]
+        head = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}", "Content-Type: application/json", *headers]
         self.sock.sendall("\r\n".join([*head, "", ""]).encode() + body)
 
     def hang_up_politely(self) -> None:

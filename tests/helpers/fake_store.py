@@ -1,4 +1,4 @@
-"""Airflow's task state store, in memory."""
+"""An in-memory replacement of Airflow's task state store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class FakeStore:
-    """Keeps JSON, as Airflow's does."""
+    """Stores JSON, like Airflow's store."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What the fork server of ``warm_python.py`` imports and prepares, once; nothing of our package."""
+"""Imports of the fork server of ``warm_python.py``; none from our package."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MODULES = [
     "airflow.utils.db",
     *("a2wsgi", "requests", "requests_toolbelt", "tenacity", "PIL.Image"),
 ]
-"""Those that an Airflow does not have are left out."""
+"""Modules that an Airflow version does not have are skipped."""
 
 
 def _prepare_execution_api() -> None:
-    """Build the server that Airflow 3 runs a task with; it takes most of the time of a first ``dags test``."""
+    """Build Airflow 3's in-process API server, which takes most of the time of the first ``dags test``."""
     from airflow.sdk.execution_time.supervisor import in_process_api_server
 
     app = in_process_api_server().app
@@ -36,5 +36,5 @@ with warnings.catch_warnings(action="ignore"):
     for name in MODULES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    with contextlib.suppress(ImportError, AttributeError):  # Airflow 2, or another release
+    with contextlib.suppress(ImportError, AttributeError):  # Airflow 2, or a release without it
         _prepare_execution_api()

@@ -1,8 +1,8 @@
-"""Python processes that start with Airflow already imported.
+"""Python processes with Airflow already imported.
 
-Importing Airflow takes 3 to 5 s of CPU, and many tests need a process of their own. Python's own fork server imports it
-once for each process that runs tests; each process it forks afterwards starts in milliseconds. Our package is not
-imported beforehand, so that Airflow finds it there as it does in production.
+Importing Airflow takes 3 to 5 s of CPU time, and many tests need a separate process. Python's fork server imports it
+once for each test worker; each process forked afterwards starts in milliseconds. Our package is not preloaded, so that
+Airflow loads it as in production.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 200.0
-"""Below pytest's own limit, so that a test that hangs shows what its process printed."""
+"""Below pytest's limit, so that a hanging test shows the output of its process."""
 
 
 @cache
 def _context() -> ForkServerContext:
-    """Start the fork server. It gets its path by the environment: Python 3.11 gives it none for what it preloads."""
+    """Start the fork server with PYTHONPATH, because Python 3.11 does not pass sys.path to the preloaded modules."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.helpers.warm_preload"])
     path = os.environ.get("PYTHONPATH")
@@ -45,12 +45,12 @@ def _context() -> ForkServerContext:
 
 
 class WarmProcess:
-    """A forked process that runs code as ``python -c`` does.
+    """A forked process that runs code like ``python -c``; its output is in :attr:`stdout` and :attr:`stderr`.
 
     :param code: Python source; it runs as ``__main__``.
     :param arguments: ``sys.argv[1:]``.
-    :param env: its whole environment; default: this process's, as it is now.
-    :param cwd: where it runs; default: here. What it prints goes to :attr:`stdout` and :attr:`stderr`.
+    :param env: the complete environment; default: that of this process.
+    :param cwd: the working directory; default: that of this process.
     """
 
     def __init__(
@@ -78,32 +78,32 @@ class WarmProcess:
 
     @property
     def stdout(self) -> str:
-        """What it printed so far."""
+        """The standard output so far."""
         return self._outputs[0].read_text() if self._outputs[0].exists() else ""
 
     @property
     def stderr(self) -> str:
-        """What it wrote to its error stream so far."""
+        """The standard error output so far."""
         return self._outputs[1].read_text() if self._outputs[1].exists() else ""
 
     def poll(self) -> int | None:
-        """Return its exit code; None while it runs."""
+        """Return the exit code; None while the process runs."""
         return self._process.exitcode
 
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """Kill the process with SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         assert self._process.pid is not None
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, number)
 
     def wait(self, timeout: float = TIMEOUT_SECONDS) -> int:
-        """Wait for its end; return its exit code.
+        """Wait for the end of the process; return its exit code.
 
-        :raises subprocess.TimeoutExpired: it has not ended after so many seconds; it is killed.
+        :raises subprocess.TimeoutExpired: the process did not end in time, and was killed.
         """
         self._process.join(timeout)
         if self._process.exitcode is None:
@@ -113,7 +113,7 @@ class WarmProcess:
         return self._process.exitcode
 
     def close(self) -> None:
-        """End it, if it still runs, and forget what it printed."""
+        """Kill the process if it still runs, and delete its output."""
         if self.poll() is None:
             self.kill()
         self._process.join()
@@ -124,7 +124,7 @@ class WarmProcess:
 def run(
     code: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run code in a warm process to its end; see :class:`WarmProcess`."""
+    """Run code in a :class:`WarmProcess` and wait for its end."""
     with WarmProcess(code, *arguments, env=env, cwd=cwd) as process:
         status = process.wait()
         return subprocess.CompletedProcess(code, status, process.stdout, process.stderr)
@@ -133,7 +133,7 @@ def run(
 def run_airflow(
     *words: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of Airflow's command line, in Airflow's home of this process."""
+    """Run an Airflow command with this process's ``AIRFLOW_HOME``."""
     return run("from airflow.__main__ import main; main()", *words, env=env, cwd=cwd)
 
 
@@ -145,7 +145,7 @@ def stop() -> None:
 
 
 def _run(code: str, arguments: list[str], env: dict[str, str], cwd: str, outputs: list[str]) -> None:
-    """Become what the caller asked for; runs in the forked process."""
+    """Set up output, environment and arguments in the forked process, and run the code."""
     for number, path in enumerate(outputs, start=1):
         with open(path, "w") as output:  # noqa: PTH123
             os.dup2(output.fileno(), number)
@@ -153,12 +153,12 @@ def _run(code: str, arguments: list[str], env: dict[str, str], cwd: str, outputs
     os.environ.update(env)
     os.chdir(cwd)
     sys.argv = ["airflow" if "airflow.__main__" in code else "-c", *arguments]
-    _read_settings_again()
+    _reload_settings()
     exec(compile(code, "<test>", "exec"), {"__name__": "__main__"})  # noqa: S102
 
 
-def _read_settings_again() -> None:
-    """Have Airflow take its settings from the environment of this process, not from that of the fork server."""
+def _reload_settings() -> None:
+    """Reload Airflow's settings from the environment of this process instead of the fork server's."""
     from airflow import settings
 
     settings.initialize()

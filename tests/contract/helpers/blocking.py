@@ -1,4 +1,4 @@
-"""The hook of the event loop behind the methods of the blocking one, so that one suite tests both."""
+"""A blocking wrapper of the async hook, so that the same tests run with both hooks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from airflow_provider_media.hooks.media import MediaAsyncHook
 
 both_hooks = pytest.mark.parametrize("hook_class", ["MediaHook", "MediaAsyncHook"])
-"""Runs a test with either hook; it gets them from the fixtures ``hook`` and ``connect``."""
+"""Runs a test with both hooks, which it gets from the fixtures ``hook`` and ``connect``."""
 
 
 class BlockingHook:
-    """Runs each call of the hook on a loop of its own.
+    """Runs each method of the async hook to completion on an event loop.
 
-    :param hook: what answers.
+    :param hook: the async hook.
     """
 
     def __init__(self, hook: MediaAsyncHook) -> None:
@@ -37,11 +37,11 @@ class BlockingHook:
         return self._runner.run(self._hook._read_settings())
 
     def iter_media(self, **options: Any) -> Iterator[Any]:
-        """Walk step by step."""
+        """Iterate over the async iterator."""
         walk = self._hook.iter_media(**options)
         return iter(lambda: self._runner.run(anext(walk, None)), None)  # type: ignore[arg-type]
 
     def close(self) -> None:
-        """Close the connections and the loop; async generators that were not used up, too."""
+        """Close the connections, the loop and unfinished async generators."""
         self.aclose()
         self._runner.close()

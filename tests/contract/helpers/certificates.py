@@ -1,4 +1,4 @@
-"""Certificates that nobody trusts yet."""
+"""Self-signed certificates."""
 
 from __future__ import annotations
 

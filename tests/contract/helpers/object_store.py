@@ -1,4 +1,4 @@
-"""An S3-speaking server in a process of its own, over HTTP, with one bucket."""
+"""An S3 server in a separate process, over HTTP, with one bucket."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ sys.stdin.read()
 
 
 class ObjectStore:
-    """The server, as a test sees it.
+    """Client of the S3 server.
 
-    :param address: its URL.
+    :param address: the server's URL.
     """
 
     def __init__(self, address: str) -> None:
@@ -39,7 +39,7 @@ class ObjectStore:
 
     @property
     def connection(self) -> str:
-        """The Airflow connection to it, as JSON."""
+        """The Airflow connection to the server, as JSON."""
         return json.dumps({
             "conn_type": "aws",
             "login": _KEYS["aws_access_key_id"],
@@ -52,11 +52,11 @@ class ObjectStore:
         self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
 
     def set_versioning(self, status: str) -> None:
-        """Keep versions (``Enabled``), or no more (``Suspended``)."""
+        """Set the bucket's versioning: ``Enabled`` or ``Suspended``."""
         self.client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
 
     def emptied(self) -> ObjectStore:
-        """Start anew."""
+        """Delete all objects and return this client."""
         for entry in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
             self.client.delete_object(Bucket=BUCKET, Key=entry["Key"])
         return self
@@ -76,7 +76,7 @@ def serve() -> Iterator[ObjectStore]:
     assert process.stdout is not None
     try:
         while "127.0.0.1" not in (line := process.stdout.readline()) or line.startswith("Starting"):
-            assert line, "the server ended at once"
+            assert line, "the server ended before it was ready"
         host, port = line.split()
         yield ObjectStore(f"http://{host}:{port}")
     finally:

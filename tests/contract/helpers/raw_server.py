@@ -1,4 +1,4 @@
-"""A server of bytes, for what no well-built one does; as a proxy too."""
+"""A server that sends raw bytes, to test invalid responses; also usable as a proxy."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 _READ_BYTES = 256 * 1024
 
 
-def answer(status: int, value: Any = "", *headers: str, connection: str = "close") -> bytes:
-    """Write an answer: bytes and a text as they are, anything else as JSON."""
+def http_response(status: int, value: Any = "", *headers: str, connection: str = "close") -> bytes:
+    """Return an HTTP response; bytes and strings are the body, other values are encoded as JSON."""
     body = value if isinstance(value, bytes) else (value if isinstance(value, str) else json.dumps(value)).encode()
-    head = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", f"Connection: {connection}", *headers, "", ""]
+    head = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}", f"Connection: {connection}", *headers, "", ""]
     return "\r\n".join(head).encode() + body
 
 
 class RawServer:
-    """Reads each request whole, notes its head, answers what the test says.
+    """Reads each complete request, records its head, and sends the test's response.
 
-    :param on_request: given a request's head, returns the bytes to answer, or gives them one by one; a
-        ConnectionResetError from among them is what the client gets.
-    :param context: how to speak TLS; None for plain HTTP.
-    :param keeps: whether it serves several requests on one connection.
-    :param bodies: gets the bodies of the requests.
+    :param on_request: called with the head of a request; returns the bytes of the response, or an iterable of them. A
+        ConnectionResetError raised by the iterable resets the connection.
+    :param context: the TLS context; None for plain HTTP.
+    :param keeps: whether to serve several requests on one connection.
+    :param bodies: a list to append the request bodies to.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class RawServer:
         self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
         self.url = f"http{'s' if context else ''}://{self.host}"
         self.heads: list[str] = []
-        """The heads of the requests so far."""
+        """The heads of the requests."""
         self.body_bytes: list[int] = []
-        """How long their bodies were."""
+        """The sizes of the request bodies."""
         self.connections = 0
-        """How many connections were made."""
+        """The number of connections."""
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> Self:
@@ -71,7 +71,7 @@ class RawServer:
 
     @property
     def lines(self) -> list[str]:
-        """The first lines of the requests so far."""
+        """The first lines of the requests."""
         return [head.partition("\r\n")[0] for head in self.heads]
 
     def _serve(self) -> None:
@@ -83,15 +83,15 @@ class RawServer:
             self.connections += 1
             with connection, suppress(OSError):
                 connection.settimeout(10)
-                with self._spoken_over(connection) as spoken:
-                    self._current = spoken
-                    while self._answer(spoken) and self._keeps:
+                with self._wrap(connection) as wrapped:
+                    self._current = wrapped
+                    while self._handle(wrapped) and self._keeps:
                         pass
 
-    def _spoken_over(self, connection: socket.socket) -> AbstractContextManager[socket.socket]:
+    def _wrap(self, connection: socket.socket) -> AbstractContextManager[socket.socket]:
         return self._context.wrap_socket(connection, server_side=True) if self._context else nullcontext(connection)
 
-    def _answer(self, connection: socket.socket) -> bool:
+    def _handle(self, connection: socket.socket) -> bool:
         data = b""
         while b"\r\n\r\n" not in data:
             block = connection.recv(_READ_BYTES)
@@ -106,17 +106,19 @@ class RawServer:
         buffer = bytearray(_READ_BYTES)
         while size < int(fields.get("content-length", "0")):
             if not (count := connection.recv_into(buffer)):
-                return False  # the client broke off
+                return False  # the client disconnected
             size += count
             body += buffer[:count] if self._bodies is not None else b""
         if self._bodies is not None and size:
             self._bodies.append(body)
         self.body_bytes.append(size)
-        reply = self._on_request(text)
+        response = self._on_request(text)
         try:
-            for block in [reply] if isinstance(reply, bytes) else reply:
+            for block in [response] if isinstance(response, bytes) else response:
                 connection.sendall(block)
         except ConnectionResetError:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets it
+            connection.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )  # so that closing resets the connection
             return False
         return True

@@ -1,4 +1,4 @@
-"""A folder to sync, and the operator as a task runs it."""
+"""A folder to sync, and the sync operator of a task."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Folder:
-    """Pictures on disk.
+    """A folder of images.
 
-    :param root: where they are.
+    :param root: its path.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def write(self, *paths: str, content: bytes | None = None) -> None:
-        """Write pictures, each with a content of its own unless one is given."""
+        """Write images; each has different content unless ``content`` is given."""
         for path in paths:
             file = self.root / path
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ class Folder:
 
 
 class Syncing:
-    """One task: each call is a try of it.
+    """One task; each call is an attempt.
 
     :param source: the folder.
     :param conn_id: the connection.
@@ -42,10 +42,10 @@ class Syncing:
         self.store = FakeStore()
 
     def operator(self, **arguments: Any) -> MediaSyncOperator:
-        """Make the operator."""
+        """Create the operator."""
         return MediaSyncOperator(**{**self.arguments, **arguments})
 
     def __call__(self, **arguments: Any) -> dict[str, Any]:
-        """Run it."""
+        """Run the operator."""
         context: Any = {"task_state_store": self.store}
         return self.operator(**arguments).execute(context)

@@ -1,4 +1,4 @@
-"""Waiting for what a test knows will come."""
+"""Wait for a condition."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
-    """Wait until a condition holds.
+    """Wait until a condition is true.
 
-    :raises TimeoutError: it does not come to hold.
+    :raises TimeoutError: the condition stayed false.
     """
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens elsewhere, and tells nobody
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
