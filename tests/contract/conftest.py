@@ -145,7 +145,7 @@ def raw_server() -> Iterator[Callable[..., RawServer]]:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     """A small image on disk."""
     path = tmp_path / "banner.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + os.urandom(5000))

@@ -205,7 +205,7 @@ def test_a_silent_server_does_not_keep_the_process_from_ending(define: Any, tmp_
     assert ended - asked < 15
 
 
-def test_asyncios_own_threads_are_left_alone(define: Any, library: SandboxLibrary, picture: Path) -> None:
+def test_asyncios_own_threads_are_left_alone(define: Any, library: SandboxLibrary, image: Path) -> None:
     media_id = library.store("a", PNG)
 
     async def main() -> None:
@@ -220,7 +220,7 @@ def test_asyncios_own_threads_are_left_alone(define: Any, library: SandboxLibrar
         async with MediaAsyncHook(define()) as hook:
             assert await hook.exists(media_id)
             assert (await hook.test_connection())[0]
-            await hook.delete((await hook.upload(picture)).media.id)
+            await hook.delete((await hook.upload(image)).media.id)
 
     asyncio.run(main())
 
@@ -248,7 +248,7 @@ def test_lists_are_parsed_off_the_loop(define: Any, library: SandboxLibrary, mon
     assert set(parsed_in) == {"airflow-media"}
 
 
-def test_the_loop_is_free_while_a_callback_blocks(define: Any, library: SandboxLibrary, picture: Path) -> None:
+def test_the_loop_is_free_while_a_callback_blocks(define: Any, library: SandboxLibrary, image: Path) -> None:
     turns = 0
 
     async def count_turns() -> None:
@@ -260,7 +260,7 @@ def test_the_loop_is_free_while_a_callback_blocks(define: Any, library: SandboxL
     async def main() -> int:
         counting = asyncio.create_task(count_turns())
         async with MediaAsyncHook(define()) as hook:
-            await hook.upload(picture, on_stored=lambda _: before.append(turns) or time.sleep(0.5))  # type: ignore[func-returns-value]
+            await hook.upload(image, on_stored=lambda _: before.append(turns) or time.sleep(0.5))  # type: ignore[func-returns-value]
         counting.cancel()
         return turns
 
@@ -300,13 +300,13 @@ def test_an_upload_that_is_cancelled_ends_and_closes_its_file(define: Any, raw_s
 
 
 def test_the_sample_of_the_documentation_uploads(
-    define: Any, library: SandboxLibrary, picture: Path, monkeypatch: pytest.MonkeyPatch
+    define: Any, library: SandboxLibrary, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MEDIA_DEFAULT", os.environ[f"AIRFLOW_CONN_{define().upper()}"])
     [sample] = [one for one in samples_of(ROOT / "docs" / "hook.md") if "MediaAsyncHook" in one.text]
     namespace: dict[str, Any] = {}
     exec(sample.code, namespace)  # noqa: S102 - the project's own documentation
-    assert len(asyncio.run(namespace["upload_all"]([picture, picture]))) == 2
+    assert len(asyncio.run(namespace["upload_all"]([image, image]))) == 2
     assert library.count("POST") in {1, 2}  # both may look before either is there
 
 

@@ -51,12 +51,12 @@ def hook_for(connect: Any, serve: Any) -> Callable[..., tuple[MediaHook, Sandbox
 @pytest.mark.parametrize("types", ["legacy", "family", "octet-stream", "absent"])
 @pytest.mark.parametrize("if_exists", ["reuse", "replace"])
 def test_a_type_that_reads_differently_is_no_other_type(
-    types: str, if_exists: str, hook_for: Any, picture: Path, caplog: pytest.LogCaptureFixture
+    types: str, if_exists: str, hook_for: Any, image: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hook, library = hook_for(types=types)
-    first = hook.upload(picture)
+    first = hook.upload(image)
     assert ("changed what it stored" in caplog.text) is (types != "absent")
-    second = hook.upload(picture, if_exists=if_exists)
+    second = hook.upload(image, if_exists=if_exists)
     assert second.created is (if_exists == "replace")
     assert second.replaced == ((first.media.id,) if if_exists == "replace" else ())
     assert len(library.files()) == 1
@@ -64,53 +64,53 @@ def test_a_type_that_reads_differently_is_no_other_type(
 
 @pytest.mark.parametrize("names", ["trimmed", "lower", "slug", "short"])
 def test_a_changed_name_is_one_warning_that_says_what_helps(
-    names: str, hook_for: Any, picture: Path, caplog: pytest.LogCaptureFixture
+    names: str, hook_for: Any, image: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hook, library = hook_for(names=names)
-    media = hook.upload(picture, name=NAME).media
+    media = hook.upload(image, name=NAME).media
     assert media.name == library.files()[0]["name"] != NAME
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
     assert f"{NAME!r} -> {media.name!r}" in warnings[0]
     assert f"pass name={media.name!r}" in warnings[0]
-    assert hook.upload(picture, name=media.name, if_exists="reuse").media.id == media.id
+    assert hook.upload(image, name=media.name, if_exists="reuse").media.id == media.id
 
 
 @pytest.mark.parametrize("names", ["trimmed", "lower", "slug", "short"])
 @pytest.mark.parametrize("brief_lists", [False, True])
 def test_a_renamed_file_is_recognized_by_its_description(
-    names: str, hook_for: Any, picture: Path, *, brief_lists: bool
+    names: str, hook_for: Any, image: Path, *, brief_lists: bool
 ) -> None:
     hook, library = hook_for({"accept_converted": True}, names=names, brief_lists=brief_lists)
-    first = hook.upload(picture, name=NAME, if_exists="reuse")
-    assert hook.upload(picture, name=NAME, if_exists="reuse").media.id == first.media.id
-    other = hook.upload(picture, name=f"{NAME} ", if_exists="reuse")  # may be stored under the same name
+    first = hook.upload(image, name=NAME, if_exists="reuse")
+    assert hook.upload(image, name=NAME, if_exists="reuse").media.id == first.media.id
+    other = hook.upload(image, name=f"{NAME} ", if_exists="reuse")  # may be stored under the same name
     assert other.created
-    assert hook.upload(picture, name=NAME, if_exists="replace").replaced == (first.media.id,)
+    assert hook.upload(image, name=NAME, if_exists="replace").replaced == (first.media.id,)
     assert {other.media.id} < {media["id"] for media in library.files()}
     assert len(library.files()) == 2
 
 
 @pytest.mark.parametrize("if_exists", ["upload", "reuse", "replace"])
 def test_a_converted_file_is_an_error_that_names_the_id_and_the_setting(
-    if_exists: str, hook_for: Any, picture: Path
+    if_exists: str, hook_for: Any, image: Path
 ) -> None:
     hook, library = hook_for(reencodes=True)
     with pytest.raises(MediaResponseError, match="accept_converted") as caught:
-        hook.upload(picture, if_exists=if_exists)
+        hook.upload(image, if_exists=if_exists)
     assert f"stored as {library.files()[0]['id']}," in str(caught.value)
 
 
 @pytest.mark.parametrize("brief_lists", [False, True])
 def test_converted_files_are_accepted_where_the_connection_says_so(
-    hook_for: Any, picture: Path, *, brief_lists: bool
+    hook_for: Any, image: Path, *, brief_lists: bool
 ) -> None:
     hook, library = hook_for({"accept_converted": "true"}, reencodes=True, brief_lists=brief_lists)
-    first = hook.upload(picture, if_exists="reuse")
-    assert first.media.size == picture.stat().st_size + 24
-    assert hook.upload(picture, if_exists="reuse").media.id == first.media.id
-    picture.write_bytes(PNG + b"of today")
-    second = hook.upload(picture, if_exists="replace")
+    first = hook.upload(image, if_exists="reuse")
+    assert first.media.size == image.stat().st_size + 24
+    assert hook.upload(image, if_exists="reuse").media.id == first.media.id
+    image.write_bytes(PNG + b"of today")
+    second = hook.upload(image, if_exists="replace")
     assert second.replaced == (first.media.id,)
     assert [media["id"] for media in library.files()] == [second.media.id]
 
@@ -118,19 +118,19 @@ def test_converted_files_are_accepted_where_the_connection_says_so(
 @pytest.mark.parametrize("size", [0, None])
 @pytest.mark.parametrize("if_exists", ["upload", "replace"])
 def test_a_file_that_is_processed_for_a_while_is_waited_for(
-    size: Any, if_exists: str, hook_for: Any, picture: Path
+    size: Any, if_exists: str, hook_for: Any, image: Path
 ) -> None:
     hook, library = hook_for({"settle_seconds": 10}, processing_seconds=0.3, processing_size=size)
     library.store("banner.png", PNG)
-    media = hook.upload(picture, if_exists=if_exists).media
-    assert media.size == picture.stat().st_size
+    media = hook.upload(image, if_exists=if_exists).media
+    assert media.size == image.stat().st_size
     assert len(library.files()) == (2 if if_exists == "upload" else 1)
 
 
-def test_a_get_that_lags_is_waited_out(hook_for: Any, picture: Path) -> None:
+def test_a_get_that_lags_is_waited_out(hook_for: Any, image: Path) -> None:
     hook, library = hook_for({"settle_seconds": 10}, get_lag_seconds=0.3)
     old = library.store("banner.png", PNG)
-    assert hook.upload(picture, if_exists="replace").replaced == (old,)
+    assert hook.upload(image, if_exists="replace").replaced == (old,)
     assert len(library.files()) == 1
 
 
@@ -203,11 +203,11 @@ def test_a_sync_sends_nothing_twice_with_fingerprints(
 
 
 @pytest.mark.parametrize("fault", ["store_then_drop", "reset_mid_body"])
-def test_a_file_stored_seconds_before_is_not_taken_for_the_new_one(fault: str, hook_for: Any, picture: Path) -> None:
+def test_a_file_stored_seconds_before_is_not_taken_for_the_new_one(fault: str, hook_for: Any, image: Path) -> None:
     hook, library = hook_for({"settle_seconds": 2}, list_lag_seconds=1)
-    first = hook.upload(picture).media
+    first = hook.upload(image).media
     library.fail(fault, **({"after_bytes": 10} if fault == "reset_mid_body" else {}))
-    second = hook.upload(picture).media
+    second = hook.upload(image).media
     assert second.id != first.id
     assert second.id == library.stored()[-1]["id"]
     assert len(library.stored()) == 2
@@ -215,15 +215,15 @@ def test_a_file_stored_seconds_before_is_not_taken_for_the_new_one(fault: str, h
 
 @pytest.mark.parametrize("if_exists", ["reuse", "replace", "fail"])
 def test_a_file_stored_seconds_before_is_known_although_the_list_lags(
-    if_exists: str, hook_for: Any, picture: Path
+    if_exists: str, hook_for: Any, image: Path
 ) -> None:
     hook, library = hook_for({"settle_seconds": 60}, list_lag_seconds=60)
-    first = hook.upload(picture).media
+    first = hook.upload(image).media
     if if_exists == "fail":
         with pytest.raises(MediaError, match=rf"a file with this name exists .*: {first.id} "):
-            hook.upload(picture, if_exists=if_exists)
+            hook.upload(image, if_exists=if_exists)
         return
-    second = hook.upload(picture, if_exists=if_exists)
+    second = hook.upload(image, if_exists=if_exists)
     assert second.replaced == ((first.id,) if if_exists == "replace" else ())
     assert [media["id"] for media in library.stored()] == [second.media.id]
 
@@ -423,10 +423,10 @@ def test_a_second_sync_sends_nothing_although_gets_lag(
 @pytest.mark.parametrize("lags", [{"brief_lists": True}, {"list_lag_seconds": 60}], ids=str)
 @pytest.mark.parametrize("if_exists", ["reuse", "replace"])
 def test_a_file_stored_just_before_is_known_although_gets_lag(
-    lags: dict[str, Any], if_exists: str, hook_for: Any, picture: Path
+    lags: dict[str, Any], if_exists: str, hook_for: Any, image: Path
 ) -> None:
     hook, library = hook_for({"settle_seconds": 10}, get_lag_seconds=0.5, **lags)
-    first = hook.upload(picture, folder_id=5).media
-    second = hook.upload(picture, folder_id=5, if_exists=if_exists)
+    first = hook.upload(image, folder_id=5).media
+    second = hook.upload(image, folder_id=5, if_exists=if_exists)
     assert second.replaced == ((first.id,) if if_exists == "replace" else ())
     assert [media["id"] for media in library.stored()] == [second.media.id]

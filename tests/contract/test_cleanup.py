@@ -219,7 +219,7 @@ def test_cleanup_keeps_a_reused_id_of_a_stale_list(
     cleanup: Any, raw_server: Callable[..., RawServer], connect: Any
 ) -> None:
     """The list still shows three files of the name; by now, id 2 belongs to another file."""
-    from tests.contract.helpers.raw_server import answer
+    from tests.contract.helpers.raw_server import http_response
 
     names_now = {"1": "spring", "2": "contract", "3": "spring"}
 
@@ -228,10 +228,10 @@ def test_cleanup_keeps_a_reused_id_of_a_stale_list(
         media_id = target.rpartition("/")[2]
         if "limit=" in target:
             listed = [{"id": number, "name": "spring", "size": 5} for number in (1, 2, 3)]
-            return answer(200, {"content": listed, "totalElements": 3})
+            return http_response(200, {"content": listed, "totalElements": 3})
         if method == "DELETE":
-            return answer(204, None)
-        return answer(200, {"id": int(media_id), "name": names_now[media_id], "size": 5})
+            return http_response(204, None)
+        return http_response(200, {"id": int(media_id), "name": names_now[media_id], "size": 5})
 
     server = raw_server(serve)
     outcome = cleanup(name="spring", dry_run=False, conn_id=connect(server.url).media_conn_id)

@@ -50,10 +50,10 @@ def test_every_pair_of_values_occurs() -> None:
 
 
 def test_list_get_upload_reuse_replace_and_delete_work_in_every_dialect(
-    hook: MediaHook, dialect: SandboxSettings, picture: Path
+    hook: MediaHook, dialect: SandboxSettings, image: Path
 ) -> None:
     tells_totals = dialect.totals and dialect.envelope != "array"
-    made = [hook.upload(picture, name=name).media for name in ("a", "b", "a", "c", "a")]
+    made = [hook.upload(image, name=name).media for name in ("a", "b", "a", "c", "a")]
     ids = [media.id for media in made]
     assert {type(media_id) for media_id in ids} == {int if dialect.id_style == "number" else str}
     assert len(set(ids)) == 5
@@ -63,9 +63,9 @@ def test_list_get_upload_reuse_replace_and_delete_work_in_every_dialect(
     assert [media.id for media in hook.find_media("a")] == [ids[0], ids[2], ids[4]]
     assert hook.get_media(ids[1]) == made[1]
 
-    reused = hook.upload(picture, name="a", if_exists="reuse")
+    reused = hook.upload(image, name="a", if_exists="reuse")
     assert (reused.created, reused.media.id) == (False, ids[0])
-    replaced = hook.upload(picture, name="b", if_exists="replace")
+    replaced = hook.upload(image, name="b", if_exists="replace")
     assert replaced.replaced == (ids[1],)
 
     hook.delete(ids[3])
@@ -78,10 +78,10 @@ def test_list_get_upload_reuse_replace_and_delete_work_in_every_dialect(
 
 
 @both_hooks
-def test_reading_works_in_every_dialect(hook: MediaHook, dialect: SandboxSettings, picture: Path) -> None:
+def test_reading_works_in_every_dialect(hook: MediaHook, dialect: SandboxSettings, image: Path) -> None:
     url, headers = hook.settings.media_url, {"X-Api-Key": "key-of-the-tests"}
     for name in ("a", "b", "a"):
-        with picture.open("rb") as stream:
+        with image.open("rb") as stream:
             requests.post(url, files={"file": stream}, data={"name": name}, headers=headers, timeout=5)
     media = list(hook.iter_media(page_size=2))
     assert sorted(str(one.name) for one in media) == ["a", "a", "b"]
@@ -92,11 +92,11 @@ def test_reading_works_in_every_dialect(hook: MediaHook, dialect: SandboxSetting
     assert hook.exists(media[0].id)
 
 
-def test_a_lost_answer_is_settled_in_every_dialect(hook: MediaHook, picture: Path) -> None:
+def test_a_lost_answer_is_settled_in_every_dialect(hook: MediaHook, image: Path) -> None:
     fault = {"fault": "store_then_drop", "method": "POST"}
     for others in range(4):  # as many equal files are there already
         requests.post(f"{hook.settings.base_url}/_sandbox/faults", json=fault, timeout=5).raise_for_status()
         before = {media.id for media in hook.iter_media()}
-        media = hook.upload(picture).media
+        media = hook.upload(image).media
         assert {found.id for found in hook.iter_media()} - before == {media.id}
         assert len(before) == others

@@ -56,7 +56,7 @@ def lineage_home(tmp_path: Path) -> Path:
 
 
 def test_a_reader_finds_the_file_as_input_and_the_media_as_output(
-    library: SandboxLibrary, picture: Path, lineage_home: Path
+    library: SandboxLibrary, image: Path, lineage_home: Path
 ) -> None:
     connection = {"conn_type": "media", "host": library.sandbox.base_url, "password": library.sandbox.api_key}
     environment = {
@@ -67,12 +67,12 @@ def test_a_reader_finds_the_file_as_input_and_the_media_as_output(
     folder = lineage_home / "campaign"
     folder.mkdir()
     card = folder / "card 1.png"
-    card.write_bytes(picture.read_bytes())
-    done = run(UPLOAD, picture, folder, env=environment)
+    card.write_bytes(image.read_bytes())
+    done = run(UPLOAD, image, folder, env=environment)
     assert done.returncode == 0, done.stderr
     inputs, outputs = json.loads(done.stdout.splitlines()[-1])
 
-    assert [uri for uri, _ in inputs] == [picture.as_uri(), card.as_uri()]
+    assert [uri for uri, _ in inputs] == [image.as_uri(), card.as_uri()]
     expected = [
         [uri, {"id": stored["id"], "name": stored["name"], "url": stored["url"], "type": "image/png", "size": 5008}]
         for uri, stored in zip(
@@ -86,13 +86,13 @@ def test_a_reader_finds_the_file_as_input_and_the_media_as_output(
 
 
 def test_lineage_that_breaks_does_not_fail_the_upload(
-    hook: MediaHook, picture: Path, library: SandboxLibrary, monkeypatch: Any, caplog: Any
+    hook: MediaHook, image: Path, library: SandboxLibrary, monkeypatch: Any, caplog: Any
 ) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("a plugin's own fault")
 
     monkeypatch.setattr(_lineage, "file_uri", broken)
-    media = hook.upload(picture).media
+    media = hook.upload(image).media
 
     assert [stored["id"] for stored in library.files()] == [media.id]
     assert f"The lineage of the upload {media.id} could not be reported." in caplog.text
@@ -110,9 +110,9 @@ def test_an_object_is_told_without_the_connection_it_is_read_by(path: str, uri: 
     assert _lineage.file_uri(path) == uri
 
 
-def test_a_path_is_told_in_full_and_bytes_without_a_path_are_not_told(picture: Path, monkeypatch: Any) -> None:
-    monkeypatch.chdir(picture.parent)
-    assert _lineage.file_uri(picture.name) == picture.as_uri()
-    with picture.open("rb") as stream:
-        assert _lineage.file_uri(stream) == picture.as_uri()
+def test_a_path_is_told_in_full_and_bytes_without_a_path_are_not_told(image: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(image.parent)
+    assert _lineage.file_uri(image.name) == image.as_uri()
+    with image.open("rb") as stream:
+        assert _lineage.file_uri(stream) == image.as_uri()
     assert _lineage.file_uri(io.BytesIO(b"x")) is None

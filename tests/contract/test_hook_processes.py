@@ -208,9 +208,9 @@ OPERATORS: dict[str, Callable[[str, Path], Any]] = {
 
 @pytest.mark.parametrize("kind", OPERATORS)
 def test_a_copy_and_a_child_of_an_operator_that_was_run_can_run(
-    define: Any, library: SandboxLibrary, picture: Path, kind: str
+    define: Any, library: SandboxLibrary, image: Path, kind: str
 ) -> None:
-    operator = OPERATORS[kind](define(), picture)
+    operator = OPERATORS[kind](define(), image)
     context: dict[str, Any] = {"media_id": library.store("there", PNG)}
     operator.render_template_fields(context)
 

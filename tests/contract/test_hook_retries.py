@@ -51,11 +51,11 @@ def settings_for(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
     return make
 
 
-def assert_stored_once(library: SandboxLibrary, picture: Path, methods: str) -> None:
+def assert_stored_once(library: SandboxLibrary, image: Path, methods: str) -> None:
     found = library.methods()
     assert re.fullmatch(methods, found), found
     [stored] = library.files()
-    assert sha256_of(stored["url"]) == sha256_of(picture.read_bytes())
+    assert sha256_of(stored["url"]) == sha256_of(image.read_bytes())
 
 
 @both_hooks
@@ -100,20 +100,20 @@ def test_a_delete_is_sent_again_and_may_find_its_work_done(
 
 
 def test_an_upload_that_was_surely_not_taken_is_sent_again_without_a_look(
-    hook: MediaHook, library: SandboxLibrary, picture: Path
+    hook: MediaHook, library: SandboxLibrary, image: Path
 ) -> None:
     library.fail("status", status=429)
-    hook.upload(picture)
-    assert_stored_once(library, picture, SENT_AGAIN_BLINDLY)
+    hook.upload(image)
+    assert_stored_once(library, image, SENT_AGAIN_BLINDLY)
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
 def test_an_upload_that_may_have_been_taken_is_looked_for_first(
-    hook: MediaHook, library: SandboxLibrary, picture: Path, status: int
+    hook: MediaHook, library: SandboxLibrary, image: Path, status: int
 ) -> None:
     library.fail("status", status=status)
-    assert hook.upload(picture).created
-    assert_stored_once(library, picture, LOOKED_THEN_SENT_AGAIN)
+    assert hook.upload(image).created
+    assert_stored_once(library, image, LOOKED_THEN_SENT_AGAIN)
 
 
 @pytest.mark.parametrize(
@@ -140,60 +140,60 @@ def test_a_reset_upload_is_looked_for_and_sent_again(
     [("store_then_drop", {}), ("cut_answer", {}), ("store_late", {"delay_seconds": 0.3, "drop_after_seconds": 0.05})],
 )
 def test_an_upload_whose_answer_was_lost_is_adopted_and_not_sent_again(
-    connect: Any, library: SandboxLibrary, picture: Path, fault: str, options: dict[str, Any]
+    connect: Any, library: SandboxLibrary, image: Path, fault: str, options: dict[str, Any]
 ) -> None:
     library.fail(fault, **options)
-    result = connect(library.sandbox.base_url, settle_seconds=5).upload(picture)
+    result = connect(library.sandbox.base_url, settle_seconds=5).upload(image)
     assert result.created
     assert [media["id"] for media in library.files()] == [result.media.id]
-    assert_stored_once(library, picture, r"GET POST( GET)+")
+    assert_stored_once(library, image, r"GET POST( GET)+")
 
 
 def test_an_upload_that_a_proxy_answers_for_with_a_503_is_adopted(
-    connect: Any, raw_server: Any, library: SandboxLibrary, picture: Path
+    connect: Any, raw_server: Any, library: SandboxLibrary, image: Path
 ) -> None:
     """A proxy says 503, too, when the server stored the file and the connection to it broke before the answer."""
     from tests.contract.helpers.raw_server import http_response
 
     def stand_between(head: str) -> bytes:
         if head.startswith("POST"):
-            library.store("banner.png", picture.read_bytes())
+            library.store("banner.png", image.read_bytes())
             return http_response(503, "upstream connect error or disconnect/reset before headers")
         return http_response(200, {"items": library.files()[::-1], "total": len(library.files())})
 
-    result = connect(raw_server(stand_between).url, settle_seconds=5).upload(picture)
+    result = connect(raw_server(stand_between).url, settle_seconds=5).upload(image)
     assert [media["id"] for media in library.files()] == [result.media.id]
 
 
 def test_an_upload_that_timed_out_is_adopted_when_it_shows_up(
-    connect: Any, library: SandboxLibrary, picture: Path
+    connect: Any, library: SandboxLibrary, image: Path
 ) -> None:
     library.fail("store_late", delay_seconds=2, drop_after_seconds=2)
-    connect(library.sandbox.base_url, settle_seconds=10, timeout=0.8).upload(picture)
-    assert_stored_once(library, picture, r"GET POST( GET)+")
+    connect(library.sandbox.base_url, settle_seconds=10, timeout=0.8).upload(image)
+    assert_stored_once(library, image, r"GET POST( GET)+")
 
 
 def test_an_older_equal_file_is_not_taken_for_the_one_whose_answer_was_lost(
-    hook: MediaHook, library: SandboxLibrary, picture: Path
+    hook: MediaHook, library: SandboxLibrary, image: Path
 ) -> None:
-    old = library.store("banner.png", picture.read_bytes())
+    old = library.store("banner.png", image.read_bytes())
     library.fail("reset_before_answer")
-    assert hook.upload(picture).media.id != old
+    assert hook.upload(image).media.id != old
     assert len(library.files()) == 2
 
 
 @pytest.mark.parametrize("id_style", ["random", "down", "mixed"])
 @pytest.mark.parametrize("if_exists", ["upload", "replace"])
 def test_a_file_whose_response_was_lost_is_found_whatever_its_id(
-    connect: Any, settings_for: Any, picture: Path, id_style: str, if_exists: str
+    connect: Any, settings_for: Any, image: Path, id_style: str, if_exists: str
 ) -> None:
     with run_in_thread(replace(settings_for(tls=False), id_style=id_style)) as running:
         library, hook = SandboxLibrary(running), connect(running.base_url)
         for number in range(105):  # more than show whether ids grow
-            library.store("banner.png" if number in (3, 104) else f"other-{number}", picture.read_bytes())
+            library.store("banner.png" if number in (3, 104) else f"other-{number}", image.read_bytes())
         before = {media["id"] for media in library.files()}
         library.fail("reset_before_answer")
-        result = hook.upload(picture, if_exists=if_exists)
+        result = hook.upload(image, if_exists=if_exists)
         assert result.media.id not in before
         assert [media["id"] for media in library.files() if media["id"] not in before] == [result.media.id]
         assert len(library.files()) == (106 if if_exists == "upload" else 104)
@@ -201,25 +201,25 @@ def test_a_file_whose_response_was_lost_is_found_whatever_its_id(
 
 @PROTOCOLS
 def test_one_stored_after_the_settling_time_is_told_and_left(
-    connect: Any, settings_for: Any, picture: Path, caplog: pytest.LogCaptureFixture, *, tls: bool
+    connect: Any, settings_for: Any, image: Path, caplog: pytest.LogCaptureFixture, *, tls: bool
 ) -> None:
     with run_in_thread(settings_for(tls=tls)) as running:
         library = SandboxLibrary(running)
         library.fail("store_late", delay_seconds=1, drop_after_seconds=0)
         library.fail("slow", delay_seconds=1.5)  # the second sending, so that the first is stored meanwhile
-        media = connect(running.base_url, settle_seconds=0, max_attempts=4).upload(picture).media
+        media = connect(running.base_url, settle_seconds=0, max_attempts=4).upload(image).media
         first, second = library.files()
         assert second["id"] == media.id
         assert f"Found duplicates from an earlier attempt: {first['id']}" in caplog.text
         assert library.count("POST") == 2
-        assert {sha256_of(file["url"]) for file in (first, second)} == {sha256_of(picture.read_bytes())}
+        assert {sha256_of(file["url"]) for file in (first, second)} == {sha256_of(image.read_bytes())}
 
 
-def test_trying_ends_with_the_last_attempt(connect: Any, library: SandboxLibrary, picture: Path) -> None:
+def test_trying_ends_with_the_last_attempt(connect: Any, library: SandboxLibrary, image: Path) -> None:
     hook = connect(library.sandbox.base_url, max_attempts=3)
     library.fail("status", status=503, times=99)
     with pytest.raises(MediaUnavailableError, match="HTTP 503") as raised:
-        hook.upload(picture)
+        hook.upload(image)
     assert re.fullmatch(r"GET( POST( GET)+){3}", library.methods())
     assert (raised.value.status, raised.value.retryable) == (503, True)
 
@@ -237,7 +237,7 @@ def test_each_retry_is_one_line_that_says_why_and_how_long(
 
 @pytest.mark.parametrize("way", ["header", "date", "body"])
 def test_the_wait_that_the_server_asks_for_is_kept(
-    hook: MediaHook, library: SandboxLibrary, picture: Path, way: str
+    hook: MediaHook, library: SandboxLibrary, image: Path, way: str
 ) -> None:
     until = (datetime.now(UTC) + timedelta(seconds=1)).replace(microsecond=0)
     ways: dict[str, dict[str, Any]] = {
@@ -246,18 +246,18 @@ def test_the_wait_that_the_server_asks_for_is_kept(
         "body": {"body": {"status": 429, "message": "Too many", "retryAfter": 0.3}},
     }
     library.fail("status", status=429, **ways[way])
-    hook.upload(picture)
+    hook.upload(image)
     _, refused, taken = library.journal()
     if way == "date":
         assert taken["started_at"] >= until.timestamp() - 0.05
     else:
         assert 0.29 <= taken["started_at"] - refused["started_at"] < 30  # and not what the body says beside the header
-    assert_stored_once(library, picture, SENT_AGAIN_BLINDLY)
+    assert_stored_once(library, image, SENT_AGAIN_BLINDLY)
 
 
 @pytest.mark.parametrize("way", ["header", "date", "body"])
 def test_asked_to_wait_longer_than_the_budget_it_gives_up_at_once(
-    hook: MediaHook, library: SandboxLibrary, picture: Path, way: str
+    hook: MediaHook, library: SandboxLibrary, image: Path, way: str
 ) -> None:
     ways: dict[str, dict[str, Any]] = {
         "header": {"headers": {"Retry-After": "121"}},
@@ -267,7 +267,7 @@ def test_asked_to_wait_longer_than_the_budget_it_gives_up_at_once(
     library.fail("status", status=429, times=9, **ways[way])
     started = time.monotonic()
     with pytest.raises(MediaRateLimitError, match="the rate limit of the API key is exceeded"):
-        hook.upload(picture)
+        hook.upload(image)
     assert time.monotonic() - started < 5
     assert library.methods() == WHOLE
 
@@ -286,12 +286,12 @@ def test_the_sandboxs_own_rate_limit_is_kept_to(connect: Any) -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 415, 422])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_refusal_is_never_sent_again(
-    hook: MediaHook, library: SandboxLibrary, picture: Path, status: int, method: str
+    hook: MediaHook, library: SandboxLibrary, image: Path, status: int, method: str
 ) -> None:
     library.fail("status", method, status=status, times=9, skip=0)
     action: dict[str, Callable[[], Any]] = {
         "GET": hook.list_page,
-        "POST": lambda: hook.upload(picture),
+        "POST": lambda: hook.upload(image),
         "DELETE": lambda: hook.delete(1),
     }
     with pytest.raises(MediaRequestError, match=f"HTTP {status}") as raised:
@@ -325,24 +325,24 @@ def test_a_refused_connection_is_tried_again_and_then_told(connect: Any, caplog:
 
 @PROTOCOLS
 def test_a_server_that_comes_up_meanwhile_gets_the_upload_once(
-    connect: Any, settings_for: Any, picture: Path, caplog: pytest.LogCaptureFixture, *, tls: bool
+    connect: Any, settings_for: Any, image: Path, caplog: pytest.LogCaptureFixture, *, tls: bool
 ) -> None:
     settings = settings_for(tls=tls, port=free_port())
     hook = connect(f"{settings.scheme}://127.0.0.1:{settings.port}", max_attempts=500, retry_budget=30)
     results: list[Any] = []
-    uploading = threading.Thread(target=lambda: results.append(hook.upload(picture)))
+    uploading = threading.Thread(target=lambda: results.append(hook.upload(image)))
     uploading.start()
     while uploading.is_alive() and "Connection refused" not in caplog.text:
         time.sleep(0.01)
     with run_in_thread(settings) as running:
         uploading.join()
-        assert_stored_once(SandboxLibrary(running), picture, WHOLE)
+        assert_stored_once(SandboxLibrary(running), image, WHOLE)
     assert results[0].created
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else(
-    connect: Any, raw_server: Any, picture: Path, status: int
+    connect: Any, raw_server: Any, image: Path, status: int
 ) -> None:
     from tests.contract.helpers.raw_server import http_response
 
@@ -358,7 +358,7 @@ def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else(
         hook.list_page,
         lambda: hook.get_media(1),
         lambda: hook.delete(1),
-        lambda: hook.upload(picture),
+        lambda: hook.upload(image),
     ]
     for action in actions:
         with pytest.raises(MediaResponseError, match=f"redirect to '{other.url}/elsewhere'") as raised:

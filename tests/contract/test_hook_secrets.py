@@ -102,12 +102,12 @@ def test_a_key_that_is_escaped_does_not_get_into_an_error_either(
 
 
 def test_a_whole_life_of_a_file_logs_no_key(
-    hook: MediaHook, library: SandboxLibrary, picture: Path, seen: Callable[[], str]
+    hook: MediaHook, library: SandboxLibrary, image: Path, seen: Callable[[], str]
 ) -> None:
     library.fail("status", status=503)
     library.fail("store_then_drop")
     library.fail("status", "DELETE", status=502)
-    media = hook.upload(picture).media
+    media = hook.upload(image).media
     hook.delete(media.id)
     text = seen()
     assert "Trying again" in text
@@ -137,12 +137,12 @@ def test_the_key_as_it_is_sent_is_told_to_airflows_masker(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_server_that_repeats_the_key_does_not_get_it_into_the_log_of_a_retry(
-    hook: MediaHook, library: SandboxLibrary, picture: Path, seen: Callable[[], str], method: str
+    hook: MediaHook, library: SandboxLibrary, image: Path, seen: Callable[[], str], method: str
 ) -> None:
     key = library.sandbox.api_key
     for body in ({"message": f"busy with {key}"}, {"text": "z" * 190 + key}):
         library.fail("status", method, status=502, body=body)
-    hook.upload(picture)
+    hook.upload(image)
     text = seen()
     assert text.count("HTTP 502") >= 2
     assert key not in text

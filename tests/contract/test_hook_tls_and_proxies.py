@@ -46,11 +46,11 @@ NOT_TLS = r"https://127\.0\.0\.1:\d+ does not speak TLS; if it is a plain HTTP s
 
 
 def test_a_plain_http_server_that_is_taken_for_one_with_tls_is_told_at_once(
-    connect: Any, library: SandboxLibrary, picture: Path, caplog: pytest.LogCaptureFixture
+    connect: Any, library: SandboxLibrary, image: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hook = connect(library.sandbox.base_url.removeprefix("http://"))
     with pytest.raises(MediaConfigurationError, match=NOT_TLS):
-        hook.upload(picture)
+        hook.upload(image)
     assert "Trying again" not in caplog.text
 
 
@@ -236,14 +236,14 @@ def test_a_proxy_of_the_connection_wins_over_the_environment(
     assert "Proxy-Authorization: Basic " in proxy.heads[0]
 
 
-def test_an_upload_goes_through_a_proxy_whole(connect: Any, picture: Path) -> None:
-    stored = {"id": 5, "name": "banner.png", "size": picture.stat().st_size, "url": "http://media.example/5"}
+def test_an_upload_goes_through_a_proxy_whole(connect: Any, image: Path) -> None:
+    stored = {"id": 5, "name": "banner.png", "size": image.stat().st_size, "url": "http://media.example/5"}
     with RawServer(
         lambda head: http_response(201, stored) if head.startswith("POST") else http_response(200, [])
     ) as server:
-        assert connect("http://media.example", proxy=server.url).upload(picture).media.id == 5
+        assert connect("http://media.example", proxy=server.url).upload(image).media.id == 5
     assert server.lines[-1] == "POST http://media.example/partner-gateway/v1/media HTTP/1.1"
-    assert server.body_bytes[-1] > picture.stat().st_size
+    assert server.body_bytes[-1] > image.stat().st_size
 
 
 @both_hooks
@@ -277,8 +277,8 @@ def test_a_proxy_that_refuses_the_way_is_told_at_once(connect: Any, status: int)
         assert len(server.heads) == 1
 
 
-def test_an_upload_whose_answer_a_proxy_lost_is_not_sent_again(connect: Any, picture: Path) -> None:
-    stored = {"id": 5, "name": "banner.png", "size": picture.stat().st_size, "mimeType": "image/png"}
+def test_an_upload_whose_answer_a_proxy_lost_is_not_sent_again(connect: Any, image: Path) -> None:
+    stored = {"id": 5, "name": "banner.png", "size": image.stat().st_size, "mimeType": "image/png"}
     listed: list[dict[str, Any]] = []
 
     def lose(head: str) -> bytes:
@@ -288,7 +288,7 @@ def test_an_upload_whose_answer_a_proxy_lost_is_not_sent_again(connect: Any, pic
         return http_response(200, stored if "media/5" in head else {"items": listed, "total": len(listed)})
 
     with RawServer(lose) as server:
-        result = connect("http://media.example", proxy=server.url).upload(picture)
+        result = connect("http://media.example", proxy=server.url).upload(image)
     assert (result.created, result.media.id) == (True, 5)
     assert [line.split()[0] for line in server.lines].count("POST") == 1
 

@@ -112,9 +112,9 @@ def test_what_a_named_pipe_gives_arrives_whole(hook: MediaHook, library: Sandbox
     ids=lambda name: ascii(name)[:24],
 )
 def test_names_and_descriptions_are_kept_to_the_letter(
-    hook: MediaHook, library: SandboxLibrary, picture: Path, name: str
+    hook: MediaHook, library: SandboxLibrary, image: Path, name: str
 ) -> None:
-    media = hook.upload(picture, name=name, description=name).media
+    media = hook.upload(image, name=name, description=name).media
     [stored] = library.files()
     assert (media.name, media.description) == (name, name)
     assert (stored["name"], stored["description"]) == (name, name)
@@ -122,13 +122,13 @@ def test_names_and_descriptions_are_kept_to_the_letter(
 
 
 @pytest.mark.parametrize("file_name", ["väder & co.png", "banner (1).png", "עברית.png", "a;b=c.png", "%22.png"])
-def test_the_base_name_is_the_name(hook: MediaHook, picture: Path, file_name: str) -> None:
-    path = picture.rename(picture.with_name(file_name))
+def test_the_base_name_is_the_name(hook: MediaHook, image: Path, file_name: str) -> None:
+    path = image.rename(image.with_name(file_name))
     assert hook.upload(path).media.name == file_name
 
 
-def test_folder_and_type_are_kept(hook: MediaHook, picture: Path, library: SandboxLibrary) -> None:
-    media = hook.upload(picture, folder_id="12", mime_type="image/png").media
+def test_folder_and_type_are_kept(hook: MediaHook, image: Path, library: SandboxLibrary) -> None:
+    media = hook.upload(image, folder_id="12", mime_type="image/png").media
     assert (media.folder_id, media.mime_type) == (12, "image/png")
 
 
@@ -155,45 +155,43 @@ def test_an_address_that_leads_nowhere_is_a_file_error(hook: MediaHook, library:
 
 @pytest.mark.parametrize("arguments", [{"name": ""}, {"name": "None"}, {"folder_id": "None"}, {"if_exists": "keep"}])
 def test_a_wrong_argument_is_refused_without_a_request(
-    hook: MediaHook, library: SandboxLibrary, picture: Path, arguments: dict[str, Any]
+    hook: MediaHook, library: SandboxLibrary, image: Path, arguments: dict[str, Any]
 ) -> None:
     with pytest.raises(MediaConfigurationError, match=next(iter(arguments))):
-        hook.upload(picture, **arguments)
+        hook.upload(image, **arguments)
     assert library.journal() == []
 
 
-def test_upload_sends_beside_an_equal_file(hook: MediaHook, library: SandboxLibrary, picture: Path) -> None:
-    first, second = hook.upload(picture).media, hook.upload(picture, if_exists="upload").media
+def test_upload_sends_beside_an_equal_file(hook: MediaHook, library: SandboxLibrary, image: Path) -> None:
+    first, second = hook.upload(image).media, hook.upload(image, if_exists="upload").media
     assert [media["id"] for media in library.files()] == [first.id, second.id]
 
 
-def test_reuse_sends_once_however_often_it_is_asked(hook: MediaHook, library: SandboxLibrary, picture: Path) -> None:
-    results = [hook.upload(picture, if_exists="reuse") for _ in range(3)]
+def test_reuse_sends_once_however_often_it_is_asked(hook: MediaHook, library: SandboxLibrary, image: Path) -> None:
+    results = [hook.upload(image, if_exists="reuse") for _ in range(3)]
     assert [(result.media, result.created) for result in results] == [
         (results[0].media, c) for c in (True, False, False)
     ]
     assert library.count("POST") == 1
 
 
-def test_reuse_does_not_take_a_namesake_of_another_size(
-    hook: MediaHook, library: SandboxLibrary, picture: Path
-) -> None:
+def test_reuse_does_not_take_a_namesake_of_another_size(hook: MediaHook, library: SandboxLibrary, image: Path) -> None:
     other = library.store("banner.png", PNG + b"another")
-    result = hook.upload(picture, if_exists="reuse")
+    result = hook.upload(image, if_exists="reuse")
     assert result.created
     assert [media["id"] for media in library.files()] == [other, result.media.id]
 
 
-def test_replace_leaves_only_the_new_one_of_the_name(hook: MediaHook, library: SandboxLibrary, picture: Path) -> None:
+def test_replace_leaves_only_the_new_one_of_the_name(hook: MediaHook, library: SandboxLibrary, image: Path) -> None:
     old = [library.store("banner.png", PNG + bytes(size)) for size in (1, 2)]
     other = library.store("other.png", PNG)
-    result = hook.upload(picture, if_exists="replace")
+    result = hook.upload(image, if_exists="replace")
     assert result.replaced == tuple(old)
     assert [media["id"] for media in library.files()] == [other, result.media.id]
-    assert sha256_of(str(result.media.url)) == sha256_of(picture.read_bytes())
+    assert sha256_of(str(result.media.url)) == sha256_of(image.read_bytes())
 
 
-def test_replace_asks_before_it_sends(hook: MediaHook, library: SandboxLibrary, picture: Path) -> None:
+def test_replace_asks_before_it_sends(hook: MediaHook, library: SandboxLibrary, image: Path) -> None:
     old = library.store("banner.png", PNG)
     library.forget()
 
@@ -201,16 +199,16 @@ def test_replace_asks_before_it_sends(hook: MediaHook, library: SandboxLibrary, 
         raise MediaInUseError(f"{[media.id for media in found]} is still used")
 
     with pytest.raises(MediaInUseError, match=f"{old}"):
-        hook.upload(picture, if_exists="replace", before_delete=refuse)
+        hook.upload(image, if_exists="replace", before_delete=refuse)
     assert library.count("POST") == 0
     assert [media["id"] for media in library.files()] == [old]
 
 
-def test_fail_refuses_a_taken_name_without_sending(hook: MediaHook, library: SandboxLibrary, picture: Path) -> None:
+def test_fail_refuses_a_taken_name_without_sending(hook: MediaHook, library: SandboxLibrary, image: Path) -> None:
     library.store("banner.png", PNG)
     library.forget()
     with pytest.raises(MediaConflictError, match=r"'banner\.png' is taken"):
-        hook.upload(picture, if_exists="fail")
+        hook.upload(image, if_exists="fail")
     assert library.count("POST") == 0
 
 
@@ -244,7 +242,7 @@ def test_a_read_error_in_the_middle_is_no_network_fault(hook: MediaHook, library
 
 
 def test_a_result_is_logged_with_id_size_and_url(
-    hook: MediaHook, picture: Path, capsys: pytest.CaptureFixture[str]
+    hook: MediaHook, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    media = hook.upload(picture).media
+    media = hook.upload(image).media
     assert f"Uploaded 'banner.png': id {media.id}, {media.size} bytes, {media.url}" in capsys.readouterr().out

@@ -53,7 +53,7 @@ def library(head: str) -> bytes:
     return said(204) if method == "DELETE" else said(200, media(int(found[1])))
 
 
-def use(hook: Any, picture: Path) -> None:
+def use(hook: Any, image: Path) -> None:
     """Use every method several times; each result must be that of its own request."""
     for media_id in (1, 9, 2, 3):
         assert hook.exists(media_id) is (media_id < 4)
@@ -62,7 +62,7 @@ def use(hook: Any, picture: Path) -> None:
         hook.get_media(77)
     assert [one.id for one in hook.iter_media()] == [3, 2, 1]
     if hasattr(hook, "upload"):
-        assert hook.upload(picture).media.id == 4
+        assert hook.upload(image).media.id == 4
         hook.delete(2)
         with pytest.raises(MediaNotFoundError):
             hook.delete(77)
@@ -72,16 +72,16 @@ def use(hook: Any, picture: Path) -> None:
 @both_hooks
 @EACH_INTERIM
 def test_interim_responses_before_a_response_are_skipped(
-    connect: Any, raw_server: Any, picture: Path, interim: bytes
+    connect: Any, raw_server: Any, image: Path, interim: bytes
 ) -> None:
     server: RawServer = raw_server(lambda head: interim + library(head), keeps=True)
-    use(connect(server.url), picture)
+    use(connect(server.url), image)
     assert server.connections == 1
 
 
 @EACH_INTERIM
 def test_interim_responses_are_skipped_wherever_they_are_divided(
-    connect: Any, raw_server: Any, picture: Path, interim: bytes
+    connect: Any, raw_server: Any, image: Path, interim: bytes
 ) -> None:
     def divided(head: str) -> Iterator[bytes]:
         whole = interim + library(head)
@@ -91,17 +91,17 @@ def test_interim_responses_are_skipped_wherever_they_are_divided(
         yield whole[start + 7 :]
 
     server: RawServer = raw_server(divided, keeps=True)
-    use(connect(server.url), picture)
+    use(connect(server.url), image)
     assert server.connections == 1
 
 
 @both_hooks
 @EACH_INTERIM
 def test_an_interim_response_after_a_response_belongs_to_no_request(
-    connect: Any, raw_server: Any, picture: Path, interim: bytes
+    connect: Any, raw_server: Any, image: Path, interim: bytes
 ) -> None:
     server: RawServer = raw_server(lambda head: library(head) + interim, keeps=True)
-    use(connect(server.url), picture)
+    use(connect(server.url), image)
 
 
 @both_hooks
@@ -111,10 +111,10 @@ def test_an_interim_response_after_a_response_belongs_to_no_request(
     ids=["a response", "an error", "a line", "more than a buffer"],
 )
 def test_a_connection_with_unread_bytes_is_not_used_again(
-    connect: Any, raw_server: Any, picture: Path, unread: bytes
+    connect: Any, raw_server: Any, image: Path, unread: bytes
 ) -> None:
     server: RawServer = raw_server(lambda head: library(head) + unread, keeps=True)
-    use(connect(server.url), picture)
+    use(connect(server.url), image)
     assert server.connections > 1
 
 

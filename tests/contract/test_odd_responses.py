@@ -201,13 +201,13 @@ EMPTY = [[], None, {"content": []}, {"content": None}, {"totalElements": 0}, {"i
 
 
 @pytest.mark.parametrize("empty", EMPTY, ids=str)
-def test_a_new_accounts_first_upload_works(connect: Any, raw_server: Any, picture: Path, empty: Any) -> None:
+def test_a_new_accounts_first_upload_works(connect: Any, raw_server: Any, image: Path, empty: Any) -> None:
     """An empty library, in every form: list, upload in all ways, and the Test button."""
     stored: list[dict[str, Any]] = []
 
     def account(head: str) -> bytes:
         if head.startswith("POST"):
-            stored[:] = [{**MEDIA, "name": "banner.png", "size": picture.stat().st_size}]
+            stored[:] = [{**MEDIA, "name": "banner.png", "size": image.stat().st_size}]
             return http_response(201, stored[0])
         if "/media/7" in head:
             return http_response(200, stored[0]) if stored else http_response(404)
@@ -222,7 +222,7 @@ def test_a_new_accounts_first_upload_works(connect: Any, raw_server: Any, pictur
     assert hook.test_connection()[0]
     for if_exists in ("upload", "reuse", "replace", "fail"):
         stored.clear()
-        assert hook.upload(picture, if_exists=if_exists).media.id == 7
+        assert hook.upload(image, if_exists=if_exists).media.id == 7
 
 
 @both_hooks
@@ -236,14 +236,14 @@ def test_json_is_read_in_the_charset_of_its_content_type(connect: Any, raw_serve
     assert (found.id, type(found.id), found.name) == (7, int, "Kaffee für 5 €")
 
 
-def test_text_parts_that_are_not_ascii_name_their_charset(connect: Any, raw_server: Any, picture: Path) -> None:
+def test_text_parts_that_are_not_ascii_name_their_charset(connect: Any, raw_server: Any, image: Path) -> None:
     bodies: list[bytes] = []
-    library = [{**MEDIA, "name": "Kaffee für 5 €", "size": picture.stat().st_size}]
+    library = [{**MEDIA, "name": "Kaffee für 5 €", "size": image.stat().st_size}]
     server: RawServer = raw_server(
         lambda head: http_response(201, library[0]) if head.startswith("POST") else http_response(200, []),
         bodies=bodies,
     )
-    connect(server.url).upload(picture, name="Kaffee für 5 €", description="plain")
+    connect(server.url).upload(image, name="Kaffee für 5 €", description="plain")
     [body] = bodies
     parts = body.split(b"\r\n--")
     [name] = [part for part in parts if b'name="name"' in part]

@@ -163,7 +163,7 @@ def test_a_name_that_is_not_utf_8_is_stored_in_words_that_every_log_takes(
     assert library.count("POST") == 2
 
 
-def picture(path: Path, mode: str, size: tuple[int, int] = (8, 8)) -> None:
+def image(path: Path, mode: str, size: tuple[int, int] = (8, 8)) -> None:
     from PIL import Image
 
     Image.new(mode, size).save(path)
@@ -172,9 +172,9 @@ def picture(path: Path, mode: str, size: tuple[int, int] = (8, 8)) -> None:
 def test_what_channels_refuse_is_told_of_all_files_before_anything_is_sent(
     folder: Folder, sync: Syncing, library: SandboxLibrary
 ) -> None:
-    picture(folder.root / "good.png", "RGB")
-    picture(folder.root / "moving.gif", "P")
-    picture(folder.root / "print.jpg", "CMYK")
+    image(folder.root / "good.png", "RGB")
+    image(folder.root / "moving.gif", "P")
+    image(folder.root / "print.jpg", "CMYK")
     folder.write("broken.png")
 
     with pytest.raises(MediaFileError, match="Cannot sync 3 of 4 files; nothing was uploaded") as caught:
@@ -187,9 +187,9 @@ def test_what_channels_refuse_is_told_of_all_files_before_anything_is_sent(
 def test_a_refusal_starts_with_its_reason_and_logs_no_plan(
     folder: Folder, sync: Syncing, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
 ) -> None:
-    picture(folder.root / "anim.gif", "P")
+    image(folder.root / "anim.gif", "P")
     for number in range(9):
-        picture(folder.root / f"{number}.png", "RGB")
+        image(folder.root / f"{number}.png", "RGB")
     with caplog.at_level(logging.INFO), pytest.raises(MediaFileError) as caught:
         sync(channels=["whatsapp"])
     assert str(caught.value) == (
@@ -203,9 +203,9 @@ def test_a_refusal_starts_with_its_reason_and_logs_no_plan(
 def test_the_log_folds_kept_files_and_shows_warnings_of_new_ones(
     folder: Folder, sync: Syncing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    picture(folder.root / "card.png", "RGB", (1440, 720))
+    image(folder.root / "card.png", "RGB", (1440, 720))
     sync()
-    picture(folder.root / "p4.png", "RGB", (1080, 1920))
+    image(folder.root / "p4.png", "RGB", (1080, 1920))
     caplog.clear()
     with caplog.at_level(logging.INFO):
         media_id = sync(channels=["rcs"])["card.png"]["id"]
@@ -217,8 +217,8 @@ def test_the_log_folds_kept_files_and_shows_warnings_of_new_ones(
 
 
 def test_what_channels_recommend_otherwise_is_in_the_manifest(folder: Folder, sync: Syncing) -> None:
-    picture(folder.root / "card.png", "RGB", (1440, 720))
-    picture(folder.root / "narrow.png", "RGB", (100, 700))
+    image(folder.root / "card.png", "RGB", (1440, 720))
+    image(folder.root / "narrow.png", "RGB", (100, 700))
     for _ in range(2):
         manifest = sync(channels='["rcs", "whatsapp"]')
         assert manifest["card.png"]["warnings"] == []

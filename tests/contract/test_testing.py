@@ -35,11 +35,11 @@ def hook(media_connection: str) -> MediaHook:
     return MediaHook(media_connection)
 
 
-def test_library_contains_uploaded_files(media_sandbox: MediaSandbox, hook: MediaHook, picture: Path) -> None:
-    media = hook.upload(picture, name="Banner").media
+def test_library_contains_uploaded_files(media_sandbox: MediaSandbox, hook: MediaHook, image: Path) -> None:
+    media = hook.upload(image, name="Banner").media
     assert media_sandbox.library() == [media]
     assert media_sandbox.names() == ["Banner"]
-    assert media_sandbox.content(media.id) == picture.read_bytes()
+    assert media_sandbox.content(media.id) == image.read_bytes()
     with pytest.raises(LookupError, match=r"^The sandbox's library has no file with the id 99.$"):
         media_sandbox.content(99)
 
@@ -133,11 +133,11 @@ def test_extras_and_other_connections(media_sandbox: MediaSandbox, monkeypatch: 
 
 
 def test_retry_after_of_a_minute_is_skipped(
-    media_sandbox: MediaSandbox, hook: MediaHook, picture: Path, media_no_waiting: list[float]
+    media_sandbox: MediaSandbox, hook: MediaHook, image: Path, media_no_waiting: list[float]
 ) -> None:
     media_sandbox.answer(429, "POST", headers={"Retry-After": "60"})
     started = time.monotonic()
-    hook.upload(picture)
+    hook.upload(image)
     assert time.monotonic() - started < 30
     assert [seconds for seconds in media_no_waiting if seconds >= 60] == [pytest.approx(61.5, abs=1.6)]
     assert media_sandbox.count("POST") == 2
@@ -183,10 +183,10 @@ def test_outage_uses_all_ten_attempts(
 
 
 def test_settling_time_is_skipped_and_the_file_uploaded_again(
-    media_sandbox: MediaSandbox, hook: MediaHook, picture: Path, media_no_waiting: list[float]
+    media_sandbox: MediaSandbox, hook: MediaHook, image: Path, media_no_waiting: list[float]
 ) -> None:
     media_sandbox.fail("reset_before_answer", "POST")
-    hook.upload(picture)
+    hook.upload(image)
     assert len(media_sandbox.library()) == 1
     assert media_sandbox.count("POST") == 2
     assert sum(media_no_waiting) == pytest.approx(30, abs=10)  # minus the time of the lookups

@@ -262,7 +262,7 @@ def test_a_picture_is_taken_once_whatever_number_of_events_tell_of_it(load_examp
     events = [SimpleNamespace(extra={"payload": {"id": media_id}}) for media_id in (1, 2, 3, 2)]
     pick_new = load_example("example_media_event_driven").get_task("pick_new").python_callable
 
-    assert pick_new({"pictures": events[:2], "others": events[2:]}) == [{"id": 2}, {"id": 3}]
+    assert pick_new({"images": events[:2], "others": events[2:]}) == [{"id": 2}, {"id": 3}]
 
 
 def test_all_examples_load_and_those_for_airflow_3_define_nothing_elsewhere(load_dags: Any, media_folder: Path) -> None:

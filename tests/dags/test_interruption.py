@@ -108,7 +108,7 @@ def deaf_server() -> Iterator[DeafServer]:
 
 @pytest.fixture
 def large_picture(tmp_path: Path, media_folder: Path) -> Path:
-    """Make a file that begins as a picture and takes no room on the disk."""
+    """Create a sparse file that begins with an image."""
     path = tmp_path / "large.jpg"
     path.write_bytes((media_folder / "banner.jpg").read_bytes())
     os.truncate(path, LARGE_BYTES)

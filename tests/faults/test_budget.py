@@ -13,14 +13,14 @@ STORED = {"id": 8, "size": 64 * 1024 * 1024, "url": "http://127.0.0.1/8"}
 
 
 @pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / "picture.png"
+def image(tmp_path):
+    path = tmp_path / "image.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 200)
     return path
 
 
 @PROTOCOLS
-def test_a_server_that_takes_the_body_and_says_nothing_is_given_up_with_the_budget(raw_server, hook_for, picture, tls):
+def test_a_server_that_takes_the_body_and_says_nothing_is_given_up_with_the_budget(raw_server, hook_for, image, tls):
     def on_post(exchange):
         exchange.read_all()
         exchange.drain()
@@ -28,7 +28,7 @@ def test_a_server_that_takes_the_body_and_says_nothing_is_given_up_with_the_budg
     server = raw_server(on_post, tls=tls)
     hook = hook_for(server.base_url, timeout=0.25, retry_budget=1.2, max_attempts=20)
     with pytest.raises(MediaUnavailableError, match=r"did not answer for 0\.25 s"):
-        hook.upload(picture)
+        hook.upload(image)
     assert 2 <= len(server.posts) <= 6
 
 
@@ -51,7 +51,7 @@ def test_a_transfer_that_lasts_longer_than_the_budget_does_not_use_it_up(raw_ser
 
 @PROTOCOLS
 def test_a_server_that_falls_silent_altogether_is_given_up_within_settling_time_and_budget(
-    raw_server, hook_for, picture, tls
+    raw_server, hook_for, image, tls
 ):
     def on_post(exchange):
         exchange.read_all()
@@ -62,8 +62,8 @@ def test_a_server_that_falls_silent_altogether_is_given_up_within_settling_time_
     hook = hook_for(server.base_url, timeout=0.25, settle_seconds=3, retry_budget=2, max_attempts=9)
     hook.list_page()
     started = time.monotonic()
-    with pytest.raises(MediaUnavailableError, match=r"upload 'picture.png'.* did not answer for 0\.25 s"):
-        hook.upload(picture)
+    with pytest.raises(MediaUnavailableError, match=r"upload 'image.png'.* did not answer for 0\.25 s"):
+        hook.upload(image)
     # A timeout for the file, the settling time, a timeout for the last look: 3.5 s, were nothing slow.
     assert time.monotonic() - started < 12
     assert len(server.posts) == 1

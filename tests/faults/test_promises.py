@@ -76,7 +76,7 @@ def posts_of_an_upload_under(library, hook, tmp_path):
     """Upload under faults, see that it ends in one whole file, and tell the POSTs that the server saw."""
 
     def upload(name, faults):
-        path = tmp_path / "picture.png"
+        path = tmp_path / "image.png"
         path.write_bytes(PNG)
         for fault in faults:
             library.post(f"{library.base_url}/_sandbox/faults", json=fault).raise_for_status()
@@ -112,7 +112,7 @@ def test_after_a_429_the_file_is_sent_again_when_the_server_said(posts_of_an_upl
 
 @pytest.mark.parametrize("files", [0, 1, 30])
 def test_an_upload_costs_two_requests_at_any_size_of_the_library(library, hook, tmp_path, files):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(PNG)
     for number in range(files):
         library.post(library.media_url, files={"file": (f"{number}.png", PNG)}).raise_for_status()
@@ -123,7 +123,7 @@ def test_an_upload_costs_two_requests_at_any_size_of_the_library(library, hook, 
 
 
 def test_writers_of_one_name_each_get_a_file_of_their_own(library, hook, tmp_path):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(PNG)
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(lambda _: hook.upload(path, name="contested"), range(12)))
@@ -134,7 +134,7 @@ def test_writers_of_one_name_each_get_a_file_of_their_own(library, hook, tmp_pat
 
 
 def test_a_delete_whose_answer_was_lost_is_done(library, hook, tmp_path):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(PNG)
     media_id = hook.upload(path, name="to be deleted").media.id
     library.post(f"{library.base_url}/_sandbox/faults", json={**LOST, "method": "DELETE"}).raise_for_status()
@@ -146,7 +146,7 @@ def test_a_delete_whose_answer_was_lost_is_done(library, hook, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_where_nobody_listens_the_reason_is_told(hook_for, tmp_path, scheme):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(PNG)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -156,7 +156,7 @@ def test_where_nobody_listens_the_reason_is_told(hook_for, tmp_path, scheme):
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
 def test_a_redirect_of_an_upload_is_not_followed(raw_server, hook_for, tmp_path, tls):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(PNG)
 
     def redirect(exchange):

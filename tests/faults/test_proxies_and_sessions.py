@@ -18,7 +18,7 @@ STORED = {"id": 8, "name": "a.gif", "mimeType": "image/gif", "size": len(GIF), "
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     path = tmp_path / "a.gif"
     path.write_bytes(GIF)
     return path
@@ -74,16 +74,16 @@ def tls_proxy(certificate):
 
 
 def test_an_upload_goes_whole_through_a_proxy_that_speaks_tls_itself(
-    raw_server, hook_for, tls_proxy, picture, certificate, monkeypatch
+    raw_server, hook_for, tls_proxy, image, certificate, monkeypatch
 ):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     server = raw_server(store, tls=True)
-    assert hook_for(server.base_url, proxy=tls_proxy).upload(picture).media.id == 8
+    assert hook_for(server.base_url, proxy=tls_proxy).upload(image).media.id == 8
     (post,) = server.posts
     assert GIF in bytes(post.received)
 
 
-def test_after_an_early_answer_the_session_is_as_good_as_new(raw_server, hook_for, big_file, picture):
+def test_after_an_early_answer_the_session_is_as_good_as_new(raw_server, hook_for, big_file, image):
     connections = []
 
     def on_post(exchange):
@@ -100,7 +100,7 @@ def test_after_an_early_answer_the_session_is_as_good_as_new(raw_server, hook_fo
     with pytest.raises(MediaRequestError):
         hook.upload(big_file)
     for _ in range(4):
-        hook.upload(picture)
+        hook.upload(image)
     assert len(set(connections)) == 2  # one that was cut short, one for all that followed
 
 
@@ -115,11 +115,11 @@ def test_all_hooks_of_a_process_share_one_pace(raw_server, hook_for):
     assert time.monotonic() - started >= 8 / 4  # each at a pace of its own would take less than one second
 
 
-def test_a_good_answer_that_holds_the_letters_of_the_key_is_not_changed(raw_server, hook_for, picture):
+def test_a_good_answer_that_holds_the_letters_of_the_key_is_not_changed(raw_server, hook_for, image):
     server = raw_server(store)
     server.listed = [{**STORED, "name": "summer-banner.gif"}]
     hook = hook_for(server.base_url, key="summer")
-    result = hook.upload(picture, name="summer-banner.gif", if_exists="reuse")
+    result = hook.upload(image, name="summer-banner.gif", if_exists="reuse")
     assert (result.created, result.media.name) == (False, "summer-banner.gif")
 
 

@@ -28,7 +28,7 @@ NONSENSE = {
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
     return path
@@ -50,10 +50,10 @@ def library_that_answers(body: bytes, stored: list, *, stores: bool):
 
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
-def test_a_senseless_answer_to_an_upload_that_stored_nothing_is_an_error(raw_server, hook_for, picture, body):
+def test_a_senseless_answer_to_an_upload_that_stored_nothing_is_an_error(raw_server, hook_for, image, body):
     server = raw_server(library_that_answers(body, [], stores=False))
     with pytest.raises(MediaResponseError, match="invalid response") as caught:
-        hook_for(server.base_url).upload(picture)
+        hook_for(server.base_url).upload(image)
     assert len(server.posts) == 1
     assert len(str(caught.value)) < 700
     excerpt = body[:10].decode("ascii", "ignore").strip()
@@ -61,16 +61,16 @@ def test_a_senseless_answer_to_an_upload_that_stored_nothing_is_an_error(raw_ser
 
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
-def test_a_senseless_answer_to_an_upload_that_was_stored_is_no_second_copy(raw_server, hook_for, picture, body):
+def test_a_senseless_answer_to_an_upload_that_was_stored_is_no_second_copy(raw_server, hook_for, image, body):
     stored: list = []
     server = raw_server(library_that_answers(body, stored, stores=True))
     server.listed = stored
-    result = hook_for(server.base_url).upload(picture)
+    result = hook_for(server.base_url).upload(image)
     assert result.media.id == 8
     assert len(server.posts) == 1
 
 
-def test_a_compressed_response_is_unpacked_within_the_bound(raw_server, hook_for, picture):
+def test_a_compressed_response_is_unpacked_within_the_bound(raw_server, hook_for, image):
     bomb = gzip.compress(json.dumps({"id": 8, "padding": "x" * 50_000_000}).encode())
 
     def on_post(exchange):
@@ -79,11 +79,11 @@ def test_a_compressed_response_is_unpacked_within_the_bound(raw_server, hook_for
 
     server = raw_server(on_post)
     with pytest.raises(MediaResponseError, match="larger than 32 MiB"):
-        hook_for(server.base_url).upload(picture)
+        hook_for(server.base_url).upload(image)
     assert [post.headers["accept-encoding"] for post in server.posts] == ["identity"]
 
 
-def test_an_answer_without_end_is_read_up_to_a_bound(raw_server, hook_for, picture):
+def test_an_answer_without_end_is_read_up_to_a_bound(raw_server, hook_for, image):
     sent = []
 
     def on_post(exchange):
@@ -95,12 +95,12 @@ def test_an_answer_without_end_is_read_up_to_a_bound(raw_server, hook_for, pictu
 
     server = raw_server(on_post)
     with pytest.raises(MediaResponseError, match="larger than 32 MiB"):
-        hook_for(server.base_url).upload(picture)
+        hook_for(server.base_url).upload(image)
     assert sum(sent) < 60_000_000
     assert len(server.posts) == 1
 
 
-def test_an_answer_that_drips_for_ever_is_given_up(raw_server, hook_for, picture):
+def test_an_answer_that_drips_for_ever_is_given_up(raw_server, hook_for, image):
     def on_post(exchange):
         exchange.read_all()
         exchange.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
@@ -111,7 +111,7 @@ def test_an_answer_that_drips_for_ever_is_given_up(raw_server, hook_for, picture
     server = raw_server(on_post)
     started = time.monotonic()
     with pytest.raises(MediaResponseError, match="does not come to an end"):
-        hook_for(server.base_url, timeout=0.6).upload(picture)
+        hook_for(server.base_url, timeout=0.6).upload(image)
     assert time.monotonic() - started < 15
     assert len(server.posts) == 1
 
@@ -122,7 +122,7 @@ def test_an_answer_that_drips_for_ever_is_given_up(raw_server, hook_for, picture
     [(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), (b"HTTP/1.1 200 OK\r\nX: ", b"a")],
     ids=["interim answers without end", "a header without end"],
 )
-def test_an_answer_whose_head_drips_for_ever_is_given_up(raw_server, hook_for, picture, tls, start, drip):
+def test_an_answer_whose_head_drips_for_ever_is_given_up(raw_server, hook_for, image, tls, start, drip):
     def on_post(exchange):
         exchange.read_all()
         exchange.sock.sendall(start)
@@ -133,12 +133,12 @@ def test_an_answer_whose_head_drips_for_ever_is_given_up(raw_server, hook_for, p
     server = raw_server(on_post, tls=tls)
     started = time.monotonic()
     with pytest.raises(MediaUnavailableError, match="did not answer"):
-        hook_for(server.base_url, timeout=0.5, max_attempts=1).upload(picture)
+        hook_for(server.base_url, timeout=0.5, max_attempts=1).upload(image)
     assert time.monotonic() - started < 20
     assert len(server.posts) == 1
 
 
-def test_a_key_in_a_senseless_answer_is_in_no_log_line_and_no_error(raw_server, hook_for, picture, caplog):
+def test_a_key_in_a_senseless_answer_is_in_no_log_line_and_no_error(raw_server, hook_for, image, caplog):
     caplog.set_level(logging.DEBUG)
     key = "sk-live-4f5e6d7c8b9a"
 
@@ -147,18 +147,18 @@ def test_a_key_in_a_senseless_answer_is_in_no_log_line_and_no_error(raw_server, 
         raw_answer(exchange, f"<html>your key {key}</html>".encode())
 
     with pytest.raises(MediaResponseError, match="your key \\*\\*\\*") as caught:
-        hook_for(raw_server(on_post).base_url, key=key).upload(picture)
+        hook_for(raw_server(on_post).base_url, key=key).upload(image)
     assert key not in str(caught.value)
     assert "your key ***" in caplog.text
     assert key not in caplog.text
 
 
-def test_garbage_in_the_place_of_an_answer_over_tls_is_no_wrong_address(raw_server, hook_for, picture):
+def test_garbage_in_the_place_of_an_answer_over_tls_is_no_wrong_address(raw_server, hook_for, image):
     def on_post(exchange):
         exchange.read_all()
         server.listed.append(STORED)
         socket.socket.sendall(exchange.sock, b"HTTP/1.1 502 Bad Gateway\r\n\r\n")  # not encrypted
 
     server = raw_server(on_post, tls=True)
-    assert hook_for(server.base_url).upload(picture).media.id == STORED["id"]
+    assert hook_for(server.base_url).upload(image).media.id == STORED["id"]
     assert len(server.posts) == 1

@@ -63,7 +63,7 @@ def test_a_file_that_changes_while_it_is_sent_is_not_stored(
 
 @PROTOCOLS
 def test_a_file_that_is_replaced_between_two_attempts_is_not_sent(raw_server, hook_for, tmp_path, tls):
-    path = tmp_path / "picture.gif"
+    path = tmp_path / "image.gif"
     path.write_bytes(GIF + b"first")
 
     def on_post(exchange):
@@ -166,7 +166,7 @@ def test_what_can_be_read_only_once_is_still_sent_twice(raw_server, hook_for, si
 
 @PROTOCOLS
 def test_the_body_on_the_wire_is_the_file(raw_server, hook_for, tmp_path, tls):
-    path = tmp_path / "picture.gif"
+    path = tmp_path / "image.gif"
     path.write_bytes(GIF + b"\r\n\r\n" + os.urandom(3_000_001))
     server = raw_server(store, tls=tls)
     hook_for(server.base_url).upload(path)

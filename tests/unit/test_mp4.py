@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from airflow_provider_media._channels.h264 import read_avc_configuration
 from airflow_provider_media._channels.mp4 import read_video
 from airflow_provider_media._channels.reader import CorruptFileError, InvalidFileError, Reader
-from tests.unit.helpers.boxes import FTYP, MDAT, TURNED, box, esds, mp4, picture, sound, trak
+from tests.unit.helpers.boxes import FTYP, MDAT, TURNED, box, esds, mp4, sound, trak, video_track
 
 if TYPE_CHECKING:
     from airflow_provider_media._channels.rules import MediaInfo
@@ -91,12 +91,12 @@ def test_the_place_of_the_index_is_read(name: str, *, is_first: bool) -> None:
     [
         ((MEDIA / "h264-encrypted.mp4").read_bytes(), True),
         ((MEDIA / "h264-aac.mp4").read_bytes(), False),
-        (mp4(picture(b"encv")), True),
-        (mp4(picture(), trak(b"soun", box(b"enca", bytes(28)))), True),
-        (mp4(picture(), trak(b"soun", box(b"drms", bytes(28)))), True),
-        (mp4(picture(b"avc1", box(b"sinf", box(b"frma", b"avc1")))), True),
-        (mp4(picture(b"hev1", box(b"sinf", b""))), True),
-        (mp4(picture() + box(b"pssh", bytes(24))), False),
+        (mp4(video_track(b"encv")), True),
+        (mp4(video_track(), trak(b"soun", box(b"enca", bytes(28)))), True),
+        (mp4(video_track(), trak(b"soun", box(b"drms", bytes(28)))), True),
+        (mp4(video_track(b"avc1", box(b"sinf", box(b"frma", b"avc1")))), True),
+        (mp4(video_track(b"hev1", box(b"sinf", b""))), True),
+        (mp4(video_track() + box(b"pssh", bytes(24))), False),
     ],
 )
 def test_encryption_is_noticed(content: bytes, *, is_encrypted: bool) -> None:
@@ -115,7 +115,7 @@ def test_a_configuration_without_parameter_sets_or_too_short_is_read_as_far_as_i
 def test_equal_composition_offsets_are_no_b_frames() -> None:
     def video(*offsets: int) -> bytes:
         rows = b"".join(struct.pack(">II", 1, offset) for offset in offsets)
-        return mp4(picture(tables=box(b"ctts", struct.pack(">II", 0, len(offsets)) + rows)))
+        return mp4(video_track(tables=box(b"ctts", struct.pack(">II", 0, len(offsets)) + rows)))
 
     assert info(video(1024, 1024, 1024)).has_b_frames is False
     assert info(video(1024, 3072, 0)).has_b_frames is True
@@ -125,15 +125,15 @@ def test_equal_composition_offsets_are_no_b_frames() -> None:
 @pytest.mark.parametrize(
     ("stream", "codec"),
     [
-        (picture(b"avc3"), "H.264"),
-        (picture(b"hev1"), "H.265"),
-        (picture(b"av01"), "AV1"),
-        (picture(b"vp09"), "VP9"),
-        (picture(b"encv"), "encv"),
-        (picture(b"dvh1"), "Dolby Vision"),
-        (picture(b"apcn"), "ProRes"),
-        (picture(b"mp4v", esds(0x20)), "MPEG-4 Visual"),
-        (picture(b"\xffxy\n"), r"'\xffxy\n'"),
+        (video_track(b"avc3"), "H.264"),
+        (video_track(b"hev1"), "H.265"),
+        (video_track(b"av01"), "AV1"),
+        (video_track(b"vp09"), "VP9"),
+        (video_track(b"encv"), "encv"),
+        (video_track(b"dvh1"), "Dolby Vision"),
+        (video_track(b"apcn"), "ProRes"),
+        (video_track(b"mp4v", esds(0x20)), "MPEG-4 Visual"),
+        (video_track(b"\xffxy\n"), r"'\xffxy\n'"),
         (trak(b"vide", box(b"avc1"), box(b"hvc1"), box(b"avc1")), "H.264 and H.265"),
     ],
 )
@@ -162,7 +162,7 @@ def test_the_format_of_sound_has_a_name(stream: bytes, codec: str) -> None:
 
 
 def test_streams_of_other_kinds_do_not_count() -> None:
-    found = info(mp4(trak(b"text", box(b"tx3g")), picture(), trak(b"tmcd", box(b"tmcd"))))
+    found = info(mp4(trak(b"text", box(b"tx3g")), video_track(), trak(b"tmcd", box(b"tmcd"))))
     assert (found.video_codecs, found.audio_codecs) == (("H.264",), ())
 
 
@@ -177,7 +177,7 @@ def test_a_turned_video_has_the_pixels_that_are_shown(version: int) -> None:
 
 
 def test_sizes_of_64_bits_and_to_the_end_are_read() -> None:
-    content = mp4(picture(), sound())[: -len(MDAT)]
+    content = mp4(video_track(), sound())[: -len(MDAT)]
     for last in (struct.pack(">I4sQ", 1, b"mdat", 20) + b"abcd", struct.pack(">I4s", 0, b"mdat") + b"abcd"):
         assert info(content + last).video_codecs == ("H.264",)
 
@@ -191,7 +191,7 @@ def test_only_the_boxes_are_read_of_a_large_file() -> None:
             Counting.count += len(data)
             return data
 
-    content = FTYP + box(b"mdat", bytes(20_000_000)) + mp4(picture(), sound())[len(FTYP) :]
+    content = FTYP + box(b"mdat", bytes(20_000_000)) + mp4(video_track(), sound())[len(FTYP) :]
     assert read_video(Reader("video", Counting(content), len(content))).audio_codecs == ("AAC",)
     assert Counting.count < 50_000
 
@@ -224,7 +224,7 @@ def test_a_truncated_video_is_noticed(name: str, share: float) -> None:
 
 def fragments(count: int, *, whole: bool = True) -> bytes:
     fragment = box(b"moof", box(b"mfhd", bytes(8))) + box(b"mdat", bytes(200))
-    content = mp4(picture())[: -len(MDAT)] + fragment * count
+    content = mp4(video_track())[: -len(MDAT)] + fragment * count
     return content if whole else content[: -len(box(b"mdat", bytes(200)))]
 
 
@@ -239,7 +239,7 @@ def test_a_video_truncated_between_a_fragments_index_and_its_data_is_noticed() -
 def test_media_data_without_a_size_are_truncated_where_samples_are_missing() -> None:
     def video(offset: int) -> bytes:
         table = box(b"stco", struct.pack(">III", 0, 1, offset))
-        return mp4(picture(tables=table))[: -len(MDAT)] + struct.pack(">I4s", 0, b"mdat") + bytes(1000)
+        return mp4(video_track(tables=table))[: -len(MDAT)] + struct.pack(">I4s", 0, b"mdat") + bytes(1000)
 
     assert info(video(400)).video_codecs == ("H.264",)
     with pytest.raises(CorruptFileError, match="before its last samples"):
@@ -258,16 +258,16 @@ def test_a_heavily_fragmented_video_is_read_quickly() -> None:
     [
         (FTYP + MDAT, r"truncated: it has no index \(moov box\), which is often written last"),
         (FTYP, "truncated: it has no index"),
-        (mp4(picture())[: -len(MDAT)], r"truncated: it ends at byte \d+, without media data \(mdat box\)"),
-        (mp4(picture())[:-1], "truncated: it ends at byte 424, within its mdat box"),
+        (mp4(video_track())[: -len(MDAT)], r"truncated: it ends at byte \d+, without media data \(mdat box\)"),
+        (mp4(video_track())[:-1], "truncated: it ends at byte 424, within its mdat box"),
         (FTYP + MDAT + b"\0\0\1\0xyz!", "truncated: it has no index"),
         (FTYP + b"\0\0\1\0xyz!" + bytes(20), "not an MP4 video, although it starts like one"),
         (FTYP + bytes(1000), "not an MP4 video, although it starts like one"),
         (FTYP + box(b"meta", bytes(30)) + MDAT, "a still image in an MP4 container"),
         (mp4(box(b"cmov", box(b"dcom", b"zlib"))), r"an MP4 with a compressed index \(cmov\)"),
-        (mp4(picture().replace(b"hdlr", b"xxxx")), "an MP4 with an incomplete index: a track has no hdlr box"),
-        (mp4(picture().replace(b"stsd", b"xxxx")), "a track has no stsd box"),
-        (mp4(picture().replace(b"tkhd", b"xxxx")), "a track has no tkhd box"),
+        (mp4(video_track().replace(b"hdlr", b"xxxx")), "an MP4 with an incomplete index: a track has no hdlr box"),
+        (mp4(video_track().replace(b"stsd", b"xxxx")), "a track has no stsd box"),
+        (mp4(video_track().replace(b"tkhd", b"xxxx")), "a track has no tkhd box"),
         (mp4(box(b"trak", box(b"mdia", box(b"hdlr", b"short")))), r"corrupt: its hdlr box at byte \d+ is too short"),
         (mp4(trak(b"vide")), "a track does not say its format"),
         (
@@ -284,14 +284,14 @@ def test_what_is_wrong_with_a_file_is_said(content: bytes, words: str) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (FTYP + box(b"free") * 500_000 + mp4(picture()), "made of too many segments to check in time"),
+        (FTYP + box(b"free") * 500_000 + mp4(video_track()), "made of too many segments to check in time"),
         (mp4(box(b"free") * 500_000), "made of too many segments to check in time"),
-        (mp4(picture() * 2000), "an MP4 that claims to have more than 50 tracks"),
+        (mp4(video_track() * 2000), "an MP4 that claims to have more than 50 tracks"),
         (mp4(trak(b"vide", *[box(b"avc1")] * 200, size=(1, 1))), None),
         (FTYP + b"".join(struct.pack(">I4s", 8 * n, b"moov") for n in range(100_000, 0, -1)) + MDAT, None),
         (FTYP + bytes(1_000_000), "not an MP4 video"),
-        (mp4(picture(tables=box(b"ctts", bytes(20_000_000)))), None),
-        (mp4(picture(content=bytes(20_000_000))), None),
+        (mp4(video_track(tables=box(b"ctts", bytes(20_000_000)))), None),
+        (mp4(video_track(content=bytes(20_000_000))), None),
     ],
     ids=["boxes outside", "boxes inside", "tracks", "formats", "nesting", "zeros", "a long table", "a long entry"],
 )
@@ -330,5 +330,5 @@ def test_any_damage_returns_info_or_one_error(name: str, seed: int, changes: int
 
 @given(st.binary(max_size=300))
 def test_any_bytes_in_the_index_return_info_or_one_error(content: bytes) -> None:
-    for streams in (content, box(b"trak", content), picture() + box(b"trak", box(b"mdia", content))):
+    for streams in (content, box(b"trak", content), video_track() + box(b"trak", box(b"mdia", content))):
         assert outcome(mp4(streams)).isprintable()

@@ -13,7 +13,7 @@ def box(kind: bytes, content: bytes = b"") -> bytes:
 
 
 FTYP = box(b"ftyp", b"isom\0\0\2\0isommp41")
-MDAT = box(b"mdat", b"pictures and sound")
+MDAT = box(b"mdat", b"frames, then sound")
 
 
 def esds(object_type: int, *, long_lengths: bool = False, flags: int = 0) -> bytes:
@@ -44,7 +44,7 @@ def trak(
     return box(b"trak", box(b"tkhd", header) + box(b"mdia", media))
 
 
-def picture(kind: bytes = b"avc1", content: bytes = b"", tables: bytes = b"") -> bytes:
+def video_track(kind: bytes = b"avc1", content: bytes = b"", tables: bytes = b"") -> bytes:
     return trak(b"vide", box(kind, bytes(78) + content), size=(1440, 720), tables=tables)
 
 
