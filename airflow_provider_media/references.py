@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.secret import redact_url
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
+from airflow_provider_media._api.secret import redact_url, redact_urls, safe_cause
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaInUseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -83,6 +83,7 @@ class ListedReferences:
 
         :param users: the names of what uses each file, by media id, or only the ids; at least one.
         :raises MediaConfigurationError: ``users`` is empty or contains an invalid id, or there are several lists.
+        :raises MediaError: the list cannot be written.
         """
         if len(self._locations) > 1:
             raise MediaConfigurationError(f"{self!r} is read-only: write each list with its own ListedReferences.")
@@ -151,7 +152,17 @@ class _Location:
         return str(text)
 
     def write(self, text: str) -> None:
-        """Replace the list."""
+        """Replace the list.
+
+        :raises MediaError: it cannot be written.
+        """
+        try:
+            self._write_text(text)
+        except Exception as error:  # noqa: BLE001 - of any file system or database
+            reason = redact_urls(str(error).partition("\n")[0]) or type(error).__name__
+            raise MediaError(f"Could not write the list of references to {self}: {reason}.") from safe_cause(error)
+
+    def _write_text(self, text: str) -> None:
         if self.variable:
             from airflow.providers.common.compat.sdk import Variable
 

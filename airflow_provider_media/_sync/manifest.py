@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._airflow.paths import check_regular, read_text, resolve_target, write_text
 from airflow_provider_media._api.formatting import plural
-from airflow_provider_media._api.secret import redact_url
-from airflow_provider_media.exceptions import MediaConfigurationError
+from airflow_provider_media._api.secret import redact_url, redact_urls, safe_cause
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -139,6 +139,13 @@ class ManifestFile:
             return math.inf
 
     def write(self, manifest: dict[str, dict[str, Any]]) -> None:
-        """Write it as JSON; on a local disk, readers see either the old or the new file."""
-        write_text(self.path, json.dumps(manifest, ensure_ascii=False, indent=1))
+        """Write it as JSON; on a local disk, readers see either the old or the new file.
+
+        :raises MediaError: it cannot be written.
+        """
+        try:
+            write_text(self.path, json.dumps(manifest, ensure_ascii=False, indent=1))
+        except Exception as error:  # noqa: BLE001 - of any file system
+            path, reason = redact_url(str(self)), redact_urls(str(error)) or type(error).__name__
+            raise MediaError(f"Could not write the manifest to {path!r}: {reason}.") from safe_cause(error)
         log.info("Wrote the manifest of %s to %r", plural(len(manifest), "file"), redact_url(str(self.path)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media.exceptions import MediaConfigurationError
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 from tests.contract.helpers.syncing import Folder, Syncing
 from tests.helpers.warm_python import run
 
@@ -63,6 +63,19 @@ def test_a_manifest_that_cannot_be_written_is_told_before_anything_is_sent(
     with pytest.raises(MediaConfigurationError, match=f"manifest_path.*{reason}"):
         sync(output="reference", manifest_path=path if path == "None" else str(tmp_path / path))
     assert library.journal() == []
+
+
+def test_a_manifest_that_fails_to_be_written_is_one_sentence(
+    folder: Folder, sync: Syncing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write("banner.png")
+
+    def fail(*_: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(MediaError, match=r"^Could not write the manifest to '.*manifest\.json': disk full\.$"):
+        sync(manifest_path=str(tmp_path / "manifest.json"))
 
 
 @pytest.mark.parametrize("source", ["", "file://"])

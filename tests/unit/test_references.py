@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._deletion.delete import find_references
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaInUseError
 from airflow_provider_media.models import Media
 from airflow_provider_media.references import ListedReferences, _Location
 
@@ -148,10 +148,19 @@ def test_failed_write_keeps_the_old_list(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError("disk full")
 
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(MediaError, match=r"^Could not write the list of references to the file .*json: disk full\.$"):
         references.write({2: ["autumn"]})
     assert references(Media(id=1)) == ["summer"]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", [".", "file/in-use.json"])
+def test_failed_write_is_one_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MediaError) as caught:
+        ListedReferences(path=tmp_path / name).write([1])
+    assert str(caught.value).startswith("Could not write the list of references to the file ")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("as_uri", [False, True])
