@@ -91,6 +91,9 @@ def _resolve(references: References) -> Callable[[Media], Iterable[str]]:
         raise MediaConfigurationError(
             f"references={references!r} must be a callable or the dotted path of one, not {type(found).__name__}."
         )
+    if isinstance(found, type):
+        name = found.__name__
+        raise MediaConfigurationError(f"references is the class {name}, not an instance: use {name}(...).")
     find_users: Callable[[Media], Iterable[str]] = found
     return find_users
 

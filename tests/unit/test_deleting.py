@@ -20,6 +20,7 @@ from airflow_provider_media.exceptions import (
     MediaUnavailableError,
 )
 from airflow_provider_media.models import Media
+from airflow_provider_media.references import ListedReferences
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.fake_library import FakeLibrary
 
@@ -248,6 +249,15 @@ def test_what_a_try_had_begun_is_deleted_not_missing_though_nobody_looked() -> N
 def test_references_that_cannot_be_called_are_refused(references: Any) -> None:
     hook = FakeHook()
     with pytest.raises(MediaConfigurationError, match=r"^references=.* must be a callable or the dotted path of one"):
+        delete(hook, [1], references=references)
+    assert hook.ids == LIBRARY
+
+
+@pytest.mark.parametrize("references", [ListedReferences, "airflow_provider_media.references.ListedReferences"])
+def test_a_class_as_references_is_refused(references: Any) -> None:
+    hook = FakeHook()
+    sentence = r"^references is the class ListedReferences, not an instance: use ListedReferences\(\.\.\.\)\.$"
+    with pytest.raises(MediaConfigurationError, match=sentence):
         delete(hook, [1], references=references)
     assert hook.ids == LIBRARY
 
