@@ -41,6 +41,12 @@ _LAZY_TEXT = re.compile(r"\bLazy\w*Sequence\(|<generator object|<[\w.]*XComArg o
 """The ``str()`` of what a mapped task returned: it names the sequence, not its values."""
 
 
+class RenderedPattern(str):
+    """A pattern without a letter or digit that a template or an upstream task returned, such as ``*``."""
+
+    __slots__ = ()
+
+
 class ExactName(str):
     """A name that is taken literally, wildcards included: it comes from a file of the library."""
 
@@ -225,6 +231,29 @@ def parse_name(field: str, value: Any) -> str:
     if isinstance(value, Mapping) and "name" in value:
         return ExactName(parse_str(field, value["name"]))
     return parse_str(field, value)
+
+
+def mark_pattern(content: Any, rendered: Any) -> Any:
+    """Return a rendered value; a pattern without a letter or digit as :class:`RenderedPattern`, if it was rendered.
+
+    :param content: the value before rendering. A pattern that is written literally stays a string.
+    """
+    is_rendered = isinstance(rendered, str) and not isinstance(rendered, ExactName) and rendered != content
+    if is_rendered and any(wildcard in rendered for wildcard in "*?[") and not any(map(str.isalnum, rendered)):
+        return RenderedPattern(rendered)
+    return rendered
+
+
+def refuse_rendered_pattern(field: str, value: Any) -> None:
+    """Raise for a pattern that selects nearly everything because a template rendered to an empty string.
+
+    :raises MediaConfigurationError: the value is a :class:`RenderedPattern`.
+    """
+    if isinstance(value, RenderedPattern):
+        raise MediaConfigurationError(
+            f"{field} rendered to {str(value)!r}. Did a Jinja template or an upstream task return nothing? If you mean"
+            f" this pattern, write it without a template: {field}={str(value)!r}."
+        )
 
 
 def takes_literally(name: str | None, *, wildcards: bool) -> bool:

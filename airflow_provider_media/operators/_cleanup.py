@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_media._airflow.arguments import (
     NOT_GIVEN,
     NotGiven,
+    mark_pattern,
     parse_choice,
     parse_name,
     parse_optional,
     parse_token,
+    refuse_rendered_pattern,
     takes_literally,
 )
 from airflow_provider_media._api.formatting import plural
@@ -31,6 +33,7 @@ from airflow_provider_media.operators._base import MediaOperator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import jinja2
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_media._deletion.delete import References
@@ -120,6 +123,16 @@ class MediaCleanupOperator(MediaOperator):
         self.on_reference = on_reference
         self.is_dry_run = dry_run  # under its own name it would be Airflow's method
 
+    def render_template(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: jinja2.Environment | None = None,
+        seen_oids: set[int] | None = None,
+    ) -> Any:
+        """Render a value; mark patterns without a letter, so that an empty template does not select everything."""
+        return mark_pattern(content, super().render_template(content, context, jinja_env, seen_oids))
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Select, ask, and only then delete."""
         from airflow_provider_media._deletion.selection import find_candidates, select
@@ -174,9 +187,13 @@ class MediaCleanupOperator(MediaOperator):
         from airflow_provider_media._deletion.selection import Selection
 
         name = parse_optional(parse_name, "name", self.name)
+        is_name_exact = takes_literally(name, wildcards=parse_bool("wildcards", self.wildcards))
+        if not is_name_exact:
+            refuse_rendered_pattern("name", self.name)
+        refuse_rendered_pattern("mime_type", self.mime_type)
         selection = Selection(
             name=name,
-            is_name_exact=takes_literally(name, wildcards=parse_bool("wildcards", self.wildcards)),
+            is_name_exact=is_name_exact,
             mime_type=parse_optional(parse_token, "mime_type", self.mime_type),
             folder_id=parse_optional(parse_token, "folder_id", self.folder_id),
             older_than=parse_optional(_parse_duration, "older_than", self.older_than),

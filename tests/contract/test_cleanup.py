@@ -66,6 +66,45 @@ def test_what_a_dry_run_tells_is_what_is_deleted(cleanup: Any, library: SandboxL
     assert names(library) == ["spring-b", "summer", "spring-a"]
 
 
+@pytest.mark.parametrize(
+    ("criteria", "field"),
+    [
+        ({"name": "{{ x }}*"}, "name"),
+        ({"name": "{{ x }}-?*"}, "name"),
+        ({"name": "{{ x }}[!_]*", "mime_type": "image/*"}, "name"),
+        ({"name": "a*", "mime_type": "{{ x }}*"}, "mime_type"),
+    ],
+)
+def test_a_template_that_renders_to_wildcards_only_is_refused(
+    define: Callable[..., str], library: SandboxLibrary, criteria: dict[str, str], field: str
+) -> None:
+    library.store("a", PNG)
+    library.forget()
+    operator = MediaCleanupOperator(task_id="clean_up", keep_last=1, dry_run=False, media_conn_id=define(), **criteria)
+    operator.render_template_fields({"x": ""})
+    with pytest.raises(MediaConfigurationError, match=rf"^{field} rendered to '.*\*'\. Did a Jinja template"):
+        operator.execute({})
+    assert library.methods() == ""
+
+
+@pytest.mark.parametrize(
+    ("criteria", "x"),
+    [
+        ({"name": "{{ x }}*"}, "a"),
+        ({"name": "*"}, ""),
+        ({"name": "{{ x }}*", "wildcards": False}, ""),
+        ({"name": "-*"}, ""),
+    ],
+)
+def test_literal_wildcards_and_filled_templates_are_accepted(
+    define: Callable[..., str], library: SandboxLibrary, criteria: dict[str, str], x: str
+) -> None:
+    library.store("a", PNG)
+    operator = MediaCleanupOperator(task_id="clean_up", keep_last=1, media_conn_id=define(), **criteria)
+    operator.render_template_fields({"x": x})
+    assert operator.execute({})["deleted"] == []
+
+
 @pytest.mark.parametrize("criteria", [{}, {"name": "*"}, {"name": "*", "mime_type": "*/*"}])
 def test_everything_is_not_selected_by_leaving_out_the_criteria(
     cleanup: Any, library: SandboxLibrary, criteria: dict[str, str]
