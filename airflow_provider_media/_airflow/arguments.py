@@ -37,6 +37,9 @@ NOT_GIVEN: Final = _Sentinel.NOT_GIVEN
 
 NotGiven = Literal[_Sentinel.NOT_GIVEN]
 
+_SEPARATOR = re.compile(r"[\s,;]")
+"""Separators of a string of several ids; no id contains them."""
+
 _LAZY_TEXT = re.compile(r"\bLazy\w*Sequence\(|<generator object|<[\w.]*XComArg object")
 """The ``str()`` of what a mapped task returned: it names the sequence, not its values."""
 
@@ -283,6 +286,8 @@ def parse_media_id(field: str, value: Any) -> int | str:
         value = value.get("id")
     if isinstance(value, str):
         _refuse_lazy_text(field, value)
+        if _SEPARATOR.search(value.strip()):
+            raise MediaConfigurationError(f"{field} {value!r} is not a media id. Pass a list: media_ids=[17, 18].")
     elif isinstance(value, Iterable):
         raise MediaConfigurationError(f"{field} is not a media id but several values: use media_ids for several files.")
     return normalize_media_id(value)

@@ -215,6 +215,13 @@ def test_several_are_not_one_id(several: Any) -> None:
         parse_media_id("media_id", several)
 
 
+@pytest.mark.parametrize("given", ["17,18", "17, 18", "17 18", "17;18", "17\n18", ["16", "17,18"], "['17,18']"])
+def test_a_string_of_several_ids_is_refused_with_a_hint(given: Any) -> None:
+    for ignore_none in (False, True):
+        with pytest.raises(MediaConfigurationError, match=r"^media_ids '.*' is not a media id\. Pass a list"):
+            parse_media_ids(NOT_GIVEN, given, ignore_none=ignore_none)
+
+
 def test_ids_that_can_be_walked_only_once_are_walked_once() -> None:
     assert parse_media_ids(NOT_GIVEN, iter([1, 2]), ignore_none=False) == [1, 2]
     with pytest.raises(MediaConfigurationError, match="None is not a media id"):
