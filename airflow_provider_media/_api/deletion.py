@@ -11,7 +11,7 @@ from airflow_provider_media._api.formatting import format_ids
 from airflow_provider_media.exceptions import MediaNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow_provider_media.models import Media
 
@@ -95,15 +95,27 @@ def get_unchanged(media: Media) -> Flow[Media | None]:
     return now
 
 
-def delete_unchanged(found: Iterable[Media]) -> Flow[tuple[int | str, ...]]:
+def has_new_id(now: Media, known: Media) -> bool:
+    """Return whether a GET shows an id of the file that was not known before."""
+    return not set(now.ids) <= set(known.ids)
+
+
+def delete_unchanged(
+    found: Iterable[Media], before_delete: Callable[[Iterable[Media]], None]
+) -> Flow[tuple[int | str, ...]]:
     """Delete those of the files that are unchanged, each right after a GET.
 
+    :param before_delete: raises when any of the given files must not be deleted. It was called for the files as listed,
+        and is called again for a file with an id that only the GET shows.
     :return: the ids of all files, also of those that another task deleted.
     """
     found = list(found)
     for media in found:
-        if (yield from get_unchanged(media)) is None:
+        now = yield from get_unchanged(media)
+        if now is None:
             continue
+        if has_new_id(now, media):
+            before_delete([now])
         try:
             yield from delete_media(media.id)
         except MediaNotFoundError:

@@ -109,6 +109,21 @@ def _fetch_details(media: Media) -> Flow[Media | None]:
     )
 
 
+def find_hidden_ids(selected: Iterable[Media]) -> Flow[list[Media]]:
+    """Return those of the files that have an id that only a GET shows, with this id as the alternate id."""
+    found: list[Media] = []
+    for media in selected:
+        if media.alternate_id is not None:
+            continue
+        try:
+            details = yield from get_media(media.id)
+        except MediaNotFoundError:
+            continue
+        if hidden := [media_id for media_id in details.ids if media_id not in media.ids]:
+            found.append(replace(media, alternate_id=hidden[0]))
+    return found
+
+
 def select(candidates: Iterable[Media], selection: Selection, *, now: datetime) -> tuple[Media, ...]:
     """Select the files to delete, in the order of the list.
 

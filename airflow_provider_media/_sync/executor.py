@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.formatting import format_ids, format_size
-from airflow_provider_media._deletion.delete import find_references
+from airflow_provider_media._deletion.delete import find_references, refuse_if_used
 from airflow_provider_media._sync.plan import StepResult
 from airflow_provider_media._upload.source import escape_controls
 from airflow_provider_media.exceptions import (
@@ -23,7 +24,7 @@ from airflow_provider_media.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._deletion.delete import References
@@ -105,6 +106,7 @@ class SyncExecutor:
         self._uploads = uploads
         self._existing = existing
         self._references = references
+        self._references_lock = threading.Lock()
         self._on_reference = on_reference
         self._progress = progress
         self._running: dict[Future[Any], _Job] = {}
@@ -192,9 +194,18 @@ class SyncExecutor:
             return
         if deletable:
             fail = partial(self._not_deleted, step, media, deletable)
-            self._submit(delete_unchanged(deletable), _Job(succeed=partial(self._deleted, step, media), fail=fail))
+            delete = delete_unchanged(deletable, self._refuse_if_used)
+            self._submit(delete, _Job(succeed=partial(self._deleted, step, media), fail=fail))
         else:
             self._finish(StepResult(step=step, action="create", media=media))
+
+    def _refuse_if_used(self, old: Iterable[Media]) -> None:
+        """Check the references of old files with an id that only a GET shows; called by the workers.
+
+        :raises MediaInUseError: a file is in use.
+        """
+        with self._references_lock:
+            refuse_if_used(old, self._references)
 
     def _without_used(self, step: PlanStep, media: Media, old: list[Media]) -> list[Media]:
         """Check again what still uses the old files, because the transfer took time.

@@ -338,10 +338,10 @@ def _delete_replaced(
     older = [old for old in older if str(old.id) != str(new.id)]
     try:
         before_delete(older)
+        return (yield from delete_unchanged(older, before_delete))
     except Exception:
         log.warning("Uploaded %r as %s, but did not delete the files that it replaces", new.name, new.id)
         raise
-    return (yield from delete_unchanged(older))
 
 
 def upload_for_sync(

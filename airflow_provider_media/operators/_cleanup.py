@@ -135,7 +135,7 @@ class MediaCleanupOperator(MediaOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Select, ask, and only then delete."""
-        from airflow_provider_media._deletion.selection import find_candidates, select
+        from airflow_provider_media._deletion.selection import find_candidates, find_hidden_ids, select
 
         selection = self._selection()
         on_reference = parse_choice("on_reference", self.on_reference, ("fail", "skip"))
@@ -147,6 +147,10 @@ class MediaCleanupOperator(MediaOperator):
         selected = select(candidates, selection, now=datetime.now(UTC))
         used = find_references(selected, self.references)
         free = [media for media in selected if media.id not in used]
+        if self.references is not None and len(free) <= most:
+            # The references may name a file by an id that the list lacks.
+            used |= find_references(self.hook.run_flow(find_hidden_ids(free)), self.references)
+            free = [media for media in free if media.id not in used]
         log.info("%s of %d that match:\n%s", plural(len(free), "file"), len(candidates), _lines(selected, used))
         unknown = sum(1 for media in candidates if selection.needs_details_for(media))
         if unknown:

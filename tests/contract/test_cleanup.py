@@ -278,6 +278,52 @@ def test_cleanup_keeps_a_reused_id_of_a_stale_list(
     assert [line.split(" ")[0] for line in server.lines].count("DELETE") == 2
 
 
+@pytest.mark.parametrize(
+    ("listed", "users"),
+    [({"id": 7}, ["med_7"]), ({"mediaId": "med_7"}, ["7"]), ({"id": 7}, ["7"]), ({"mediaId": "med_7"}, ["med_7"])],
+)
+@pytest.mark.parametrize("on_reference", ["fail", "skip"])
+def test_cleanup_protects_a_file_by_an_id_that_only_a_get_shows(
+    cleanup: Any,
+    raw_server: Callable[..., RawServer],
+    connect: Any,
+    tmp_path: Path,
+    listed: Any,
+    users: list[str],
+    on_reference: str,
+) -> None:
+    from tests.contract.helpers.raw_server import http_response
+
+    file = {"name": "spring", "size": 5}
+
+    def serve(head: str) -> bytes:
+        if "limit=" in head.split(" ", 2)[1]:
+            return http_response(200, {"content": [file | listed], "totalElements": 1})
+        return http_response(200, file | {"id": 7, "mediaId": "med_7"})
+
+    server = raw_server(serve)
+    in_use = ListedReferences(path=tmp_path / "in-use.json")
+    in_use.write(users)
+    arguments = {"name": "spring", "references": in_use, "on_reference": on_reference}
+    conn_id = connect(server.url).media_conn_id
+    assert list(cleanup(**arguments, conn_id=conn_id)["refused"]) == [str(next(iter(listed.values())))]
+    if on_reference == "fail":
+        with pytest.raises(MediaInUseError, match=r"Nothing was deleted\."):
+            cleanup(**arguments, dry_run=False, conn_id=conn_id)
+    else:
+        assert cleanup(**arguments, dry_run=False, conn_id=conn_id)["deleted"] == []
+    assert not [line for line in server.lines if line.startswith("DELETE")]
+
+
+def test_cleanup_over_max_deletions_gets_no_file_for_its_ids(cleanup: Any, library: SandboxLibrary) -> None:
+    for _ in range(3):
+        library.store("spring", PNG)
+    library.forget()
+    outcome = cleanup(name="spring", max_deletions=2, references=lambda _: [])
+    assert outcome["error"].startswith("3 files selected, more than max_deletions=2")
+    assert library.methods() == "GET GET"
+
+
 def test_what_goes_meanwhile_is_missing(cleanup: Any, library: SandboxLibrary) -> None:
     ids = [library.store("spring", PNG) for _ in range(2)]
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media.exceptions import MediaConflictError
+from airflow_provider_media.exceptions import MediaConflictError, MediaError
+from airflow_provider_media.references import ListedReferences
 from tests.contract.helpers.raw_server import RawServer, http_response
 from tests.contract.helpers.syncing import PNG, Folder, Syncing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -80,3 +82,30 @@ def test_a_file_of_which_nobody_tells_the_folder_is_never_replaced(serve: Any, f
         sync()
     assert [line.split(" ")[0] for line in server.lines] == ["GET", "GET", "GET"]
     assert [step["action"] for step in sync(dry_run=True, if_changed="upload")["steps"]] == ["create", "create"]
+
+
+@pytest.mark.parametrize("on_reference", ["fail", "skip"])
+def test_sync_checks_references_by_an_id_that_only_a_get_shows(
+    raw_server: Callable[..., RawServer], connect: Any, folder: Folder, tmp_path: Path, on_reference: str
+) -> None:
+    folder.write("a.png", content=b"new")
+    old = stored("a.png", id=1, mimeType="image/png", url="http://h/1")
+    new = stored("a.png", id=2, mimeType="image/png", url="http://h/2", size=len(PNG) + 3)
+    listed = [old]
+
+    def respond(head: str) -> bytes:
+        method, target, _ = head.split(" ", 2)
+        if method == "POST":
+            listed.append(new)
+            return http_response(201, new)
+        if "limit=" in target:
+            return http_response(200, {"content": listed, "totalElements": len(listed)})
+        return http_response(200, new if target.endswith("/2") else old | {"mediaId": "med_1"})
+
+    server = raw_server(respond)
+    in_use = ListedReferences(path=tmp_path / "in-use.json")
+    in_use.write(["med_1"])
+    sync = Syncing(folder.root, connect(server.url).media_conn_id)
+    with pytest.raises(MediaError, match=r"Uploaded as 2, but could not delete 1: Still in use: media 1 by"):
+        sync(references=in_use, on_reference=on_reference)
+    assert not [line for line in server.lines if line.startswith("DELETE")]

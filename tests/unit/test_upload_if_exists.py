@@ -432,3 +432,17 @@ def test_replace_keeps_a_reused_id_of_a_stale_list() -> None:
     library.on_post = [reuse_id]
     run(library, "replace")
     assert library.ids == [2, 4]
+
+
+def test_replace_checks_references_by_an_id_that_only_a_get_shows(caplog: pytest.LogCaptureFixture) -> None:
+    library = FakeLibrary(list_leaves_out=("mediaId",))
+    library.add(size=5, mediaId="med_1")
+
+    def refuse(found: Iterable[Media]) -> None:
+        if any("med_1" in media.ids for media in found):
+            raise MediaInUseError("Still in use: media med_1 by spring.")
+
+    with pytest.raises(MediaInUseError, match="med_1"):
+        run(library, "replace", before_delete=refuse)
+    assert library.ids == [1, 2]
+    assert "did not delete the files that it replaces" in caplog.text
