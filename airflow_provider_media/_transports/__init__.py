@@ -1,1 +1,1 @@
-"""Carry the calls of :mod:`airflow_provider_media._api` over HTTP."""
+"""Send the requests of :mod:`airflow_provider_media._api` over HTTP."""

@@ -1,6 +1,6 @@
-"""How retries, pauses and paces wait, and by which clock; in one place, so that tests can take the waiting out of it.
+"""Waiting of retries and rate limits, in one module, so that tests can skip it.
 
-Callers use the functions as attributes of this module. Time-outs of connections and answers go by the real clock.
+Callers use the functions as attributes of this module. Timeouts of connections and responses use the real clock.
 """
 
 from __future__ import annotations
@@ -19,17 +19,14 @@ def now() -> float:
 
 
 def wait(seconds: float, stopped: threading.Event) -> bool:
-    """Wait, or until the event is set; tell whether it is.
+    """Wait for the given time or until the event is set; return whether it is set.
 
-    :param seconds: how long.
-    :param stopped: ends the wait.
+    :param seconds: the max wait.
+    :param stopped: ends the wait early.
     """
     return stopped.wait(seconds)
 
 
 async def sleep(seconds: float) -> None:
-    """Wait on the event loop.
-
-    :param seconds: how long.
-    """
+    """Wait on the event loop for the given seconds."""
     await asyncio.sleep(seconds)

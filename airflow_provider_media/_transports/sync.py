@@ -1,8 +1,9 @@
-"""Carry calls with requests, blocking; try again with tenacity, as the one retry policy says."""
+"""The blocking transport: sends requests with the requests library and retries them with tenacity."""
 
 from __future__ import annotations
 
 import http.client
+import logging
 import re
 import threading
 import time
@@ -17,7 +18,7 @@ from tenacity import Retrying
 
 from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, one_line
-from airflow_provider_media._api.secret import redact, safe_cause
+from airflow_provider_media._api.secret import redact, redact_urls
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.attempts import (
     CONNECTIONS,
@@ -63,15 +64,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 
 class SyncTransport:
-    """One session with the server: connections kept open, requests paced, failures mended where they can be.
+    """One session with the server: keeps connections open, limits the rate of requests and retries them.
 
     :param settings: the connection's settings.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare; nothing is connected yet."""
+        """Check the CA bundle and the proxy; connect nothing yet."""
         self.settings = settings
         self._verify = trusted_bundle(settings)
         if isinstance(self._verify, str):
@@ -83,11 +86,11 @@ class SyncTransport:
         renew_in_children(self)
 
     def renew(self) -> None:
-        """Open a new session; the one before, if any, is another process's."""
+        """Open a new session; a previous one belongs to the parent process."""
         settings = self.settings
         self._cancelled = threading.Event()
         self.key_was_accepted = False
-        """Whether a request with this key succeeded."""
+        """Whether a request with this API key succeeded."""
         self._adapter = EarlyResponseAdapter(
             stall_seconds=settings.timeout,
             head_seconds=RESPONSE_TIMEOUTS * settings.timeout,
@@ -97,50 +100,50 @@ class SyncTransport:
         self._session = _Session()
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
-        # What the environment says is read once: requests would walk all of it for each request, and take what a .netrc
-        # file holds for the host. REQUESTS_CA_BUNDLE would even override a session's verify that is False.
+        # The environment is read once, above, because requests would read it for each request, would use credentials
+        # of a .netrc file, and would let REQUESTS_CA_BUNDLE override verify=False.
         self._session.trust_env = False
         self._session.headers.update(request_headers())
 
     def run(self, flow: Flow[T]) -> T:
-        """Drive a flow to its end.
+        """Run a flow and return its result.
 
-        :raises MediaError: what the flow does not handle.
+        :raises MediaError: an error that the flow does not handle.
         """
         with closing(flow):
             try:
                 command = next(flow)
                 while True:
                     try:
-                        reply = self._perform(command)
-                    except MediaError as problem:
-                        command = flow.throw(problem)
+                        response = self._perform(command)
+                    except MediaError as error:
+                        command = flow.throw(error)
                     else:
-                        command = flow.send(reply)
+                        command = flow.send(response)
             except StopIteration as end:
                 result: T = end.value
                 return result
 
-    def send(self, call: ApiRequest) -> ApiResponse:
-        """Send one call until it succeeds or trying again cannot help, may do harm, or is used up.
+    def send(self, request: ApiRequest) -> ApiResponse:
+        """Send one request, with retries.
 
-        :raises MediaError: for the last failure.
+        :raises MediaError: the error of the last attempt.
         """
-        retries = call.retry_state or new_retry_state(self.settings, call)
-        options = tenacity_kwargs(call, retries, key_was_accepted=lambda: self.key_was_accepted)
-        return Retrying(sleep=self._sleep, **options)(self._attempt, call, retries)
+        retry_state = request.retry_state or new_retry_state(self.settings, request)
+        options = tenacity_kwargs(request, retry_state, key_was_accepted=lambda: self.key_was_accepted)
+        return Retrying(sleep=self._sleep, **options)(self._attempt, request, retry_state)
 
     def new_retry_state(self) -> RetryState:
-        """Give the tries of one request."""
+        """Return a new retry state by the connection's settings."""
         return new_retry_state(self.settings)
 
     @staticmethod
     def new_transfer() -> Transfer:
-        """Return what an exchange can be aborted by."""
+        """Return a handle to abort one exchange."""
         return Transfer()
 
     def cancel(self) -> None:
-        """Break off what is under way, promptly, and start nothing more; safe in a signal handler."""
+        """Abort running exchanges and refuse new ones; safe in a signal handler."""
         self._cancelled.set()
         self._adapter.abort()
 
@@ -163,49 +166,49 @@ class SyncTransport:
         if clock.wait(seconds, self._cancelled):
             raise cancelled()
 
-    def _attempt(self, call: ApiRequest, retries: RetryState) -> ApiResponse:
+    def _attempt(self, request: ApiRequest, retry_state: RetryState) -> ApiResponse:
         turn = self.limiter.turn()
-        for seconds in turn.waits(call, retries):
+        for seconds in turn.waits(request, retry_state):
             self._sleep(seconds)
-        return self.exchange(call, retries, turn, self.new_transfer())
+        return self.exchange(request, retry_state, turn, self.new_transfer())
 
-    def exchange(self, call: ApiRequest, retries: RetryState, turn: Turn, transfer: Transfer) -> ApiResponse:
-        """Send one call once.
+    def exchange(self, request: ApiRequest, retry_state: RetryState, turn: Turn, transfer: Transfer) -> ApiResponse:
+        """Make one attempt.
 
-        :param retries: the call's tries; told how long the body's transfer took.
-        :param turn: told of the response.
-        :param transfer: what it is aborted by.
-        :raises MediaError: for a failure.
+        :param retry_state: records the time that the body's transfer took.
+        :param turn: records the response's rate limits.
+        :param transfer: the handle to abort the exchange.
+        :raises MediaError: the attempt failed.
         """
         if self.is_cancelled:
             raise cancelled()
         try:
             with self._adapter.transfer(transfer):
-                return self._exchange(call, retries, turn)
-        except MediaError as problem:
+                return self._exchange(request, retry_state, turn)
+        except MediaError as error:
             if self.is_cancelled:
-                stopped = cancelled()
-                if problem.delivery is Delivery.UNKNOWN:
-                    stopped.delivery = Delivery.UNKNOWN
-                raise stopped from None
+                aborted = cancelled()
+                if error.delivery is Delivery.UNKNOWN:
+                    aborted.delivery = Delivery.UNKNOWN
+                raise aborted from None
             raise
 
-    def _exchange(self, call: ApiRequest, retries: RetryState, turn: Turn) -> ApiResponse:
+    def _exchange(self, request: ApiRequest, retry_state: RetryState, turn: Turn) -> ApiResponse:
         settings = self.settings
         headers: dict[str, str] = {}
         body: StreamingBody | None = None
-        incoming: ResponseReader | None = None
-        if call.upload:
+        reader: ResponseReader | None = None
+        if request.upload:
             progress = Progress(
-                call.upload.name, call.upload.source.size, attempt=retries.attempts + 1, clock=time.monotonic
+                request.upload.name, request.upload.source.size, attempt=retry_state.attempts + 1, clock=time.monotonic
             )
-            body, headers["Content-Type"] = multipart_body(call.upload, progress)
+            body, headers["Content-Type"] = multipart_body(request.upload, progress)
         try:
-            response = self._session.request(
-                call.method,
-                settings.media_url + call.path,
-                params=call.params,
-                data=body,  # type: ignore[arg-type]  # blocks are memoryviews: what sends them takes any buffer
+            http_response = self._session.request(
+                request.method,
+                settings.media_url + request.path,
+                params=request.params,
+                data=body,  # type: ignore[arg-type]  # memoryviews: our connection classes send any buffer
                 headers=headers,
                 timeout=(settings.connect_timeout, settings.timeout),
                 allow_redirects=False,
@@ -213,66 +216,66 @@ class SyncTransport:
                 verify=self._verify,
                 proxies=self._proxies,
             )
-            with response:
-                incoming = ResponseReader(call, response.status_code, response.headers, settings)
+            with http_response:
+                reader = ResponseReader(request, http_response.status_code, http_response.headers, settings)
                 try:
-                    # read1 gives what is there; read would go on for as long as an endless answer drips.
-                    # In no variable, because a response may repeat the API key.
-                    while incoming.add(response.raw.read1(READ_BYTES, decode_content=False)):
+                    # read1 returns what has arrived; read would block as long as the server drips bytes.
+                    # No variable holds the chunk, because a response may repeat the API key.
+                    while reader.add(http_response.raw.read1(READ_BYTES, decode_content=False)):
                         pass
                 except (urllib3.exceptions.HTTPError, OSError):
-                    if incoming.needs_body:
+                    if reader.needs_body:
                         raise
-            reply = incoming.whole()
+            response = reader.whole()
             if body and not body.finished:
-                reply = replace(reply, delivery=Delivery.PARTIAL)
-            turn.note(reply.headers)
+                response = replace(response, delivery=Delivery.PARTIAL)
+            turn.note(response.headers)
             self.key_was_accepted = True
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            problem = _as_error(error, call, settings, answer_began=incoming is not None)
-            _note_partial_body(problem, body)
-            # An error about an invalid address may repeat a proxy's password.
-            raise problem from (None if isinstance(problem, MediaConfigurationError) else safe_cause(error))
-        except MediaError as problem:
-            _note_partial_body(problem, body)
-            if incoming:
-                turn.note(incoming.headers, problem)
+            media_error = _as_error(error, request, settings, response_started=reader is not None)
+            _note_partial_body(media_error, body)
+            log.debug("%s Caused by: %s", media_error, _describe_causes(error, settings))
+            raise media_error from None
+        except MediaError as error:
+            _note_partial_body(error, body)
+            if reader:
+                turn.note(reader.headers, error)
             raise
         finally:
             if body:
-                retries.exclude_time(body.transfer_seconds)
-        return reply
+                retry_state.exclude_time(body.transfer_seconds)
+        return response
 
 
 def _note_partial_body(error: MediaError, body: StreamingBody | None) -> None:
-    """Set the delivery to PARTIAL when the end of the body was not sent, so that no whole file can be stored."""
+    """Set the delivery to PARTIAL if the end of the body was not sent, because then the server has no whole file."""
     if error.delivery is Delivery.UNKNOWN and body and not body.finished:
         error.delivery = Delivery.PARTIAL
 
 
 class _Session(requests.Session):
-    """Takes a redirect for an answer like any other.
+    """Returns redirects like any other response.
 
-    That redirects are not allowed is not enough for requests: it works out the next request all the same, and for that
-    reads the whole body, however long, and fails where the place pointed to is no address.
+    ``allow_redirects=False`` is not enough: requests still prepares the next request, for which it reads the whole body
+    and parses the target.
     """
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Know of nowhere to go."""
+        """Ignore redirects."""
 
 
 _UTF8_TEXT = "text/plain; charset=utf-8"
 
 
 def multipart_body(upload: UploadForm, on_block: Callable[[int], None] | None = None) -> tuple[StreamingBody, str]:
-    """Frame an upload: the body, made anew for each attempt, and its content type.
+    """Return the multipart body of an upload, for one attempt, and its content type.
 
-    requests-toolbelt writes the framing (boundary, part headers) around an empty file; the file's own bytes do not
-    go through it, for its encoder copies them in small blocks and cannot be rewound.
+    requests-toolbelt writes the framing (boundary, part headers) around an empty file. The file's own bytes bypass its
+    encoder, which copies them in small blocks and cannot be rewound.
     """
     encoder = MultipartEncoder(
         [
-            # Without the charset, servers read text that is not ASCII as ISO-8859-1 (RFC 7578, 4.4).
+            # Without the charset, servers decode text that is not ASCII as ISO-8859-1 (RFC 7578, 4.4).
             *((name, text if text.isascii() else (None, text, _UTF8_TEXT)) for name, text in upload.fields.items()),
             ("file", (upload.file_name, b"", upload.mime_type)),
         ]
@@ -284,12 +287,11 @@ def multipart_body(upload: UploadForm, on_block: Callable[[int], None] | None = 
     return body, encoder.content_type
 
 
-def _as_error(error: Exception, call: ApiRequest, settings: Settings, *, answer_began: bool) -> MediaError:
-    """Say what a failure of the HTTP client means; the one place that knows its exceptions."""
+def _as_error(error: Exception, request: ApiRequest, settings: Settings, *, response_started: bool) -> MediaError:
+    """Return the error for a failure of the HTTP client, classified by its chain of causes."""
     causes = exception_chain(error)
-    wrong = _configuration_error(causes, settings)
-    if wrong:
-        return MediaConfigurationError(f"Could not {call.purpose}: {wrong}.")
+    if cause := _configuration_error(causes, settings):
+        return MediaConfigurationError(f"Could not {request.purpose}: {cause}.")
 
     def has(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
@@ -297,34 +299,57 @@ def _as_error(error: Exception, call: ApiRequest, settings: Settings, *, answer_
     address, reason = settings.base_url, root_cause(causes)
     error_class: type[MediaError] = MediaUnavailableError
     delivery = Delivery.NOT_SENT
-    if_sent = Delivery.NOT_SENT if call.is_idempotent else Delivery.UNKNOWN
-    # urllib3 blames the proxy also when a request was passed on and its answer lost; then the server may have acted.
+    if_sent = Delivery.NOT_SENT if request.is_idempotent else Delivery.UNKNOWN
+    # urllib3 also blames the proxy if the response to a forwarded request is lost; then the server may have acted.
     refusal = next((str(cause) for cause in causes if str(cause).startswith("Tunnel connection failed")), None)
     never_sent = has(*_NOT_CONNECTED) or refusal is not None
     if has(requests.exceptions.ProxyError) and never_sent:
         reason = one_line(redact(settings.api_key, refusal)) if refusal else reason
-        sentence = f"the proxy on the way to {address} cannot be used ({reason})"
+        cause = f"could not connect to {address} through the proxy ({reason})"
     elif has(urllib3.exceptions.NameResolutionError):
-        sentence = f"the address {address} is unknown; check the connection's host"
+        cause = f"could not resolve the host name of {address}; check the base address in the connection"
     elif has(*_NOT_CONNECTED):
-        sentence = f"no connection to {address} ({reason})"
+        cause = f"no connection to {address} ({reason})"
     elif has(HeadTooLargeError):
-        sentence = f"the response's headers are larger than {MAX_HEAD_BYTES / 2**20:g} MiB"
-        return MediaResponseError(f"Could not {call.purpose}: {sentence}.", delivery=if_sent)
+        cause = f"the response headers exceed {MAX_HEAD_BYTES / 2**20:g} MiB"
+        return MediaResponseError(f"Could not {request.purpose}: {cause}.", delivery=if_sent)
     elif has(*_NOT_HTTP) and not has(http.client.RemoteDisconnected):
-        where = f"{address}, or of the proxy," if settings.proxy else address
-        sentence = f"the response of {where} is not valid HTTP/1.1 ({reason}); check the connection's host"
-        return MediaResponseError(f"Could not {call.purpose}: {sentence}.", delivery=if_sent)
-    elif answer_began and not has(OSError):
+        server = f"{address}, or the proxy," if settings.proxy else address
+        received = _first_bytes(causes, settings) or reason
+        cause = f"{server} did not send an HTTP/1.1 response ({received}); check the base address in the connection"
+        return MediaResponseError(f"Could not {request.purpose}: {cause}.", delivery=if_sent)
+    elif response_started and not has(OSError):
         error_class, delivery = MediaResponseError, Delivery.UNKNOWN
-        sentence = "the answer was cut off"
+        cause = "the response is truncated"
     elif has(requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
         delivery = Delivery.UNKNOWN
-        sentence = f"{address} did not answer for {settings.timeout:g} s"
+        cause = f"timed out after {settings.timeout:g} s without data from {address}"
     else:
         delivery = Delivery.UNKNOWN
-        sentence = f"the connection to {address} broke ({reason})"
-    return error_class(f"Could not {call.purpose}: {sentence}.", is_transient=True, delivery=delivery)
+        cause = f"the connection to {address} was lost ({reason})"
+    return error_class(f"Could not {request.purpose}: {cause}.", is_transient=True, delivery=delivery)
+
+
+_MAX_BYTES_SHOWN = 40
+
+
+def _first_bytes(causes: list[BaseException], settings: Settings) -> str | None:
+    """Return the start of a response that is not HTTP, such as ``b'SSH-2.0-OpenSSH_9.6'``; it shows a wrong port."""
+    for cause in causes:
+        if isinstance(cause, (http.client.BadStatusLine, http.client.UnknownProtocol)):
+            line = redact(settings.api_key, str(cause.args[0]).rstrip("\r\n"))
+            return repr(line.encode("iso-8859-1", "replace")[:_MAX_BYTES_SHOWN])
+    return None
+
+
+def _describe_causes(error: Exception, settings: Settings) -> str:
+    """Return the chain of causes for the debug log, without the API key and credentials in URLs."""
+    causes = exception_chain(error)
+    if any(isinstance(cause, _INVALID_URL) for cause in causes):
+        # The message may contain a proxy's password, without a scheme by which the URL could be recognized.
+        return " < ".join(type(cause).__name__ for cause in causes)
+    shown = " < ".join(f"{type(cause).__name__}: {one_line(str(cause))}" for cause in causes)
+    return redact_urls(redact(settings.api_key, shown))
 
 
 _NOT_HTTP = (
@@ -334,29 +359,30 @@ _NOT_HTTP = (
     requests.exceptions.InvalidHeader,
     urllib3.exceptions.InvalidHeader,
 )
-"""What is said of a response's head that cannot be read, such as that of a server of another protocol."""
+"""Errors of a response head that cannot be parsed, such as that of another protocol."""
 
 _NOT_CONNECTED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
-_UNUSABLE_ADDRESS = (
+_INVALID_URL = (
     requests.exceptions.InvalidSchema,
     requests.exceptions.InvalidURL,
     urllib3.exceptions.LocationParseError,
     UnicodeError,
 )
 
-
 _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: 4(?!08|25|29)")
-"""What a proxy's answer to CONNECT is called; those left out may be others a little later."""
+"""The error message for a proxy's permanent rejection of CONNECT; the excluded statuses are transient."""
 
 
 def _configuration_error(causes: list[BaseException], settings: Settings) -> str | None:
-    """Say what is wrong with the connection, where that is the reason; trying again cannot help then."""
-    if sentence := describe_tls_error(causes, settings):
-        return sentence
+    """Return the error of the connection's settings, if it is the cause, so that a retry cannot help."""
+    if message := describe_tls_error(causes, settings):
+        return message
     for cause in causes:
         if isinstance(cause, OSError) and _REFUSED_TUNNEL.search(str(cause)):  # 403, 407
-            return f"the proxy refuses the way to {settings.base_url}; check the connection's extra 'proxy'"
-        if isinstance(cause, _UNUSABLE_ADDRESS):
-            return f"{settings.base_url}, or the proxy, is no address that can be used"
+            return (
+                f"the proxy rejected the connection to {settings.base_url}; check the extra 'proxy' in the connection"
+            )
+        if isinstance(cause, _INVALID_URL):
+            return f"the base address {settings.base_url} or the proxy URL is invalid"
     return None

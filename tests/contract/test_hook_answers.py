@@ -38,11 +38,11 @@ def reset_half_way(_head: str) -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("reply", "error", "words"),
     [
-        (LONG, MediaResponseError, "the answer was cut off"),
-        (LONG + b'{"id": 1', MediaResponseError, "the answer was cut off"),
-        (CHUNKED + b'8\r\n{"id": 1\r\n', MediaResponseError, "the answer was cut off"),
-        (CHUNKED + b"no number\r\n", MediaResponseError, "the answer was cut off"),
-        (b"", MediaUnavailableError, "the connection to .* broke"),
+        (LONG, MediaResponseError, "the response is truncated"),
+        (LONG + b'{"id": 1', MediaResponseError, "the response is truncated"),
+        (CHUNKED + b'8\r\n{"id": 1\r\n', MediaResponseError, "the response is truncated"),
+        (CHUNKED + b"no number\r\n", MediaResponseError, "the response is truncated"),
+        (b"", MediaUnavailableError, "the connection to .* was lost"),
     ],
 )
 def test_an_answer_that_breaks_off_is_asked_for_again(
@@ -57,7 +57,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
 def test_a_connection_reset_in_the_middle_of_an_answer_is_no_senseless_answer(connect: Any, raw_server: Any) -> None:
     server: RawServer = raw_server(reset_half_way)
     reason = "(Connection reset by peer|BrokenResourceError)"  # the anyio of 2025 keeps the cause to itself
-    with pytest.raises(MediaUnavailableError, match=rf"the connection to .* broke \({reason}\)"):
+    with pytest.raises(MediaUnavailableError, match=rf"the connection to .* was lost \({reason}\)"):
         connect(server.url, max_attempts=2).get_media(1)
     assert len(server.heads) == 2
 
@@ -65,7 +65,7 @@ def test_a_connection_reset_in_the_middle_of_an_answer_is_no_senseless_answer(co
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (http_response(200, "zzzz", "Content-Encoding: br"), r"is compressed \(br\), which was not asked for"),
+        (http_response(200, "zzzz", "Content-Encoding: br"), r"compressed \(br\), which was not requested"),
         (http_response(200, ""), "empty body"),
         (http_response(204, ""), "empty body"),
         (http_response(200, "<html>"), "not JSON"),
@@ -135,7 +135,7 @@ def test_an_answer_that_drips_for_ever_is_given_up(connect: Any, raw_server: Any
             yield b" "
 
     started = time.monotonic()
-    words = "does not come to an end" if head == HEAD else "did not follow the redirect"
+    words = "timed out reading the body" if head == HEAD else "did not follow the redirect"
     with pytest.raises(MediaResponseError, match=words):
         connect(raw_server(drip).url, timeout=0.6).get_media(1)
     assert time.monotonic() - started < 15
@@ -149,7 +149,7 @@ def test_silence_is_waited_out_for_the_time_out_only(connect: Any, raw_server: A
         yield b""
 
     server: RawServer = raw_server(be_silent)
-    with pytest.raises(MediaUnavailableError, match=r"did not answer for 0\.2 s"):
+    with pytest.raises(MediaUnavailableError, match=r"timed out after 0\.2 s without data"):
         connect(server.url, timeout=0.2, max_attempts=1).get_media(1)
     over.set()
 
@@ -172,7 +172,10 @@ def test_a_name_that_no_host_can_have_is_refused_at_once(connect: Any, host: str
 @pytest.mark.parametrize(
     ("host", "words"),
     [
-        ("http://no-such-host.invalid", "the address http://no-such-host.invalid is unknown; check the connection's"),
+        (
+            "http://no-such-host.invalid",
+            "could not resolve the host name of http://no-such-host.invalid; check",
+        ),
         ("http://localhost:9", r"no connection to http://localhost:9 \(Connection refused\)"),
         ("https://127.0.0.1:9", r"no connection to https://127\.0\.0\.1:9 \(Connection refused\)"),
     ],

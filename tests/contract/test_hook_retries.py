@@ -230,9 +230,9 @@ def test_each_retry_is_one_line_that_says_why_and_how_long(
 ) -> None:
     library.fail("status", "GET", status=502, times=2)
     hook.list_page()
-    told = [record.getMessage() for record in caplog.records if "Trying again" in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records if "Retrying in" in record.getMessage()]
     assert len(told) == 2
-    assert re.search(r"HTTP 502 .* Trying again in 0\.0 s \(attempt 2 of 10\)", told[0])
+    assert re.search(r"Retrying in 0\.0 s \(attempt 2 of 10\): Could not list .* HTTP 502", told[0])
 
 
 @pytest.mark.parametrize("way", ["header", "date", "body"])
@@ -320,7 +320,7 @@ def test_a_refused_connection_is_tried_again_and_then_told(connect: Any, caplog:
     address = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(MediaUnavailableError, match=rf"no connection to {address} \(Connection refused\)"):
         connect(address, max_attempts=3).get_media(1)
-    assert caplog.text.count("Trying again") == 2
+    assert caplog.text.count("Retrying in") == 2
 
 
 @PROTOCOLS

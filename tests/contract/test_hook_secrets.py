@@ -110,7 +110,7 @@ def test_a_whole_life_of_a_file_logs_no_key(
     media = hook.upload(image).media
     hook.delete(media.id)
     text = seen()
-    assert "Trying again" in text
+    assert "Retrying in" in text
     assert library.sandbox.api_key not in text
 
 

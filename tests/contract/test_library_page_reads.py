@@ -171,7 +171,7 @@ def test_oversized_response_is_rejected(define: Any, raw_server: Any) -> None:
     )
     error = error_of(lambda libraries: libraries.read(conn_id))
     assert error.status == 502
-    assert error.message == "Could not list the media library: the answer (200) is larger than 4 MiB."
+    assert error.message == "Could not list the media library: invalid response (HTTP 200): larger than 4 MiB."
 
 
 def test_responses_are_parsed_off_the_event_loop(define: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:

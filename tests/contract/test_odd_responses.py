@@ -176,13 +176,13 @@ def test_gzip_and_deflate_are_unpacked(connect: Any, raw_server: Any, body: byte
 
 
 BROKEN = {
-    "cut off": (gzip.compress(BODY)[:-9], "gzip", "was cut off", 2),
-    "corrupt": (gzip.compress(BODY)[:-8] + bytes(8), "gzip", r"is compressed \(gzip\), but cannot be unpacked", 1),
-    "a bomb": (gzip.compress(bytes(50_000_000)), "gzip", "is larger than 32 MiB", 1),
-    "a bomb in a bomb": (gzip.compress(gzip.compress(bytes(50_000_000))), "gzip, gzip", "is larger than 32 MiB", 1),
-    "raw bomb": (raw_deflate(bytes(50_000_000)), "deflate", "is larger than 32 MiB", 1),
-    "zstd": (b"\x28\xb5\x2f\xfd", "zstd", r"is compressed \(zstd\), which was not asked for", 1),
-    "gzip, br": (b"\x28\xb5\x2f\xfd", "gzip, br", r"is compressed \(br\), which was not asked for", 1),
+    "cut off": (gzip.compress(BODY)[:-9], "gzip", "truncated", 2),
+    "corrupt": (gzip.compress(BODY)[:-8] + bytes(8), "gzip", r"cannot be decompressed \(gzip\)", 1),
+    "a bomb": (gzip.compress(bytes(50_000_000)), "gzip", "larger than 32 MiB", 1),
+    "a bomb in a bomb": (gzip.compress(gzip.compress(bytes(50_000_000))), "gzip, gzip", "larger than 32 MiB", 1),
+    "raw bomb": (raw_deflate(bytes(50_000_000)), "deflate", "larger than 32 MiB", 1),
+    "zstd": (b"\x28\xb5\x2f\xfd", "zstd", r"compressed \(zstd\), which was not requested", 1),
+    "gzip, br": (b"\x28\xb5\x2f\xfd", "gzip, br", r"compressed \(br\), which was not requested", 1),
 }
 
 
@@ -341,7 +341,7 @@ def test_a_proxy_that_cannot_connect_now_is_asked_again(
     interim = b"HTTP/1.1 102 Processing\r\n\r\n"
     proxy: RawServer = raw_server(lambda _: interim + http_response(status, "Not now."))
     hook = connect("https://media.example", proxy=proxy.url, max_attempts=2)
-    words = f"Tunnel connection failed: {status}" if is_transient else "the proxy refuses the way"
+    words = f"Tunnel connection failed: {status}" if is_transient else "the proxy rejected the connection"
     with pytest.raises(MediaUnavailableError if is_transient else MediaConfigurationError, match=words):
         hook.get_media(7)
     assert [line.partition(" ")[0] for line in proxy.lines] == ["CONNECT"] * (2 if is_transient else 1)
@@ -387,21 +387,54 @@ def test_a_long_status_line_keeps_its_meaning(connect: Any, raw_server: Any) -> 
 
 
 NOT_HTTP = {
-    "SSH": b"SSH-2.0-OpenSSH_9.6\r\n",
-    "a TLS alert": b"\x15\x03\x01\x00\x02\x02\x46",
-    "HTTP/2": b"HTTP/2 404\r\n\r\n",
-    "FTP": b"220 Welcome\r\n",
-    "two lengths": b"HTTP/1.1 200 Reason\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+    "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n", "b'SSH-2.0-OpenSSH_9.6'"),
+    "a TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46", r"b'\x15\x03\x01\x00\x02\x02F'"),
+    "HTTP/2": (b"HTTP/2 404\r\n\r\n", "b'HTTP/2'"),
+    "FTP": (b"220 Welcome\r\n", "b'220 Welcome'"),
+    "a long line": (b"x" * 90 + b"\r\n", f"(b'{'x' * 40}')"),
+    "the API key": (b"EHLO key-of-the-tests\r\n", "b'EHLO ***'"),
+    "two lengths": (b"HTTP/1.1 200 Said\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", "InvalidHeader"),
 }
 
 
 @both_hooks
-@pytest.mark.parametrize("response", NOT_HTTP.values(), ids=NOT_HTTP)
-def test_a_server_of_another_protocol_is_a_permanent_error(connect: Any, raw_server: Any, response: bytes) -> None:
+@pytest.mark.parametrize(("response", "shown"), NOT_HTTP.values(), ids=NOT_HTTP)
+def test_other_protocol_is_a_permanent_error_that_shows_the_first_bytes(
+    connect: Any, raw_server: Any, response: bytes, shown: str
+) -> None:
     server: RawServer = raw_server(lambda _: response)
-    with pytest.raises(MediaResponseError, match=r"is not valid HTTP/1\.1 .* check the connection's host"):
+    with pytest.raises(MediaResponseError, match=r"did not send an HTTP/1\.1 response .* check the base") as raised:
         connect(server.url, max_attempts=3).get_media(7)
+    assert shown in str(raised.value)
     assert len(server.heads) == 1
+
+
+@both_hooks
+def test_causes_of_a_network_failure_are_logged_for_debugging_only(
+    connect: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="airflow_provider_media._transports.sync")
+    with pytest.raises(MediaUnavailableError) as raised:
+        connect("http://127.0.0.1:9", max_attempts=1).get_media(7)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+    [record] = [record for record in caplog.records if "Caused by: " in record.getMessage()]
+    assert record.levelname == "DEBUG"
+    assert "NewConnectionError" in record.getMessage()
+    assert "Connection refused" in record.getMessage()
+
+
+@both_hooks
+def test_causes_in_the_debug_log_are_redacted(connect: Any, caplog: pytest.LogCaptureFixture, raw_server: Any) -> None:
+    caplog.set_level("DEBUG", logger="airflow_provider_media._transports.sync")
+    server: RawServer = raw_server(lambda _: b"EHLO key-of-the-tests\r\n")
+    with pytest.raises(MediaResponseError):
+        connect(server.url).get_media(7)
+    with pytest.raises(MediaUnavailableError):
+        connect("http://media.example", proxy="http://user:pass-word@127.0.0.1:9", max_attempts=1).get_media(7)
+    assert caplog.text.count("Caused by: ") == 2
+    assert "key-of-the-tests" not in caplog.text
+    assert "pass-word" not in caplog.text
 
 
 @both_hooks
@@ -414,5 +447,5 @@ def test_a_proxy_of_plain_http_that_asks_for_credentials_is_named(connect: Any, 
 @both_hooks
 def test_a_proxy_of_another_protocol_is_named(connect: Any, raw_server: Any) -> None:
     proxy: RawServer = raw_server(lambda _: b"\x05\xff")
-    with pytest.raises(MediaResponseError, match="or of the proxy, is not valid HTTP"):
+    with pytest.raises(MediaResponseError, match=r"or the proxy, did not send an HTTP/1\.1 response"):
         connect("https://media.example", proxy=proxy.url).get_media(7)

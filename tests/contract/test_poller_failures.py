@@ -127,7 +127,7 @@ def test_rate_limit_is_not_a_failure(define: Any, library: SandboxLibrary) -> No
     assert [call["status"] for call in library.journal()] == [*[429] * 6, 500]
 
 
-@pytest.mark.parametrize(("status", "words"), [(401, "check the API key"), (403, "add this machine.s IP address")])
+@pytest.mark.parametrize(("status", "words"), [(401, "check the API key"), (403, "add this machine's IP address")])
 def test_rejected_key_or_address_ends_all_waits_immediately(
     define: Any, library: SandboxLibrary, status: int, words: str
 ) -> None:

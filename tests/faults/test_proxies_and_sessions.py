@@ -140,6 +140,6 @@ def test_a_proxy_of_a_wrong_port_is_refused_without_its_password(hook_for, port)
 
 
 def test_a_proxy_that_is_not_there_is_named_as_the_reason(hook_for):
-    with pytest.raises(MediaUnavailableError, match="the proxy on the way") as caught:
+    with pytest.raises(MediaUnavailableError, match="through the proxy") as caught:
         hook_for("https://127.0.0.1:9", proxy="http://user:s3cr3t@127.0.0.1:9", max_attempts=1).list_page()
     assert "s3cr3t" not in said_by(caught.value)

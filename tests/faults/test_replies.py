@@ -110,7 +110,7 @@ def test_an_answer_that_drips_for_ever_is_given_up(raw_server, hook_for, image):
 
     server = raw_server(on_post)
     started = time.monotonic()
-    with pytest.raises(MediaResponseError, match="does not come to an end"):
+    with pytest.raises(MediaResponseError, match="timed out reading the body"):
         hook_for(server.base_url, timeout=0.6).upload(image)
     assert time.monotonic() - started < 15
     assert len(server.posts) == 1
@@ -132,7 +132,7 @@ def test_an_answer_whose_head_drips_for_ever_is_given_up(raw_server, hook_for, i
 
     server = raw_server(on_post, tls=tls)
     started = time.monotonic()
-    with pytest.raises(MediaUnavailableError, match="did not answer"):
+    with pytest.raises(MediaUnavailableError, match="without data from"):
         hook_for(server.base_url, timeout=0.5, max_attempts=1).upload(image)
     assert time.monotonic() - started < 20
     assert len(server.posts) == 1
