@@ -1,1 +1,1 @@
-"""The Media API without any input or output: what to ask, how to read the answer, when to ask again."""
+"""The Media API without I/O: requests, responses, and flows of them."""

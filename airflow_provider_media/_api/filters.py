@@ -1,4 +1,4 @@
-"""Whether a file's name, type and folder fit what a filter asks for; ``None`` asks for nothing."""
+"""Match a file's name, type and folder with a filter; a filter of ``None`` matches every file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def name_matches(media: Media, pattern: str | None, *, is_exact: bool = False) -> bool:
-    """Whether the name matches; one that holds wildcards of its own, as ``banner [1].png``, matches itself as well.
+    """Return whether the name matches; a name with wildcards, such as ``banner [1].png``, also matches itself.
 
-    :param is_exact: whether the pattern is a name, and nothing in it a wildcard.
+    :param is_exact: treat the pattern as a name without wildcards.
     """
     if pattern is None or media.name is None:
         return pattern is None
@@ -20,10 +20,10 @@ def name_matches(media: Media, pattern: str | None, *, is_exact: bool = False) -
 
 
 def type_matches(media: Media, pattern: str | None) -> bool:
-    """Whether the MIME type matches, whatever its case and without its parameters."""
+    """Return whether the MIME type matches, ignoring case and parameters."""
     return pattern is None or fnmatchcase((media.mime_type or "").partition(";")[0].strip().lower(), pattern.lower())
 
 
 def folder_matches(media: Media, folder_id: str | None) -> bool:
-    """Whether the file is known to be in the folder."""
+    """Return whether the file is in the folder; False if its folder is unknown."""
     return folder_id is None or (media.folder_id is not None and str(media.folder_id) == folder_id)

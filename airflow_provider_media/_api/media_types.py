@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; the library accepts four types.
+"""Detect a file's type by its first bytes; the library accepts four types.
 
 Sources: the Media API's reference ("Images JPEG, PNG, GIF; video MP4"); the registry at mp4ra.org for the brands of the
 ISO base media format; the formats' specifications.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HEAD_BYTES = 4096
-"""How many of a file's first bytes :func:`detect_type` needs."""
+"""Number of first bytes that :func:`detect_type` needs."""
 
 EXTENSIONS = {
     "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -23,7 +23,7 @@ EXTENSIONS = {
     "image/gif": (".gif",),
     "video/mp4": (".mp4", ".m4v", ".f4v"),
 }
-"""The accepted MIME types, each with the file extensions that go with it."""
+"""The accepted MIME types, each with its file extensions."""
 
 _IMAGE_EXTENSIONS = (".avif", ".bmp", ".heic", ".heif", ".ico", ".psd", ".svg", ".tif", ".tiff", ".webp")
 _VIDEO_EXTENSIONS = (".3gp", ".avi", ".mkv", ".mov", ".mpeg", ".mpg", ".webm", ".wmv")
@@ -40,11 +40,11 @@ ACCEPTED_TYPES = "JPEG, PNG, GIF, MP4"
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """What a file is.
+    """A file type.
 
-    :param title: in words, such as ``HEIC image``.
-    :param mime_type: its MIME type where the library accepts it.
-    :param advice: a sentence on what to do with a file that it does not accept.
+    :param title: for messages, such as ``HEIC image``.
+    :param mime_type: its MIME type, if the library accepts it.
+    :param advice: one sentence on what to do with a file that is not accepted.
     """
 
     title: str
@@ -167,7 +167,7 @@ _SIGNATURES: tuple[tuple[bytes, FileType], ...] = (
     (b"book\0\0\0\0mark", FileType("macOS alias", advice="Copy the file that it points to.")),
     (b"L\0\0\0\1\x14\2\0", FileType("Windows shortcut", advice="Copy the file that it points to.")),
 )
-"""First bytes; a longer signature comes before one that it begins with."""
+"""First bytes; a longer signature comes before its own prefix."""
 
 _RIFF = {b"WEBP": _image("WebP"), b"AVI ": _video("AVI"), b"WAVE": _audio("WAV")}
 
@@ -177,25 +177,25 @@ _REFINEMENTS: tuple[tuple[FileType, Callable[[bytes], bool], FileType], ...] = (
     (_ZIP, lambda head: b"[Content_Types].xml" in head, _OFFICE),
     (_PLIST, lambda head: b"NSURLNameKey" in head, FileType("iCloud placeholder", advice="Download the file itself.")),
 )
-"""Formats that are used for others: their sign, and what the file is then."""
+"""Container formats: a check, and the specific type if it succeeds."""
 
-_SIGNS: tuple[tuple[Callable[[bytes], bool], FileType], ...] = (
+_CHECKS: tuple[tuple[Callable[[bytes], bool], FileType], ...] = (
     (lambda head: head[:2] == b"BM" and head[6:10] == bytes(4), _image("BMP")),
     (lambda head: head[:4] == b"FORM" and head[8:11] == b"AIF", _audio("AIFF")),
     (lambda head: head[:1] == head[188:189] == b"G" or head[4:5] == head[196:197] == b"G", _video("MPEG")),
     (lambda head: re.match(rb"P[1-7]\s", head) is not None, _image("Netpbm")),
     (lambda head: head[257:262] == b"ustar", _archive("tar")),
 )
-"""Formats whose signature is not, or not only, at the beginning."""
+"""Formats whose signature is not, or not only, at the start."""
 
-_TEXTS: tuple[tuple[str, FileType], ...] = (
+_TEXT_TYPES: tuple[tuple[str, FileType], ...] = (
     (r"version https://(git-lfs|hawser)", FileType("Git LFS pointer", advice="Run git lfs pull.")),
     (r"\S*/annex/objects/", FileType("git-annex pointer", advice="Run git annex get.")),
     (r"data:", FileType("data URI", advice="Decode it first.")),
     (r"[{[]", FileType("JSON text", advice=_ERROR_PAGE)),
     (r"", FileType("text file", advice=_ERROR_PAGE)),
 )
-"""Beginnings of texts, in lower case."""
+"""Patterns for the start of text, in lower case."""
 
 _MP4_BRANDS = re.compile(
     rb"iso[m2-9a-c]|mp4[12]|mp71|mmp4|avc1|M4V[ HP]|MSNV|[Ff]4[Vv] |dash|cmf[2cf]|hlsf|XAVC|ND[SX][CHMPS]"
@@ -221,10 +221,10 @@ _BRAND_FAMILIES: tuple[tuple[bytes, FileType], ...] = (
     (rb"isml|piff", _video("Smooth Streaming")),
     (rb"aax |aaxc", FileType("Audible audio book")),
 )
-"""Brands of the other formats that are built on the ISO base media format, by family."""
+"""Brands of other formats based on the ISO base media format, by family."""
 
 _QUICKTIME_BOXES = {b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
-"""What a QuickTime file without brands begins with."""
+"""The first boxes of QuickTime files without brands."""
 
 _SEGMENT_BOXES = {b"styp", b"sidx", b"moof"}
 _BASE64 = {"/9j/": "JPEG", "iVBORw0KGgo": "PNG", "R0lGOD": "GIF", "AAAAIGZ0eX": "MP4", "AAAAHGZ0eX": "MP4"}
@@ -232,7 +232,7 @@ _MARKUP = re.compile(r"<(!doctype html|html|head|body|title|script|meta|div|h1)\
 
 
 def detect_type(head: bytes) -> FileType | None:
-    """Return what a file is; None if its bytes do not say.
+    """Return the type of a file; None if it is unknown.
 
     :param head: the first :data:`HEAD_BYTES` bytes of the file (fewer if the file is shorter).
     """
@@ -246,15 +246,14 @@ def _by_box(head: bytes) -> FileType | None:
     if kind == b"ftyp":
         return _by_brand(head)
     if kind in _SEGMENT_BOXES:
-        return FileType("MP4 segment without its beginning", advice="Join the segments to one file.")
+        return FileType("MP4 segment without its start", advice="Join the segments to one file.")
     return _QUICKTIME if kind in _QUICKTIME_BOXES else None
 
 
 def _by_brand(head: bytes) -> FileType | None:
-    """Tell the formats apart that are built on the ISO base media format (14496-12, 4.3): by the major brand.
+    """Return the type of an ISO base media file (14496-12, 4.3) by its major brand.
 
-    HEIF's major brand often is one that says nothing of the codec; then, and if the major brand is unknown, the
-    compatible brands decide.
+    If the major brand is unknown, or HEIF's, which often does not identify the codec, the compatible brands decide.
     """
     end = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12], *(head[start : start + 4] for start in range(16, end - 3, 4))]
@@ -280,17 +279,17 @@ def _family_of(brand: bytes) -> FileType | None:
 def _by_signature(head: bytes) -> FileType | None:
     found = next((file_type for signature, file_type in _SIGNATURES if head.startswith(signature)), None)
     if found:
-        refined = (file_type for general, has_sign, file_type in _REFINEMENTS if found is general and has_sign(head))
+        refined = (file_type for general, matches, file_type in _REFINEMENTS if found is general and matches(head))
         return next(refined, found)
     if head.startswith(b"RIFF"):
         return _RIFF.get(head[8:12])
-    return next((file_type for has_sign, file_type in _SIGNS if has_sign(head)), None)
+    return next((file_type for matches, file_type in _CHECKS if matches(head)), None)
 
 
 def _by_text(head: bytes) -> FileType | None:
-    """Name the kinds of text that stand in for a media file."""
+    """Return the type of text saved in place of a media file."""
     text = _decode(head)
-    if text is None or any(letter < " " and letter not in "\t\n\r\f" for letter in text):
+    if text is None or any(character < " " and character not in "\t\n\r\f" for character in text):
         return None
     start = text.lstrip("\ufeff \t\r\n")
     lower = start.lower()
@@ -299,7 +298,7 @@ def _by_text(head: bytes) -> FileType | None:
     encoded = next((kind for prefix, kind in _BASE64.items() if start.startswith(prefix)), None)
     if encoded:
         return FileType(f"Base64 text of a {encoded} file", advice="Decode it first.")
-    return next((file_type for pattern, file_type in _TEXTS if re.match(pattern, lower)), None)
+    return next((file_type for pattern, file_type in _TEXT_TYPES if re.match(pattern, lower)), None)
 
 
 def _decode(head: bytes) -> str | None:
@@ -308,8 +307,8 @@ def _decode(head: bytes) -> str | None:
     try:
         return head.decode()
     except UnicodeDecodeError as error:
-        is_cut = len(head) >= HEAD_BYTES and error.start > len(head) - len("\U0010ffff".encode())  # a last character
-        return head[: error.start].decode() if is_cut else None
+        is_truncated = len(head) >= HEAD_BYTES and error.start > len(head) - len("\U0010ffff".encode())  # one character
+        return head[: error.start].decode() if is_truncated else None
 
 
 def _by_markup(lower: str) -> FileType:
@@ -323,9 +322,9 @@ def _by_markup(lower: str) -> FileType:
 
 
 def extension_mismatches(file_name: str, mime_type: str) -> bool:
-    """Whether the name's extension says another type than the bytes do.
+    """Return whether the name's extension belongs to another type.
 
-    Only an extension that is known to stand for a type says anything: "banner-2026.07" has none.
+    Unknown extensions are ignored: "banner-2026.07" has none.
     """
     extension = PurePath(file_name).suffix.lower()
     return extension in _KNOWN_EXTENSIONS and extension not in EXTENSIONS.get(mime_type, ())
@@ -337,18 +336,18 @@ _SUBTYPES = {
     "image/gif": ("gif",),
     "video/mp4": ("mp4", "m4v", "mp4v-es", "mpeg4", "mpeg4-generic"),
 }
-"""Other spellings of the accepted types, without an ``x-`` in front: old ones, and file extensions in their place."""
+"""Other spellings of the accepted types, without a leading ``x-``: old names, and file extensions."""
 
 _TYPE_OF_SUBTYPE = {subtype: mime_type for mime_type, subtypes in _SUBTYPES.items() for subtype in subtypes}
 
 
 def is_other_type(stored: str | None, sent: str) -> bool:
-    """Whether a stored type is surely another one than was sent.
+    """Return whether a stored type certainly differs from the sent one.
 
-    A type that is spelled differently (``image/x-png``, ``image/pjpeg``, ``PNG``), that names only the family
-    (``IMAGE``), or that is not one of the accepted ones (``application/octet-stream``, none) does not differ.
+    Other spellings (``image/x-png``, ``image/pjpeg``, ``PNG``), a family alone (``IMAGE``) and types that are not
+    accepted (``application/octet-stream``, none) do not count as different.
 
-    :param stored: as the platform writes it.
+    :param stored: the type in the platform's spelling.
     :param sent: one of :data:`EXTENSIONS`.
     """
     plain = (stored or "").partition(";")[0].strip().lower()

@@ -1,4 +1,4 @@
-"""Secrets: a value that no traceback shows, and its removal from text that a server repeats it in."""
+"""Secrets: a value that no traceback shows, and redaction of text that repeats it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ T = TypeVar("T")
 REDACTED = "***"
 
 _MIN_CHARACTERS = 8
-"""A shorter key is not redacted: it may be part of ordinary words, and a response could not be read without them."""
+"""Shorter keys are not redacted, because they may occur in ordinary words and JSON keys."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secret(Generic[T]):
-    """A value that shows in no repr, so that what logs the variables of a traceback does not show it either.
+    """A value whose repr is redacted, so that tools that log the variables of a traceback do not show it.
 
-    Reveal it only within the expression that needs it: a variable would hold the plain value.
+    Call :meth:`reveal` only inside the expression that needs the value, because a variable would be logged.
     """
 
     _value: T
@@ -37,10 +37,10 @@ class Secret(Generic[T]):
 
 
 def redact(secret: Secret[str] | None, text: str) -> str:
-    """Replace a secret in text, however a server may have written it.
+    """Replace a secret in text, in any encoding.
 
-    Found in another case, with JSON escapes, percent-encoded (also twice), with HTML character references, and in
-    Base64, alone or as a part of something longer.
+    Recognized are other cases, JSON escapes, percent-encoding (also double), HTML character references, and Base64,
+    alone or as part of a longer value.
     """
     if secret is None or len(secret.reveal()) < _MIN_CHARACTERS:
         return text
@@ -51,9 +51,9 @@ def redact(secret: Secret[str] | None, text: str) -> str:
 
 
 def redact_bytes(secret: Secret[str] | None, data: bytes, charset: str | None = None) -> bytes:
-    """Replace a secret in text of any encoding that JSON may have, or that its headers name.
+    """Replace a secret in encoded text; bytes without the secret are returned unchanged.
 
-    :param charset: the name, which may be of no charset: only what the secret shows up in is encoded anew.
+    :param charset: the charset of the headers, which may be invalid; the encodings of JSON are always tried.
     """
     if charset:
         with suppress(LookupError, ValueError):
@@ -62,21 +62,21 @@ def redact_bytes(secret: Secret[str] | None, data: bytes, charset: str | None = 
                 data = redacted.encode(charset, "replace")
     encoding: str = json.detect_encoding(data)
     if encoding.startswith("utf-8"):
-        encoding = "iso-8859-1"  # a character for each byte, so that all bytes come back; a secret is ASCII
+        encoding = "iso-8859-1"  # one character per byte, so that decoding is lossless; a secret is ASCII
     try:
         text = data.decode(encoding, "surrogatepass")
-    except UnicodeDecodeError:  # it only begins like UTF-16 or UTF-32
+    except UnicodeDecodeError:  # it only starts like UTF-16 or UTF-32
         encoding = "iso-8859-1"
         text = data.decode(encoding)
     redacted = redact(secret, text)
-    # Encoded again, a byte order mark may change.
+    # Unchanged text is not encoded again, because a byte order mark could change.
     return data if redacted == text else redacted.encode(encoding, "surrogatepass")
 
 
 def redact_url(url: str) -> str:
-    """Replace what may be a secret in a URL: its credentials, and its query and fragment, which may hold a signature.
+    """Replace possible secrets in a URL: its credentials, and its query and fragment, which may contain a signature.
 
-    Of other schemes than HTTP, what stands before an ``@`` is the id of an Airflow connection, unless it has a colon.
+    In schemes other than HTTP, the part before an ``@`` is an Airflow connection id, unless it has a colon.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -96,7 +96,7 @@ def redact_url(url: str) -> str:
 
 
 def redact_urls(text: str) -> str:
-    """Replace what may be a secret in the URLs of a text; see :func:`redact_url`."""
+    """Replace possible secrets in all URLs of a string; see :func:`redact_url`."""
     return _URL.sub(lambda found: redact_url(found[0]), text) if "://" in text else text
 
 
@@ -105,7 +105,7 @@ _URL = re.compile(r"""\w[\w+.-]*://[^\s'"<>]+""")
 
 @lru_cache(maxsize=64)
 def _in_base64(secret: Secret[str]) -> tuple[Secret[str], ...]:
-    """Return what Base64 makes of a secret after 0, 1 and 2 other bytes; without what other bytes have a part in."""
+    """Return the Base64 of a secret after 0, 1 and 2 other bytes, without the characters that other bytes affect."""
     found = []
     for shift in range(3):
         start, end = (shift * 8 + 5) // 6, (shift + len(secret.reveal())) * 8 // 6
@@ -119,30 +119,30 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 @lru_cache(maxsize=64)
 def _pattern(secret: Secret[str]) -> Secret[re.Pattern[str]]:
-    return Secret(re.compile("".join(map(_as_written, secret.reveal()))))
+    return Secret(re.compile("".join(map(_spellings, secret.reveal()))))
 
 
-def _as_written(character: str) -> str:
-    """Match one character in any way of writing it.
+def _spellings(character: str) -> str:
+    """Return a pattern for one character in any encoding.
 
-    Each alternative begins with a literal and has no flag, because then a search skips all other text fast.
+    Each alternative starts with a literal and has no flag, because that makes the search fast.
     """
-    if not character.isascii():  # no key that is sent: it would be refused
+    if not character.isascii():  # such a key is rejected before it is sent
         return re.escape(character)
     letters = sorted({character.lower(), character.upper()})
     names = {name.rstrip(";") for name, text in html.entities.html5.items() if text == character}
-    ways = [re.escape(letter) for letter in letters]
+    spellings = [re.escape(letter) for letter in letters]
     for letter in letters:
         code = ord(letter)
         digits = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{code:02x}")
-        ways += [rf"\\\\*(?:{re.escape(letter)}|u00{digits})", f"%(?:25)*{digits}"]
-        ways += [f"&(?:amp;)*#(?:0*{code}|[xX]0*{digits});?"]
-    ways += [f"&(?:amp;)*{name};?" for name in sorted(names)]
-    return f"(?:{'|'.join(ways)})"
+        spellings += [rf"\\\\*(?:{re.escape(letter)}|u00{digits})", f"%(?:25)*{digits}"]
+        spellings += [f"&(?:amp;)*#(?:0*{code}|[xX]0*{digits});?"]
+    spellings += [f"&(?:amp;)*{name};?" for name in sorted(names)]
+    return f"(?:{'|'.join(spellings)})"
 
 
 def safe_cause(error: BaseException | None) -> BaseException | None:
-    """Return an error to raise another one from; None if its text or its causes' may show credentials in a URL."""
+    """Return the error as a cause to raise from; None if it or its causes may show credentials in a URL."""
     cause = error
     while cause is not None:
         if redact_urls(str(cause)) != str(cause):

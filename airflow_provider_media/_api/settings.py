@@ -1,4 +1,4 @@
-"""Read an Airflow connection once, by one function, into one validated value."""
+"""Parse and validate an Airflow connection."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ DEFAULT_BASE_ADDRESS = "https://lora-api.agiletelecom.com/api"
 """The platform's public base address (Media API reference)."""
 
 MEDIA_PATH = "/partner-gateway/v1/media"
-"""Where the library lives under the base address (Media API reference)."""
+"""The path of the library under the base address (Media API reference)."""
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
-"""A page of 1000 files takes about half a megabyte; what goes on beyond this bound is no answer of a Media API."""
+"""Max size of a response; a page of 1000 files has about 0.5 MB."""
 
 _SCHEMES = ("http", "https")
 _PROXY_SCHEMES = ("http", "https")
-_ONLY_AN_ADDRESS = "The connection's host must hold only scheme, host, port and path; the API key is the password."
+_ONLY_AN_ADDRESS = "The connection's base address must contain only scheme, host, port and path, not the API key."
 _MAX_NUMBER = 1_000_000
-"""Of seconds, say: eleven days; the operating system takes no time-outs of months."""
+"""Max value of numbers; as seconds eleven days, because operating systems reject timeouts of months."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All that a connection says, checked.
+    """A validated connection.
 
-    :param base_url: scheme, host, port and path under which :data:`MEDIA_PATH` is found; no slash at the end.
+    :param base_url: scheme, host, port and path, without the path of the library and without a trailing slash.
     :param api_key: sent as ``X-Api-Key``.
-    :param timeout: the longest silence of the server that is waited out, in seconds.
-    :param connect_timeout: the longest wait for a connection, in seconds.
-    :param settle_seconds: how long a stored file may take to show up in the list after a lost answer.
-    :param max_attempts: how often one request is sent at most, the first time included.
-    :param retry_budget: seconds that may pass between the first failure and the last attempt, transfers left out.
-    :param verify: whether certificates are checked, or the path of the CA bundle to check them with.
-    :param proxy: the proxy's address; without one, the environment's proxy variables count.
-    :param requests_per_second: the highest rate of requests of one process, or None for no limit.
-    :param allow_delete: False refuses every delete.
-    :param accept_converted: whether the platform may store files in another size than was sent.
-    :param max_response_bytes: no more of an answer is read; not the connection's to say.
+    :param timeout: read timeout in seconds.
+    :param connect_timeout: connect timeout in seconds.
+    :param settle_seconds: max time in seconds until a stored file appears in the list.
+    :param max_attempts: max number of attempts of a request, the first included.
+    :param retry_budget: max seconds between the first failure and the last attempt, transfers excluded.
+    :param verify: whether to check certificates, or the path of a CA bundle.
+    :param proxy: the URL of the proxy; by default the proxy of the environment.
+    :param requests_per_second: max request rate of one process; None: no limit.
+    :param allow_delete: whether files may be deleted.
+    :param accept_converted: whether the platform may store files with another size than was sent.
+    :param max_response_bytes: max size of a response; not a setting of the connection.
     """
 
     base_url: str
@@ -59,7 +59,7 @@ class Settings:
     max_attempts: int = 10
     retry_budget: float = 120.0
     verify: bool | str = True
-    proxy: str | None = field(default=None, repr=False)  # may carry a password
+    proxy: str | None = field(default=None, repr=False)  # may contain a password
     requests_per_second: float | None = None
     allow_delete: bool = True
     accept_converted: bool = False
@@ -67,14 +67,14 @@ class Settings:
 
     @property
     def media_url(self) -> str:
-        """The address of the library."""
+        """The URL of the library."""
         return self.base_url + MEDIA_PATH
 
     @property
     def sends_key_in_clear(self) -> bool:
-        """Whether the key travels unencrypted over a network."""
+        """Whether the API key is sent unencrypted over a network."""
         parts = urlsplit(self.base_url)
-        return parts.scheme == "http" and not _stays_here(parts.hostname or "")
+        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
 
 
 def read_settings(
@@ -85,42 +85,42 @@ def read_settings(
     password: Secret[str] | None = None,
     extra: str | Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Check a connection's fields and put them together.
+    """Parse and validate a connection's fields.
 
-    A key that is absent, None (an empty form field) or "" keeps its default; numbers and booleans may be text,
-    as forms of Airflow 2 and connection URIs give them.
+    Extras that are absent, None (an empty form field) or "" keep their defaults. Numbers and booleans may be strings,
+    because forms of Airflow 2 and connection URIs send strings.
 
     :param host: the base address, with or without its scheme and path.
     :param schema: the path of the base address, where Airflow's URI form puts it.
-    :param port: the port, unless the host has it.
+    :param port: the port, unless the host contains it.
     :param password: the API key.
-    :param extra: the extra fields, as a mapping or as the JSON text of one.
-    :raises MediaConfigurationError: with one sentence that names the field.
+    :param extra: the extras, as a mapping or a JSON object.
+    :raises MediaConfigurationError: a field is invalid; the message names it.
     """
     try:
         settings = Settings(
-            base_url=_base_address(_text(host), _text(schema), port),
+            base_url=_base_address(_strip(host), _strip(schema), port),
             api_key=_api_key(password),
             **_extras(extra),
         )
-    except MediaError as problem:
-        sentence = redact(password, str(problem))
+    except MediaError as error:
+        message = redact(password, str(error))
     else:
         if redact(settings.api_key, settings.base_url) == settings.base_url:
             return settings
-        sentence = _ONLY_AN_ADDRESS
-    raise MediaConfigurationError(sentence)
+        message = _ONLY_AN_ADDRESS
+    raise MediaConfigurationError(message)
 
 
-def _stays_here(host: str) -> bool:
-    """Whether what is sent to the host never leaves this machine."""
+def _is_loopback(host: str) -> bool:
+    """Return whether the host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _text(value: str | None) -> str:
+def _strip(value: str | None) -> str:
     return (value or "").strip()
 
 
@@ -128,31 +128,31 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
     if not host:
         if schema or port not in {None, ""}:
             raise MediaConfigurationError(
-                "The connection has a port or schema but no host: give the Media API's base address as host."
+                "The connection has a port or schema but no base address. Set the base address."
             )
         return DEFAULT_BASE_ADDRESS
     scheme = "https"
-    if schema.strip("/").lower() in _SCHEMES:  # the habit of Airflow's HTTP connections
+    if schema.strip("/").lower() in _SCHEMES:  # as in Airflow's HTTP connections
         scheme, schema = schema.strip("/").lower(), ""
     given_scheme, separator, rest = host.partition("://")
     address = f"{given_scheme}://{_with_brackets(rest)}" if separator else f"{scheme}://{_with_brackets(host)}"
     if not {"@", "?", "#", ";"}.isdisjoint(address):
-        # Not repeated in the message: what stands before an @, or in a query, may be a secret.
+        # The message does not repeat the address, because its credentials or query may be secret.
         raise MediaConfigurationError(_ONLY_AN_ADDRESS)
     try:
         parts = urlsplit(address)
         own_port, hostname = parts.port, parts.hostname
-        (hostname or "").encode("idna")  # an empty or overlong part of the name is a ValueError
+        (hostname or "").encode("idna")  # a ValueError if a label is empty or too long
     except ValueError as error:
-        raise MediaConfigurationError(f"The connection's host {host!r} is not an address: {error}.") from None
+        raise MediaConfigurationError(f"The connection's base address {host!r} is not a valid URL: {error}.") from None
     if parts.scheme not in _SCHEMES or not hostname or any(letter.isspace() for letter in address):
         raise MediaConfigurationError(
-            f"The connection's host {host!r} is not an address such as {DEFAULT_BASE_ADDRESS}."
+            f"The connection's base address {host!r} is not a valid URL such as {DEFAULT_BASE_ADDRESS}."
         )
     given_port = _port(port)
     if own_port and given_port and own_port != given_port:
         raise MediaConfigurationError(
-            f"The connection's host says port {own_port}, its port field {given_port}: leave one of them out."
+            f"The connection's base address has port {own_port}, but its port field is {given_port}. Remove one."
         )
     path = "/".join(filter(None, (parts.path.strip("/"), schema.strip("/"))))
     base_path = ("/" + path).rstrip("/").removesuffix(MEDIA_PATH)
@@ -162,7 +162,7 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
 
 
 def _with_brackets(address: str) -> str:
-    """Put the brackets around an IPv6 address that connection URIs lose, and people leave out."""
+    """Put brackets around an IPv6 address, because connection URIs lose them and people omit them."""
     host, slash, path = address.partition("/")
     try:
         ipaddress.IPv6Address(host)
@@ -179,11 +179,9 @@ def _port(port: int | str | None) -> int | None:
 
 def _api_key(password: Secret[str] | None) -> Secret[str]:
     if password is None or not password.reveal().strip():
-        raise MediaConfigurationError("The connection has no API key: put the platform's key into its password field.")
+        raise MediaConfigurationError("The connection has no API key. Set its API key (password) field.")
     if not (password.reveal().strip().isascii() and password.reveal().strip().isprintable()):
-        raise MediaConfigurationError(
-            "The connection's API key holds characters that a key cannot have: copy it again."
-        )
+        raise MediaConfigurationError("The connection's API key contains invalid characters. Copy it again.")
     return Secret(password.reveal().strip())
 
 
@@ -197,32 +195,32 @@ def _extras(extra: str | Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     if not hasattr(extra, "items"):
         raise MediaConfigurationError("The connection's extra must be a JSON object such as {'timeout': 60}.")
-    unknown = sorted(str(key) for key in extra if key not in _READERS)
+    unknown = sorted(str(key) for key in extra if key not in _PARSERS)
     if unknown:
-        known = ", ".join(_READERS)
-        raise MediaConfigurationError(f"The connection's extra has an unknown key {unknown[0]!r}; known are {known}.")
+        valid_keys = ", ".join(_PARSERS)
+        raise MediaConfigurationError(f"The connection's extra has an unknown key {unknown[0]!r}; valid: {valid_keys}.")
     return {
-        key: _READERS[key](f"The connection's extra {key!r}", value)
+        key: _PARSERS[key](f"The connection's extra {key!r}", value)
         for key, value in extra.items()
         if value is not None and value != ""
     }
 
 
 def _number(*, above: float = -math.inf, at_least: float = -math.inf) -> Callable[[str, Any], float]:
-    wanted = "a number of at least 0" if at_least == 0 else f"a number greater than {above:g}"
+    expected = "a number of at least 0" if at_least == 0 else f"a number greater than {above:g}"
 
-    def read(field_name: str, value: Any) -> float:
+    def parse(field_name: str, value: Any) -> float:
         try:
             number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not (math.isfinite(number) and number > above and number >= at_least):
-            raise MediaConfigurationError(f"{field_name} must be {wanted}, not {value!r}.")
+            raise MediaConfigurationError(f"{field_name} must be {expected}, not {value!r}.")
         if number > _MAX_NUMBER:
             raise MediaConfigurationError(f"{field_name} must be at most {_MAX_NUMBER}, not {value!r}.")
         return number
 
-    return read
+    return parse
 
 
 def _verify(field_name: str, value: Any) -> bool | str:
@@ -233,31 +231,31 @@ def _verify(field_name: str, value: Any) -> bool | str:
     return parse_bool(field_name, value)
 
 
-def read_proxy(field_name: str, value: Any) -> str:
-    """Check the address of a proxy.
+def parse_proxy(field_name: str, value: Any) -> str:
+    """Return the URL of a proxy, validated.
 
     :raises MediaConfigurationError: it is invalid.
     """
     try:
         parts = urlsplit(str(value).strip())
-        usable = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        is_valid = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
-        usable = False
-    if not usable:  # not repeated in the message: it may hold a password
+        is_valid = False
+    if not is_valid:  # the message does not repeat it, because it may contain a password
         raise MediaConfigurationError(
-            f"{field_name} must be an HTTP proxy's address such as http://proxy.example:3128; not SOCKS."
+            f"{field_name} must be the URL of an HTTP proxy such as http://proxy.example:3128 (not SOCKS)."
         )
     return str(value).strip()
 
 
-_READERS: dict[str, Callable[[str, Any], Any]] = {
+_PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "timeout": _number(above=0),
     "connect_timeout": _number(above=0),
     "settle_seconds": _number(at_least=0),
     "max_attempts": parse_int,
     "retry_budget": _number(at_least=0),
     "verify": _verify,
-    "proxy": read_proxy,
+    "proxy": parse_proxy,
     "requests_per_second": _number(above=1 / _MAX_NUMBER),
     "allow_delete": parse_bool,
     "accept_converted": parse_bool,

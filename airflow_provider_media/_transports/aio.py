@@ -1,4 +1,4 @@
-"""Carry calls on an event loop: each exchange is the blocking transport's, in a thread; all waiting is the loop's."""
+"""The asyncio transport: runs the blocking transport's exchanges in threads; waits on the event loop."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ UNAUTHORIZED = 401
 class AsyncTransport:
     """One session with the server for the coroutines of one event loop.
 
-    The steps of flows run in threads, too: they parse lists, and read files.
+    The steps of flows run in threads too, because they parse lists and read files.
 
-    :param read_settings: reads the connection; asked when first used, and once more after each rejected key.
+    :param read_settings: reads the connection; called at first use and after a rejected API key.
     """
 
     def __init__(self, read_settings: Callable[[], Awaitable[Settings]]) -> None:
-        """Prepare; the connection is not read yet."""
+        """Read no connection yet."""
         self._read_settings = read_settings
         self.renew()
         renew_in_children(self)
 
     def renew(self) -> None:
-        """Begin anew; the sessions and threads before, if any, are another process's."""
+        """Reset the state; previous sessions and threads belong to the parent process."""
         self._sessions: list[_Session] = []
         self._opening = asyncio.Lock()
         self._threads = Threads()
         self._closings = 0
 
     async def run(self, flow: Flow[T]) -> T:
-        """Drive a flow to its end.
+        """Run a flow and return its result.
 
-        :raises MediaError: what the flow does not handle.
+        :raises MediaError: an error that the flow does not handle.
         """
         closings = self._closings
         try:
@@ -66,45 +66,45 @@ class AsyncTransport:
                 if command is None:
                     return cast("T", result)
                 try:
-                    reply = await self._perform(command, closings)
-                except MediaError as problem:
-                    step = partial(flow.throw, problem)
+                    response = await self._perform(command, closings)
+                except MediaError as error:
+                    step = partial(flow.throw, error)
                 else:
-                    step = partial(flow.send, reply)
+                    step = partial(flow.send, response)
         finally:
-            with suppress(ValueError):  # a step that nothing could abort is still running
+            with suppress(ValueError):  # a step that cannot be aborted is still running
                 flow.close()
 
-    async def send(self, call: ApiRequest, closings: int | None = None) -> ApiResponse:
-        """Send one call until it succeeds or trying again cannot help, or is used up.
+    async def send(self, request: ApiRequest, closings: int | None = None) -> ApiResponse:
+        """Send one request, with retries.
 
-        A rejected key is read again once: it may have been rotated since the connection was read.
+        After a rejected API key the connection is read again once, because the key may have been rotated.
 
-        :param closings: how often the transport was closed when what the call belongs to began.
-        :raises MediaError: for the last failure.
+        :param closings: the value of ``_closings`` when the caller's work started.
+        :raises MediaError: the error of the last attempt.
         """
         closings = self._closings if closings is None else closings
         session = await self._current(closings)
         try:
-            return await self._try(session.transport, call)
-        except MediaError as problem:
-            if problem.status != UNAUTHORIZED:
+            return await self._send_with_retries(session.transport, request)
+        except MediaError as error:
+            if error.status != UNAUTHORIZED:
                 raise
             renewed = await self._current(closings, rejected=session)
             if renewed.transport is session.transport:
                 raise
-            return await self._try(renewed.transport, call)
+            return await self._send_with_retries(renewed.transport, request)
 
     async def settings(self) -> Settings:
-        """Return the connection's settings, as they were read last."""
+        """Return the connection's settings as last read."""
         return (await self._current(self._closings)).transport.settings
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function that blocks."""
-        return await self._threads.run(function, _nothing, *arguments)
+        """Call a blocking function in a thread."""
+        return await self._threads.run(function, _abort_nothing, *arguments)
 
     async def close(self) -> None:
-        """Abort what is under way, close the connections, and end the threads."""
+        """Abort running exchanges, close the connections and end the threads."""
         self._closings += 1
         while self._sessions:
             transport = self._sessions.pop().transport
@@ -119,9 +119,9 @@ class AsyncTransport:
         return await self.send(command, closings)
 
     async def _current(self, closings: int, *, rejected: _Session | None = None) -> _Session:
-        """Return the session; a new one when the server rejected the key of the present one.
+        """Return the session; a new one if the server rejected the API key of the current one.
 
-        The one before is not closed yet: other calls may be under way on it.
+        The previous session stays open, because other requests may be using it.
         """
         async with self._opening:
             self._check_open(closings)
@@ -130,7 +130,7 @@ class AsyncTransport:
             self._threads.open()
             settings = await self._read_settings()
             if rejected and rejected.transport.settings == settings:
-                # Known from now on as one that is not worth reading again for the calls rejected with this one.
+                # A new identity, so that other requests rejected with the same key do not read the connection again.
                 self._sessions[-1] = _Session(rejected.transport)
             else:
                 opened = await self.in_thread(_open, settings)
@@ -139,44 +139,44 @@ class AsyncTransport:
             return self._sessions[-1]
 
     def _check_open(self, closings: int) -> None:
-        """Go on only if nobody has closed the transport since; what begins later opens it again."""
+        """Raise if the transport was closed since; later work opens it again."""
         if closings != self._closings:
             raise cancelled()
 
-    async def _try(self, transport: SyncTransport, call: ApiRequest) -> ApiResponse:
-        retries = call.retry_state or new_retry_state(transport.settings, call)
-        options = tenacity_kwargs(call, retries, key_was_accepted=lambda: transport.key_was_accepted)
-        return await AsyncRetrying(sleep=clock.sleep, **options)(self._attempt, transport, call, retries)
+    async def _send_with_retries(self, transport: SyncTransport, request: ApiRequest) -> ApiResponse:
+        retry_state = request.retry_state or new_retry_state(transport.settings, request)
+        options = tenacity_kwargs(request, retry_state, key_was_accepted=lambda: transport.key_was_accepted)
+        return await AsyncRetrying(sleep=clock.sleep, **options)(self._attempt, transport, request, retry_state)
 
-    async def _attempt(self, transport: SyncTransport, call: ApiRequest, retries: RetryState) -> ApiResponse:
+    async def _attempt(self, transport: SyncTransport, request: ApiRequest, retry_state: RetryState) -> ApiResponse:
         turn = transport.limiter.turn()
-        for seconds in turn.waits(call, retries):
+        for seconds in turn.waits(request, retry_state):
             await clock.sleep(seconds)
         transfer = transport.new_transfer()
-        return await self._threads.run(transport.exchange, transfer.abort, call, retries, turn, transfer)
+        return await self._threads.run(transport.exchange, transfer.abort, request, retry_state, turn, transfer)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Session:
-    """A blocking transport; two of the same differ, so that it can be told for which calls the key was read again."""
+    """A blocking transport, compared by identity: a new session marks that the key was read again."""
 
     transport: SyncTransport
 
 
 def _open(settings: Settings) -> SyncTransport:
-    """Open a session; import its libraries here, in a thread, because that takes 0.1 s."""
+    """Open a session; called in a thread, because the imports take 0.1 s."""
     from airflow_provider_media._transports.sync import SyncTransport
 
     return SyncTransport(settings)
 
 
 def _advance(step: Callable[[], ApiRequest | Sleep]) -> tuple[ApiRequest | Sleep | None, Any]:
-    """Return a flow's next command, or None and its result: a StopIteration cannot leave a thread through a future."""
+    """Return a flow's next command, or None and its result, because a future cannot carry a StopIteration."""
     try:
         return step(), None
     except StopIteration as end:
         return None, end.value
 
 
-def _nothing() -> None:
-    """Abort nothing: what has begun comes to its end soon."""
+def _abort_nothing() -> None:
+    """Abort nothing, because the function ends soon."""

@@ -22,7 +22,7 @@ from airflow_provider_media import __version__
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, parse_charset, raise_for_status
 from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._api.secret import redact, redact_bytes
-from airflow_provider_media._api.settings import read_proxy
+from airflow_provider_media._api.settings import parse_proxy
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.content import ContentError, TruncatedContentError, decompress
 from airflow_provider_media.exceptions import (
@@ -217,7 +217,7 @@ def environment_proxy(base_url: str) -> str | None:
     if not proxy or _needs_no_proxy(parts, proxies.get("no", "")):
         return None
     variable = f"{parts.scheme}_proxy" if proxies.get(parts.scheme) else "all_proxy"
-    return read_proxy(f"The environment's proxy ({variable.upper()})", proxy if "://" in proxy else f"http://{proxy}")
+    return parse_proxy(f"The environment's proxy ({variable.upper()})", proxy if "://" in proxy else f"http://{proxy}")
 
 
 def _needs_no_proxy(address: SplitResult, exceptions: str) -> bool:

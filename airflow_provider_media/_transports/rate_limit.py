@@ -1,4 +1,4 @@
-"""Hold one process to the rate limits of an API key: the connection's own, and those that the server tells of."""
+"""Keep one process within the rate limits of an API key: the connection's own and the server's."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.secret import Secret
 
 MAX_RESET_SECONDS = 300.0
-"""A window that ends later than this is taken for nonsense, and ignored."""
+"""Max length of a rate limit window; a longer one is ignored as implausible."""
 
 MAX_HOLD_SECONDS = 120.0
-"""A request that is asked to wait longer (``Retry-After``) fails by itself, and the others go on."""
+"""Max ``Retry-After`` that delays all requests; a longer one applies only to the request that received it."""
 
 LEARNED_RATE_SECONDS = 120.0
-"""For so long a rate holds that was learned from responses."""
+"""How long a rate learned from responses applies."""
 
 _LEARNED_SHARE = 0.95
-"""Of the rate that the server accepted: requests that start evenly do not quite arrive so."""
+"""Share of the accepted rate that is used, because evenly spaced requests do not arrive evenly spaced."""
 
 _MIN_LEARNED_RATE = 5
-"""Fewer requests per second than this were accepted: others used up the limit, and their rate is not ours."""
+"""Min requests per second to learn from; with fewer, other clients used up the limit."""
 
 _HOLD_AFTER_REFUSAL_SECONDS = 1.0
 _CLOCK_TOLERANCE_SECONDS = 1e-6
@@ -42,67 +42,66 @@ _FIRST_EPOCH_SECONDS, _FIRST_EPOCH_MILLISECONDS = 1e9, 1e12
 
 
 class Turn:
-    """One request's place among those of its limiter.
+    """One request's slot in its limiter.
 
     :param limiter: the limiter.
-    :ivar moment: when the request may start; None while the server's limits hold all requests.
-    :ivar number: how many requests were started with it; 0 until it is.
+    :ivar moment: when the request may start (monotonic seconds); None while the server's limits delay all requests.
+    :ivar number: the request's number, counted from 1; 0 until it starts.
     """
 
     def __init__(self, limiter: RateLimiter) -> None:
-        """Wait for the first free moment."""
+        """Take no slot yet."""
         self._limiter = limiter
         self.moment: float | None = None
         self.number = 0
 
-    def waits(self, call: ApiRequest, retries: RetryState) -> Iterator[float]:
-        """Yield how many seconds to wait, again and again, until the request is started.
+    def waits(self, request: ApiRequest, retry_state: RetryState) -> Iterator[float]:
+        """Yield delays in seconds until the request is started.
 
-        :raises MediaRateLimitError: when the server's limits hold longer than the tries of the call last.
+        :raises MediaRateLimitError: the server's limits last longer than the request's retry budget.
         """
         while seconds := self.start():
-            if self.moment is None and seconds > retries.seconds_remaining:
+            if self.moment is None and seconds > retry_state.seconds_remaining:
                 raise MediaRateLimitError(
-                    f"Could not {call.purpose}: the rate limit of the API key is exceeded for {seconds:.0f} s more.",
+                    f"Could not {request.purpose}: the rate limit of the API key is exceeded for {seconds:.0f} s.",
                     is_transient=True,
                     retry_after=seconds,
                 )
             yield seconds
 
     def start(self) -> float:
-        """Start the request and return 0, or return the seconds after which to ask again."""
+        """Start the request and return 0, or return the delay in seconds before the next call."""
         return self._limiter.start(self)
 
-    def note(self, headers: Mapping[str, str], problem: MediaError | None = None) -> None:
-        """Take note of the response.
+    def note(self, headers: Mapping[str, str], error: MediaError | None = None) -> None:
+        """Record the rate limits of the response.
 
         :param headers: by name in lower case.
-        :param problem: what is wrong with it, if anything is.
+        :param error: the error of the response, if it is one.
         """
-        self._limiter.note(self, headers, problem)
+        self._limiter.note(self, headers, error)
 
 
 class RateLimiter:
     """Decides when requests may start; shared by all threads and hooks of a process that use one address and key.
 
-    Requests are spaced evenly by the connection's ``requests_per_second``, or by a rate that its responses show;
-    and they wait for the end of the window whose ``X-RateLimit-Remaining`` is used up.
+    Requests are spaced evenly, by the connection's ``requests_per_second`` or a rate learned from responses. They wait
+    for the end of a window whose ``X-RateLimit-Remaining`` is used up. Processes do not coordinate, although the server
+    counts the requests of all.
 
-    Several processes do not know of each other, but the server counts the requests of all.
-
-    :param per_second: requests a second, or None for no limit of the connection's own.
-    :param now: monotonic seconds.
+    :param per_second: the connection's max requests per second, or None.
+    :param now: returns monotonic seconds.
     """
 
     def __init__(self, per_second: float | None, now: Callable[[], float]) -> None:
-        """Start with the first moment free, and nothing known of the server's limits."""
+        """Start without delay and without limits of the server."""
         self._own_interval = 1 / per_second if per_second else 0.0
         self._now = now
         self.renew()
         renew_in_children(self)
 
     def renew(self) -> None:
-        """Begin anew, with the next moment free."""
+        """Reset the state, in a forked child too."""
         now = self._now()
         self._lock = threading.Lock()
         self._next = now
@@ -116,16 +115,16 @@ class RateLimiter:
         self._learned_at = now
 
     def turn(self) -> Turn:
-        """Return the turn of a request that is about to be sent."""
+        """Return the slot of a new request."""
         return Turn(self)
 
     def start(self, turn: Turn) -> float:
-        """Start a request and return 0, or return the seconds after which to ask again."""
+        """Start a request and return 0, or return the delay in seconds before the next call."""
         with self._lock:
             now = self._now()
-            if closed := self._closed_for(now):
+            if hold := self._hold_seconds(now):
                 turn.moment = None
-                return closed
+                return hold
             if turn.moment is None:
                 turn.moment = max(now, self._next)
                 self._next = turn.moment + self._interval(now)
@@ -137,31 +136,31 @@ class RateLimiter:
             self._forget_starts(now)
             return 0.0
 
-    def note(self, turn: Turn, headers: Mapping[str, str], problem: MediaError | None) -> None:
-        """Take note of the response to a request; see :meth:`Turn.note`."""
+    def note(self, turn: Turn, headers: Mapping[str, str], error: MediaError | None) -> None:
+        """Record the response to a request; see :meth:`Turn.note`."""
         limit, remaining = (_count(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining"))
         seconds = _seconds_to_reset(headers)
         with self._lock:
             now = self._now()
             if limit and seconds is not None and seconds <= 1:  # a window of a second, or the end of a longer one
                 self._learn(now, limit)
-            # A server that always says 0 says nothing.
+            # A server that always sends 0 is ignored.
             self._has_seen_remaining = self._has_seen_remaining or bool(remaining)
             if self._has_seen_remaining and remaining is not None and seconds is not None:
                 self._note_window(now, turn.number + remaining, now + seconds)
-            if problem is None or not problem.is_transient:
+            if error is None or not error.is_transient:
                 return
-            is_refusal = problem.status == _TOO_MANY_REQUESTS
-            # Another request's refusal may have been met already.
+            is_refusal = error.status == _TOO_MANY_REQUESTS
+            # The refusal of another request may already have been handled.
             if is_refusal and remaining != 0 and now >= self._held_until:
                 accepted = self._accepted_before(turn, now)
                 if accepted >= _MIN_LEARNED_RATE:
                     self._learn(now, accepted)
-            asked = problem.retry_after or (_HOLD_AFTER_REFUSAL_SECONDS if is_refusal else 0.0)
+            asked = error.retry_after or (_HOLD_AFTER_REFUSAL_SECONDS if is_refusal else 0.0)
             if asked <= MAX_HOLD_SECONDS:
                 self._held_until = max(self._held_until, now + asked)
 
-    def _closed_for(self, now: float) -> float:
+    def _hold_seconds(self, now: float) -> float:
         if now < self._held_until:
             return self._held_until - now
         if self._last_number is None or self._started < self._last_number or now >= self._window_ends:
@@ -174,10 +173,10 @@ class RateLimiter:
         return max(self._own_interval, self._learned_interval)
 
     def _note_window(self, now: float, last_number: int, ends: float) -> None:
-        """Take note up to which request the window goes, and when it ends."""
+        """Record the last request number of the window and its end."""
         is_same = now < self._window_ends and abs(ends - self._window_ends) < _SAME_WINDOW_SECONDS
         self._last_number = last_number
-        # The reset is told in whole seconds, mostly rounded up.
+        # Servers send the reset in integer seconds, usually rounded up.
         self._window_ends = min(ends, self._window_ends) if is_same else ends
 
     def _learn(self, now: float, per_second: int) -> None:
@@ -187,7 +186,7 @@ class RateLimiter:
     def _accepted_before(self, turn: Turn, now: float) -> int:
         """Return how many requests were accepted within a second before one that was refused."""
         self._forget_starts(now)
-        started_since = self._started - turn.number + 1  # they are refused as well
+        started_since = self._started - turn.number + 1  # they are refused too
         return len(self._starts) - started_since
 
     def _forget_starts(self, now: float) -> None:
@@ -201,7 +200,7 @@ def _count(value: str | None) -> int | None:
 
 
 def _seconds_to_reset(headers: Mapping[str, str]) -> float | None:
-    """Read when the window ends, told in seconds or as a Unix time; None where it is absent or nonsense."""
+    """Return the seconds to the end of the window, from seconds or a Unix time; None if absent or implausible."""
     try:
         reset = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
@@ -213,15 +212,21 @@ def _seconds_to_reset(headers: Mapping[str, str]) -> float | None:
 
 
 def _server_time(headers: Mapping[str, str]) -> float:
-    """Return the server's time where it tells it, because its clock may differ from ours."""
+    """Return the time of the response's ``Date``, because the server's clock may differ; by default, ours."""
     moment = parse_http_date(headers.get("date", ""))
     return moment.timestamp() if moment else time.time()
 
 
+_MAX_LIMITERS = 256
+
 _limiters: dict[tuple[str, Secret[str], float | None], RateLimiter] = {}
+"""Limiters of this process; rotated keys leave entries behind, so the oldest are dropped above the maximum."""
 
 
 def limiter_of(base_url: str, api_key: Secret[str], per_second: float | None) -> RateLimiter:
-    """Return the one limiter of this process for an address, key and rate, however many hooks there are."""
-    # Without a lock, which a child might inherit while it is held: setdefault is atomic.
-    return _limiters.setdefault((base_url, api_key, per_second), RateLimiter(per_second, clock.now))
+    """Return the process's limiter for a base address, key and rate; hooks share it."""
+    # No lock, because a forked child could inherit it locked; setdefault, list and pop are atomic.
+    limiter = _limiters.setdefault((base_url, api_key, per_second), RateLimiter(per_second, clock.now))
+    for key in list(_limiters)[:-_MAX_LIMITERS]:
+        _limiters.pop(key, None)
+    return limiter

@@ -1,4 +1,4 @@
-"""A few threads of one event loop, for calls that block; asyncio's own are everybody's, and joined at its end."""
+"""Threads for blocking calls of one event loop; asyncio's default executor is shared and joined at its end."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ T = TypeVar("T")
 MAX_THREADS = 8
 
 IDLE_SECONDS = 10.0
-"""A thread that has nothing to do for so long ends."""
+"""An idle thread ends after this time."""
 
 ABORT_SECONDS = 1.0
-"""How long a cancelled coroutine waits for its thread, so that files and sockets are closed when it ends."""
+"""Max wait of a cancelled coroutine for its thread, so that files and sockets are closed when it ends."""
 
 CLOSE_SECONDS = 2.0
-"""How long closing waits for threads that nothing can abort: one that looks up a host name, say."""
+"""Max wait for threads that cannot be aborted, for example in a DNS lookup."""
 
 
 class Threads:
     """Run functions in at most :data:`MAX_THREADS` threads.
 
-    They are daemons: one that hangs keeps neither the event loop nor the process from ending.
+    They are daemon threads, so that a blocked one does not keep the event loop or the process alive.
     """
 
     def __init__(self) -> None:
@@ -46,8 +46,8 @@ class Threads:
     async def run(self, function: Callable[P, T], abort: Callable[[], None], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread, in the caller's context, and return its result.
 
-        :param function: what to call.
-        :param abort: called when the coroutine is cancelled, if the function has begun; should make it end.
+        :param function: the function.
+        :param abort: called if the coroutine is cancelled while the function runs; should make it return.
         """
         future: Future[T] = Future()
         self._submit(future, partial(contextvars.copy_context().run, function, *args, **kwargs))
@@ -63,11 +63,11 @@ class Threads:
         return ended.result()
 
     def open(self) -> None:
-        """Let threads wait for more to do, from now on."""
+        """Let threads wait for further jobs."""
         self._is_closed = False
 
     async def close(self) -> None:
-        """End all threads; what is submitted later (by a flow that fails, say) starts one that ends with it."""
+        """End all threads; a job submitted later gets a thread that ends with it."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -88,8 +88,8 @@ class Threads:
 
     def _work(self) -> None:
         while job := self._next_job():
-            _carry_out(*job)
-            del job  # an idle thread keeps nothing alive
+            _execute(*job)
+            del job  # so that an idle thread keeps no object alive
 
     def _next_job(self) -> tuple[Future[Any], Callable[[], Any]] | None:
         with self._changed:
@@ -103,18 +103,18 @@ class Threads:
             return None
 
 
-def _carry_out(future: Future[Any], function: Callable[[], Any]) -> None:
+def _execute(future: Future[Any], function: Callable[[], Any]) -> None:
     if not future.set_running_or_notify_cancel():
         return
     try:
         result = function()
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the caller's
+    except BaseException as error:  # noqa: BLE001 - passed on to the caller
         future.set_exception(error)
     else:
         future.set_result(result)
 
 
 def _ignore(ended: asyncio.Future[Any]) -> None:
-    """Retrieve the exception that nobody waits for any more; asyncio would log it."""
+    """Retrieve the exception of an abandoned call, because asyncio would log it otherwise."""
     if not ended.cancelled():
         ended.exception()

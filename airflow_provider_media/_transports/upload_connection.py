@@ -1,11 +1,11 @@
-"""Connections for large bodies and odd servers: they send as long as bytes move, and read only final responses.
+"""Connections for large bodies and unusual servers: they send while data is flowing, and skip interim responses.
 
-urllib3 (2.x) bounds each block's send by the connect timeout, and looks for a response only when the whole body is
-gone. So a slow line fails although it works, and a server that says "413" and goes on listening is sent the whole
-file first; over TLS the response of one that hangs up is lost in an SSL error.
+urllib3 (2.x) limits the send of each block by the connect timeout, and reads a response only after the whole body is
+sent. So a slow line times out although data is flowing, and a server that responds 413 early receives the whole file
+first; over TLS, the response of a server that closes the connection is lost in an SSL error.
 
-http.client skips only the interim response 100, so that with any other each later response is taken for the one to
-the request before it; and it does not notice what a server sends beyond a response.
+http.client skips only the interim response 100: after any other, it assigns each later response to the wrong request.
+It also ignores bytes after the end of a response.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.secret import Secret
 
 MAX_HEAD_BYTES = 1024 * 1024
-"""Of a response's status line and headers, interim responses included."""
+"""Max size of a response's status line and headers, interim responses included."""
 
 ERROR_BODY_SECONDS = 5.0
-"""A body may take so long when the status says all that matters: of an error, and of a file that was deleted."""
+"""Max duration of a body that does not matter: of an error or a deletion."""
 
 _INTERIM = re.compile(rb"HTTP/1\.\d 1(?!01)\d\d[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n")
-"""A whole interim response (RFC 9110, 15.2); 101 is none, it ends what is understood of a connection."""
+"""A complete interim response (RFC 9110, 15.2), except for 101, after which the connection is not HTTP."""
 
 _INTERIM_START = re.compile(rb"HTTP/1\.\d 1(?!01)")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
@@ -71,19 +71,19 @@ _USED_HEADERS = {
     b"x-ratelimit-reset",
     b"x-request-id",
 }
-"""What remains of a head that http.client refuses to read: all that is read of a response anywhere."""
+"""All headers that the provider uses; the rest is removed from a head that http.client cannot parse."""
 
 
 class HeadTooLargeError(http.client.HTTPException):
-    """A response's status line and headers are too large to be read."""
+    """A response's status line and headers exceed :data:`MAX_HEAD_BYTES`."""
 
 
 class _EarlyResponseMixin:
-    """Replaces how a connection sends; mixed into urllib3's connection classes.
+    """Replaces how urllib3's connection classes send.
 
-    :cvar stall_seconds: how long not a single byte may move.
-    :cvar head_seconds: how long an answer's status and headers may take.
-    :cvar api_key: what every request bears as ``X-Api-Key``.
+    :cvar stall_seconds: max time without a transferred byte.
+    :cvar head_seconds: max duration of a response's status line and headers.
+    :cvar api_key: sent with every request as ``X-Api-Key``.
     """
 
     stall_seconds: float
@@ -98,17 +98,17 @@ class _EarlyResponseMixin:
     _dns_host: str
     _has_early_response = False
     _is_spent = False
-    _heard = b""
+    _received = b""
 
     def connect(self) -> None:
-        # urllib3 connects the same object anew.
-        self._heard = b""
+        # urllib3 reconnects the same object.
+        self._received = b""
         self._has_early_response = self._is_spent = False
-        super().connect()  # type: ignore[misc]  # the connection class it is mixed into has it
+        super().connect()  # type: ignore[misc]  # defined by the connection class
         self.sock.settimeout(self.stall_seconds)
 
     def _new_conn(self) -> socket.socket:
-        """Connect as urllib3 does, but a socket that the transfer can shut down meanwhile."""
+        """Connect like urllib3, with a socket that the transfer can shut down."""
         this: Any = self
         try:
             return self._open_socket()
@@ -139,9 +139,9 @@ class _EarlyResponseMixin:
         raise failure
 
     def _send_output(self, *_: Any, **__: Any) -> None:
-        """Send the request's head, and the API key in it.
+        """Send the request's head with the API key.
 
-        Only here, and as a memoryview, so that the variables of no traceback show the key: not headers, not bytes.
+        The key is added here, in a memoryview, so that no variable of a traceback shows it.
         """
         lines = [*self._buffer]
         self._buffer.clear()
@@ -149,10 +149,10 @@ class _EarlyResponseMixin:
         self.send(memoryview(b"\r\n".join([*lines, b"X-Api-Key: " + key.reveal().encode("ascii"), b"", b""])))
 
     def send(self, data: Any) -> None:
-        """Send a block, as long as the server takes it and says nothing.
+        """Send a block, until the server responds.
 
-        :raises BrokenPipeError: when the server answered or hung up; urllib3 then reads the answer, if there is one.
-        :raises TimeoutError: when no byte moved for :attr:`stall_seconds`.
+        :raises BrokenPipeError: the server responded or closed the connection; urllib3 then reads the response, if any.
+        :raises TimeoutError: no byte was transferred for :attr:`stall_seconds`.
         """
         if self.sock is None:
             self.connect()
@@ -166,9 +166,9 @@ class _EarlyResponseMixin:
 
     @property
     def _is_watchable(self) -> bool:
-        """Whether this is a bare socket or one with TLS; a TLS tunnel through a TLS proxy is neither.
+        """Whether the socket is plain or TLS, and not a TLS tunnel through a TLS proxy.
 
-        The descriptor of such a tunnel is that of the connection to the proxy: nothing may be written to it directly.
+        The descriptor of such a tunnel belongs to the connection to the proxy, so it must not be used directly.
         """
         return type(self.sock) is socket.socket or isinstance(self.sock, ssl.SSLSocket)
 
@@ -194,43 +194,45 @@ class _EarlyResponseMixin:
         raise BrokenPipeError
 
     def getresponse(self) -> Any:
-        """Let the time for the answer begin when the server has the body: until then it is on a slow line.
+        """Start the time limit of the response when the server has the whole body, because the line may be slow.
 
-        :raises TimeoutError: when no byte moved for :attr:`stall_seconds`.
+        :raises TimeoutError: no byte was transferred for :attr:`stall_seconds`.
         """
         if self._is_watchable and not self._has_early_response and _unacknowledged(self.sock):
             self._wait(select.POLLIN)
         return super().getresponse()  # type: ignore[misc]
 
     def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> _Response:
-        """Read a response, also a proxy's to CONNECT, from what was heard already and then from the socket."""
-        heard, self._heard = self._heard, b""
-        return _Response(self, sock, heard, *args, **kwargs)
+        """Create the reader of a response, also of a proxy's to CONNECT, after the bytes already received."""
+        received, self._received = self._received, b""
+        return _Response(self, sock, received, *args, **kwargs)
 
     def spend(self) -> None:
-        """Never use the connection again."""
+        """Mark the connection as not reusable."""
         self._is_spent = True
 
     def _wait(self, events: int) -> bool:
-        """Wait, as long as bytes move, for room to send or for something to read; return whether it is the latter.
+        """Wait until the socket is writable or readable; return whether it is readable.
 
-        The kernel reports room only when a third of its buffer is free, which takes long on a slow line; so at the end
-        of the patience what counts is whether the server acknowledged anything meanwhile.
+        The kernel reports a socket as writable only if a third of its buffer is free, which takes long on a slow line,
+        so the wait continues while the server acknowledges bytes.
+
+        :raises TimeoutError: no byte was acknowledged for :attr:`stall_seconds`.
         """
         poll = select.poll()
         poll.register(self.sock, events)
-        waiting = _unacknowledged(self.sock)
-        while not (happened := poll.poll(self.stall_seconds * 1000)):
-            before, waiting = waiting, _unacknowledged(self.sock)
-            if waiting >= before:
+        unacknowledged = _unacknowledged(self.sock)
+        while not (ready := poll.poll(self.stall_seconds * 1000)):
+            before, unacknowledged = unacknowledged, _unacknowledged(self.sock)
+            if unacknowledged >= before:
                 raise TimeoutError
-        return bool(happened[0][1] & ~select.POLLOUT)
+        return bool(ready[0][1] & ~select.POLLOUT)
 
     def _has_response(self) -> bool:
-        """Tell, when there is something to read, whether it is (the start of) an answer or the end.
+        """Return whether a readable socket has (the start of) a final response, or is closed.
 
-        Over TLS it may be no answer but session tickets, and only reading tells; what is read is put back. An interim
-        answer (1xx), which a client must take at any time (RFC 9110, 15.2), is none: it is dropped.
+        Over TLS, the bytes may be session tickets, so they are read, and kept for the response. Interim responses
+        (1xx), which a client must accept at any time (RFC 9110, 15.2), are dropped.
         """
         self.sock.settimeout(0)
         try:
@@ -239,44 +241,44 @@ class _EarlyResponseMixin:
             return False
         except OSError:
             return True
-        self._heard = _without_interim(self._heard + data)
-        return not data or len(self._heard) > MAX_HEAD_BYTES or not _may_be_interim(self._heard)
+        self._received = _without_interim(self._received + data)
+        return not data or len(self._received) > MAX_HEAD_BYTES or not _may_be_interim(self._received)
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection can serve the next request.
+        """Whether the connection can be reused.
 
-        Not after a request that was cut short, of which the server still awaits the rest, and not with bytes unread,
-        which would be taken for the next response; those that TLS holds already do not show on the socket.
+        It cannot after a request whose body was not completely sent, nor with unread bytes, which would count as the
+        next response. Bytes already decrypted by TLS do not show on the socket.
         """
-        is_usable = not (self._has_early_response or self._is_spent or self._heard) and not _pending(self.sock)
+        is_usable = not (self._has_early_response or self._is_spent or self._received) and not _pending(self.sock)
         return is_usable and bool(super().is_connected)  # type: ignore[misc]
 
 
 def _without_interim(data: bytes) -> bytes:
-    """Drop the interim responses that the data begins with."""
+    """Remove leading interim responses."""
     while interim := _INTERIM.match(data):
         data = data[interim.end() :]
     return data
 
 
 def _may_be_interim(data: bytes) -> bool:
-    """Return whether the data is too short to be told from an interim response, or the start of one."""
+    """Return whether the data is, or may become, the start of an interim response."""
     return len(data) < len(b"HTTP/1.1 100") or bool(_INTERIM_START.match(data))
 
 
 def _pending(sock: Any) -> int:
-    """Count the bytes that TLS has read and decrypted already."""
-    tls = getattr(sock, "sslobj", sock)  # of TLS within TLS, urllib3's own socket has it as an attribute
+    """Return the number of bytes that TLS has already decrypted."""
+    tls = getattr(sock, "sslobj", sock)  # for TLS in TLS, an attribute of urllib3's own socket
     return tls.pending() if hasattr(tls, "pending") else 0
 
 
 def _unacknowledged(sock: socket.socket) -> int:
-    """Count the bytes that were handed to the kernel and not yet acknowledged; 0 where that cannot be told."""
+    """Return the number of sent bytes that are not acknowledged; 0 if the system does not support it."""
     count = array.array("i", [0])
     try:
         fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
-    except OSError:  # not every system has it for sockets
+    except OSError:  # not supported for sockets on every system
         return 0
     return count[0]
 
@@ -288,40 +290,40 @@ def _is_readable(sock: socket.socket) -> bool:
 
 
 class _Response(http.client.HTTPResponse):
-    """A final response: interim ones before it are skipped, and its connection is kept only where nothing is unread.
+    """A final response; its connection is reused only if no byte is unread.
 
-    :param connection: what it is read from.
+    :param connection: the connection.
     :param sock: the connection's socket.
-    :param heard: what was read of the response already.
+    :param received: bytes of the response already received.
     """
 
-    def __init__(self, connection: _EarlyResponseMixin, sock: Any, heard: bytes, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, connection: _EarlyResponseMixin, sock: Any, received: bytes, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         timeout = sock.gettimeout() or math.inf
-        self._bytes = _ResponseBytes(sock, self.fp.detach(), heard, timeout)
+        self._bytes = _ResponseBytes(sock, self.fp.detach(), received, timeout)
         self._bytes.deadline = time.monotonic() + connection.head_seconds
         self.fp = _ResponseFile(self._bytes, connection.spend)
 
     def begin(self) -> None:
-        """Read the status and the headers, and decide whether the connection may be used again."""
+        """Read the status and headers; decide whether the connection may be reused."""
         super().begin()
         is_success = http.HTTPStatus.OK <= self.status < http.HTTPStatus.MULTIPLE_CHOICES
         needs_body = is_success and self._method != "DELETE"  # type: ignore[attr-defined]
-        # Whoever reads a body that is needed bounds it.
+        # The reader of a needed body limits its duration.
         self._bytes.deadline = math.inf if needs_body else time.monotonic() + ERROR_BODY_SECONDS
         has_no_body = self.status in {http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED}
         declares_body = self.chunked or self.headers.get("content-length", "0").strip(" 0") != ""
         has_two_lengths = self.chunked and "content-length" in self.headers
         if self.status < http.HTTPStatus.OK or (has_no_body and declares_body) or has_two_lengths:
             self.will_close = True
-        self.chunked = self.chunked and not has_no_body  # else http.client would wait for the first chunk
+        self.chunked = self.chunked and not has_no_body  # otherwise http.client would wait for the first chunk
 
 
 class _ResponseFile(io.BufferedReader):
-    """What http.client reads a response from.
+    """The file from which http.client reads a response.
 
     :param raw: the bytes.
-    :param on_unread: called when it is closed before all that was received is read.
+    :param on_unread: called if the file is closed before all received bytes are read.
     """
 
     def __init__(self, raw: _ResponseBytes, on_unread: Callable[[], None]) -> None:
@@ -336,19 +338,19 @@ class _ResponseFile(io.BufferedReader):
 
 
 class _ResponseBytes(io.RawIOBase):
-    """The bytes of one response, in bounded time; its head is given as http.client can read it.
+    """The bytes of one response, with a time limit and a head that http.client can parse.
 
     :param sock: the socket.
     :param rest: reads from the socket.
-    :param heard: what was read already.
-    :param timeout: how long the socket waits for the next byte, in seconds.
-    :ivar deadline: when reading ends (monotonic seconds): a response that drips, byte by byte, would have no end.
+    :param received: bytes already received.
+    :param timeout: the socket's timeout in seconds.
+    :ivar deadline: the end of reading (monotonic seconds), because a server could drip bytes forever.
     """
 
-    def __init__(self, sock: Any, rest: Any, heard: bytes, timeout: float) -> None:
+    def __init__(self, sock: Any, rest: Any, received: bytes, timeout: float) -> None:
         self._sock = sock
         self._rest = rest
-        self._heard = heard
+        self._received = received
         self._timeout = timeout
         self._has_head = False
         self._has_ended = False
@@ -363,84 +365,84 @@ class _ResponseBytes(io.RawIOBase):
             self._has_head = True
         if self._has_ended:
             return 0
-        if not self._heard:
+        if not self._received:
             return self._receive(buffer)
-        given = self._heard[: len(buffer)]
+        given = self._received[: len(buffer)]
         buffer[: len(given)] = given
-        self._heard = self._heard[len(given) :]
+        self._received = self._received[len(given) :]
         return len(given)
 
     def end(self) -> bool:
-        """Give no more bytes; return whether there were some."""
+        """Return no more bytes; return whether some were unread."""
         self._has_head = self._has_ended = True
-        return bool(self._heard)
+        return bool(self._received)
 
     def close(self) -> None:
         self._rest.close()
         super().close()
 
     def _receive(self, buffer: Any) -> int | None:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
             raise TimeoutError
-        if left < self._timeout:
-            self._sock.settimeout(left)
+        if remaining < self._timeout:
+            self._sock.settimeout(remaining)
         count: int | None = self._rest.readinto(buffer)
         return count
 
     def _read_head(self) -> None:
-        """Read a final response's head, or as much of it as tells that it is none.
+        """Read the head of a final response, or the first line of something that is not HTTP.
 
-        :raises HeadTooLargeError: the server sends more than :data:`MAX_HEAD_BYTES` before the body.
+        :raises HeadTooLargeError: the head exceeds :data:`MAX_HEAD_BYTES`.
         """
-        buffer, received = bytearray(8192), len(self._heard)
+        buffer, size = bytearray(8192), len(self._received)
         while True:
-            self._heard = _without_interim(self._heard)
-            head = _END_OF_HEAD.search(self._heard)
-            if head and not _may_be_interim(self._heard):
-                self._heard = _fitted(self._heard[: head.end()]) + self._heard[head.end() :]
+            self._received = _without_interim(self._received)
+            head = _END_OF_HEAD.search(self._received)
+            if head and not _may_be_interim(self._received):
+                self._received = _shorten_head(self._received[: head.end()]) + self._received[head.end() :]
                 return
-            if b"\n" in self._heard and not self._heard.startswith(b"HTTP/"):
+            if b"\n" in self._received and not self._received.startswith(b"HTTP/"):
                 return
-            if received > MAX_HEAD_BYTES:
+            if size > MAX_HEAD_BYTES:
                 raise HeadTooLargeError
             count = self._receive(buffer)
             if not count:
                 return
-            received += count
-            self._heard += buffer[:count]
+            size += count
+            self._received += buffer[:count]
 
 
-def _fitted(head: bytes) -> bytes:
-    """Leave out of a head of too many or too long lines what is not used: http.client would refuse it whole."""
+def _shorten_head(head: bytes) -> bytes:
+    """Remove unused headers from a head with too many or too long lines, because http.client would reject it."""
     status, *lines = head.split(b"\n")
-    most, longest = http.client._MAXHEADERS, http.client._MAXLINE  # type: ignore[attr-defined]  # noqa: SLF001
-    if len(lines) <= most and max(map(len, (status, *lines))) < longest:
+    max_lines, max_length = http.client._MAXHEADERS, http.client._MAXLINE  # type: ignore[attr-defined]  # noqa: SLF001
+    if len(lines) <= max_lines and max(map(len, (status, *lines))) < max_length:
         return head
-    used = [line for line in lines if line.partition(b":")[0].lower() in _USED_HEADERS and len(line) < longest]
-    return b"\n".join([status[: longest - 1], *used[: most - 1], b"", b""])
+    used = [line for line in lines if line.partition(b":")[0].lower() in _USED_HEADERS and len(line) < max_length]
+    return b"\n".join([status[: max_length - 1], *used[: max_lines - 1], b"", b""])
 
 
 class Transfer:
-    """One exchange, which another thread or a signal handler can abort: its socket is shut down, and no other's.
+    """One exchange that another thread or a signal handler can abort by a shutdown of its socket.
 
-    It holds a duplicate of the socket, because TLS takes the original away, and urllib3 closes it under its reader.
+    It holds a duplicate of the socket, because TLS detaches the original, and urllib3 closes it.
     """
 
     def __init__(self) -> None:
         self.is_aborted = False
-        self._lock = threading.RLock()  # reentrant, because a signal handler may interrupt who holds it
+        self._lock = threading.RLock()  # reentrant, because a signal handler may interrupt its holder
         self._handle: socket.socket | None = None
 
     def abort(self) -> None:
-        """Shut the socket down, or the one that it gets later."""
+        """Shut down the socket, or the next one if there is none yet."""
         self.is_aborted = True
         with self._lock:
             if self._handle:
                 _shut_down(self._handle)
 
     def hold(self, sock: Any) -> None:
-        """Be the one that uses a socket from now on."""
+        """Use a socket from now on."""
         with self._lock:
             self.release()
             self._handle = socket.socket(fileno=os.dup(sock.fileno()))
@@ -448,7 +450,7 @@ class Transfer:
                 _shut_down(self._handle)
 
     def release(self) -> None:
-        """Use it no longer: it is closed, or the next one's."""
+        """Stop using the socket, because it is closed or returned to the pool."""
         with self._lock:
             handle, self._handle = self._handle, None
             if handle:
@@ -457,12 +459,12 @@ class Transfer:
     def connect(self, sock: socket.socket, address: Any, seconds: float) -> None:
         """Connect a socket.
 
-        :raises OSError: when that fails, takes too long (TimeoutError), or is aborted.
+        :raises OSError: the connect failed, timed out (TimeoutError) or was aborted.
         """
         self.hold(sock)
         sock.settimeout(0)
         code = sock.connect_ex(address)
-        if self.is_aborted:  # maybe before the connecting began, when there was nothing to shut down
+        if self.is_aborted:  # possibly before the connect, when a shutdown has no effect
             raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
         if code == errno.EINPROGRESS:
             poll = select.poll()
@@ -476,36 +478,36 @@ class Transfer:
 
 
 _transfer: ContextVar[Transfer] = ContextVar("transfer")
-"""What the present thread's exchange is."""
+"""The exchange of the current thread."""
 
 
 class _HoldingPool:
-    """Lets the transfer hold the connection that it takes out of the pool; mixed into urllib3's pool classes."""
+    """Makes the transfer hold the socket of the connection from the pool; mixed into urllib3's pool classes."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:
-        connection = super()._get_conn(timeout)  # type: ignore[misc]  # the pool class it is mixed into has it
+        connection = super()._get_conn(timeout)  # type: ignore[misc]  # defined by the pool class
         if connection.sock is not None:
             _transfer.get().hold(connection.sock)
         return connection
 
     def _put_conn(self, connection: Any) -> None:
-        _transfer.get().release()  # before others can take it
+        _transfer.get().release()  # before another thread can take it
         super()._put_conn(connection)  # type: ignore[misc]
 
 
 class EarlyResponseAdapter(HTTPAdapter):
-    """The requests adapter that uses such connections, and can break all transfers off.
+    """The requests adapter that uses these connections and can abort all transfers.
 
-    :param stall_seconds: how long not a single byte of a body may move.
-    :param head_seconds: how long an answer's status and headers may take.
-    :param connections: how many are kept open for the next requests.
-    :param api_key: what every request bears as ``X-Api-Key``.
+    :param stall_seconds: max time without a transferred byte.
+    :param head_seconds: max duration of a response's status line and headers.
+    :param connections: number of connections kept open.
+    :param api_key: sent with every request as ``X-Api-Key``.
     """
 
     def __init__(self, *, stall_seconds: float, head_seconds: float, connections: int, api_key: Secret[str]) -> None:
-        """Make the connection classes with this adapter's figures."""
+        """Create the connection classes with this adapter's limits."""
         self._transfers: set[Transfer] = set()
-        self._broken_off = False
+        self._is_aborted = False
         namespace = {"stall_seconds": stall_seconds, "head_seconds": head_seconds, "api_key": api_key}
         plain = type("PlainConnection", (_EarlyResponseMixin, HTTPConnection), namespace)
         secure = type("SecureConnection", (_EarlyResponseMixin, HTTPSConnection), namespace)
@@ -516,31 +518,31 @@ class EarlyResponseAdapter(HTTPAdapter):
         super().__init__(pool_connections=2, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Use our connection classes for direct connections."""
+        """Use these connection classes for direct connections."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pool_classes
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Use our connection classes through a proxy."""
+        """Use these connection classes through a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = self._pool_classes
         return manager
 
     def close(self) -> None:
-        """Close the idle connections at once; urllib3 (2.x) leaves that to the garbage collector."""
+        """Close the idle connections immediately; urllib3 (2.x) leaves that to the garbage collector."""
         for manager in (self.poolmanager, *self.proxy_manager.values()):
-            for key in manager.pools.keys():  # noqa: SIM118 - it cannot be walked itself
+            for key in manager.pools.keys():  # noqa: SIM118 - it is not iterable itself
                 if pool := manager.pools.get(key):
                     pool.close()
         super().close()
 
     @contextmanager
     def transfer(self, transfer: Transfer) -> Iterator[None]:
-        """Let what the present thread sends meanwhile be a transfer that can be aborted, alone or with all others."""
+        """Register a transfer for the exchange of the current thread, so that it can be aborted."""
         token = _transfer.set(transfer)
         self._transfers.add(transfer)
         try:
-            if self._broken_off:
+            if self._is_aborted:
                 transfer.abort()
             yield
         finally:
@@ -549,15 +551,15 @@ class EarlyResponseAdapter(HTTPAdapter):
             transfer.release()
 
     def abort(self) -> None:
-        """End all transfers at once, and each that would begin; safe in a signal handler and from another thread."""
-        self._broken_off = True
+        """Abort all transfers, also future ones; safe in a signal handler and from another thread."""
+        self._is_aborted = True
         for transfer in list(self._transfers):
             transfer.abort()
 
 
 def _shut_down(sock: socket.socket) -> None:
     try:
-        # Not SSLSocket.shutdown, which would take the TLS state away from under a running send.
+        # Not SSLSocket.shutdown, which would drop the TLS state during a running send.
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
-    except OSError:  # it has ended by itself
+    except OSError:  # already closed
         return

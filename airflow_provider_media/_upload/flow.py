@@ -86,11 +86,11 @@ def _may_equal(upload: UploadSpec, media: Media) -> bool:
 
 def _list_newer(upload: UploadSpec, baseline: Baseline, *, thorough: bool) -> Flow[tuple[list[Media], list[Media]]]:
     """List the files that are newer than the baseline, and those that may be."""
-    is_about = upload.name.__eq__
+    is_relevant = upload.name.__eq__
     if baseline.newest_id is None or thorough:
-        return baseline.newer_in((yield from list_all(is_about)))
+        return baseline.newer_in((yield from list_all(is_relevant)))
     newer: list[Media] = []
-    pages = Paginator(page_size=_LOOKUP_PAGE_SIZE, sort_by="id", sort_order="desc", is_about=is_about)
+    pages = Paginator(page_size=_LOOKUP_PAGE_SIZE, sort_by="id", sort_order="desc", is_relevant=is_relevant)
     while pages.next_request:
         page = pages.feed((yield pages.next_request))
         above = [media for media in page if baseline.is_exceeded_by(media)]

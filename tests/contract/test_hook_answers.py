@@ -165,7 +165,7 @@ def test_an_id_travels_to_the_letter(connect: Any, raw_server: Any, media_id: An
 
 @pytest.mark.parametrize("host", ["http://media..example", f"http://{'a' * 64}.example"])
 def test_a_name_that_no_host_can_have_is_refused_at_once(connect: Any, host: str) -> None:
-    with pytest.raises(MediaConfigurationError, match="is not an address"):
+    with pytest.raises(MediaConfigurationError, match="is not a valid URL"):
         connect(host).get_media(1)
 
 

@@ -70,7 +70,7 @@ def test_a_rejected_key_is_told(connect: Any, library: SandboxLibrary) -> None:
             "could not resolve the host name of http://no-such-host.invalid",
         ),
         ("http://127.0.0.1:9", "a-key-that-nobody-has", {}, "no connection to http://127.0.0.1:9"),
-        ("ftp://127.0.0.1", "a-key-that-nobody-has", {}, "is not an address"),
+        ("ftp://127.0.0.1", "a-key-that-nobody-has", {}, "is not a valid URL"),
         ("http://127.0.0.1:9", None, {}, "has no API key"),
         ("http://127.0.0.1:9", "a-key-that-nobody-has", {"colour": "red"}, "unknown key 'colour'"),
         (

@@ -221,7 +221,7 @@ def test_a_socks_proxy_of_the_environment_is_named_as_the_cause(
     connect: Any, monkeypatch: pytest.MonkeyPatch, variable: str, scheme: str
 ) -> None:
     monkeypatch.setenv(variable, f"{scheme}://127.0.0.1:9")
-    words = rf"The environment's proxy \({variable.upper()}\) must be an HTTP proxy's address .* not SOCKS"
+    words = rf"The environment's proxy \({variable.upper()}\) must be the URL of an HTTP proxy .*not SOCKS"
     with pytest.raises(MediaConfigurationError, match=words):
         connect("http://media.example").list_page()
 

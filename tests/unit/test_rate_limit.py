@@ -199,7 +199,7 @@ def test_a_window_that_ends_after_the_tries_of_a_call_fails_it() -> None:
     call = build_list()
     patient, impatient = (RetryState(max_attempts=3, budget_seconds=seconds, clock=Clock()) for seconds in (120, 30))
     assert next(limiter.turn().waits(call, patient)) == 90
-    with pytest.raises(MediaError, match="the rate limit of the API key is exceeded for 90 s more") as raised:
+    with pytest.raises(MediaError, match="the rate limit of the API key is exceeded for 90 s") as raised:
         next(limiter.turn().waits(call, impatient))
     assert (type(raised.value), raised.value.retry_after) == (MediaRateLimitError, 90)
 

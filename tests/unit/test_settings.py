@@ -88,17 +88,17 @@ def test_the_library_lies_under_the_base_address() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"port": 80}, "no host"),
-        ({"schema": "api"}, "no host"),
-        ({"host": "ftp://media.example"}, "is not an address"),
-        ({"host": "https://"}, "is not an address"),
-        ({"host": "media example"}, "is not an address"),
-        ({"host": "media.example:99999"}, "is not an address"),
-        ({"host": "media.example:abc"}, "is not an address"),
-        ({"host": "[::1"}, "is not an address"),
+        ({"port": 80}, "no base address"),
+        ({"schema": "api"}, "no base address"),
+        ({"host": "ftp://media.example"}, "is not a valid URL"),
+        ({"host": "https://"}, "is not a valid URL"),
+        ({"host": "media example"}, "is not a valid URL"),
+        ({"host": "media.example:99999"}, "is not a valid URL"),
+        ({"host": "media.example:abc"}, "is not a valid URL"),
+        ({"host": "[::1"}, "is not a valid URL"),
         ({"host": "media.example?a=b"}, "only scheme, host, port and path"),
         ({"host": "media.example#a"}, "only scheme, host, port and path"),
-        ({"host": "media.example:1", "port": 2}, "says port 1, its port field 2"),
+        ({"host": "media.example:1", "port": 2}, "has port 1, but its port field is 2"),
         ({"host": "media.example", "port": 0}, "port must be an integer from 1 to 65535, not 0"),
         ({"host": "media.example", "port": 65536}, "not 65536"),
         ({"host": "media.example", "port": "http"}, "not 'http'"),
@@ -122,7 +122,7 @@ def test_a_missing_key_is_refused(password: str | None) -> None:
 @pytest.mark.parametrize("password", ["hunter2\nX-Other: 1", "hunter2\u2028x", "hunter2é", "hunter2\x00"])
 def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(password: str) -> None:
     sentence = refusal(password=password)
-    assert "copy it again" in sentence
+    assert "Copy it again" in sentence
     assert "hunter2" not in sentence
 
 
