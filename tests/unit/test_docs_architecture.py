@@ -22,6 +22,15 @@ def test_architecture_names_existing_files() -> None:
     assert missing == set()
 
 
+def test_pages_name_existing_tests() -> None:
+    existing = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
+    existing |= {path.rpartition("/")[2] for path in existing}
+    pages = [ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    named = {(page.name, name) for page in pages for name in re.findall(r"[\w/]*test_\w+\.py", page.read_text())}
+    assert len(named) > 20
+    assert {(page, name) for page, name in named if name not in existing} == set()
+
+
 def test_architecture_covers_every_package() -> None:
     packages = {path.parent.name for path in (ROOT / "airflow_provider_media").glob("*/__init__.py")}
     assert {name for name in packages if not re.search(rf"`{name}/|\b{name}\b", PAGE)} == set()
