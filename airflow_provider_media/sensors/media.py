@@ -42,8 +42,9 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
     The wait ends at ``needed_by`` or after ``timeout``, counted from the task's first start, whichever is earlier, but
     not before the first poll. Then the task fails without retries (``AirflowSensorTimeout``), or is skipped with
-    ``soft_fail``. A rejected API key or address fails the task immediately. Other failed polls fail it when
-    ``max_poll_failures`` consecutive ones failed, or never with ``silent_fail``; a rate limit is not a failure.
+    ``soft_fail``. A rejected API key or address fails the task immediately, and so does an unknown connection. Other
+    failed polls fail it when ``max_poll_failures`` consecutive ones failed, or never with ``silent_fail``; a rate limit
+    is not a failure.
 
     :param media_id: the library's id. (templated)
     :param media_ids: several ids. (templated)
