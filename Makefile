@@ -1,5 +1,4 @@
-# Two commands do everything: `make demo` and `make test`. They need Python 3.11+ and make, nothing else.
-# What they set up goes into .venv/ and .demo/ of this folder.
+# Start with `make demo` and `make test`. They require Python 3.11+ and make, and write to .venv/ and .demo/.
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -9,7 +8,7 @@ AIRFLOW3 := $(VENV)/airflow3/bin
 AIRFLOW2 := $(VENV)/airflow2/bin
 RUN_TESTS := $(VENV)/bootstrap/bin/python tools/run_tests.py
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
-# Without it Airflow 2.11 prints two deprecation warnings with every command.
+# Otherwise Airflow 2.11 prints two deprecation warnings with every command.
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 
 .PHONY: help demo test test-fast test-airflow3 test-airflow2 test-pythons test-lowest coverage
@@ -19,10 +18,10 @@ export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
 
-demo: $(VENV)/airflow3/.ready ## prepare a campaign on real Airflow against the sandbox; KEEP=1 keeps the library page up
+demo: $(VENV)/airflow3/.ready ## run a campaign on real Airflow against the sandbox; KEEP=1 keeps the sandbox running
 	@$(AIRFLOW3)/python tools/demo.py $(if $(KEEP),--keep)
 
-test: $(VENV)/airflow3/.ready $(VENV)/airflow2/.ready ## run the tests on Airflow 3 and on Airflow 2, side by side
+test: $(VENV)/airflow3/.ready $(VENV)/airflow2/.ready ## run the tests on Airflow 3 and Airflow 2 in parallel
 	@$(RUN_TESTS) airflow3 airflow2 -- $(ARGS)
 
 test-fast: $(VENV)/airflow3/.ready ## run the unit tests on Airflow 3 (half a minute)
@@ -57,7 +56,7 @@ lint: $(VENV)/airflow3/.ready
 spelling: $(VENV)/airflow3/.ready
 	$(AIRFLOW3)/codespell
 	$(AIRFLOW3)/validate-pyproject pyproject.toml
-	@! git grep -InE '[[:blank:]]+$$' || { echo "These lines end in blanks."; exit 1; }
+	@! git grep -InE '[[:blank:]]+$$' || { echo "These lines have trailing whitespace."; exit 1; }
 
 words: $(VENV)/airflow3/.ready
 	$(AIRFLOW3)/python tools/check_words.py
@@ -72,64 +71,64 @@ format: $(VENV)/airflow3/.ready ## format the code
 	$(AIRFLOW3)/ruff check --fix-only .
 	$(AIRFLOW3)/ruff format .
 
-schemathesis: $(VENV)/airflow3/.ready ## let schemathesis look for faults of the sandbox
+schemathesis: $(VENV)/airflow3/.ready ## test the sandbox against its OpenAPI contract with Schemathesis
 	$(AIRFLOW3)/python -m tests.schemathesis.run $(ARGS)
 
-fault-run: $(VENV)/airflow3/.ready ## upload a thousand files under seeded faults; count and compare
+fault-run: $(VENV)/airflow3/.ready ## upload 1,000 files with random faults (seeded); check the library
 	$(AIRFLOW3)/python -m tests.faults.chaos $(ARGS)
 
-system-test: $(VENV)/airflow3/.ready ## kill real workers and triggerers on a whole Airflow 3 (six minutes)
+system-test: $(VENV)/airflow3/.ready ## kill real workers and triggerers on a complete Airflow 3 (six minutes)
 	$(AIRFLOW3)/python -m pytest tests/system --system $(ARGS)
 
-test-user-project: $(UV) ## build the wheel, and run a user's project and its tests on it, in a clean environment
+test-user-project: $(UV) ## build the wheel, and run a user's project and its tests with it in a clean environment
 	@rm -rf $(VENV)/wheel
 	$(UV) build --quiet --wheel --out-dir $(VENV)/wheel
 	@PATH="$$PATH:$(PYENV_BINS)" $(UV) venv --quiet --clear --python '$(PYTHON_OF_airflow3)' $(VENV)/user-project
 	@VIRTUAL_ENV=$(VENV)/user-project $(UV) pip install --quiet --constraint constraints/airflow3.txt "$$(ls $(VENV)/wheel/*.whl)[testing]"
 	cd tests/user_project && ../../$(VENV)/user-project/bin/python -m pytest -p no:cacheprovider $(ARGS)
 
-browser-test: $(VENV)/airflow3/.ready /usr/bin/chromium ## use the UI of a whole Airflow 3 in a real browser (five minutes)
+browser-test: $(VENV)/airflow3/.ready /usr/bin/chromium ## test the UI of a complete Airflow 3 in a real browser (five minutes)
 	$(AIRFLOW3)/python -m pytest tests/browser --in-browser $(ARGS)
 
 /usr/bin/chromium:
 	@echo "-- Installing Debian's chromium (once)"
 	@apt-get install --yes --quiet --no-install-recommends chromium >/dev/null 2>&1 \
-	  || { echo "Chromium is missing: install Debian's package chromium, then run this again." >&2; exit 1; }
+	  || { echo "Chromium is missing: install Debian's package chromium, then run this command again." >&2; exit 1; }
 
-test-matrix: $(UV) ## run the tests on all supported Airflows and Pythons, into docs/versions.md (an hour; ARGS=3.0: one)
+test-matrix: $(UV) ## run the tests on all supported Airflows and Pythons, update docs/versions.md (an hour; ARGS=3.0 for one)
 	PATH="$$PATH:$(PYENV_BINS)" $(VENV)/bootstrap/bin/python tools/test_matrix.py $(ARGS)
 
-test-celery: $(VENV)/celery/.ready ## a campaign on Redis, PostgreSQL, two Celery workers; one is killed
+test-celery: $(VENV)/celery/.ready ## run a campaign on Redis, PostgreSQL and two Celery workers, and kill one of them
 	$(VENV)/celery/bin/python -m tests.scale.run $(ARGS)
 
 dist: $(VENV)/dist/.ready ## build the wheel and the source archive, check them, run an example from the wheel
 	@$(VENV)/dist/bin/python tools/dist.py
 
-prove: $(VENV)/airflow3/.ready ## take each protection of the upload away, and see its test fail
+prove: $(VENV)/airflow3/.ready ## remove each protection of the upload and check that its test fails
 	$(AIRFLOW3)/python -m tests.faults.mutation
 
-bench: $(VENV)/airflow3/.ready ## measure uploads beside curl, requests, httpx and others; then imports
+bench: $(VENV)/airflow3/.ready ## measure uploads with this package, curl, requests, httpx and others; then imports
 	$(AIRFLOW3)/python benchmarks/uploads.py $(ARGS)
 	@echo
 	$(AIRFLOW3)/python benchmarks/imports.py
 
-bench-waiting: $(VENV)/airflow3/.ready ## measure waiting beside Airflow's deferrable HttpSensor (a quarter of an hour)
+bench-waiting: $(VENV)/airflow3/.ready ## measure waiting with this package and Airflow's deferrable HttpSensor (15 minutes)
 	$(AIRFLOW3)/python benchmarks/waiting.py $(ARGS)
 
-bench-sync: $(VENV)/airflow3/.ready ## measure the sync of a folder beside a loop over Airflow's HttpHook and mapped uploads
+bench-sync: $(VENV)/airflow3/.ready ## measure the sync of a folder, a loop over Airflow's HttpHook, and mapped uploads
 	$(AIRFLOW3)/python benchmarks/sync.py $(ARGS)
 
-bench-limits: $(VENV)/airflow3/.ready ## measure a sync against a key's rate limits, and an upload that meets a 502
+bench-limits: $(VENV)/airflow3/.ready ## measure a sync under an API key's rate limits, and an upload with one 502
 	$(AIRFLOW3)/python benchmarks/limits.py $(ARGS)
 
 docs: $(VENV)/airflow3/.ready ## build the documentation as a site in build/site; every warning is an error
 	AIRFLOW_HOME=$(CURDIR)/build/docs-airflow $(AIRFLOW3)/python -m sphinx --builder html --conf-dir docs --doctree-dir build/doctrees \
 	  --fail-on-warning --keep-going --quiet --jobs auto . build/site
 	@! grep -rlE '<(link|script|img|iframe)[^>]+(href|src)="(https?:)?//' build/site --include='*.html' || \
-	  { echo "These pages load something from the network."; exit 1; }
+	  { echo "These pages load resources from the network."; exit 1; }
 	@echo "The site: build/site/index.html"
 
-upgrade: $(UV) ## move all pinned versions to the newest
+upgrade: $(UV) ## upgrade all pinned versions
 	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group s3 --group check --group bench \
 	  --group browser --group docs --group celery --group dist \
 	  -o constraints/airflow3.txt
@@ -137,17 +136,17 @@ upgrade: $(UV) ## move all pinned versions to the newest
 	  -o constraints/airflow2.txt
 	for release in $(OLD_AIRFLOWS); do version=$${release%=*}; \
 	  $(UV) pip compile $(filter-out --universal,$(COMPILE)) --constraint <(echo "apache-airflow==$$version") --group test --group s3 \
-	  --python-version 3.12 --exclude-newer $${release#*=} $(addprefix --exclude-newer-package ,$(YOUNGER)) \
+	  --python-version 3.12 --exclude-newer $${release#*=} $(addprefix --exclude-newer-package ,$(NEWER)) \
 	  -o constraints/airflow$${version%.*}.txt || exit; done
 
-# With what there was soon after each release, for one Python; only what our own lower limit asks for may be younger.
+# Package versions as of shortly after each release, for one Python; newer only for packages of our own lower limits.
 OLD_AIRFLOWS := 3.0.6=2025-09-15 3.1.8=2026-03-25 3.2.2=2026-06-15
-YOUNGER := $(addsuffix =2026-11-24,apache-airflow-providers-common-compat pillow python-multipart urllib3)
+NEWER := $(addsuffix =2026-11-24,apache-airflow-providers-common-compat pillow python-multipart urllib3)
 COMPILE := pyproject.toml --extra sandbox --universal --upgrade --no-annotate --no-header --quiet
 
 # --- environments -----------------------------------------------------------------------------------------------------
 
-# A valid environment of its own, so that `uv sync` can use the folder too.
+# A valid environment, so that `uv sync` can also use the folder.
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	@$(PYTHON) -m venv --without-pip $(VENV)
@@ -157,7 +156,7 @@ $(UV): | $(VENV)/pyvenv.cfg
 	@$(PYTHON) -m venv $(VENV)/bootstrap
 	@$(VENV)/bootstrap/bin/pip install --quiet --disable-pip-version-check uv
 
-# pyenv keeps its versions where PATH does not lead.
+# pyenv's versions are not in PATH.
 PYENV_BINS := $(shell ls -d "$$(pyenv root 2>/dev/null)"/versions/3.1[1-9]*/bin 2>/dev/null | paste -sd:)
 
 $(VENV)/%/.ready: pyproject.toml constraints/airflow2.txt constraints/airflow3.txt | $(UV)
@@ -179,10 +178,10 @@ NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox
 NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[sandbox]' --group test --group s3
 NEEDS_OF_celery := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group celery --group test
 NEEDS_OF_dist := --constraint constraints/airflow3.txt --group dist
-# Airflow 2.11.0 does not work with universal-pathlib 0.3, and does not say so.
+# Airflow 2.11.0 does not work with universal-pathlib 0.3, but does not exclude it.
 NEEDS_OF_lowest := --resolution lowest-direct --constraint <(echo 'universal-pathlib<0.3') --editable '.[sandbox]' --group test
 NEEDS_OF_python3.12 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test
 NEEDS_OF_python3.13 := $(NEEDS_OF_python3.12)
 
-clean: ## remove what the commands set up
+clean: ## remove the environments and build results
 	rm -rf $(VENV) .demo dist

@@ -207,7 +207,7 @@ def test_replace_asks_before_it_sends(hook: MediaHook, library: SandboxLibrary, 
 def test_fail_refuses_a_taken_name_without_sending(hook: MediaHook, library: SandboxLibrary, image: Path) -> None:
     library.store("banner.png", PNG)
     library.forget()
-    with pytest.raises(MediaConflictError, match=r"'banner\.png' is taken"):
+    with pytest.raises(MediaConflictError, match=r"'banner\.png': a file with this name exists"):
         hook.upload(image, if_exists="fail")
     assert library.count("POST") == 0
 

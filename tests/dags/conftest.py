@@ -1,4 +1,4 @@
-"""DAG tests: real Airflow on a database of its own, against a real sandbox."""
+"""Fixtures for DAG tests: real Airflow with a separate database, against a sandbox."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
-HOME = Path(os.environ["AIRFLOW_HOME"])  # made by tests/conftest.py
+HOME = Path(os.environ["AIRFLOW_HOME"])  # set by tests/conftest.py
 ROOT = HERE.parent.parent
 IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Give this process a database of its own: a copy of the one that the first process migrates."""
+    """Copy the database that the first test process migrates to this process's Airflow home."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # the one that all workers of this run share
+        folder = folder.parent  # shared by all workers of this test run
     migrated = folder / "airflow.db"
     with (folder / "airflow.db.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -45,22 +45,22 @@ def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> None:
             with sqlite3.connect(HOME / "airflow.db") as made, sqlite3.connect(migrated) as copy:
                 made.backup(copy)
             return
-    # Not a copy of the file: another connection of this process may have begun a write-ahead log beside an empty one.
+    # Not a copy of the file, because another connection of this process may have started a write-ahead log.
     with sqlite3.connect(migrated) as source, sqlite3.connect(HOME / "airflow.db") as target:
         source.backup(target)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def users_are_known() -> None:
-    """Import the table of users on Airflow 2: runs have notes, notes have authors, and deleting a run needs them."""
+    """Import the users table on Airflow 2, because deleting a run needs it for the authors of notes."""
     if not IS_AIRFLOW_3:
         with warnings.catch_warnings(action="ignore"):
             import airflow.providers.fab.auth_manager.models  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
-def no_dags_left() -> Iterator[None]:
-    """Forget the DAGs of a test: Airflow 3 keeps each variant of a DAG as a version of it."""
+def delete_dags() -> Iterator[None]:
+    """Delete the DAGs after each test, because Airflow 3 stores each variant of a DAG as a version."""
     yield
     from airflow.api.common.delete_dag import delete_dag
     from airflow.models.dag import DagModel
@@ -74,7 +74,7 @@ def no_dags_left() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def signal_handlers() -> Iterator[None]:
-    """Put back the handlers that Airflow replaces while it runs a task in this process."""
+    """Restore the signal handlers that Airflow replaces when it runs a task in this process."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)}
     yield
     for number, handler in before.items():
@@ -83,37 +83,37 @@ def signal_handlers() -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """The sandbox as the tests see it."""
+    """Direct access to the sandbox."""
 
     sandbox: RunningSandbox
     connect: Callable[..., None]
 
     def items(self) -> list[dict[str, Any]]:
-        """Tell what the library holds, oldest first."""
-        answer = requests.get(
+        """Return the files in the library, oldest first."""
+        response = requests.get(
             self.sandbox.media_url,
             params={"limit": 1000, "sortBy": "id", "sortOrder": "asc"},
             headers={"X-Api-Key": self.sandbox.api_key},
             timeout=10,
         )
-        answer.raise_for_status()
-        return list(answer.json()["content"])
+        response.raise_for_status()
+        return list(response.json()["content"])
 
     def names(self) -> list[str]:
-        """Tell the names that the library holds, sorted."""
+        """Return the names of the files, sorted."""
         return sorted(item["name"] for item in self.items())
 
     def store(self, file: Path, name: str) -> int:
-        """Put a file there without Airflow; return its id."""
-        answer = requests.post(
+        """Store a file without Airflow; return its id."""
+        response = requests.post(
             self.sandbox.media_url,
             files={"file": (file.name, file.read_bytes())},
             data={"name": name},
             headers={"X-Api-Key": self.sandbox.api_key},
             timeout=10,
         )
-        answer.raise_for_status()
-        return int(answer.json()["id"])
+        response.raise_for_status()
+        return int(response.json()["id"])
 
     def delete(self, media_id: int) -> None:
         """Delete a file without Airflow."""
@@ -121,14 +121,14 @@ class Platform:
         requests.delete(url, headers={"X-Api-Key": self.sandbox.api_key}, timeout=10).raise_for_status()
 
     def add_fault(self, **fault: Any) -> None:
-        """Have the next matching calls go wrong."""
+        """Queue a fault for the next matching requests."""
         url = f"{self.sandbox.base_url}/_sandbox/faults"
         requests.post(url, json=fault, timeout=10).raise_for_status()
 
     def calls(self, method: str) -> int:
-        """Count the calls of one method."""
-        journal = requests.get(f"{self.sandbox.base_url}/_sandbox/requests", timeout=10).json()
-        return sum(1 for call in journal if call["method"] == method)
+        """Return the number of requests with a method."""
+        logged = requests.get(f"{self.sandbox.base_url}/_sandbox/requests", timeout=10).json()
+        return sum(1 for call in logged if call["method"] == method)
 
 
 @pytest.fixture
@@ -152,22 +152,22 @@ def platform(connect: Callable[..., None]) -> Iterator[Platform]:
 
 @dataclass(kw_only=True)
 class Run:
-    """What became of a DAG run, read from Airflow's database."""
+    """The result of a DAG run, read from Airflow's database."""
 
     state: str
-    states: dict[str, str] = field(default_factory=dict)  # a mapped task's is "task_id[map_index]"
+    states: dict[str, str] = field(default_factory=dict)  # by task id, or "task_id[map_index]" for mapped tasks
     tries: dict[str, int] = field(default_factory=dict)
     _instances: dict[str, Any] = field(default_factory=dict)
 
     def xcom(self, task: str, key: str = "return_value") -> Any:
-        """Pull what a task instance pushed."""
+        """Return an XCom of a task instance."""
         ti = self._instances[task]
         return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
 
 
 @pytest.fixture
 def run_dag() -> Callable[..., Run]:
-    """Run a DAG from the first to the last task, in this process, with real Airflow."""
+    """Run a DAG in this process with real Airflow."""
     return _run_dag
 
 
@@ -180,11 +180,11 @@ def _run_dag(
 ) -> Run:
     """Run a DAG.
 
-    :param has_date: whether the run has a logical date; runs that are triggered by hand or by an asset have none on
-        Airflow 3, and then ``day`` is when the run was triggered.
+    :param has_date: whether the run has a logical date; otherwise ``day`` is the time of the trigger, as for manual and
+        asset-triggered runs on Airflow 3.
     """
     for task in dag.tasks:
-        if not hasattr(task, "partial_kwargs"):  # a mapped task's cannot be set
+        if not hasattr(task, "partial_kwargs"):  # cannot be set on mapped tasks
             task.retry_delay = timedelta(0)
     _register(dag)
     date_argument = "logical_date" if IS_AIRFLOW_3 else "execution_date"
@@ -195,7 +195,7 @@ def _run_dag(
 
 
 def _ends_of_a_task() -> tuple[type[BaseException], ...]:
-    """Tell what Airflow 2 lets out of dag.test() although it has recorded the task's state: both are no Exceptions."""
+    """Return the BaseExceptions that dag.test() raises on Airflow 2 after it has recorded the task's state."""
     if IS_AIRFLOW_3:
         return ()
     from airflow.exceptions import AirflowTaskTerminated, AirflowTaskTimeout
@@ -204,7 +204,7 @@ def _ends_of_a_task() -> tuple[type[BaseException], ...]:
 
 
 def _register(dag: Any) -> None:
-    """Write the DAG into the database, where Airflow 3's dag.test() wants it; elsewhere, the DAG processor does."""
+    """Write the DAG to the database like the DAG processor, because Airflow 3's dag.test() requires it."""
     if not IS_AIRFLOW_3:
         return
     from airflow.models.dagbundle import DagBundleModel
@@ -242,7 +242,7 @@ def _read_run(dag: Any, dates: dict[str, Any]) -> Run:
 
 @pytest.fixture
 def load_dags() -> Callable[[Path], dict[str, Any]]:
-    """Load the DAGs of a file or of a folder, as Airflow does."""
+    """Load the DAGs of a file or a folder with Airflow's DagBag."""
 
     def load(path: Path) -> dict[str, Any]:
         try:
@@ -258,23 +258,23 @@ def load_dags() -> Callable[[Path], dict[str, Any]]:
 
 @pytest.fixture
 def load_dag(load_dags: Callable[[Path], dict[str, Any]]) -> Callable[[Path, str], Any]:
-    """Load a DAG from its file, as Airflow does."""
+    """Load a DAG from its file."""
     return lambda file, dag_id: load_dags(file)[dag_id]
 
 
 @pytest.fixture
 def load_example(load_dags: Callable[[Path], dict[str, Any]]) -> Callable[[str], Any]:
-    """Load an example DAG anew, so that a test may change its tasks."""
+    """Load a new copy of an example DAG, so that a test can change its tasks."""
     return lambda dag_id: load_dags(ROOT / "example_dags" / f"{dag_id}.py")[dag_id]
 
 
 @pytest.fixture
 def is_airflow_3() -> bool:
-    """Tell which Airflow this is."""
+    """Whether Airflow 3 is installed."""
     return IS_AIRFLOW_3
 
 
 @pytest.fixture
 def media_folder() -> Path:
-    """Tell where the example media are."""
+    """The folder of the example media."""
     return ROOT / "example_dags" / "media"

@@ -1,8 +1,7 @@
-"""Real pictures and a minimal video for the upload's file part: no random bytes would ever be taken.
+"""Real images and a minimal video for the upload's file part, because the sandbox rejects random bytes.
 
-Within Schemathesis a file is a text of its bytes (Latin-1), and becomes bytes when it is sent. Given bytes,
-Schemathesis 4.32 cannot judge a form by its schema (its validator knows no bytes), and so takes a form whose texts
-merely look like numbers, and which is valid as it was sent, for one that should have been refused.
+Within Schemathesis a file is a Latin-1 string, which is converted to bytes when it is sent. Schemathesis 4.32 cannot
+validate forms with bytes, and then expects a rejection of valid forms whose string fields contain numbers.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from hypothesis import strategies
 from PIL import Image
 from schemathesis.transport.requests import REQUESTS_TRANSPORT, multipart_serializer
 
-_LONGEST_SIDE = 64
+_MAX_SIDE = 64
 
 
-def _picture(image_format: str) -> strategies.SearchStrategy[bytes]:
-    sides = strategies.integers(1, _LONGEST_SIDE)
+def _image(image_format: str) -> strategies.SearchStrategy[bytes]:
+    sides = strategies.integers(1, _MAX_SIDE)
     levels = strategies.integers(0, 255)
 
     def draw(width: int, height: int, level: int) -> bytes:
@@ -32,12 +31,12 @@ def _picture(image_format: str) -> strategies.SearchStrategy[bytes]:
 
 
 def _video() -> strategies.SearchStrategy[bytes]:
-    """Make the boxes that tell an MP4 file, with random content in place of a film."""
+    """Generate the boxes that identify an MP4 file, with random data."""
     kind = struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 512, b"mp42")
-    return strategies.binary(max_size=512).map(lambda film: kind + struct.pack(">I4s", 8 + len(film), b"mdat") + film)
+    return strategies.binary(max_size=512).map(lambda data: kind + struct.pack(">I4s", 8 + len(data), b"mdat") + data)
 
 
-_FILES = strategies.one_of(_picture("JPEG"), _picture("PNG"), _picture("GIF"), _video())
+_FILES = strategies.one_of(_image("JPEG"), _image("PNG"), _image("GIF"), _video())
 
 schemathesis.openapi.format("binary", _FILES.map(lambda content: content.decode("latin-1")))
 

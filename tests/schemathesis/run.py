@@ -1,7 +1,7 @@
-"""Hold the sandbox against its own contract: ``python -m tests.schemathesis.run``.
+"""Test the sandbox against its OpenAPI contract: ``python -m tests.schemathesis.run``.
 
-Starts a sandbox with an empty library, lets Schemathesis try every operation in all phases with all checks, and stops
-the sandbox. The exit code is Schemathesis's.
+Starts a sandbox with an empty library, runs all phases and checks of Schemathesis on every operation, and stops the
+sandbox. The exit code is Schemathesis's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _API_KEY = "schemathesis-key"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--max-examples", type=int, default=100, help="test cases per operation and phase at most")
-    parser.add_argument("--seed", type=int, default=20, help="another seed makes other test cases")
+    parser.add_argument("--max-examples", type=int, default=100, help="maximum test cases per operation and phase")
+    parser.add_argument("--seed", type=int, default=20, help="seed of the test cases")
     options = parser.parse_args()
     command = shutil.which("schemathesis", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if command is None:
@@ -67,7 +67,7 @@ def _start_sandbox(data_dir: str) -> subprocess.Popen[str]:
 def _read_base_url(sandbox: subprocess.Popen[str]) -> str:
     line = sandbox.stdout.readline() if sandbox.stdout else ""
     if " at " not in line:
-        raise RuntimeError(f"The sandbox did not start: it said {line!r}.")
+        raise RuntimeError(f"The sandbox did not start. Its output: {line!r}")
     return line.split(" at ")[1].split()[0]
 
 
