@@ -35,7 +35,7 @@ def report_upload(hook: Any, file: Any, media: Media, name: str) -> None:
         target = media_uri(hook.media_conn_id, media.name or name)
         collector.add_output_asset(context=hook, uri=target, asset_extra=media_extra(media))
     except Exception:  # plugins of all kinds run in there
-        log.warning("The lineage of the upload %s could not be reported.", media.id, exc_info=True)
+        log.warning("Could not report the lineage of the upload %r", media.id, exc_info=True)
 
 
 def file_uri(file: Any) -> str | None:

@@ -90,7 +90,7 @@ def get_unchanged(media: Media) -> Flow[Media | None]:
     except MediaNotFoundError:
         return None
     if is_different_file(media, now):
-        log.warning("Skipped %s: the id belongs to another file by now", media.id)
+        log.warning("Skipped %r: the id belongs to another file by now", media.id)
         return None
     return now
 

@@ -36,6 +36,18 @@ def format_size(size: int | None) -> str:
     return f"{value:.1f} {units[0]}"
 
 
+def format_media(media: Media) -> str:
+    """Return a file's id, size and URL on one line: ``id 17, 81.7 kB, 'https://…'``."""
+    return f"id {media.id!r}, {format_size(media.size)}, {media.url!r}"
+
+
 def format_ids(found: Iterable[Media], *, with_sizes: bool = False) -> str:
     """Return the ids of files: ``17, 18``, or ``17 (81.7 kB), 18 (90 bytes)``."""
-    return ", ".join(f"{media.id} ({format_size(media.size)})" if with_sizes else str(media.id) for media in found)
+    return ", ".join(
+        f"{_escape(media.id)} ({format_size(media.size)})" if with_sizes else _escape(media.id) for media in found
+    )
+
+
+def _escape(media_id: int | str) -> str:
+    text = str(media_id)
+    return text if text.isprintable() else repr(text)[1:-1]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.formatting import format_ids, format_size
+from airflow_provider_media._api.formatting import format_ids, format_media
 from airflow_provider_media._deletion.delete import find_references, refuse_if_used
 from airflow_provider_media._sync.plan import StepResult
 from airflow_provider_media._upload.source import escape_controls
@@ -75,7 +75,7 @@ def worker_pool(hook: MediaHook, count: int) -> Iterator[ThreadPoolExecutor]:
 class SyncExecutor:
     """Executes the steps of a plan: upload, verify, delete what is replaced.
 
-    Threads upload and delete; the user's callables run in the calling thread only.
+    Threads upload and delete.
 
     :param hook: the connection, one for all threads.
     :param pool: the threads.
@@ -183,7 +183,7 @@ class SyncExecutor:
 
         if media is not step.existing:
             RECENT_UPLOADS.add(self._hook.settings, self._uploads[step.path].name, media.id)
-            log.info("Uploaded %r: id %r, %s, %r", step.path, media.id, format_size(media.size), media.url)
+            log.info("Uploaded %r: %s", step.path, format_media(media))
             report_upload(self._hook, self._uploads[step.path].source.label, media, step.name)
         # Never the new file itself: a platform may return the id of an identical file that it already had.
         old = [one for one in step.old if str(one.id) != str(media.id)]

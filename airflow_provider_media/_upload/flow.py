@@ -234,7 +234,7 @@ def _apply_reuse(run: _Run, existing: Sequence[Media]) -> Flow[_Decision]:
         now = (yield from get_settled([media.id], run.settle_seconds)).get(str(media.id))
         if now and not is_different_file(media, now):
             return _Decision(reused=media)
-        log.warning("Skipped %s: the list shows it as %r, but it no longer exists", media.id, upload.name)
+        log.warning("Skipped %r: the list shows it as %r, but it no longer exists", media.id, upload.name)
         remaining.remove(media)
     adopted = yield from _adopt(run)
     if not adopted and (older := run.older(remaining)):
@@ -319,7 +319,7 @@ def _adopt(run: _Run) -> Flow[Media | None]:
             same_name = media.name in {None, upload.name, previous.stored_name}
             if same_name and is_credible(upload, media) and not upload.is_of_another_folder(media):
                 return media
-            log.warning("Skipped %s: it is another file by now (%r, %s bytes), not %r", media.id, media.name,
+            log.warning("Skipped %r: it is another file by now (%r, %s bytes), not %r", media.id, media.name,
                         media.size, upload.name)  # fmt: skip
     else:
         log.info("A previous attempt to upload %r was interrupted; checking whether it succeeded", upload.name)
@@ -409,7 +409,7 @@ def _upload_once(
                 return adopted
             continue
         if was_stored(response.delivery) is None:
-            log.warning("The server responded before all of %r was sent; verifying %s", upload.name, media.id)
+            log.warning("The server responded before all of %r was sent; verifying %r", upload.name, media.id)
             exact = replace(upload, accepts_converted=False)
             media, _ = yield from _verify(exact, media, baseline, settle_seconds, retries, must_get=True)
         if is_uncertain:
@@ -568,7 +568,7 @@ def _verify(
     if not media.size:
         if must_get:
             raise wrong_size_error(upload, media)
-        log.warning("Could not verify %r (%s): the library does not show its size yet", upload.name, media.id)
+        log.warning("Could not verify %r (%r): the library does not show its size yet", upload.name, media.id)
     return media, False
 
 
@@ -590,7 +590,7 @@ def _fetch_stored(
             newer, _ = yield from _list_newer(upload, baseline, thorough=False)
             others = [other for other in newer if upload.could_match(other) and str(other.id) != str(media.id)]
             if others and str(media.id) not in {str(other.id) for other in newer}:
-                log.warning("Another task replaced %r after it was stored as %s: by %s", upload.name, media.id,
+                log.warning("Another task replaced %r after it was stored as %r: by %s", upload.name, media.id,
                             format_ids(others, with_sizes=True))  # fmt: skip
                 return None
         remaining = deadline - retries.clock()

@@ -140,7 +140,7 @@ def warn_of_changes(upload: UploadSpec, media: Media) -> None:
         )
     elif upload.fingerprint and media.description is not None and not proves_content(upload, media):
         advice = " The fingerprint in its description was removed, so later runs may upload it again."
-    log.warning("The platform changed what it stored as %s: %s.%s", media.id, ", ".join(changes), advice)
+    log.warning("The platform changed what it stored as %r: %s.%s", media.id, ", ".join(changes), advice)
 
 
 def different_file_error(upload: UploadSpec, media: Media) -> MediaError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
-from airflow_provider_media._api.formatting import plural
+from airflow_provider_media._api.formatting import format_media, plural
 from airflow_provider_media._api.values import refuse_none
 from airflow_provider_media.exceptions import MediaConfigurationError
 
@@ -132,9 +132,9 @@ class LibraryHook(BaseHook):
         if result.created:
             RECENT_UPLOADS.add(settings, upload.name, media.id)
         done = "Uploaded" if result.created else "Already there:"
-        self.log.info("%s %r: id %s, %s bytes, %s", done, upload.name, media.id, media.size, media.url)
+        self.log.info("%s %r: %s", done, upload.name, format_media(media))
         for old in result.replaced:
-            self.log.info("Deleted the media %s, which %s replaces", old, media.id)
+            self.log.info("Deleted media %r, replaced by %r", old, media.id)
         report_upload(self, file, media, upload.name)
         return result
 
@@ -153,7 +153,7 @@ class LibraryHook(BaseHook):
 
         self._refuse_to_delete(settings)
         yield from delete_media(media_id)
-        self.log.info("Deleted the media %s", media_id)
+        self.log.info("Deleted media %r", media_id)
 
     def _refuse_to_delete(self, settings: Settings) -> None:
         """Return when the connection allows to delete."""

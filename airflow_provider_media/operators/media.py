@@ -20,7 +20,7 @@ from airflow_provider_media._airflow.arguments import (
     takes_literally,
 )
 from airflow_provider_media._airflow.asset_events import fill_outlet_events
-from airflow_provider_media._api.formatting import plural
+from airflow_provider_media._api.formatting import format_media, plural
 from airflow_provider_media._api.values import parse_bool, parse_int
 from airflow_provider_media._deletion.delete import delete_all, deletion_state, refuse_if_used
 from airflow_provider_media.assets.media import media_asset, media_extra
@@ -179,7 +179,7 @@ class MediaGetOperator(MediaOperator):
         media_id = parse_media_id("media_id", self.media_id)
         media = self.hook.get_media(media_id)
         MediaLink.persist(context, library_link(self.media_conn_id, media))
-        self.log.info("Found %r: id %s, %s bytes, %s", media.name, media.id, media.size, media.url)
+        self.log.info("Found %r: %s", media.name, format_media(media))
         return self.with_own_xcoms(media.to_dict(), context)
 
 

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, parse_datetime, parse_str
 from airflow_provider_media._airflow.templates import MediaTemplates
+from airflow_provider_media._api.formatting import format_media
 from airflow_provider_media._api.values import parse_int
 from airflow_provider_media.links.media import MediaLink, library_link
 
@@ -281,7 +282,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         files = wait.criteria.in_order(wait.found)
         MediaLink.persist(context, library_link(self.media_conn_id, files[0] if len(files) == 1 else None))
         for media in files:
-            self.log.info("Found %r: id %s, %s bytes, %s", media.name, media.id, media.size, media.url)
+            self.log.info("Found %r: %s", media.name, format_media(media))
         is_list = self.media_ids is not NOT_GIVEN or self.names is not NOT_GIVEN
         is_list = is_list or any(map(wait.criteria.is_pattern, wait.criteria.names))
         dicts = [media.to_dict() for media in files]

@@ -95,7 +95,7 @@ def test_lineage_that_breaks_does_not_fail_the_upload(
     media = hook.upload(image).media
 
     assert [stored["id"] for stored in library.files()] == [media.id]
-    assert f"The lineage of the upload {media.id} could not be reported." in caplog.text
+    assert f"Could not report the lineage of the upload {media.id!r}" in caplog.text
 
 
 @pytest.mark.parametrize(

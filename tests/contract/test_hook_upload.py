@@ -245,4 +245,4 @@ def test_a_result_is_logged_with_id_size_and_url(
     hook: MediaHook, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     media = hook.upload(image).media
-    assert f"Uploaded 'banner.png': id {media.id}, {media.size} bytes, {media.url}" in capsys.readouterr().out
+    assert f"Uploaded 'banner.png': id {media.id}, 5.0 kB, {media.url!r}" in capsys.readouterr().out

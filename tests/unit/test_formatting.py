@@ -1,6 +1,6 @@
 import pytest
 
-from airflow_provider_media._api.formatting import format_ids, format_size, plural
+from airflow_provider_media._api.formatting import format_ids, format_media, format_size, plural
 from airflow_provider_media.models import Media
 
 
@@ -27,6 +27,12 @@ def test_plural_counts_the_noun(count, noun, expected):
 )
 def test_sizes_are_human(size, expected):
     assert format_size(size) == expected
+
+
+def test_ids_and_urls_stay_on_one_line():
+    media = Media(id="a\nb", size=1, url="http://x/\x1b[31m\n")
+    assert format_media(media) == r"id 'a\nb', 1 byte, 'http://x/\x1b[31m\n'"
+    assert format_ids([media], with_sizes=True) == r"a\nb (1 byte)"
 
 
 def test_ids_may_show_sizes():
