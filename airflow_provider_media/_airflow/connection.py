@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _warned_of: set[str] = set()
-"""Base addresses whose unencrypted key was warned of; once in a process is enough."""
+"""Base addresses already warned about in this process; at most one per connection."""
 
 
 def read_connection(connection: Secret[Any], conn_id: str) -> Settings:

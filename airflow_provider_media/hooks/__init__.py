@@ -1,1 +1,1 @@
-"""The hook: the connection to the media library."""
+"""Hooks for the media library of a connection."""

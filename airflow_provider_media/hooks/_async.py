@@ -1,4 +1,4 @@
-"""The connection to the media library on an event loop."""
+"""The asyncio hook."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 
 class MediaAsyncHook(LibraryHook):
-    """Talk to the media library of one Airflow connection without blocking the event loop.
+    """Access the media library of one Airflow connection without blocking the event loop.
 
-    Its methods are those of :class:`MediaHook`, as coroutines: the same arguments, retries and errors. What blocks
+    The methods are those of :class:`MediaHook`, as coroutines: same arguments, retries and errors. Blocking work
     (requests, files, the parsing of lists, callbacks such as ``before_delete``) runs in at most eight threads of the
-    hook. Cancelling a coroutine aborts its transfer. The connection is read when first used, and read again once when
-    the server rejects its key, which may have been rotated meanwhile. One hook belongs to one event loop; close it
-    (``aclose``, or ``async with``).
+    hook. Cancelling a coroutine aborts its transfer. The connection is read at first use, and again once after a
+    rejected API key, which may have been rotated. A hook belongs to one event loop; close it (``aclose``, or
+    ``async with``).
 
     :param media_conn_id: the Airflow connection, of type ``media``.
     """
@@ -40,16 +40,16 @@ class MediaAsyncHook(LibraryHook):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Abort what is under way, close the connections and end the threads; the hook can be used again."""
+        """Abort running requests, close the connections and end the threads; the hook can be used again."""
         if "_transport" in self.__dict__:
             await self._transport.close()
 
     async def get_settings(self) -> Settings:
-        """Return the connection, checked; read when first used. See :attr:`MediaHook.settings`."""
+        """Return the validated connection, read at first use. See :attr:`MediaHook.settings`."""
         return await self._transport.settings()
 
     async def upload(self, file: Any, **options: Unpack[UploadOptions]) -> UploadResult:
-        """Store one file. See :meth:`MediaHook.upload`."""
+        """Upload one file. See :meth:`MediaHook.upload`."""
         return await self.run_flow(self._upload(await self.get_settings(), file, **options))
 
     async def list_page(
@@ -66,14 +66,14 @@ class MediaAsyncHook(LibraryHook):
         """Iterate over the whole library. See :meth:`MediaHook.iter_media`."""
         from airflow_provider_media._api.flows import Paginator
 
-        walk = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
-        return self._iterate(walk)
+        paginator = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
+        return self._iterate(paginator)
 
-    async def _iterate(self, walk: Paginator) -> AsyncIterator[Media]:
+    async def _iterate(self, paginator: Paginator) -> AsyncIterator[Media]:
         from airflow_provider_media._api.flows import next_page
 
-        while walk.next_request:
-            for media in await self.run_flow(next_page(walk)):
+        while paginator.next_request:
+            for media in await self.run_flow(next_page(paginator)):
                 yield media
 
     async def get_media(self, media_id: int | str) -> Media:
@@ -91,22 +91,21 @@ class MediaAsyncHook(LibraryHook):
         return True
 
     async def delete(self, media_id: int | str) -> None:
-        """Delete one file for good. See :meth:`MediaHook.delete`."""
+        """Delete one file permanently. See :meth:`MediaHook.delete`."""
         await self.run_flow(self._delete(await self.get_settings(), media_id))
 
     async def check_may_delete(self) -> None:
-        """Return when the connection allows to delete. See :meth:`MediaHook.check_may_delete`."""
-        settings = await self.get_settings()
-        self._refuse_to_delete(settings)
+        """Raise if the connection does not allow deletions. See :meth:`MediaHook.check_may_delete`."""
+        self._require_delete_permission(await self.get_settings())
 
     async def find_media(self, name: str) -> list[Media]:
-        """Return the files of exactly this name, oldest first. See :meth:`MediaHook.find_media`."""
+        """Return the files with exactly this name, oldest first. See :meth:`MediaHook.find_media`."""
         from airflow_provider_media._api.flows import find_media
 
         return await self.run_flow(find_media(name))
 
     async def test_connection(self) -> tuple[bool, str]:
-        """Ask for one file; return whether that works, and what works or is wrong."""
+        """Return whether the connection works, and a message. See :meth:`MediaHook.test_connection`."""
         try:
             page = await self.run_flow(fetch_first_item())
             return True, describe_success(await self.get_settings(), page)
@@ -114,7 +113,7 @@ class MediaAsyncHook(LibraryHook):
             return False, str(error)
 
     async def run_flow(self, flow: Flow[T]) -> T:
-        """Carry out one of this package's own sequences of requests (see ``_api/flows.py``)."""
+        """Run a flow (see ``_api/flows.py``); internal."""
         return await self._transport.run(flow)
 
     @cached_property
@@ -130,5 +129,5 @@ class MediaAsyncHook(LibraryHook):
         from airflow_provider_media._api.secret import Secret
 
         connection = Secret(await get_async_connection(self.media_conn_id))
-        # In a thread: registering secrets with the masker asks Airflow's supervisor, and waits for it.
+        # In a thread, because the secrets masker calls Airflow's supervisor and waits for it.
         return await self._transport.in_thread(read_connection, connection, self.media_conn_id)

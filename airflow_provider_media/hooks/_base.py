@@ -1,4 +1,4 @@
-"""What both hooks share: the connection's id, what their copies are, and the flows behind their methods."""
+"""The base class of both hooks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
-_OF_THIS_PROCESS = {"_transport", "_log"}
-_READ_FROM_THE_CONNECTION = {"settings"}
-"""Holds secrets; whoever gets a copy or a pickle reads the connection itself."""
+_PROCESS_BOUND = {"_transport", "_log"}
+_SECRET = {"settings"}
+"""Attributes with secrets; a copy or a pickle reads the connection again."""
 
 
 class UploadOptions(TypedDict, total=False):
@@ -44,9 +44,9 @@ class UploadOptions(TypedDict, total=False):
 
 
 class LibraryHook(BaseHook):
-    """One Airflow connection, and what can be done through it as flows, which either hook carries out.
+    """Base of the hooks: the connection's id, and the flows that both hooks run.
 
-    A copy or a pickle has the connection's id and opens connections of its own.
+    A copy or a pickle has the same connection id and opens its own HTTP connections.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
     """
@@ -57,7 +57,7 @@ class LibraryHook(BaseHook):
     hook_name = "Media Library"
 
     def __init__(self, media_conn_id: str = default_conn_name) -> None:
-        """Keep the id; the connection is read when first used."""
+        """Store the id; the connection is read at first use."""
         super().__init__()
         self.media_conn_id = media_conn_id
 
@@ -65,8 +65,8 @@ class LibraryHook(BaseHook):
         return f"{type(self).__name__}({self.media_conn_id!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        left_out = _OF_THIS_PROCESS | _READ_FROM_THE_CONNECTION
-        return {name: value for name, value in vars(self).items() if name not in left_out}
+        excluded = _PROCESS_BOUND | _SECRET
+        return {name: value for name, value in vars(self).items() if name not in excluded}
 
     def _upload(self, settings: Settings, file: Any, **options: Unpack[UploadOptions]) -> Flow[UploadResult]:
         from airflow_provider_media._airflow.lineage import report_upload
@@ -87,8 +87,8 @@ class LibraryHook(BaseHook):
         if if_exists not in IF_EXISTS:
             raise MediaConfigurationError(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
         if if_exists == "replace":
-            self._refuse_to_delete(settings)
-        of_channels = channels_of(options.get("channels", ()))
+            self._require_delete_permission(settings)
+        channel_names = channels_of(options.get("channels", ()))
         file = as_path(file)
         source = open_source(file)
         try:
@@ -100,7 +100,7 @@ class LibraryHook(BaseHook):
                 mime_type=options.get("mime_type"),
                 file_name=options.get("file_name"),
             )
-            self._check_file(upload, of_channels, check_integrity=options.get("check_integrity", False))
+            self._check_file(upload, channel_names, check_integrity=options.get("check_integrity", False))
             if settings.accept_converted:
                 upload = upload.with_fingerprint(accepts_converted=True)
             if state:
@@ -131,8 +131,8 @@ class LibraryHook(BaseHook):
         media = result.media
         if result.created:
             RECENT_UPLOADS.add(settings, upload.name, media.id)
-        done = "Uploaded" if result.created else "Already there:"
-        self.log.info("%s %r: %s", done, upload.name, format_media(media))
+        action = "Uploaded" if result.created else "Found existing"
+        self.log.info("%s %r: %s", action, upload.name, format_media(media))
         for old in result.replaced:
             self.log.info("Deleted media %r, replaced by %r", old, media.id)
         report_upload(self, file, media, upload.name)
@@ -151,33 +151,33 @@ class LibraryHook(BaseHook):
     def _delete(self, settings: Settings, media_id: int | str) -> Flow[None]:
         from airflow_provider_media._api.flows import delete_media
 
-        self._refuse_to_delete(settings)
+        self._require_delete_permission(settings)
         yield from delete_media(media_id)
         self.log.info("Deleted media %r", media_id)
 
-    def _refuse_to_delete(self, settings: Settings) -> None:
-        """Return when the connection allows to delete."""
+    def _require_delete_permission(self, settings: Settings) -> None:
+        """Raise MediaConfigurationError if the connection does not allow deletions."""
         if not settings.allow_delete:
             raise MediaConfigurationError(
-                f"The connection {self.media_conn_id} does not allow to delete (extra 'allow_delete': false)."
+                f"The connection {self.media_conn_id} does not allow deletions (extra 'allow_delete': false)."
             )
 
 
 def fetch_first_item() -> Flow[MediaPage]:
-    """Ask for one file, once: whoever tests a connection waits for the response."""
+    """Request one file without retries, because the user who tests a connection is waiting."""
     from airflow_provider_media._api.flows import list_page, without_retries
 
     return without_retries(list_page(limit=1))
 
 
 def describe_success(settings: Settings, page: MediaPage) -> str:
-    """Say that a connection works, and what its library holds."""
-    held = "" if page.total is None else f"; the library holds {plural(page.total, 'file')}"
-    return f"The Media API at {settings.base_url} accepts the key{held}."
+    """Return the message for a working connection."""
+    count = "" if page.total is None else f"; the library holds {plural(page.total, 'file')}"
+    return f"The Media API at {settings.base_url} accepts the key{count}."
 
 
 def as_path(file: Any) -> Any:
-    """Return the object store's path for the text of a URI, and everything else as it is."""
+    """Return an ``ObjectStoragePath`` for a URI string; anything else unchanged."""
     if not (isinstance(file, str) and "://" in file):
         return file
     from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -186,5 +186,5 @@ def as_path(file: Any) -> Any:
 
     try:
         return ObjectStoragePath(file)
-    except (ValueError, ImportError) as error:  # a scheme that Airflow does not know
+    except (ValueError, ImportError) as error:  # a scheme without an Airflow provider
         raise file_error(file, str(error)) from error

@@ -1,13 +1,12 @@
-"""The connection to the media library, for operators, sensors and ``@task`` functions."""
+"""The hook for operators, sensors and ``@task`` functions."""
 
 from __future__ import annotations
 
-import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
-from airflow_provider_media.exceptions import MediaError, MediaUnavailableError
+from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, MediaUnavailableError
 from airflow_provider_media.hooks._async import MediaAsyncHook
 from airflow_provider_media.hooks._base import LibraryHook, describe_success, fetch_first_item
 
@@ -27,39 +26,37 @@ T = TypeVar("T")
 
 
 class MediaHook(LibraryHook):
-    """Talk to the media library of one Airflow connection.
+    """Access the media library of one Airflow connection.
 
-    Requests share one session (kept-alive connections) and one retry policy; see the connection's extras
-    ``max_attempts``, ``retry_budget``, ``timeout``. All methods raise the errors of
-    :mod:`airflow_provider_media.exceptions`, above all ``MediaAuthError`` (key or address refused),
-    ``MediaRateLimitError`` and ``MediaUnavailableError`` (after the retries), ``MediaResponseError``.
+    All requests share one session and one retry policy; see the connection's extras ``max_attempts``, ``retry_budget``
+    and ``timeout``. The methods raise the errors of :mod:`airflow_provider_media.exceptions`.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
     """
 
-    # These two stand here, because Airflow 2 looks for them in this very class and not in those that it inherits from.
+    # Airflow 2 finds these two only in this class, not in its base classes.
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form fields of Airflow 2; Airflow 3 takes them from the provider info."""
+        """Return the form fields of Airflow 2; Airflow 3 reads them from the provider info."""
         from airflow_provider_media.provider_info import connection_form_widgets
 
         return connection_form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return which fields Airflow 2 hides and how it labels the others."""
+        """Return the hidden fields and labels of Airflow 2."""
         from airflow_provider_media.provider_info import UI_FIELD_BEHAVIOUR
 
-        # Airflow 2 writes this one key with an underscore where the provider info has a hyphen.
+        # Airflow 2 spells this key with an underscore, the provider info with a hyphen.
         behaviour = dict(UI_FIELD_BEHAVIOUR)
         return {"hidden_fields": behaviour.pop("hidden-fields"), **behaviour}
 
     @cached_property
     def settings(self) -> Settings:
-        """The connection, read once and checked.
+        """The validated connection, read once.
 
-        :raises MediaConfigurationError: with one sentence that names the wrong field.
+        :raises MediaConfigurationError: a field is invalid; the message names it.
         """
         from airflow_provider_media._airflow.connection import read_connection
         from airflow_provider_media._api.secret import Secret
@@ -73,7 +70,7 @@ class MediaHook(LibraryHook):
         return SyncTransport(self.settings)
 
     def get_conn(self) -> SyncTransport:
-        """Return the session with the server, made when first asked for."""
+        """Return the transport, created at first use."""
         return self._transport
 
     def upload(
@@ -92,33 +89,33 @@ class MediaHook(LibraryHook):
         on_stored: Callable[[Media], None] | None = None,
         state: TaskState[UploadCheckpoint] | None = None,
     ) -> UploadResult:
-        """Store one file; memory does not grow with its size.
+        """Upload one file; memory use does not depend on its size.
 
-        :param file: a path, an ``ObjectStoragePath`` (or the text of its URI), or a binary file object, which is sent
-            from where it stands.
+        :param file: a path, an ``ObjectStoragePath`` (or its URI), or a binary file object, read from its position.
         :param name: the human-readable name; by default the file's base name.
         :param description: free text.
-        :param folder_id: the number of the library folder to put it in; then only files of that folder count as there.
-            By default files of any folder do, for ``replace`` too: give it wherever several folders share names. None
-            is refused for ``replace`` and ``reuse``, and so is a name that is None: leave the argument out instead.
-        :param mime_type: by default found from the file's bytes.
-        :param file_name: the file name told to the platform; by default the file's base name.
-        :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they do not accept is an error
-            before anything is sent, what they recommend otherwise a warning in the log.
-        :param check_integrity: whether a truncated or corrupt file is an error; by default it is a warning in the log,
-            unless ``channels`` are given.
-        :param if_exists: what to do when the name is taken: ``upload`` sends anyway; ``reuse`` returns the oldest file
-            with this name, size and type and sends only when there is none;
-            ``replace`` sends, makes sure, then deletes the files of that name seen before; ``fail`` raises.
-        :param before_delete: for ``replace``: called with the files to be deleted, before sending and again before
-            deleting; raises to refuse.
-        :param on_stored: called as soon as the library has the file: before it is verified and before others are
-            deleted; once more when verifying told more about it.
-        :param state: where the upload's checkpoint is kept for the retries of a task; the operator gives it.
-        :raises MediaFileError: the file is missing, empty, unreadable, of an unsupported type, or changed meanwhile.
-        :raises MediaConflictError: the name is taken (``fail``), two files could be the one that was sent, or what
-            ``replace`` would delete may be another folder's.
-        :raises MediaRequestError: the platform refuses it for good.
+        :param folder_id: the number of the library folder; then only files of that folder count as existing. By default
+            files of all folders count, also for ``replace``, so set it if several folders share names. ``replace`` and
+            ``reuse`` reject None for ``folder_id`` and ``name``: omit the argument instead.
+        :param mime_type: by default detected from the file's bytes.
+        :param file_name: the file name sent to the platform; by default the file's base name.
+        :param channels: ``whatsapp``, ``rcs``: a violated requirement of these channels is an error before anything is
+            sent, a violated recommendation a warning in the log.
+        :param check_integrity: whether a truncated or corrupt file is an error; by default only with ``channels``,
+            otherwise a warning in the log.
+        :param if_exists: what to do if the name is taken: ``upload`` uploads anyway; ``reuse`` returns the oldest file
+            of the same name, size and type, and uploads only if there is none; ``replace`` uploads, verifies, then
+            deletes the previous files of that name; ``fail`` raises.
+        :param before_delete: for ``replace``: called with the files to delete, before the upload and before the
+            deletion; raises to refuse.
+        :param on_stored: called as soon as the library has the file, before verification and deletions; called again if
+            the verification returned more metadata.
+        :param state: stores the upload's checkpoint for retries of the task; set by the operator.
+        :raises MediaFileError: the file is missing, empty, unreadable, of an unsupported type, or changed during the
+            upload.
+        :raises MediaConflictError: the name is taken (``fail``), two files could be the uploaded one, or ``replace``
+            could delete a file of another folder.
+        :raises MediaRequestError: the platform permanently rejects the file.
         """
         return self.run_flow(
             self._upload(
@@ -144,10 +141,10 @@ class MediaHook(LibraryHook):
         """Return one page of the library's list.
 
         :param page: from 0.
-        :param limit: files a page, 1 to 1000.
-        :param sort_by: ``id``, ``name``, ``mimeType``, ``size`` or ``createdAt``; by default the server decides.
+        :param limit: files per page, 1 to 1000.
+        :param sort_by: ``id``, ``name``, ``mimeType``, ``size`` or ``createdAt``; by default the server's order.
         :param sort_order: ``asc`` or ``desc``.
-        :raises MediaConfigurationError: an argument is out of its range; nothing is sent.
+        :raises MediaConfigurationError: an argument is out of range; nothing is sent.
         """
         from airflow_provider_media._api.flows import list_page
 
@@ -156,23 +153,23 @@ class MediaHook(LibraryHook):
     def iter_media(
         self, *, page_size: int = 1000, sort_by: str | None = None, sort_order: str | None = None
     ) -> Iterator[Media]:
-        """Walk the whole library, page by page as the iterator is used; no file is given twice.
+        """Iterate over the whole library, one page at a time; no file is returned twice.
 
-        :param page_size: files a request, 1 to 1000.
+        :param page_size: files per request, 1 to 1000.
         :param sort_by: see :meth:`list_page`.
         :param sort_order: see :meth:`list_page`.
-        :raises MediaResponseError: also when the server repeats its pages without end.
+        :raises MediaResponseError: also if the server repeats its pages endlessly.
         """
         from airflow_provider_media._api.flows import Paginator
 
-        walk = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
-        return self._iterate(walk)
+        paginator = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
+        return self._iterate(paginator)
 
-    def _iterate(self, walk: Any) -> Iterator[Media]:
+    def _iterate(self, paginator: Any) -> Iterator[Media]:
         from airflow_provider_media._api.flows import next_page
 
-        while walk.next_request:
-            yield from self.run_flow(next_page(walk))
+        while paginator.next_request:
+            yield from self.run_flow(next_page(paginator))
 
     def get_media(self, media_id: int | str) -> Media:
         """Return one file's metadata.
@@ -185,12 +182,10 @@ class MediaHook(LibraryHook):
         return self.run_flow(get_media(media_id))
 
     def exists(self, media_id: int | str) -> bool:
-        """Tell whether the library has a file of this id; every doubt but a plain "no" (404) raises.
+        """Return whether the library has a file of this id: False only for a 404; other failures raise.
 
         :param media_id: the library's id.
         """
-        from airflow_provider_media.exceptions import MediaNotFoundError
-
         try:
             self.get_media(media_id)
         except MediaNotFoundError:
@@ -198,23 +193,23 @@ class MediaHook(LibraryHook):
         return True
 
     def delete(self, media_id: int | str) -> None:
-        """Delete one file for good. Messages not yet sent that name its id will fail: make sure that none does.
+        """Delete one file permanently. Messages not yet sent that use its id will fail.
 
         :param media_id: the library's id.
         :raises MediaNotFoundError: the library has no such file.
-        :raises MediaConfigurationError: the connection says ``allow_delete: false``.
+        :raises MediaConfigurationError: the connection has ``allow_delete: false``.
         """
         self.run_flow(self._delete(self.settings, media_id))
 
     def check_may_delete(self) -> None:
-        """Return when the connection allows to delete.
+        """Raise if the connection does not allow deletions.
 
-        :raises MediaConfigurationError: it says ``allow_delete: false``.
+        :raises MediaConfigurationError: the connection has ``allow_delete: false``.
         """
-        self._refuse_to_delete(self.settings)
+        self._require_delete_permission(self.settings)
 
     def find_media(self, name: str) -> list[Media]:
-        """Return the files of exactly this name, oldest first; the API has no search, so the whole list is read.
+        """Return the files with exactly this name, oldest first; reads the whole list, because the API has no search.
 
         :param name: the human-readable name.
         """
@@ -223,66 +218,41 @@ class MediaHook(LibraryHook):
         return self.run_flow(find_media(name))
 
     def run_flow(self, flow: Flow[T], *, seconds: float | None = None) -> T:
-        """Carry out one of this package's own sequences of requests (see ``_api/flows.py``).
+        """Run a flow (see ``_api/flows.py``); internal.
 
-        :param seconds: how long it may take in all; by default just each request has its time-outs.
-        :raises MediaUnavailableError: also when it was broken off, because it took longer.
+        :param seconds: max duration; by default only the timeouts of each request apply.
+        :raises MediaUnavailableError: also if the time limit passed.
         """
-        transport = self._transport
         if seconds is None:
-            return transport.run(flow)
-        timer = _CancelTimer(seconds, transport)
+            return self._transport.run(flow)
+        from airflow_provider_media._transports.clock import CancelTimer
+
+        transport = self._transport
+        timer = CancelTimer(seconds, transport.cancel)
         try:
             with timer:
                 return transport.run(flow)
-        except MediaError as error:
+        except MediaError:
             if not timer.has_fired:
                 raise
-            raise MediaUnavailableError(
-                f"The Media API did not give all answers within the {round(seconds, 1):g} s that were left for them."
-            ) from error
+            raise MediaUnavailableError(f"The Media API did not respond within {round(seconds, 1):g} s.") from None
         finally:
-            if timer.has_fired:  # a transport that broke off starts nothing more
+            if timer.has_fired:  # a cancelled transport cannot be reused
                 self.__dict__.pop("_transport", transport).close()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for one file; say in words what works or what is wrong (the "Test" button of the connection form)."""
+        """Return whether the connection works, and a message; the connection form's "Test" button calls it."""
         try:
             return True, describe_success(self.settings, self.run_flow(fetch_first_item()))
         except MediaError as error:
             return False, str(error)
 
     def close(self) -> None:
-        """Close the connections, where there are any."""
+        """Close the HTTP connections."""
         if "_transport" in self.__dict__:
             self._transport.close()
 
     def cancel(self) -> None:
-        """Break off what is under way, promptly; for ``on_kill`` of operators."""
+        """Abort running requests; for ``on_kill`` of operators."""
         if "_transport" in self.__dict__:
             self._transport.cancel()
-
-
-class _CancelTimer:
-    """Breaks off a transport when the time is over, as on_kill would.
-
-    :param seconds: how long that is from the start of the ``with`` block.
-    :param transport: what to break off.
-    """
-
-    def __init__(self, seconds: float, transport: SyncTransport) -> None:
-        self.has_fired = False
-        self._transport = transport
-        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._fire)
-        self._timer.daemon = True
-
-    def _fire(self) -> None:
-        self.has_fired = True
-        self._transport.cancel()
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._timer.join()  # it may be striking just now

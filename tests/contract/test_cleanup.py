@@ -222,7 +222,7 @@ def test_a_connection_that_does_not_allow_it_refuses(
 ) -> None:
     library.store("spring", PNG)
     conn_id = connect(library.sandbox.base_url, allow_delete=False).media_conn_id
-    with pytest.raises(MediaConfigurationError, match="does not allow to delete"):
+    with pytest.raises(MediaConfigurationError, match="does not allow deletions"):
         cleanup(name="spring", dry_run=dry_run, conn_id=conn_id)
     assert names(library) == ["spring"]
 

@@ -130,9 +130,9 @@ def test_allow_delete_false_refuses_every_delete_without_a_request(
     connect: Any, library: SandboxLibrary, ids: list[int]
 ) -> None:
     hook = connect(library.sandbox.base_url, allow_delete="false")
-    with pytest.raises(MediaConfigurationError, match="does not allow to delete"):
+    with pytest.raises(MediaConfigurationError, match="does not allow deletions"):
         hook.delete(ids[0])
-    with pytest.raises(MediaConfigurationError, match="does not allow to delete"):
+    with pytest.raises(MediaConfigurationError, match="does not allow deletions"):
         hook.upload("nowhere.png", if_exists="replace")
     assert library.journal() == []
 
