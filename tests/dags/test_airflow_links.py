@@ -1,4 +1,4 @@
-"""The link "Open in media library": on each task that has a file, as soon as it has it, and whatever comes then."""
+"""The link "Open in media library" of tasks, as soon as they have a file, even if they fail later."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run(run_dag: Any) -> Any:
     return run
 
 
-def test_upload_and_get_have_it(platform: Any, run: Any, media_folder: Path) -> None:
+def test_upload_and_get_have_a_link(platform: Any, run: Any, media_folder: Path) -> None:
     with new_dag("link_upload_and_get") as dag:
         upload = MediaUploadOperator(task_id="upload", file=str(media_folder / "banner.jpg"))
         MediaGetOperator(task_id="get", media_id=upload.output["id"])
@@ -68,7 +68,7 @@ def test_upload_and_get_have_it(platform: Any, run: Any, media_folder: Path) -> 
     assert {"upload": expected, "get": expected} == {task: link_of(done, task) for task in done.states}
 
 
-def test_sync_has_that_of_the_library(platform: Any, run: Any, media_folder: Path) -> None:
+def test_sync_links_to_the_library(platform: Any, run: Any, media_folder: Path) -> None:
     with new_dag("link_sync") as dag:
         MediaSyncOperator(task_id="sync", source=str(media_folder), pattern="card-*", dry_run=True)
     done = run(dag)
@@ -77,11 +77,9 @@ def test_sync_has_that_of_the_library(platform: Any, run: Any, media_folder: Pat
 
 
 @MODES
-def test_sensor_has_it_also_after_it_was_deferred(
-    mode: dict[str, Any], platform: Any, run: Any, media_folder: Path
-) -> None:
+def test_deferred_sensor_has_a_link(mode: dict[str, Any], platform: Any, run: Any, media_folder: Path) -> None:
     media_id = platform.store(media_folder / "banner.jpg", "b")
-    platform.add_fault(fault="status", status=503, method="GET", times=1)  # so that the first look finds nothing
+    platform.add_fault(fault="status", status=503, method="GET", times=1)  # so that the first poll finds nothing
     platform.connect(platform.sandbox.base_url, platform.sandbox.api_key, max_attempts=1)
     with new_dag("link_sensor") as dag:
         MediaExistsSensor(task_id="wait", name="b", poke_interval=0.5, timeout=60, **mode)
@@ -92,7 +90,7 @@ def test_sensor_has_it_also_after_it_was_deferred(
     assert link_of(done, "wait") == address_of(platform, media_id)
 
 
-def test_each_map_index_has_its_own(platform: Any, run: Any, media_folder: Path) -> None:
+def test_each_map_index_has_a_link(platform: Any, run: Any, media_folder: Path) -> None:
     with new_dag("link_mapped") as dag:
         files = [str(media_folder / name) for name in ("card-latte.jpg", "card-tonic.png")]
         MediaUploadOperator.partial(task_id="upload").expand(file=files)
@@ -105,11 +103,11 @@ def test_each_map_index_has_its_own(platform: Any, run: Any, media_folder: Path)
 
 def used_once_another_is_there() -> Any:
     """Say "unused" before the upload, "used" after it."""
-    answers = iter([[], ["the spring campaign"]])
-    return lambda _media: next(answers)
+    results = iter([[], ["the spring campaign"]])
+    return lambda _media: next(results)
 
 
-def test_upload_that_fails_after_the_file_is_stored_has_it(platform: Any, run: Any, media_folder: Path) -> None:
+def test_upload_that_fails_after_storing_has_a_link(platform: Any, run: Any, media_folder: Path) -> None:
     old = platform.store(media_folder / "card-latte.jpg", "banner")
     with new_dag("link_failed") as dag:
         MediaUploadOperator(
@@ -126,7 +124,7 @@ def test_upload_that_fails_after_the_file_is_stored_has_it(platform: Any, run: A
     assert link_of(done, "upload") == address_of(platform, new)
 
 
-def test_task_without_a_file_has_none(platform: Any, run: Any) -> None:
+def test_task_without_a_file_has_no_link(platform: Any, run: Any) -> None:
     with new_dag("link_none") as dag:
         MediaGetOperator(task_id="get", media_id=404)
     done = run(dag)
@@ -199,7 +197,7 @@ XCOM_MODULES = (
 
 
 @MODES
-def test_an_xcom_backend_stores_no_object_of_the_link(
+def test_link_bypasses_the_xcom_backend(
     mode: dict[str, Any],
     platform: Any,
     run: Any,
@@ -219,14 +217,14 @@ def test_an_xcom_backend_stores_no_object_of_the_link(
     assert (link_of(done, "upload"), link_of(done, "wait")) == (link, link)
 
 
-def test_link_that_cannot_be_kept_does_not_fail_the_task(caplog: pytest.LogCaptureFixture) -> None:
+def test_failure_to_store_the_link_does_not_fail_the_task(caplog: pytest.LogCaptureFixture) -> None:
     MediaLink.persist({"ti": BrokenTask()}, "http://airflow.example/media-library/")  # type: ignore[typeddict-item]
 
     assert "link" in caplog.text
 
 
 @pytest.mark.skipif(not HAS_PAGE, reason="Airflow 2 has no page")
-def test_it_leads_to_the_base_address_that_airflow_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_uses_the_configured_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/prod/")
 
     assert library_link("a b", Media(id="med_1&x")) == (
@@ -236,6 +234,6 @@ def test_it_leads_to_the_base_address_that_airflow_is_told(monkeypatch: pytest.M
 
 
 @pytest.mark.skipif(HAS_PAGE, reason="Airflow 3 has a page of ours")
-def test_without_the_page_only_an_address_of_the_web_is_a_link() -> None:
+def test_without_the_page_only_http_urls_are_links() -> None:
     assert library_link("shop", Media(id=1, url="javascript:alert(1)")) is None
     assert library_link("shop") is None

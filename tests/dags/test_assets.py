@@ -30,12 +30,12 @@ def new_dag(name: str) -> DAG:
     return DAG(name, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False)
 
 
-def told(media: dict[str, Any]) -> dict[str, Any]:
+def file_info(media: dict[str, Any]) -> dict[str, Any]:
     """What an event says of an upload's result."""
     return {**{key: media[key] for key in ("id", "name", "url", "size")}, "type": media["mime_type"]}
 
 
-def test_each_outlet_has_an_event_that_tells_the_file(platform: Any, run_dag: Any, media_folder: Path) -> None:
+def test_each_outlet_has_an_event_with_the_file(platform: Any, run_dag: Any, media_folder: Path) -> None:
     with new_dag("outlets") as dag:
         MediaUploadOperator(
             task_id="upload", file=str(media_folder / "banner.jpg"), outlets=[BANNER, Asset(uri="x-any://of-yours")]
@@ -44,12 +44,12 @@ def test_each_outlet_has_an_event_that_tells_the_file(platform: Any, run_dag: An
     run = run_dag(dag)
 
     assert run.state == "success"
-    extra = told(run.xcom("upload"))
+    extra = file_info(run.xcom("upload"))
     assert sorted(read_events()) == [(BANNER.uri, extra, -1), ("x-any://of-yours", extra, -1)]
     assert (extra["type"], extra["size"]) == ("image/jpeg", (media_folder / "banner.jpg").stat().st_size)
 
 
-def test_each_mapped_upload_has_an_event_of_its_own(platform: Any, run_dag: Any, media_folder: Path) -> None:
+def test_each_mapped_upload_has_an_event(platform: Any, run_dag: Any, media_folder: Path) -> None:
     files = [str(media_folder / name) for name in ("card-latte.jpg", "card-tonic.png")]
     with new_dag("mapped_outlets") as dag:
         MediaUploadOperator.partial(task_id="upload", outlets=[BANNER]).expand(file=files)
@@ -57,11 +57,11 @@ def test_each_mapped_upload_has_an_event_of_its_own(platform: Any, run_dag: Any,
     run = run_dag(dag)
 
     assert run.state == "success"
-    expected = [(BANNER.uri, told(run.xcom(f"upload[{index}]")), index) for index in range(2)]
+    expected = [(BANNER.uri, file_info(run.xcom(f"upload[{index}]")), index) for index in range(2)]
     assert sorted(read_events(), key=lambda event: event[2]) == expected
 
 
-def test_an_alias_stands_for_the_names_that_the_run_gave(platform: Any, run_dag: Any, media_folder: Path) -> None:
+def test_alias_resolves_to_the_uploaded_names(platform: Any, run_dag: Any, media_folder: Path) -> None:
     with new_dag("alias") as dag:
         MediaUploadOperator(
             task_id="upload",
@@ -73,12 +73,10 @@ def test_an_alias_stands_for_the_names_that_the_run_gave(platform: Any, run_dag:
     run = run_dag(dag)
 
     assert run.state == "success"
-    assert read_events() == [("media://media_default/banner%202026-07-01", told(run.xcom("upload")), -1)]
+    assert read_events() == [("media://media_default/banner%202026-07-01", file_info(run.xcom("upload")), -1)]
 
 
-def test_a_name_too_long_for_an_asset_is_uploaded_all_the_same(
-    platform: Any, run_dag: Any, media_folder: Path, caplog: Any
-) -> None:
+def test_name_too_long_for_an_asset_is_uploaded(platform: Any, run_dag: Any, media_folder: Path, caplog: Any) -> None:
     with new_dag("long_alias") as dag:
         MediaUploadOperator(
             task_id="upload", file=str(media_folder / "banner.jpg"), name="ö" * 300, outlets=[AssetAlias("any")]
@@ -89,10 +87,10 @@ def test_a_name_too_long_for_an_asset_is_uploaded_all_the_same(
     assert run.state == "success"
     assert platform.names() == ["ö" * 300]
     assert read_events() == []
-    assert "No asset event for the alias any: The media asset of" in caplog.text
+    assert "No asset event for the alias any: The URI of the media asset" in caplog.text
 
 
-def test_what_the_author_put_into_the_event_stays(platform: Any, run_dag: Any, media_folder: Path) -> None:
+def test_event_keeps_the_extra_of_the_author(platform: Any, run_dag: Any, media_folder: Path) -> None:
     def note(context: Any) -> None:
         context["outlet_events"][BANNER].extra["campaign"] = "summer"
 
@@ -101,10 +99,10 @@ def test_what_the_author_put_into_the_event_stays(platform: Any, run_dag: Any, m
     write(dag)
     run = run_dag(dag)
 
-    assert [extra for _, extra, _ in read_events()] == [{"campaign": "summer", **told(run.xcom("upload"))}]
+    assert [extra for _, extra, _ in read_events()] == [{"campaign": "summer", **file_info(run.xcom("upload"))}]
 
 
-def test_a_failed_upload_emits_nothing(platform: Any, run_dag: Any) -> None:
+def test_failed_upload_emits_no_event(platform: Any, run_dag: Any) -> None:
     with new_dag("no_event") as dag:
         MediaUploadOperator(task_id="upload", file="no-such-file.png", outlets=[BANNER])
     write(dag)
@@ -113,10 +111,10 @@ def test_a_failed_upload_emits_nothing(platform: Any, run_dag: Any) -> None:
     assert read_events() == []
 
 
-def test_the_example_reads_the_newest_id_from_the_events_that_started_it(
+def test_example_uses_the_newest_id_of_its_events(
     platform: Any, run_dag: Any, load_dag: Any, media_folder: Path, monkeypatch: Any
 ) -> None:
-    """The events are real, and given to the run as the scheduler does; a scheduler itself is in the system tests."""
+    """The events are assigned to the run like the scheduler does; the system tests use a real scheduler."""
     file = media_folder.parent / "example_media_assets.py"
     producer = load_dag(file, "example_media_assets")
     write(producer)

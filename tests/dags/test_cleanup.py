@@ -18,23 +18,23 @@ def cleanup_dag(load_example: Any) -> Any:
     return dag
 
 
-def test_a_dry_run_tells_what_the_run_that_is_asked_for_deletes(
+def test_dry_run_reports_what_the_real_run_deletes(
     platform: Any, run_dag: Any, cleanup_dag: Any, media_folder: Path
 ) -> None:
     names = ("summer-banner", "summer-card", "summer-banner", "autumn-banner")
     ids = [platform.store(media_folder / "card-latte.jpg", name) for name in names]
 
-    told = run_dag(cleanup_dag).xcom("clean_up")
-    assert told == {"dry_run": True, "deleted": [ids[0]], "missing": [], "refused": {}, "error": None}
+    dry_run = run_dag(cleanup_dag).xcom("clean_up")
+    assert dry_run == {"dry_run": True, "deleted": [ids[0]], "missing": [], "refused": {}, "error": None}
     assert len(platform.items()) == 4
 
     run = run_dag(cleanup_dag, day=datetime(2026, 7, 2, tzinfo=UTC), conf={"delete": True})
     assert run.states == {"write_references": "success", "clean_up": "success"}
-    assert run.xcom("clean_up") == {**told, "dry_run": False}
+    assert run.xcom("clean_up") == {**dry_run, "dry_run": False}
     assert [item["id"] for item in platform.items()] == ids[1:]
 
 
-def test_what_is_listed_as_used_stays(
+def test_listed_files_are_not_deleted(
     platform: Any, run_dag: Any, cleanup_dag: Any, media_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, _ = (platform.store(media_folder / "card-latte.jpg", "summer-banner") for _ in range(2))

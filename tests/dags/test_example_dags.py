@@ -94,7 +94,7 @@ def test_campaign_stores_exactly_the_local_files(
         assert served.headers["Content-Type"] == media["mime_type"]
 
 
-def test_second_run_for_the_same_day_finds_its_media(platform: Any, run_dag: Any, load_example: Any) -> None:
+def test_second_run_on_the_same_day_reuses_its_media(platform: Any, run_dag: Any, load_example: Any) -> None:
     first = run_dag(load_example("example_media_campaign"), conf={"keep_media": True})
     first_media = [first.xcom(task) for task in UPLOADS]
     second = run_dag(load_example("example_media_campaign"), conf={"keep_media": True})
@@ -107,7 +107,7 @@ def test_second_run_for_the_same_day_finds_its_media(platform: Any, run_dag: Any
     assert [media["id"] for media in first_media] == [media["id"] for media in second_media]
 
 
-def test_teardown_deletes_what_a_half_failed_setup_made(platform: Any, run_dag: Any, load_example: Any) -> None:
+def test_teardown_deletes_the_files_of_a_partly_failed_setup(platform: Any, run_dag: Any, load_example: Any) -> None:
     dag = load_example("example_media_campaign")
     dag.get_task("upload_video").file = "no-such-file.mp4"
     run = run_dag(dag)
@@ -150,7 +150,7 @@ def test_media_deleted_before_the_send_stops_the_send(platform: Any, run_dag: An
     assert run.states["delete_media"] == "success"
 
 
-def test_mapped_uploads_give_their_ids_one_by_one_and_together(platform: Any, run_dag: Any, load_example: Any) -> None:
+def test_mapped_upload_ids_are_used_one_by_one_and_together(platform: Any, run_dag: Any, load_example: Any) -> None:
     run = run_dag(load_example("example_media_mapped"))
 
     indexed = [f"{task}[{index}]" for task in ("upload_images", "check_images") for index in range(3)]
@@ -164,7 +164,7 @@ def test_mapped_uploads_give_their_ids_one_by_one_and_together(platform: Any, ru
     assert names == labels
 
 
-def test_sync_brings_the_folder_sends_each_file_and_deletes_all(
+def test_sync_uploads_sends_and_deletes_all_files(
     platform: Any, run_dag: Any, load_example: Any, media_folder: Path
 ) -> None:
     run = run_dag(load_example("example_media_sync"))
@@ -199,7 +199,7 @@ def test_teardown_of_a_sync_deletes_after_a_failed_send(platform: Any, run_dag: 
     assert platform.items() == []
 
 
-def test_taskflow_uses_the_hook_and_tidies_up(platform: Any, run_dag: Any, load_example: Any) -> None:
+def test_taskflow_uploads_and_deletes_with_the_hook(platform: Any, run_dag: Any, load_example: Any) -> None:
     run = run_dag(load_example("example_media_taskflow"))
 
     assert all_successful("upload_banner", "report", "delete_banner") == run.states
@@ -213,7 +213,7 @@ def autumn_names(ds: str) -> list[str]:
     return [f"autumn-banner-{ds}", *(f"autumn-card-{number}-{ds}" for number in (1, 2, 3))]
 
 
-def test_a_campaign_waits_for_pictures_until_the_last_one_is_there(
+def test_campaign_waits_until_all_images_exist(
     platform: Any, run_dag: Any, load_example: Any, media_folder: Path
 ) -> None:
     dag = load_example("example_media_wait_for_assets")
@@ -222,7 +222,7 @@ def test_a_campaign_waits_for_pictures_until_the_last_one_is_there(
     banner, *cards = autumn_names(tomorrow.date().isoformat())
     platform.store(media_folder / "card-latte.jpg", cards[0])
 
-    def store_the_rest_after_a_look() -> None:
+    def store_the_rest_after_a_poll() -> None:
         for _ in range(400):
             if platform.calls("GET") >= 2:
                 break
@@ -230,7 +230,7 @@ def test_a_campaign_waits_for_pictures_until_the_last_one_is_there(
         for name in (*cards[1:], banner):
             platform.store(media_folder / "card-latte.jpg", name)
 
-    designers = threading.Thread(target=store_the_rest_after_a_look)
+    designers = threading.Thread(target=store_the_rest_after_a_poll)
     designers.start()
     run = run_dag(dag, day=tomorrow)
     designers.join()
@@ -244,7 +244,7 @@ def test_a_campaign_waits_for_pictures_until_the_last_one_is_there(
     assert [card["media"]["mediaId"] for card in message["carousel"]] == [ids[name] for name in cards]
 
 
-def test_a_campaign_without_all_its_pictures_fails_for_good_before_its_send(
+def test_campaign_without_all_images_fails_before_the_send(
     platform: Any, run_dag: Any, load_example: Any, media_folder: Path
 ) -> None:
     for name in autumn_names("2026-07-01")[:-1]:
@@ -256,7 +256,7 @@ def test_a_campaign_without_all_its_pictures_fails_for_good_before_its_send(
 
 
 @pytest.mark.skipif(not IS_AIRFLOW_3, reason="Airflow 2 cannot start DAGs by events")
-def test_a_picture_is_taken_once_whatever_number_of_events_tell_of_it(load_example: Any, monkeypatch: Any) -> None:
+def test_image_with_several_events_is_processed_once(load_example: Any, monkeypatch: Any) -> None:
     """The system tests start this example by real events."""
     monkeypatch.setenv("AIRFLOW_VAR_EXAMPLE_MEDIA_EVENT_DRIVEN_SEEN", "[1]")
     events = [SimpleNamespace(extra={"payload": {"id": media_id}}) for media_id in (1, 2, 3, 2)]
@@ -265,7 +265,7 @@ def test_a_picture_is_taken_once_whatever_number_of_events_tell_of_it(load_examp
     assert pick_new({"images": events[:2], "others": events[2:]}) == [{"id": 2}, {"id": 3}]
 
 
-def test_all_examples_load_and_those_for_airflow_3_define_nothing_elsewhere(load_dags: Any, media_folder: Path) -> None:
+def test_examples_load_on_both_airflow_versions(load_dags: Any, media_folder: Path) -> None:
     expected = {example if isinstance(example, str) else example.values[0] for example in EXAMPLES}
     expected.add("example_media_assets_send")  # the second DAG of a file
     if not IS_AIRFLOW_3:
@@ -311,7 +311,7 @@ class TestEachKindOfRun:
         assert run.state == "success"
         assert set(run.states.values()) == {"success"}, run.states
 
-    def test_names_carry_the_day(self, kind: str, platform: Any, started_by: Any, load_example: Any) -> None:
+    def test_names_include_the_date(self, kind: str, platform: Any, started_by: Any, load_example: Any) -> None:
         started_by(kind, load_example("example_media_campaign"), conf={"keep_media": True})
         assert platform.names() == CAMPAIGN_NAMES
 
@@ -336,7 +336,7 @@ class TestEachKindOfRun:
         assert set(run.states.values()) == {"success" if kind == "asset" else "skipped"}
 
 
-def test_consumers_say_in_one_sentence_that_no_event_started_them(load_dags: Any, media_folder: Path) -> None:
+def test_consumers_without_events_are_skipped_with_a_reason(load_dags: Any, media_folder: Path) -> None:
     """Triggered by hand, say."""
     consumers = {("example_media_assets_send", "build_message"): {"triggering_asset_events": {}}}
     if IS_AIRFLOW_3:

@@ -28,13 +28,13 @@ LARGE_BYTES = 64 * 1024 * 1024  # more than the sockets' buffers take
 
 
 class DeafServer:
-    """A server that answers each GET, takes the start of a POST and then reads no more until it is told to.
+    """A server that responds to each GET, reads the start of a POST, and then stops reading until ``hearing`` is set.
 
     :ivar posts: the heads of the POSTs, each with the first bytes of its body.
-    :ivar sending: set when a body has begun to arrive.
-    :ivar hearing: set to have it read on.
-    :ivar received: how many bytes followed.
-    :ivar ended: set when a connection with a POST has ended; until it hears, what is on its way hides the end.
+    :ivar sending: set when the first bytes of a body have arrived.
+    :ivar hearing: set it to continue reading.
+    :ivar received: number of bytes read afterwards.
+    :ivar ended: set when a connection with a POST has ended; buffered data hides the end until the server reads it.
     """
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ def deaf_server() -> Iterator[DeafServer]:
 
 
 @pytest.fixture
-def large_picture(tmp_path: Path, media_folder: Path) -> Path:
+def large_image(tmp_path: Path, media_folder: Path) -> Path:
     """Create a sparse file that begins with an image."""
     path = tmp_path / "large.jpg"
     path.write_bytes((media_folder / "banner.jpg").read_bytes())
@@ -121,8 +121,8 @@ def upload_dag(name: str, file: Path, **arguments: Any) -> DAG:
     return dag
 
 
-def assert_broken_off(server: DeafServer) -> None:
-    """One body was begun, and its connection has ended before its end."""
+def assert_aborted(server: DeafServer) -> None:
+    """Assert that one body was started, and that its connection ended before the end of the body."""
     server.hearing.set()
     assert server.ended.wait(PROMPTLY_SECONDS)
     assert server.received < LARGE_BYTES
@@ -132,19 +132,19 @@ def assert_broken_off(server: DeafServer) -> None:
 
 
 def test_execution_timeout_breaks_off_a_transfer(
-    deaf_server: DeafServer, connect: Any, run_dag: Any, large_picture: Path
+    deaf_server: DeafServer, connect: Any, run_dag: Any, large_image: Path
 ) -> None:
     connect(deaf_server.address, "key")
-    run = run_dag(upload_dag("timed_out", large_picture, execution_timeout=timedelta(seconds=3)))
+    run = run_dag(upload_dag("timed_out", large_image, execution_timeout=timedelta(seconds=3)))
 
     assert run.states == {"upload": "failed"}
     assert time.monotonic() - deaf_server.sending_at < PROMPTLY_SECONDS + 3
-    assert_broken_off(deaf_server)
+    assert_aborted(deaf_server)
 
 
 @needs_the_exception
 def test_stopped_task_breaks_off_a_transfer(
-    deaf_server: DeafServer, connect: Any, run_dag: Any, large_picture: Path
+    deaf_server: DeafServer, connect: Any, run_dag: Any, large_image: Path
 ) -> None:
     connect(deaf_server.address, "key")
     errors: list[str] = []
@@ -158,14 +158,14 @@ def test_stopped_task_breaks_off_a_transfer(
     killer = threading.Thread(target=stop)
     killer.start()
     dag = upload_dag(
-        "stopped", large_picture, on_failure_callback=lambda context: errors.append(str(context["exception"]))
+        "stopped", large_image, on_failure_callback=lambda context: errors.append(str(context["exception"]))
     )
     run = run_dag(dag)
     killer.join()
 
     assert run.states == {"upload": "failed"}
     assert time.monotonic() - stopped_at[0] < PROMPTLY_SECONDS
-    assert_broken_off(deaf_server)
+    assert_aborted(deaf_server)
     (error,) = errors
     assert error in {
         "The transfer was aborted: the task was stopped, or the hook was closed.",

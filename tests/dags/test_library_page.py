@@ -1,4 +1,4 @@
-"""The Media library page's routes by themselves: each is guarded, on every Airflow that has a place for the page."""
+"""Access checks of the Media library page's routes, on every Airflow that supports the page."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def calls(app: Any) -> list[tuple[str, str]]:
     return found
 
 
-def test_the_app_serves_these_routes_and_each_only_to_be_read(app: Any) -> None:
+def test_app_serves_only_these_get_routes(app: Any) -> None:
     assert sorted(calls(app)) == [
         ("GET", "/"),
         ("GET", "/api/connections"),
@@ -88,7 +88,7 @@ def test_the_app_serves_these_routes_and_each_only_to_be_read(app: Any) -> None:
     ]
 
 
-def test_nobody_and_whoever_may_not_read_connections_get_nothing(
+def test_routes_require_permission_to_read_connections(
     app: Any, client: TestClient, sign_in: Callable[[str], None], platform: Any
 ) -> None:
     assert {call: client.request(*call).status_code for call in calls(app)} == dict.fromkeys(calls(app), 401)
@@ -98,7 +98,7 @@ def test_nobody_and_whoever_may_not_read_connections_get_nothing(
     assert platform.calls("GET") == 0
 
 
-def test_who_may_read_connections_gets_the_connections_and_the_library(
+def test_permitted_user_gets_connections_and_library(
     client: TestClient, sign_in: Callable[[str], None], platform: Any, media_folder: Any
 ) -> None:
     platform.store(media_folder / "banner.jpg", "banner")
@@ -110,7 +110,7 @@ def test_who_may_read_connections_gets_the_connections_and_the_library(
     assert platform.sandbox.api_key not in shown.text
 
 
-def test_ids_are_text_for_a_browser_would_round_large_numbers(
+def test_ids_are_strings_because_browsers_round_large_integers(
     client: TestClient, sign_in: Callable[[str], None], platform: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_LARGE_IDS", os.environ["AIRFLOW_CONN_MEDIA_DEFAULT"])  # nobody has read it yet
@@ -128,7 +128,7 @@ def test_ids_are_text_for_a_browser_would_round_large_numbers(
     assert (single["id"], single["folder_id"]) == expected[0]
 
 
-def test_the_connections_of_the_environment_are_those_that_airflow_reads_as_media(
+def test_environment_connections_match_those_of_airflow(
     client: TestClient, sign_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow.exceptions import AirflowNotFoundException
@@ -147,11 +147,11 @@ def test_the_connections_of_the_environment_are_those_that_airflow_reads_as_medi
     assert {"json", "json_blanks", "json_capitals", "uri_capitals"} <= expected
 
     sign_in("OP")
-    told = {connection["id"] for connection in client.get("/api/connections").json()}
-    assert told & set(OF_ENVIRONMENT) == expected
+    listed = {connection["id"] for connection in client.get("/api/connections").json()}
+    assert listed & set(OF_ENVIRONMENT) == expected
 
 
-def test_a_secrets_backend_that_is_not_there_is_told(
+def test_missing_secrets_backend_is_reported(
     client: TestClient, sign_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", "no_such_module.Backend")
@@ -161,15 +161,13 @@ def test_a_secrets_backend_that_is_not_there_is_told(
     assert response.json() == {"detail": "Could not read the connection 'of_the_vault'. Check the API server's log."}
 
 
-def test_a_name_that_was_cut_in_the_middle_of_an_emoji_can_be_shown() -> None:
+def test_name_truncated_within_an_emoji_is_encoded() -> None:
     from airflow_provider_media.plugins._app import _Json
 
     assert _Json({"name": "cut \ud83d"}).body == rb'{"name":"cut \ud83d"}'
 
 
-def test_what_is_no_question_of_rights_is_no_page_about_rights(
-    client: TestClient, sign_in: Callable[[str], None]
-) -> None:
+def test_other_errors_are_json(client: TestClient, sign_in: Callable[[str], None]) -> None:
     sign_in("VIEWER")
     assert "Ask your administrator for access" in client.get("/").text
     response = client.post("/")
