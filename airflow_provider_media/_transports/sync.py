@@ -42,6 +42,7 @@ from airflow_provider_media._transports.upload_connection import (
     MAX_HEAD_BYTES,
     EarlyResponseAdapter,
     HeadTooLargeError,
+    NotReceivedError,
     Transfer,
 )
 from airflow_provider_media._upload.multipart import StreamingBody
@@ -303,12 +304,14 @@ def _as_error(error: Exception, request: ApiRequest, settings: Settings, *, resp
     # urllib3 also blames the proxy if the response to a forwarded request is lost; then the server may have acted.
     refusal = next((str(cause) for cause in causes if str(cause).startswith("Tunnel connection failed")), None)
     never_sent = has(*_NOT_CONNECTED) or refusal is not None
+    is_unreceived = has(NotReceivedError) and not request.upload
     if has(requests.exceptions.ProxyError) and never_sent:
         reason = one_line(redact(settings.api_key, refusal)) if refusal else reason
         cause = f"could not connect to {address} through the proxy ({reason})"
     elif has(urllib3.exceptions.NameResolutionError):
         cause = f"could not resolve the host name of {address}; check the base address in the connection"
-    elif has(*_NOT_CONNECTED):
+    elif has(*_NOT_CONNECTED) or is_unreceived:
+        reason = "the server closed it before it received the request" if is_unreceived else reason
         cause = f"no connection to {address} ({reason})"
     elif has(HeadTooLargeError):
         cause = f"the response headers exceed {MAX_HEAD_BYTES / 2**20:g} MiB"

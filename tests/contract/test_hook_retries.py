@@ -15,6 +15,7 @@ import pytest
 
 from airflow_provider_media.exceptions import (
     MediaError,
+    MediaNotFoundError,
     MediaRateLimitError,
     MediaRequestError,
     MediaResponseError,
@@ -365,3 +366,46 @@ def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else(
             action()
         assert isinstance(raised.value, MediaError)
     assert other.heads == []
+
+
+@both_hooks
+@pytest.mark.parametrize("is_noticed", [True, False], ids=["before it is sent", "after it is sent"])
+def test_delete_of_a_missing_file_fails_after_a_stale_connection(
+    connect: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch, is_noticed: Any
+) -> None:
+    """The server closes a reused connection between the pool's check and the request."""
+    from airflow_provider_media._transports import upload_connection
+    from tests.contract.helpers.raw_server import http_response
+
+    def respond(head: str) -> bytes:
+        is_delete = head.startswith("DELETE")
+        value = {} if is_delete else {"content": [], "totalElements": 0}
+        return http_response(404 if is_delete else 200, value, connection="keep-alive")
+
+    server = raw_server(respond, keeps=True)
+    hook = connect(server.url)
+    hook.list_page()
+    is_readable, closed = upload_connection._is_readable, []
+
+    def close_once(sock: socket.socket) -> bool:
+        if closed:
+            return is_readable(sock)
+        closed.append(sock)
+        socket.socket.shutdown(server._current, socket.SHUT_RDWR)
+        while not is_readable(sock):
+            time.sleep(0.001)
+        return is_noticed
+
+    monkeypatch.setattr(upload_connection, "_is_readable", close_once)
+    with pytest.raises(MediaNotFoundError):
+        hook.delete(77)
+    assert [line.split(" ")[0] for line in server.lines] == ["GET", "DELETE"]
+
+
+def test_delete_succeeds_if_the_file_is_gone_after_a_lost_response(connect: Any, raw_server: Any) -> None:
+    from tests.contract.helpers.raw_server import http_response
+
+    responses = iter([b"", http_response(404, {})])
+    server = raw_server(lambda _: next(responses))
+    connect(server.url).delete(77)
+    assert len(server.lines) == 2
