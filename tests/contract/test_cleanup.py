@@ -1,4 +1,4 @@
-"""MediaCleanupOperator against the sandbox: looked at, asked about, and only then deleted."""
+"""Test MediaCleanupOperator against the sandbox."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture
 def cleanup(connect: Any, library: SandboxLibrary) -> Callable[..., dict[str, Any]]:
-    """Run a clean-up of the sandbox: ``cleanup(**arguments)``."""
+    """Run a cleanup of the sandbox: ``cleanup(**arguments)``."""
     conn_id = connect(library.sandbox.base_url).media_conn_id
 
     def run(*, store: FakeStore | None = None, conn_id: str = conn_id, **arguments: Any) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def names(library: SandboxLibrary) -> list[str]:
     return [file["name"] for file in library.files()]
 
 
-def test_a_dry_run_tells_and_deletes_nothing(cleanup: Any, library: SandboxLibrary) -> None:
+def test_dry_run_deletes_nothing(cleanup: Any, library: SandboxLibrary) -> None:
     ids = [library.store(name, PNG) for name in ("spring-a", "spring-b", "summer")]
     library.forget()
     outcome = cleanup(name="spring-*")
@@ -57,12 +57,12 @@ def test_a_dry_run_tells_and_deletes_nothing(cleanup: Any, library: SandboxLibra
     assert library.methods() == "GET GET"
 
 
-def test_what_a_dry_run_tells_is_what_is_deleted(cleanup: Any, library: SandboxLibrary) -> None:
+def test_dry_run_returns_the_ids_that_are_deleted(cleanup: Any, library: SandboxLibrary) -> None:
     for name in ("spring-a", "spring-b", "summer", "spring-a"):
         library.store(name, PNG)
-    told = cleanup(name="spring-*", keep_last=1)
+    dry_run = cleanup(name="spring-*", keep_last=1)
     done = cleanup(name="spring-*", keep_last=1, dry_run="False")
-    assert done == {**told, "dry_run": False}
+    assert done == {**dry_run, "dry_run": False}
     assert names(library) == ["spring-b", "summer", "spring-a"]
 
 
@@ -106,7 +106,7 @@ def test_literal_wildcards_and_filled_templates_are_accepted(
 
 
 @pytest.mark.parametrize("criteria", [{}, {"name": "*"}, {"name": "*", "mime_type": "*/*"}])
-def test_everything_is_not_selected_by_leaving_out_the_criteria(
+def test_omitted_criteria_do_not_select_everything(
     cleanup: Any, library: SandboxLibrary, criteria: dict[str, str]
 ) -> None:
     library.store("a", PNG)
@@ -133,7 +133,7 @@ def test_everything_is_not_selected_by_leaving_out_the_criteria(
         ({"name": "a", "dry_run": "None"}, "dry_run must be true or false"),
     ],
 )
-def test_bad_arguments_are_one_sentence_and_nothing_is_sent(
+def test_invalid_arguments_send_no_request(
     cleanup: Any, library: SandboxLibrary, arguments: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(MediaConfigurationError, match=sentence):
@@ -141,14 +141,14 @@ def test_bad_arguments_are_one_sentence_and_nothing_is_sent(
     assert library.methods() == ""
 
 
-def test_more_than_allowed_fails_before_anything_is_deleted(cleanup: Any, library: SandboxLibrary) -> None:
+def test_exceeding_max_deletions_deletes_nothing(cleanup: Any, library: SandboxLibrary) -> None:
     for number in range(4):
         library.store(f"spring-{number}", PNG)
     with pytest.raises(MediaConfigurationError, match=r"^4 files selected, more than max_deletions=3: ") as caught:
         cleanup(name="spring-*", max_deletions=3, dry_run=False)
     assert len(names(library)) == 4
-    told = cleanup(name="spring-*", max_deletions=3)
-    assert (told["deleted"], told["error"]) == ([], str(caught.value)), "a dry run tells that it would fail"
+    dry_run = cleanup(name="spring-*", max_deletions=3)
+    assert (dry_run["deleted"], dry_run["error"]) == ([], str(caught.value))
     assert len(cleanup(name="spring-*", max_deletions=4, dry_run=False)["deleted"]) == 4
 
 
@@ -156,12 +156,12 @@ def used_by_summer(media: Media) -> list[str]:
     return ["summer"] if media.name == "spring-b" else []
 
 
-def test_nothing_is_deleted_while_anything_is_used(cleanup: Any, library: SandboxLibrary) -> None:
+def test_a_file_in_use_prevents_the_cleanup(cleanup: Any, library: SandboxLibrary) -> None:
     ids = [library.store(name, PNG) for name in ("spring-a", "spring-b")]
     with pytest.raises(MediaInUseError, match=rf"media {ids[1]} by summer\. Nothing was deleted\.") as caught:
         cleanup(name="spring-*", references=used_by_summer, dry_run=False)
-    told = cleanup(name="spring-*", references=used_by_summer)
-    assert told == {
+    dry_run = cleanup(name="spring-*", references=used_by_summer)
+    assert dry_run == {
         "dry_run": True,
         "deleted": [],
         "missing": [],
@@ -171,10 +171,10 @@ def test_nothing_is_deleted_while_anything_is_used(cleanup: Any, library: Sandbo
     assert names(library) == ["spring-a", "spring-b"]
 
 
-def test_what_is_used_may_be_left_out(cleanup: Any, library: SandboxLibrary) -> None:
+def test_cleanup_skips_files_in_use(cleanup: Any, library: SandboxLibrary) -> None:
     ids = [library.store(name, PNG) for name in ("spring-a", "spring-b")]
     arguments = {"name": "spring-*", "references": used_by_summer, "on_reference": "skip"}
-    told = cleanup(**arguments)
+    dry_run = cleanup(**arguments)
     outcome = cleanup(**arguments, dry_run=False)
     assert outcome == {
         "dry_run": False,
@@ -183,11 +183,11 @@ def test_what_is_used_may_be_left_out(cleanup: Any, library: SandboxLibrary) -> 
         "refused": {str(ids[1]): ["summer"]},
         "error": None,
     }
-    assert told == outcome | {"dry_run": True}
+    assert dry_run == outcome | {"dry_run": True}
     assert names(library) == ["spring-b"]
 
 
-def test_a_list_of_references_that_is_missing_refuses_all(
+def test_a_missing_references_list_prevents_all_deletions(
     cleanup: Any, library: SandboxLibrary, tmp_path: Path, connect: Any
 ) -> None:
     media_id = library.store("spring", PNG)
@@ -217,7 +217,7 @@ def test_a_list_of_references_that_is_missing_refuses_all(
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_connection_that_does_not_allow_it_refuses(
+def test_allow_delete_false_prevents_the_cleanup(
     cleanup: Any, library: SandboxLibrary, connect: Any, dry_run: Any
 ) -> None:
     library.store("spring", PNG)
@@ -227,7 +227,7 @@ def test_a_connection_that_does_not_allow_it_refuses(
     assert names(library) == ["spring"]
 
 
-def test_an_age_that_the_list_leaves_out_is_asked_for(
+def test_a_date_omitted_by_the_list_is_fetched(
     cleanup: Any, raw_server: Callable[..., RawServer], connect: Any
 ) -> None:
     """The list has no dates; of one file the get has none either, another is gone by then."""
@@ -324,7 +324,7 @@ def test_cleanup_over_max_deletions_gets_no_file_for_its_ids(cleanup: Any, libra
     assert library.methods() == "GET GET"
 
 
-def test_what_goes_meanwhile_is_missing(cleanup: Any, library: SandboxLibrary) -> None:
+def test_a_file_deleted_during_the_cleanup_is_missing(cleanup: Any, library: SandboxLibrary) -> None:
     ids = [library.store("spring", PNG) for _ in range(2)]
 
     def delete_one(media: Media) -> list[str]:
@@ -336,7 +336,7 @@ def test_what_goes_meanwhile_is_missing(cleanup: Any, library: SandboxLibrary) -
     assert (outcome["deleted"], outcome["missing"]) == ([ids[1]], [ids[0]])
 
 
-def test_a_retry_tells_what_the_try_before_deleted(cleanup: Any, library: SandboxLibrary) -> None:
+def test_a_retry_returns_the_deletions_of_earlier_attempts(cleanup: Any, library: SandboxLibrary) -> None:
     ids = [library.store("spring", PNG) for _ in range(3)]
     store = FakeStore()
     library.fail("status", method="DELETE", status=400, skip=1)
@@ -364,9 +364,7 @@ operator.execute({"task_state_store": StoreOnDisk()})
 """
 
 
-def test_after_sigkill_the_retry_goes_on_and_tells_of_all(
-    cleanup: Any, library: SandboxLibrary, tmp_path: Path
-) -> None:
+def test_a_retry_after_sigkill_returns_all_deletions(cleanup: Any, library: SandboxLibrary, tmp_path: Path) -> None:
     ids = [library.store("spring", PNG) for _ in range(12)]
     other = library.store("summer", PNG)
     library.fail("slow", method="DELETE", delay_seconds=0.2, times=len(ids))
@@ -387,7 +385,7 @@ def test_after_sigkill_the_retry_goes_on_and_tells_of_all(
     assert [file["id"] for file in library.files()] == [other]
 
 
-def test_a_sync_believes_the_list_as_well(library: SandboxLibrary, connect: Any, tmp_path: Path) -> None:
+def test_sync_checks_the_references_list(library: SandboxLibrary, connect: Any, tmp_path: Path) -> None:
     old = library.store("banner.png", PNG + b"old")
     folder = Folder(tmp_path / "summer")
     folder.write("banner.png")
@@ -407,7 +405,7 @@ def test_a_sync_believes_the_list_as_well(library: SandboxLibrary, connect: Any,
     assert sync(references=in_use)["banner.png"]["action"] == "replace"
 
 
-def test_a_rejected_key_ends_it_at_once(cleanup: Any, library: SandboxLibrary, connect: Any) -> None:
+def test_a_rejected_key_fails_the_cleanup(cleanup: Any, library: SandboxLibrary, connect: Any) -> None:
     conn_id = connect(library.sandbox.base_url, "another key").media_conn_id
     with pytest.raises(MediaAuthError):
         cleanup(name="a", conn_id=conn_id)

@@ -1,4 +1,4 @@
-"""What is stored is what was sent: from every kind of file, under every name."""
+"""Test that the library has the uploaded bytes, for every kind of file and every name."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_a_wrong_argument_is_refused_without_a_request(
     assert library.journal() == []
 
 
-def test_upload_sends_beside_an_equal_file(hook: MediaHook, library: SandboxLibrary, image: Path) -> None:
+def test_upload_policy_ignores_an_equal_file(hook: MediaHook, library: SandboxLibrary, image: Path) -> None:
     first, second = hook.upload(image).media, hook.upload(image, if_exists="upload").media
     assert [media["id"] for media in library.files()] == [first.id, second.id]
 

@@ -30,7 +30,7 @@ SMALL_BYTES = 8 * 1024 * 1024
 BIG_BYTES = 96 * 1024 * 1024
 ALLOWED_GROWTH_BYTES = 12 * 1024 * 1024
 
-# What Airflow's Amazon provider and botocore warn of is not ours to mend.
+# Warnings of Airflow's Amazon provider and botocore.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -73,7 +73,7 @@ def test_an_operator_takes_it_from_a_template(
     assert [file["name"] for file in library.files()] == ["banner.png"]
 
 
-def test_a_second_attempt_reads_the_object_anew(hook: MediaHook, library: SandboxLibrary, store: ObjectStore) -> None:
+def test_a_retry_reads_the_object_again(hook: MediaHook, library: SandboxLibrary, store: ObjectStore) -> None:
     content = PNG + os.urandom(3_000_000)
     store.put("banner.png", content)
     library.fail("status", status=503)
@@ -129,7 +129,7 @@ def sync(define: Callable[..., str]) -> Callable[..., Counter[str]]:
 def test_a_prefix_is_synced_and_every_sync_sees_what_is_there_now(
     sync: Callable[..., Counter[str]], library: SandboxLibrary, store: ObjectStore, *, is_versioned: bool
 ) -> None:
-    if is_versioned:  # which cannot be undone, only suspended: so a bucket's listing still tells no versions
+    if is_versioned:  # can only be suspended, not undone, so the bucket's listing still has no versions
         store.set_versioning("Enabled")
     store.put("summer/", b"")
     for key in ("summer/banner.png", "summer/cards/latte.png", "winter.png"):
@@ -143,7 +143,7 @@ def test_a_prefix_is_synced_and_every_sync_sees_what_is_there_now(
     store.set_versioning("Suspended")
 
 
-def test_a_listing_tells_the_sizes_of_all_files(
+def test_a_listing_has_the_sizes_of_all_files(
     sync: Callable[..., Counter[str]], library: SandboxLibrary, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import s3fs
@@ -211,7 +211,7 @@ def test_slashes_at_the_end_of_a_prefix_count(
     assert [step["path"] for step in sync.execute({})["steps"]] == paths
 
 
-def test_a_store_that_does_not_answer_is_worth_another_try(
+def test_a_store_that_does_not_respond_is_transient(
     hook: MediaHook, library: SandboxLibrary, store: ObjectStore, monkeypatch: pytest.MonkeyPatch, define: Any
 ) -> None:
     connection = json.loads(store.connection)
@@ -277,7 +277,7 @@ def test_memory_does_not_grow_with_the_object(
         "conn_type": "media",
         "host": drain.url,
         "password": "key-of-the-tests",
-        "extra": {"settle_seconds": 0},  # the server does not tell the size
+        "extra": {"settle_seconds": 0},  # the server does not return the size
     }
     done = run(
         SCRIPT,

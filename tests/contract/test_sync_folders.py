@@ -49,7 +49,7 @@ def planned(sync: Syncing) -> list[tuple[str, Any, list[Any]]]:
     return [(step["action"], step["id"], step["old_ids"]) for step in sync(dry_run=True)["steps"]]
 
 
-def test_a_folder_that_the_list_does_not_tell_is_asked_for(serve: Any, folder: Folder) -> None:
+def test_a_folder_omitted_by_the_list_is_fetched(serve: Any, folder: Folder) -> None:
     folder.write("a.png", "b.png", content=b"")
     files = [stored("a.png", folderId=7), stored("b.png", folderId=5), stored("c.png", folderId=7)]
     sync, server = serve(*files, list_leaves_out=("folderId",))

@@ -60,7 +60,7 @@ def test_a_baseline_survives_json(baseline: Baseline) -> None:
     [{"known": ["a"]}, {"known": {"a": "b"}}, {"newest_id": "7"}, {"is_complete": 1}, {"taken_at": True}],
     ids=str,
 )
-def test_values_of_another_shape_are_no_baseline(changed: dict[str, Any]) -> None:
+def test_invalid_values_are_not_a_baseline(changed: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         Baseline.from_dict(Baseline().to_dict() | changed)
 
@@ -80,7 +80,7 @@ def test_values_of_another_shape_are_no_baseline(changed: dict[str, Any]) -> Non
         (Baseline(), 1, True),
     ],
 )
-def test_a_baseline_judges_ids(baseline: Baseline, media_id: int | str, *, newer: bool | None) -> None:
+def test_a_baseline_compares_ids(baseline: Baseline, media_id: int | str, *, newer: bool | None) -> None:
     assert baseline.is_newer(Media(id=media_id)) is newer
 
 
@@ -95,7 +95,7 @@ def test_a_baseline_judges_ids(baseline: Baseline, media_id: int | str, *, newer
     ],
     ids=str,
 )
-def test_an_id_that_is_smaller_is_judged_by_its_date(created: datetime | None, *, newer: bool | None) -> None:
+def test_a_smaller_id_is_compared_by_date(created: datetime | None, *, newer: bool | None) -> None:
     baseline = grown(newest_at=microseconds(NOON - 300 * SECOND), taken_at=microseconds(NOON))
     assert baseline.is_newer(Media(id=3, created_at=created)) is newer
 
@@ -103,7 +103,7 @@ def test_an_id_that_is_smaller_is_judged_by_its_date(created: datetime | None, *
 @pytest.mark.parametrize(
     "baseline", [Baseline(known={"7": microseconds(NOON)}), grown(known={"7": microseconds(NOON)})]
 )
-def test_an_id_that_is_used_again_is_a_newer_file(baseline: Baseline) -> None:
+def test_a_reused_id_is_a_newer_file(baseline: Baseline) -> None:
     assert baseline.is_newer(Media(id=7, created_at=NOON)) is False
     assert baseline.is_newer(Media(id=7, created_at=NOON + SECOND)) is True
     assert baseline.is_newer(Media(id=7)) is False
@@ -111,7 +111,7 @@ def test_an_id_that_is_used_again_is_a_newer_file(baseline: Baseline) -> None:
 
 @pytest.mark.parametrize("count", [5, 2500])
 @pytest.mark.parametrize("first_id", [1, 7 * 10**12])
-def test_where_ids_grow_a_baseline_is_one_request(count: int, first_id: int) -> None:
+def test_a_baseline_takes_one_request_where_ids_grow(count: int, first_id: int) -> None:
     if count < 10 and first_id > 1:
         pytest.skip("nothing shows that five ids in seven trillion grow")
     library = library_of(iter(range(first_id, first_id + 5000)), count)
@@ -119,7 +119,7 @@ def test_where_ids_grow_a_baseline_is_one_request(count: int, first_id: int) -> 
     assert (baseline.newest_id, library.calls) == (first_id + count - 1, ONE_REQUEST)
 
 
-def test_where_no_date_is_told_a_counter_from_one_is_seen_to_grow() -> None:
+def test_a_counter_without_dates_grows() -> None:
     library = library_of(iter(range(1, 5000)), 2500, with_dates=False)
     assert library.run(fetch_baseline("banner")).newest_id == 2500
     assert library.calls == ONE_REQUEST
@@ -142,9 +142,7 @@ STYLES: dict[str, Any] = {
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("with_dates", [True, False])
 @pytest.mark.parametrize("count", [3, 200])
-def test_where_ids_do_not_grow_the_baseline_is_the_ids_that_bear_the_name(
-    style: str, count: int, *, with_dates: bool
-) -> None:
+def test_a_baseline_without_growing_ids_has_the_ids_of_the_name(style: str, count: int, *, with_dates: bool) -> None:
     library = library_of(STYLES[style](), count, with_dates=with_dates)
     library.files[1]["name"] = library.files[2]["name"] = "banner"
     baseline = library.run(fetch_baseline("banner"))
@@ -155,14 +153,14 @@ def test_where_ids_do_not_grow_the_baseline_is_the_ids_that_bear_the_name(
     assert [baseline.is_newer(Media(id=media_id)) for media_id in known] == [False] * 2
 
 
-def test_a_server_that_ignores_the_order_is_read_whole() -> None:
+def test_an_unsorted_list_is_read_completely() -> None:
     library = library_of(iter(range(1, 5000)), 200, ignores_order=True)
     library.files[50]["name"] = "banner"
     baseline = library.run(fetch_baseline("banner"))
     assert (set(baseline.known), baseline.is_complete) == ({"51"}, True)
 
 
-def test_dates_that_cross_do_not_hide_that_a_counter_grows() -> None:
+def test_a_counter_with_unordered_dates_grows() -> None:
     """Parallel uploads get their ids and their dates one after the other."""
     library = library_of(iter(range(1, 5000)), 200)
     library.files[150]["createdAt"] = dated(152)
@@ -182,9 +180,7 @@ def test_a_date_in_the_future_does_not_make_later_files_older() -> None:
     with_dates=st.booleans(),
     data=st.data(),
 )
-def test_the_whole_list_is_judged_right_whatever_the_order_of_ids(
-    ids: list[int], *, with_dates: bool, data: st.DataObject
-) -> None:
+def test_newer_files_are_found_for_any_order_of_ids(ids: list[int], *, with_dates: bool, data: st.DataObject) -> None:
     before = data.draw(st.integers(0, len(ids)))
     media = [
         Media(id=id_, name="banner", created_at=NOON + number * SECOND if with_dates else None)

@@ -37,7 +37,7 @@ def test_a_body_declares_its_length_and_keeps_it_at_each_attempt() -> None:
     assert [whole(body), whole(body)] == [b"<<content>>", b"<<content>>"]
 
 
-def test_progress_is_told_block_by_block(tmp_path: Path) -> None:
+def test_progress_is_reported_for_each_block(tmp_path: Path) -> None:
     taken: list[int] = []
     whole(body_of(b"x" * (BLOCK_BYTES + 5), on_block=taken.append))
     assert taken == [BLOCK_BYTES, BLOCK_BYTES + 5]
@@ -47,13 +47,13 @@ def test_progress_is_told_block_by_block(tmp_path: Path) -> None:
     assert taken == [BLOCK_BYTES, BLOCK_BYTES + 5]
 
 
-def test_a_body_is_finished_only_when_its_end_is_given_away() -> None:
+def test_a_body_is_finished_after_its_last_block() -> None:
     body = body_of(b"content")
     states = [(bytes(block), body.finished) for block in body]
     assert states == [(b"<<", False), (b"content", False), (b">>", True)]
 
 
-def test_the_transfer_lasts_from_the_first_byte_to_the_last_that_was_taken() -> None:
+def test_transfer_seconds_span_first_to_last_byte() -> None:
     now = [100.0]
     body = body_of(b"x" * (BLOCK_BYTES + 5), clock=lambda: now[0])
     now[0] += 7  # connecting
@@ -64,7 +64,7 @@ def test_the_transfer_lasts_from_the_first_byte_to_the_last_that_was_taken() -> 
         lasted.append(body.transfer_seconds)
         now[0] += 2  # on its way
     assert list(blocks) == []
-    now[0] += 50  # no answer
+    now[0] += 50  # no response
     assert [*lasted, body.transfer_seconds] == [0, 0, 4, 6, 8]
 
 

@@ -31,7 +31,7 @@ def selected(library: list[Media], **criteria: Any) -> list[int | str]:
     return [one.id for one in select(library, Selection(**criteria), now=NOW)]
 
 
-def test_names_match_as_they_are_and_as_patterns() -> None:
+def test_names_match_exactly_and_as_patterns() -> None:
     library = [media(1, "a.png"), media(2, "b.png"), media(3, "a[1].png"), media(4, None), media(5, "A.png")]
     assert selected(library, name="a.png") == [1]
     assert selected(library, name="a*") == [1, 3]
@@ -39,18 +39,18 @@ def test_names_match_as_they_are_and_as_patterns() -> None:
     assert selected(library, name="?.png") == [1, 2, 5]
 
 
-def test_types_match_as_patterns_and_an_unknown_type_never() -> None:
+def test_an_unknown_type_never_matches() -> None:
     library = [media(1, mime_type="image/png"), media(2, mime_type="video/mp4"), media(3)]
     assert selected(library, mime_type="image/*") == [1]
     assert selected(library, mime_type="*/*") == [1, 2]
 
 
-def test_a_folder_that_is_not_told_is_never_the_one() -> None:
+def test_an_unknown_folder_never_matches() -> None:
     library = [media(1, folder_id=7), media(2, folder_id="7"), media(3, folder_id=8), media(4)]
     assert selected(library, folder_id="7") == [1, 2]
 
 
-def test_an_age_that_is_not_told_is_never_old() -> None:
+def test_an_unknown_age_is_never_old() -> None:
     library = [media(1, days=40), media(2, days=30), media(3, days=29), media(4)]
     assert selected(library, older_than=timedelta(days=30)) == [1, 2]
 
@@ -65,7 +65,7 @@ def test_an_age_that_is_not_told_is_never_old() -> None:
         ("2026-07-01", 36),
     ],
 )
-def test_an_age_is_the_least_that_it_can_be(written: str, hours: int) -> None:
+def test_an_age_is_the_minimum_age(written: str, hours: int) -> None:
     age = timedelta(days=30) - timedelta(hours=hours)
     library = [media(1)]
     library[0] = replace(library[0], created_at=parse_timestamp(written))
@@ -73,52 +73,52 @@ def test_an_age_is_the_least_that_it_can_be(written: str, hours: int) -> None:
     assert selected(library, older_than=age + timedelta(seconds=1)) == []
 
 
-def test_a_moment_of_a_users_own_without_a_zone_is_of_any_zone() -> None:
+def test_a_date_without_a_time_zone_may_be_in_any() -> None:
     library = [Media(id=1, name="a", created_at=datetime(2026, 7, 1))]  # noqa: DTZ001 - as a test may write it
     assert selected(library, older_than=timedelta(days=29, hours=12)) == [1]
     assert selected(library, older_than=timedelta(days=30)) == []
 
 
-def test_no_age_is_too_long_to_ask_for() -> None:
+def test_older_than_accepts_any_duration() -> None:
     assert selected([media(1, days=40)], older_than=timedelta.max) == []
 
 
-def test_the_newest_of_each_name_stay() -> None:
+def test_keep_last_keeps_the_newest_of_each_name() -> None:
     library = [media(9, "a"), media(10, "a"), media(2, "a"), media(3, "b"), media(4, None), media(5, None)]
     assert selected(library, keep_last=1) == [9, 2]
     assert selected(library, keep_last=2) == [2]
     assert selected(library, keep_last=3) == []
 
 
-def test_text_ids_are_put_in_order_by_their_moments() -> None:
+def test_string_ids_are_ordered_by_date() -> None:
     library = [media("x", "a", days=1), media("y", "a", days=3), media("z", "a", days=2)]
     assert selected(library, keep_last=1) == ["y", "z"]
 
 
-def test_ids_that_are_texts_of_digits_have_no_order() -> None:
+def test_digit_string_ids_have_no_order() -> None:
     library = [media("900", "a", days=2000), media("100", "a", days=0)]
     assert selected(library, keep_last=1) == ["900"]
     assert selected([media("900", "a"), media("100", "a")], keep_last=1) == []
     assert selected([media(900, "a"), media("100", "a")], keep_last=1) == []
 
 
-def test_where_ids_and_dates_disagree_the_newest_by_either_stay() -> None:
+def test_keep_last_keeps_the_newest_by_id_and_by_date() -> None:
     library = [media(1, "a", days=9), media(2, "a", days=1), media(3, "a", days=5), media(4, "a", days=7)]
     assert selected(library, keep_last=1) == [1, 3]
     assert selected(library, keep_last=2) == [1]
 
 
-def test_of_files_of_one_moment_ids_tell_the_newest_and_without_them_all_stay() -> None:
+def test_files_with_the_same_date_are_ordered_by_id() -> None:
     assert selected([media(2, "a", days=1), media(1, "a", days=1)], keep_last=1) == [1]
     assert selected([media("x", "a", days=1), media("y", "a", days=1), media("z", "a", days=2)], keep_last=1) == ["z"]
 
 
-def test_where_no_order_is_known_all_of_a_name_stay() -> None:
+def test_keep_last_keeps_all_files_without_an_order() -> None:
     library = [media("x", "a", days=1), media("y", "a"), media("z", "b", days=5), media("w", "b", days=9)]
     assert selected(library, keep_last=1) == ["w"]
 
 
-def test_the_newest_stay_however_old() -> None:
+def test_keep_last_keeps_the_newest_at_any_age() -> None:
     library = [media(1, "a", days=90), media(2, "a", days=80), media(3, "b", days=1)]
     assert selected(library, keep_last=1, older_than=timedelta(days=30)) == [1]
 
@@ -148,20 +148,20 @@ def test_all_criteria_must_hold() -> None:
         ({"name": "*", "older_than": timedelta(days=1)}, False),
     ],
 )
-def test_a_selection_knows_when_it_leaves_nothing_out(criteria: dict[str, Any], matches_everything: Any) -> None:
+def test_matches_everything(criteria: dict[str, Any], matches_everything: Any) -> None:
     assert Selection(**criteria).matches_everything is matches_everything
 
 
 AGED = {"folderId": 7, "createdAt": "2026-01-01T00:00:00Z"}
 
 
-def test_what_the_list_leaves_out_is_looked_up_where_it_decides() -> None:
+def test_details_needed_by_a_criterion_are_fetched() -> None:
     library = FakeLibrary(list_leaves_out=("folderId", "createdAt"))
     for name in ("a", "a", "b"):
         library.add(name, **AGED)
     found = library.run(find_candidates(Selection(name="a")))
     assert [media.created_at for media in found] == [None, None]
-    assert gets(library) == [], "a name alone needs no look"
+    assert gets(library) == [], "a name alone needs no GET"
 
     library.calls.clear()
     found = library.run(find_candidates(Selection(name="a", folder_id="7")))
@@ -169,7 +169,7 @@ def test_what_the_list_leaves_out_is_looked_up_where_it_decides() -> None:
     assert gets(library) == ["GET /1", "GET /2"]
 
 
-def test_dates_are_looked_up_where_ids_tell_no_order() -> None:
+def test_dates_are_fetched_for_string_ids() -> None:
     library = FakeLibrary(ids=iter(["900", "100", 7]), list_leaves_out=("createdAt",), ignores_order=True)
     for year in (2020, 2026, 2026):
         library.add("a", createdAt=f"{year}-01-01T00:00:00Z")
@@ -179,7 +179,7 @@ def test_dates_are_looked_up_where_ids_tell_no_order() -> None:
     assert [media.id for media in select(found[:2], selection, now=NOW)] == ["900"]
 
 
-def test_dates_are_looked_up_where_ids_are_numbers_that_need_not_grow() -> None:
+def test_dates_are_fetched_for_ids_that_need_not_grow() -> None:
     library = FakeLibrary(ids=iter([900, 500, 100, 3]), list_leaves_out=("createdAt",))
     for name, year in (("a", 2020), ("a", 2021), ("a", 2026), ("alone", 2020)):
         library.add(name, createdAt=f"{year}-01-01T00:00:00Z")
@@ -190,7 +190,7 @@ def test_dates_are_looked_up_where_ids_are_numbers_that_need_not_grow() -> None:
 
 
 @pytest.mark.parametrize("undated", [900, 50])
-def test_a_file_without_a_date_stays_beside_dated_ones(undated: int) -> None:
+def test_keep_last_keeps_files_without_a_date(undated: int) -> None:
     ids_and_years = [(700, 2019), (500, 2021), (100, 2026)]
     several = [Media(id=i, name="a", created_at=datetime(year, 1, 1, tzinfo=UTC)) for i, year in ids_and_years]
     several.append(Media(id=undated, name="a"))
@@ -198,22 +198,22 @@ def test_a_file_without_a_date_stays_beside_dated_ones(undated: int) -> None:
     assert deleted == ([700, 500] if undated == 900 else [500])
 
 
-def test_what_the_list_tells_is_not_lost_by_a_look_that_tells_less(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listed_details_survive_a_get_with_fewer_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     library = FakeLibrary(list_leaves_out=("createdAt",))
     library.add("a", **AGED)
-    usual = library.answer
+    usual = library.respond
 
-    def answer_less(call: Any) -> Any:
+    def respond_with_less(call: Any) -> Any:
         if call.path:
             library.files[0] |= {"name": None, "folderId": None}
         return usual(call)
 
-    monkeypatch.setattr(library, "answer", answer_less)
+    monkeypatch.setattr(library, "respond", respond_with_less)
     (found,) = library.run(find_candidates(Selection(name="a", folder_id="7", older_than=timedelta(days=1))))
     assert (found.name, found.folder_id, found.created_at) == ("a", 7, datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def test_looks_are_bounded_and_go_to_the_oldest_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_max_lookups_of_the_oldest_files_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleanup, "MAX_LOOKUPS", 2)
     library = FakeLibrary(ids=iter([30, 9, 100]), list_leaves_out=("createdAt",), ignores_order=True)
     for _ in range(3):

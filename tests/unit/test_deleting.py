@@ -1,4 +1,4 @@
-"""Delete in three steps: look, ask, delete."""
+"""Test deletion: get the files, check their references, delete them."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class FakeHook:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.ids = set(LIBRARY)
-        self.gone_after_look: set[str] = set()
+        self.gone_after_get: set[str] = set()
 
     def get_media(self, media_id: int | str) -> Media:
         self.calls.append(f"get {media_id}")
         if str(media_id) not in self.ids:
             raise MediaNotFoundError("no such file", status=404)
-        self.ids -= self.gone_after_look
+        self.ids -= self.gone_after_get
         return Media(id=int(media_id))
 
     def run_flow(self, flow: Any) -> Any:
@@ -81,53 +81,53 @@ def used_by_spring(media: Media) -> list[str]:
     return ["spring campaign", "template 5"] if media.id == 2 else []
 
 
-def test_all_are_looked_up_before_the_first_is_deleted() -> None:
+def test_delete_gets_all_files_before_the_first_deletion() -> None:
     hook = FakeHook()
     assert delete(hook, [1, "2"]) == {"deleted": [1, "2"], "missing": [], "skipped": []}
     assert hook.calls == ["get 1", "get 2", "delete 1", "delete 2"]
 
 
-def test_a_missing_one_fails_before_any_is_deleted() -> None:
+def test_delete_fails_for_a_missing_file_before_any_deletion() -> None:
     hook = FakeHook()
     with pytest.raises(MediaNotFoundError):
         delete(hook, [1, 9])
     assert hook.ids == LIBRARY
 
 
-def test_a_missing_one_may_be_ignored_and_needs_no_look() -> None:
+def test_ignored_missing_files_need_no_get() -> None:
     hook = FakeHook()
     outcome = delete(hook, [1, 9], if_missing="ignore")
     assert outcome == {"deleted": [1], "missing": [9], "skipped": []}
     assert hook.calls == ["delete 1", "delete 9"]
 
 
-def test_one_that_goes_between_look_and_delete_is_missing_not_an_error() -> None:
+def test_a_file_that_is_gone_since_its_get_is_missing() -> None:
     hook = FakeHook()
-    hook.gone_after_look = {"2"}
+    hook.gone_after_get = {"2"}
     assert delete(hook, [2, 1]) == {"deleted": [1], "missing": [2], "skipped": []}
 
 
-def test_a_used_one_keeps_all_from_being_deleted_and_its_users_are_named() -> None:
+def test_a_file_in_use_prevents_all_deletions() -> None:
     hook = FakeHook()
     with pytest.raises(MediaInUseError, match=r"media 2 by spring campaign, template 5. Nothing was deleted"):
         delete(hook, [1, 2], references=used_by_spring)
     assert hook.ids == LIBRARY
 
 
-def test_used_ones_may_be_skipped() -> None:
+def test_files_in_use_may_be_skipped() -> None:
     hook = FakeHook()
     outcome = delete(hook, ["1", "2"], references=used_by_spring, on_reference="skip")
     assert outcome == {"deleted": ["1"], "missing": [], "skipped": [2]}
     assert hook.ids == {"2", "3"}
 
 
-def test_references_are_asked_about_what_is_there_when_missing_ones_are_ignored() -> None:
+def test_references_are_checked_for_existing_files_only() -> None:
     asked: list[Any] = []
     outcome = delete(FakeHook(), [9, 1], if_missing="ignore", references=lambda media: asked.append(media.id) or [])
     assert (outcome["missing"], outcome["deleted"], asked) == ([9], [1], [1])
 
 
-def test_nothing_to_delete_asks_nothing() -> None:
+def test_no_ids_send_no_request() -> None:
     hook = FakeHook()
     assert delete(hook, []) == {"deleted": [], "missing": [], "skipped": []}
     assert hook.calls == []
@@ -140,7 +140,7 @@ def test_references_may_be_a_dotted_path() -> None:
 
 
 @pytest.mark.parametrize("path", ["no.such.module", "airflow_provider_media.models.Nothing", "", "a b"])
-def test_a_dotted_path_that_leads_nowhere_is_refused(path: str) -> None:
+def test_an_invalid_dotted_path_is_rejected(path: str) -> None:
     with pytest.raises(MediaConfigurationError, match="cannot be imported"):
         find_references([Media(id=1)], path)
 
@@ -148,7 +148,7 @@ def test_a_dotted_path_that_leads_nowhere_is_refused(path: str) -> None:
 @pytest.mark.parametrize(
     "references", [None, lambda _: [], lambda _: (), lambda _: set(), lambda _: iter(()), lambda _: filter(None, [])]
 )
-def test_a_file_without_users_may_go(references: Any) -> None:
+def test_a_file_without_users_may_be_deleted(references: Any) -> None:
     assert find_references([Media(id=1)], references) == {}
     refuse_if_used([Media(id=1)], references)
 
@@ -180,7 +180,7 @@ async def yield_users(_: Media) -> Any:
     ],
 )
 @pytest.mark.parametrize("on_reference", ["fail", "skip"])
-def test_what_is_not_strings_refuses_the_deletion(references: Any, on_reference: str) -> None:
+def test_a_return_value_without_strings_prevents_the_deletion(references: Any, on_reference: str) -> None:
     hook = FakeHook()
     with pytest.raises(MediaInUseError, match=r"^Could not check what uses media 1: references returned "):
         delete(hook, [1], references=references, on_reference=on_reference)
@@ -189,7 +189,7 @@ def test_what_is_not_strings_refuses_the_deletion(references: Any, on_reference:
         refuse_if_used([Media(id=1)], references)
 
 
-def test_an_async_references_is_named_as_such() -> None:
+def test_error_of_async_references_has_a_hint() -> None:
     with pytest.raises(MediaInUseError, match="must not be an async function"):
         refuse_if_used([Media(id=1)], used_by_nobody)  # type: ignore[arg-type]
 
@@ -199,7 +199,7 @@ def test_a_string_is_one_user() -> None:
     assert find_references([Media(id=1)], lambda _: (name for name in ("a", "b"))) == {1: ["a", "b"]}
 
 
-def test_a_file_with_two_ids_is_kept_whichever_it_is_given_by() -> None:
+def test_a_file_in_use_is_kept_when_given_by_its_alternate_id() -> None:
     hook = FakeHook()
     hook.get_media = lambda media_id: Media(id=2, alternate_id=str(media_id))  # type: ignore[method-assign]
     outcome = delete(hook, ["med_2"], references=used_by_spring, on_reference="skip")
@@ -207,12 +207,12 @@ def test_a_file_with_two_ids_is_kept_whichever_it_is_given_by() -> None:
     assert hook.ids == LIBRARY
 
 
-def test_a_file_with_users_may_not() -> None:
+def test_a_file_with_users_is_not_deleted() -> None:
     with pytest.raises(MediaInUseError, match="media 2 by spring campaign"):
         refuse_if_used([Media(id=1), Media(id=2)], used_by_spring)
 
 
-def test_a_retry_goes_on_where_the_last_try_was_broken_off() -> None:
+def test_a_retry_continues_an_interrupted_deletion() -> None:
     hook, store = FakeHook(), FakeStore()
     remove = hook.delete
 
@@ -230,7 +230,7 @@ def test_a_retry_goes_on_where_the_last_try_was_broken_off() -> None:
 
 
 @pytest.mark.parametrize("if_missing", ["fail", "ignore"])
-def test_what_a_try_deleted_that_ended_but_did_not_count_is_deleted_not_missing(if_missing: str) -> None:
+def test_files_that_an_earlier_attempt_deleted_are_not_missing(if_missing: str) -> None:
     hook, store = FakeHook(), FakeStore()
     ids = [1, 2] if if_missing == "fail" else [1, 9, 2]
     outcomes = [delete(hook, ids, if_missing=if_missing, state=deletion_state(store)) for _ in range(2)]
@@ -238,7 +238,7 @@ def test_what_a_try_deleted_that_ended_but_did_not_count_is_deleted_not_missing(
     assert outcomes[0] == {"deleted": [1, 2], "missing": ids[1:-1], "skipped": []}
 
 
-def test_what_a_try_had_begun_is_deleted_not_missing_though_nobody_looked() -> None:
+def test_started_deletions_count_as_deleted_without_a_get() -> None:
     hook, store = FakeHook(), FakeStore()
     state = deletion_state(store)
     state.save(DeletionCheckpoint(ids=(7, 8)))
@@ -246,7 +246,7 @@ def test_what_a_try_had_begun_is_deleted_not_missing_though_nobody_looked() -> N
 
 
 @pytest.mark.parametrize("references", ["os.sep", 7, ["used_by"]])
-def test_references_that_cannot_be_called_are_refused(references: Any) -> None:
+def test_references_that_are_not_callable_are_rejected(references: Any) -> None:
     hook = FakeHook()
     with pytest.raises(MediaConfigurationError, match=r"^references=.* must be a callable or the dotted path of one"):
         delete(hook, [1], references=references)
@@ -254,7 +254,7 @@ def test_references_that_cannot_be_called_are_refused(references: Any) -> None:
 
 
 @pytest.mark.parametrize("references", [ListedReferences, "airflow_provider_media.references.ListedReferences"])
-def test_a_class_as_references_is_refused(references: Any) -> None:
+def test_a_class_as_references_is_rejected(references: Any) -> None:
     hook = FakeHook()
     sentence = r"^references is the class ListedReferences, not an instance: use ListedReferences\(\.\.\.\)\.$"
     with pytest.raises(MediaConfigurationError, match=sentence):
@@ -263,7 +263,7 @@ def test_a_class_as_references_is_refused(references: Any) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"gone": True}, {"name": "another file"}])
-def test_what_is_gone_or_another_file_since_it_was_asked_about_is_not_deleted(changes: dict[str, Any]) -> None:
+def test_a_file_that_is_gone_or_another_since_the_check_is_kept(changes: dict[str, Any]) -> None:
     hook = FakeHook()
 
     def ask(media: Media) -> list[str]:
@@ -287,16 +287,14 @@ def test_what_is_gone_or_another_file_since_it_was_asked_about_is_not_deleted(ch
         ({"size": 5}, {"size": 6}),
     ],
 )
-def test_a_file_that_is_another_one_by_now_is_told_from_the_one_before(
-    before: dict[str, Any], now: dict[str, Any]
-) -> None:
+def test_a_different_file_is_recognized(before: dict[str, Any], now: dict[str, Any]) -> None:
     assert is_different_file(Media(id=1, **before), Media(id=1, **now))
     assert not is_different_file(Media(id=1, **before), Media(id=1, **before))
     assert not is_different_file(Media(id=1, **before), Media(id=1))
     assert not is_different_file(Media(id=1), Media(id=1, **now))
 
 
-def test_a_date_in_another_precision_or_a_folder_as_text_is_no_other_file() -> None:
+def test_date_precision_and_folder_type_do_not_matter() -> None:
     listed = Media(id=1, size=0, folder_id=5, created_at=datetime(2026, 7, 1, tzinfo=UTC))
     assert not is_different_file(
         listed, dataclasses.replace(listed, size=9, folder_id="5", created_at=datetime(2026, 7, 1, 23, tzinfo=UTC))

@@ -95,8 +95,8 @@ def test_a_total_that_is_always_too_large_costs_one_more_walk() -> None:
     library = FakeLibrary()
     for number in range(3):
         library.add(f"file {number}")
-    answer = library.answer
-    library.answer = lambda call: counting(answer(call), 9)  # type: ignore[method-assign]
+    respond = library.respond
+    library.respond = lambda call: counting(respond(call), 9)  # type: ignore[method-assign]
     assert [media.id for media in library.run(list_all())] == [1, 2, 3]
     assert len(library.calls) == 4
 

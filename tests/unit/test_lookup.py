@@ -265,13 +265,13 @@ def test_shared_lookup_stops_after_two_requests_without_a_response() -> None:
 def test_shared_lookup_retries_if_no_id_gets_a_response() -> None:
     library = failing(library_of(100), "GET /7", "GET /8", "GET /9", status=500, is_transient=True)
     attempts: list[tuple[str, int | None]] = []
-    respond = library.answer
+    respond = library.respond
 
     def record(call: ApiRequest) -> ApiResponse:
         attempts.append((call.path, call.max_attempts))
         return respond(call)
 
-    library.answer = record  # type: ignore[method-assign]
+    library.respond = record  # type: ignore[method-assign]
     result, _ = lookup_in(library, [7, 8, 9], is_shared=True)
     assert attempts[1:] == [("/7", 1), ("/8", 1), ("/9", 1), ("/7", None), ("/8", None)]
     assert set(result.id_errors) == {"7", "8", "9"}

@@ -1,4 +1,4 @@
-"""What is to be sent is checked before anything is."""
+"""Test that an upload is validated before anything is sent."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def test_name_and_file_name_default_to_the_base_name_of_the_file() -> None:
     assert upload.fields == {"name": "banner.gif"}
 
 
-def test_all_text_parts_are_given_when_all_are_known() -> None:
+def test_all_form_fields_are_set() -> None:
     upload = prepared(name="Spring", description="for Easter", folder_id="12")
     assert upload.fields == {"name": "Spring", "description": "for Easter", "folderId": "12"}
 
 
-def test_bytes_without_a_file_name_need_a_name_and_take_it_for_the_file() -> None:
+def test_bytes_need_a_name_which_is_also_the_file_name() -> None:
     with pytest.raises(MediaError, match="has no name"):
         prepare_upload(open_source(BytesIO(GIF)))
     upload = prepare_upload(open_source(BytesIO(GIF)), name="Spring")
@@ -48,7 +48,7 @@ def test_only_the_last_component_of_a_file_name_is_sent(given: str, kept: str) -
 
 
 @pytest.mark.parametrize("name", ['Sale "now"', "two\nlines", "🎉 עברית", "a" * 2000, " blanks "])
-def test_a_name_may_be_any_text(name: str) -> None:
+def test_a_name_may_be_any_string(name: str) -> None:
     assert prepared(name=name).name == name
 
 
@@ -66,7 +66,7 @@ def test_a_name_may_be_any_text(name: str) -> None:
         ({"mime_type": ""}, "mime_type must be a string"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_in_one_sentence(arguments: dict[str, Any], words: str) -> None:
+def test_invalid_arguments_raise_one_sentence(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(MediaError) as raised:
         prepared(**arguments)
     assert type(raised.value) is MediaConfigurationError
@@ -74,22 +74,22 @@ def test_what_cannot_be_sent_is_refused_in_one_sentence(arguments: dict[str, Any
 
 
 @pytest.mark.parametrize(("given", "read"), [(12, 12), ("12", 12), (" 12 ", 12), ("f-7", "f-7"), (None, None)])
-def test_a_folder_id_of_digits_becomes_a_number(given: Any, read: Any) -> None:
+def test_a_folder_id_of_digits_becomes_an_integer(given: Any, read: Any) -> None:
     assert prepared(folder_id=given).folder_id == read
 
 
-def test_a_folder_id_of_thousands_of_digits_is_no_traceback() -> None:
+def test_a_folder_id_of_thousands_of_digits_is_kept() -> None:
     assert prepared(folder_id="9" * 5000).folder_id == "9" * 5000
 
 
-def test_the_type_is_found_from_the_bytes_and_an_extension_that_disagrees_is_told(
+def test_type_is_detected_and_a_mismatched_extension_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert prepared(file_name="banner.jpg").mime_type == "image/gif"
     assert "as image/gif: its extension does not match its content" in caplog.text
 
 
-def test_an_extension_that_agrees_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_matching_extension_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     prepared(file_name="banner.GIF")
     assert caplog.records == []
 
@@ -106,19 +106,19 @@ def test_an_extension_that_agrees_is_not_worth_a_word(caplog: pytest.LogCaptureF
         (b"\x80\x81", "a file of unknown type; the library accepts JPEG, PNG, GIF, MP4."),
     ],
 )
-def test_an_error_says_what_the_file_is_and_what_is_accepted(content: bytes, sentence: str) -> None:
+def test_error_has_the_detected_and_the_accepted_types(content: bytes, sentence: str) -> None:
     with pytest.raises(MediaError) as raised:
         prepared(content)
     assert str(raised.value) == f"The file '/some/where/banner.gif' cannot be uploaded: {sentence}"
     assert type(raised.value) is UnsupportedTypeError
 
 
-def test_a_given_type_is_that_of_bytes_of_no_known_type() -> None:
+def test_mime_type_applies_to_undetected_content() -> None:
     assert prepared(b"\x80\x81", mime_type="video/mp4").mime_type == "video/mp4"
 
 
 @pytest.mark.parametrize("content", [b"\x00\x00\x00\x08wide", b"\0\0\0\x14ftypheic\0\0\0\0mif1", b"%PDF-1.7", b"{}"])
-def test_a_given_type_does_not_override_bytes_of_another(content: bytes) -> None:
+def test_mime_type_does_not_override_detected_content(content: bytes) -> None:
     with pytest.raises(MediaError, match="; the library accepts JPEG, PNG, GIF, MP4"):
         prepared(content, mime_type="video/mp4")
 

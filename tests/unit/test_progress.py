@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def lines(caplog: pytest.LogCaptureFixture, steps: list[tuple[float, int]], total: int = 100 * MIB) -> list[str]:
     now = [0.0]
-    progress = Progress("film", total, attempt=2, clock=lambda: now[0])
+    progress = Progress("video", total, attempt=2, clock=lambda: now[0])
     with caplog.at_level(logging.INFO):
         for moment, done in steps:
             now[0] = moment
@@ -21,24 +21,24 @@ def lines(caplog: pytest.LogCaptureFixture, steps: list[tuple[float, int]], tota
     return [record.message for record in caplog.records]
 
 
-def test_a_short_transfer_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_short_upload_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     assert lines(caplog, [(second, (second + 1) * 10 * MIB) for second in range(10)]) == []
 
 
-def test_a_long_one_tells_each_tenth_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_upload_logs_each_tenth_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
     steps: list[tuple[float, int]] = [(20, 10 * MIB), (21, 30 * MIB), (29, 39 * MIB), (40, 40 * MIB), (41, 100 * MIB)]
     assert lines(caplog, steps) == [
-        "Uploading 'film': 10 %, 10.0 of 100.0 MiB, 0.5 MiB/s, attempt 2",
-        "Uploading 'film': 40 %, 40.0 of 100.0 MiB, 1.0 MiB/s, attempt 2",
-        "Uploading 'film': 100 %, 100.0 of 100.0 MiB, 2.4 MiB/s, attempt 2",
+        "Uploading 'video': 10 %, 10.0 of 100.0 MiB, 0.5 MiB/s, attempt 2",
+        "Uploading 'video': 40 %, 40.0 of 100.0 MiB, 1.0 MiB/s, attempt 2",
+        "Uploading 'video': 100 %, 100.0 of 100.0 MiB, 2.4 MiB/s, attempt 2",
     ]
 
 
-def test_a_very_slow_one_tells_each_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_slow_upload_logs_each_minute(caplog: pytest.LogCaptureFixture) -> None:
     assert len(lines(caplog, [(second, MIB + second) for second in range(0, 181, 5)])) == 3
 
 
-def test_many_files_tell_how_far_they_are_and_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_of_many_files_has_the_remaining_time(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     progress = FilesProgress(20, 100 * MIB, clock=lambda: now[0])
     with caplog.at_level(logging.INFO):
@@ -51,7 +51,7 @@ def test_many_files_tell_how_far_they_are_and_what_is_left(caplog: pytest.LogCap
     assert progress.summary() == "20 of 20 files, 100.0 of 100.0 MiB (1.0 files/s, 5.0 MiB/s), in 20.0 s"
 
 
-def test_a_few_files_tell_nothing_on_their_way(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_short_upload_of_files_logs_no_progress(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     progress = FilesProgress(3, 3 * MIB, clock=lambda: now[0])
     with caplog.at_level(logging.INFO):

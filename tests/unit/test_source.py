@@ -1,4 +1,4 @@
-"""Where the bytes come from: measured before the first is sent, and read anew for each attempt."""
+"""Test the sources of uploads: measured before the upload, and read for each attempt."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Unseekable(io.RawIOBase):
 
 
 class ObjectPath:
-    """The path of an object store, and the store itself, which may tell another size than the object has."""
+    """The path of an object store and the store itself, whose listing may have another size."""
 
     name = "banner.gif"
     path = "bucket/banner.gif"
@@ -98,7 +98,7 @@ class ObjectPath:
         return io.BytesIO(self.content)
 
 
-def test_an_object_that_is_replaced_is_not_taken_for_the_one_that_was_measured() -> None:
+def test_a_replaced_object_is_not_uploaded() -> None:
     path = ObjectPath(GIF)
     source = open_source(path)
     assert content(source) == GIF
@@ -107,7 +107,7 @@ def test_an_object_that_is_replaced_is_not_taken_for_the_one_that_was_measured()
         content(source)
 
 
-def test_an_object_that_is_replaced_while_it_is_read_ends_in_an_error() -> None:
+def test_an_object_replaced_while_it_is_read_fails() -> None:
     path = ObjectPath(GIF)
     blocks = iter_chunks(open_source(path))
     assert bytes(next(blocks)) == GIF
@@ -116,7 +116,7 @@ def test_an_object_that_is_replaced_while_it_is_read_ends_in_an_error() -> None:
 
 
 @pytest.mark.parametrize("as_given", [str, Path, os.fspath, ObjectPath, io.BytesIO, Unseekable])
-def test_every_kind_of_file_is_measured_and_read_as_often_as_needed(as_given: Any, path: Path) -> None:
+def test_every_kind_of_source_can_be_read_repeatedly(as_given: Any, path: Path) -> None:
     source = open_source(as_given(path) if as_given in {str, Path, os.fspath} else as_given(GIF))
     assert source.size == len(GIF)
     assert detect_mime_type(source) == "image/gif"
@@ -128,13 +128,13 @@ def test_every_kind_of_file_is_measured_and_read_as_often_as_needed(as_given: An
 @pytest.mark.parametrize(
     ("given", "base_name"), [(io.BytesIO(GIF), None), (ObjectPath(GIF), "banner.gif"), (Unseekable(GIF), None)]
 )
-def test_a_source_knows_its_base_name_where_it_has_one(given: Any, base_name: str | None) -> None:
+def test_base_name_of_a_source(given: Any, base_name: str | None) -> None:
     source = open_source(given)
     assert source.base_name == base_name
     source.close()
 
 
-def test_a_path_and_an_open_file_know_their_base_name(path: Path) -> None:
+def test_base_name_of_a_path_and_an_open_file(path: Path) -> None:
     assert open_source(str(path)).base_name == "banner.gif"
     with path.open("rb") as stream:
         assert open_source(stream).base_name == "banner.gif"
@@ -144,7 +144,7 @@ def test_a_path_and_an_open_file_know_their_base_name(path: Path) -> None:
 
 @pytest.mark.parametrize("size", [1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES])
 @pytest.mark.parametrize("kind", ["path", "stream"])
-def test_sizes_about_a_block_are_read_exactly(kind: str, size: int, tmp_path: Path) -> None:
+def test_sizes_around_a_block_are_read_exactly(kind: str, size: int, tmp_path: Path) -> None:
     data = os.urandom(size)
     (tmp_path / "a").write_bytes(data)
     source = open_source(tmp_path / "a" if kind == "path" else io.BytesIO(data))
@@ -153,7 +153,7 @@ def test_sizes_about_a_block_are_read_exactly(kind: str, size: int, tmp_path: Pa
     assert len(blocks) == -(-size // BLOCK_BYTES)
 
 
-def test_a_file_object_is_sent_from_where_it_stands() -> None:
+def test_a_file_object_is_sent_from_its_position() -> None:
     stream = io.BytesIO(b"header" + GIF)
     stream.seek(6)
     source = open_source(stream)
@@ -161,14 +161,14 @@ def test_a_file_object_is_sent_from_where_it_stands() -> None:
 
 
 @pytest.mark.parametrize("size", [10, SPOOL_BYTES + 10])
-def test_what_cannot_be_read_twice_is_spooled_at_any_size(size: int) -> None:
+def test_a_stream_that_is_not_seekable_is_copied(size: int) -> None:
     data = os.urandom(size)
     source = open_source(Unseekable(data))
     assert [content(source), content(source)] == [data, data]
     source.close()
 
 
-def test_a_named_pipe_is_spooled(tmp_path: Path) -> None:
+def test_a_named_pipe_is_copied(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.gif"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(GIF,))
@@ -198,22 +198,22 @@ def test_a_named_pipe_is_spooled(tmp_path: Path) -> None:
         (lambda _: ObjectPath(GIF, size=0), "is empty"),
     ],
 )
-def test_what_is_not_there_to_be_sent_is_refused_in_one_sentence(make: Any, words: str, path: Path) -> None:
+def test_a_missing_file_raises_one_sentence(make: Any, words: str, path: Path) -> None:
     assert words in refusal(open_source, make(path.parent))
 
 
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+def test_an_empty_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.gif").touch()
     assert "is empty" in refusal(open_source, tmp_path / "a.gif")
 
 
-def test_a_closed_file_object_is_refused() -> None:
+def test_a_closed_file_object_is_rejected() -> None:
     stream = io.BytesIO(GIF)
     stream.close()
     assert "closed file" in refusal(open_source, stream)
 
 
-def test_a_file_object_in_text_mode_is_refused(tmp_path: Path) -> None:
+def test_a_file_object_in_text_mode_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     with (tmp_path / "a.txt").open() as stream:
         assert "open it in binary mode ('rb')" in refusal(detect_mime_type, open_source(stream))
@@ -226,7 +226,7 @@ class UnseekableText:
         return "text"
 
 
-def test_a_text_stream_that_cannot_be_rewound_is_refused_too() -> None:
+def test_a_text_stream_that_is_not_seekable_is_rejected() -> None:
     assert "open it in binary mode ('rb')" in refusal(open_source, UnseekableText())
 
 
@@ -241,7 +241,7 @@ class Generous:
         return self._stream.read(size + 1)
 
 
-def test_a_read_that_gives_more_than_asked_for_is_an_error() -> None:
+def test_a_read_that_returns_too_much_is_an_error() -> None:
     assert "returned more bytes than requested" in refusal(detect_mime_type, open_source(Generous()))
 
 
@@ -299,7 +299,7 @@ def test_a_stream_that_changes_while_it_is_read_ends_in_an_error(kind: str, chan
 
 
 class Failing(io.BytesIO):
-    """Fails as a file system does; to an HTTP client, a reset from inside the body looks like one of the network."""
+    """Fails like a file system; to an HTTP client, a reset in the body is a network error."""
 
     def __init__(self, content: bytes, error: Exception) -> None:
         super().__init__(content)
@@ -324,23 +324,23 @@ class Failing(io.BytesIO):
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("read", [content, detect_mime_type, sha256])
-def test_an_error_while_reading_is_one_of_the_file_and_never_of_the_network(read: Any, error: Exception) -> None:
+def test_a_read_error_is_not_a_network_error(read: Any, error: Exception) -> None:
     message = refusal(read, open_source(Failing(GIF, error)))
     assert f"reading it failed ({type(error).__name__}: {error})" in message
 
 
-def test_a_folder_that_may_not_be_entered_is_one_sentence(tmp_path: Path) -> None:
+def test_a_forbidden_folder_raises_one_sentence(tmp_path: Path) -> None:
     looping = tmp_path / "loop.gif"
     looping.symlink_to(looping)
     assert "symbolic links" in refusal(open_source, looping)
 
 
-def test_interrupting_a_read_is_no_trouble_of_the_file() -> None:
+def test_keyboard_interrupt_is_not_a_file_error() -> None:
     with pytest.raises(KeyboardInterrupt):
         content(open_source(Failing(GIF, KeyboardInterrupt())))  # type: ignore[arg-type]
 
 
-def test_closing_lets_go_of_the_copy_and_leaves_the_callers_file_open() -> None:
+def test_close_releases_only_the_copy() -> None:
     stream = io.BytesIO(GIF)
     open_source(stream).close()
     assert not stream.closed
@@ -349,9 +349,7 @@ def test_closing_lets_go_of_the_copy_and_leaves_the_callers_file_open() -> None:
     assert "closed file" in refusal(content, spooled)
 
 
-def test_a_file_that_this_user_may_not_read_is_told_before_it_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_file_fails_when_it_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "secret.png"
     path.write_bytes(b"x")
     path.chmod(0)
@@ -365,16 +363,18 @@ def test_a_file_that_this_user_may_not_read_is_told_before_it_is_opened(
 
 
 @pytest.mark.parametrize("content", [None, b"", GIF])
-def test_a_name_that_is_not_utf_8_is_told_in_words_that_every_log_takes(tmp_path: Path, content: bytes | None) -> None:
+def test_a_name_that_is_not_utf_8_is_escaped(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.gif")
     if content is not None:
         path.write_bytes(content)
-    told = repr(open_source(path).label) if content else refusal(open_source, path)
-    assert "caf\\udce9.gif" in told
+    shown = repr(open_source(path).label) if content else refusal(open_source, path)
+    assert "caf\\udce9.gif" in shown
 
 
 @pytest.mark.parametrize("file", ["media/banner.gif", Path("banner.gif"), "../banner.gif"])
-def test_a_relative_path_says_where_it_was_searched(file: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_a_relative_path_has_the_working_directory(
+    file: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MediaError) as caught:
         open_source(file)
@@ -383,6 +383,6 @@ def test_a_relative_path_says_where_it_was_searched(file: Any, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("file", ["", "None", None])
-def test_a_sentence_that_asks_ends_with_its_question_mark(file: Any) -> None:
+def test_an_error_may_end_with_a_question(file: Any) -> None:
     with pytest.raises(MediaError, match=r"Did a Jinja template render to an empty string\?$"):
         open_source(file)

@@ -70,7 +70,7 @@ def test_a_name_whose_characters_are_replaced_or_escaped_is_credible(stored: str
         ("me@home + you.png", "me-at-home-plus-you.png"),
     ],
 )
-def test_a_name_in_other_letters_is_credible(sent: str, stored: str) -> None:
+def test_a_transliterated_name_is_credible(sent: str, stored: str) -> None:
     assert is_name_credible(sent, stored)
 
 
@@ -89,12 +89,12 @@ def test_a_name_in_other_letters_is_credible(sent: str, stored: str) -> None:
         ("banner & co.png", "banner-or-co.png"),
     ],
 )
-def test_any_other_name_is_not(sent: str, stored: str) -> None:
+def test_any_other_name_is_not_credible(sent: str, stored: str) -> None:
     assert not is_name_credible(sent, stored)
 
 
 @pytest.mark.parametrize("name", ["Summer Banner.png", " a", "caf\u00e9.png", "banner.png", "a", "week/a.png"])
-def test_a_name_is_proved_by_the_description(name: str) -> None:
+def test_a_name_digest_in_the_description_matches(name: str) -> None:
     description = with_fingerprint("Of summer", SUM, name)
     assert description.startswith("Of summer name:")
     assert fingerprint_in(description) == SUM
@@ -103,7 +103,7 @@ def test_a_name_is_proved_by_the_description(name: str) -> None:
 
 
 @pytest.mark.parametrize("description", [None, "", "Of summer", f"sha256:{SUM}", f"name:{'a' * 16} of sha256:{SUM}"])
-def test_without_a_proof_the_name_is_compared_exactly(description: str | None) -> None:
+def test_a_name_without_a_digest_is_compared_exactly(description: str | None) -> None:
     assert name_digest_in(description) is None
     assert has_name(Media(id=1, name="a", description=description), "a")
     assert not has_name(Media(id=1, name="A", description=description), "a")

@@ -64,14 +64,14 @@ def loses(*, cut_short: bool = False) -> Any:
     [{"name": "other"}, {"size": len(PNG) + 1}, {"mimeType": "image/gif"}, {"id": 0}],
     ids=lambda difference: next(iter(difference)),
 )
-def test_what_differs_from_the_upload_is_not_taken_for_it(difference: dict[str, Any]) -> None:
+def test_matches_rejects_files_that_differ(difference: dict[str, Any]) -> None:
     library = FakeLibrary()
     library.add(**difference)
     assert library.run(find_new_matches(UPLOAD, Baseline(newest_id=0, is_complete=False))) == []
 
 
 @pytest.mark.parametrize("left_out", ["size", "mimeType"])
-def test_what_the_list_leaves_out_is_asked_for(left_out: str) -> None:
+def test_details_omitted_by_the_list_are_fetched(left_out: str) -> None:
     library = FakeLibrary(list_leaves_out=(left_out,))
     library.add(name="other")
     library.add()
@@ -82,14 +82,14 @@ def test_what_the_list_leaves_out_is_asked_for(left_out: str) -> None:
     assert "GET /1" not in library.calls  # of another name: no need to ask
 
 
-def test_a_candidate_that_is_deleted_while_it_is_asked_for_is_none() -> None:
+def test_a_candidate_deleted_during_the_lookup_is_skipped() -> None:
     library = FakeLibrary(list_leaves_out=("size",))
     library.add()
     library.on_call = lambda line: library.files.clear() if line == "GET /1" else None
     assert library.run(find_new_matches(UPLOAD, Baseline(newest_id=0, is_complete=False))) == []
 
 
-def test_a_plain_upload_is_a_look_and_a_post() -> None:
+def test_plain_upload_takes_a_list_and_a_post() -> None:
     library = FakeLibrary()
     result = library.run(flow())
     media = Media(id=1, name="banner", mime_type="image/png", size=len(PNG), url="http://h/x")
@@ -98,7 +98,7 @@ def test_a_plain_upload_is_a_look_and_a_post() -> None:
     assert library.contents == [PNG]
 
 
-def test_a_rejected_key_is_met_before_the_body_is_sent() -> None:
+def test_a_rejected_key_fails_before_the_body_is_sent() -> None:
     library = FakeLibrary()
 
     def reject(_line: str) -> None:
@@ -110,7 +110,7 @@ def test_a_rejected_key_is_met_before_the_body_is_sent() -> None:
     assert library.posts() == 0
 
 
-def test_a_file_stored_although_its_answer_was_lost_is_adopted_not_sent_again() -> None:
+def test_a_file_stored_despite_a_lost_response_is_adopted() -> None:
     library = FakeLibrary()
     library.add()
     library.on_post = [stores_and_loses(library)]
@@ -119,7 +119,7 @@ def test_a_file_stored_although_its_answer_was_lost_is_adopted_not_sent_again() 
     assert (library.posts(), library.ids) == (1, [1, 2])
 
 
-def test_a_file_with_text_ids_is_adopted_too() -> None:
+def test_a_file_with_a_string_id_is_adopted() -> None:
     library = FakeLibrary(ids=iter(["med_z", "med_c", "med_a"]), totals=False)
     library.add()
     library.on_post = [stores_and_loses(library)]
@@ -135,7 +135,7 @@ def test_an_older_equal_file_is_never_adopted() -> None:
     assert library.posts() == 2
 
 
-def test_an_older_equal_file_is_not_adopted_either_where_ids_of_digits_are_sorted_as_texts() -> None:
+def test_an_older_equal_file_is_not_adopted_with_digit_string_ids() -> None:
     library = FakeLibrary(ids=iter([str(number) for number in range(1, 20)]))
     for number in range(1, 13):
         library.add("banner" if number == 10 else "other")
@@ -162,7 +162,7 @@ def sharded(count: int) -> Any:
     ],
     ids=["sharded", "random", "down", "one imported", "imported just now", "a text after numbers"],
 )
-def test_a_file_whose_id_is_below_the_greatest_one_is_found(ids: Any, count: int) -> None:
+def test_a_file_with_an_id_below_the_greatest_is_found(ids: Any, count: int) -> None:
     """And neither sent again nor mistaken for an older one of the same name and size."""
     library = FakeLibrary(ids=ids())
     for number in range(count):
@@ -178,17 +178,17 @@ def test_a_file_whose_id_is_below_the_greatest_one_is_found(ids: Any, count: int
     assert library.posts() == 1
 
 
-def test_a_file_that_is_not_there_is_sent_again_only_after_the_settling_time() -> None:
+def test_upload_retries_only_after_the_settling_time() -> None:
     library = FakeLibrary()
     library.on_post = [loses()]
     assert library.run(flow(settle_seconds=6)).media.id == 1
-    *looks, _before_resend = library.pauses
-    assert sum(looks) == 6
+    *lookup_delays, _retry_delay = library.pauses
+    assert sum(lookup_delays) == 6
     assert library.posts() == 2
 
 
 @pytest.mark.parametrize(("settle_seconds", "all_waits"), [(6, 10), (30, 30)])
-def test_the_wait_that_the_server_asks_for_comes_before_the_look_and_counts_as_settling_time(
+def test_retry_after_precedes_the_lookup_and_counts_as_settling_time(
     settle_seconds: float, all_waits: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     library = FakeLibrary()
@@ -207,7 +207,7 @@ def test_the_wait_that_the_server_asks_for_comes_before_the_look_and_counts_as_s
     assert library.posts() == 2
 
 
-def test_the_line_of_a_second_attempt_says_how_long_the_wait_is_and_which_attempt_it_is(
+def test_retry_log_line_has_delay_and_attempt(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     library = FakeLibrary()
@@ -219,7 +219,7 @@ def test_the_line_of_a_second_attempt_says_how_long_the_wait_is_and_which_attemp
     assert line in [record.getMessage() for record in caplog.records]
 
 
-def test_a_file_that_shows_up_late_is_adopted_within_the_settling_time() -> None:
+def test_a_late_file_is_adopted_within_the_settling_time() -> None:
     library = FakeLibrary()
     library.on_post = [loses()]
 
@@ -232,7 +232,7 @@ def test_a_file_that_shows_up_late_is_adopted_within_the_settling_time() -> None
     assert library.posts() == 1
 
 
-def test_a_body_that_was_cut_short_cannot_be_stored_so_nothing_is_waited_for() -> None:
+def test_a_truncated_body_needs_no_settling_time() -> None:
     library = FakeLibrary()
     library.on_post = [loses(cut_short=True)]
     assert library.run(flow(settle_seconds=30)).media.id == 1
@@ -240,7 +240,7 @@ def test_a_body_that_was_cut_short_cannot_be_stored_so_nothing_is_waited_for() -
     assert library.posts() == 2
 
 
-def test_even_a_body_that_was_cut_short_is_looked_for_once() -> None:
+def test_a_truncated_body_is_checked_once() -> None:
     library = FakeLibrary()
     library.on_post = [loses(cut_short=True)]
     library.run(flow())
@@ -262,7 +262,7 @@ def fails(problem: MediaError) -> Any:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_the_first_failure_that_the_api_documents_costs_three_seconds(status: int) -> None:
+def test_the_first_documented_failure_waits_three_seconds(status: int) -> None:
     library = FakeLibrary()
     library.on_post = [fails(by_api(status))]
     started = CLOCK.now
@@ -272,7 +272,7 @@ def test_the_first_failure_that_the_api_documents_costs_three_seconds(status: in
     assert library.posts() == 2
 
 
-def test_what_the_api_stored_in_spite_of_its_failure_is_found_at_each_look() -> None:
+def test_each_lookup_finds_a_file_stored_despite_an_error() -> None:
     for pauses in (0, 1, 2):
         library = FakeLibrary()
         library.on_post = [fails(by_api())]
@@ -300,7 +300,7 @@ def test_what_the_api_stored_in_spite_of_its_failure_is_found_at_each_look() -> 
     ],
     ids=["a proxy's page", "504", "408", "a lost response", "after another", "the second"],
 )
-def test_other_failures_are_waited_for_the_whole_settling_time(problems: list[MediaError]) -> None:
+def test_other_failures_wait_the_whole_settling_time(problems: list[MediaError]) -> None:
     library = FakeLibrary()
     library.on_post = [*map(fails, problems)]
     assert library.run(flow(settle_seconds=30)).media.id == 1
@@ -309,30 +309,28 @@ def test_other_failures_are_waited_for_the_whole_settling_time(problems: list[Me
 
 
 @pytest.mark.parametrize(("listed", "gettable", "seconds"), [(True, True, 3), (False, True, 30), (False, False, 3)])
-def test_where_lists_are_known_to_lag_the_whole_settling_time_is_waited(
-    seconds: float, *, listed: bool, gettable: bool
-) -> None:
+def test_lists_known_to_lag_wait_the_whole_settling_time(seconds: float, *, listed: bool, gettable: bool) -> None:
     library = FakeLibrary()
     latest = library.add("stored lately")
     library.on_post = [fails(by_api())]
-    answer = library.answer
+    respond = library.respond
 
     def lagging(call: ApiRequest) -> ApiResponse:
         shown = library.files
         if (not call.path and not listed and call.method == "GET") or (call.path and not gettable):
             library.files = [media for media in shown if media is not latest]
         try:
-            return answer(call)
+            return respond(call)
         finally:
             library.files = shown
 
-    library.answer = lagging  # type: ignore[method-assign]
+    library.respond = lagging  # type: ignore[method-assign]
     started = CLOCK.now
     library.run(flow(settle_seconds=30, latest_id=latest["id"]))
     assert CLOCK.now - started == pytest.approx(seconds, abs=1)
 
 
-def test_a_failure_that_asks_to_wait_is_looked_for_after_that() -> None:
+def test_lookup_follows_retry_after() -> None:
     library = FakeLibrary()
     library.on_post = [fails(by_api(retry_after=8.0))]
     started = CLOCK.now
@@ -341,7 +339,7 @@ def test_a_failure_that_asks_to_wait_is_looked_for_after_that() -> None:
     assert library.posts() == 2
 
 
-def test_two_files_that_could_both_be_it_are_a_conflict_that_names_them() -> None:
+def test_two_files_that_could_both_be_it_are_a_conflict() -> None:
     library = FakeLibrary()
 
     def act(call: ApiRequest) -> ApiResponse | None:
@@ -356,7 +354,7 @@ def test_two_files_that_could_both_be_it_are_a_conflict_that_names_them() -> Non
     assert (library.posts(), library.ids) == (1, [1, 2])
 
 
-def test_when_the_looking_fails_too_nothing_is_sent_again() -> None:
+def test_upload_does_not_retry_if_the_lookup_fails() -> None:
     library = FakeLibrary()
 
     def act(call: ApiRequest) -> ApiResponse | None:
@@ -372,7 +370,7 @@ def test_when_the_looking_fails_too_nothing_is_sent_again() -> None:
     assert library.posts() == 1
 
 
-def test_a_look_that_fails_once_is_repeated() -> None:
+def test_a_failed_lookup_is_retried() -> None:
     library = FakeLibrary()
     library.on_post = [stores_and_loses(library)]
     failures = iter([False, False, True])
@@ -394,7 +392,7 @@ def fails_from_now_on(library: FakeLibrary, *, each_takes: float = 0) -> None:
     library.on_call = fail
 
 
-def test_the_time_that_looks_take_counts_as_time_to_settle() -> None:
+def test_duration_of_lookups_counts_as_settling_time() -> None:
     library = FakeLibrary()
 
     def act(call: ApiRequest) -> ApiResponse | None:
@@ -408,46 +406,46 @@ def test_the_time_that_looks_take_counts_as_time_to_settle() -> None:
     assert 10 <= CLOCK.now - began <= 10 + 4
 
 
-def test_a_look_that_saw_nothing_before_the_settling_time_was_over_is_not_the_last() -> None:
+def test_the_last_lookup_follows_the_settling_time() -> None:
     library = FakeLibrary()
     library.on_post = [loses()]
 
-    def look_slowly(_line: str) -> None:
+    def respond_slowly(_line: str) -> None:
         if library.posts():
             CLOCK.now += 4  # while which the file is stored
             library.on_call = lambda _: library.ids or library.add()
 
-    library.on_call = look_slowly
+    library.on_call = respond_slowly
     assert library.run(flow(settle_seconds=3)).media.id == 1
     assert library.posts() == 1
 
 
-def test_all_looks_after_a_lost_answer_share_tries_with_what_is_left_of_the_budget() -> None:
+def test_lookups_share_attempts_and_the_remaining_budget() -> None:
     library = FakeLibrary()
     seen: list[Any] = []
-    answer = library.answer
+    respond = library.respond
 
     def note(call: ApiRequest) -> ApiResponse:
         seen.append(call)
-        return answer(call)
+        return respond(call)
 
-    library.answer = note  # type: ignore[method-assign]
+    library.respond = note  # type: ignore[method-assign]
     library.on_post = [loses()]
     library.run(flow(settle_seconds=6))
-    mark, post, *looks, second_post, strays, _ = seen
-    assert mark.retry_state is None
+    baseline, post, *lookups, second_post, duplicates, _ = seen
+    assert baseline.retry_state is None
     assert post.retry_state is second_post.retry_state
-    assert len({id(look.retry_state) for look in looks}) == 1
-    assert looks[0].retry_state is not post.retry_state
+    assert len({id(lookup.retry_state) for lookup in lookups}) == 1
+    assert lookups[0].retry_state is not post.retry_state
     assert (
-        looks[0].retry_state.seconds_remaining
-        == strays.retry_state.seconds_remaining
+        lookups[0].retry_state.seconds_remaining
+        == duplicates.retry_state.seconds_remaining
         == post.retry_state.seconds_remaining
         < 100
     )
 
 
-def test_when_the_settling_used_up_the_budget_the_file_is_not_sent_again() -> None:
+def test_upload_does_not_retry_after_the_budget_is_used_up() -> None:
     library = FakeLibrary()
     library.on_post = [loses()] * 9
     with pytest.raises(MediaError, match="the connection broke"):
@@ -455,7 +453,7 @@ def test_when_the_settling_used_up_the_budget_the_file_is_not_sent_again() -> No
     assert library.posts() == 2
 
 
-def test_the_attempts_of_a_post_are_bounded_and_the_last_is_looked_for_as_well() -> None:
+def test_the_last_attempt_is_checked_too() -> None:
     library = FakeLibrary()
     library.on_post = [loses()] * 2 + [stores_and_loses(library)]
     assert library.run(flow(attempts=3)).media.id == 1
@@ -467,7 +465,7 @@ def test_the_attempts_of_a_post_are_bounded_and_the_last_is_looked_for_as_well()
 
 
 @pytest.mark.parametrize("kind", [MediaRequestError, MediaAuthError, MediaRateLimitError, MediaFileError])
-def test_a_refusal_that_stored_nothing_is_passed_on_without_looking(kind: type[MediaError]) -> None:
+def test_a_rejection_is_raised_without_a_lookup(kind: type[MediaError]) -> None:
     library = FakeLibrary()
 
     def refuse(call: ApiRequest) -> ApiResponse | None:
@@ -479,7 +477,7 @@ def test_a_refusal_that_stored_nothing_is_passed_on_without_looking(kind: type[M
     assert len(library.calls) == 2
 
 
-def test_an_answer_that_makes_no_sense_is_a_lost_one() -> None:
+def test_an_invalid_response_counts_as_lost() -> None:
     library = FakeLibrary()
 
     def act(call: ApiRequest) -> ApiResponse | None:
@@ -494,7 +492,7 @@ def test_an_answer_that_makes_no_sense_is_a_lost_one() -> None:
     assert library.posts() == 2
 
 
-def test_an_attempt_that_was_stored_late_is_told_and_not_deleted(caplog: pytest.LogCaptureFixture) -> None:
+def test_duplicates_are_logged_and_not_deleted(caplog: pytest.LogCaptureFixture) -> None:
     library = FakeLibrary()
 
     def store_first_one_late(call: ApiRequest) -> ApiResponse | None:
@@ -508,7 +506,7 @@ def test_an_attempt_that_was_stored_late_is_told_and_not_deleted(caplog: pytest.
     assert "Found duplicates from an earlier attempt: 1 (32 bytes) (same file as 2). Not deleted" in caplog.text
 
 
-def test_without_a_doubt_nothing_is_said_about_strays(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_clear_success_logs_no_duplicates(caplog: pytest.LogCaptureFixture) -> None:
     library = FakeLibrary()
     library.run(flow())
     assert len(library.calls) == 2
@@ -526,7 +524,7 @@ def converts(library: FakeLibrary, **changes: Any) -> Any:
     return act
 
 
-def test_a_stored_size_that_differs_is_an_error_that_names_the_id_and_the_setting() -> None:
+def test_another_stored_size_is_an_error_with_id_and_setting() -> None:
     library = FakeLibrary()
     library.on_post = [converts(library, size=31)]
     sentence = r"stored as 1, but the library shows 31 bytes instead of 32.*'accept_converted'"
@@ -536,7 +534,7 @@ def test_a_stored_size_that_differs_is_an_error_that_names_the_id_and_the_settin
     assert library.posts() == 1
 
 
-def test_a_converted_file_is_accepted_where_the_connection_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_accept_converted_accepts_another_size(caplog: pytest.LogCaptureFixture) -> None:
     library = FakeLibrary()
     library.on_post = [converts(library, size=31, name="Ban")]
     upload = make_upload(name="Banner").with_fingerprint(accepts_converted=True)
@@ -556,7 +554,7 @@ def test_a_converted_file_of_another_content_is_replaced_not_reused() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"name": "BANNER"}, {"name": "ban"}, {"mimeType": "IMAGE"}, {"mimeType": "x/y"}])
-def test_a_changed_name_or_type_is_one_warning(changes: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_changed_name_or_type_logs_one_warning(changes: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     library = FakeLibrary()
     library.on_post = [converts(library, **changes)]
     assert library.run(flow()).media.id == 1
@@ -580,7 +578,7 @@ def test_a_response_about_another_file_leads_to_the_library(other: dict[str, Any
     assert (result.media.id, result.media.name, library.posts()) == (2, "banner", 1)
 
 
-def test_a_response_about_another_file_is_an_error_where_the_library_lacks_the_file() -> None:
+def test_a_response_about_another_file_fails_without_the_file() -> None:
     library = FakeLibrary()
     other = library.add(name="of somebody else")
     library.on_post = [lambda _: ApiResponse(status=201, headers={}, body=json.dumps(other).encode())]
@@ -589,7 +587,7 @@ def test_a_response_about_another_file_is_an_error_where_the_library_lacks_the_f
 
 
 @pytest.mark.parametrize("size", [0, None])
-def test_the_size_of_a_file_that_is_processed_is_waited_for(size: int | None) -> None:
+def test_upload_waits_for_the_size_of_a_processed_file(size: int | None) -> None:
     library = FakeLibrary()
     library.on_post = [converts(library, size=size)]
     library.on_pause = lambda _: library.files[0].update(size=len(PNG)) if len(library.pauses) == 2 else None
@@ -606,7 +604,7 @@ def test_a_file_that_is_processed_for_long_is_returned_unverified(caplog: pytest
 
 
 @pytest.mark.parametrize("size", [0, None])
-def test_a_lost_file_that_is_still_processed_is_found_by_its_name(size: int | None) -> None:
+def test_a_lost_file_without_a_size_is_found_by_name(size: int | None) -> None:
     library = FakeLibrary()
 
     def act(call: ApiRequest) -> ApiResponse:
@@ -630,7 +628,7 @@ def test_a_404_right_after_the_upload_is_waited_out() -> None:
     assert (result.media.id, result.replaced, library.ids) == (2, (1,), [2])
 
 
-def test_a_file_that_the_library_does_not_have_after_the_settling_time_is_an_error() -> None:
+def test_a_file_missing_after_the_settling_time_is_an_error() -> None:
     library = FakeLibrary()
     library.add(size=5)
     library.on_call = lambda line: library.files.__delitem__(slice(1, None)) if line == "GET /2" else None
@@ -640,7 +638,7 @@ def test_a_file_that_the_library_does_not_have_after_the_settling_time_is_an_err
 
 
 @pytest.mark.parametrize("content", [PNG, b"\x89PNG\r\n\x1a\nof the other"])
-def test_a_file_that_another_task_replaces_at_once_is_no_error(
+def test_a_file_that_another_task_replaces_at_once_is_not_an_error(
     content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     library = FakeLibrary()
@@ -658,7 +656,7 @@ def test_a_file_that_another_task_replaces_at_once_is_no_error(
 
 
 @pytest.mark.parametrize("missing", ["size", "url"])
-def test_what_the_answer_leaves_out_is_asked_for(missing: str) -> None:
+def test_fields_omitted_by_the_response_are_fetched(missing: str) -> None:
     library = FakeLibrary()
     library.upload_changes = {missing: None}
     media = library.run(flow()).media

@@ -1,4 +1,4 @@
-"""What is done when the name is taken, and what the checkpoint of an earlier attempt changes."""
+"""Test the if_exists policies and the checkpoint of an earlier attempt."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UPLOAD = make_upload()
 
 
 class Guard:
-    """Notes what it is asked about, with the state of the library; refuses when told to."""
+    """Records each call with the state of the library; raises at the given call."""
 
     def __init__(self, library: FakeLibrary, *, refuses_at: int = 0) -> None:
         self._library = library
@@ -73,7 +73,7 @@ def run(library: FakeLibrary, if_exists: str, upload: UploadSpec = UPLOAD, **arg
 
 
 @pytest.mark.parametrize("if_exists", ["reuse", "upload", "replace", "fail"])
-def test_a_free_name_is_sent_whatever_the_rule(if_exists: str) -> None:
+def test_every_policy_uploads_a_new_name(if_exists: str) -> None:
     library = FakeLibrary()
     library.add("other")
     result = run(library, if_exists)
@@ -81,13 +81,13 @@ def test_a_free_name_is_sent_whatever_the_rule(if_exists: str) -> None:
     assert (library.posts(), library.ids) == (1, [1, 2])
 
 
-def test_upload_sends_beside_an_equal_file() -> None:
+def test_upload_policy_ignores_an_equal_file() -> None:
     library = FakeLibrary()
     library.add()
     assert run(library, "upload").media.id == 2
 
 
-def test_reuse_returns_the_oldest_equal_file_and_sends_nothing() -> None:
+def test_reuse_returns_the_oldest_equal_file() -> None:
     library = FakeLibrary(ids=iter([9, 10, 3]))
     library.add(name="banner", size=5)
     library.add()
@@ -99,9 +99,7 @@ def test_reuse_returns_the_oldest_equal_file_and_sends_nothing() -> None:
 @pytest.mark.parametrize(
     "difference", [{"size": 31}, {"mimeType": "image/gif"}], ids=lambda difference: next(iter(difference))
 )
-def test_a_namesake_of_another_size_or_type_is_not_reused_and_is_named(
-    difference: dict[str, Any], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_reuse_uploads_if_size_or_type_differ(difference: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     library = FakeLibrary()
     size = library.add(**difference)["size"]
     with caplog.at_level(logging.WARNING):
@@ -111,7 +109,7 @@ def test_a_namesake_of_another_size_or_type_is_not_reused_and_is_named(
 
 
 @pytest.mark.parametrize("left_out", ["size", "mimeType"])
-def test_what_the_list_does_not_tell_is_asked_for_before_a_file_is_reused(left_out: str) -> None:
+def test_reuse_fetches_details_omitted_by_the_list(left_out: str) -> None:
     library = FakeLibrary(list_leaves_out=(left_out,))
     library.add(size=5, mimeType="image/gif")
     library.add()
@@ -119,21 +117,21 @@ def test_what_the_list_does_not_tell_is_asked_for_before_a_file_is_reused(left_o
     assert (library.calls[-3:], library.posts()) == (["GET /1", "GET /2", "GET /2"], 0)
 
 
-def test_a_size_that_nobody_tells_equals_nothing() -> None:
+def test_an_unknown_size_is_not_reused() -> None:
     library = FakeLibrary()
     library.add(size=None)
     assert run(library, "reuse").created is True
 
 
 @pytest.mark.parametrize(
-    ("wanted", "stored", "reused"), [(3, 3, True), (3, "3", True), (3, 4, False), (3, None, True), (None, 4, True)]
+    ("folder_id", "stored", "reused"), [(3, 3, True), (3, "3", True), (3, 4, False), (3, None, True), (None, 4, True)]
 )
-def test_a_file_of_another_folder_is_not_reused_where_both_folders_are_known(
-    wanted: int | None, stored: int | str | None, *, reused: bool
+def test_a_file_in_another_folder_is_not_reused(
+    folder_id: int | None, stored: int | str | None, *, reused: bool
 ) -> None:
     library = FakeLibrary()
     library.add(folderId=stored)
-    result = run(library, "reuse", make_upload(folder_id=wanted))
+    result = run(library, "reuse", make_upload(folder_id=folder_id))
     assert result.created is not reused
 
 
@@ -151,7 +149,7 @@ def test_image_jpg_is_image_jpeg() -> None:
     assert run(library, "reuse", make_upload(content)).created is False
 
 
-def test_fail_refuses_a_taken_name_and_names_who_has_it() -> None:
+def test_fail_raises_with_the_existing_file() -> None:
     library = FakeLibrary()
     library.add(size=5)
     with pytest.raises(
@@ -161,7 +159,7 @@ def test_fail_refuses_a_taken_name_and_names_who_has_it() -> None:
     assert (type(raised.value), library.posts()) == (MediaConflictError, 0)
 
 
-def test_replace_sends_then_makes_sure_then_deletes_those_seen_before() -> None:
+def test_replace_uploads_verifies_then_deletes() -> None:
     library = FakeLibrary()
     library.add()
     library.add("other")
@@ -172,30 +170,30 @@ def test_replace_sends_then_makes_sure_then_deletes_those_seen_before() -> None:
     assert library.ids == [2, 4]
 
 
-def test_replace_spares_a_namesake_that_came_while_it_was_sending() -> None:
+def test_replace_keeps_a_file_stored_during_the_upload() -> None:
     library = FakeLibrary()
     library.add()
 
-    def meanwhile(_call: ApiRequest) -> ApiResponse | None:
+    def store_another(_call: ApiRequest) -> ApiResponse | None:
         library.add()
         return None
 
-    library.on_post = [meanwhile]
+    library.on_post = [store_another]
     assert run(library, "replace").replaced == (1,)
     assert library.ids == [2, 3]
 
 
-def test_replace_deletes_nothing_when_what_was_stored_is_not_whole() -> None:
+def test_replace_deletes_nothing_if_the_stored_size_differs() -> None:
     library = FakeLibrary()
     library.add()
-    # The answer says what was sent; only the get by id shows that the library holds less.
+    # The response has the sent size; only the GET shows that the library has less.
     library.on_call = lambda line: library.files[-1].update(size=7) if line == "GET /2" else None
     with pytest.raises(MediaError, match="shows 7 bytes instead of 32"):
         run(library, "replace")
     assert library.ids == [1, 2]
 
 
-def test_replace_deletes_nothing_when_no_size_is_told() -> None:
+def test_replace_deletes_nothing_if_the_size_is_unknown() -> None:
     library = FakeLibrary()
     library.add()
     library.on_call = lambda line: library.files[-1].update(size=None) if line == "GET /2" else None
@@ -204,7 +202,7 @@ def test_replace_deletes_nothing_when_no_size_is_told() -> None:
     assert library.ids == [1, 2]
 
 
-def test_replace_asks_before_sending_and_again_before_deleting() -> None:
+def test_replace_checks_references_before_upload_and_deletion() -> None:
     library = FakeLibrary()
     library.add()
     guard = Guard(library)
@@ -213,7 +211,7 @@ def test_replace_asks_before_sending_and_again_before_deleting() -> None:
 
 
 @pytest.mark.parametrize(("refuses_at", "posts"), [(1, 0), (2, 1)])
-def test_a_refused_replacement_deletes_nothing(refuses_at: int, posts: int) -> None:
+def test_replace_deletes_nothing_in_use(refuses_at: int, posts: int) -> None:
     library = FakeLibrary()
     library.add()
     with pytest.raises(MediaInUseError, match="spring campaign"):
@@ -222,21 +220,21 @@ def test_a_refused_replacement_deletes_nothing(refuses_at: int, posts: int) -> N
     assert 1 in library.ids
 
 
-def test_replace_does_not_mind_that_another_has_deleted_the_old_file() -> None:
+def test_replace_accepts_that_the_old_file_is_gone() -> None:
     library = FakeLibrary()
     library.add()
     library.on_call = lambda line: library.files.pop(0) and None if line == "DELETE /1" else None
     assert run(library, "replace").replaced == (1,)
 
 
-def test_replace_keeps_a_namesake_in_another_folder() -> None:
+def test_replace_keeps_a_file_in_another_folder() -> None:
     library = FakeLibrary()
     library.add(folderId=4)
     assert run(library, "replace", make_upload(folder_id=3)).replaced == ()
     assert library.ids == [1, 2]
 
 
-def test_the_mark_is_remembered_before_sending_and_the_id_when_done() -> None:
+def test_checkpoint_has_baseline_before_and_id_after_the_upload() -> None:
     library = FakeLibrary()
     library.add("other")
     state = FakeState()
@@ -250,21 +248,21 @@ def test_the_mark_is_remembered_before_sending_and_the_id_when_done() -> None:
 
 
 @pytest.mark.parametrize("if_exists", ["reuse", "upload", "replace", "fail"])
-def test_what_a_try_stored_that_ended_but_did_not_count_is_not_sent_again(if_exists: str) -> None:
+def test_a_retry_reuses_the_completed_upload(if_exists: str) -> None:
     library = FakeLibrary()
     if if_exists == "replace":
         library.add(size=5)
     state = FakeState()
     first = run(library, if_exists, state=state)
     library.add()  # of another task
-    told: list[Media] = []
-    second = run(library, if_exists, state=state, on_stored=told.append)
+    stored: list[Media] = []
+    second = run(library, if_exists, state=state, on_stored=stored.append)
     assert (library.posts(), len(library.ids), library.pauses) == (1, 2, [])
     assert second == first
-    assert told == [first.media]
+    assert stored == [first.media]
 
 
-def test_what_is_gone_since_an_earlier_try_stored_it_is_sent_again() -> None:
+def test_a_retry_uploads_a_file_deleted_since() -> None:
     library = FakeLibrary()
     state = FakeState()
     run(library, "upload", state=state)
@@ -273,7 +271,7 @@ def test_what_is_gone_since_an_earlier_try_stored_it_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize("if_exists", ["reuse", "upload", "replace", "fail"])
-def test_what_a_killed_try_stored_is_found_and_not_sent_again(if_exists: str) -> None:
+def test_a_retry_adopts_the_file_of_a_killed_attempt(if_exists: str) -> None:
     library = FakeLibrary()
     library.add("other")
     library.add()  # stored by the try that was killed
@@ -284,7 +282,7 @@ def test_what_a_killed_try_stored_is_found_and_not_sent_again(if_exists: str) ->
     assert state.events == ["stored as 2"]
 
 
-def test_replace_after_a_killed_try_still_deletes_what_was_there_before_it() -> None:
+def test_replace_after_a_killed_attempt_deletes_older_files() -> None:
     library = FakeLibrary()
     library.add(size=5)
     library.add()
@@ -292,7 +290,7 @@ def test_replace_after_a_killed_try_still_deletes_what_was_there_before_it() -> 
     assert (result.media.id, result.replaced, library.ids) == (2, (1,), [2])
 
 
-def test_what_a_killed_try_did_not_store_is_sent() -> None:
+def test_a_retry_uploads_if_the_killed_attempt_did_not() -> None:
     library = FakeLibrary()
     library.add()
     result = run(library, "upload", state=FakeState(Baseline(newest_id=1, is_complete=False)))
@@ -300,7 +298,7 @@ def test_what_a_killed_try_did_not_store_is_sent() -> None:
     assert sum(library.pauses) == 3
 
 
-def test_a_refusal_that_stored_nothing_is_forgotten() -> None:
+def test_a_rejection_deletes_the_checkpoint() -> None:
     library = FakeLibrary()
 
     def refuse(_call: ApiRequest) -> ApiResponse | None:
@@ -313,7 +311,7 @@ def test_a_refusal_that_stored_nothing_is_forgotten() -> None:
     assert state.events == ["save", "delete"]
 
 
-def test_an_upload_that_ends_in_doubt_stays_remembered() -> None:
+def test_an_uncertain_failure_keeps_the_checkpoint() -> None:
     library = FakeLibrary()
 
     def lose(_call: ApiRequest) -> ApiResponse | None:
@@ -327,7 +325,7 @@ def test_an_upload_that_ends_in_doubt_stays_remembered() -> None:
     assert library.posts() == 3
 
 
-def test_a_refusal_after_a_doubt_does_not_forget_the_doubt() -> None:
+def test_a_rejection_after_an_uncertain_failure_keeps_the_checkpoint() -> None:
     library = FakeLibrary()
 
     def lose(_call: ApiRequest) -> ApiResponse | None:
@@ -343,22 +341,22 @@ def test_a_refusal_after_a_doubt_does_not_forget_the_doubt() -> None:
     assert state.events == ["save"]
 
 
-def test_what_is_sent_are_the_bytes_of_the_file() -> None:
+def test_the_body_has_the_bytes_of_the_file() -> None:
     library = FakeLibrary()
     run(library, "reuse")
     assert library.contents == [PNG]
 
 
-def test_replace_never_deletes_the_file_that_it_answers_with() -> None:
+def test_replace_never_deletes_the_file_it_returns() -> None:
     library = FakeLibrary()
-    library.add()  # equal, so that a platform that keeps each content once answers with it
+    library.add()  # equal, so that a deduplicating platform returns its id
     library.add(size=5)
     library.on_post = [lambda _: ApiResponse(status=200, headers={}, body=b'{"id": 1}')]
     result = run(library, "replace")
     assert (result.media.id, result.replaced, library.ids) == (1, (2,), [1])
 
 
-def test_what_an_earlier_try_left_in_doubt_is_not_forgotten_by_a_refusal() -> None:
+def test_a_rejected_retry_keeps_an_uncertain_checkpoint() -> None:
     library = FakeLibrary()
 
     def refuse(_call: ApiRequest) -> ApiResponse | None:
@@ -401,7 +399,7 @@ def test_a_listed_file_that_a_get_shows_late_is_reused() -> None:
 
 
 def _with(library: FakeLibrary, listed: dict[str, Any], page: Any, params: dict[str, str]) -> ApiResponse:
-    """Answer a list that has the file although a get does not."""
+    """Return a list with a file that a GET does not find."""
     files = list(library.files)
     library.files[:] = [listed]
     try:

@@ -104,7 +104,7 @@ class FakeLibrary:
     def posts(self) -> int:
         return sum(call.startswith("POST") for call in self.calls)
 
-    def answer(self, call: ApiRequest) -> ApiResponse:
+    def respond(self, call: ApiRequest) -> ApiResponse:
         line = f"{call.method} {call.path}{'?' if call.params else ''}{'&'.join(map('='.join, call.params))}"
         self.calls.append(line)
         self.on_call(line)
@@ -153,7 +153,7 @@ class FakeLibrary:
 
     def _perform(self, command: ApiRequest | Sleep) -> ApiResponse:
         if isinstance(command, ApiRequest):
-            return self.answer(command)
+            return self.respond(command)
         self.pauses.append(command.seconds)
         CLOCK.now += command.seconds
         self.on_pause(command.seconds)

@@ -31,7 +31,7 @@ def run(library: FakeLibrary, if_exists: str, upload: Any = IN_FIVE) -> Any:
 
 
 @pytest.mark.parametrize("if_exists", ["reuse", "replace", "fail"])
-def test_a_folder_that_the_list_does_not_tell_is_asked_for(if_exists: str) -> None:
+def test_a_folder_omitted_by_the_list_is_fetched(if_exists: str) -> None:
     library = FakeLibrary(list_leaves_out=("folderId",))
     library.add(folderId=7)
     result = run(library, if_exists)
@@ -39,7 +39,7 @@ def test_a_folder_that_the_list_does_not_tell_is_asked_for(if_exists: str) -> No
     assert "GET /1" in library.calls
 
 
-def test_a_file_that_its_own_answer_puts_into_the_folder_is_replaced() -> None:
+def test_a_file_whose_get_shows_the_folder_is_replaced() -> None:
     library = FakeLibrary(list_leaves_out=("folderId",))
     library.add(folderId=7)
     library.add(folderId=5)
@@ -47,7 +47,7 @@ def test_a_file_that_its_own_answer_puts_into_the_folder_is_replaced() -> None:
     assert library.ids == [1, 3]
 
 
-def test_no_folder_is_asked_for_where_the_list_tells_it_or_none_is_wanted() -> None:
+def test_a_listed_or_unneeded_folder_is_not_fetched() -> None:
     library = FakeLibrary()
     library.add(folderId=7)
     library.add(folderId=5)
@@ -61,7 +61,7 @@ def test_no_folder_is_asked_for_where_the_list_tells_it_or_none_is_wanted() -> N
     assert [call for call in library.calls if "?" not in call] == ["GET /1"]
 
 
-def test_a_file_of_which_nobody_tells_the_folder_is_reused_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_with_an_unknown_folder_is_reused_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     library = FakeLibrary()
     library.add()
     with caplog.at_level(logging.INFO):
@@ -69,21 +69,21 @@ def test_a_file_of_which_nobody_tells_the_folder_is_reused_and_that_is_said(capl
     assert "does not return the folder of 1, so it may be in folder 5" in caplog.text
 
 
-def test_a_file_that_is_surely_in_the_folder_is_reused_before_one_that_may_be() -> None:
+def test_a_file_known_to_be_in_the_folder_is_reused_first() -> None:
     library = FakeLibrary()
     library.add()
     library.add(folderId=5)
     assert run(library, "reuse").media.id == 2
 
 
-def test_a_file_of_which_nobody_tells_the_folder_takes_the_name() -> None:
+def test_fail_counts_a_file_with_an_unknown_folder() -> None:
     library = FakeLibrary()
     library.add()
     with pytest.raises(MediaError, match=r"a file with this name exists \(if_exists='fail'\): 1 "):
         run(library, "fail")
 
 
-def test_a_file_of_which_nobody_tells_the_folder_is_never_deleted() -> None:
+def test_replace_never_deletes_a_file_with_an_unknown_folder() -> None:
     library = FakeLibrary()
     library.add()
     library.add(folderId=5)
@@ -97,7 +97,7 @@ def test_a_file_of_which_nobody_tells_the_folder_is_never_deleted() -> None:
     assert (library.posts(), library.ids) == (0, [1, 2])
 
 
-def test_what_others_store_in_another_folder_meanwhile_is_not_taken_for_the_lost_file() -> None:
+def test_a_file_in_another_folder_is_not_adopted() -> None:
     library = FakeLibrary(list_leaves_out=("folderId",))
 
     def lose(_call: Any) -> None:
@@ -108,17 +108,17 @@ def test_what_others_store_in_another_folder_meanwhile_is_not_taken_for_the_lost
     assert (run(library, "upload").media.id, library.posts()) == (2, 2)
 
 
-def test_what_the_list_tells_is_not_lost_by_an_answer_that_tells_less(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listed_fields_survive_a_get_with_fewer_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     library = FakeLibrary(list_leaves_out=("size",))
     library.add(folderId=5)
-    usual = library.answer
+    usual = library.respond
 
-    def answer_less(call: Any) -> Any:
+    def respond_with_less(call: Any) -> Any:
         if call.path:
             library.files[0]["folderId"] = None
         return usual(call)
 
-    monkeypatch.setattr(library, "answer", answer_less)
+    monkeypatch.setattr(library, "respond", respond_with_less)
     assert run(library, "replace").replaced == (1,)
 
 
@@ -139,7 +139,7 @@ COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
         (None, "banner"),
     ],
 )
-def test_a_name_in_another_form_is_another_name(stored: str | None, wanted: str, if_exists: str) -> None:
+def test_a_name_in_another_form_does_not_match(stored: str | None, wanted: str, if_exists: str) -> None:
     library = FakeLibrary()
     library.add()["name"] = stored
     result = run(library, if_exists, make_upload(name=wanted))
@@ -147,7 +147,7 @@ def test_a_name_in_another_form_is_another_name(stored: str | None, wanted: str,
 
 
 @pytest.mark.parametrize("if_exists", ["upload", "reuse"])
-def test_a_trimmed_name_from_before_is_not_taken_for_the_lost_file(if_exists: str) -> None:
+def test_an_older_file_with_a_trimmed_name_is_not_adopted(if_exists: str) -> None:
     library = FakeLibrary(ids=iter(["b", "a"]))
     library.add("banner", size=31 if if_exists == "reuse" else 32)
 
