@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LIMITS = {
-    ("airflow_provider_media",): 10,
-    ("tests", "benchmarks", "tools", "example_dags"): 16,
+    ("airflow_provider_media",): 4,
+    ("tests", "benchmarks", "tools", "example_dags"): 14,
     ("docs", "README.md", "CONTRIBUTING.md", "PACKAGE.md", "SECURITY.md", "CHANGELOG.md"): 4,
 }
 """Maximum number of odd words per 1,000 lines, by folders and files; the target is 4."""
