@@ -1,1 +1,1 @@
-"""Shared by the operators and the sensor: what depends on how Airflow works."""
+"""Airflow-specific code shared by the operators and the sensor."""

@@ -23,7 +23,7 @@ class _Sentinel(Enum):
     NOT_GIVEN = "not given"
 
     def __repr__(self) -> str:
-        """Return a text without an address, so that a DAG which holds it serializes the same at each parse."""
+        """Return a string without an address, so that a DAG that contains it serializes the same at each parse."""
         return self.name
 
     __str__ = __repr__
@@ -33,7 +33,7 @@ class _Sentinel(Enum):
 
 
 NOT_GIVEN: Final = _Sentinel.NOT_GIVEN
-"""Default of an optional argument. None is not: a template or an upstream task may return it at run time."""
+"""Default of an optional argument. None is a value, which a template or an upstream task may return."""
 
 NotGiven = Literal[_Sentinel.NOT_GIVEN]
 
@@ -41,7 +41,7 @@ _SEPARATOR = re.compile(r"[\s,;]")
 """Separators of a string of several ids; no id contains them."""
 
 _LAZY_TEXT = re.compile(r"\bLazy\w*Sequence\(|<generator object|<[\w.]*XComArg object")
-"""The ``str()`` of what a mapped task returned: it names the sequence, not its values."""
+"""The ``str()`` of a mapped task's results: it has the sequence's type, not its values."""
 
 
 class RenderedPattern(str):
@@ -51,7 +51,7 @@ class RenderedPattern(str):
 
 
 class ExactName(str):
-    """A name that is taken literally, wildcards included: it comes from a file of the library."""
+    """A name of a file in the library, in which wildcards are literal."""
 
     __slots__ = ()
 
@@ -60,13 +60,13 @@ def parse_optional(parse: Callable[..., T], field: str, value: Any, **bounds: An
     """Parse an optional argument; return None if it was not given.
 
     :param parse: one of the parsers below.
-    :raises MediaConfigurationError: the value is None, or the parser refuses it.
+    :raises MediaConfigurationError: the value is None or invalid.
     """
     return None if value is NOT_GIVEN else parse(field, value, **bounds)
 
 
 def parse_nullable(parse: Callable[..., T], field: str, value: Any) -> T | None:
-    """Parse an optional argument for which None means no more than leaving it out: nothing is selected by it.
+    """Parse an optional argument for which None is the same as not given, because it selects nothing.
 
     :param parse: one of the parsers below.
     """
@@ -74,7 +74,7 @@ def parse_nullable(parse: Callable[..., T], field: str, value: Any) -> T | None:
 
 
 def parse_str(field: str, value: Any) -> str:
-    """Return a string, unchanged; of an integer, which native rendering may have made, its digits.
+    """Return a string unchanged, or the digits of an integer, which native rendering may have returned.
 
     :raises MediaConfigurationError: it is empty, "None", or not a string.
     """
@@ -92,7 +92,7 @@ def parse_str(field: str, value: Any) -> str:
 
 
 def parse_token(field: str, value: Any) -> str:
-    """Return a string without surrounding blanks: a folder's id, a MIME type.
+    """Return a string, such as a folder's id or a MIME type, without surrounding blanks.
 
     :raises MediaConfigurationError: as :func:`parse_str`.
     """
@@ -100,9 +100,9 @@ def parse_token(field: str, value: Any) -> str:
 
 
 def check_literal(field: str, value: Any) -> str:
-    """Return a non-empty string as it is; for arguments that Airflow does not render.
+    """Return a non-empty string unchanged; for arguments that Airflow does not render.
 
-    :raises MediaConfigurationError: it is no string, empty, blank, or a template.
+    :raises MediaConfigurationError: it is not a string, empty, blank, or a template.
     """
     if not isinstance(value, str) or not value.strip():
         raise MediaConfigurationError(f"{field} must be a non-empty string, not {value!r}.")
@@ -114,7 +114,7 @@ def check_literal(field: str, value: Any) -> str:
 def parse_interval(field: str, value: Any) -> float:
     """Return a positive number of seconds or a timedelta as seconds.
 
-    :raises MediaConfigurationError: it is neither, not positive, or not finite.
+    :raises MediaConfigurationError: it is invalid, not positive, or not finite.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
@@ -123,9 +123,9 @@ def parse_interval(field: str, value: Any) -> float:
 
 
 def parse_datetime(field: str, value: Any) -> datetime:
-    """Return a point in time, which a template may have rendered to a string.
+    """Return a datetime, which a template may have rendered to a string.
 
-    :raises MediaConfigurationError: it is not one, or has no time zone.
+    :raises MediaConfigurationError: it is invalid, or has no time zone.
     """
     refuse_none(field, value)
     parsed = value
@@ -139,15 +139,15 @@ def parse_datetime(field: str, value: Any) -> datetime:
         raise MediaConfigurationError(f"{field} must be a datetime or a string in ISO 8601, not {value!r}.{hint}")
     if parsed.utcoffset() is None:
         raise MediaConfigurationError(
-            f"{field} must have a time zone, as 2026-07-01T09:00:00+02:00 has; {value} has none."
+            f"{field} must have a time zone, such as 2026-07-01T09:00:00+02:00; {value} has none."
         )
     return parsed
 
 
 def parse_choice(field: str, value: Any, choices: tuple[str, ...]) -> str:
-    """Return one of the choices, whatever the case and the blanks around it.
+    """Return one of the choices, ignoring case and surrounding blanks.
 
-    :raises MediaConfigurationError: it is none of them.
+    :raises MediaConfigurationError: it is not one of them.
     """
     refuse_none(field, value)
     choice = str(value).strip().lower()
@@ -172,37 +172,37 @@ def parse_path(field: str, value: Any) -> Any:
     return value
 
 
-def parse_list(field: str, value: Any, *, nested_texts: bool = False) -> list[Any]:
-    """Flatten what was given for several: sequences, also nested and lazy ones, one value, or the text of a list.
+def parse_list(field: str, value: Any, *, nested_strings: bool = False) -> list[Any]:
+    """Return a list of the values in nested or lazy sequences, a string of a list, a sync's manifest, or one value.
 
-    The text may be JSON, as ``tojson`` writes it, or Python's. A string that only begins like a list is one value:
-    files may be named "[draft] banner". Of a sync's manifest, the entries are taken.
+    The string may be JSON, as from ``tojson``, or a Python literal. A string that only starts like a list is one value,
+    because files may be named "[draft] banner".
 
-    :param nested_texts: parse the texts inside a list as well; not for names, which may look like anything.
-    :raises MediaConfigurationError: it is None, or the text of a lazy sequence.
+    :param nested_strings: whether to parse strings within a list as well; not for names.
+    :raises MediaConfigurationError: it is None, or the string of a lazy sequence.
     """
     refuse_none(field, value)
-    return list(_flatten(field, _parse_literal(field, value), nested_texts=nested_texts))
+    return list(_flatten(field, _parse_literal(field, value), nested_strings=nested_strings))
 
 
-def _flatten(field: str, value: Any, *, nested_texts: bool) -> Iterator[Any]:
+def _flatten(field: str, value: Any, *, nested_strings: bool) -> Iterator[Any]:
     if isinstance(value, Mapping) and _is_manifest(value):
         value = value.values()
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
         for one in value:
-            parsed = _parse_literal(field, one) if nested_texts else one
-            yield from _flatten(field, parsed, nested_texts=nested_texts)
+            parsed = _parse_literal(field, one) if nested_strings else one
+            yield from _flatten(field, parsed, nested_strings=nested_strings)
     else:
         yield value
 
 
 def _is_manifest(value: Mapping[Any, Any]) -> bool:
-    """Whether it is the manifest of a sync: by path, an entry with the file's id."""
+    """Return whether it is the manifest of a sync: entries with ids, by path."""
     return all(isinstance(entry, Mapping) and "id" in entry for entry in value.values())
 
 
 def _parse_literal(field: str, value: Any) -> Any:
-    """Return the list or dict of which the value is the text, else the value."""
+    """Return the list or dict that a string contains, or else the value."""
     if type(value) is not str:
         return value
     _refuse_lazy_text(field, value)
@@ -221,13 +221,13 @@ def _parse_literal(field: str, value: Any) -> Any:
 def _refuse_lazy_text(field: str, text: str) -> None:
     if _LAZY_TEXT.search(text):
         raise MediaConfigurationError(
-            f"{field} is {text!r}: the text of a lazy sequence, not the mapped task's results. Pass its .output, as"
-            f' in {field}=upload.output["id"], or add "| list" inside the template.'
+            f"{field} is {text!r}, the string of a lazy sequence, not the mapped task's results. Pass its .output, "
+            f'as in {field}=upload.output["id"], or add "| list" in the template.'
         )
 
 
 def parse_name(field: str, value: Any) -> str:
-    """Return a name or pattern, unchanged; of a file's dict, as an upload returns it, its name as :class:`ExactName`.
+    """Return a name or pattern unchanged, or the name in a file's dict, as an upload returns it, as :class:`ExactName`.
 
     :raises MediaConfigurationError: it is empty, "None", or not a string.
     """
@@ -260,23 +260,23 @@ def refuse_rendered_pattern(field: str, value: Any) -> None:
 
 
 def takes_literally(name: str | None, *, wildcards: bool) -> bool:
-    """Whether ``*``, ``?`` and ``[...]`` in a name are plain letters."""
+    """Return whether ``*``, ``?`` and ``[...]`` in a name are literal."""
     return not wildcards or isinstance(name, ExactName)
 
 
 def parse_names(field: str, value: Any) -> list[str]:
-    """Return several, as :func:`parse_name` does.
+    """Return a list of names; see :func:`parse_name`.
 
-    :raises MediaConfigurationError: one is empty, or there is none.
+    :raises MediaConfigurationError: a name is empty, or there is none.
     """
     names = [parse_name(field, one) for one in parse_list(field, value)]
     if not names:
-        raise MediaConfigurationError(f"{field} is empty: give at least one name.")
+        raise MediaConfigurationError(f"{field} is empty. Pass at least one name.")
     return names
 
 
 def parse_media_id(field: str, value: Any) -> int | str:
-    """Return an id as it is sent; of a file's dict, as an upload returns it, its id.
+    """Return an id, or the id in a file's dict, as an upload returns it.
 
     :raises MediaConfigurationError: it is not an id.
     """
@@ -294,14 +294,14 @@ def parse_media_id(field: str, value: Any) -> int | str:
 
 
 def parse_media_ids(media_id: Any, media_ids: Any, *, ignore_none: bool) -> list[int | str]:
-    """Put one id and several together, each once, in the order given.
+    """Return the ids of both arguments, each once, in the order given.
 
-    :param ignore_none: leave out None, alone or in the list; otherwise it is refused, as every other non-id is.
-    :raises MediaConfigurationError: something is not an id, or there is none.
+    :param ignore_none: skip None, alone or in the list.
+    :raises MediaConfigurationError: a value is not an id, or there is none.
     """
     given = [] if media_id is NOT_GIVEN else [("media_id", media_id)]
     if media_ids is not NOT_GIVEN and not (media_ids is None and ignore_none):
-        several = [None] if media_ids is None else parse_list("media_ids", media_ids, nested_texts=True)
+        several = [None] if media_ids is None else parse_list("media_ids", media_ids, nested_strings=True)
         if several == [media_ids] and isinstance(media_ids, str) and media_ids.lstrip().startswith(("[", "(", "{")):
             raise MediaConfigurationError(f"{media_ids!r} is not a list of ids.")
         given += [("media_ids", one) for one in several]

@@ -1,4 +1,4 @@
-"""Fill the asset events of a task's outlets, in the one way that Airflow 3 and Airflow 2.11 share."""
+"""Fill the asset events of a task's outlets, in Airflow 2.11 and 3."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def fill_outlet_events(
     *,
     alias_asset: Callable[[], Asset] | None = None,
 ) -> None:
-    """Put metadata into the asset events that Airflow emits for a task's outlets once the task has succeeded.
+    """Add metadata to the asset events that Airflow emits for a task's outlets when the task succeeds.
 
-    Each instance of a mapped task emits events of its own. What the DAG's author put into an event stays, but for the
-    keys given here. Outlets that are no assets (lineage entities of Airflow 2) are passed over.
+    Each instance of a mapped task emits its own events. Other keys that the DAG's author set are kept. Outlets that are
+    not assets (lineage entities of Airflow 2) are skipped.
 
     :param context: the task's context.
-    :param operator: the task; of a mapped one, the operator that executes.
-    :param extra: JSON values; with ``alias_asset`` flat ones: Airflow 2.11 hashes the values of an alias's event, so a
-        list or dict among them would fail the task after it has done its work.
-    :param alias_asset: makes the asset that an outlet which is an ``AssetAlias`` stands for in this run; without it,
-        Airflow emits no event for an alias. What it refuses (ValueError) is a warning: the work is done.
+    :param operator: the task; for a mapped one, the unmapped operator.
+    :param extra: JSON values. With ``alias_asset``, scalars only, because Airflow 2.11 hashes the values of an alias's
+        event.
+    :param alias_asset: returns the asset for an outlet that is an ``AssetAlias``; without it, Airflow emits no event
+        for an alias. A ValueError is logged as a warning, because the upload is done.
     """
     events: Any = context.get("outlet_events")
-    if events is None:  # a context of a test, or of an older Airflow
+    if events is None:  # the context of a test
         return
     assets, alias = _outlet_types()
     for outlet in operator.outlets or ():
@@ -47,7 +47,7 @@ def fill_outlet_events(
 
 
 def _outlet_types() -> tuple[Any, Any]:
-    """Return the types of assets, and that of an alias; references by name or URI exist from Airflow 3 on."""
+    """Return the types of assets, and of an alias; references by name or URI exist since Airflow 3."""
     from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
     try:

@@ -1,4 +1,4 @@
-"""Read an Airflow connection into settings, with its secrets masked first; for both hooks."""
+"""Parse an Airflow connection into settings, and mask its secrets."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _warned_of: set[str] = set()
 
 
 def read_connection(connection: Secret[Any], conn_id: str) -> Settings:
-    """Check a connection; register its secrets with Airflow's masker; warn of a key that travels in clear.
+    """Parse a connection; register its secrets with Airflow's masker; warn if the key is sent unencrypted.
 
-    :param connection: Airflow's connection, as a secret, because its repr may show its password.
-    :raises MediaConfigurationError: with one sentence that names the wrong field.
+    :param connection: Airflow's connection, as a secret, because its repr may contain its password.
+    :raises MediaConfigurationError: a field is invalid.
     """
     from airflow.providers.common.compat.sdk import mask_secret
 

@@ -1,4 +1,4 @@
-"""Tell Airflow's lineage collector which file became which media; backends such as OpenLineage read it there."""
+"""Report uploads to Airflow's lineage collector, which backends such as OpenLineage read."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 
 def report_upload(hook: Any, file: Any, media: Media, name: str) -> None:
-    """Report the file as an input and the media as an output; whatever goes wrong here never fails the upload.
+    """Report the file as an input and the media as an output; errors are logged and do not fail the upload.
 
     :param hook: the hook that uploaded.
-    :param file: what was uploaded; an open file without a path has no input asset.
-    :param media: what the library made of it.
-    :param name: the name that was asked for, where the library does not tell one.
+    :param file: the uploaded file; an open file without a path has no input asset.
+    :param media: the stored file.
+    :param name: the uploaded name, used if the library returned none.
     """
     try:
         from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
@@ -34,14 +34,14 @@ def report_upload(hook: Any, file: Any, media: Media, name: str) -> None:
             collector.add_input_asset(context=hook, uri=source)
         target = media_uri(hook.media_conn_id, media.name or name)
         collector.add_output_asset(context=hook, uri=target, asset_extra=media_extra(media))
-    except Exception:  # plugins of all kinds run in there
+    except Exception:  # any plugin may run in there
         log.warning("Could not report the lineage of the upload %r", media.id, exc_info=True)
 
 
 def file_uri(file: Any) -> str | None:
-    """Return the URI of what can be uploaded; None for an open file that has no path.
+    """Return the URI of a file; None for an open file that has no path.
 
-    :param file: a path, an ``ObjectStoragePath`` or the text of its URI, or a binary file object.
+    :param file: a path, an ``ObjectStoragePath``, a URI, or a binary file object.
     """
     if hasattr(file, "read"):
         file = getattr(file, "name", None)
@@ -51,7 +51,7 @@ def file_uri(file: Any) -> str | None:
         if scheme in {"http", "https"}:  # the query may hold a signature
             rest = rest.partition("?")[0].partition("#")[0]
         store, slash, key = rest.partition("/")
-        # As Airflow itself reports it, but without the connection's id; Airflow 2.11 takes ASCII only.
+        # As Airflow itself reports it, but without the connection's id; Airflow 2.11 accepts ASCII only.
         return quote(f"{scheme}://{store.rpartition('@')[2]}{slash}{key}", safe=string.printable)
     return _local(file)
 

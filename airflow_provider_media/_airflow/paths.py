@@ -1,4 +1,4 @@
-"""Small text files, on a local disk or in an object store."""
+"""Read and write small text files, on a local disk or in an object store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def read_text(path: Any) -> str:
-    """Return what a file holds.
+    """Return the content of a file.
 
     :param path: a path, or the path of an object store.
     :raises OSError: it cannot be read.
@@ -24,19 +24,19 @@ def read_text(path: Any) -> str:
 
 
 def check_regular(path: Any) -> None:
-    """Refuse a pipe or a device, which may block for ever, and would be replaced by a file when it is written.
+    """Reject a pipe or a device, because reading may block, and writing would replace it by a file.
 
-    :raises OSError: the path is local, and leads to something else than a file or a folder.
+    :raises OSError: the path is local, and is neither a file nor a folder.
     """
     if isinstance(path, Path) and path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
 
 
 def write_text(path: Any, text: str) -> None:
-    """Write a file; a reader sees the old content or the new one, on a local disk and in S3.
+    """Write a file atomically, on a local disk and in S3.
 
-    A symbolic link stays one: the file that it leads to is written. Of a file that is there, the mode and the group are
-    kept, and the owner where this process may; a new file gets what the umask leaves.
+    Symbolic links are followed. An existing file keeps its mode and group, and its owner if the process has the
+    permission; a new file gets the mode of the umask.
 
     :param path: a path, or the path of an object store.
     """
@@ -52,7 +52,7 @@ def write_text(path: Any, text: str) -> None:
         with open(descriptor, "w", encoding="utf-8") as stream:  # noqa: PTH123 - of a descriptor
             stream.write(text)
             stream.flush()
-            os.fsync(descriptor)  # so that not even a crash leaves an empty file under the name
+            os.fsync(descriptor)  # so that a crash does not leave an empty file
             with suppress(FileNotFoundError):
                 _keep_access(descriptor, target.stat())
         temporary.replace(target)
@@ -62,22 +62,22 @@ def write_text(path: Any, text: str) -> None:
 
 
 def resolve_target(path: Path) -> Path:
-    """Return the path of the file that a local path leads to through symbolic links; the file need not be there.
+    """Follow the symbolic links of a local path; the file need not exist.
 
-    :raises OSError: the links form a circle.
+    :raises OSError: the links form a loop.
     """
     try:
         return path.resolve()
-    except RuntimeError as error:  # Python 3.11 and 3.12 raise this for a circle
+    except RuntimeError as error:  # Python 3.11 and 3.12 raise this for a loop
         raise OSError(str(error)) from error
 
 
 def _keep_access(descriptor: int, old: os.stat_result) -> None:
-    """Give a new file the group, the owner and the mode of the old one, as far as the process may."""
+    """Set the group, owner and mode of the old file, as far as permitted."""
     for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
         with suppress(PermissionError):
             os.fchown(descriptor, owner, group)
-    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))  # last, because a change of the owner takes bits away
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))  # last, because changing the owner clears bits
 
 
 def _local_or_stored(path: Any) -> Any:

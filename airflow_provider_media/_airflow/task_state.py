@@ -1,7 +1,7 @@
-"""Keep checkpoints in Airflow's task state store, so that the retry of an interrupted task continues from there.
+"""Store checkpoints in Airflow's task state store, so that the retry of an interrupted task continues from there.
 
-Airflow has the store from 3.3 on; it is kept for the attempts of one task in one run. A checkpoint outlives the
-operator's own success: Airflow may still not take the result, or the worker may die, and then the task is retried.
+Airflow has the store since 3.3, for all attempts of one task in one run. A checkpoint remains after the operator's
+success, because Airflow may reject the result, or the worker may die, and then the task is retried.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = 2
-"""Of the values. A value of another format is ignored, never misread."""
+"""Version of the stored values; other versions are ignored."""
 
 _MAX_ATTEMPTS = 16
 
 _calls: OrderedDict[Any, Counter[str]] = OrderedDict()
-"""By attempt of a task, how often each call was made in it; a process runs few attempts, and most of them one."""
+"""The number of each call by attempt of a task; a process runs few attempts, usually one."""
 
 _lock = threading.Lock()
 
@@ -36,11 +36,11 @@ C = TypeVar("C", bound="Checkpoint")
 
 
 class TaskState(Generic[C]):
-    """The checkpoint of one call of one task; keeps nothing where Airflow has no store.
+    """The checkpoint of one call of one task; without effect if Airflow has no store.
 
-    A task may make several calls: an ``@task`` function that executes two operators, or one of them twice. Each has a
-    checkpoint of its own, told apart by the operator's task_id, what the call is about, and its number among equal
-    calls. A store that fails is logged, and the task goes on.
+    A task may make several calls: an ``@task`` function that executes two operators, or one of them twice. Each has its
+    own checkpoint, identified by the operator's task_id, the call's description, and its number among equal calls.
+    Errors of the store are logged and do not fail the task.
 
     :param context: the task's context.
     :param kind: the type of checkpoint.
@@ -61,9 +61,10 @@ class TaskState(Generic[C]):
         return self._store is not None
 
     def identify(self, describe: Callable[[], Mapping[str, Any]]) -> None:
-        """Name what the call is about, before its state is loaded.
+        """Identify the call, before its checkpoint is loaded.
 
-        :param describe: returns JSON-able values; called only where Airflow has a store, because a digest takes time.
+        :param describe: returns the call's description as JSON values; called only if Airflow has a store, because a
+            digest takes time.
         """
         if self._store is None:
             return
@@ -73,22 +74,22 @@ class TaskState(Generic[C]):
         self._key = f"{self._kind.KIND}_{digest}" + (f"_{number}" if number > 1 else "")
 
     def load(self) -> C | None:
-        """Return what an earlier attempt kept about the same call; None where there is nothing that can be used."""
-        kept = self._tried("read", lambda: self._store.get(self._key))
-        if not isinstance(kept, dict) or kept.get("format") != FORMAT or kept.get("about") != self._about:
+        """Return the checkpoint of a previous attempt of the same call; None without a usable one."""
+        stored = self._call("read", lambda: self._store.get(self._key))
+        if not isinstance(stored, dict) or stored.get("format") != FORMAT or stored.get("about") != self._about:
             return None
         try:
-            checkpoint = self._kind.from_dict(kept["checkpoint"])
+            checkpoint = self._kind.from_dict(stored["checkpoint"])
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            log.warning("Ignored the state %r of an earlier attempt: %s: %s", self._key, type(error).__name__, error)
+            log.warning("Ignored the invalid checkpoint %r: %s: %s", self._key, type(error).__name__, error)
             return None
-        was_cleared = kept.get("first_try") != self._first_try
+        was_cleared = stored.get("first_try") != self._first_try
         return None if was_cleared and not checkpoint.outlives_clearing else checkpoint
 
     def save(self, checkpoint: C) -> None:
-        """Keep how far the call came.
+        """Store a checkpoint.
 
-        :param checkpoint: replaces what was kept before.
+        :param checkpoint: replaces the stored one.
         """
         values = {
             "format": FORMAT,
@@ -96,13 +97,13 @@ class TaskState(Generic[C]):
             "first_try": self._first_try,
             "checkpoint": checkpoint.to_dict(),
         }
-        self._tried("write", lambda: self._store.set(self._key, values))
+        self._call("write", lambda: self._store.set(self._key, values))
 
     def delete(self) -> None:
-        """Keep nothing."""
-        self._tried("delete", lambda: self._store.delete(self._key))
+        """Delete the checkpoint."""
+        self._call("delete", lambda: self._store.delete(self._key))
 
-    def _tried(self, what: str, call: Callable[[], Any]) -> Any:
+    def _call(self, what: str, call: Callable[[], Any]) -> Any:
         if self._store is None:
             return None
         try:
@@ -110,12 +111,12 @@ class TaskState(Generic[C]):
         except Exception as error:  # noqa: BLE001 - the task has what it needs without the store
             cause = f"{type(error).__name__}: {error}"
             log.warning(
-                "Could not %s the task state %r; a retry may start from the beginning: %s", what, self._key, cause
+                "Could not %s the checkpoint %r; a retry may start from the beginning: %s", what, self._key, cause
             )
             return None
 
     def _number_of_call(self, call: str) -> int:
-        """Count equal calls of this attempt of the task, from 1."""
+        """Count equal calls of this attempt, from 1."""
         if self._attempt is None:
             return 1
         with _lock:
@@ -128,7 +129,7 @@ class TaskState(Generic[C]):
 
 
 def first_try_number(context: Context) -> int | None:
-    """Return the number of the first try since the task was last cleared: clearing raises ``max_tries``."""
+    """Return the first ``try_number`` since the task was last cleared, because clearing raises ``max_tries``."""
     ti: Any = context.get("ti")
     max_tries, retries = getattr(ti, "max_tries", None), getattr(getattr(ti, "task", None), "retries", None)
     return max_tries - (retries or 0) + 1 if isinstance(max_tries, int) else None

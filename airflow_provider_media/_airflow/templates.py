@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class MediaTemplates:
-    """Mixin of an operator, before Airflow's base class."""
+    """Mixin for operators, before Airflow's base class."""
 
     returns_media = False
     """Whether ``output["name"]`` is the name of a file in the library."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the logger that Airflow 3 keeps once it was used, because it cannot be pickled."""
+        """Exclude the logger that Airflow 3 caches, because it cannot be pickled."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
         return {name: value for name, value in state.items() if name != "_cached_logger"}
 
@@ -31,19 +31,16 @@ class MediaTemplates:
         jinja_env: jinja2.Environment | None = None,
         seen_oids: set[int] | None = None,
     ) -> Any:
-        """Render a value: Airflow's rules, and also the text of a local path.
-
-        A name that comes from the output of an upload is marked as literal.
-        """
+        """Render a value by Airflow's rules, and local paths; mark names from the output of an upload as literal."""
         if isinstance(content, PurePath) and not hasattr(type(content), "fs"):
             return type(content)(str(self.render_template(str(content), context, jinja_env, seen_oids)))
         rendered = super().render_template(content, context, jinja_env, seen_oids)  # type: ignore[misc]
         return _exact(rendered) if _is_name_of_media(content) else rendered
 
     def _render(self, template: jinja2.Template, context: Context, dag: Any = None) -> Any:
-        """Render a template; under native rendering, without Jinja's guess that "2026_07" or "1e5" is a number.
+        """Render a template; with native rendering, do not convert strings such as "2026_07" or "1e5" to numbers.
 
-        An expression alone keeps its type; a string stays the string that it is.
+        A single expression keeps its type.
         """
         from jinja2 import Undefined
         from jinja2.nativetypes import NativeEnvironment
@@ -51,7 +48,7 @@ class MediaTemplates:
         env = template.environment
         if not isinstance(env, NativeEnvironment):
             return super()._render(template, context, dag)  # type: ignore[misc]
-        variables = copy.copy(context)  # as Airflow does, so that no variable is resolved without need
+        variables = copy.copy(context)  # as Airflow does, so that variables are resolved on demand
         variables.update({name: value for name, value in template.globals.items() if name not in variables})  # type: ignore[typeddict-item]
         try:
             nodes = list(template.root_render_func(env.context_class(env, variables, template.name, template.blocks)))  # type: ignore[arg-type]
@@ -63,7 +60,7 @@ class MediaTemplates:
 
 
 def _is_name_of_media(content: Any) -> bool:
-    """Whether a value is ``output["name"]`` of a task that returns a file of the library."""
+    """Return whether a value is ``output["name"]`` of a task that returns a file of the library."""
     operator = getattr(content, "operator", None)
     if operator is None or getattr(content, "key", None) != "name":
         return False

@@ -1,4 +1,4 @@
-"""What all operators of this package share."""
+"""Base class of the operators."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class MediaOperator(MediaTemplates, BaseOperator):
-    """The connection, and breaking off when the task is stopped.
+    """An operator with a hook, whose transfers are cancelled when the task is stopped.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
     """
@@ -33,18 +33,18 @@ class MediaOperator(MediaTemplates, BaseOperator):
 
     @cached_property
     def hook(self) -> MediaHook:
-        """The connection, made when first used."""
+        """The hook, created at first use."""
         from airflow_provider_media.hooks.media import MediaHook
 
         return MediaHook(parse_str("media_conn_id", self.media_conn_id))
 
     def with_own_xcoms(self, result: dict[str, Any], context: Context) -> dict[str, Any]:
-        """Return a result whose keys Airflow is to push as XComs of their own (``multiple_outputs``).
+        """Return a result whose keys Airflow pushes as separate XComs (``multiple_outputs``).
 
-        Airflow 3.0 cannot push None ("Field required" from its execution API, run on 3.0.6): there, the other keys are
-        pushed here, and Airflow is told not to. Downstream, a key that is not there comes out as None all the same.
+        Airflow 3.0 cannot push None ("Field required" from its execution API, tested with 3.0.6). There, this method
+        pushes the other keys and disables ``multiple_outputs``. Downstream, a missing key is None.
 
-        :param result: the values by key; None where the library does not tell.
+        :param result: the values by key; None if unknown.
         """
         from airflow.providers.common.compat.version_compat import get_base_airflow_version_tuple
 
@@ -52,10 +52,10 @@ class MediaOperator(MediaTemplates, BaseOperator):
             for key, value in result.items():
                 if value is not None:
                     context["ti"].xcom_push(key=key, value=value)
-            self.multiple_outputs = False  # of the task that is run here; what is downstream reads the DAG's
+            self.multiple_outputs = False  # of this task instance only; downstream tasks read the DAG's
         return result
 
     def on_kill(self) -> None:
-        """Break off a transfer promptly when the task is cancelled or timed out."""
+        """Cancel the transfer when the task is stopped or times out."""
         if "hook" in self.__dict__:
             self.hook.cancel()

@@ -1,4 +1,4 @@
-"""The operator that deletes what a library no longer needs."""
+"""The operator that deletes files that are no longer needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_media._airflow.arguments import (
     refuse_rendered_pattern,
     takes_literally,
 )
-from airflow_provider_media._api.formatting import plural
+from airflow_provider_media._api.formatting import format_size, plural
 from airflow_provider_media._api.values import parse_bool, parse_int, refuse_none
 from airflow_provider_media._deletion.delete import (
     delete_each,
@@ -47,35 +47,33 @@ _SHOWN_IN_LOG = 200
 
 
 class MediaCleanupOperator(MediaOperator):
-    """Delete the files that a selection names, after all of them were looked at and asked about.
+    """Delete the files that match all criteria and are not in use; a dry run by default.
 
-    A dry run unless told otherwise. What the API does not tell of a file (its folder, when it was stored) is unknown,
-    and a file of which it decides is never selected. Where the list leaves it out, up to 1,000 files, the oldest
-    ones, are looked at one by one. Several criteria must all hold; without any, nothing is selected
-    and the task fails, unless ``select_all=True`` says that the whole library is meant.
+    A file whose folder or creation date is unknown is never selected by it. If the list omits them, the operator gets
+    up to 1,000 files by their ids, the oldest first. Without criteria the task fails, unless ``select_all=True``.
 
-    Returns ``{"dry_run": bool, "deleted": [ids], "missing": [ids], "refused": {id: [users]}, "error": None}``: what was
-    (in a dry run: would be) deleted, was gone already, and is still used. Where the task would fail, a dry run has the
-    sentence as ``error``, and ``deleted`` is empty.
+    Returns ``{"dry_run": bool, "deleted": [ids], "missing": [ids], "refused": {id: [users]}, "error": None}``: the
+    files that were deleted (in a dry run: would be), that no longer existed, and that are in use. If the task would
+    fail, a dry run returns the message as ``error``, and ``deleted`` is empty.
 
-    :param name: only files of this name, or whose name matches; ``*``, ``?`` and ``[...]`` are wildcards. (templated)
-    :param wildcards: whether they are; true by default. A name that comes from ``upload.output["name"]`` is always
-        taken literally. (templated)
-    :param mime_type: only this type; wildcards too (``image/*``). (templated)
+    :param name: only files whose name matches; ``*``, ``?`` and ``[...]`` are wildcards. (templated)
+    :param wildcards: whether ``*``, ``?`` and ``[...]`` in ``name`` are wildcards; true by default. A name from
+        ``upload.output["name"]`` is always literal. (templated)
+    :param mime_type: only files of this type; may have wildcards (``image/*``). (templated)
     :param folder_id: only files known to be in this folder. (templated)
-    :param older_than: only files that are known to be stored this long ago: a ``timedelta``, or seconds. (templated)
-    :param keep_last: the newest so many of each name stay, however old. Where it is unknown which these are (ids that
-        are no numbers, and no creation date), all of a name stay. (templated)
-    :param select_all: take the whole library, where no criterion is given. (templated)
-    :param max_deletions: when more files are selected, the task fails before anything is deleted. (templated)
-    :param references: a callable (or the dotted path of one) that tells what still uses a file, as texts; see
+    :param older_than: only files known to be at least this old: a ``timedelta``, or seconds. (templated)
+    :param keep_last: keep this number of the newest files of each name, regardless of age. If the order is unknown (ids
+        are not numbers, and no creation dates), all files of the name are kept. (templated)
+    :param select_all: select the whole library if there are no criteria. (templated)
+    :param max_deletions: fail before anything is deleted if more files are selected. (templated)
+    :param references: a callable (or the dotted path of one) that returns what still uses a file, as strings; see
         :class:`airflow_provider_media.references.ListedReferences`.
-    :param on_reference: ``fail`` (default) deletes nothing when any file is used; ``skip`` leaves out the used ones.
+    :param on_reference: ``fail`` (default) deletes nothing if any file is in use; ``skip`` skips files in use.
         (templated)
-    :param dry_run: delete nothing; on unless it is false. (templated)
+    :param dry_run: delete nothing; true by default. (templated)
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     :raises MediaInUseError: a selected file is still used.
-    :raises MediaConfigurationError: an argument is wrong, too much is selected, or the connection says
+    :raises MediaConfigurationError: an argument is invalid, too many files are selected, or the connection has
         ``allow_delete: false``; nothing was deleted.
     """
 
@@ -121,7 +119,7 @@ class MediaCleanupOperator(MediaOperator):
         self.max_deletions = max_deletions
         self.references = references
         self.on_reference = on_reference
-        self.is_dry_run = dry_run  # under its own name it would be Airflow's method
+        self.is_dry_run = dry_run  # dry_run is a method of Airflow's operators
 
     def render_template(
         self,
@@ -134,12 +132,12 @@ class MediaCleanupOperator(MediaOperator):
         return mark_pattern(content, super().render_template(content, context, jinja_env, seen_oids))
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Select, ask, and only then delete."""
+        """Select files, check references, then delete."""
         from airflow_provider_media._deletion.selection import find_candidates, find_hidden_ids, select
 
         selection = self._selection()
         on_reference = parse_choice("on_reference", self.on_reference, ("fail", "skip"))
-        most = parse_int("max_deletions", self.max_deletions)
+        max_deletions = parse_int("max_deletions", self.max_deletions)
         is_dry_run = parse_bool("dry_run", self.is_dry_run)
         self.hook.check_may_delete()
         state = deletion_state(context, self.task_id, self.hook, selection=repr(selection))
@@ -147,19 +145,19 @@ class MediaCleanupOperator(MediaOperator):
         selected = select(candidates, selection, now=datetime.now(UTC))
         used = find_references(selected, self.references)
         free = [media for media in selected if media.id not in used]
-        if self.references is not None and len(free) <= most:
+        if self.references is not None and len(free) <= max_deletions:
             # The references may name a file by an id that the list lacks.
             used |= find_references(self.hook.run_flow(find_hidden_ids(free)), self.references)
             free = [media for media in free if media.id not in used]
-        log.info("%s of %d that match:\n%s", plural(len(free), "file"), len(candidates), _lines(selected, used))
+        log.info("Selected %d of %s\n%s", len(free), plural(len(candidates), "matching file"), _lines(selected, used))
         unknown = sum(1 for media in candidates if selection.needs_details_for(media))
         if unknown:
-            log.warning("Left alone, as the API tells no date or folder of them: %s", plural(unknown, "file"))
+            log.warning("Skipped %s: the API returned no creation date or folder", plural(unknown, "file"))
         refusal: MediaError | None = None
-        if len(free) > most:
+        if len(free) > max_deletions:
             files = plural(len(free), "file")
             refusal = MediaConfigurationError(
-                f"{files} selected, more than max_deletions={most}: narrow the selection or raise it;"
+                f"{files} selected, more than max_deletions={max_deletions}. Narrow the selection or raise the limit;"
                 " nothing was deleted."
             )
         elif used and on_reference == "fail":
@@ -173,7 +171,7 @@ class MediaCleanupOperator(MediaOperator):
         }
         if is_dry_run:
             log.warning(
-                "Dry run: nothing was deleted. With dry_run=False %s",
+                "Dry run: nothing was deleted. With dry_run=False, %s",
                 f"the task would fail: {refusal}" if refusal else f"{plural(len(free), 'file')} would be deleted.",
             )
             return outcome
@@ -206,8 +204,8 @@ class MediaCleanupOperator(MediaOperator):
         select_all = parse_bool("select_all", self.select_all)
         if selection.matches_everything and not select_all:
             raise MediaConfigurationError(
-                "The selection leaves nothing out of the library: give name, mime_type, folder_id, older_than or"
-                " keep_last, or say select_all=True if all of it is meant; nothing was deleted."
+                "No filter given: this would select every file. Set name, mime_type, folder_id, older_than or"
+                " keep_last, or select_all=True; nothing was deleted."
             )
         return selection
 
@@ -237,6 +235,6 @@ def _lines(selected: Sequence[Media], used: dict[int | str, list[str]]) -> str:
     for media in selected[:_SHOWN_IN_LOG]:
         users = escape_controls(f", used by {', '.join(used[media.id])}") if media.id in used else ""
         stored = media.created_at.isoformat() if media.created_at else "unknown"
-        lines.append(f"{media.id}  {media.name!r}, {media.size} bytes, stored {stored}{users}")
+        lines.append(f"{media.id!r}  {media.name!r}, {format_size(media.size)}, stored {stored}{users}")
     more = len(selected) - _SHOWN_IN_LOG
     return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)

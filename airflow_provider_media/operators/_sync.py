@@ -1,4 +1,4 @@
-"""The operator that brings a folder's files into the media library."""
+"""The operator that syncs a folder into the media library."""
 
 from __future__ import annotations
 
@@ -33,54 +33,54 @@ if TYPE_CHECKING:
 
 
 class MediaSyncOperator(MediaOperator):
-    """Bring the files of a folder, or of an object store's prefix, into the library, and return what is where.
+    """Sync the files of a folder, or of an object store's prefix, into the library, and return the manifest.
 
-    The folder and the library are listed once each and compared: what the library lacks is sent, what it has is kept,
-    what changed is replaced. All of that is a plan, made and checked before anything is sent. Nothing of the library is
-    deleted but the old versions of what is replaced.
+    The folder and the library are listed once each and compared: new files are uploaded, identical files are kept,
+    changed files are replaced. The whole plan is checked before the first upload. Only old versions of replaced files
+    are deleted.
 
     Returns the manifest: by path in the folder, a dict with ``path``, ``id``, ``name``, ``url``, ``mime_type``,
     ``size``, ``action`` (``create``, ``replace``, ``keep``) and ``warnings`` of its channels. A dry run returns the
     plan instead: ``{"counts": ..., "steps": [...]}``.
 
     :param source: the folder: a path, or the URI of an object store's prefix (``s3://bucket/summer``). (templated)
-    :param pattern: which files, by their paths in the folder: ``*``, ``?`` and ``[...]`` stay within one name, ``**``
-        is any number of folders, ``{jpg,png}`` is either. Hidden files, partial transfers, and what file managers and
-        network storage add are skipped. (templated)
-    :param exclude: patterns of files to skip, a list; one without ``/`` matches a file or folder of that name at any
-        depth. (templated)
-    :param on_unsupported: for files whose type the library does not accept: ``fail`` (default) or ``skip``, with a
+    :param pattern: a pattern for paths in the folder: ``*``, ``?`` and ``[...]`` match within one name, ``**`` any
+        number of folders, ``{jpg,png}`` either. Hidden files, partial transfers, and files of file managers and network
+        storage are skipped. (templated)
+    :param exclude: a list of patterns of files to skip; one without ``/`` matches a file or folder at any depth.
+        (templated)
+    :param on_unsupported: for files of types that the library does not accept: ``fail`` (default) or ``skip``, with a
         warning. (templated)
     :param name_template: the name in the library: ``{path}`` in the folder (default), ``{name}``, ``{stem}`` and
         ``{suffix}`` (``banner.jpg``, ``banner``, ``.jpg``). Two files with one name are refused. (templated)
-    :param folder_id: the number of the library folder to put the files in; then only files of that folder count as
-        there. By default files of any folder do, and are replaced: give it wherever several folders share names.
-        (templated)
-    :param description: free text for each file that is sent; None is none. (templated)
-    :param if_changed: what to do when the library has another file of that name: ``replace`` (default) sends, makes
-        sure, then deletes the old ones; ``upload`` sends it beside them; ``fail`` refuses. (templated)
-    :param channels: the channels the files are meant for, ``whatsapp`` and ``rcs``: what they do not accept fails the
-        task before anything is sent, what they recommend otherwise is in the manifest's ``warnings``. (templated)
-    :param check_integrity: whether a truncated or corrupt file is an error (default); if not, and without ``channels``,
-        it is a warning in the manifest. (templated)
-    :param references: a callable (or the dotted path of one) that tells what still uses a file, as texts; asked before
-        sending and again before old versions are deleted.
-    :param on_reference: ``fail`` (default) refuses to replace what is used; ``skip`` keeps it beside the new version,
+    :param folder_id: the number of the library folder. Only files of this folder count as existing; by default files of
+        any folder do, and are replaced. Set it if several folders share names. (templated)
+    :param description: the description of each uploaded file; None for none. (templated)
+    :param if_changed: if the library has another file of that name: ``replace`` (default) uploads, verifies, then
+        deletes the old versions; ``upload`` uploads and keeps them; ``fail`` refuses. (templated)
+    :param channels: the channels of the files, ``whatsapp`` and ``rcs``. A violated limit fails the task before the
+        first upload; missed recommendations are in the manifest's ``warnings``. (templated)
+    :param check_integrity: whether a truncated or corrupt file is an error (default). If false, and without
+        ``channels``, it is a warning in the manifest. (templated)
+    :param references: a callable (or the dotted path of one) that returns what still uses a file, as strings. It is
+        called before the first upload, and again before old versions are deleted.
+    :param on_reference: ``fail`` (default) refuses to replace files in use; ``skip`` keeps them beside the new version,
         with a warning. (templated)
-    :param max_workers: how many files are sent at once, 1 to 16. (templated)
-    :param allow_failures: how many files may fail without failing the task; they are not in the manifest. (templated)
-    :param dry_run: make the plan, log it and return it; send and delete nothing. (templated)
-    :param fingerprint: tell by the content what is the same, not by size and type: its SHA-256 is kept at the end of
-        the description. (templated)
-    :param output: ``manifest`` (default) returns the manifest; ``reference`` returns where it was written, and counts:
-        ``{"manifest_path": ..., "counts": {...}}``, for thousands of files. (templated)
-    :param manifest_path: where the manifest is written to as JSON: a path, or an object store's URI. (templated)
+    :param max_workers: the number of parallel uploads, 1 to 16. (templated)
+    :param allow_failures: the number of files that may fail without failing the task; they are not in the manifest.
+        (templated)
+    :param dry_run: log and return the plan; upload and delete nothing. (templated)
+    :param fingerprint: compare files by content, not by size and type: the SHA-256 is stored at the end of the
+        description. (templated)
+    :param output: ``manifest`` (default) returns the manifest; ``reference`` returns its path and counts, for thousands
+        of files: ``{"manifest_path": ..., "counts": {...}}``. (templated)
+    :param manifest_path: where to write the manifest as JSON: a path, or an object store's URI. (templated)
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
-    :raises MediaFileError: a file, or the folder, cannot be read, or its type or a channel refuses it.
-    :raises MediaConflictError: two files would get one name, a name is taken (``if_changed="fail"``), or what would be
-        deleted may be another folder's.
-    :raises MediaInUseError: what ``replace`` would delete is still used.
-    :raises MediaConfigurationError: an argument is wrong, or the connection says ``allow_delete: false`` and the plan
+    :raises MediaFileError: a file or the folder cannot be read, or the library or a channel does not accept a file.
+    :raises MediaConflictError: two files would share a name, a name exists (``if_changed="fail"``), or a file to
+        replace may be in another folder.
+    :raises MediaInUseError: a file to replace is still used.
+    :raises MediaConfigurationError: an argument is invalid, or the connection has ``allow_delete: false`` and the plan
         replaces files.
     """
 
@@ -147,7 +147,7 @@ class MediaSyncOperator(MediaOperator):
         self.allow_failures = allow_failures
         self.fingerprint = fingerprint
         self.manifest_path = manifest_path
-        # Not under their own names: these are Airflow's for a method and for the XCom that others take.
+        # dry_run and output are a method and a property of Airflow's operators.
         self.is_dry_run = dry_run
         self.returned = output
 
@@ -193,9 +193,7 @@ class MediaSyncOperator(MediaOperator):
         output = parse_choice("output", self.returned, ("manifest", "reference"))
         path = parse_optional(parse_path, "manifest_path", self.manifest_path)
         if output == "reference" and path is None:
-            raise MediaConfigurationError(
-                'output="reference" needs a manifest_path: the path that the manifest goes to.'
-            )
+            raise MediaConfigurationError('output="reference" needs a manifest_path.')
         description = parse_nullable(parse_str, "description", self.description)
         folder = parse_optional(parse_token, "folder_id", self.folder_id)
         description, folder_id = validate_common_fields(description, folder)
@@ -222,7 +220,7 @@ class MediaSyncOperator(MediaOperator):
 
 
 def _xcom_of(context: Context) -> dict[str, Any]:
-    """Tell where Airflow keeps what the task returns, in the words of ``xcom_pull``; Airflow 2.11's knows no run_id."""
+    """Return the arguments of Airflow 3's ``xcom_pull`` for the task's result."""
     ti = context.get("ti")
     names = {"dag_id": "dag_id", "run_id": "run_id", "task_ids": "task_id", "map_indexes": "map_index"}
     return {argument: getattr(ti, name, None) for argument, name in names.items()}

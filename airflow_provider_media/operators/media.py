@@ -1,4 +1,4 @@
-"""Operators that put files into the media library, look them up and delete them."""
+"""Operators that upload, get, list, sync, delete and clean up files of the media library."""
 
 from __future__ import annotations
 
@@ -49,32 +49,32 @@ __all__ = [
 
 
 class MediaUploadOperator(MediaOperator):
-    """Upload one file and return what the library made of it.
+    """Upload one file and return its metadata.
 
-    Returns ``Media.to_dict()`` plus ``created`` and ``replaced``. Each of its keys is an XCom of its own as well
-    (``multiple_outputs``), so that ``upload.output["id"]`` works downstream, plain and mapped.
+    Returns ``Media.to_dict()`` plus ``created`` and ``replaced``. Each key is also an XCom (``multiple_outputs``), so
+    that ``upload.output["id"]`` works downstream, plain and mapped.
 
     :param file: a path, or the URI of an object store (``s3://bucket/banner.png``). (templated)
-    :param name: the human-readable name; by default the file's base name. Let it carry ``{{ ds }}`` where each run
-        brings its own file, so that a repeated run finds what it stored. (templated)
-    :param description: free text; None is none. (templated)
-    :param folder_id: the number of the library folder to put it in; then only files of that folder count as there. By
-        default files of any folder do, for ``replace`` too: give it wherever several folders share names. (templated)
-    :param mime_type: by default, or if None, found from the file's bytes. (templated)
-    :param if_exists: ``reuse`` (default) returns the oldest file with this name, size and type and sends only when
-        there is none; ``upload`` always sends; ``replace`` sends, makes sure, then deletes the files of that name
-        seen before; ``fail`` raises. (templated)
-    :param channels: the channels it is meant for, ``whatsapp`` and ``rcs``: what they do not accept is an error before
-        anything is sent, what they recommend otherwise a warning in the log. (templated)
+    :param name: the name in the library; by default the file's base name. Include ``{{ ds }}`` if each run has its own
+        file, so that a repeated run finds the file it uploaded. (templated)
+    :param description: the description; None for none. (templated)
+    :param folder_id: the number of the library folder. Only files of this folder count as existing; by default files of
+        any folder do, also for ``replace``. Set it if several folders share names. (templated)
+    :param mime_type: by default, or if None, detected from the file's first bytes. (templated)
+    :param if_exists: ``reuse`` (default) returns the oldest file with this name, size and type, and uploads only if
+        there is none; ``upload`` always uploads; ``replace`` uploads, verifies, then deletes the existing files of this
+        name; ``fail`` raises. (templated)
+    :param channels: the channels of the file, ``whatsapp`` and ``rcs``. A violated limit is an error before the upload,
+        a missed recommendation a warning in the log. (templated)
     :param check_integrity: whether a truncated or corrupt file is an error; by default it is a warning in the log,
-        unless ``channels`` are given. (templated)
-    :param references: for ``replace``: a callable (or the dotted path of one) that tells what still uses a file, as an
-        iterable of texts. It is asked before sending, and again before deleting; while anything does, no old file is
-        deleted and the task fails.
+        unless ``channels`` are set. (templated)
+    :param references: for ``replace``, a callable (or the dotted path of one) that returns what still uses a file, as
+        strings. It is called before the upload and again before the deletion. If a file is in use, the task fails and
+        no old file is deleted.
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
-    :raises MediaFileError: the file is missing, empty, unreadable, unsupported, or changed while being sent.
-    :raises MediaConflictError: the name is taken (``fail``), or what ``replace`` would delete may be another folder's.
-    :raises MediaInUseError: what ``replace`` would delete is still used.
+    :raises MediaFileError: the file is missing, empty, unreadable, unsupported, or changed during the upload.
+    :raises MediaConflictError: the name exists (``fail``), or a file to replace may be in another folder.
+    :raises MediaInUseError: a file to replace is still used.
     """
 
     template_fields: Sequence[str] = (
@@ -106,8 +106,7 @@ class MediaUploadOperator(MediaOperator):
         media_conn_id: str = "media_default",
         **kwargs: Any,
     ) -> None:
-        # Every key of the result as its own XCom, and None (not an error) for those of an upload that failed: a
-        # teardown that is given upload.output["id"] could not even render its arguments otherwise.
+        # One XCom per key, so that upload.output["id"] of a failed upload is None, and a teardown can render it.
         kwargs.setdefault("multiple_outputs", True)
         super().__init__(media_conn_id=media_conn_id, **kwargs)
         self.file = file
@@ -170,7 +169,7 @@ class MediaGetOperator(MediaOperator):
     returns_media = True
 
     def __init__(self, *, media_id: int | str, media_conn_id: str = "media_default", **kwargs: Any) -> None:
-        kwargs.setdefault("multiple_outputs", True)  # as of an upload
+        kwargs.setdefault("multiple_outputs", True)  # as for an upload
         super().__init__(media_conn_id=media_conn_id, **kwargs)
         self.media_id = media_id
 
@@ -186,16 +185,16 @@ class MediaGetOperator(MediaOperator):
 class MediaListOperator(MediaOperator):
     """Return the metadata of the library's files, as a list of ``Media.to_dict()``.
 
-    The API cannot filter, so the list is read page by page and filtered here.
+    The API cannot filter, so the operator reads the list page by page and filters it.
 
-    :param name: only files whose name is this or matches it; ``*``, ``?`` and ``[...]`` are wildcards. (templated)
+    :param name: only files whose name matches; ``*``, ``?`` and ``[...]`` are wildcards. (templated)
     :param wildcards: whether ``*``, ``?`` and ``[...]`` in ``name`` are wildcards; true by default. A name from
-        ``upload.output["name"]`` is always taken literally. (templated)
-    :param mime_type: only files of this type; wildcards too (``image/*``). (templated)
-    :param folder_id: only files that are known to be in this folder. (templated)
+        ``upload.output["name"]`` is always literal. (templated)
+    :param mime_type: only files of this type; may have wildcards (``image/*``). (templated)
+    :param folder_id: only files known to be in this folder. (templated)
     :param sort_by: ``id``, ``name``, ``mime_type``, ``size`` or ``created_at``. (templated)
     :param sort_order: ``asc`` or ``desc``. (templated)
-    :param max_items: stop after so many files; by default all. (templated)
+    :param max_items: the maximum number of files; by default all. (templated)
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     """
 
@@ -238,7 +237,7 @@ class MediaListOperator(MediaOperator):
 
         from airflow_provider_media._api.filters import folder_matches, name_matches, type_matches
 
-        most = parse_optional(parse_int, "max_items", self.max_items)
+        max_items = parse_optional(parse_int, "max_items", self.max_items)
         name = parse_optional(parse_name, "name", self.name)
         is_exact = takes_literally(name, wildcards=parse_bool("wildcards", self.wildcards))
         mime_type = parse_optional(parse_token, "mime_type", self.mime_type)
@@ -246,36 +245,36 @@ class MediaListOperator(MediaOperator):
         sort_by = parse_optional(parse_token, "sort_by", self.sort_by)
         sort_order = parse_optional(parse_token, "sort_order", self.sort_order)
 
-        def fits(media: Media) -> bool:
-            right_name = name_matches(media, name, is_exact=is_exact)
-            return right_name and type_matches(media, mime_type) and folder_matches(media, folder_id)
+        def matches(media: Media) -> bool:
+            has_name = name_matches(media, name, is_exact=is_exact)
+            return has_name and type_matches(media, mime_type) and folder_matches(media, folder_id)
 
         library = self.hook.iter_media(sort_by=sort_by, sort_order=sort_order)
-        found = [media.to_dict() for media in islice(filter(fits, library), most)]
+        found = [media.to_dict() for media in islice(filter(matches, library), max_items)]
         self.log.info("Listed %s", plural(len(found), "file"))
         return found
 
 
 class MediaDeleteOperator(MediaOperator):
-    """Delete files for good; fit for a teardown.
+    """Delete files permanently; suitable for a teardown.
 
-    Messages and campaigns not yet sent that name a deleted id will fail, and the API cannot tell which do: let
-    ``references`` tell it. First all files are asked about, then deleted; if any is used, none is deleted (unless
-    ``on_reference="skip"``). On Airflow 3.3 a retry goes on where the last try was broken off; before that, use
-    ``if_missing="ignore"`` with retries.
+    Unsent messages and campaigns that reference a deleted id will fail, and the API does not return them, so set
+    ``references``. All files are checked before the first deletion; if any is in use, none is deleted (unless
+    ``on_reference="skip"``). On Airflow 3.3, a retry continues where the last attempt was interrupted; on earlier
+    versions, use ``if_missing="ignore"`` with retries.
 
     Returns ``{"deleted": [ids], "missing": [ids], "skipped": [ids]}``.
 
     :param media_id: the id of one file. (templated)
-    :param media_ids: or the ids of several. (templated)
+    :param media_ids: the ids of several files, a list. (templated)
     :param if_missing: ``fail`` (default) raises for an id that the library does not have; ``ignore`` does not, and
-        takes None, also inside a list, as nothing to delete: what a half-failed setup never made. (templated)
-    :param references: a callable (or the dotted path of one) that tells what still uses a file, as texts.
-    :param on_reference: ``fail`` (default) deletes nothing when any file is used; ``skip`` leaves out the used ones.
+        skips None, also in a list, because a failed setup has no id. (templated)
+    :param references: a callable (or the dotted path of one) that returns what still uses a file, as strings.
+    :param on_reference: ``fail`` (default) deletes nothing if any file is in use; ``skip`` skips files in use.
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     :raises MediaNotFoundError: an id is not in the library (``if_missing="fail"``); checked before anything is deleted.
     :raises MediaInUseError: a file is still used.
-    :raises MediaConfigurationError: the connection says ``allow_delete: false``.
+    :raises MediaConfigurationError: the connection has ``allow_delete: false``.
     """
 
     template_fields: Sequence[str] = ("media_id", "media_ids", "if_missing", "media_conn_id")
@@ -299,7 +298,7 @@ class MediaDeleteOperator(MediaOperator):
         self.on_reference = on_reference
 
     def execute(self, context: Context) -> dict[str, list[int | str]]:
-        """Ask, then delete."""
+        """Check references, then delete the files."""
         if_missing = parse_choice("if_missing", self.if_missing, ("fail", "ignore"))
         return delete_all(
             self.hook,

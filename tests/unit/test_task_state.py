@@ -187,7 +187,7 @@ def test_a_store_that_fails_does_not_fail_the_task(caplog: pytest.LogCaptureFixt
     assert state.load() is None
     state.save(STORED)
     state.delete()
-    assert [caplog.text.count(f"Could not {what} the task state") for what in ("read", "write", "delete")] == [1, 1, 1]
+    assert [caplog.text.count(f"Could not {what} the checkpoint") for what in ("read", "write", "delete")] == [1, 1, 1]
 
 
 def test_what_is_deleted_is_not_loaded() -> None:
