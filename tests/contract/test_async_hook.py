@@ -55,7 +55,7 @@ def count_reads(hook: MediaAsyncHook) -> list[str]:
     return keys
 
 
-def test_a_key_that_is_rejected_and_the_same_when_read_again_is_one_error(define: Any, library: SandboxLibrary) -> None:
+def test_unchanged_rejected_key_is_one_error(define: Any, library: SandboxLibrary) -> None:
     define("an-old-key")
 
     async def use(hook: MediaAsyncHook) -> list[str]:
@@ -68,7 +68,7 @@ def test_a_key_that_is_rejected_and_the_same_when_read_again_is_one_error(define
     assert library.methods() == "GET"
 
 
-def test_a_key_rotated_meanwhile_is_read_again_and_used(define: Any, library: SandboxLibrary) -> None:
+def test_rotated_key_is_read_again(define: Any, library: SandboxLibrary) -> None:
     define("an-old-key")
 
     async def use(hook: MediaAsyncHook) -> list[str]:
@@ -86,7 +86,7 @@ def test_a_key_rotated_meanwhile_is_read_again_and_used(define: Any, library: Sa
     assert library.methods() == "GET GET GET"
 
 
-def test_a_new_key_that_is_rejected_too_ends_it(define: Any, library: SandboxLibrary) -> None:
+def test_rejected_new_key_is_an_error(define: Any, library: SandboxLibrary) -> None:
     define("an-old-key")
 
     async def use(hook: MediaAsyncHook) -> None:
@@ -102,7 +102,7 @@ def test_a_new_key_that_is_rejected_too_ends_it(define: Any, library: SandboxLib
 
 
 @pytest.mark.parametrize("new_key", ["an-old-key", "key-of-the-tests"])
-def test_calls_that_are_rejected_together_read_the_connection_once(
+def test_requests_rejected_together_read_the_connection_once(
     define: Any, library: SandboxLibrary, new_key: str
 ) -> None:
     define("an-old-key")
@@ -120,7 +120,7 @@ def test_calls_that_are_rejected_together_read_the_connection_once(
     assert library.count("GET") == (10 if new_key == "an-old-key" else 20)
 
 
-def test_rejected_calls_leave_no_sessions_behind(define: Any) -> None:
+def test_rejected_requests_leave_no_sessions(define: Any) -> None:
     define("an-old-key")
 
     async def use(hook: MediaAsyncHook) -> None:
@@ -145,7 +145,7 @@ def test_a_403_reads_nothing_again(define: Any, library: SandboxLibrary) -> None
     assert library.methods() == "GET"
 
 
-def test_a_connection_that_became_wrong_is_told_and_read_again_next_time(define: Any) -> None:
+def test_connection_that_became_invalid_is_read_again(define: Any) -> None:
     define(timeout="abc")
 
     async def use(hook: MediaAsyncHook) -> None:
@@ -157,7 +157,7 @@ def test_a_connection_that_became_wrong_is_told_and_read_again_next_time(define:
     run(use)
 
 
-def test_many_calls_at_once_share_few_connections_and_threads(define: Any, library: SandboxLibrary) -> None:
+def test_concurrent_requests_share_few_connections_and_threads(define: Any, library: SandboxLibrary) -> None:
     ids = [library.store(f"file {number}", PNG) for number in range(5)]
 
     async def use(hook: MediaAsyncHook) -> None:
@@ -170,7 +170,7 @@ def test_many_calls_at_once_share_few_connections_and_threads(define: Any, libra
     run(use)
 
 
-def test_what_the_server_asks_one_caller_to_wait_it_asks_all(define: Any, raw_server: Any) -> None:
+def test_retry_after_delays_all_callers(define: Any, raw_server: Any) -> None:
     moments: list[float] = []
 
     def refuse_the_first(_head: str) -> bytes:
@@ -196,7 +196,7 @@ def test_what_the_server_asks_one_caller_to_wait_it_asks_all(define: Any, raw_se
     assert min(moments[1:]) - moments[0] >= 0.49
 
 
-def test_the_loop_is_not_held_up_while_it_connects_and_asks(define: Any, library: SandboxLibrary) -> None:
+def test_event_loop_is_not_blocked_by_requests(define: Any, library: SandboxLibrary) -> None:
     ids = [library.store(f"file {number}", PNG) for number in range(50)]
 
     async def use(hook: MediaAsyncHook) -> float:
@@ -218,7 +218,7 @@ def test_the_loop_is_not_held_up_while_it_connects_and_asks(define: Any, library
     assert any(run(use) < 0.25 for _ in range(4))
 
 
-def test_a_file_that_is_not_there_is_that(define: Any) -> None:
+def test_missing_file_is_a_file_error(define: Any) -> None:
     async def use(hook: MediaAsyncHook) -> None:
         with pytest.raises(MediaNotFoundError):
             await hook.get_media(404404)
@@ -227,7 +227,7 @@ def test_a_file_that_is_not_there_is_that(define: Any) -> None:
     run(use)
 
 
-def test_a_pause_of_a_flow_lets_others_have_their_turn() -> None:
+def test_sleep_of_a_flow_does_not_block_the_loop() -> None:
     others: list[str] = []
 
     def flow() -> Generator[Sleep, ApiResponse, str]:

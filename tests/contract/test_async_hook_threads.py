@@ -54,13 +54,13 @@ of_test: set[str] = set()
 
 
 def sockets_of(port: int) -> set[str]:
-    """Tell this process's sockets that are, or are being, connected to a port, without those of the test itself."""
+    """Return this process's sockets to a port, connected or connecting, without those of the test itself."""
     rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
     return {f"socket:[{row[9]}]" for row in rows if row[2].endswith(f":{port:04X}")} & open_files() - of_test
 
 
 def open_files() -> set[str]:
-    """Tell what this process has open."""
+    """Return the open files of this process."""
     found = set()
     for link in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # it is that which lists them
@@ -157,7 +157,7 @@ def test_a_closed_hook_can_be_used_again(define: Any, library: SandboxLibrary) -
     asyncio.run(main())
 
 
-def test_a_silent_server_holds_up_no_other_connection(
+def test_silent_server_does_not_block_other_connections(
     define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main(port: int) -> float:
@@ -205,7 +205,7 @@ def test_a_silent_server_does_not_keep_the_process_from_ending(define: Any, tmp_
     assert ended - asked < 15
 
 
-def test_asyncios_own_threads_are_left_alone(define: Any, library: SandboxLibrary, image: Path) -> None:
+def test_default_executor_is_not_used(define: Any, library: SandboxLibrary, image: Path) -> None:
     media_id = library.store("a", PNG)
 
     async def main() -> None:
@@ -269,8 +269,8 @@ def test_the_loop_is_free_while_a_callback_blocks(define: Any, library: SandboxL
 
 
 def test_an_upload_that_is_cancelled_ends_and_closes_its_file(define: Any, raw_server: Any, tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
-    film.write_bytes(b"\x00\x00\x00\x18ftypisom" + bytes(50_000_000))
+    video = tmp_path / "video.mp4"
+    video.write_bytes(b"\x00\x00\x00\x18ftypisom" + bytes(50_000_000))
     over = threading.Event()
 
     def hold(head: str) -> bytes:
@@ -282,14 +282,14 @@ def test_an_upload_that_is_cancelled_ends_and_closes_its_file(define: Any, raw_s
 
     async def main() -> float:
         async with MediaAsyncHook(define(host=server.url, timeout=30)) as hook:
-            task = asyncio.create_task(hook.upload(film))
+            task = asyncio.create_task(hook.upload(video))
             await until(lambda: len(server.heads) == 2)  # its body is under way
-            assert str(film) in open_files()
+            assert str(video) in open_files()
             started = time.monotonic()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert str(film) not in open_files()
+            assert str(video) not in open_files()
             return time.monotonic() - started
 
     try:
@@ -307,7 +307,7 @@ def test_the_sample_of_the_documentation_uploads(
     namespace: dict[str, Any] = {}
     exec(sample.code, namespace)  # noqa: S102 - the project's own documentation
     assert len(asyncio.run(namespace["upload_all"]([image, image]))) == 2
-    assert library.count("POST") in {1, 2}  # both may look before either is there
+    assert library.count("POST") in {1, 2}  # both may check before either is stored
 
 
 def test_threads_that_are_idle_end(define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch) -> None:

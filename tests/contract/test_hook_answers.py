@@ -1,4 +1,4 @@
-"""Answers that break off, never end, or are none: both hooks say the same of them."""
+"""Truncated, endless and invalid responses raise the same errors in both hooks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def reset_half_way(_head: str) -> Iterator[bytes]:
         (b"", MediaUnavailableError, "the connection to .* was lost"),
     ],
 )
-def test_an_answer_that_breaks_off_is_asked_for_again(
+def test_truncated_response_is_retried(
     connect: Any, raw_server: Any, reply: bytes, error: type[MediaError], words: str
 ) -> None:
     server: RawServer = raw_server(lambda _: reply)
@@ -54,7 +54,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
     assert len(server.heads) == 3
 
 
-def test_a_connection_reset_in_the_middle_of_an_answer_is_no_senseless_answer(connect: Any, raw_server: Any) -> None:
+def test_connection_reset_during_a_response_is_not_an_invalid_response(connect: Any, raw_server: Any) -> None:
     server: RawServer = raw_server(reset_half_way)
     reason = "(Connection reset by peer|BrokenResourceError)"  # the anyio of 2025 keeps the cause to itself
     with pytest.raises(MediaUnavailableError, match=rf"the connection to .* was lost \({reason}\)"):
@@ -73,7 +73,7 @@ def test_a_connection_reset_in_the_middle_of_an_answer_is_no_senseless_answer(co
         (http_response(304, ""), "did not follow the redirect"),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_told_at_once(connect: Any, raw_server: Any, reply: bytes, words: str) -> None:
+def test_invalid_response_is_not_retried(connect: Any, raw_server: Any, reply: bytes, words: str) -> None:
     server: RawServer = raw_server(lambda _: reply)
     with pytest.raises(MediaResponseError, match=words):
         connect(server.url).get_media(1)
@@ -94,7 +94,7 @@ def test_a_redirect_is_not_followed(connect: Any, raw_server: Any, status: int) 
 @pytest.mark.parametrize(
     "location", [b"/portal/\xfcber", b"http://[bad", b"http://\x80", b"http://h:port/", b"//", b"http://", b"\\\\"]
 )
-def test_where_a_redirect_points_may_be_no_address_at_all(connect: Any, raw_server: Any, location: bytes) -> None:
+def test_redirect_target_may_be_invalid(connect: Any, raw_server: Any, location: bytes) -> None:
     server: RawServer = raw_server(
         lambda _: b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"
     )
@@ -109,7 +109,7 @@ STATUS_LINES = pytest.mark.parametrize(
 
 
 @STATUS_LINES
-def test_an_answer_without_end_is_read_up_to_a_bound(connect: Any, raw_server: Any, head: bytes) -> None:
+def test_endless_response_is_read_up_to_a_limit(connect: Any, raw_server: Any, head: bytes) -> None:
     sent: list[int] = []
 
     def endless(_head: str) -> Iterator[bytes]:
@@ -127,7 +127,7 @@ def test_an_answer_without_end_is_read_up_to_a_bound(connect: Any, raw_server: A
 
 
 @STATUS_LINES
-def test_an_answer_that_drips_for_ever_is_given_up(connect: Any, raw_server: Any, head: bytes) -> None:
+def test_dripping_response_times_out(connect: Any, raw_server: Any, head: bytes) -> None:
     def drip(_head: str) -> Iterator[bytes]:
         yield head + b"\r\n"
         for _ in range(1500):
@@ -141,7 +141,7 @@ def test_an_answer_that_drips_for_ever_is_given_up(connect: Any, raw_server: Any
     assert time.monotonic() - started < 15
 
 
-def test_silence_is_waited_out_for_the_time_out_only(connect: Any, raw_server: Any) -> None:
+def test_silent_server_times_out(connect: Any, raw_server: Any) -> None:
     over = threading.Event()
 
     def be_silent(_head: str) -> Iterator[bytes]:
@@ -155,7 +155,7 @@ def test_silence_is_waited_out_for_the_time_out_only(connect: Any, raw_server: A
 
 
 @pytest.mark.parametrize("media_id", ["a/b c%2F~é?#;:@&=+$,", "..a%41 [x]{}|\\^`\"<>'", 7])
-def test_an_id_travels_to_the_letter(connect: Any, raw_server: Any, media_id: Any) -> None:
+def test_id_is_sent_unchanged(connect: Any, raw_server: Any, media_id: Any) -> None:
     from urllib.parse import quote
 
     server: RawServer = raw_server(lambda _: http_response(200, {"id": media_id}))
@@ -164,7 +164,7 @@ def test_an_id_travels_to_the_letter(connect: Any, raw_server: Any, media_id: An
 
 
 @pytest.mark.parametrize("host", ["http://media..example", f"http://{'a' * 64}.example"])
-def test_a_name_that_no_host_can_have_is_refused_at_once(connect: Any, host: str) -> None:
+def test_invalid_host_name_is_rejected(connect: Any, host: str) -> None:
     with pytest.raises(MediaConfigurationError, match="is not a valid URL"):
         connect(host).get_media(1)
 
@@ -180,6 +180,6 @@ def test_a_name_that_no_host_can_have_is_refused_at_once(connect: Any, host: str
         ("https://127.0.0.1:9", r"no connection to https://127\.0\.0\.1:9 \(Connection refused\)"),
     ],
 )
-def test_a_server_that_cannot_be_reached_is_told_in_the_same_words(connect: Any, host: str, words: str) -> None:
+def test_unreachable_server_has_the_same_message(connect: Any, host: str, words: str) -> None:
     with pytest.raises(MediaUnavailableError, match=words):
         connect(host, max_attempts=1).get_media(1)

@@ -44,7 +44,7 @@ def test_a_page_has_its_items_and_the_total(hook: MediaHook, ids: list[int]) -> 
 @pytest.mark.parametrize(
     ("sort_by", "order"), [("id", [0, 1, 2]), ("name", [1, 0, 2]), ("size", [0, 2, 1]), ("createdAt", [0, 1, 2])]
 )
-def test_the_order_is_the_servers_work(hook: MediaHook, ids: list[int], sort_by: str, order: list[int]) -> None:
+def test_server_sorts_the_list(hook: MediaHook, ids: list[int], sort_by: str, order: list[int]) -> None:
     page = hook.list_page(sort_by=sort_by, sort_order="asc")
     assert [media.id for media in page] == [ids[place] for place in order]
 
@@ -53,7 +53,7 @@ def test_the_order_is_the_servers_work(hook: MediaHook, ids: list[int], sort_by:
 @pytest.mark.parametrize(
     "arguments", [{"page": -1}, {"limit": 0}, {"limit": 1001}, {"sort_by": "x"}, {"sort_order": "x"}]
 )
-def test_what_the_list_does_not_take_is_refused_without_a_request(
+def test_invalid_list_arguments_are_rejected_without_a_request(
     hook: MediaHook, library: SandboxLibrary, arguments: dict[str, Any]
 ) -> None:
     with pytest.raises(MediaConfigurationError, match=next(iter(arguments))):
@@ -63,12 +63,12 @@ def test_what_the_list_does_not_take_is_refused_without_a_request(
 
 @both_hooks
 @pytest.mark.parametrize("page_size", [1, 2, 3, 1000])
-def test_the_walk_gives_each_file_once(hook: MediaHook, ids: list[int], page_size: int) -> None:
+def test_iter_media_returns_each_file_once(hook: MediaHook, ids: list[int], page_size: int) -> None:
     assert [media.id for media in hook.iter_media(page_size=page_size, sort_by="id", sort_order="desc")] == ids[::-1]
 
 
 @both_hooks
-def test_the_walk_asks_only_as_far_as_it_is_used(hook: MediaHook, ids: list[int], library: SandboxLibrary) -> None:
+def test_iter_media_requests_pages_on_demand(hook: MediaHook, ids: list[int], library: SandboxLibrary) -> None:
     walk = hook.iter_media(page_size=1)
     assert library.journal() == []
     next(walk)
@@ -76,13 +76,13 @@ def test_the_walk_asks_only_as_far_as_it_is_used(hook: MediaHook, ids: list[int]
 
 
 @both_hooks
-def test_a_wrong_page_size_is_refused_before_the_walk_begins(hook: MediaHook) -> None:
+def test_invalid_page_size_is_rejected_before_the_first_request(hook: MediaHook) -> None:
     with pytest.raises(MediaConfigurationError, match="limit"):
         hook.iter_media(page_size=0)
 
 
 @both_hooks
-def test_a_server_that_repeats_its_page_for_ever_is_an_error(connect: Any, raw_server: Any) -> None:
+def test_endlessly_repeated_page_is_an_error(connect: Any, raw_server: Any) -> None:
     from tests.contract.helpers.raw_server import http_response
 
     server: RawServer = raw_server(lambda _: http_response(200, {"items": [{"id": 1}, {"id": 2}]}))
@@ -106,7 +106,7 @@ def test_get_and_exists(hook: MediaHook, ids: list[int]) -> None:
 
 @both_hooks
 @pytest.mark.parametrize("status", [400, 401, 403, 500])
-def test_exists_says_no_for_404_only(connect: Any, library: SandboxLibrary, status: int) -> None:
+def test_exists_is_false_for_404_only(connect: Any, library: SandboxLibrary, status: int) -> None:
     library.fail("status", "GET", status=status, times=5)
     hook = connect(library.sandbox.base_url, max_attempts=2)
     with pytest.raises(Exception, match=f"HTTP {status}"):
@@ -114,7 +114,7 @@ def test_exists_says_no_for_404_only(connect: Any, library: SandboxLibrary, stat
 
 
 @both_hooks
-def test_find_gives_exactly_the_name_oldest_first(hook: MediaHook, ids: list[int]) -> None:
+def test_find_returns_exact_names_oldest_first(hook: MediaHook, ids: list[int]) -> None:
     assert [media.id for media in hook.find_media("b")] == [ids[0], ids[2]]
     assert hook.find_media("B") == []
 
@@ -138,9 +138,7 @@ def test_allow_delete_false_refuses_every_delete_without_a_request(
 
 
 @pytest.mark.parametrize("media_id", ["", "None", None])
-def test_an_id_that_came_out_empty_is_refused_without_a_request(
-    hook: MediaHook, library: SandboxLibrary, media_id: Any
-) -> None:
+def test_empty_id_is_rejected_without_a_request(hook: MediaHook, library: SandboxLibrary, media_id: Any) -> None:
     for method in (hook.get_media, hook.exists, hook.delete):
         with pytest.raises(MediaConfigurationError, match="is not a media id"):
             method(media_id)
@@ -155,7 +153,7 @@ def test_a_wrong_key_is_an_auth_error(connect: Any, library: SandboxLibrary) -> 
 
 
 @both_hooks
-def test_requests_are_held_to_the_rate_of_the_connection(connect: Any, library: SandboxLibrary) -> None:
+def test_requests_keep_the_rate_of_the_connection(connect: Any, library: SandboxLibrary) -> None:
     hook = connect(library.sandbox.base_url, requests_per_second=20)
     started = time.monotonic()
     for _ in range(4):
@@ -166,7 +164,7 @@ def test_requests_are_held_to_the_rate_of_the_connection(connect: Any, library: 
 
 @both_hooks
 @pytest.mark.parametrize(("host", "warnings"), [("http://media.example", 1), ("https://media.example", 0)])
-def test_sending_the_key_in_clear_over_a_network_warns_once(
+def test_unencrypted_key_warns_once(
     connect: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, host: str, warnings: int
 ) -> None:
     monkeypatch.setattr(connection_module, "_warned_of", set())

@@ -40,7 +40,7 @@ def test_closing_closes_the_connection_to_a_proxy(connect: Any, library: Sandbox
     assert caught.value.status == 404
 
 
-def test_closing_may_come_first_and_twice_and_is_not_the_end(hook: MediaHook) -> None:
+def test_close_may_be_called_early_twice_and_before_use(hook: MediaHook) -> None:
     hook.close()
     assert hook.list_page().items == ()
     hook.close()

@@ -21,13 +21,13 @@ PNG = b"\x89PNG\r\n\x1a\n"
 pytestmark = both_hooks
 
 
-@pytest.mark.parametrize(("files", "told"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])
-def test_it_works_and_counts(connect: Any, library: SandboxLibrary, files: int, told: str) -> None:
+@pytest.mark.parametrize(("files", "count"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])
+def test_success_shows_the_number_of_files(connect: Any, library: SandboxLibrary, files: int, count: str) -> None:
     for number in range(files):
         library.store(f"file {number}", PNG)
     library.forget()
     base_url = library.sandbox.base_url
-    expected = (True, f"The Media API at {base_url} accepts the key; the library holds {told}.")
+    expected = (True, f"The Media API at {base_url} accepts the key; the library holds {count}.")
     assert connect(base_url).test_connection() == expected
     assert [call["query"] for call in library.journal()] == ["page=0&limit=1"]
 
@@ -47,17 +47,17 @@ def test_it_works_without_a_total(connect: Any) -> None:
         (503, "HTTP 503"),
     ],
 )
-def test_a_refusal_is_told_at_once(connect: Any, library: SandboxLibrary, status: int, words: str) -> None:
+def test_rejection_is_shown_without_retries(connect: Any, library: SandboxLibrary, status: int, words: str) -> None:
     library.fail("status", "GET", status=status, times=9)
-    works, told = connect(library.sandbox.base_url).test_connection()
+    works, message = connect(library.sandbox.base_url).test_connection()
     assert not works
-    assert words in told
+    assert words in message
     assert library.methods() == "GET"
 
 
-def test_a_rejected_key_is_told(connect: Any, library: SandboxLibrary) -> None:
-    works, told = connect(library.sandbox.base_url, "not-the-key").test_connection()
-    assert (works, "check the API key in the connection" in told) == (False, True)
+def test_rejected_key_is_shown(connect: Any, library: SandboxLibrary) -> None:
+    works, message = connect(library.sandbox.base_url, "not-the-key").test_connection()
+    assert (works, "check the API key in the connection" in message) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -81,21 +81,21 @@ def test_a_rejected_key_is_told(connect: Any, library: SandboxLibrary) -> None:
         ),
     ],
 )
-def test_a_wrong_connection_is_told(
+def test_invalid_connection_is_shown(
     connect: Any, host: str, key: str | None, extra: dict[str, Any], words: str
 ) -> None:
-    works, told = connect(host, key, **extra).test_connection()
+    works, message = connect(host, key, **extra).test_connection()
     assert not works
-    assert words in told
+    assert words in message
 
 
-def test_an_untrusted_certificate_is_told(connect: Any, certificate: tuple[Path, Path]) -> None:
+def test_untrusted_certificate_is_shown(connect: Any, certificate: tuple[Path, Path]) -> None:
     settings = SandboxSettings(tls_certificate=certificate[0], tls_key=certificate[1])
     with run_in_thread(settings) as running:
-        works, told = connect(running.base_url).test_connection()
+        works, message = connect(running.base_url).test_connection()
     assert not works
-    assert f"the certificate of {running.base_url} is not trusted (self-signed certificate)" in told
-    assert "'verify'" in told
+    assert f"the certificate of {running.base_url} is not trusted (self-signed certificate)" in message
+    assert "'verify'" in message
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_an_untrusted_certificate_is_told(connect: Any, certificate: tuple[Path,
         ("", "empty body"),
     ],
 )
-def test_what_is_no_media_api_is_told(connect: Any, raw_server: Any, page: str, words: str) -> None:
+def test_other_server_is_shown(connect: Any, raw_server: Any, page: str, words: str) -> None:
     from tests.contract.helpers.raw_server import http_response
 
     server: RawServer = raw_server(lambda _: http_response(200, page))
-    works, told = connect(server.url).test_connection()
+    works, message = connect(server.url).test_connection()
     assert not works
-    assert words in told
-    assert "Check the base address in the connection." in told
+    assert words in message
+    assert "Check the base address in the connection." in message

@@ -52,14 +52,14 @@ def test_every_pair_of_values_occurs() -> None:
 def test_list_get_upload_reuse_replace_and_delete_work_in_every_dialect(
     hook: MediaHook, dialect: SandboxSettings, image: Path
 ) -> None:
-    tells_totals = dialect.totals and dialect.envelope != "array"
+    has_totals = dialect.totals and dialect.envelope != "array"
     made = [hook.upload(image, name=name).media for name in ("a", "b", "a", "c", "a")]
     ids = [media.id for media in made]
     assert {type(media_id) for media_id in ids} == {int if dialect.id_style == "number" else str}
     assert len(set(ids)) == 5
 
     assert sorted(media.id for media in hook.iter_media(page_size=2)) == sorted(ids)
-    assert hook.list_page(limit=3).total == (5 if tells_totals else None)
+    assert hook.list_page(limit=3).total == (5 if has_totals else None)
     assert [media.id for media in hook.find_media("a")] == [ids[0], ids[2], ids[4]]
     assert hook.get_media(ids[1]) == made[1]
 
@@ -72,9 +72,9 @@ def test_list_get_upload_reuse_replace_and_delete_work_in_every_dialect(
     assert (hook.exists(ids[3]), hook.exists(ids[0])) == (False, True)
     left = {ids[0], ids[2], ids[4], replaced.media.id}
     assert {media.id for media in hook.iter_media()} == left
-    works, told = hook.test_connection()
+    works, message = hook.test_connection()
     assert works
-    assert ("the library holds 4 files" in told) is tells_totals
+    assert ("the library holds 4 files" in message) is has_totals
 
 
 @both_hooks
@@ -85,14 +85,14 @@ def test_reading_works_in_every_dialect(hook: MediaHook, dialect: SandboxSetting
             requests.post(url, files={"file": stream}, data={"name": name}, headers=headers, timeout=5)
     media = list(hook.iter_media(page_size=2))
     assert sorted(str(one.name) for one in media) == ["a", "a", "b"]
-    tells_totals = dialect.totals and dialect.envelope != "array"
-    assert hook.list_page(limit=2).total == (3 if tells_totals else None)
+    has_totals = dialect.totals and dialect.envelope != "array"
+    assert hook.list_page(limit=2).total == (3 if has_totals else None)
     assert {one.id for one in hook.find_media("a")} == {one.id for one in media if one.name == "a"}
     assert [hook.get_media(one.id) for one in media] == media
     assert hook.exists(media[0].id)
 
 
-def test_a_lost_answer_is_settled_in_every_dialect(hook: MediaHook, image: Path) -> None:
+def test_lost_response_is_resolved_in_every_dialect(hook: MediaHook, image: Path) -> None:
     fault = {"fault": "store_then_drop", "method": "POST"}
     for others in range(4):  # as many equal files are there already
         requests.post(f"{hook.settings.base_url}/_sandbox/faults", json=fault, timeout=5).raise_for_status()

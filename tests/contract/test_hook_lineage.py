@@ -1,4 +1,4 @@
-"""An upload tells Airflow's lineage which file became which media; read by a plugin, as lineage backends do."""
+"""An upload reports its file and media to Airflow's lineage; a plugin reads them like a lineage backend."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ collector = get_hook_lineage_collector()
 made = {"media_conn_id": "other", "name": "by the factory"}
 collector.add_output_asset(context=None, scheme="media", asset_kwargs=made)
 found = collector.collected_assets
-told = [[[lineage.asset.uri, lineage.asset.extra] for lineage in side] for side in (found.inputs, found.outputs)]
+reported = [[[lineage.asset.uri, lineage.asset.extra] for lineage in side] for side in (found.inputs, found.outputs)]
 print()
-print(json.dumps(told))
+print(json.dumps(reported))
 """
 
 
@@ -106,11 +106,11 @@ def test_lineage_that_breaks_does_not_fail_the_upload(
         ("file:///data/banner.png", "file:///data/banner.png"),
     ],
 )
-def test_an_object_is_told_without_the_connection_it_is_read_by(path: str, uri: str) -> None:
+def test_object_is_reported_without_its_connection(path: str, uri: str) -> None:
     assert _lineage.file_uri(path) == uri
 
 
-def test_a_path_is_told_in_full_and_bytes_without_a_path_are_not_told(image: Path, monkeypatch: Any) -> None:
+def test_absolute_path_is_reported_and_bytes_are_not(image: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(image.parent)
     assert _lineage.file_uri(image.name) == image.as_uri()
     with image.open("rb") as stream:

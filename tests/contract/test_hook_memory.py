@@ -69,7 +69,7 @@ def test_memory_does_not_grow_with_the_file(
         "conn_type": "media",
         "host": drain.url,
         "password": "key-of-the-tests",
-        "extra": {"verify": str(certificate[0]), "settle_seconds": 0},  # the server does not tell the size
+        "extra": {"verify": str(certificate[0]), "settle_seconds": 0},  # the server does not return the size
     }
     done = run(
         SCRIPT,

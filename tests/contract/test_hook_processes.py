@@ -50,7 +50,7 @@ def in_child(work: Callable[[], object]) -> Callable[[], None]:
         try:
             work()
             status = 0
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        except BaseException as error:  # noqa: BLE001 - sent to the parent
             os.write(2, f"in the child: {error!r}\n".encode())
         os._exit(status)
 
@@ -61,7 +61,7 @@ def in_child(work: Callable[[], object]) -> Callable[[], None]:
 
 
 @both_hooks
-def test_a_child_has_connections_of_its_own(connect: Any, library: SandboxLibrary) -> None:
+def test_child_has_its_own_connections(connect: Any, library: SandboxLibrary) -> None:
     of_others = connections_to(library.sandbox.port)
     hook = connect(library.sandbox.base_url)
     hook.list_page()
@@ -111,7 +111,7 @@ def test_a_child_inherits_no_held_lock_of_the_rate_limiter(connect: Any, library
         in_child(lambda: connect_again(hook).list_page())()
 
 
-def test_a_child_takes_over_no_cancelling_and_no_turns(connect: Any, library: SandboxLibrary) -> None:
+def test_child_inherits_no_cancellation_and_no_turns(connect: Any, library: SandboxLibrary) -> None:
     hook = connect(library.sandbox.base_url, requests_per_second=0.01)
     hook.list_page()
     hook.cancel()
@@ -120,7 +120,7 @@ def test_a_child_takes_over_no_cancelling_and_no_turns(connect: Any, library: Sa
     assert time.monotonic() - started < SECONDS
 
 
-def test_a_child_of_a_process_whose_threads_ask_meanwhile(connect: Any, library: SandboxLibrary) -> None:
+def test_fork_during_requests_of_other_threads(connect: Any, library: SandboxLibrary) -> None:
     media_id = library.store("a", PNG)
     hook = connect(library.sandbox.base_url, requests_per_second=10_000)
     hook.get_media(media_id)  # a fork while another thread imports a module for the first time is beyond us
@@ -150,7 +150,7 @@ COPIES = pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled_an
 
 
 @COPIES
-def test_a_copy_of_a_used_hook_has_connections_of_its_own(connect: Any, library: SandboxLibrary, copied: Any) -> None:
+def test_copy_of_a_used_hook_has_its_own_connections(connect: Any, library: SandboxLibrary, copied: Any) -> None:
     hook = connect(library.sandbox.base_url)
     hook.list_page()
     hook.log.info("used")

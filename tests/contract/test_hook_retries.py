@@ -1,4 +1,4 @@
-"""What is sent again, how often, and after what wait; and what never is."""
+"""Transient failures are retried with delays; permanent ones are not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PNG = b"\x89PNG\r\n\x1a\n"
 WHOLE = "GET POST"
 SENT_AGAIN_BLINDLY = "GET POST POST"
-LOOKED_THEN_SENT_AGAIN = r"GET POST (GET )+POST( GET)+"
+CHECKED_THEN_RETRIED = r"GET POST (GET )+POST( GET)+"
 PROTOCOLS = pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
 
 
@@ -61,7 +61,7 @@ def assert_stored_once(library: SandboxLibrary, image: Path, methods: str) -> No
 
 @both_hooks
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_get_is_sent_again_after_a_passing_failure(hook: MediaHook, library: SandboxLibrary, status: int) -> None:
+def test_get_is_retried_after_a_transient_failure(hook: MediaHook, library: SandboxLibrary, status: int) -> None:
     media_id = library.store("a", PNG)
     library.forget()
     library.fail("status", "GET", status=status, times=2)
@@ -71,7 +71,7 @@ def test_a_get_is_sent_again_after_a_passing_failure(hook: MediaHook, library: S
 
 @both_hooks
 @pytest.mark.parametrize("fault", ["reset_before_body", "reset_before_answer", "store_then_drop", "cut_answer"])
-def test_a_get_is_sent_again_after_a_broken_connection(hook: MediaHook, library: SandboxLibrary, fault: str) -> None:
+def test_get_is_retried_after_a_lost_connection(hook: MediaHook, library: SandboxLibrary, fault: str) -> None:
     media_id = library.store("a", PNG)
     library.forget()
     library.fail(fault, "GET")
@@ -80,7 +80,7 @@ def test_a_get_is_sent_again_after_a_broken_connection(hook: MediaHook, library:
 
 
 @both_hooks
-def test_a_get_is_sent_again_after_a_time_out(connect: Any, library: SandboxLibrary) -> None:
+def test_get_is_retried_after_a_timeout(connect: Any, library: SandboxLibrary) -> None:
     media_id = library.store("a", PNG)
     library.forget()
     library.fail("slow", "GET", delay_seconds=2)
@@ -89,9 +89,7 @@ def test_a_get_is_sent_again_after_a_time_out(connect: Any, library: SandboxLibr
 
 
 @pytest.mark.parametrize("fault", ["store_then_drop", "reset_before_body", "reset_before_answer"])
-def test_a_delete_is_sent_again_and_may_find_its_work_done(
-    hook: MediaHook, library: SandboxLibrary, fault: str
-) -> None:
+def test_delete_is_retried_and_may_find_the_file_deleted(hook: MediaHook, library: SandboxLibrary, fault: str) -> None:
     media_id = library.store("a", PNG)
     library.forget()
     library.fail(fault, "DELETE")
@@ -100,21 +98,19 @@ def test_a_delete_is_sent_again_and_may_find_its_work_done(
     assert library.files() == []
 
 
-def test_an_upload_that_was_surely_not_taken_is_sent_again_without_a_look(
-    hook: MediaHook, library: SandboxLibrary, image: Path
-) -> None:
+def test_rejected_upload_is_retried_without_a_lookup(hook: MediaHook, library: SandboxLibrary, image: Path) -> None:
     library.fail("status", status=429)
     hook.upload(image)
     assert_stored_once(library, image, SENT_AGAIN_BLINDLY)
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
-def test_an_upload_that_may_have_been_taken_is_looked_for_first(
+def test_uncertain_upload_is_checked_before_a_retry(
     hook: MediaHook, library: SandboxLibrary, image: Path, status: int
 ) -> None:
     library.fail("status", status=status)
     assert hook.upload(image).created
-    assert_stored_once(library, image, LOOKED_THEN_SENT_AGAIN)
+    assert_stored_once(library, image, CHECKED_THEN_RETRIED)
 
 
 @pytest.mark.parametrize(
@@ -126,21 +122,21 @@ def test_an_upload_that_may_have_been_taken_is_looked_for_first(
         ("reset_before_answer", {}),
     ],
 )
-def test_a_reset_upload_is_looked_for_and_sent_again(
+def test_reset_upload_is_checked_and_retried(
     hook: MediaHook, library: SandboxLibrary, tmp_path: Path, fault: str, options: dict[str, Any]
 ) -> None:
     big = tmp_path / "big.png"
     big.write_bytes(PNG + bytes(3_000_000))
     library.fail(fault, **options)
     hook.upload(big)
-    assert_stored_once(library, big, LOOKED_THEN_SENT_AGAIN)
+    assert_stored_once(library, big, CHECKED_THEN_RETRIED)
 
 
 @pytest.mark.parametrize(
     ("fault", "options"),
     [("store_then_drop", {}), ("cut_answer", {}), ("store_late", {"delay_seconds": 0.3, "drop_after_seconds": 0.05})],
 )
-def test_an_upload_whose_answer_was_lost_is_adopted_and_not_sent_again(
+def test_upload_with_lost_response_is_adopted_and_not_retried(
     connect: Any, library: SandboxLibrary, image: Path, fault: str, options: dict[str, Any]
 ) -> None:
     library.fail(fault, **options)
@@ -150,33 +146,29 @@ def test_an_upload_whose_answer_was_lost_is_adopted_and_not_sent_again(
     assert_stored_once(library, image, r"GET POST( GET)+")
 
 
-def test_an_upload_that_a_proxy_answers_for_with_a_503_is_adopted(
+def test_upload_after_503_of_a_proxy_is_adopted(
     connect: Any, raw_server: Any, library: SandboxLibrary, image: Path
 ) -> None:
-    """A proxy says 503, too, when the server stored the file and the connection to it broke before the answer."""
+    """A proxy also sends 503 if its connection to the server broke after the file was stored."""
     from tests.contract.helpers.raw_server import http_response
 
-    def stand_between(head: str) -> bytes:
+    def lose_response(head: str) -> bytes:
         if head.startswith("POST"):
             library.store("banner.png", image.read_bytes())
             return http_response(503, "upstream connect error or disconnect/reset before headers")
         return http_response(200, {"items": library.files()[::-1], "total": len(library.files())})
 
-    result = connect(raw_server(stand_between).url, settle_seconds=5).upload(image)
+    result = connect(raw_server(lose_response).url, settle_seconds=5).upload(image)
     assert [media["id"] for media in library.files()] == [result.media.id]
 
 
-def test_an_upload_that_timed_out_is_adopted_when_it_shows_up(
-    connect: Any, library: SandboxLibrary, image: Path
-) -> None:
+def test_timed_out_upload_is_adopted_once_visible(connect: Any, library: SandboxLibrary, image: Path) -> None:
     library.fail("store_late", delay_seconds=2, drop_after_seconds=2)
     connect(library.sandbox.base_url, settle_seconds=10, timeout=0.8).upload(image)
     assert_stored_once(library, image, r"GET POST( GET)+")
 
 
-def test_an_older_equal_file_is_not_taken_for_the_one_whose_answer_was_lost(
-    hook: MediaHook, library: SandboxLibrary, image: Path
-) -> None:
+def test_older_equal_file_is_not_adopted(hook: MediaHook, library: SandboxLibrary, image: Path) -> None:
     old = library.store("banner.png", image.read_bytes())
     library.fail("reset_before_answer")
     assert hook.upload(image).media.id != old
@@ -185,7 +177,7 @@ def test_an_older_equal_file_is_not_taken_for_the_one_whose_answer_was_lost(
 
 @pytest.mark.parametrize("id_style", ["random", "down", "mixed"])
 @pytest.mark.parametrize("if_exists", ["upload", "replace"])
-def test_a_file_whose_response_was_lost_is_found_whatever_its_id(
+def test_file_with_lost_response_is_found_by_any_kind_of_id(
     connect: Any, settings_for: Any, image: Path, id_style: str, if_exists: str
 ) -> None:
     with run_in_thread(replace(settings_for(tls=False), id_style=id_style)) as running:
@@ -201,13 +193,13 @@ def test_a_file_whose_response_was_lost_is_found_whatever_its_id(
 
 
 @PROTOCOLS
-def test_one_stored_after_the_settling_time_is_told_and_left(
+def test_late_duplicate_is_reported_and_kept(
     connect: Any, settings_for: Any, image: Path, caplog: pytest.LogCaptureFixture, *, tls: bool
 ) -> None:
     with run_in_thread(settings_for(tls=tls)) as running:
         library = SandboxLibrary(running)
         library.fail("store_late", delay_seconds=1, drop_after_seconds=0)
-        library.fail("slow", delay_seconds=1.5)  # the second sending, so that the first is stored meanwhile
+        library.fail("slow", delay_seconds=1.5)  # the second attempt, so that the first is stored during it
         media = connect(running.base_url, settle_seconds=0, max_attempts=4).upload(image).media
         first, second = library.files()
         assert second["id"] == media.id
@@ -216,7 +208,7 @@ def test_one_stored_after_the_settling_time_is_told_and_left(
         assert {sha256_of(file["url"]) for file in (first, second)} == {sha256_of(image.read_bytes())}
 
 
-def test_trying_ends_with_the_last_attempt(connect: Any, library: SandboxLibrary, image: Path) -> None:
+def test_retries_end_with_the_last_attempt(connect: Any, library: SandboxLibrary, image: Path) -> None:
     hook = connect(library.sandbox.base_url, max_attempts=3)
     library.fail("status", status=503, times=99)
     with pytest.raises(MediaUnavailableError, match="HTTP 503") as raised:
@@ -226,20 +218,18 @@ def test_trying_ends_with_the_last_attempt(connect: Any, library: SandboxLibrary
 
 
 @both_hooks
-def test_each_retry_is_one_line_that_says_why_and_how_long(
+def test_each_retry_logs_one_line_with_cause_and_delay(
     hook: MediaHook, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
 ) -> None:
     library.fail("status", "GET", status=502, times=2)
     hook.list_page()
-    told = [record.getMessage() for record in caplog.records if "Retrying in" in record.getMessage()]
-    assert len(told) == 2
-    assert re.search(r"Retrying in 0\.0 s \(attempt 2 of 10\): Could not list .* HTTP 502", told[0])
+    retries = [record.getMessage() for record in caplog.records if "Retrying in" in record.getMessage()]
+    assert len(retries) == 2
+    assert re.search(r"Retrying in 0\.0 s \(attempt 2 of 10\): Could not list .* HTTP 502", retries[0])
 
 
 @pytest.mark.parametrize("way", ["header", "date", "body"])
-def test_the_wait_that_the_server_asks_for_is_kept(
-    hook: MediaHook, library: SandboxLibrary, image: Path, way: str
-) -> None:
+def test_retry_after_is_obeyed(hook: MediaHook, library: SandboxLibrary, image: Path, way: str) -> None:
     until = (datetime.now(UTC) + timedelta(seconds=1)).replace(microsecond=0)
     ways: dict[str, dict[str, Any]] = {
         "header": {"headers": {"Retry-After": "0.3"}, "body": {"retryAfter": 900}},
@@ -257,7 +247,7 @@ def test_the_wait_that_the_server_asks_for_is_kept(
 
 
 @pytest.mark.parametrize("way", ["header", "date", "body"])
-def test_asked_to_wait_longer_than_the_budget_it_gives_up_at_once(
+def test_retry_after_beyond_the_budget_fails_immediately(
     hook: MediaHook, library: SandboxLibrary, image: Path, way: str
 ) -> None:
     ways: dict[str, dict[str, Any]] = {
@@ -274,7 +264,7 @@ def test_asked_to_wait_longer_than_the_budget_it_gives_up_at_once(
 
 
 @both_hooks
-def test_the_sandboxs_own_rate_limit_is_kept_to(connect: Any) -> None:
+def test_rate_limit_of_the_sandbox_is_obeyed(connect: Any) -> None:
     with run_in_thread(SandboxSettings(api_key="key-of-the-tests", burst_per_second=1)) as running:
         hook = connect(running.base_url)
         pages = [hook.list_page() for _ in range(3)]
@@ -286,7 +276,7 @@ def test_the_sandboxs_own_rate_limit_is_kept_to(connect: Any) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 415, 422])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_a_refusal_is_never_sent_again(
+def test_rejection_is_not_retried(
     hook: MediaHook, library: SandboxLibrary, image: Path, status: int, method: str
 ) -> None:
     library.fail("status", method, status=status, times=9, skip=0)
@@ -317,7 +307,7 @@ def free_port() -> int:
 
 
 @both_hooks
-def test_a_refused_connection_is_tried_again_and_then_told(connect: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_refused_connection_is_retried_and_then_raised(connect: Any, caplog: pytest.LogCaptureFixture) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(MediaUnavailableError, match=rf"no connection to {address} \(Connection refused\)"):
         connect(address, max_attempts=3).get_media(1)
@@ -325,7 +315,7 @@ def test_a_refused_connection_is_tried_again_and_then_told(connect: Any, caplog:
 
 
 @PROTOCOLS
-def test_a_server_that_comes_up_meanwhile_gets_the_upload_once(
+def test_server_that_starts_during_retries_gets_the_upload_once(
     connect: Any, settings_for: Any, image: Path, caplog: pytest.LogCaptureFixture, *, tls: bool
 ) -> None:
     settings = settings_for(tls=tls, port=free_port())
@@ -342,15 +332,13 @@ def test_a_server_that_comes_up_meanwhile_gets_the_upload_once(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_so_the_key_goes_nowhere_else(
-    connect: Any, raw_server: Any, image: Path, status: int
-) -> None:
+def test_redirect_is_not_followed_with_the_key(connect: Any, raw_server: Any, image: Path, status: int) -> None:
     from tests.contract.helpers.raw_server import http_response
 
     other: RawServer = raw_server(lambda _: http_response(200, {"items": [], "total": 0}))
 
     def redirect(head: str) -> bytes:
-        if head.startswith("GET") and "limit=2" in head:  # the look before an upload
+        if head.startswith("GET") and "limit=2" in head:  # the lookup before an upload
             return http_response(200, {"items": [], "total": 0})
         return http_response(status, "", f"Location: {other.url}/elsewhere")
 

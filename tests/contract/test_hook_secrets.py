@@ -62,7 +62,7 @@ ECHOES = [
 @both_hooks
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404])
 @pytest.mark.parametrize("echo", ECHOES, ids=["in a message", "cut off in a message", "in a page", "cut off in a page"])
-def test_a_server_that_repeats_the_key_does_not_get_it_into_an_error(
+def test_key_repeated_by_the_server_is_not_in_the_error(
     connect: Any, raw_server: Any, seen: Callable[[], str], status: int, echo: Any
 ) -> None:
     server = raw_server(lambda _: http_response(status, echo, f"X-Request-Id: {KEY}", f"Location: http://h/?key={KEY}"))
@@ -70,8 +70,8 @@ def test_a_server_that_repeats_the_key_does_not_get_it_into_an_error(
     with pytest.raises(MediaError) as raised:
         hook.get_media(1)
     shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + repr(vars(raised.value))
-    told = hook.test_connection()[1] if isinstance(hook, MediaHook) else ""
-    for text in (shown, told, seen(), variables_of(raised.value)):
+    message = hook.test_connection()[1] if isinstance(hook, MediaHook) else ""
+    for text in (shown, message, seen(), variables_of(raised.value)):
         assert KEY not in text
         assert KEY[:8] not in text
     assert any(f"X-Api-Key: {KEY}" in head for head in server.heads)
@@ -90,7 +90,7 @@ ESCAPED = {
 @both_hooks
 @pytest.mark.parametrize("fill", ["", "y" * 185, "y" * 190, "y" * 193], ids=["whole", "cut off", "further", "within"])
 @pytest.mark.parametrize("written", ESCAPED.values(), ids=ESCAPED)
-def test_a_key_that_is_escaped_does_not_get_into_an_error_either(
+def test_escaped_key_is_not_in_the_error(
     connect: Any, raw_server: Any, seen: Callable[[], str], written: str, fill: str
 ) -> None:
     server = raw_server(lambda _: http_response(401, fill + written, f"X-Request-Id: {written}"))
@@ -101,7 +101,7 @@ def test_a_key_that_is_escaped_does_not_get_into_an_error_either(
         assert fill + "ab/" not in text
 
 
-def test_a_whole_life_of_a_file_logs_no_key(
+def test_upload_list_and_delete_log_no_key(
     hook: MediaHook, library: SandboxLibrary, image: Path, seen: Callable[[], str]
 ) -> None:
     library.fail("status", status=503)
@@ -123,9 +123,7 @@ def test_no_representation_shows_the_key(connect: Any, library: SandboxLibrary) 
 
 
 @both_hooks
-def test_the_key_as_it_is_sent_is_told_to_airflows_masker(
-    connect: Any, library: SandboxLibrary, hook_class: str
-) -> None:
+def test_key_as_sent_is_registered_with_airflows_masker(connect: Any, library: SandboxLibrary, hook_class: str) -> None:
     """Airflow itself masks the password as it is written, here with blanks around it."""
     from airflow.providers.common.compat.sdk import redact
 
@@ -136,7 +134,7 @@ def test_the_key_as_it_is_sent_is_told_to_airflows_masker(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_server_that_repeats_the_key_does_not_get_it_into_the_log_of_a_retry(
+def test_key_repeated_by_the_server_is_not_in_the_retry_log(
     hook: MediaHook, library: SandboxLibrary, image: Path, seen: Callable[[], str], method: str
 ) -> None:
     key = library.sandbox.api_key

@@ -36,7 +36,7 @@ def secure_sandbox(certificate: tuple[Path, Path]) -> Iterator[RunningSandbox]:
 
 
 @both_hooks
-def test_an_untrusted_certificate_is_refused_at_once(connect: Any, secure_sandbox: RunningSandbox) -> None:
+def test_untrusted_certificate_is_not_retried(connect: Any, secure_sandbox: RunningSandbox) -> None:
     with pytest.raises(MediaConfigurationError, match=r"is not trusted \(self-signed certificate\)") as raised:
         connect(secure_sandbox.base_url).list_page()
     assert not raised.value.retryable
@@ -45,7 +45,7 @@ def test_an_untrusted_certificate_is_refused_at_once(connect: Any, secure_sandbo
 NOT_TLS = r"https://127\.0\.0\.1:\d+ does not use TLS; for a plain HTTP server, start the base address with http://"
 
 
-def test_a_plain_http_server_that_is_taken_for_one_with_tls_is_told_at_once(
+def test_https_to_a_plain_http_server_is_not_retried(
     connect: Any, library: SandboxLibrary, image: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hook = connect(library.sandbox.base_url.removeprefix("http://"))
@@ -54,7 +54,9 @@ def test_a_plain_http_server_that_is_taken_for_one_with_tls_is_told_at_once(
     assert "Retrying in" not in caplog.text
 
 
-def test_it_is_told_on_an_event_loop_too(library: SandboxLibrary, caplog: pytest.LogCaptureFixture) -> None:
+def test_https_to_a_plain_http_server_fails_on_an_event_loop(
+    library: SandboxLibrary, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = Settings(
         base_url=library.sandbox.base_url.replace("http://", "https://"), api_key=Secret("key-of-the-tests")
     )
@@ -78,20 +80,20 @@ def test_it_is_told_on_an_event_loop_too(library: SandboxLibrary, caplog: pytest
 def test_the_path_of_a_ca_bundle_is_trusted(
     connect: Any, secure_sandbox: RunningSandbox, certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    film = tmp_path / "film.mp4"
-    film.write_bytes(b"\x00\x00\x00\x18ftypisom" + bytes(3_000_000))
+    video = tmp_path / "video.mp4"
+    video.write_bytes(b"\x00\x00\x00\x18ftypisom" + bytes(3_000_000))
     hook = connect(secure_sandbox.base_url, verify=str(certificate[0]))
-    media = hook.upload(film).media
-    assert (media.size, media.mime_type) == (film.stat().st_size, "video/mp4")
+    media = hook.upload(video).media
+    assert (media.size, media.mime_type) == (video.stat().st_size, "video/mp4")
     [stored] = [path for path in (secure_sandbox.data_dir / "files").iterdir() if path.name == str(media.id)]
-    assert sha256_of(stored.read_bytes()) == sha256_of(film.read_bytes())
+    assert sha256_of(stored.read_bytes()) == sha256_of(video.read_bytes())
 
 
 @both_hooks
 @UNCHECKED
 @pytest.mark.parametrize("verify", [False, "false"])
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_no_variable_of_the_environment_overrides_verify_false(
+def test_environment_does_not_override_verify_false(
     connect: Any, secure_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, variable: str, *, verify: bool | str
 ) -> None:
     monkeypatch.setenv(variable, requests.certs.where())
@@ -99,7 +101,7 @@ def test_no_variable_of_the_environment_overrides_verify_false(
 
 
 @both_hooks
-def test_a_ca_bundle_of_the_environment_counts_where_the_connection_says_nothing(
+def test_ca_bundle_of_the_environment_is_the_default(
     connect: Any, secure_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
@@ -116,13 +118,13 @@ def test_a_ca_bundle_of_the_connection_wins_over_one_of_the_environment(
 
 
 @both_hooks
-def test_a_ca_bundle_that_is_not_there_is_named(connect: Any) -> None:
+def test_missing_ca_bundle_is_named(connect: Any) -> None:
     with pytest.raises(MediaConfigurationError, match=r"CA bundle '/no/such/bundle\.pem' .*: it does not exist"):
         connect("https://127.0.0.1:9", verify="/no/such/bundle.pem").list_page()
 
 
 @both_hooks
-def test_a_ca_bundle_that_is_none_is_named(connect: Any, tmp_path: Path) -> None:
+def test_invalid_ca_bundle_is_named(connect: Any, tmp_path: Path) -> None:
     path = tmp_path / "bundle.pem"
     path.write_text("no certificate at all")
     with pytest.raises(MediaConfigurationError, match=r"Could not load the CA bundle .*bundle\.pem"):
@@ -131,7 +133,7 @@ def test_a_ca_bundle_that_is_none_is_named(connect: Any, tmp_path: Path) -> None
 
 @both_hooks
 @pytest.mark.parametrize("host", ["http://127.0.0.1:9", "https://127.0.0.1:9"])
-def test_a_ca_bundle_of_the_environment_that_is_not_there_is_named(
+def test_missing_ca_bundle_of_the_environment_is_named(
     connect: Any, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
@@ -141,7 +143,7 @@ def test_a_ca_bundle_of_the_environment_that_is_not_there_is_named(
 
 @pytest.fixture
 def proxy() -> Iterator[RawServer]:
-    """Answers in the place of every server; refuses tunnels."""
+    """Responds in place of every server; rejects tunnels."""
 
     def serve(head: str) -> bytes:
         return (
@@ -205,7 +207,7 @@ def test_no_proxy_is_honoured(
 def test_no_proxy_may_name_a_port(
     connect: Any, monkeypatch: pytest.MonkeyPatch, host: str, no_proxy: str, *, is_direct: bool
 ) -> None:
-    """An unusable proxy tells by its refusal whether it counts; a direct request is refused by nobody there."""
+    """An invalid proxy is rejected if it applies; a direct request finds no server."""
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", no_proxy)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", 9))])
@@ -236,7 +238,7 @@ def test_a_proxy_of_the_connection_wins_over_the_environment(
     assert "Proxy-Authorization: Basic " in proxy.heads[0]
 
 
-def test_an_upload_goes_through_a_proxy_whole(connect: Any, image: Path) -> None:
+def test_upload_through_a_proxy_is_complete(connect: Any, image: Path) -> None:
     stored = {"id": 5, "name": "banner.png", "size": image.stat().st_size, "url": "http://media.example/5"}
     with RawServer(
         lambda head: http_response(201, stored) if head.startswith("POST") else http_response(200, [])
@@ -248,7 +250,7 @@ def test_an_upload_goes_through_a_proxy_whole(connect: Any, image: Path) -> None
 
 @both_hooks
 @pytest.mark.parametrize("host", ["http://media.example", "https://media.example"])
-def test_a_proxy_of_the_environment_that_is_not_there_is_named_as_the_reason(
+def test_unreachable_proxy_of_the_environment_is_the_cause(
     connect: Any, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     for variable in ("HTTP_PROXY", "HTTPS_PROXY"):
@@ -259,7 +261,7 @@ def test_a_proxy_of_the_environment_that_is_not_there_is_named_as_the_reason(
 
 @both_hooks
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://user:pass-word@127.0.0.1:99999"])
-def test_a_proxy_of_the_environment_that_cannot_be_used_is_refused_without_its_password(
+def test_invalid_proxy_of_the_environment_is_rejected_without_its_password(
     connect: Any, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)
@@ -270,7 +272,7 @@ def test_a_proxy_of_the_environment_that_cannot_be_used_is_refused_without_its_p
 
 @both_hooks
 @pytest.mark.parametrize("status", [403, 407])
-def test_a_proxy_that_refuses_the_way_is_told_at_once(connect: Any, status: int) -> None:
+def test_rejection_of_a_proxy_is_not_retried(connect: Any, status: int) -> None:
     with RawServer(lambda _: http_response(status)) as server:
         with pytest.raises(
             MediaConfigurationError, match=r"the proxy rejected the connection to https://media\.example"
@@ -279,7 +281,7 @@ def test_a_proxy_that_refuses_the_way_is_told_at_once(connect: Any, status: int)
         assert len(server.heads) == 1
 
 
-def test_an_upload_whose_answer_a_proxy_lost_is_not_sent_again(connect: Any, image: Path) -> None:
+def test_upload_with_response_lost_by_a_proxy_is_not_retried(connect: Any, image: Path) -> None:
     stored = {"id": 5, "name": "banner.png", "size": image.stat().st_size, "mimeType": "image/png"}
     listed: list[dict[str, Any]] = []
 
@@ -296,7 +298,7 @@ def test_an_upload_whose_answer_a_proxy_lost_is_not_sent_again(connect: Any, ima
 
 
 @both_hooks
-def test_a_proxy_that_is_not_there_is_told_without_its_password(connect: Any) -> None:
+def test_unreachable_proxy_is_named_without_its_password(connect: Any) -> None:
     hook = connect("http://media.example", proxy="http://user:pass-word@127.0.0.1:9", max_attempts=1)
     with pytest.raises(MediaUnavailableError) as raised:
         hook.list_page()

@@ -41,7 +41,7 @@ def said(status: int, value: Any = "", *headers: str) -> bytes:
 
 
 def library(head: str) -> bytes:
-    """Answer as a library of the files 1 to 3 does, which takes a fourth."""
+    """Respond like a library of the files 1 to 3 that accepts a fourth."""
     method, target, _ = head.split(" ", 2)
     found = re.search(r"/media/(\d+)", target)
     if method == "POST":
@@ -80,9 +80,7 @@ def test_interim_responses_before_a_response_are_skipped(
 
 
 @EACH_INTERIM
-def test_interim_responses_are_skipped_wherever_they_are_divided(
-    connect: Any, raw_server: Any, image: Path, interim: bytes
-) -> None:
+def test_interim_responses_are_skipped_at_any_split(connect: Any, raw_server: Any, image: Path, interim: bytes) -> None:
     def divided(head: str) -> Iterator[bytes]:
         whole = interim + library(head)
         for start in range(0, len(interim) + 20, 7):
@@ -168,7 +166,7 @@ def test_a_final_status_below_200_is_an_error_and_ends_the_connection(
 
 
 @both_hooks
-def test_a_connection_whose_response_was_cut_short_is_not_used_again(connect: Any, raw_server: Any) -> None:
+def test_connection_with_truncated_response_is_not_reused(connect: Any, raw_server: Any) -> None:
     body = json.dumps(media(3)).encode()
     replies = iter([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\nzz\r\n" % (len(body), body)])
     server: RawServer = raw_server(lambda head: next(replies, library(head)), keeps=True)

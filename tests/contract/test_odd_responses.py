@@ -83,7 +83,7 @@ ERROR_PAGES = {
 @both_hooks
 @pytest.mark.parametrize("status", ERRORS)
 @pytest.mark.parametrize("page", ERROR_PAGES.values(), ids=ERROR_PAGES)
-def test_an_error_keeps_its_meaning_whatever_its_body(
+def test_error_class_does_not_depend_on_the_body(
     connect: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch, page: Any, status: int
 ) -> None:
     monkeypatch.setattr("airflow_provider_media._transports.upload_connection.ERROR_BODY_SECONDS", 0.2)
@@ -99,7 +99,7 @@ def test_an_error_keeps_its_meaning_whatever_its_body(
 
 @both_hooks
 @pytest.mark.parametrize("page", ERROR_PAGES.values(), ids=ERROR_PAGES)
-def test_a_404_means_no_whatever_its_body(
+def test_404_is_not_found_with_any_body(
     connect: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch, page: Any
 ) -> None:
     monkeypatch.setattr("airflow_provider_media._transports.upload_connection.ERROR_BODY_SECONDS", 0.2)
@@ -117,7 +117,7 @@ def test_a_deletion_that_succeeded_needs_no_body(
     assert len(server.heads) == 1
 
 
-def test_the_body_of_an_error_is_not_waited_for(connect: Any, raw_server: Any) -> None:
+def test_error_body_is_not_awaited(connect: Any, raw_server: Any) -> None:
     server: RawServer = raw_server(lambda _: dripping_slowly())
     started = time.monotonic()
     with pytest.raises(MediaAuthError, match="401"):
@@ -134,7 +134,7 @@ def dripping_slowly() -> Iterator[bytes]:
 
 @both_hooks
 @pytest.mark.parametrize("status", [206, 101])
-def test_a_part_of_a_response_is_none(connect: Any, raw_server: Any, status: int) -> None:
+def test_partial_response_is_an_error(connect: Any, raw_server: Any, status: int) -> None:
     server: RawServer = raw_server(lambda _: http_response(status, MEDIA))
     with pytest.raises(MediaResponseError, match=f"HTTP {status}"):
         connect(server.url).get_media(7)
@@ -146,7 +146,7 @@ UNCHANGED = [b.decode() for b in (b"utf-8", b"none", b"identity", b"identity, id
 
 @both_hooks
 @pytest.mark.parametrize("encoding", UNCHANGED)
-def test_what_is_no_compression_is_passed_through(connect: Any, raw_server: Any, encoding: str) -> None:
+def test_unknown_content_encoding_is_ignored(connect: Any, raw_server: Any, encoding: str) -> None:
     server: RawServer = raw_server(lambda _: http_response(200, MEDIA, f"Content-Encoding: {encoding}"))
     assert connect(server.url).get_media(7).size == 9
 
@@ -170,7 +170,7 @@ PACKED = {
 
 @both_hooks
 @pytest.mark.parametrize(("body", "encoding"), PACKED.values(), ids=PACKED)
-def test_gzip_and_deflate_are_unpacked(connect: Any, raw_server: Any, body: bytes, encoding: str) -> None:
+def test_gzip_and_deflate_are_decompressed(connect: Any, raw_server: Any, body: bytes, encoding: str) -> None:
     server: RawServer = raw_server(lambda _: http_response(200, body, f"Content-Encoding: {encoding}"))
     assert connect(server.url).get_media(7).name == "a"
 
@@ -188,7 +188,7 @@ BROKEN = {
 
 @both_hooks
 @pytest.mark.parametrize(("body", "encoding", "words", "requests"), BROKEN.values(), ids=BROKEN)
-def test_what_cannot_be_unpacked_is_told(
+def test_undecodable_body_is_an_error(
     connect: Any, raw_server: Any, body: bytes, encoding: str, words: str, requests: int
 ) -> None:
     server: RawServer = raw_server(lambda _: http_response(200, body, f"Content-Encoding: {encoding}"))
@@ -273,8 +273,8 @@ def test_one_invalid_entry_of_a_list_is_skipped(
 
 @both_hooks
 @pytest.mark.parametrize("total", [2, 4, 5, 0, -1, 99, "2", "x", None], ids=str)
-def test_a_wrong_total_hides_no_file(connect: Any, raw_server: Any, total: Any) -> None:
-    """A server of pages of two, whatever limit is asked for; its total counts the page, is capped, or nonsense."""
+def test_wrong_total_hides_no_file(connect: Any, raw_server: Any, total: Any) -> None:
+    """The server ignores the limit and returns pages of two; its total counts the page, is capped, or is wrong."""
 
     def page(head: str) -> bytes:
         number = int(head.partition("page=")[2].partition("&")[0])
@@ -288,7 +288,7 @@ def test_a_wrong_total_hides_no_file(connect: Any, raw_server: Any, total: Any) 
 
 @both_hooks
 @pytest.mark.parametrize("rejections", [1, 2])
-def test_one_stray_401_among_good_responses_is_tried_once_more(connect: Any, raw_server: Any, rejections: int) -> None:
+def test_single_401_after_success_is_retried_once(connect: Any, raw_server: Any, rejections: int) -> None:
     responses = iter([http_response(200, MEDIA), *[http_response(401, {"message": "no"})] * rejections])
     server: RawServer = raw_server(lambda _: next(responses, http_response(200, MEDIA)))
     hook = connect(server.url)
@@ -302,7 +302,7 @@ def test_one_stray_401_among_good_responses_is_tried_once_more(connect: Any, raw
 
 
 @both_hooks
-def test_a_401_to_the_first_request_is_told_at_once(connect: Any, raw_server: Any) -> None:
+def test_401_to_the_first_request_is_not_retried(connect: Any, raw_server: Any) -> None:
     server: RawServer = raw_server(lambda _: http_response(401, {"message": "no"}))
     with pytest.raises(MediaAuthError):
         connect(server.url).get_media(7)
@@ -311,13 +311,13 @@ def test_a_401_to_the_first_request_is_told_at_once(connect: Any, raw_server: An
 
 @both_hooks
 @pytest.mark.parametrize(
-    ("asked", "told"), [("86400", 300), ("300", 300), ("7", 7), ("Fri, 31 Dec 2038 23:59:59 GMT", 300)]
+    ("header", "seconds"), [("86400", 300), ("300", 300), ("7", 7), ("Fri, 31 Dec 2038 23:59:59 GMT", 300)]
 )
-def test_retry_after_is_capped(connect: Any, raw_server: Any, asked: str, told: float) -> None:
-    server: RawServer = raw_server(lambda _: http_response(503, "", f"Retry-After: {asked}"))
+def test_retry_after_is_capped(connect: Any, raw_server: Any, header: str, seconds: float) -> None:
+    server: RawServer = raw_server(lambda _: http_response(503, "", f"Retry-After: {header}"))
     with pytest.raises(MediaUnavailableError) as caught:
         connect(server.url, retry_budget=0).get_media(7)
-    assert caught.value.retry_after == told
+    assert caught.value.retry_after == seconds
 
 
 @both_hooks
@@ -335,7 +335,7 @@ def test_retry_after_is_capped(connect: Any, raw_server: Any, asked: str, told: 
         (407, False),
     ],
 )
-def test_a_proxy_that_cannot_connect_now_is_asked_again(
+def test_transient_rejection_of_a_proxy_is_retried(
     connect: Any, raw_server: Any, status: int, *, is_transient: bool
 ) -> None:
     interim = b"HTTP/1.1 102 Processing\r\n\r\n"
@@ -356,7 +356,7 @@ IMPOSSIBLE_DATES = [
 
 @both_hooks
 @pytest.mark.parametrize("date", IMPOSSIBLE_DATES)
-def test_a_date_of_impossible_numbers_is_ignored(connect: Any, raw_server: Any, date: str) -> None:
+def test_impossible_date_is_ignored(connect: Any, raw_server: Any, date: str) -> None:
     limits = ("X-RateLimit-Remaining: 5", "X-RateLimit-Reset: 1900000000")
     server: RawServer = raw_server(lambda _: http_response(404, "", f"Retry-After: {date}", f"Date: {date}", *limits))
     with pytest.raises(MediaNotFoundError) as caught:
@@ -367,7 +367,7 @@ def test_a_date_of_impossible_numbers_is_ignored(connect: Any, raw_server: Any, 
 @both_hooks
 @pytest.mark.parametrize("charset", ["cp500", "IBM037", "utf-7", "unicode_escape", "utf-16-be"])
 @pytest.mark.parametrize("status", [200, 401])
-def test_no_charset_brings_out_the_api_key(connect: Any, raw_server: Any, charset: str, status: int) -> None:
+def test_no_charset_reveals_the_api_key(connect: Any, raw_server: Any, charset: str, status: int) -> None:
     key = "sk<live>+4f5e6d7c8b9a"
     repeated = "".join(f"\\x{ord(letter):02x}" for letter in key).encode()
     body = repeated if charset == "unicode_escape" else f"\xe9 {key}".encode(charset)
@@ -381,7 +381,7 @@ def test_no_charset_brings_out_the_api_key(connect: Any, raw_server: Any, charse
 
 
 @both_hooks
-def test_a_long_status_line_keeps_its_meaning(connect: Any, raw_server: Any) -> None:
+def test_long_status_line_is_parsed(connect: Any, raw_server: Any) -> None:
     server: RawServer = raw_server(lambda _: http_response(404).replace(b"Reason", b"Reason" * 20_000))
     assert connect(server.url).exists(7) is False
 
@@ -438,7 +438,7 @@ def test_causes_in_the_debug_log_are_redacted(connect: Any, caplog: pytest.LogCa
 
 
 @both_hooks
-def test_a_proxy_of_plain_http_that_asks_for_credentials_is_named(connect: Any, raw_server: Any) -> None:
+def test_407_of_a_plain_http_proxy_is_named(connect: Any, raw_server: Any) -> None:
     proxy: RawServer = raw_server(lambda _: http_response(407))
     with pytest.raises(MediaRequestError, match="the proxy requires credentials"):
         connect("http://media.example", proxy=proxy.url).get_media(7)

@@ -51,7 +51,7 @@ class Exchange:
         """Whether the body's declared length has arrived."""
         return len(self.received) >= self.length
 
-    def answer(self, status: int, value: object, *headers: str) -> None:
+    def respond(self, status: int, value: object, *headers: str) -> None:
         """Send a JSON answer."""
         body = json.dumps(value).encode()
         head = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}", "Content-Type: application/json", *headers]
@@ -161,10 +161,10 @@ class RawServer:
                     self.unanswered += 1
                     exchange.drain()
                 elif found := [media for media in self.listed if f"/media/{media['id']} " in exchange.line]:
-                    exchange.answer(200, found[0])
+                    exchange.respond(200, found[0])
                 else:
                     listed = [*reversed(self.listed), ONE_FILE]
-                    exchange.answer(200, {"content": listed, "totalElements": len(listed)})
+                    exchange.respond(200, {"content": listed, "totalElements": len(listed)})
 
     @staticmethod
     def _read_head(sock: socket.socket) -> Exchange | None:

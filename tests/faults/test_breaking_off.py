@@ -16,7 +16,7 @@ PROTOCOLS = pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
 
 
 @PROTOCOLS
-def test_a_transfer_that_waits_for_room_is_broken_off(raw_server, hook_for, big_file, tls):
+def test_transfer_waiting_to_send_is_aborted(raw_server, hook_for, big_file, tls):
     came = threading.Event()
     over = threading.Event()
 
@@ -40,9 +40,9 @@ def test_a_transfer_that_waits_for_room_is_broken_off(raw_server, hook_for, big_
     assert len(server.posts) == 1
 
 
-def test_a_wait_before_a_retry_is_broken_off(raw_server, hook_for, big_file):
+def test_wait_before_a_retry_is_aborted(raw_server, hook_for, big_file):
     def on_post(exchange):
-        exchange.answer(503, {"message": "later"}, "Retry-After: 30")
+        exchange.respond(503, {"message": "later"}, "Retry-After: 30")
         threading.Timer(0.1, hook.cancel).start()
 
     server = raw_server(on_post)
@@ -54,7 +54,7 @@ def test_a_wait_before_a_retry_is_broken_off(raw_server, hook_for, big_file):
 
 
 @PROTOCOLS
-def test_cancelling_while_a_connection_is_being_made_is_not_missed(raw_server, hook_for, monkeypatch, tls):
+def test_cancel_during_connect_is_not_missed(raw_server, hook_for, monkeypatch, tls):
     server = raw_server(lambda exchange: None, tls=tls)
     hook = hook_for(server.base_url, timeout=20)
     transport = hook.get_conn()
@@ -73,10 +73,10 @@ def test_cancelling_while_a_connection_is_being_made_is_not_missed(raw_server, h
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("full", [False, True], ids=["says nothing", "takes no connection"])
-def test_a_server_that_does_not_even_connect_is_left_at_once(hook_for, scheme, full):
+def test_pending_connect_is_aborted_immediately(hook_for, scheme, full):
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
         address = server.getsockname()
-        for _ in range(4 if full else 0):  # what the kernel answers in its place
+        for _ in range(4 if full else 0):  # which the kernel accepts in its place
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(address)

@@ -20,7 +20,7 @@ def image(tmp_path):
 
 
 @PROTOCOLS
-def test_a_server_that_takes_the_body_and_says_nothing_is_given_up_with_the_budget(raw_server, hook_for, image, tls):
+def test_silent_server_is_abandoned_with_the_budget(raw_server, hook_for, image, tls):
     def on_post(exchange):
         exchange.read_all()
         exchange.drain()
@@ -33,15 +33,15 @@ def test_a_server_that_takes_the_body_and_says_nothing_is_given_up_with_the_budg
 
 
 @PROTOCOLS
-def test_a_transfer_that_lasts_longer_than_the_budget_does_not_use_it_up(raw_server, hook_for, big_file, tls):
+def test_long_transfer_does_not_use_up_the_budget(raw_server, hook_for, big_file, tls):
     def on_post(exchange):
         exchange.read(1024 * 1024)
         time.sleep(0.5)
         exchange.read_all()
         if len(server.posts) < 4:
-            exchange.answer(503, {"message": "later"})
+            exchange.respond(503, {"message": "later"})
         else:
-            exchange.answer(201, STORED)
+            exchange.respond(201, STORED)
 
     server = raw_server(on_post, tls=tls)
     hook = hook_for(server.base_url, retry_budget=1, max_attempts=9)
@@ -50,9 +50,7 @@ def test_a_transfer_that_lasts_longer_than_the_budget_does_not_use_it_up(raw_ser
 
 
 @PROTOCOLS
-def test_a_server_that_falls_silent_altogether_is_given_up_within_settling_time_and_budget(
-    raw_server, hook_for, image, tls
-):
+def test_server_that_becomes_silent_is_abandoned_in_time(raw_server, hook_for, image, tls):
     def on_post(exchange):
         exchange.read_all()
         server.lists = False
@@ -64,8 +62,8 @@ def test_a_server_that_falls_silent_altogether_is_given_up_within_settling_time_
     started = time.monotonic()
     with pytest.raises(MediaUnavailableError, match=r"upload 'image.png'.* timed out after 0\.25 s without data"):
         hook.upload(image)
-    # A timeout for the file, the settling time, a timeout for the last look: 3.5 s, were nothing slow.
+    # A timeout for the file, the settling time, a timeout for the last lookup: 3.5 s on an idle machine.
     assert time.monotonic() - started < 12
     assert len(server.posts) == 1
-    # Eight use up the budget, then one each time: with a budget of its own, the second look were eight again.
+    # Eight use up the budget, then one each time: with a separate budget, the second lookup would be eight again.
     assert 3 <= server.unanswered <= 12

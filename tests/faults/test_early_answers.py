@@ -1,4 +1,4 @@
-"""An answer in the middle of a large body is heard, over HTTP and over TLS, and the file is not sent over and over."""
+"""A response during a large body is read, over HTTP and TLS, and the file is not sent repeatedly."""
 
 from __future__ import annotations
 
@@ -23,18 +23,16 @@ PROTOCOLS = pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
 
 
 def refuse(status: int, *headers: str):
-    return lambda exchange: exchange.answer(status, {"message": "no, thank you"}, *headers)
+    return lambda exchange: exchange.respond(status, {"message": "no, thank you"}, *headers)
 
 
 @PROTOCOLS
 @pytest.mark.parametrize("status", ERRORS)
 @pytest.mark.parametrize("read_first", [1, 3_000_000])
-def test_a_server_that_refuses_and_lingers_without_reading_is_heard(
-    raw_server, hook_for, big_file, tls, status, read_first
-):
+def test_early_rejection_is_read_from_a_lingering_server(raw_server, hook_for, big_file, tls, status, read_first):
     def on_post(exchange):
         exchange.read(read_first)
-        time.sleep(0.3)  # meanwhile all buffers fill up, and the client waits for room
+        time.sleep(0.3)  # until all buffers are full and the client waits
         refuse(status)(exchange)
         wait_until_the_client_leaves(exchange.sock)
 
@@ -58,7 +56,7 @@ def wait_until_the_client_leaves(sock: socket.socket) -> None:
 
 @PROTOCOLS
 @pytest.mark.parametrize("status", ERRORS)
-def test_a_server_that_refuses_and_hangs_up_politely_is_heard(raw_server, hook_for, big_file, tls, status):
+def test_early_rejection_is_read_after_a_clean_close(raw_server, hook_for, big_file, tls, status):
     def on_post(exchange):
         exchange.read(1000)
         refuse(status, "Connection: close")(exchange)
@@ -80,7 +78,7 @@ class SlowSource(io.BytesIO):
 
 
 @PROTOCOLS
-def test_a_refusal_is_heard_although_a_slow_source_never_fills_the_line(raw_server, hook_for, big_file, tls):
+def test_early_rejection_is_read_with_a_slow_source(raw_server, hook_for, big_file, tls):
     def on_post(exchange):
         exchange.read(1000)
         refuse(413)(exchange)
@@ -94,7 +92,7 @@ def test_a_refusal_is_heard_although_a_slow_source_never_fills_the_line(raw_serv
 
 
 @PROTOCOLS
-def test_a_server_that_refuses_and_resets_is_not_sent_the_file_over_and_over(raw_server, hook_for, big_file, tls):
+def test_file_is_not_resent_after_rejection_and_reset(raw_server, hook_for, big_file, tls):
     def on_post(exchange):
         exchange.read(1000)
         refuse(413, "Connection: close")(exchange)
@@ -102,17 +100,17 @@ def test_a_server_that_refuses_and_resets_is_not_sent_the_file_over_and_over(raw
         exchange.sock.close()
 
     server = raw_server(on_post, tls=tls)
-    # A reset may overtake the answer within the kernel; then it was not heard, and the next attempt hears it.
+    # A reset may overtake the response in the kernel; then the next attempt reads it.
     with pytest.raises((MediaRequestError, MediaUnavailableError)):
         hook_for(server.base_url).upload(big_file)
     assert len(server.posts) <= 3
     assert sum(len(post.received) for post in server.posts) < big_file.stat().st_size / 4
 
 
-def test_the_session_tickets_of_a_cold_tls_connection_are_no_answer(raw_server, hook_for, big_file):
+def test_tls_session_tickets_are_not_a_response(raw_server, hook_for, big_file):
     def on_post(exchange):
         exchange.read_all()
-        exchange.answer(201, {"id": 8, "size": big_file.stat().st_size, "url": "http://127.0.0.1/8"})
+        exchange.respond(201, {"id": 8, "size": big_file.stat().st_size, "url": "http://127.0.0.1/8"})
 
     server = raw_server(on_post, tls=True)
     transport = hook_for(server.base_url).get_conn()
@@ -130,10 +128,10 @@ def an_upload_of(path):
 
 
 @PROTOCOLS
-def test_a_connection_whose_body_was_cut_short_is_not_used_again(raw_server, hook_for, big_file, tls):
+def test_connection_with_incomplete_body_is_not_reused(raw_server, hook_for, big_file, tls):
     def on_post(exchange):
         exchange.read(1000)
-        exchange.answer(400, {"message": "no"})  # keeps the connection, as if the body had come
+        exchange.respond(400, {"message": "no"})  # keeps the connection, as if the body had come
         exchange.drain()
 
     server = raw_server(on_post, tls=tls)
@@ -144,12 +142,12 @@ def test_a_connection_whose_body_was_cut_short_is_not_used_again(raw_server, hoo
 
 
 def says_that_it_is_stored(listed: list, size: int, known: dict):
-    """Answer early that the whole file is stored; the library tells of it what is given."""
+    """Respond early that the whole file is stored; the library returns the given file."""
 
     def on_post(exchange):
         exchange.read(1000)
         listed.append({"id": 8, "name": "big.mp4", "mimeType": "video/mp4", "url": "http://127.0.0.1/8", **known})
-        exchange.answer(201, {"id": 8, "size": size, "url": "http://127.0.0.1/8"})
+        exchange.respond(201, {"id": 8, "size": size, "url": "http://127.0.0.1/8"})
         exchange.drain()
 
     return on_post
@@ -157,7 +155,7 @@ def says_that_it_is_stored(listed: list, size: int, known: dict):
 
 @PROTOCOLS
 @pytest.mark.parametrize("known", [{"size": 1000}, {}], ids=["a part of it", "of unknown size"])
-def test_a_success_that_comes_before_the_file_was_sent_is_none(raw_server, hook_for, big_file, tls, known):
+def test_early_success_is_not_a_stored_file(raw_server, hook_for, big_file, tls, known):
     listed: list = []
     server = raw_server(says_that_it_is_stored(listed, big_file.stat().st_size, known), tls=tls)
     server.listed = listed
@@ -169,9 +167,7 @@ def test_a_success_that_comes_before_the_file_was_sent_is_none(raw_server, hook_
 
 
 @PROTOCOLS
-def test_a_success_that_comes_before_the_file_was_sent_is_one_where_the_library_has_it_whole(
-    raw_server, hook_for, big_file, tls
-):
+def test_early_success_counts_if_the_library_has_the_whole_file(raw_server, hook_for, big_file, tls):
     listed: list = []
     size = big_file.stat().st_size
     server = raw_server(says_that_it_is_stored(listed, size, {"size": size}), tls=tls)
@@ -181,7 +177,7 @@ def test_a_success_that_comes_before_the_file_was_sent_is_one_where_the_library_
 
 
 @PROTOCOLS
-def test_an_upload_lives_as_long_as_bytes_move(raw_server, hook_for, tmp_path, tls):
+def test_upload_does_not_time_out_while_data_is_flowing(raw_server, hook_for, tmp_path, tls):
     path = tmp_path / "slow.gif"
     path.write_bytes(b"GIF89a" + bytes(900_000))
 
@@ -189,7 +185,7 @@ def test_an_upload_lives_as_long_as_bytes_move(raw_server, hook_for, tmp_path, t
         while not exchange.is_whole:
             exchange.read(len(exchange.received) + 15_000)
             time.sleep(0.05)  # 300 KB a second
-        exchange.answer(201, {"id": 8, "size": path.stat().st_size, "url": "http://127.0.0.1/8"})
+        exchange.respond(201, {"id": 8, "size": path.stat().st_size, "url": "http://127.0.0.1/8"})
 
     server = raw_server(on_post, tls=tls, receive_buffer=8192)
     started = time.monotonic()
@@ -201,7 +197,7 @@ def test_an_upload_lives_as_long_as_bytes_move(raw_server, hook_for, tmp_path, t
 
 
 @PROTOCOLS
-def test_a_line_on_which_nothing_moves_is_given_up(raw_server, hook_for, big_file, tls):
+def test_stalled_upload_times_out(raw_server, hook_for, big_file, tls):
     server = raw_server(lambda exchange: wait_until_the_client_leaves(exchange.sock), tls=tls)
     started = time.monotonic()
     with pytest.raises(MediaUnavailableError, match="timed out after 1 s without data"):
@@ -220,7 +216,7 @@ def test_a_line_on_which_nothing_moves_is_given_up(raw_server, hook_for, big_fil
     ],
     ids=["100", "102", "103"],
 )
-def test_an_interim_answer_is_none(raw_server, hook_for, big_file, tls, interim):
+def test_interim_response_is_not_a_result(raw_server, hook_for, big_file, tls, interim):
     """A client must be able to take one at any time (RFC 9110, 15.2)."""
 
     def on_post(exchange):
@@ -229,7 +225,7 @@ def test_an_interim_answer_is_none(raw_server, hook_for, big_file, tls, interim)
             exchange.read(len(exchange.received) + 1_000_000)
         exchange.read_all()
         if exchange.is_whole:
-            exchange.answer(201, {"id": 8, "size": big_file.stat().st_size, "url": "http://127.0.0.1/8"})
+            exchange.respond(201, {"id": 8, "size": big_file.stat().st_size, "url": "http://127.0.0.1/8"})
 
     server = raw_server(on_post, tls=tls)
     assert hook_for(server.base_url, timeout=5).upload(big_file).media.id == 8

@@ -161,7 +161,7 @@ def test_a_redirect_of_an_upload_is_not_followed(raw_server, hook_for, tmp_path,
 
     def redirect(exchange):
         exchange.read_all()
-        exchange.answer(307, {}, "Location: https://other.example/media")
+        exchange.respond(307, {}, "Location: https://other.example/media")
 
     server = raw_server(redirect, tls=tls)
     with pytest.raises(MediaResponseError, match=r"other\.example"):

@@ -1,4 +1,4 @@
-"""What holds beyond one request: a TLS proxy, a session after an early answer, one pace for a process, secrets."""
+"""TLS proxies, sessions after early responses, one rate limiter per process, and secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def image(tmp_path):
 
 def store(exchange):
     exchange.read_all()
-    exchange.answer(201, STORED)
+    exchange.respond(201, STORED)
 
 
 def pump(source, target):
@@ -73,9 +73,7 @@ def tls_proxy(certificate):
         sock.close()
 
 
-def test_an_upload_goes_whole_through_a_proxy_that_speaks_tls_itself(
-    raw_server, hook_for, tls_proxy, image, certificate, monkeypatch
-):
+def test_upload_through_a_tls_proxy_is_complete(raw_server, hook_for, tls_proxy, image, certificate, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     server = raw_server(store, tls=True)
     assert hook_for(server.base_url, proxy=tls_proxy).upload(image).media.id == 8
@@ -83,14 +81,14 @@ def test_an_upload_goes_whole_through_a_proxy_that_speaks_tls_itself(
     assert GIF in bytes(post.received)
 
 
-def test_after_an_early_answer_the_session_is_as_good_as_new(raw_server, hook_for, big_file, image):
+def test_session_is_reusable_after_an_early_response(raw_server, hook_for, big_file, image):
     connections = []
 
     def on_post(exchange):
         connections.append(exchange.sock)
         if len(connections) == 1:
             exchange.read(1000)
-            exchange.answer(413, {"message": "too large"}, "Connection: close")
+            exchange.respond(413, {"message": "too large"}, "Connection: close")
             exchange.hang_up_politely()
         else:
             store(exchange)
@@ -104,7 +102,7 @@ def test_after_an_early_answer_the_session_is_as_good_as_new(raw_server, hook_fo
     assert len(set(connections)) == 2  # one that was cut short, one for all that followed
 
 
-def test_all_hooks_of_a_process_share_one_pace(raw_server, hook_for):
+def test_hooks_of_a_process_share_one_rate_limiter(raw_server, hook_for):
     server = raw_server(store)
     hooks = [hook_for(server.base_url, requests_per_second=4) for _ in range(4)]
     for hook in hooks:
@@ -112,10 +110,10 @@ def test_all_hooks_of_a_process_share_one_pace(raw_server, hook_for):
     started = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: hooks[number % 4].list_page(), range(9)))
-    assert time.monotonic() - started >= 8 / 4  # each at a pace of its own would take less than one second
+    assert time.monotonic() - started >= 8 / 4  # separate limiters would take less than one second
 
 
-def test_a_good_answer_that_holds_the_letters_of_the_key_is_not_changed(raw_server, hook_for, image):
+def test_response_with_the_characters_of_a_short_key_is_unchanged(raw_server, hook_for, image):
     server = raw_server(store)
     server.listed = [{**STORED, "name": "summer-banner.gif"}]
     hook = hook_for(server.base_url, key="summer")
@@ -123,23 +121,23 @@ def test_a_good_answer_that_holds_the_letters_of_the_key_is_not_changed(raw_serv
     assert (result.created, result.media.name) == (False, "summer-banner.gif")
 
 
-def said_by(error: BaseException | None) -> str:
-    """Tell what a traceback of the error would say, of all that led to it."""
-    said = ""
+def traceback_text(error: BaseException | None) -> str:
+    """Return what a traceback of the error shows, causes included."""
+    text = ""
     while error:
-        said += f"{error} {error!r} "
+        text += f"{error} {error!r} "
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return said
+    return text
 
 
 @pytest.mark.parametrize("port", ["99999", "x"])
-def test_a_proxy_of_a_wrong_port_is_refused_without_its_password(hook_for, port):
+def test_proxy_with_invalid_port_is_rejected_without_its_password(hook_for, port):
     with pytest.raises(MediaConfigurationError, match="'proxy'") as caught:
         hook_for("https://127.0.0.1:9", proxy=f"http://user:s3cr3t@127.0.0.1:{port}").list_page()
-    assert "s3cr3t" not in said_by(caught.value)
+    assert "s3cr3t" not in traceback_text(caught.value)
 
 
-def test_a_proxy_that_is_not_there_is_named_as_the_reason(hook_for):
+def test_unreachable_proxy_is_the_cause(hook_for):
     with pytest.raises(MediaUnavailableError, match="through the proxy") as caught:
         hook_for("https://127.0.0.1:9", proxy="http://user:s3cr3t@127.0.0.1:9", max_attempts=1).list_page()
-    assert "s3cr3t" not in said_by(caught.value)
+    assert "s3cr3t" not in traceback_text(caught.value)

@@ -1,4 +1,4 @@
-"""Answers that make no sense, or never end, are our own error; the library decides what became of the upload."""
+"""Invalid and endless responses raise errors; the library shows whether the upload succeeded."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def image(tmp_path):
     return path
 
 
-def raw_answer(exchange, body: bytes, *headers: str) -> None:
+def send_raw(exchange, body: bytes, *headers: str) -> None:
     head = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers]
     exchange.sock.sendall("\r\n".join([*head, "", ""]).encode() + body)
 
 
-def library_that_answers(body: bytes, stored: list, *, stores: bool):
+def library_responding_with(body: bytes, stored: list, *, stores: bool):
     def on_post(exchange):
         exchange.read_all()
         if stores:
             stored.append(STORED)
-        raw_answer(exchange, body)
+        send_raw(exchange, body)
 
     return on_post
 
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
-def test_a_senseless_answer_to_an_upload_that_stored_nothing_is_an_error(raw_server, hook_for, image, body):
-    server = raw_server(library_that_answers(body, [], stores=False))
+def test_invalid_response_without_a_stored_file_is_an_error(raw_server, hook_for, image, body):
+    server = raw_server(library_responding_with(body, [], stores=False))
     with pytest.raises(MediaResponseError, match="invalid response") as caught:
         hook_for(server.base_url).upload(image)
     assert len(server.posts) == 1
@@ -61,21 +61,21 @@ def test_a_senseless_answer_to_an_upload_that_stored_nothing_is_an_error(raw_ser
 
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
-def test_a_senseless_answer_to_an_upload_that_was_stored_is_no_second_copy(raw_server, hook_for, image, body):
+def test_invalid_response_with_a_stored_file_makes_no_duplicate(raw_server, hook_for, image, body):
     stored: list = []
-    server = raw_server(library_that_answers(body, stored, stores=True))
+    server = raw_server(library_responding_with(body, stored, stores=True))
     server.listed = stored
     result = hook_for(server.base_url).upload(image)
     assert result.media.id == 8
     assert len(server.posts) == 1
 
 
-def test_a_compressed_response_is_unpacked_within_the_bound(raw_server, hook_for, image):
+def test_compressed_response_is_decompressed_up_to_a_limit(raw_server, hook_for, image):
     bomb = gzip.compress(json.dumps({"id": 8, "padding": "x" * 50_000_000}).encode())
 
     def on_post(exchange):
         exchange.read_all()
-        raw_answer(exchange, bomb, "Content-Encoding: gzip")
+        send_raw(exchange, bomb, "Content-Encoding: gzip")
 
     server = raw_server(on_post)
     with pytest.raises(MediaResponseError, match="larger than 32 MiB"):
@@ -83,7 +83,7 @@ def test_a_compressed_response_is_unpacked_within_the_bound(raw_server, hook_for
     assert [post.headers["accept-encoding"] for post in server.posts] == ["identity"]
 
 
-def test_an_answer_without_end_is_read_up_to_a_bound(raw_server, hook_for, image):
+def test_endless_response_is_read_up_to_a_limit(raw_server, hook_for, image):
     sent = []
 
     def on_post(exchange):
@@ -100,7 +100,7 @@ def test_an_answer_without_end_is_read_up_to_a_bound(raw_server, hook_for, image
     assert len(server.posts) == 1
 
 
-def test_an_answer_that_drips_for_ever_is_given_up(raw_server, hook_for, image):
+def test_dripping_response_times_out(raw_server, hook_for, image):
     def on_post(exchange):
         exchange.read_all()
         exchange.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
@@ -120,9 +120,9 @@ def test_an_answer_that_drips_for_ever_is_given_up(raw_server, hook_for, image):
 @pytest.mark.parametrize(
     ("start", "drip"),
     [(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), (b"HTTP/1.1 200 OK\r\nX: ", b"a")],
-    ids=["interim answers without end", "a header without end"],
+    ids=["endless interim responses", "an endless header"],
 )
-def test_an_answer_whose_head_drips_for_ever_is_given_up(raw_server, hook_for, image, tls, start, drip):
+def test_dripping_response_head_times_out(raw_server, hook_for, image, tls, start, drip):
     def on_post(exchange):
         exchange.read_all()
         exchange.sock.sendall(start)
@@ -138,13 +138,13 @@ def test_an_answer_whose_head_drips_for_ever_is_given_up(raw_server, hook_for, i
     assert len(server.posts) == 1
 
 
-def test_a_key_in_a_senseless_answer_is_in_no_log_line_and_no_error(raw_server, hook_for, image, caplog):
+def test_key_in_an_invalid_response_is_in_no_log_and_error(raw_server, hook_for, image, caplog):
     caplog.set_level(logging.DEBUG)
     key = "sk-live-4f5e6d7c8b9a"
 
     def on_post(exchange):
         exchange.read_all()
-        raw_answer(exchange, f"<html>your key {key}</html>".encode())
+        send_raw(exchange, f"<html>your key {key}</html>".encode())
 
     with pytest.raises(MediaResponseError, match="your key \\*\\*\\*") as caught:
         hook_for(raw_server(on_post).base_url, key=key).upload(image)
@@ -153,7 +153,7 @@ def test_a_key_in_a_senseless_answer_is_in_no_log_line_and_no_error(raw_server, 
     assert key not in caplog.text
 
 
-def test_garbage_in_the_place_of_an_answer_over_tls_is_no_wrong_address(raw_server, hook_for, image):
+def test_garbage_over_tls_is_not_a_configuration_error(raw_server, hook_for, image):
     def on_post(exchange):
         exchange.read_all()
         server.listed.append(STORED)

@@ -19,7 +19,7 @@ GIF = b"GIF89a"
 def store(exchange):
     exchange.read_all()
     if exchange.is_whole:
-        exchange.answer(201, {"id": 8, "url": "http://127.0.0.1/8", "size": file_part_size(exchange)})
+        exchange.respond(201, {"id": 8, "url": "http://127.0.0.1/8", "size": file_part_size(exchange)})
 
 
 def file_part_size(exchange) -> int:
@@ -71,7 +71,7 @@ def test_a_file_that_is_replaced_between_two_attempts_is_not_sent(raw_server, ho
         other = tmp_path / "other"
         other.write_bytes(GIF + b"other")
         other.replace(path)
-        exchange.answer(503, {"message": "later"})
+        exchange.respond(503, {"message": "later"})
 
     server = raw_server(on_post, tls=tls)
     with pytest.raises(MediaFileError, match="changed"):
@@ -131,7 +131,7 @@ def refuse_first(refusals: int, status: int):
         if left[0]:
             left[0] -= 1
             exchange.read_all()
-            exchange.answer(status, {"message": "later"})
+            exchange.respond(status, {"message": "later"})
         else:
             store(exchange)
 

@@ -56,7 +56,7 @@ def test_not_given_stays_one_object_and_has_a_stable_text() -> None:
 @pytest.mark.parametrize(
     "parse", [parse_int, parse_bool, parse_str, parse_token, parse_name, parse_names, parse_list, parse_path]
 )
-def test_none_is_refused_by_name_and_says_to_leave_the_argument_out(parse: Any) -> None:
+def test_none_is_rejected_with_the_field_name(parse: Any) -> None:
     with pytest.raises(MediaConfigurationError, match=r"^folder_id must not be None: .* leave the argument out\.$"):
         parse_optional(parse, "folder_id", None)
     assert parse_optional(parse, "folder_id", NOT_GIVEN) is None
@@ -69,7 +69,7 @@ def test_an_integer_may_be_a_string(value: Any, number: int) -> None:
 
 
 @pytest.mark.parametrize("value", [0, "0", -1, 1.5, "", "None", True, "ten", "1_0", "9" * 30])
-def test_what_is_not_an_integer_is_refused_by_name(value: Any) -> None:
+def test_invalid_integer_is_rejected_with_the_field_name(value: Any) -> None:
     with pytest.raises(MediaConfigurationError, match="max_items must be an integer of at least 1"):
         parse_int("max_items", value)
 
@@ -86,13 +86,13 @@ def test_an_integer_of_native_rendering_is_its_digits() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "  ", "None", " None "])
-def test_a_string_that_came_out_empty_is_refused_by_name(value: Any) -> None:
+def test_empty_string_is_rejected_with_the_field_name(value: Any) -> None:
     with pytest.raises(MediaConfigurationError, match=r"^name must not be .* return nothing\?$"):
         parse_str("name", value)
 
 
 @pytest.mark.parametrize("value", [1.5, True, ["a"], {"a": 1}, b"a"])
-def test_what_is_not_a_string_is_refused_by_name(value: Any) -> None:
+def test_other_type_than_string_is_rejected_with_the_field_name(value: Any) -> None:
     with pytest.raises(MediaConfigurationError, match=r"^name must be a string, not "):
         parse_str("name", value)
 
@@ -102,7 +102,7 @@ def test_a_choice_is_one_of_its_choices_in_any_case(value: str) -> None:
     assert parse_choice("if_missing", value, ("fail", "ignore")) == "ignore"
 
 
-def test_what_is_no_choice_is_refused_by_name() -> None:
+def test_invalid_choice_is_rejected_with_the_field_name() -> None:
     with pytest.raises(MediaConfigurationError, match="if_missing must be one of fail, ignore, not 'warn'"):
         parse_choice("if_missing", "warn", ("fail", "ignore"))
 
@@ -139,18 +139,18 @@ def test_what_is_no_choice_is_refused_by_name() -> None:
         ([{"id": 7}, MANIFEST], [{"id": 7}, *MANIFEST.values()]),
     ],
 )
-def test_several_may_be_given_in_many_ways(value: Any, spread: list[Any]) -> None:
+def test_lists_are_parsed_in_every_form(value: Any, spread: list[Any]) -> None:
     assert parse_list("names", value) == spread
 
 
 @pytest.mark.parametrize("value", ["[1, 2", "[a, b]", "(open('x'))", "[" * 10_000, "{'a'"])
-def test_a_text_that_only_looks_like_a_list_is_no_id(value: str) -> None:
+def test_string_that_resembles_a_list_is_not_an_id(value: str) -> None:
     with pytest.raises(MediaConfigurationError, match="is not a list of ids"):
         parse_media_ids(NOT_GIVEN, value, ignore_none=True)
 
 
 @pytest.mark.parametrize("media_ids", [[], "[]", (), {}, [[], Sequence([], [])]])
-def test_an_empty_list_is_reported_as_such_unless_nothing_is_fine(media_ids: Any) -> None:
+def test_empty_list_of_ids_is_an_error_unless_none_is_ignored(media_ids: Any) -> None:
     with pytest.raises(MediaConfigurationError, match="media_ids is empty"):
         parse_media_ids(NOT_GIVEN, media_ids, ignore_none=False)
     assert parse_media_ids(7, media_ids, ignore_none=False) == [7]
@@ -177,7 +177,7 @@ def test_an_empty_list_is_reported_as_such_unless_nothing_is_fine(media_ids: Any
         (NOT_GIVEN, [{"id": 7}, MANIFEST["id"]], [7, "med_9"]),
     ],
 )
-def test_ids_are_put_together_each_once_in_their_order(media_id: Any, media_ids: Any, ids: list[Any]) -> None:
+def test_ids_are_unique_and_in_order(media_id: Any, media_ids: Any, ids: list[Any]) -> None:
     assert parse_media_ids(media_id, media_ids, ignore_none=False) == ids
 
 
@@ -188,7 +188,7 @@ def test_ids_are_put_together_each_once_in_their_order(media_id: Any, media_ids:
         *((NOT_GIVEN, "[None]"), (NOT_GIVEN, "[null]"), (NOT_GIVEN, [Sequence(1, None)]), (NOT_GIVEN, [[None], 1])),
     ],
 )
-def test_none_is_refused_as_an_id_unless_told_to_ignore_it(media_id: Any, media_ids: Any) -> None:
+def test_none_is_rejected_as_an_id_unless_ignored(media_id: Any, media_ids: Any) -> None:
     with pytest.raises(MediaConfigurationError, match="None is not a media id"):
         parse_media_ids(media_id, media_ids, ignore_none=False)
     assert None not in parse_media_ids(media_id, media_ids, ignore_none=True)
@@ -202,7 +202,7 @@ def test_neither_one_nor_several_is_an_error(*, ignore_none: bool) -> None:
 
 @pytest.mark.parametrize("wrong", ["", "None", True, 1.5, {"name": "a"}, {"id": None}, {"manifest_path": "/x"}])
 @pytest.mark.parametrize("ignore_none", [True, False])
-def test_what_is_no_id_is_refused_even_when_none_is_ignored(wrong: Any, *, ignore_none: bool) -> None:
+def test_invalid_id_is_rejected_even_if_none_is_ignored(wrong: Any, *, ignore_none: bool) -> None:
     with pytest.raises(MediaConfigurationError, match="is not a media id"):
         parse_media_ids(NOT_GIVEN, [1, wrong], ignore_none=ignore_none)
     with pytest.raises(MediaConfigurationError, match="is not a media id"):
@@ -222,7 +222,7 @@ def test_a_string_of_several_ids_is_refused_with_a_hint(given: Any) -> None:
             parse_media_ids(NOT_GIVEN, given, ignore_none=ignore_none)
 
 
-def test_ids_that_can_be_walked_only_once_are_walked_once() -> None:
+def test_iterator_of_ids_is_consumed_once() -> None:
     assert parse_media_ids(NOT_GIVEN, iter([1, 2]), ignore_none=False) == [1, 2]
     with pytest.raises(MediaConfigurationError, match="None is not a media id"):
         parse_media_ids(NOT_GIVEN, iter([1, None]), ignore_none=False)
@@ -232,7 +232,7 @@ LAZY_TEXTS = ["LazySelectSequence([3 items])", "x-LazyXComSelectSequence([2 item
 
 
 @pytest.mark.parametrize("text", LAZY_TEXTS)
-def test_the_text_of_a_lazy_sequence_is_never_an_id_or_a_name(text: str) -> None:
+def test_repr_of_a_lazy_sequence_is_not_an_id_or_name(text: str) -> None:
     for given in (text, [text], [[text]]):
         with pytest.raises(MediaConfigurationError, match=r"lazy sequence.* Pass its \.output, as in media_ids=upload"):
             parse_media_ids(NOT_GIVEN, given, ignore_none=True)
@@ -255,6 +255,6 @@ def test_several_paths_are_refused_with_the_fix(several: Any) -> None:
         parse_path("file", several)
 
 
-def test_a_path_or_a_stream_is_given_back() -> None:
+def test_path_or_stream_is_returned_unchanged() -> None:
     path = Path("/data/banner.png")
     assert parse_path("file", path) is path

@@ -38,7 +38,7 @@ def test_auth_and_not_found_are_request_errors_and_a_wrong_argument_is_a_value_e
     assert issubclass(exceptions.MediaConfigurationError, ValueError)
 
 
-def test_an_error_carries_all_that_is_known() -> None:
+def test_error_has_all_attributes() -> None:
     error = MediaRequestError("why", status=400, server_message="said", request_id="r-7", delivery=Delivery.UNKNOWN)
     assert (str(error), error.status, error.server_message, error.request_id) == ("why", 400, "said", "r-7")
     assert error.delivery is Delivery.UNKNOWN

@@ -49,14 +49,14 @@ def walked(walk: Paginator, pages: list[ApiResponse]) -> list[int | str]:
     return found
 
 
-def test_an_empty_library_takes_one_request() -> None:
+def test_empty_library_takes_one_request() -> None:
     walk = Paginator()
     assert walk.feed(page_of([])) == ()
     assert walk.next_request is None
     assert walk.feed(page_of([1])) == ()
 
 
-def test_a_page_shorter_than_the_one_before_ends_the_list_when_the_total_says_so() -> None:
+def test_short_page_ends_the_list_if_the_total_agrees() -> None:
     walk = Paginator(page_size=3)
     walk.feed(page_of([1, 2, 3], total=5))
     walk.feed(page_of([4, 5], total=5))
@@ -79,19 +79,19 @@ WRONG_TOTALS = {
 @pytest.mark.parametrize("key", ["totalElements", "total", "count"])
 @pytest.mark.parametrize("size", [2, 4, 1000], ids=["full pages", "half pages", "short pages"])
 @pytest.mark.parametrize("wrong", WRONG_TOTALS.values(), ids=WRONG_TOTALS)
-def test_a_wrong_total_does_not_cut_the_list(wrong: Any, size: int, key: str) -> None:
+def test_wrong_total_does_not_truncate_the_list(wrong: Any, size: int, key: str) -> None:
     ids = [[1, 2], [3, 4], [5, 6], [7, 8]]
     pages = [page_of(page, **{key: wrong(page, 2 * number)}) for number, page in enumerate(ids, start=1)]
     assert walked(Paginator(page_size=size), pages) == list(range(1, 9))
 
 
-def test_a_server_that_repeats_its_last_page_ends_the_list_when_the_total_says_so() -> None:
+def test_repeated_last_page_ends_the_list_if_the_total_agrees() -> None:
     walk = Paginator(page_size=10)
     assert [len(walk.feed(page_of([1, 2, 3], total=3))) for _ in range(2)] == [3, 0]
     assert walk.next_request is None
 
 
-def test_a_total_that_is_always_too_large_costs_one_more_walk() -> None:
+def test_total_that_is_too_large_costs_one_more_listing() -> None:
     library = FakeLibrary()
     for number in range(3):
         library.add(f"file {number}")
@@ -115,13 +115,13 @@ def test_invalid_entries_count_for_the_total() -> None:
     assert not walk.may_have_missed
 
 
-def test_a_page_of_nothing_but_an_invalid_entry_does_not_end_the_list() -> None:
+def test_page_with_only_an_invalid_entry_does_not_end_the_list() -> None:
     assert walked(Paginator(page_size=1), [page_of([2]), page_of([None]), page_of([1])]) == [2, 1]
 
 
 @pytest.mark.parametrize(("name", "fails"), [("banner", True), ("17", True), ("other", False), ("banner ", False)])
 @pytest.mark.parametrize("find", [find_media, lambda name: list_all(name.__eq__)], ids=["find", "list"])
-def test_an_invalid_entry_stops_only_who_asks_for_its_name(find: Any, name: str, *, fails: bool) -> None:
+def test_invalid_entry_fails_only_lookups_of_its_name(find: Any, name: str, *, fails: bool) -> None:
     entries = [{"id": 1, "name": "banner", "size": -1}, {"id": 2, "name": 17}, {"id": 3, "name": "other"}]
     flow = find(name)
     next(flow)
@@ -141,7 +141,7 @@ def test_a_short_page_does_not_end_the_list_by_itself(envelope: dict[str, int]) 
     assert walked(Paginator(page_size=10), [page_of([1, 2, 3], **envelope), page_of([4], **envelope)]) == [1, 2, 3, 4]
 
 
-def test_an_empty_page_ends_the_list_even_when_the_total_promises_more() -> None:
+def test_empty_page_ends_the_list_despite_a_larger_total() -> None:
     assert walked(Paginator(), [page_of([1], total=99), page_of([], total=99)]) == [1]
 
 
@@ -149,12 +149,12 @@ def test_a_full_page_with_its_own_count_does_not_end_the_list() -> None:
     assert walked(Paginator(page_size=2), [page_of([1, 2], count=2), page_of([3, 4], count=2)]) == [1, 2, 3, 4]
 
 
-def test_no_id_is_given_twice_also_as_number_and_text() -> None:
+def test_no_id_is_returned_twice_as_number_and_string() -> None:
     pages = [page_of([1, 2, 2]), page_of([2, "1", 3]), page_of(["3", 4])]
     assert walked(Paginator(), pages) == [1, 2, 3, 4]
 
 
-def test_files_that_others_add_meanwhile_do_not_end_the_walk_early() -> None:
+def test_files_added_during_the_listing_do_not_end_it_early() -> None:
     """Newest first, each page repeats what the new files pushed down; two pages in a row may bring nothing new."""
     pages = [page_of([9, 8]), page_of([9, 8]), page_of([9, 8]), page_of([7, 6])]
     assert walked(Paginator(page_size=2), pages) == [9, 8, 7, 6]
@@ -167,14 +167,14 @@ def test_a_server_that_ignores_the_page_number_is_noticed() -> None:
     assert not raised.value.is_transient
 
 
-def test_pages_are_asked_for_in_the_given_order_and_size() -> None:
+def test_pages_have_the_requested_order_and_size() -> None:
     call = Paginator(page_size=7, sort_by="name", sort_order="desc").next_request
     assert call is not None
     assert call.params == (("page", "0"), ("limit", "7"), ("sortBy", "name"), ("sortOrder", "desc"))
 
 
 @given(data=st.data(), ids=st.lists(st.integers(0, 10**6) | st.text("abc_", min_size=1), unique_by=str, max_size=40))
-def test_however_the_server_splits_its_pages_each_id_comes_exactly_once(data: st.DataObject, ids: list[Any]) -> None:
+def test_each_id_is_listed_once_for_any_page_split(data: st.DataObject, ids: list[Any]) -> None:
     size = data.draw(st.integers(1, 8), label="page size")
     with_total = data.draw(st.booleans(), label="with total")
     pages: list[ApiResponse] = []
@@ -188,7 +188,7 @@ def test_however_the_server_splits_its_pages_each_id_comes_exactly_once(data: st
     assert walked(Paginator(page_size=size), pages) == ids
 
 
-def test_the_whole_library_is_listed_by_growing_id() -> None:
+def test_library_is_listed_by_ascending_id() -> None:
     library = FakeLibrary()
     for number in range(2500):
         library.add(f"file {number}")
@@ -203,7 +203,7 @@ def test_only_files_of_exactly_the_name_are_found_oldest_first() -> None:
     assert [media.id for media in library.run(find_media("banner"))] == [3, 12, 100]
 
 
-def test_get_asks_by_id_and_passes_a_refusal_on() -> None:
+def test_get_requests_by_id_and_raises_its_error() -> None:
     library = FakeLibrary()
     library.add("a")
     assert library.run(get_media("1")).name == "a"
@@ -217,7 +217,7 @@ def test_a_missing_file_cannot_be_deleted() -> None:
         FakeLibrary().run(delete_media(1))
 
 
-def test_missing_after_a_lost_answer_means_that_the_delete_did_its_work() -> None:
+def test_404_after_a_lost_response_means_the_delete_succeeded() -> None:
     flow = delete_media(1)
     next(flow)
     gone = MediaNotFoundError("no such file", status=404)
@@ -226,7 +226,7 @@ def test_missing_after_a_lost_answer_means_that_the_delete_did_its_work() -> Non
         flow.throw(gone)
 
 
-def test_any_other_failure_after_a_lost_answer_is_passed_on() -> None:
+def test_other_failure_after_a_lost_response_is_raised() -> None:
     flow = delete_media(1)
     next(flow)
     refused = MediaAuthError("key rejected", status=401)
@@ -251,9 +251,7 @@ def moment(day: int) -> datetime:
         ([Media(id="c"), Media(id="a")], ["c", "a"]),
     ],
 )
-def test_oldest_first_goes_by_number_then_by_date_then_by_the_servers_order(
-    found: list[Media], ids: list[int | str]
-) -> None:
+def test_oldest_first_sorts_by_number_then_date_then_list_order(found: list[Media], ids: list[int | str]) -> None:
     assert [media.id for media in oldest_first(found)] == ids
 
 
@@ -262,15 +260,15 @@ def test_an_id_is_a_number_when_it_is_digits(media_id: int | str, number: int | 
     assert id_number(media_id) == number
 
 
-def test_an_id_of_thousands_of_digits_is_no_number() -> None:
+def test_id_of_thousands_of_digits_is_not_a_number() -> None:
     assert id_number("9" * 5000) is None
 
 
-def test_the_list_is_read_again_when_a_file_was_deleted_meanwhile() -> None:
+def test_list_is_read_again_after_a_deletion_during_the_listing() -> None:
     """Files behind the deleted one move to the page before, which was read already."""
     ids = list(range(1, 2501))
 
-    def answer(call: ApiRequest) -> ApiResponse:
+    def respond(call: ApiRequest) -> ApiResponse:
         asked = dict(call.params)
         start = int(asked["page"]) * int(asked["limit"])
         page = [{"id": number} for number in ids[start : start + int(asked["limit"])]]
@@ -283,7 +281,7 @@ def test_the_list_is_read_again_when_a_file_was_deleted_meanwhile() -> None:
     call = next(flow)
     while True:
         try:
-            call = flow.send(answer(call))  # type: ignore[arg-type]
+            call = flow.send(respond(call))  # type: ignore[arg-type]
         except StopIteration as end:
             found = [media.id for media in end.value]
             break

@@ -9,7 +9,7 @@ from airflow_provider_media.models import Media
 
 
 @pytest.mark.parametrize(
-    ("name", "pattern", "fits"),
+    ("name", "pattern", "matches"),
     [
         ("banner.png", None, True),
         ("banner.png", "banner.*", True),
@@ -20,12 +20,12 @@ from airflow_provider_media.models import Media
         (None, None, True),
     ],
 )
-def test_name(name: str | None, pattern: str | None, *, fits: bool) -> None:
-    assert name_matches(Media(id=1, name=name), pattern) is fits
+def test_name(name: str | None, pattern: str | None, *, matches: bool) -> None:
+    assert name_matches(Media(id=1, name=name), pattern) is matches
 
 
 @pytest.mark.parametrize(
-    ("mime_type", "pattern", "fits"),
+    ("mime_type", "pattern", "matches"),
     [
         ("image/png", "image/*", True),
         ("Image/PNG; charset=binary", "image/png", True),
@@ -35,13 +35,13 @@ def test_name(name: str | None, pattern: str | None, *, fits: bool) -> None:
         (None, None, True),
     ],
 )
-def test_type(mime_type: str | None, pattern: str | None, *, fits: bool) -> None:
-    assert type_matches(Media(id=1, mime_type=mime_type), pattern) is fits
+def test_type(mime_type: str | None, pattern: str | None, *, matches: bool) -> None:
+    assert type_matches(Media(id=1, mime_type=mime_type), pattern) is matches
 
 
 @pytest.mark.parametrize(
-    ("folder", "wanted", "fits"),
+    ("folder", "expected_folder", "matches"),
     [(7, "7", True), ("7", "7", True), (8, "7", False), (None, "7", False), (8, None, True)],
 )
-def test_folder(folder: int | str | None, wanted: str | None, *, fits: bool) -> None:
-    assert folder_matches(Media(id=1, folder_id=folder), wanted) is fits
+def test_folder(folder: int | str | None, expected_folder: str | None, *, matches: bool) -> None:
+    assert folder_matches(Media(id=1, folder_id=folder), expected_folder) is matches

@@ -51,7 +51,7 @@ def ftyp(*brands: bytes) -> bytes:
         (ftyp(b"abcd", b"isom", b"3gp5"), "video/mp4"),
     ],
 )
-def test_accepted_types_are_known_by_content(head: bytes, mime_type: str) -> None:
+def test_accepted_types_are_detected_by_content(head: bytes, mime_type: str) -> None:
     found = detect_type(head)
     assert found
     assert found.mime_type == accepted_type(head) == mime_type
@@ -88,7 +88,7 @@ def test_accepted_types_are_known_by_content(head: bytes, mime_type: str) -> Non
         ((b"ab\n\x80",), "ISO media file of the unknown brand 'ab\\n\\x80'"),
     ],
 )
-def test_what_shares_the_container_of_mp4_is_not_mp4(brands: tuple[bytes, ...], title: str) -> None:
+def test_other_formats_in_the_mp4_container_are_detected(brands: tuple[bytes, ...], title: str) -> None:
     found = detect_type(ftyp(*brands))
     assert found
     assert (found.title, found.mime_type, accepted_type(ftyp(*brands))) == (title, None, None)
@@ -138,7 +138,7 @@ def test_what_shares_the_container_of_mp4_is_not_mp4(brands: tuple[bytes, ...], 
         ("è una nota".encode(), "text file"),
     ],
 )
-def test_what_a_file_is_has_a_name(head: bytes, title: str) -> None:
+def test_rejected_types_have_a_title(head: bytes, title: str) -> None:
     found = detect_type(head)
     assert found
     assert (found.title, found.mime_type, accepted_type(head)) == (title, None, None)
@@ -150,7 +150,7 @@ def test_some_files_are_unknown(head: bytes) -> None:
 
 
 @given(st.binary(max_size=40) | st.binary(max_size=30).map(lambda content: b"\0\0\0\x20ftyp" + content))
-def test_any_bytes_are_judged_without_an_error(content: bytes) -> None:
+def test_any_bytes_are_accepted_without_an_error(content: bytes) -> None:
     found = detect_type(content)
     assert found is None or (found.title.isprintable() and found.mime_type in {None, *EXTENSIONS})
     assert accepted_type(content) in {None, *EXTENSIONS}
@@ -173,7 +173,7 @@ def test_any_bytes_are_judged_without_an_error(content: bytes) -> None:
         ("v1.2", "image/jpeg", False),
     ],
 )
-def test_an_extension_that_says_another_type_is_noticed(file_name: str, mime_type: str, *, disagrees: bool) -> None:
+def test_extension_of_another_type_is_detected(file_name: str, mime_type: str, *, disagrees: bool) -> None:
     assert extension_mismatches(file_name, mime_type) is disagrees
 
 
@@ -201,7 +201,7 @@ def test_an_extension_that_says_another_type_is_noticed(file_name: str, mime_typ
         (None, "image/png"),
     ],
 )
-def test_a_type_that_reads_differently_does_not_differ(stored: str | None, sent: str) -> None:
+def test_other_spelling_of_a_type_does_not_differ(stored: str | None, sent: str) -> None:
     assert is_other_type(stored, sent) is False
 
 

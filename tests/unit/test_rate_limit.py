@@ -1,4 +1,4 @@
-"""Requests are spaced by the connection's rate, and wait for the limits that the server tells of."""
+"""Requests are spaced by the connection's rate, and wait for the server's limits."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_requests_are_spaced_and_the_first_is_free() -> None:
     assert [limiter.turn().start() for _ in range(4)] == [0.0, 0.25, 0.5, 0.75]
 
 
-def test_a_turn_keeps_its_moment_however_often_it_asks() -> None:
+def test_turn_keeps_its_slot() -> None:
     clock = Clock()
     limiter = RateLimiter(4, clock)
     turns = [limiter.turn() for _ in range(3)]
@@ -83,7 +83,7 @@ def test_threads_share_the_rate() -> None:
 
 
 @pytest.mark.parametrize("reset", ["12", "12.0", " 12 ", str(EPOCH + 12), str(int((EPOCH + 12) * 1000))])
-def test_a_window_that_is_used_up_is_waited_for(reset: str) -> None:
+def test_requests_wait_for_the_end_of_a_used_up_window(reset: str) -> None:
     clock = Clock()
     limiter = RateLimiter(None, clock)
     date = format_datetime(datetime.fromtimestamp(EPOCH, UTC), usegmt=True)
@@ -114,7 +114,7 @@ def test_a_window_that_is_used_up_is_waited_for(reset: str) -> None:
         ("", ""),
     ],
 )
-def test_nonsense_is_ignored(remaining: str, reset: str) -> None:
+def test_implausible_headers_are_ignored(remaining: str, reset: str) -> None:
     limiter = RateLimiter(None, Clock())
     send(limiter, limited(5, 3600))
     send(limiter, limited(7, 20))
@@ -122,13 +122,13 @@ def test_nonsense_is_ignored(remaining: str, reset: str) -> None:
     assert limiter.turn().start() == 0
 
 
-def test_a_server_that_always_says_0_says_nothing() -> None:
+def test_remaining_that_is_always_0_is_ignored() -> None:
     limiter = RateLimiter(None, Clock())
     for _ in range(10):
         send(limiter, limited(0, 60))
 
 
-def test_requests_under_way_count() -> None:
+def test_running_requests_count() -> None:
     clock = Clock()
     limiter = RateLimiter(None, clock)
     send(limiter, limited(3, 30))
@@ -140,8 +140,8 @@ def test_requests_under_way_count() -> None:
     assert limiter.turn().start() == 30
 
 
-def test_the_reset_of_one_window_is_the_earliest_that_was_told() -> None:
-    """It is told in whole seconds, rounded up."""
+def test_earliest_reset_of_a_window_applies() -> None:
+    """Servers send it in integer seconds, rounded up."""
     clock = Clock()
     limiter = RateLimiter(None, clock)
     for left in (3, 2, 1, 0):
@@ -151,7 +151,7 @@ def test_the_reset_of_one_window_is_the_earliest_that_was_told() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_one_request_is_asked_to_wait_all_wait(status: int) -> None:
+def test_retry_after_of_one_request_delays_all(status: int) -> None:
     clock = Clock()
     limiter = RateLimiter(None, clock)
     send(limiter, {}, refusal(20, status))
@@ -161,13 +161,13 @@ def test_what_one_request_is_asked_to_wait_all_wait(status: int) -> None:
 
 
 @pytest.mark.parametrize("problem", [refusal(200), refusal(None, 503), MediaNotFoundError("", retry_after=60)])
-def test_a_long_wait_or_none_is_the_requests_own(problem: MediaError) -> None:
+def test_long_retry_after_delays_only_its_own_request(problem: MediaError) -> None:
     limiter = RateLimiter(None, Clock())
     send(limiter, {}, problem)
     assert limiter.turn().start() == 0
 
 
-def test_a_rate_is_learned_from_refusals_and_forgotten() -> None:
+def test_rate_is_learned_from_429_and_expires() -> None:
     clock = Clock()
     limiter = RateLimiter(None, clock)
     for _ in range(20):
@@ -182,7 +182,7 @@ def test_a_rate_is_learned_from_refusals_and_forgotten() -> None:
 
 
 @pytest.mark.parametrize("accepted", [0, 1, 4])
-def test_a_refusal_after_few_requests_teaches_no_rate(accepted: int) -> None:
+def test_429_after_few_requests_sets_no_rate(accepted: int) -> None:
     clock = Clock()
     limiter = RateLimiter(None, clock)
     for _ in range(accepted):
@@ -192,7 +192,7 @@ def test_a_refusal_after_few_requests_teaches_no_rate(accepted: int) -> None:
     assert [limiter.turn().start() for _ in range(10)] == [0] * 10
 
 
-def test_a_window_that_ends_after_the_tries_of_a_call_fails_it() -> None:
+def test_window_longer_than_the_retry_budget_fails_the_request() -> None:
     limiter = RateLimiter(None, Clock())
     send(limiter, limited(1, 90))
     send(limiter, limited(0, 90))
@@ -212,7 +212,7 @@ def test_hooks_of_one_key_share_a_limiter() -> None:
 class Server:
     """Two windows, as the platform documents them; each starts with its first request.
 
-    :param shows: tells the client of the limits, at some time of the server.
+    :param shows: returns the headers of the limits at a time of the server.
     :param aligned: whether windows begin with whole seconds and minutes instead.
     """
 
@@ -291,7 +291,7 @@ def test_1500_requests_take_hardly_longer_than_the_limits_allow(
     assert server.refused <= 0.01 * 1500
 
 
-def test_a_server_that_tells_nothing_is_held_to_by_its_refusals() -> None:
+def test_limit_without_headers_is_learned_from_429() -> None:
     server = Server("nothing", aligned=False)
     assert simulate(server, requests=1500, workers=8, latency=0.02) <= 1.1 * 70
     assert server.refused <= 0.03 * 1500

@@ -41,12 +41,12 @@ def failure(retry_after: float | None = None, *, is_transient: bool = True) -> M
     return MediaUnavailableError("down", is_transient=is_transient, retry_after=retry_after)
 
 
-def test_a_permanent_failure_ends_trying_at_once(clock: Clock) -> None:
+def test_permanent_failure_is_not_retried(clock: Clock) -> None:
     retries = RetryState(max_attempts=5, budget_seconds=100, clock=clock)
     assert retries.next_delay(failure(is_transient=False)) is None
 
 
-def test_trying_ends_with_the_last_attempt(clock: Clock) -> None:
+def test_retries_end_with_the_last_attempt(clock: Clock) -> None:
     retries = RetryState(max_attempts=3, budget_seconds=100, clock=clock)
     assert [retries.next_delay(failure()) is None for _ in range(3)] == [False, False, True]
     assert retries.attempts == 3
@@ -56,7 +56,7 @@ def test_one_attempt_means_no_retry(clock: Clock) -> None:
     assert RetryState(max_attempts=1, budget_seconds=100, clock=clock).next_delay(failure()) is None
 
 
-def test_waits_double_up_to_the_longest_and_never_are_all_alike() -> None:
+def test_delays_double_up_to_the_maximum_with_jitter() -> None:
     for attempt in range(1, 2000, 7):
         longest = min(MAX_WAIT_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(attempt - 1, 20))
         waits = {backoff_seconds(attempt) for _ in range(5)}
@@ -72,7 +72,7 @@ def test_the_budget_counts_from_the_first_failure_not_from_the_first_attempt(clo
     assert retries.next_delay(failure(retry_after=9)) is None
 
 
-def test_time_spent_on_transfers_is_left_out_of_the_budget(clock: Clock) -> None:
+def test_transfer_time_is_excluded_from_the_budget(clock: Clock) -> None:
     retries = RetryState(max_attempts=99, budget_seconds=10, clock=clock)
     assert retries.next_delay(failure(retry_after=0)) is not None
     clock.now += 3600
@@ -81,7 +81,7 @@ def test_time_spent_on_transfers_is_left_out_of_the_budget(clock: Clock) -> None
     assert retries.next_delay(failure(retry_after=5.1)) is None
 
 
-def test_a_transfer_before_the_first_failure_does_not_lengthen_the_budget(clock: Clock) -> None:
+def test_transfer_before_the_first_failure_does_not_extend_the_budget(clock: Clock) -> None:
     retries = RetryState(max_attempts=99, budget_seconds=10, clock=clock)
     retries.exclude_time(3600)
     assert retries.next_delay(failure(retry_after=0)) is not None
@@ -89,17 +89,17 @@ def test_a_transfer_before_the_first_failure_does_not_lengthen_the_budget(clock:
     assert retries.next_delay(failure(retry_after=0)) is None
 
 
-def test_asked_to_wait_longer_than_is_left_it_gives_up_at_once(clock: Clock) -> None:
+def test_retry_after_beyond_the_budget_ends_retries(clock: Clock) -> None:
     retries = RetryState(max_attempts=99, budget_seconds=10, clock=clock)
     assert retries.next_delay(failure(retry_after=10.01)) is None
 
 
-def test_asked_to_wait_exactly_what_is_left_it_waits(clock: Clock) -> None:
+def test_retry_after_equal_to_the_budget_is_obeyed(clock: Clock) -> None:
     assert RetryState(max_attempts=99, budget_seconds=10, clock=clock).next_delay(failure(retry_after=10)) == 10
 
 
 @given(asked=st.floats(min_value=0, max_value=1e6), budget=st.floats(min_value=0, max_value=1e6))
-def test_a_wait_is_never_shorter_than_asked_nor_longer_than_is_left(asked: float, budget: float) -> None:
+def test_delay_is_at_least_retry_after_and_within_the_budget(asked: float, budget: float) -> None:
     wait = RetryState(max_attempts=9, budget_seconds=budget, clock=lambda: 0.0).next_delay(failure(retry_after=asked))
     assert (wait is None) == (asked > budget or budget == 0)
     if wait is not None:
@@ -107,7 +107,7 @@ def test_a_wait_is_never_shorter_than_asked_nor_longer_than_is_left(asked: float
 
 
 @pytest.mark.parametrize("asked", [0, 0.001])
-def test_a_server_that_asks_for_no_wait_is_still_waited_for_longer_each_time(clock: Clock, asked: float) -> None:
+def test_backoff_applies_to_retry_after_zero(clock: Clock, asked: float) -> None:
     retries = RetryState(max_attempts=6, budget_seconds=100, clock=clock)
     for attempt in range(1, 6):
         wait = retries.next_delay(failure(retry_after=asked))
@@ -115,7 +115,7 @@ def test_a_server_that_asks_for_no_wait_is_still_waited_for_longer_each_time(clo
         assert wait >= FIRST_DELAY_SECONDS * 2 ** (attempt - 1) / 2
 
 
-def test_what_is_left_of_the_budget_is_waited_when_the_backoff_is_longer_than_it_and_what_was_asked(
+def test_delay_is_the_remaining_budget_if_the_backoff_exceeds_it(
     clock: Clock,
 ) -> None:
     retries = RetryState(max_attempts=99, budget_seconds=10, clock=clock, attempts=20)
@@ -124,7 +124,7 @@ def test_what_is_left_of_the_budget_is_waited_when_the_backoff_is_longer_than_it
     assert retries.next_delay(failure(retry_after=0)) is None
 
 
-def test_without_a_budget_nothing_is_tried_again(clock: Clock) -> None:
+def test_without_a_budget_nothing_is_retried(clock: Clock) -> None:
     assert RetryState(max_attempts=9, budget_seconds=0, clock=clock).next_delay(failure()) is None
     assert RetryState(max_attempts=9, budget_seconds=0, clock=clock).next_delay(failure(retry_after=0)) is None
 
@@ -157,7 +157,7 @@ def test_without_a_budget_nothing_is_tried_again(clock: Clock) -> None:
         (None, -1, None),
     ],
 )
-def test_the_wait_that_a_server_asks_for(header: str | None, body_value: Any, seconds: float | None) -> None:
+def test_retry_after_is_parsed(header: str | None, body_value: Any, seconds: float | None) -> None:
     assert parse_retry_after(header, body_value, now=NOW) == seconds
 
 
@@ -167,13 +167,13 @@ DATES = st.from_regex(
 
 
 @given(header=st.none() | st.text() | DATES, body_value=st.none() | st.text() | st.integers() | st.floats())
-def test_whatever_a_server_says_is_a_wait_or_nothing(header: str | None, body_value: Any) -> None:
+def test_any_retry_after_is_a_delay_or_none(header: str | None, body_value: Any) -> None:
     seconds = parse_retry_after(header, body_value)
     assert seconds is None or 0 <= seconds < float("inf")
 
 
 @pytest.mark.parametrize("luck", [0.5, 0.75, 1.0])
-def test_by_default_an_outage_of_a_minute_is_outlived(luck: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_retries_cover_an_outage_of_a_minute(luck: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_media._api.retry.random.uniform", lambda *_: luck)
     settings = Settings(base_url="http://h", api_key=Secret("k"))
     clock = Clock()

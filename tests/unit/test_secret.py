@@ -45,7 +45,7 @@ WAYS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_secret_is_redacted_however_it_is_written(key: str, way: str) -> None:
+def test_secret_is_redacted_in_any_spelling(key: str, way: str) -> None:
     written = WAYS[way](key)
     said = redact(Secret(key), f"before {written} after")
     assert said.startswith("before ")
@@ -77,7 +77,7 @@ def test_json_stays_json(value: object, *, is_ascii: bool) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "k", "content", "media"])
-def test_what_is_too_short_for_a_key_stays(key: str) -> None:
+def test_short_secret_is_not_redacted(key: str) -> None:
     assert redact(Secret(key), '{"content": [], "media": "k"}') == '{"content": [], "media": "k"}'
     assert redact(None, "a text") == "a text"
 

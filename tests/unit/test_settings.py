@@ -27,7 +27,7 @@ def refusal(**fields: Any) -> str:
     return str(raised.value)
 
 
-def test_an_empty_connection_leads_to_the_platform_with_the_documented_defaults() -> None:
+def test_empty_connection_has_the_documented_defaults() -> None:
     assert read() == Settings(
         base_url="https://lora-api.agiletelecom.com/api",
         api_key=Secret("a-key"),
@@ -77,11 +77,11 @@ def test_an_empty_connection_leads_to_the_platform_with_the_documented_defaults(
         ({"host": "   "}, DEFAULT_BASE_ADDRESS),
     ],
 )
-def test_the_base_address_is_put_together_of_host_port_and_schema(fields: dict[str, Any], base_url: str) -> None:
+def test_base_address_combines_host_port_and_schema(fields: dict[str, Any], base_url: str) -> None:
     assert read(**fields).base_url == base_url
 
 
-def test_the_library_lies_under_the_base_address() -> None:
+def test_library_url_is_under_the_base_address() -> None:
     assert read(host="http://h/api").media_url == "http://h/api/partner-gateway/v1/media"
 
 
@@ -105,12 +105,12 @@ def test_the_library_lies_under_the_base_address() -> None:
         pytest.param({"host": "media.example", "port": "9" * 5000}, "must be an integer from 1", id="5000 digits"),
     ],
 )
-def test_a_wrong_address_is_refused_in_one_sentence(fields: dict[str, Any], words: str) -> None:
+def test_invalid_base_address_is_rejected(fields: dict[str, Any], words: str) -> None:
     assert words in refusal(**fields)
 
 
 @pytest.mark.parametrize("host", ["https://user:hunter2@media.example", "hunter2@media.example:99999", "x://hunter2@h"])
-def test_what_stands_before_an_at_sign_is_refused_and_not_repeated(host: str) -> None:
+def test_credentials_in_the_address_are_rejected_and_not_shown(host: str) -> None:
     assert "hunter2" not in refusal(host=host)
 
 
@@ -120,13 +120,13 @@ def test_a_missing_key_is_refused(password: str | None) -> None:
 
 
 @pytest.mark.parametrize("password", ["hunter2\nX-Other: 1", "hunter2\u2028x", "hunter2é", "hunter2\x00"])
-def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(password: str) -> None:
+def test_key_invalid_in_a_header_is_rejected_and_not_shown(password: str) -> None:
     sentence = refusal(password=password)
     assert "Copy it again" in sentence
     assert "hunter2" not in sentence
 
 
-def test_blanks_around_the_key_are_taken_off() -> None:
+def test_blanks_around_the_key_are_stripped() -> None:
     assert read(password=" a-key\n").api_key.reveal() == "a-key"
 
 
@@ -179,7 +179,7 @@ def test_an_empty_form_field_keeps_the_default(key: str, nothing: str | None) ->
 
 
 @pytest.mark.parametrize("extra", [None, "", "  ", "{}", "null", {}])
-def test_no_extra_at_all_is_fine(extra: Any) -> None:
+def test_extra_may_be_empty(extra: Any) -> None:
     assert read(extra=extra) == read()
 
 
@@ -203,24 +203,24 @@ def test_extra_may_be_the_text_of_a_json_object() -> None:
         *[("proxy", wrong) for wrong in ("proxy.example:3128", "ftp://proxy.example", "http://", "http://[", 7)],
     ],
 )
-def test_a_wrong_extra_is_one_sentence_that_names_the_key(key: str, given: Any) -> None:
+def test_invalid_extra_is_named_on_one_line(key: str, given: Any) -> None:
     sentence = refusal(extra={key: given})
     assert repr(key) in sentence
     assert "\n" not in sentence
 
 
-def test_an_unknown_extra_is_named_with_those_that_are_known() -> None:
+def test_unknown_extra_is_named_with_the_valid_ones() -> None:
     sentence = refusal(extra={"time_out": 3})
     assert "'time_out'" in sentence
     assert all(key in sentence for key in EXTRAS)
 
 
 @pytest.mark.parametrize("extra", ["[1]", "7", '"text"', "{", pytest.param("[" * 100_000, id="deep"), ["timeout"], 7])
-def test_an_extra_that_is_no_json_object_is_refused(extra: Any) -> None:
+def test_extra_that_is_not_a_json_object_is_rejected(extra: Any) -> None:
     assert "The connection's extra" in refusal(extra=extra)
 
 
-def test_a_proxy_password_is_not_repeated_when_the_proxy_is_refused() -> None:
+def test_error_about_a_proxy_does_not_show_its_password() -> None:
     assert "hunter2" not in refusal(extra={"proxy": "user:hunter2@proxy.example:3128"})
 
 
@@ -243,7 +243,7 @@ def test_repr_shows_neither_key_nor_proxy() -> None:
         ("http://10.0.0.1", True),
     ],
 )
-def test_the_key_travels_in_clear_over_http_unless_it_stays_on_this_machine(host: str, *, in_clear: bool) -> None:
+def test_key_is_unencrypted_over_http_except_on_loopback(host: str, *, in_clear: bool) -> None:
     assert read(host=host).sends_key_in_clear is in_clear
 
 
@@ -264,7 +264,7 @@ TEXTS = st.none() | st.text(max_size=40) | st.from_regex(r"(https?://)?[a-z@:\[\
     | st.dictionaries(st.sampled_from(EXTRAS), VALUES, max_size=4)
     | VALUES.map(json.dumps),
 )
-def test_whatever_a_connection_holds_it_is_read_or_refused_with_a_problem(**fields: Any) -> None:
+def test_any_connection_is_parsed_or_raises_a_configuration_error(**fields: Any) -> None:
     try:
         settings = read(**fields)
     except MediaError as problem:
