@@ -340,7 +340,7 @@ def _delete_replaced(
         before_delete(older)
         return (yield from delete_unchanged(older, before_delete))
     except Exception:
-        log.warning("Uploaded %r as %s, but did not delete the files that it replaces", new.name, new.id)
+        log.warning("Uploaded %r as %s, but did not delete all files that it replaces", new.name, new.id)
         raise
 
 

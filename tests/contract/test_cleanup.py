@@ -232,7 +232,7 @@ def test_allow_delete_false_prevents_the_cleanup(
 def test_a_date_omitted_by_the_list_is_fetched(
     cleanup: Any, raw_server: Callable[..., RawServer], connect: Any
 ) -> None:
-    """The list has no dates; of one file the get has none either, another is gone by then."""
+    """The list has no dates. Of one file the GET has none either; another no longer exists."""
     from tests.contract.helpers.raw_server import http_response
 
     dates = {"1": "2020-01-01T00:00:00Z", "2": None}
@@ -345,12 +345,12 @@ def test_a_retry_returns_the_deletions_of_earlier_attempts(cleanup: Any, library
     with pytest.raises(Exception, match="400"):
         cleanup(name="spring", dry_run=False, store=store)
     assert len(library.files()) == 2
-    for _ in range(2):  # the second ends well, but its result need not reach Airflow
+    for _ in range(2):  # the second succeeds, but Airflow may lose its result
         assert cleanup(name="spring", dry_run=False, store=store)["deleted"] == ids
     assert names(library) == []
 
 
-ONE_TRY = """
+ONE_ATTEMPT = """
 import json, sys
 from tests.helpers.fake_store import FakeStore
 from airflow_provider_media.operators.media import MediaCleanupOperator
@@ -371,11 +371,11 @@ def test_a_retry_after_sigkill_returns_all_deletions(cleanup: Any, library: Sand
     other = library.store("summer", PNG)
     library.fail("slow", method="DELETE", delay_seconds=0.2, times=len(ids))
     kept_at = tmp_path / "state.json"
-    with WarmProcess(ONE_TRY, kept_at) as first_try:
+    with WarmProcess(ONE_ATTEMPT, kept_at) as first_attempt:
         while library.count("DELETE") < 4:
-            assert first_try.poll() is None, first_try.stderr
+            assert first_attempt.poll() is None, first_attempt.stderr
             time.sleep(0.02)
-        first_try.kill()
+        first_attempt.kill()
     library._control("DELETE", "faults")
     store = FakeStore()
     store.kept = json.loads(kept_at.read_text())

@@ -1,4 +1,4 @@
-"""Files of an object store go through to the library, over S3's own protocol, in flat memory and never to the disk."""
+"""Test uploads from an S3 object store: in constant memory, without a copy on disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL_BYTES = 8 * 1024 * 1024
-"""More than is fetched at a time, so that the small upload has taken all that any upload takes."""
+"""More than one read, so that the small upload has allocated as much as any upload."""
 
 BIG_BYTES = 96 * 1024 * 1024
 ALLOWED_GROWTH_BYTES = 12 * 1024 * 1024
@@ -42,7 +42,7 @@ def running_store() -> Iterator[ObjectStore]:
 
 @pytest.fixture
 def store(running_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
-    """The object store, empty; the Airflow connection to it is ``aws_campaigns``."""
+    """An empty object store with the Airflow connection ``aws_campaigns``."""
     monkeypatch.setenv("AIRFLOW_CONN_AWS_CAMPAIGNS", running_store.connection)
     return running_store.emptied()
 
@@ -52,7 +52,9 @@ def uri(key: str) -> str:
 
 
 @pytest.mark.parametrize("key", ["summer/banner.png", "sp ace #1%2F.png", "Frühling 🎉.png"])
-def test_an_object_arrives_whole(hook: MediaHook, library: SandboxLibrary, store: ObjectStore, key: str) -> None:
+def test_an_object_is_uploaded_completely(
+    hook: MediaHook, library: SandboxLibrary, store: ObjectStore, key: str
+) -> None:
     content = PNG + os.urandom(6 * 1024 * 1024)
     store.put(key, content)
     media = hook.upload(uri(key)).media
@@ -61,7 +63,7 @@ def test_an_object_arrives_whole(hook: MediaHook, library: SandboxLibrary, store
     assert len(library.files()) == 1
 
 
-def test_an_operator_takes_it_from_a_template(
+def test_an_operator_uploads_a_templated_object_path(
     define: Callable[..., str], library: SandboxLibrary, store: ObjectStore
 ) -> None:
     store.put("2026-07-01/banner.png", PNG + b"x")
@@ -82,7 +84,7 @@ def test_a_retry_reads_the_object_again(hook: MediaHook, library: SandboxLibrary
     assert sha256_of(str(media.url)) == sha256_of(content)
 
 
-def test_an_object_that_is_replaced_between_two_attempts_is_not_sent(
+def test_an_object_replaced_between_attempts_is_not_uploaded(
     raw_server: Callable[..., RawServer], connect: Callable[..., MediaHook], store: ObjectStore
 ) -> None:
     store.put("banner.png", PNG + b"the first")
@@ -98,7 +100,7 @@ def test_an_object_that_is_replaced_between_two_attempts_is_not_sent(
         connect(server.url).upload(uri("banner.png"))
 
 
-def test_an_object_that_vanishes_between_two_attempts_is_one_sentence(
+def test_an_object_deleted_between_attempts_raises_one_sentence(
     raw_server: Callable[..., RawServer], connect: Callable[..., MediaHook], store: ObjectStore
 ) -> None:
     store.put("banner.png", PNG + b"x")
@@ -116,7 +118,7 @@ def test_an_object_that_vanishes_between_two_attempts_is_one_sentence(
 
 @pytest.fixture
 def sync(define: Callable[..., str]) -> Callable[..., Counter[str]]:
-    """Sync a prefix of the bucket as a task does, and count what was done."""
+    """Sync a prefix of the bucket as a task does, and count the actions."""
 
     def run(prefix: str) -> Counter[str]:
         operator = MediaSyncOperator(task_id="sync", source=uri(prefix), media_conn_id=define())
@@ -126,7 +128,7 @@ def sync(define: Callable[..., str]) -> Callable[..., Counter[str]]:
 
 
 @pytest.mark.parametrize("is_versioned", [False, True])
-def test_a_prefix_is_synced_and_every_sync_sees_what_is_there_now(
+def test_every_sync_of_a_prefix_lists_the_current_objects(
     sync: Callable[..., Counter[str]], library: SandboxLibrary, store: ObjectStore, *, is_versioned: bool
 ) -> None:
     if is_versioned:  # can only be suspended, not undone, so the bucket's listing still has no versions
@@ -160,8 +162,8 @@ def test_a_listing_has_the_sizes_of_all_files(
     sync("summer")
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", note)
     assert sync("summer") == {"keep": 10}
-    listings = Counter(list_objects_v2=1)  # s3fs of 2025 lists in another way, which is not noted
-    # The first bytes say the type; a second request reads the headers, of which the first file has none.
+    listings = Counter(list_objects_v2=1)  # s3fs of 2025 lists in another way, which is not counted
+    # The first bytes show the type; a second request reads the headers, which the first file lacks.
     assert Counter(asked) - listings == {"get_object": 19}
 
 
@@ -178,7 +180,7 @@ ODD_KEYS = (
 )
 
 
-def test_keys_are_opened_as_they_were_listed(library: SandboxLibrary, store: ObjectStore, define: Any) -> None:
+def test_keys_are_opened_as_listed(library: SandboxLibrary, store: ObjectStore, define: Any) -> None:
     for key in ODD_KEYS:
         store.put(f"odd/{key}", PNG + key.encode())
     sync = MediaSyncOperator(task_id="sync", source=uri("odd"), media_conn_id=define(), max_workers=2)
@@ -202,7 +204,7 @@ def test_keys_are_opened_as_they_were_listed(library: SandboxLibrary, store: Obj
         ("", ["/root.png", "summer-2/b.png", "summer//deep.png", "summer/a.png"]),
     ],
 )
-def test_slashes_at_the_end_of_a_prefix_count(
+def test_trailing_slashes_of_a_prefix_matter(
     library: SandboxLibrary, store: ObjectStore, define: Any, prefix: str, paths: list[str]
 ) -> None:
     for key in ("/root.png", "summer/a.png", "summer//deep.png", "summer-2/b.png", "summer/_SUCCESS", "x_$folder$"):
@@ -234,7 +236,7 @@ def test_a_store_that_does_not_respond_is_transient(
         (uri("empty.png"), "it is empty"),
     ],
 )
-def test_what_cannot_be_read_is_one_sentence(
+def test_an_unreadable_object_raises_one_sentence(
     hook: MediaHook, library: SandboxLibrary, store: ObjectStore, address: str, reason: str
 ) -> None:
     store.put("folder/banner.png", PNG + b"x")

@@ -1,4 +1,4 @@
-"""Which files are newer than the library was: also where ids do not grow, and where dates lie in the future."""
+"""Test which files are newer than a baseline, also where ids do not grow and dates are in the future."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The multipart body: what a server reads out of it is what was to be sent, to the byte."""
+"""Test that servers parse the multipart body to the exact fields and bytes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_transfer_seconds_span_first_to_last_byte() -> None:
     for _ in range(4):
         next(blocks)
         lasted.append(body.transfer_seconds)
-        now[0] += 2  # on its way
+        now[0] += 2  # sending
     assert list(blocks) == []
     now[0] += 50  # no response
     assert [*lasted, body.transfer_seconds] == [0, 0, 4, 6, 8]
@@ -98,7 +98,7 @@ def test_a_file_that_shrank_or_grew_never_gets_the_end_of_its_body(tmp_path: Pat
 
 
 class Reader:
-    """Takes a body apart with python-multipart, as many servers do."""
+    """Parses a body with python-multipart, as many servers do."""
 
     def __init__(self, content_type: str, body: bytes) -> None:
         self.parts: list[tuple[dict[bytes, bytes], bytes, bytes]] = []

@@ -1,4 +1,4 @@
-"""Which files a clean-up selects."""
+"""Test which files a cleanup selects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def media(media_id: int | str, name: str | None = "banner.png", *, days: int | N
 
 
 def gets(library: FakeLibrary) -> list[str]:
-    """Return the calls for one file each."""
+    """Return the requests for single files."""
     return [call for call in library.calls if call.startswith("GET /")]
 
 

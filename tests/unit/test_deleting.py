@@ -36,14 +36,14 @@ def deletion_state(store: FakeStore | None = None) -> TaskState[DeletionCheckpoi
 
 
 class Unsized:
-    """Like a response of requests: it can be walked, and an empty one yields nothing."""
+    """An iterable without a length, like a response of requests."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
 
 
 class FakeHook:
-    """A library of the ids 1, 2 and 3 that notes what it is asked."""
+    """A library of the ids 1, 2 and 3 that records the calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []

@@ -1,4 +1,4 @@
-"""Which files of the library are taken for an upload, and which of them may be deleted for it."""
+"""Test which existing files are reused or adopted as an upload, and which may be deleted for it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_listed_or_unneeded_folder_is_not_fetched() -> None:
     library.add(folderId=7)
     library.add(folderId=5)
     assert run(library, "reuse").media.id == 2
-    # The one that is reused is read again before it is returned.
+    # A reused file is read again before it is returned.
     assert [call for call in library.calls if "?" not in call] == ["GET /2"]
 
     library = FakeLibrary(list_leaves_out=("folderId",))

@@ -1,4 +1,4 @@
-"""How far a long transfer is."""
+"""Test the progress lines of long uploads."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_base_name_of_a_path_and_an_open_file(path: Path) -> None:
     assert open_source(str(path)).base_name == "banner.gif"
     with path.open("rb") as stream:
         assert open_source(stream).base_name == "banner.gif"
-    with os.fdopen(os.open(path, os.O_RDONLY), "rb") as stream:  # its name is a number
+    with os.fdopen(os.open(path, os.O_RDONLY), "rb") as stream:  # its name is an integer
         assert open_source(stream).base_name is None
 
 
@@ -231,7 +231,7 @@ def test_a_text_stream_that_is_not_seekable_is_rejected() -> None:
 
 
 class Generous:
-    """Its read() gives more than it is asked for, and it has no readinto()."""
+    """A stream without readinto() whose read() returns too many bytes."""
 
     def __init__(self) -> None:
         self._stream = io.BytesIO(GIF * 1000)
@@ -279,7 +279,7 @@ def test_a_file_that_changes_while_it_is_read_ends_in_an_error(change: str, tmp_
         else:
             stream.seek(0, os.SEEK_END if change == "grow" else os.SEEK_SET)
             stream.write(b"y")
-    os.utime(path, ns=(0, 0))  # as a slow clock would not show it
+    os.utime(path, ns=(0, 0))  # a coarse clock would not show the change
     assert "while it was being sent" in refusal(list, blocks)
 
 

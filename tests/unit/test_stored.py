@@ -1,4 +1,4 @@
-"""What a platform may have made of a name; it decides only whether a response is believed."""
+"""Test which stored names are credible in a response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One whole file in the library, although a POST cannot be repeated blindly."""
+"""Test that an upload stores one file, although a POST must not be repeated blindly."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_details_omitted_by_the_list_are_fetched(left_out: str) -> None:
     assert [media.id for media in library.run(find_new_matches(UPLOAD, Baseline(newest_id=0, is_complete=False)))] == [
         2
     ]
-    assert "GET /1" not in library.calls  # of another name: no need to ask
+    assert "GET /1" not in library.calls  # has another name
 
 
 def test_a_candidate_deleted_during_the_lookup_is_skipped() -> None:
@@ -145,7 +145,7 @@ def test_an_older_equal_file_is_not_adopted_with_digit_string_ids() -> None:
 
 
 def sharded(count: int) -> Any:
-    """Ids of two shards that each count up; the files take turns, the first half of them on the upper one alone."""
+    """Yield the ids of two shards with a counter each; the first half of the files is on the upper shard."""
     upper = [2 * 10**12 + number for number in range(count)]
     return iter([*upper[: count // 2], *(10**12 + number for number in range(count))])
 
@@ -160,10 +160,10 @@ def sharded(count: int) -> Any:
         (lambda: iter([*range(1, 200), 10**15, *range(200, 500)]), 200),
         (lambda: iter([*range(1, 200), "med_a", *range(200, 500)]), 120),
     ],
-    ids=["sharded", "random", "down", "one imported", "imported just now", "a text after numbers"],
+    ids=["sharded", "random", "down", "one imported", "imported just now", "a string after integers"],
 )
 def test_a_file_with_an_id_below_the_greatest_is_found(ids: Any, count: int) -> None:
-    """And neither sent again nor mistaken for an older one of the same name and size."""
+    """It is not uploaded again, nor confused with an older file of the same name and size."""
     library = FakeLibrary(ids=ids())
     for number in range(count):
         name = "banner" if number in (3, count - 3) else "other"
@@ -249,7 +249,7 @@ def test_a_truncated_body_is_checked_once() -> None:
 
 
 def by_api(status: int = 502, **details: Any) -> MediaError:
-    """What the API itself says of its storage."""
+    """Return an error that the API documents for its storage."""
     options = {"status": status, "is_transient": True, "delivery": Delivery.UNKNOWN, "is_from_api": True, **details}
     return MediaUnavailableError(f"Could not upload: HTTP {status}.", **options)
 
@@ -412,7 +412,7 @@ def test_the_last_lookup_follows_the_settling_time() -> None:
 
     def respond_slowly(_line: str) -> None:
         if library.posts():
-            CLOCK.now += 4  # while which the file is stored
+            CLOCK.now += 4  # the file is stored in this time
             library.on_call = lambda _: library.ids or library.add()
 
     library.on_call = respond_slowly
@@ -514,7 +514,7 @@ def test_a_clear_success_logs_no_duplicates(caplog: pytest.LogCaptureFixture) ->
 
 
 def converts(library: FakeLibrary, **changes: Any) -> Any:
-    """Store a file as some platforms do, with changes."""
+    """Store a file with changes, as some platforms do."""
 
     def act(call: ApiRequest) -> ApiResponse:
         media = library.store(call)

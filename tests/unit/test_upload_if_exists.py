@@ -274,11 +274,11 @@ def test_a_retry_uploads_a_file_deleted_since() -> None:
 def test_a_retry_adopts_the_file_of_a_killed_attempt(if_exists: str) -> None:
     library = FakeLibrary()
     library.add("other")
-    library.add()  # stored by the try that was killed
+    library.add()  # stored by the killed attempt
     state = FakeState(Baseline(newest_id=1, is_complete=False))
     result = run(library, if_exists, state=state)
     assert (result.media.id, library.posts(), library.ids) == (2, 0, [1, 2])
-    assert result.created is True  # by the task, whichever try it was
+    assert result.created is True  # by an attempt of the task
     assert state.events == ["stored as 2"]
 
 
@@ -443,4 +443,4 @@ def test_replace_checks_references_by_an_id_that_only_a_get_shows(caplog: pytest
     with pytest.raises(MediaInUseError, match="med_1"):
         run(library, "replace", before_delete=refuse)
     assert library.ids == [1, 2]
-    assert "did not delete the files that it replaces" in caplog.text
+    assert "did not delete all files that it replaces" in caplog.text
