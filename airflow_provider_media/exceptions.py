@@ -86,11 +86,12 @@ class MediaConfigurationError(_PermanentError, ValueError):
 
 
 class MediaFileError(_PermanentError):
-    """The local file: missing, empty, unreadable, of an unsupported type, or changed during the upload."""
+    """The local file: missing, empty, unreadable, of an unsupported type, or changed during the upload.
 
+    :ivar is_unsupported_type: whether the library does not accept the type of the file.
+    """
 
-class UnsupportedTypeError(MediaFileError):
-    """The library does not accept the type of the local file."""
+    is_unsupported_type = False
 
 
 class MediaRequestError(_PermanentError):

@@ -14,7 +14,6 @@ from airflow_provider_media.exceptions import (
     MediaFileError,
     MediaNotFoundError,
     TransferAbortedError,
-    UnsupportedTypeError,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def skip_unsupported(prepared: Sequence[LocalFile], options: SyncOptions) -> lis
     """
     if options.on_unsupported == "fail":
         return list(prepared)
-    skipped = [file for file in prepared if file.error_class is UnsupportedTypeError]
+    skipped = [file for file in prepared if file.is_unsupported_type]
     if skipped:
         table = as_table([(file.path, file.problem or "") for file in skipped[:_MAX_SKIPPED_SHOWN]])
         more = len(skipped) - _MAX_SKIPPED_SHOWN
@@ -80,7 +79,7 @@ def skip_unsupported(prepared: Sequence[LocalFile], options: SyncOptions) -> lis
         raise MediaFileError(
             f"The folder {options.source_label!r} cannot be synced: the library accepts none of its file types."
         )
-    return [file for file in prepared if file.error_class is not UnsupportedTypeError]
+    return [file for file in prepared if not file.is_unsupported_type]
 
 
 def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Receipt], file: FoundFile) -> LocalFile:
@@ -103,9 +102,14 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
         if (options.fingerprint or accepts_converted) and not report.errors:
             upload = upload.with_fingerprint(accepts_converted=accepts_converted)
     except MediaError as error:
-        rejected_by = ("The library",) if isinstance(error, UnsupportedTypeError) else ()
+        is_unsupported_type = isinstance(error, MediaFileError) and error.is_unsupported_type
         return LocalFile(
-            path=path, name=name, problem=file_error_reason(error), error_class=type(error), rejected_by=rejected_by
+            path=path,
+            name=name,
+            problem=file_error_reason(error),
+            error_class=type(error),
+            rejected_by=("The library",) if is_unsupported_type else (),
+            is_unsupported_type=is_unsupported_type,
         )
     return LocalFile(
         path=path,

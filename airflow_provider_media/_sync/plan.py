@@ -47,6 +47,7 @@ class LocalFile:
     :param problem: why it cannot be uploaded.
     :param error_class: the class of the error for the problem.
     :param rejected_by: the channels that do not accept it, or the library.
+    :param is_unsupported_type: whether the library does not accept its type.
     :param warnings: the recommendations of its channels that it does not meet.
     """
 
@@ -58,6 +59,7 @@ class LocalFile:
     problem: str | None = None
     error_class: type[MediaError] = MediaFileError
     rejected_by: tuple[str, ...] = ()
+    is_unsupported_type: bool = False
     warnings: tuple[str, ...] = ()
 
     def could_match(self, media: Media) -> bool:
@@ -103,6 +105,7 @@ class PlanStep:
     old: tuple[Media, ...] = ()
     error_class: type[MediaError] | None = None
     rejected_by: tuple[str, ...] = ()
+    is_unsupported_type: bool = False
     warnings: tuple[str, ...] = ()
 
     @property

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_media._api.media_types import ACCEPTED_TYPES, HEAD_BYTES, detect_type
 from airflow_provider_media._api.secret import redact_url, redact_urls, safe_cause
-from airflow_provider_media.exceptions import MediaError, MediaFileError, UnsupportedTypeError
+from airflow_provider_media.exceptions import MediaError, MediaFileError
 
 if TYPE_CHECKING:
     import socket
@@ -81,7 +81,7 @@ def missing_reason(path: Path) -> str:
     )
 
 
-def file_error(label: object, reason: str, error_class: type[MediaFileError] = MediaFileError) -> MediaFileError:
+def file_error(label: object, reason: str) -> MediaFileError:
     """Return the error for a file that cannot be uploaded.
 
     :param label: its path or name.
@@ -89,7 +89,7 @@ def file_error(label: object, reason: str, error_class: type[MediaFileError] = M
     """
     ending = "" if reason.endswith((".", "?")) else "."
     shown = repr(redact_url(label)) if isinstance(label, str) else redact_urls(repr(label))
-    return error_class(f"The file {shown}{_CANNOT}{redact_urls(reason)}{ending}")
+    return MediaFileError(f"The file {shown}{_CANNOT}{redact_urls(reason)}{ending}")
 
 
 def file_error_reason(error: MediaError) -> str:
@@ -115,15 +115,16 @@ def detect_mime_type(source: Source, *, default: str | None = None) -> str:
     """Detect the MIME type of a source by its first bytes.
 
     :param default: the type if none is detected.
-    :raises UnsupportedTypeError: the library does not accept this type.
-    :raises MediaFileError: the source cannot be read.
+    :raises MediaFileError: the library does not accept this type, or the source cannot be read.
     """
     found = detect_type(source.peek(HEAD_BYTES))
     mime_type = found.mime_type if found else default
     if mime_type is None:
         title, advice = (found.title, found.advice) if found else ("a file of unknown type", "")
         reason = f"{title}; the library accepts {ACCEPTED_TYPES}"
-        raise file_error(source.label, f"{reason}. {advice}" if advice else reason, UnsupportedTypeError)
+        error = file_error(source.label, f"{reason}. {advice}" if advice else reason)
+        error.is_unsupported_type = True
+        raise error
     return mime_type
 
 

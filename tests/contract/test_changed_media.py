@@ -204,7 +204,7 @@ def test_a_sync_sends_nothing_twice_with_fingerprints(
 
 @pytest.mark.parametrize("fault", ["store_then_drop", "reset_mid_body"])
 def test_a_file_stored_seconds_before_is_not_taken_for_the_new_one(fault: str, hook_for: Any, image: Path) -> None:
-    hook, library = hook_for({"settle_seconds": 2}, list_lag_seconds=1)
+    hook, library = hook_for({"settle_seconds": 6}, list_lag_seconds=3)
     first = hook.upload(image).media
     library.fail(fault, **({"after_bytes": 10} if fault == "reset_mid_body" else {}))
     second = hook.upload(image).media

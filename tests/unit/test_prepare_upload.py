@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.spec import UploadSpec, prepare_upload
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError, UnsupportedTypeError
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError
 
 GIF = b"GIF89a" + b"g" * 20
 
@@ -107,10 +107,10 @@ def test_a_matching_extension_logs_nothing(caplog: pytest.LogCaptureFixture) -> 
     ],
 )
 def test_error_has_the_detected_and_the_accepted_types(content: bytes, sentence: str) -> None:
-    with pytest.raises(MediaError) as raised:
+    with pytest.raises(MediaFileError) as raised:
         prepared(content)
     assert str(raised.value) == f"The file '/some/where/banner.gif' cannot be uploaded: {sentence}"
-    assert type(raised.value) is UnsupportedTypeError
+    assert raised.value.is_unsupported_type
 
 
 def test_mime_type_applies_to_undetected_content() -> None:
