@@ -1,4 +1,4 @@
-"""The checks for the channels stand before the first byte is sent."""
+"""The checks for the channels run before the first byte is sent."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def test_what_a_channel_refuses_is_not_sent(
     assert library.methods() == ""
 
 
-def test_all_that_is_refused_is_said_at_once(hook: MediaHook, library: SandboxLibrary) -> None:
+def test_one_error_names_all_violations(hook: MediaHook, library: SandboxLibrary) -> None:
     video = io.BytesIO(
         (VIDEOS / "h264-two-sounds.mp4").read_bytes().replace(b"avc1", b"hvc1") + bytes(17 * 1024 * 1024)
     )
     with pytest.raises(MediaFileError) as caught:
-        hook.upload(video, name="film", channels=["whatsapp"])
+        hook.upload(video, name="video", channels=["whatsapp"])
     for reason in ("17.8 MB; WhatsApp accepts at most 16 MB", "H.265 video;", "2 audio tracks;"):
         assert reason in str(caught.value)
     assert library.methods() == ""

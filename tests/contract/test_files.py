@@ -59,7 +59,7 @@ def ftyp(*brands: bytes) -> bytes:
         (bytes(3000), "empty placeholder"),
     ],
 )
-def test_an_error_says_what_the_file_is_and_nothing_is_sent(
+def test_an_error_names_the_type_of_the_file(
     hook: MediaHook, library: SandboxLibrary, head: bytes, title: str, mime_type: str | None
 ) -> None:
     with pytest.raises(MediaFileError, match=f": {title}; the library accepts JPEG, PNG, GIF, MP4"):
@@ -75,7 +75,7 @@ def test_the_sandbox_refuses_by_its_own_judgment(library: SandboxLibrary, head: 
 
 
 @pytest.mark.parametrize("name", ["banner.png", "banner.jpg", "banner.gif", "h264-aac.mp4"])
-def test_a_truncated_file_without_channels_is_sent_with_a_warning_or_refused(
+def test_a_truncated_file_is_a_warning_or_an_error(
     hook: MediaHook, library: SandboxLibrary, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = video(name) if name.endswith("mp4") else image({"jpg": "JPEG"}.get(name[-3:], name[-3:].upper()))
@@ -89,7 +89,7 @@ def test_a_truncated_file_without_channels_is_sent_with_a_warning_or_refused(
     assert "truncated" not in capsys.readouterr().out
 
 
-def test_an_operator_checks_the_integrity_and_a_sync_does_so_by_default(
+def test_a_sync_checks_the_integrity_by_default(
     define: Callable[..., str], library: SandboxLibrary, tmp_path: Path
 ) -> None:
     connection = define()
@@ -152,7 +152,7 @@ def test_a_helper_librarys_limits_are_not_the_files_fault(hook: MediaHook, libra
         ("h264-encrypted.mp4", "rcs", "refused", "encrypted video"),
     ],
 )
-def test_a_video_is_judged_by_what_it_needs_of_a_player(
+def test_a_video_is_checked_for_playback_on_phones(
     hook: MediaHook,
     library: SandboxLibrary,
     name: str,

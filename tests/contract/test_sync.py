@@ -1,4 +1,4 @@
-"""MediaSyncOperator against the sandbox: what is sent, kept, replaced and refused, and what it costs."""
+"""MediaSyncOperator against the sandbox: uploads, kept and replaced files, refusals, and requests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sync(folder: Folder, connect: Any, library: SandboxLibrary) -> Syncing:
 
 
 def named(library: SandboxLibrary) -> dict[str, int]:
-    """Tell the ids by name; of several, the newest."""
+    """Return ids by name, the newest of several."""
     return {media["name"]: media["id"] for media in library.files()}
 
 
@@ -71,7 +71,7 @@ def test_second_sync_lists_once_and_keeps_all(folder: Folder, sync: Syncing, lib
     assert {path: entry | {"action": "keep"} for path, entry in first.items()} == second
 
 
-def test_a_changed_file_replaces_the_old_one_when_it_is_surely_there(
+def test_a_changed_file_replaces_the_old_one_once_verified(
     folder: Folder, sync: Syncing, library: SandboxLibrary
 ) -> None:
     folder.write("banner.png", "latte.png")
@@ -88,9 +88,7 @@ def test_a_changed_file_replaces_the_old_one_when_it_is_surely_there(
     assert len(library.files()) == 2
 
 
-def test_an_old_version_is_kept_when_the_new_one_has_not_the_sent_size(
-    folder: Folder, sync: Syncing, library: SandboxLibrary
-) -> None:
+def test_an_old_version_is_kept_if_the_new_size_differs(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
     old = library.store("banner.png", PNG + b"old")
     folder.write("banner.png")
     library.fail("status", method="GET", skip=2, status=200, body={"id": old + 1, "name": "banner.png", "size": 1})
@@ -123,9 +121,7 @@ def test_fail_refuses_a_changed_file_before_anything_is_sent(
     assert library.methods() == "GET GET"
 
 
-def test_all_that_is_wrong_with_any_file_is_told_at_once_and_nothing_is_sent(
-    folder: Folder, sync: Syncing, library: SandboxLibrary
-) -> None:
+def test_one_error_names_all_invalid_files(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
     folder.write("good.png", "a/twice.png", "b/twice.png")
     (folder.root / "empty.png").write_bytes(b"")
     (folder.root / "notes.txt").write_text("shopping list")
@@ -152,7 +148,7 @@ def test_a_named_pipe_is_refused_and_never_waited_for(folder: Folder, sync: Sync
     assert library.count("POST") == 0
 
 
-def test_a_name_that_is_not_utf_8_is_stored_in_words_that_every_log_takes(
+def test_a_name_that_is_not_utf_8_is_escaped(
     folder: Folder, sync: Syncing, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.write("good.png", os.fsdecode(b"caf\xe9.png"), content=b"x")
@@ -169,9 +165,7 @@ def image(path: Path, mode: str, size: tuple[int, int] = (8, 8)) -> None:
     Image.new(mode, size).save(path)
 
 
-def test_what_channels_refuse_is_told_of_all_files_before_anything_is_sent(
-    folder: Folder, sync: Syncing, library: SandboxLibrary
-) -> None:
+def test_one_error_names_all_files_that_channels_refuse(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
     image(folder.root / "good.png", "RGB")
     image(folder.root / "moving.gif", "P")
     image(folder.root / "print.jpg", "CMYK")
@@ -200,7 +194,7 @@ def test_a_refusal_starts_with_its_reason_and_logs_no_plan(
     assert library.count("POST") == 0
 
 
-def test_the_log_folds_kept_files_and_shows_warnings_of_new_ones(
+def test_the_log_groups_kept_files_and_shows_warnings(
     folder: Folder, sync: Syncing, caplog: pytest.LogCaptureFixture
 ) -> None:
     image(folder.root / "card.png", "RGB", (1440, 720))
@@ -236,7 +230,7 @@ def test_names_follow_the_template(folder: Folder, sync: Syncing, library: Sandb
     assert manifest["cards/latte.v2.png"]["name"] == stored["name"]
 
 
-def test_a_dry_run_sends_nothing_and_returns_what_the_real_run_then_does(
+def test_a_dry_run_returns_the_plan_of_the_real_run(
     folder: Folder, sync: Syncing, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_media._sync.run import FolderSync
@@ -264,18 +258,16 @@ def test_a_dry_run_sends_nothing_and_returns_what_the_real_run_then_does(
     }
 
 
-def test_a_library_that_changed_after_the_dry_run_is_planned_anew(
-    folder: Folder, sync: Syncing, library: SandboxLibrary
-) -> None:
+def test_a_changed_library_is_planned_again(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
     folder.write("new.png")
     assert sync(dry_run=True)["counts"]["create"] == 1
-    meanwhile = library.store("new.png", PNG + b"new.png")
+    other = library.store("new.png", PNG + b"new.png")
     manifest = sync()
 
-    assert (manifest["new.png"]["action"], manifest["new.png"]["id"]) == ("keep", meanwhile)
+    assert (manifest["new.png"]["action"], manifest["new.png"]["id"]) == ("keep", other)
 
 
-def test_a_name_that_is_taken_after_the_listing_ends_beside_and_settles_with_the_next_sync(
+def test_a_name_stored_by_others_after_the_listing_is_kept(
     folder: Folder, sync: Syncing, library: SandboxLibrary
 ) -> None:
     folder.write("new.png")
@@ -297,9 +289,7 @@ def test_a_name_that_is_taken_after_the_listing_ends_beside_and_settles_with_the
     assert sync()["new.png"] == manifest["new.png"] | {"action": "keep"}
 
 
-def test_an_old_version_that_vanished_meanwhile_is_no_failure(
-    folder: Folder, sync: Syncing, library: SandboxLibrary
-) -> None:
+def test_an_old_version_deleted_by_others_is_no_failure(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
     old = library.store("banner.png", PNG + b"old")
     folder.write("banner.png")
     asked: list[int] = []
@@ -373,9 +363,7 @@ def test_references_run_in_the_thread_of_the_task(folder: Folder, sync: Syncing,
     assert threads == {threading.current_thread()}
 
 
-def test_a_connection_that_allows_no_delete_refuses_a_plan_that_replaces(
-    folder: Folder, connect: Any, library: SandboxLibrary
-) -> None:
+def test_a_plan_that_replaces_needs_allow_delete(folder: Folder, connect: Any, library: SandboxLibrary) -> None:
     sync = Syncing(folder.root, connect(library.sandbox.base_url, allow_delete=False).media_conn_id)
     folder.write("banner.png")
     sync()
@@ -390,9 +378,7 @@ def test_a_connection_that_allows_no_delete_refuses_a_plan_that_replaces(
     assert sync(if_changed="upload")["banner.png"]["action"] == "create"
 
 
-def test_a_failure_of_one_file_does_not_stop_the_others_and_the_retry_does_what_is_left(
-    folder: Folder, sync: Syncing, library: SandboxLibrary
-) -> None:
+def test_a_failed_file_does_not_stop_the_others(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
     folder.write(*(f"{number}.png" for number in range(12)))
     library.fail("status", status=400, times=2, body={"status": 400, "error": "Bad Request", "message": "not today"})
 
@@ -409,9 +395,7 @@ def test_a_failure_of_one_file_does_not_stop_the_others_and_the_retry_does_what_
     assert named(library) == {path: entry["id"] for path, entry in manifest.items()}
 
 
-def test_a_failure_that_trying_again_can_mend_makes_the_task_retryable(
-    folder: Folder, connect: Any, library: SandboxLibrary
-) -> None:
+def test_a_transient_failure_makes_the_task_retryable(folder: Folder, connect: Any, library: SandboxLibrary) -> None:
     sync = Syncing(folder.root, connect(library.sandbox.base_url, max_attempts=1).media_conn_id)
     folder.write("1.png", "2.png", "3.png")
     library.fail("status", status=400)
@@ -421,7 +405,7 @@ def test_a_failure_that_trying_again_can_mend_makes_the_task_retryable(
         sync(max_workers=1)
 
 
-def test_failures_up_to_the_allowed_number_are_left_out_of_the_manifest(
+def test_allowed_failures_are_not_in_the_manifest(
     folder: Folder, sync: Syncing, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.write("1.png", "2.png", "3.png")
@@ -435,7 +419,7 @@ def test_failures_up_to_the_allowed_number_are_left_out_of_the_manifest(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_rejected_key_stops_all_at_once(status: int, folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
+def test_a_rejected_key_stops_all_uploads(status: int, folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
     folder.write(*(f"{number:02}.png" for number in range(60)))
     library.fail("status", status=status, times=100)
     library.forget()
@@ -445,9 +429,7 @@ def test_a_rejected_key_stops_all_at_once(status: int, folder: Folder, sync: Syn
     assert library.count("POST") <= 8
 
 
-def test_a_rejected_key_breaks_off_what_is_still_being_sent(
-    folder: Folder, connect: Any, own_library: SandboxLibrary
-) -> None:
+def test_a_rejected_key_cancels_running_uploads(folder: Folder, connect: Any, own_library: SandboxLibrary) -> None:
     sync = Syncing(folder.root, connect(own_library.sandbox.base_url, timeout=90).media_conn_id)
     folder.write("1.png", "2.png")
     own_library.fail("slow", delay_seconds=60)
@@ -459,9 +441,7 @@ def test_a_rejected_key_breaks_off_what_is_still_being_sent(
     assert monotonic() - began < 50  # the slow one alone takes longer
 
 
-def test_a_library_that_fails_and_fails_is_not_asked_for_every_file(
-    folder: Folder, connect: Any, library: SandboxLibrary
-) -> None:
+def test_consecutive_failures_skip_the_remaining_files(folder: Folder, connect: Any, library: SandboxLibrary) -> None:
     sync = Syncing(folder.root, connect(library.sandbox.base_url, max_attempts=1).media_conn_id)
     folder.write(*(f"{number:02}.png" for number in range(60)))
     library.fail("status", status=503, times=100)
@@ -472,7 +452,7 @@ def test_a_library_that_fails_and_fails_is_not_asked_for_every_file(
     assert library.count("POST") <= 12
 
 
-def test_a_lost_answer_leaves_one_file(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
+def test_a_lost_response_leaves_one_file(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
     folder.write(*(f"{number}.png" for number in range(6)))
     library.fail("store_then_drop", times=3)
     manifest = sync()
@@ -492,7 +472,7 @@ def test_the_rate_of_the_connection_holds_for_all_threads_together(
     assert monotonic() - began >= 10 / 20
 
 
-def test_fingerprint_tells_by_the_content(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
+def test_fingerprint_compares_the_content(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
     folder.write("banner.png", content=b"day 1")
     first = sync(fingerprint=True, description="Of summer")
     (stored,) = library.files()
@@ -507,7 +487,7 @@ def test_fingerprint_tells_by_the_content(folder: Folder, sync: Syncing, library
     assert [media["id"] for media in library.files()] == [second["banner.png"]["id"]] != [first["banner.png"]["id"]]
 
 
-def test_without_a_fingerprint_in_the_description_a_file_is_never_the_same(
+def test_a_file_without_a_fingerprint_counts_as_changed(
     folder: Folder, sync: Syncing, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = library.store("banner.png", PNG + b"banner.png")
@@ -602,9 +582,7 @@ def test_excluded_files_are_not_uploaded(sync: Syncing, library: SandboxLibrary,
 
 
 @pytest.mark.parametrize("exclude", [[None], [""], None])
-def test_an_exclude_that_is_not_a_list_of_patterns_is_refused(
-    sync: Syncing, library: SandboxLibrary, folder: Folder, exclude: Any
-) -> None:
+def test_an_invalid_exclude_is_refused(sync: Syncing, library: SandboxLibrary, folder: Folder, exclude: Any) -> None:
     folder.write("a.png")
     with pytest.raises(MediaConfigurationError, match="exclude"):
         sync(exclude=exclude)

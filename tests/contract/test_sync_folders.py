@@ -1,4 +1,4 @@
-"""What a sync into one folder of the library makes of the files of others, which may bear the same names."""
+"""A sync into one folder of the library, with files of the same names in other folders."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_folder_omitted_by_the_list_is_fetched(serve: Any, folder: Folder) -> 
     assert len(server.lines) == 4
 
 
-def test_where_the_list_tells_the_folders_it_is_all_that_is_asked_for(serve: Any, folder: Folder) -> None:
+def test_a_list_with_folders_needs_no_other_request(serve: Any, folder: Folder) -> None:
     names = [f"{number}.png" for number in range(20)]
     folder.write(*names, content=b"")
     sync, server = serve(*(stored(name, size=len(PNG), folderId=5) for name in names))
@@ -65,7 +65,7 @@ def test_where_the_list_tells_the_folders_it_is_all_that_is_asked_for(serve: Any
     assert len(server.lines) == 2
 
 
-def test_a_file_of_which_nobody_tells_the_folder_is_kept_where_it_is_the_same(
+def test_a_file_of_unknown_folder_is_kept_if_identical(
     serve: Any, folder: Folder, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.write("a.png", content=b"")
@@ -75,7 +75,7 @@ def test_a_file_of_which_nobody_tells_the_folder_is_kept_where_it_is_the_same(
     assert "does not return the folder of 1 file, so" in caplog.text
 
 
-def test_a_file_of_which_nobody_tells_the_folder_is_never_replaced(serve: Any, folder: Folder) -> None:
+def test_a_file_of_unknown_folder_is_never_replaced(serve: Any, folder: Folder) -> None:
     folder.write("a.png", "b.png")
     sync, server = serve(stored("a.png"))
     with pytest.raises(MediaConflictError, match=r"a.png  the API does not return the folder of 1, .*delete the"):

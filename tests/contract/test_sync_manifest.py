@@ -55,7 +55,7 @@ def test_a_path_writes_the_returned_manifest_too(folder: Folder, sync: Syncing, 
         ("None", "must not be 'None'"),
     ],
 )
-def test_a_manifest_that_cannot_be_written_is_told_before_anything_is_sent(
+def test_an_unwritable_manifest_is_refused_before_the_first_upload(
     path: str, reason: str, folder: Folder, sync: Syncing, library: SandboxLibrary, tmp_path: Path
 ) -> None:
     folder.write("banner.png")
@@ -80,9 +80,7 @@ def test_a_manifest_that_fails_to_be_written_is_one_sentence(
 
 @pytest.mark.parametrize("source", ["", "file://"])
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_a_manifest_among_the_files_is_noticed_however_both_are_written(
-    source: str, scheme: str, folder: Folder, sync: Syncing
-) -> None:
+def test_a_manifest_among_the_files_is_refused(source: str, scheme: str, folder: Folder, sync: Syncing) -> None:
     folder.write("banner.png")
     with pytest.raises(MediaConfigurationError, match="it is one of the files to sync"):
         sync(source=f"{source}{folder.root}", manifest_path=f"{scheme}{folder.root / 'banner.png'}")
@@ -100,9 +98,7 @@ class Events:
         return self._event
 
 
-def test_the_event_of_an_outlet_tells_counts_and_where_the_manifest_is(
-    folder: Folder, sync: Syncing, tmp_path: Path
-) -> None:
+def test_the_event_of_an_outlet_has_counts_and_the_manifest(folder: Folder, sync: Syncing, tmp_path: Path) -> None:
     from types import SimpleNamespace
 
     from airflow.providers.common.compat.sdk import Asset
@@ -172,9 +168,7 @@ def test_thousands_of_files_take_little_memory(
     assert grew_mib < 10
 
 
-def test_a_manifest_goes_through_a_link_into_a_folder_that_is_not_there_yet(
-    folder: Folder, sync: Syncing, tmp_path: Path
-) -> None:
+def test_a_manifest_is_written_through_a_link(folder: Folder, sync: Syncing, tmp_path: Path) -> None:
     folder.write("banner.png")
     target, link = tmp_path / "year" / "manifest.json", tmp_path / "manifest.json"
     link.symlink_to(target)

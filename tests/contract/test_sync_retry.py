@@ -1,4 +1,4 @@
-"""A sync that was cut off: the next try finishes it, and no file is there twice."""
+"""An interrupted sync: the retry finishes it, without duplicates."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def waits(caplog: pytest.LogCaptureFixture) -> int:
     return caplog.text.count("A previous attempt was interrupted; waiting 0.2 s")
 
 
-def test_sigkill_in_mid_sync_and_the_retry_ends_with_exactly_the_files(
+def test_a_retry_after_sigkill_ends_with_exactly_the_files(
     folder: Folder,
     sync: Syncing,
     library: SandboxLibrary,
@@ -83,7 +83,7 @@ def test_sigkill_in_mid_sync_and_the_retry_ends_with_exactly_the_files(
     assert sync.store.kept == {}
 
 
-def test_a_try_that_is_cut_off_is_remembered_before_its_first_byte(
+def test_a_checkpoint_is_saved_before_the_first_byte(
     folder: Folder, sync: Syncing, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_media._sync.executor import SyncExecutor
@@ -99,7 +99,7 @@ def test_a_try_that_is_cut_off_is_remembered_before_its_first_byte(
     assert sync.store.kept == {}
 
 
-def test_an_orderly_end_needs_no_waiting(
+def test_a_retry_after_an_orderly_end_does_not_wait(
     folder: Folder, sync: Syncing, library: SandboxLibrary, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.write("1.png", "2.png")
@@ -111,7 +111,7 @@ def test_an_orderly_end_needs_no_waiting(
     assert len(library.files()) == 2
 
 
-def test_a_replacement_whose_old_version_could_not_be_deleted_is_finished_without_a_second_send(
+def test_a_retry_deletes_the_old_version_without_an_upload(
     folder: Folder, sync: Syncing, library: SandboxLibrary
 ) -> None:
     old = library.store("banner.png", PNG + b"old")
@@ -129,9 +129,7 @@ def test_a_replacement_whose_old_version_could_not_be_deleted_is_finished_withou
     assert [media["id"] for media in library.files()] == [manifest["banner.png"]["id"]]
 
 
-def test_old_versions_that_no_try_was_to_replace_are_left_alone(
-    folder: Folder, sync: Syncing, library: SandboxLibrary
-) -> None:
+def test_old_versions_that_no_attempt_replaced_are_kept(folder: Folder, sync: Syncing, library: SandboxLibrary) -> None:
     """Somebody keeps two of that name; that another file failed says nothing about them."""
     other, same = library.store("banner.png", PNG + b"other"), library.store("banner.png", PNG + b"banner.png")
     folder.write("banner.png", "new.png")
@@ -145,7 +143,7 @@ def test_old_versions_that_no_try_was_to_replace_are_left_alone(
 
 
 @pytest.mark.parametrize(("began_ago", "left"), [(timedelta(minutes=1), 1), (timedelta(minutes=-1), 2)])
-def test_before_airflow_3_3_the_second_try_waits_and_finishes_what_this_run_sent(
+def test_before_airflow_3_3_a_retry_waits_and_finishes(
     began_ago: timedelta,
     left: int,
     folder: Folder,

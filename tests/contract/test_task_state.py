@@ -99,7 +99,7 @@ def test_a_retry_to_another_connection_uploads_there(
     assert names(other_library).count("banner.png") == names(own_library).count("banner.png") == 1
 
 
-def test_an_equal_file_in_another_library_is_not_taken_for_the_one_that_was_stored(
+def test_an_identical_file_in_another_library_is_not_reused(
     own_library: SandboxLibrary, other_library: SandboxLibrary, connect: Any, task: Task, upload: Any
 ) -> None:
     for number in range(3):
@@ -112,7 +112,7 @@ def test_an_equal_file_in_another_library_is_not_taken_for_the_one_that_was_stor
 
 
 @pytest.mark.parametrize("if_exists", IF_EXISTS)
-def test_a_retry_to_another_address_of_the_same_connection_uploads_there(
+def test_a_retry_with_another_base_address_uploads_there(
     own_library: SandboxLibrary,
     other_library: SandboxLibrary,
     task: Task,
@@ -162,7 +162,7 @@ def test_a_new_key_is_still_the_same_library(
     assert ids[0] == ids[1]
 
 
-def test_two_operators_and_one_operator_twice_within_one_task_have_a_file_each(
+def test_each_operator_call_in_a_task_uploads_its_file(
     own_library: SandboxLibrary, connect: Any, task: Task, upload: Any
 ) -> None:
     conn_id = connect(own_library.sandbox.base_url).media_conn_id
@@ -188,7 +188,7 @@ def test_an_operator_twice_within_one_task_resumes_after_the_first(
 
 @pytest.mark.parametrize("if_exists", IF_EXISTS)
 @pytest.mark.parametrize("other", [("other.png", PNG + b"banner"), ("banner.png", PNG + b"longer than the banner")])
-def test_an_id_that_is_another_file_s_now_is_not_returned(
+def test_a_reused_id_is_not_returned(
     own_library: SandboxLibrary,
     connect: Any,
     task: Task,
@@ -225,7 +225,7 @@ def test_what_was_deleted_in_one_library_is_missing_in_another(
         delete(other_library)
 
 
-def test_an_interrupted_sync_into_one_library_says_nothing_of_another(
+def test_an_interrupted_sync_affects_only_its_library(
     own_library: SandboxLibrary,
     other_library: SandboxLibrary,
     connect: Any,
@@ -254,7 +254,7 @@ def test_an_interrupted_sync_into_one_library_says_nothing_of_another(
     assert "banner.png" in names(other_library)
 
 
-def test_what_a_sensor_found_in_one_library_does_not_count_in_another(
+def test_a_sensor_checkpoint_counts_only_in_its_library(
     own_library: SandboxLibrary, other_library: SandboxLibrary, connect: Any, task: Task
 ) -> None:
     exceptions = pytest.importorskip("airflow.sdk.exceptions", reason="only Airflow 3.3 has a task state store")

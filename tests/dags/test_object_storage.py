@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# What Airflow's Amazon provider and botocore warn of is not ours to mend.
+# Warnings of Airflow's Amazon provider and botocore are not about this package.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 FILES = {

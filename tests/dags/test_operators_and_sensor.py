@@ -63,8 +63,8 @@ def test_ids_of_mapped_uploads_work_downstream(platform: Any, run_dag: Any, medi
     assert ids == run.xcom("delete")["deleted"]
 
 
-def store_after_the_first_look(platform: Any, file: Path, name: str) -> threading.Thread:
-    """Have another party store the file as soon as the sensor has looked for it in vain."""
+def store_after_the_first_poll(platform: Any, file: Path, name: str) -> threading.Thread:
+    """Store the file from a thread after the sensor's first poll."""
 
     def wait_and_store() -> None:
         for _ in range(400):
@@ -82,7 +82,7 @@ def store_after_the_first_look(platform: Any, file: Path, name: str) -> threadin
 def test_sensor_finds_a_file_that_arrives_later(mode: str, platform: Any, run_dag: Any, media_folder: Path) -> None:
     with new_dag(f"late_{mode}") as dag:
         MediaExistsSensor(task_id="wait", name="late-{{ ds }}", mode=mode, poke_interval=0.2, timeout=30)
-    other = store_after_the_first_look(platform, media_folder / "card-latte.jpg", "late-2026-07-01")
+    other = store_after_the_first_poll(platform, media_folder / "card-latte.jpg", "late-2026-07-01")
     run = run_dag(dag)
     other.join()
 
@@ -100,7 +100,7 @@ def test_sensor_that_finds_nothing_in_time_fails_without_a_retry(platform: Any, 
     assert run.tries == {"wait": 1}
 
 
-def test_wrong_key_fails_the_task_at_once(platform: Any, run_dag: Any, media_folder: Path) -> None:
+def test_wrong_key_fails_the_task_without_retries(platform: Any, run_dag: Any, media_folder: Path) -> None:
     platform.connect(platform.sandbox.base_url, "not-the-key")
     with new_dag("wrong_key") as dag:
         MediaUploadOperator(task_id="upload", file=str(media_folder / "banner.jpg"), retries=3)
@@ -110,7 +110,7 @@ def test_wrong_key_fails_the_task_at_once(platform: Any, run_dag: Any, media_fol
     assert run.tries == {"upload": 1}
 
 
-def test_missing_file_fails_the_task_at_once(platform: Any, run_dag: Any) -> None:
+def test_missing_file_fails_the_task_without_retries(platform: Any, run_dag: Any) -> None:
     with new_dag("missing_file") as dag:
         MediaUploadOperator(task_id="upload", file="no-such-file.jpg", retries=3)
     run = run_dag(dag)
@@ -120,7 +120,7 @@ def test_missing_file_fails_the_task_at_once(platform: Any, run_dag: Any) -> Non
     assert platform.calls("POST") == 0
 
 
-def test_hook_in_a_task_function_fails_at_once_too(platform: Any, run_dag: Any) -> None:
+def test_hook_in_a_task_function_fails_without_retries(platform: Any, run_dag: Any) -> None:
     with new_dag("hook_missing_file") as dag:
 
         @task(retries=3)
@@ -168,9 +168,7 @@ def test_transient_failure_beyond_the_retries_fails_the_task(platform: Any, run_
     assert run.tries == {"upload": 2}
 
 
-def test_a_mapped_delete_asks_a_list_in_a_variable_that_an_earlier_task_wrote(
-    platform: Any, run_dag: Any, media_folder: Path
-) -> None:
+def test_a_mapped_delete_reads_references_of_an_earlier_task(platform: Any, run_dag: Any, media_folder: Path) -> None:
     ids = [platform.store(media_folder / "banner.jpg", name) for name in ("spring", "summer")]
     in_use = ListedReferences(variable="media_in_use_by_summer")
     with new_dag("mapped_delete") as dag:
@@ -191,17 +189,17 @@ def test_a_mapped_delete_asks_a_list_in_a_variable_that_an_earlier_task_wrote(
     assert platform.names() == ["summer"]
 
 
-def test_a_mapped_cleanup_is_a_dry_run_unless_told_otherwise(platform: Any, run_dag: Any, media_folder: Path) -> None:
+def test_a_mapped_cleanup_is_a_dry_run_by_default(platform: Any, run_dag: Any, media_folder: Path) -> None:
     ids = [platform.store(media_folder / "banner.jpg", name) for name in ("spring", "summer")]
     with new_dag("mapped_cleanup") as dag:
-        MediaCleanupOperator.partial(task_id="tell").expand(name=["spring", "summer"])
+        MediaCleanupOperator.partial(task_id="list").expand(name=["spring", "summer"])
         MediaCleanupOperator.partial(task_id="clean_up", older_than=timedelta(0, 0, 1)).expand(
             dry_run=["{{ 1 > 2 }}", True]
         )
-        dag.get_task("tell") >> dag.get_task("clean_up")
+        dag.get_task("list") >> dag.get_task("clean_up")
     run = run_dag(dag)
 
-    assert [run.xcom(f"tell[{index}]")["deleted"] for index in range(2)] == [[ids[0]], [ids[1]]]
+    assert [run.xcom(f"list[{index}]")["deleted"] for index in range(2)] == [[ids[0]], [ids[1]]]
     assert platform.items() == []
     assert sorted(run.xcom("clean_up[0]")["deleted"] + run.xcom("clean_up[0]")["missing"]) == ids
     assert run.xcom("clean_up[1]")["dry_run"] is True

@@ -19,7 +19,7 @@ def test_airflow_loads_it_without_a_complaint() -> None:
 
 
 @pytest.mark.skipif(not HAS_PLACE, reason="there is no place for the page before Airflow 3.1")
-def test_the_page_is_in_the_navigation_by_an_address_that_follows_airflows_own() -> None:
+def test_the_page_is_in_the_navigation_of_airflow() -> None:
     from airflow_provider_media.plugins.media_library import MediaLibraryPlugin
 
     (view,) = MediaLibraryPlugin.external_views

@@ -52,8 +52,8 @@ def outputs() -> dict[str, str]:
     done = run(RUN_COMMANDS, json.dumps(COMMANDS))
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[[")]
-    return {" ".join(arguments[:2]): output for arguments, output in answers}
+    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[[")]
+    return {" ".join(arguments[:2]): output for arguments, output in results}
 
 
 def rows_of(output: str) -> list[dict[str, Any]]:

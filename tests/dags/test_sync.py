@@ -79,7 +79,7 @@ def test_a_mapped_sync_brings_several_folders(platform: Any, run_dag: Any, folde
 
 @needs_the_exception
 @pytest.mark.parametrize("output", ["manifest", "reference"])
-def test_a_manifest_too_long_to_map_over_is_refused_before_anything_is_sent(
+def test_a_manifest_too_long_to_map_over_is_refused(
     output: str, platform: Any, run_dag: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
@@ -109,7 +109,7 @@ def test_a_manifest_too_long_to_map_over_is_refused_before_anything_is_sent(
         assert len(platform.names()) == 3
 
 
-def test_the_next_try_does_what_is_left(platform: Any, run_dag: Any, connect: Any, folder: Path) -> None:
+def test_a_retry_uploads_the_remaining_files(platform: Any, run_dag: Any, connect: Any, folder: Path) -> None:
     connect(platform.sandbox.base_url, platform.sandbox.api_key, max_attempts=1, settle_seconds=0.1)
     platform.add_fault(fault="status", method="POST", status=503)
     with new_dag("next_try") as dag:
@@ -124,7 +124,7 @@ def test_the_next_try_does_what_is_left(platform: Any, run_dag: Any, connect: An
     }
 
 
-def test_the_arguments_that_share_a_name_with_airflow_leave_airflows_own_alone(folder: Path) -> None:
+def test_dry_run_and_output_keep_their_meaning_in_airflow(folder: Path) -> None:
     with new_dag("own_names"):
         sync = MediaSyncOperator(task_id="sync", source=str(folder), dry_run=True, output="reference")
 

@@ -26,7 +26,7 @@ def new_dag(name: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("is_native", [False, True])
-def test_strings_stay_strings_and_numbers_and_lists_become_what_they_are(
+def test_native_rendering_keeps_strings_and_parses_lists(
     platform: Any, run_dag: Any, media_folder: Path, *, is_native: bool
 ) -> None:
     params = {"old": "1e5", "keep": 1, "names": ["2026_07", "1e5"], "really": False}
@@ -147,7 +147,7 @@ def test_none_from_an_upstream_task_selects_nothing(platform: Any, run_dag: Any,
     assert platform.names() == ["a", "b", "c"]
 
 
-def test_an_upload_with_a_wrong_key_says_that_the_upload_failed(platform: Any, media_folder: Path) -> None:
+def test_a_wrong_key_is_reported_as_a_failed_upload(platform: Any, media_folder: Path) -> None:
     from airflow_provider_media.exceptions import MediaAuthError
     from airflow_provider_media.hooks.media import MediaHook
 

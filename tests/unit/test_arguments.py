@@ -1,4 +1,4 @@
-"""Arguments that came out of templates and XComs."""
+"""Arguments from templates and XComs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Sequence:
         return iter(self.items)
 
 
-def test_not_given_stays_one_object_and_has_a_stable_text() -> None:
+def test_not_given_is_a_singleton_with_a_stable_repr() -> None:
     for again in (copy.copy(NOT_GIVEN), copy.deepcopy([NOT_GIVEN])[0], pickle.loads(pickle.dumps(NOT_GIVEN))):  # noqa: S301 - our own
         assert again is NOT_GIVEN
     assert repr(NOT_GIVEN) == str(NOT_GIVEN) == f"{NOT_GIVEN}" == "NOT_GIVEN"

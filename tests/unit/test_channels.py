@@ -227,7 +227,7 @@ def test_a_stream_is_read_from_its_position(content: bytes) -> None:
         (video("h264-aac.mp4")[:-800], "truncated: it ends at byte 4,870, within its mdat box"),
     ],
 )
-def test_a_truncated_file_is_refused_on_all_channels_at_once(content: bytes, reason: str) -> None:
+def test_a_truncated_file_is_refused_on_all_channels(content: bytes, reason: str) -> None:
     (error,) = report(content, "whatsapp", "rcs").errors
     assert error.startswith(reason)
     assert error.endswith(". Copy or export it again")

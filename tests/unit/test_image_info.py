@@ -100,7 +100,7 @@ def test_a_turned_photo_has_the_pixels_that_are_shown(orientation: int, size: tu
     assert (found.width, found.height) == size
 
 
-def test_an_image_may_have_more_pixels_than_pillow_likes_to_decode() -> None:
+def test_an_image_may_exceed_the_pixel_limit_of_pillow() -> None:
     assert info(png(8, 2, size=(30_000, 15_000)), "PNG").width == 30_000
 
 
@@ -152,7 +152,7 @@ def jpeg_as(marker: int, bits: int = 8) -> bytes:
         (jpeg_as(0xC5), "a hierarchical JPEG"),
     ],
 )
-def test_a_jpeg_that_no_phone_shows_is_refused_and_not_called_corrupt(content: bytes, words: str) -> None:
+def test_a_jpeg_that_phones_do_not_show_is_refused(content: bytes, words: str) -> None:
     said = outcome(content, "JPEG")
     assert said.startswith(f"{words}, which phones and browsers do not show. Export it as a baseline")
 
@@ -289,7 +289,7 @@ def test_any_damage_returns_info_or_one_error(file_format: str, seed: int, chang
     assert outcome(bytes(content[: chance.randrange(8, len(content) + 1)]), file_format).isprintable()
 
 
-def test_without_channels_a_truncated_image_is_a_warning_or_with_the_check_an_error() -> None:
+def test_a_truncated_image_without_channels_is_a_warning_or_an_error() -> None:
     source = open_source(BytesIO(drawn("PNG")[:-20]))
     warned = check_file(source, "image/png", (), check_integrity=False)
     refused = check_file(source, "image/png", (), check_integrity=True)

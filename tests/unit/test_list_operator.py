@@ -39,7 +39,7 @@ def listed(**arguments: Any) -> list[str]:
         ("none", []),
     ],
 )
-def test_a_name_matches_itself_whatever_it_holds_and_as_a_pattern(name: str, found: list[str]) -> None:
+def test_a_name_matches_itself_and_as_a_pattern(name: str, found: list[str]) -> None:
     assert listed(name=name) == found
 
 

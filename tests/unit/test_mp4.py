@@ -103,7 +103,7 @@ def test_encryption_is_noticed(content: bytes, *, is_encrypted: bool) -> None:
     assert info(content).is_encrypted is is_encrypted
 
 
-def test_a_configuration_without_parameter_sets_or_too_short_is_read_as_far_as_it_goes() -> None:
+def test_an_incomplete_avc_configuration_is_read_partially() -> None:
     found = read_avc_configuration(bytes.fromhex("0164001fffe00000"))
     assert found
     assert (found.profile, found.level, found.bits) == ("High", "3.1", 8)
@@ -137,7 +137,7 @@ def test_equal_composition_offsets_are_no_b_frames() -> None:
         (trak(b"vide", box(b"avc1"), box(b"hvc1"), box(b"avc1")), "H.264 and H.265"),
     ],
 )
-def test_the_format_of_pictures_has_a_name(stream: bytes, codec: str) -> None:
+def test_video_codecs_have_names(stream: bytes, codec: str) -> None:
     assert info(mp4(stream)).video_codecs == (codec,)
 
 
@@ -228,7 +228,7 @@ def fragments(count: int, *, whole: bool = True) -> bytes:
     return content if whole else content[: -len(box(b"mdat", bytes(200)))]
 
 
-def test_a_video_truncated_between_a_fragments_index_and_its_data_is_noticed() -> None:
+def test_a_video_truncated_after_a_fragment_index_is_refused() -> None:
     assert info(fragments(3)).video_codecs == ("H.264",)
     with pytest.raises(
         CorruptFileError, match=r"truncated: it ends at byte [\d,]+, between a moof box and its mdat box"
@@ -236,7 +236,7 @@ def test_a_video_truncated_between_a_fragments_index_and_its_data_is_noticed() -
         info(fragments(3, whole=False))
 
 
-def test_media_data_without_a_size_are_truncated_where_samples_are_missing() -> None:
+def test_media_data_without_a_size_are_truncated_if_samples_are_missing() -> None:
     def video(offset: int) -> bytes:
         table = box(b"stco", struct.pack(">III", 0, 1, offset))
         return mp4(video_track(tables=table))[: -len(MDAT)] + struct.pack(">I4s", 0, b"mdat") + bytes(1000)
@@ -276,7 +276,7 @@ def test_a_heavily_fragmented_video_is_read_quickly() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(content: bytes, words: str) -> None:
+def test_the_error_states_the_cause(content: bytes, words: str) -> None:
     with pytest.raises(InvalidFileError, match=f"^{words}|{words}$"):
         info(content)
 

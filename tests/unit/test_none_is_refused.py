@@ -140,7 +140,7 @@ def test_a_dag_is_serialized_alike_at_each_parse() -> None:
     assert done.stdout.partition("SERIALIZED")[2].strip() == here
 
 
-def test_a_copy_of_an_operator_still_knows_what_was_not_given() -> None:
+def test_a_copy_of_an_operator_keeps_not_given() -> None:
     made = MediaCleanupOperator(task_id="a", name="summer-*")
     for again in (copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):  # noqa: S301 - our own
         assert again.folder_id is NOT_GIVEN

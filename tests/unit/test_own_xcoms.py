@@ -27,7 +27,7 @@ def push(monkeypatch: pytest.MonkeyPatch, airflow: tuple[int, int, int], **optio
     return operator, pushed
 
 
-def test_airflow_3_0_is_given_all_but_none_and_pushes_no_keys_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_airflow_3_0_gets_all_keys_except_none(monkeypatch: pytest.MonkeyPatch) -> None:
     operator, pushed = push(monkeypatch, (3, 0, 6))
     assert pushed == {"id": 7, "created": False, "replaced": []}
     assert operator.multiple_outputs is False

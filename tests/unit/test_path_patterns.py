@@ -57,12 +57,12 @@ PARTS = st.one_of(st.just("**"), st.text(alphabet="ab.*?", min_size=1, max_size=
 
 @given(st.lists(PARTS, min_size=1, max_size=5), st.lists(NAMES, min_size=1, max_size=5))
 def test_a_pattern_matches_as_its_regular_expression(parts: list[str], names: list[str]) -> None:
-    def match(wanted: list[str], rest: list[str]) -> bool:
-        if not wanted:
+    def match(names: list[str], rest: list[str]) -> bool:
+        if not names:
             return not rest
-        if wanted[0] == "**":
-            return any(match(wanted[1:], rest[skipped:]) for skipped in range(len(rest) + 1))
-        return bool(rest) and bool(re.match(translate(wanted[0]), rest[0])) and match(wanted[1:], rest[1:])
+        if names[0] == "**":
+            return any(match(names[1:], rest[skipped:]) for skipped in range(len(rest) + 1))
+        return bool(rest) and bool(re.match(translate(names[0]), rest[0])) and match(names[1:], rest[1:])
 
     compiled = PathPattern("/".join(parts))
     assert compiled.matches("/".join(names)) == match(parts, names)

@@ -1,4 +1,4 @@
-"""The plan of a sync, made of values."""
+"""The plan of a sync."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def test_without_a_store_nothing_is_kept(checkpoint: Any) -> None:
 
 
 @pytest.mark.parametrize("about", ABOUT, ids=str)
-def test_what_an_attempt_stored_elsewhere_or_of_another_file_is_not_used(about: str) -> None:
+def test_a_checkpoint_of_another_library_or_file_is_ignored(about: str) -> None:
     store = FakeStore()
     upload_state(store).save(STORED)
     assert upload_state(store, **{about: "another"}).load() is None
@@ -90,7 +90,7 @@ def test_two_operators_of_one_task_have_a_checkpoint_each() -> None:
     assert upload_state(store, task_id="second").load() is None
 
 
-def test_equal_calls_of_one_attempt_are_told_apart_and_a_retry_finds_each_its_own() -> None:
+def test_equal_calls_of_one_attempt_have_their_own_checkpoints() -> None:
     store = FakeStore()
     for attempt in ("try 1", "try 2"):
         for number in (1, 2, 3):
@@ -102,7 +102,7 @@ def test_equal_calls_of_one_attempt_are_told_apart_and_a_retry_finds_each_its_ow
 
 
 @pytest.mark.parametrize(("checkpoint", "loaded"), [(INTERRUPTED, INTERRUPTED), (STORED, None)])
-def test_a_cleared_task_loads_an_upload_only_where_it_was_interrupted(checkpoint: Any, loaded: Any) -> None:
+def test_a_cleared_task_loads_only_interrupted_uploads(checkpoint: Any, loaded: Any) -> None:
     store = FakeStore()
     upload_state(store).save(checkpoint)
     assert upload_state(store, cleared_after_try=2).load() == loaded
@@ -164,7 +164,7 @@ def test_a_value_of_another_format_or_shape_is_ignored(change: Callable[[Any], A
         (WaitCheckpoint, {"started": NOON.isoformat(), "library": None, "found": {"1": 1}, "failures": 0}),
     ],
 )
-def test_values_of_another_shape_are_ignored_whatever_they_are_about(kind: Any, values: Any) -> None:
+def test_invalid_checkpoints_are_ignored(kind: Any, values: Any) -> None:
     store = FakeStore()
     TaskState(context(store), kind, task_id="t").save(SimpleNamespace(to_dict=lambda: values))
     assert TaskState(context(store), kind, task_id="t").load() is None
@@ -200,7 +200,7 @@ def test_what_is_deleted_is_not_loaded() -> None:
     assert upload_state(store).load() is None
 
 
-def test_a_baseline_of_more_ids_than_a_value_holds_is_reduced_or_left_out() -> None:
+def test_a_large_baseline_is_reduced_or_omitted() -> None:
     known = dict.fromkeys(map(str, range(MAX_BASELINE_IDS + 1)))
     assert Baseline(known=known).reduced(max_known=MAX_BASELINE_IDS) is None
     assert Baseline(known=known, newest_id=7).reduced(max_known=MAX_BASELINE_IDS) == Baseline(
@@ -211,7 +211,7 @@ def test_a_baseline_of_more_ids_than_a_value_holds_is_reduced_or_left_out() -> N
     assert len(json.dumps(full.to_dict())) < 60_000
 
 
-def test_without_a_store_the_second_try_of_a_sync_counts_as_after_an_interruption() -> None:
+def test_a_second_attempt_without_a_store_counts_as_interrupted() -> None:
     def earlier(try_number: int, *, is_kept: bool) -> PreviousAttempts:
         started = SimpleNamespace(start_date=NOON)
         task: Any = {"ti": SimpleNamespace(try_number=try_number), "dag_run": started}
