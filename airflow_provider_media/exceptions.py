@@ -16,7 +16,7 @@
         └── MediaUnavailableError     5xx, no connection, or no response, after all attempts
 
 Those marked * are AirflowFailExceptions too: retrying cannot fix them, so a task that raises one fails immediately,
-regardless of its ``retries``. None is an OSError, because HTTP clients take an OSError raised by a request body for a
+regardless of its ``retries``. None is an OSError, because HTTP clients treat an OSError raised by a request body as a
 broken connection.
 """
 
@@ -44,7 +44,7 @@ class MediaError(AirflowException):
     :param status: the HTTP status, if there was a response.
     :param server_message: the server's own message, if any.
     :param request_id: the server's id of the request, to quote to its support.
-    :param retry_after: the seconds that the server asked to wait before a retry.
+    :param retry_after: seconds from ``Retry-After``.
     :param is_transient: whether the same request may succeed a little later.
     :param delivery: what became of the request.
     :param is_from_api: whether the response has the API's own error format, so that no proxy sent it.

@@ -156,9 +156,9 @@ class RateLimiter:
                 accepted = self._accepted_before(turn, now)
                 if accepted >= _MIN_LEARNED_RATE:
                     self._learn(now, accepted)
-            asked = error.retry_after or (_HOLD_AFTER_REFUSAL_SECONDS if is_refusal else 0.0)
-            if asked <= MAX_HOLD_SECONDS:
-                self._held_until = max(self._held_until, now + asked)
+            hold = error.retry_after or (_HOLD_AFTER_REFUSAL_SECONDS if is_refusal else 0.0)
+            if hold <= MAX_HOLD_SECONDS:
+                self._held_until = max(self._held_until, now + hold)
 
     def _hold_seconds(self, now: float) -> float:
         if now < self._held_until:
