@@ -182,10 +182,7 @@ class MediaHook(LibraryHook):
         return self.run_flow(get_media(media_id))
 
     def exists(self, media_id: int | str) -> bool:
-        """Return whether the library has a file of this id: False only for a 404; other failures raise.
-
-        :param media_id: the library's id.
-        """
+        """Return whether the library has a file of this id: False only for a 404; other failures raise."""
         try:
             self.get_media(media_id)
         except MediaNotFoundError:
@@ -202,17 +199,11 @@ class MediaHook(LibraryHook):
         self.run_flow(self._delete(self.settings, media_id))
 
     def check_may_delete(self) -> None:
-        """Raise if the connection does not allow deletions.
-
-        :raises MediaConfigurationError: the connection has ``allow_delete: false``.
-        """
+        """Raise MediaConfigurationError if the connection does not allow deletions."""
         self._require_delete_permission(self.settings)
 
     def find_media(self, name: str) -> list[Media]:
-        """Return the files with exactly this name, oldest first; reads the whole list, because the API has no search.
-
-        :param name: the human-readable name.
-        """
+        """Return the files with exactly this name, oldest first; reads the whole list (the API has no search)."""
         from airflow_provider_media._api.flows import find_media
 
         return self.run_flow(find_media(name))
