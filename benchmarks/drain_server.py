@@ -1,9 +1,9 @@
 """A server that receives, counts and discards uploads as fast as Python can; its responses are those of a Media API.
 
-    python benchmarks/drain_server.py [--tls CERTIFICATE KEY] [--latency SECONDS] [--library]
+    python benchmarks/drain_server.py [--tls CERTIFICATE KEY] [--latency SECONDS]
 
-Prints its base URL and serves until it is terminated. ``GET /requests`` returns the number of requests. With
-``--library`` it stores the name, type and size of each upload, and lists, returns and deletes them.
+Prints its base URL and serves until it is terminated. ``GET /requests`` returns the number of requests.
+Stores the name, type and size of each upload, and lists, returns and deletes them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Library:
         if not last.isdigit():
             query = parse_qs(url.query)
             page, limit = (int(query.get(name, [default])[0]) for name, default in (("page", 0), ("limit", 10)))
-            files = list(self._files.values())
+            files = sorted(
+                self._files.values(), key=lambda media: media["id"], reverse=query.get("sortOrder") == ["desc"]
+            )
             return 200, {"content": files[page * limit :][:limit], "totalElements": len(files)}
         media = self._files.pop(int(last), None) if method == "DELETE" else self._files.get(int(last))
         if media is None:
@@ -52,7 +54,7 @@ class Library:
 class Connection:
     """Serves one client until it disconnects."""
 
-    def __init__(self, sock: socket.socket, latency: float, library: Library | None) -> None:
+    def __init__(self, sock: socket.socket, latency: float, library: Library) -> None:
         """Use the socket."""
         self.sock = sock
         self.latency = latency
@@ -88,16 +90,12 @@ class Connection:
             self.fields = {"name": None}
             size = self.drain(headers)
             media = {**self.fields, "id": next(_ids), "size": size, "url": "http://127.0.0.1/none"}
-            if self.library:
-                self.library.store(media)
+            self.library.store(media)
             self.respond(201, media)
         elif line.startswith("GET /requests"):
             self.respond(200, dict(_last))
-        elif self.library:
-            self.respond(*self.library.handle(*line.split(" ")[:2]))
         else:
-            newest = {"id": next(_ids), "name": "older.png", "mimeType": "image/png", "size": 1, "url": "http://x/"}
-            self.respond(200, {"content": [newest], "totalElements": 1})
+            self.respond(*self.library.handle(*line.split(" ")[:2]))
 
     def drain(self, headers: dict[str, str]) -> int:
         """Receive a multipart body with the file as its last part; return the file's size."""
@@ -141,7 +139,7 @@ class Connection:
         self.sock.sendall(head.encode() + body)
 
 
-def serve(context: ssl.SSLContext | None, latency: float, library: Library | None) -> None:
+def serve(context: ssl.SSLContext | None, latency: float, library: Library) -> None:
     """Accept clients forever."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
         print(f"http{'s' if context else ''}://127.0.0.1:{server.getsockname()[1]}", flush=True)
@@ -151,7 +149,7 @@ def serve(context: ssl.SSLContext | None, latency: float, library: Library | Non
             threading.Thread(target=_serve_one, args=(client, context, latency, library), daemon=True).start()
 
 
-def _serve_one(client: socket.socket, context: ssl.SSLContext | None, latency: float, library: Library | None) -> None:
+def _serve_one(client: socket.socket, context: ssl.SSLContext | None, latency: float, library: Library) -> None:
     try:
         sock = context.wrap_socket(client, server_side=True) if context else client
         Connection(sock, latency, library).serve()
@@ -163,10 +161,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"))
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each response")
-    parser.add_argument("--library", action="store_true", help="store metadata of uploads")
     arguments = parser.parse_args()
     tls = None
     if arguments.tls:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(*arguments.tls)
-    serve(tls, arguments.latency, Library() if arguments.library else None)
+    serve(tls, arguments.latency, Library())

@@ -31,7 +31,7 @@ MAPPED_FILES = 25
 
 SERVERS = {
     "sandbox": ([sys.executable, "-m", "airflow_provider_media.sandbox", "--port", "0"], "/_sandbox/requests"),
-    "drain, 20 ms": ([sys.executable, str(FOLDER / "drain_server.py"), "--library", "--latency", "0.02"], "/requests"),
+    "drain, 20 ms": ([sys.executable, str(FOLDER / "drain_server.py"), "--latency", "0.02"], "/requests"),
 }
 """Command of each server, and the path that returns its requests."""
 
