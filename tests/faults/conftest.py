@@ -22,7 +22,7 @@ ONE_FILE = {"id": 7, "name": "older.png", "mimeType": "image/png", "size": 1, "u
 
 
 class Exchange:
-    """One request as the raw server sees it, and the ways to answer it.
+    """One request at the raw server, and the ways to respond.
 
     :ivar received: bytes of the body read so far.
     """
@@ -52,7 +52,7 @@ class Exchange:
         return len(self.received) >= self.length
 
     def respond(self, status: int, value: object, *headers: str) -> None:
-        """Send a JSON answer."""
+        """Send a JSON response."""
         body = json.dumps(value).encode()
         head = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}", "Content-Type: application/json", *headers]
         self.sock.sendall("\r\n".join([*head, "", ""]).encode() + body)
@@ -81,8 +81,8 @@ class Exchange:
 class RawServer:
     """Serves each connection with a function of the test's; remembers what came.
 
-    :ivar listed: the files that its list shows, besides an older one, and that it tells of by their ids.
-    :ivar lists: whether it answers when the list is asked for, or says nothing.
+    :ivar listed: the files in its list, besides an older one; also returned by id.
+    :ivar lists: whether it responds to requests for the list, or stays silent.
     :ivar unanswered: how often it said nothing.
     """
 
@@ -112,7 +112,7 @@ class RawServer:
         return self.await_posts(1)
 
     def await_posts(self, count: int) -> list[Exchange]:
-        """Tell the uploads seen, in order, when there are so many: a client may fail before its request is read."""
+        """Return the uploads in order; wait for the count, because a client may fail before its request is read."""
         with self._came:
             self._came.wait_for(lambda: len(self._posts) >= count, timeout=10)
             return list(self._posts)

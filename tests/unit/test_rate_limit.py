@@ -15,6 +15,8 @@ import pytest
 
 from airflow_provider_media._api.protocol import build_list
 from airflow_provider_media._api.retry import RetryState
+from airflow_provider_media._api.secret import Secret
+from airflow_provider_media._transports import rate_limit
 from airflow_provider_media._transports.rate_limit import LEARNED_RATE_SECONDS, RateLimiter, limiter_of
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, MediaRateLimitError
 
@@ -295,3 +297,11 @@ def test_limit_without_headers_is_learned_from_429() -> None:
     server = Server("nothing", aligned=False)
     assert simulate(server, requests=1500, workers=8, latency=0.02) <= 1.1 * 70
     assert server.refused <= 0.03 * 1500
+
+
+def test_oldest_limiters_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limit, "_limiters", {})
+    limiters = [limiter_of(f"http://host-{number}", Secret("a-key"), None) for number in range(300)]
+    assert len(rate_limit._limiters) == rate_limit._MAX_LIMITERS == 256
+    assert limiter_of("http://host-299", Secret("a-key"), None) is limiters[299]
+    assert limiter_of("http://host-0", Secret("a-key"), None) is not limiters[0]
