@@ -102,7 +102,7 @@ def test_a_manifest_too_long_to_map_over_is_refused(
     if output == "manifest":
         assert run.states["sync"] == "failed"
         (error,) = errors
-        assert error.startswith("The folder holds 3 files, but Airflow maps a task over at most 2")
+        assert error.startswith("The folder has 3 files, but Airflow maps a task over at most 2")
         assert platform.names() == []
     else:
         assert run.states["sync"] == "success"
