@@ -311,7 +311,7 @@ def _as_error(error: Exception, request: ApiRequest, settings: Settings, *, resp
     elif has(urllib3.exceptions.NameResolutionError):
         cause = f"could not resolve the host name of {address}; check the base address in the connection"
     elif has(*_NOT_CONNECTED) or is_unreceived:
-        reason = "the server closed it before it received the request" if is_unreceived else reason
+        reason = "the server closed it before the request was sent" if is_unreceived else reason
         cause = f"no connection to {address} ({reason})"
     elif has(HeadTooLargeError):
         cause = f"the response headers exceed {MAX_HEAD_BYTES / 2**20:g} MiB"

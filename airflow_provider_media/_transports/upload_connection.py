@@ -79,7 +79,7 @@ class HeadTooLargeError(http.client.HTTPException):
 
 
 class NotReceivedError(ConnectionError):
-    """The server closed the connection before it received the request."""
+    """The server closed the connection before any byte of the request was sent."""
 
 
 class _EarlyResponseMixin:
@@ -102,7 +102,7 @@ class _EarlyResponseMixin:
     _dns_host: str
     _has_early_response = False
     _is_spent = False
-    _has_sent = False
+    has_sent = False
     _received = b""
 
     def connect(self) -> None:
@@ -148,7 +148,7 @@ class _EarlyResponseMixin:
 
         The key is added here, in a memoryview, so that no variable of a traceback shows it.
         """
-        self._has_sent = False
+        self.has_sent = False
         lines = [*self._buffer]
         self._buffer.clear()
         key = self.api_key
@@ -163,7 +163,7 @@ class _EarlyResponseMixin:
         if self.sock is None:
             self.connect()
         if not self._is_watchable:
-            self._has_sent = True
+            self.has_sent = True
             super().send(data.fill() if isinstance(data, FileRegion) else data)  # type: ignore[misc]
         elif isinstance(data, FileRegion) and not isinstance(self.sock, ssl.SSLSocket):
             self._push(len(data), lambda done: data.send_to(self.sock, done))
@@ -188,7 +188,7 @@ class _EarlyResponseMixin:
             while done < size:
                 try:
                     done += send_from(done)
-                    self._has_sent = True
+                    self.has_sent = True
                 except _NOT_YET:
                     if self._wait(select.POLLIN | select.POLLOUT) and self._has_response():
                         self._stop_sending()
@@ -214,14 +214,6 @@ class _EarlyResponseMixin:
         """Create the reader of a response, also of a proxy's to CONNECT, after the bytes already received."""
         received, self._received = self._received, b""
         return _Response(self, sock, received, *args, **kwargs)
-
-    def was_not_received(self, error: ConnectionError) -> bool:
-        """Return whether a connection that was lost before the response shows that the server has no whole request.
-
-        The end of the server's stream acknowledges all bytes that it received before. A reset need not.
-        """
-        is_end = isinstance(error, http.client.RemoteDisconnected)
-        return not self._has_sent or (is_end and self._is_watchable and _unacknowledged(self.sock) > 0)
 
     def spend(self) -> None:
         """Mark the connection as not reusable."""
@@ -324,12 +316,12 @@ class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
         """Read the status and headers; decide whether the connection may be reused.
 
-        :raises NotReceivedError: the server closed the connection before it received the request.
+        :raises NotReceivedError: the server closed the connection before any byte of the request was sent.
         """
         try:
             super().begin()
         except ConnectionError as error:
-            if self._connection.was_not_received(error):
+            if not self._connection.has_sent:
                 raise NotReceivedError(*error.args) from error
             raise
         is_success = http.HTTPStatus.OK <= self.status < http.HTTPStatus.MULTIPLE_CHOICES
