@@ -220,7 +220,7 @@ def raise_for_status(request: ApiRequest, response: ApiResponse) -> None:
         status=status,
         server_message=server_message,
         request_id=request_id,
-        is_transient=server_failed or status == HTTPStatus.TOO_MANY_REQUESTS,
+        is_transient=server_failed or status in _REJECTED_FOR_NOW,
         # Also for 503: proxies send it when their connection to the server breaks, and then the file may be stored.
         delivery=Delivery.UNKNOWN if server_failed or is_unclear else Delivery.NOT_SENT,
         retry_after=parse_retry_after(response.headers.get("retry-after"), details.get("retryAfter")),
@@ -237,8 +237,12 @@ _ERRORS: dict[int, tuple[type[MediaError], str]] = {
     407: (MediaRequestError, "the proxy requires credentials; check the extra 'proxy' in the connection"),
     408: (MediaUnavailableError, ""),
     413: (MediaRequestError, "the file exceeds the platform's size limit"),
+    425: (MediaUnavailableError, ""),
     429: (MediaRateLimitError, "the rate limit of the API key is exceeded"),
 }
+
+_REJECTED_FOR_NOW = {HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+"""The server did not process the request, and may process the next one."""
 
 
 def _error_class_and_hint(request: ApiRequest, response: ApiResponse) -> tuple[type[MediaError], str]:

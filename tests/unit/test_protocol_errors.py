@@ -65,6 +65,7 @@ def test_every_2xx_is_a_success(api_request: ApiRequest, status: int) -> None:
         (413, MediaRequestError, False, False),
         (415, MediaRequestError, False, False),
         (422, MediaRequestError, False, False),
+        (425, MediaUnavailableError, True, False),
         (429, MediaRateLimitError, True, False),
         (500, MediaUnavailableError, True, True),
         (502, MediaUnavailableError, True, True),
