@@ -162,7 +162,7 @@ PYENV_BINS := $(shell ls -d "$$(pyenv root 2>/dev/null)"/versions/3.1[1-9]*/bin 
 $(VENV)/%/.ready: pyproject.toml constraints/airflow2.txt constraints/airflow3.txt | $(UV)
 	@echo "-- Setting up the environment $*"
 	@PATH="$$PATH:$(PYENV_BINS)" $(UV) venv --quiet --allow-existing --python '$(PYTHON_OF_$*)' $(VENV)/$*
-	@VIRTUAL_ENV=$(VENV)/$* $(UV) pip install --quiet $(NEEDS_OF_$*)
+	@VIRTUAL_ENV=$(VENV)/$* $(UV) pip install --quiet --compile-bytecode $(NEEDS_OF_$*)
 	@touch $@
 
 PYTHON_OF_airflow3 := >=3.11,<3.14
