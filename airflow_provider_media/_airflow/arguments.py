@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -106,7 +105,7 @@ def check_literal(field: str, value: Any) -> str:
     """
     if not isinstance(value, str) or not value.strip():
         raise MediaConfigurationError(f"{field} must be a non-empty string, not {value!r}.")
-    if "{{" in value or "{%" in value:
+    if any(mark in value for mark in ("{{", "{%", "{#")):
         raise MediaConfigurationError(f"{field} must not be a template, because Airflow does not render it: {value!r}.")
     return value
 
@@ -114,10 +113,11 @@ def check_literal(field: str, value: Any) -> str:
 def parse_interval(field: str, value: Any) -> float:
     """Return a positive number of seconds or a timedelta as seconds.
 
-    :raises MediaConfigurationError: it is invalid, not positive, or not finite.
+    :raises MediaConfigurationError: it is invalid, not positive, or longer than a timedelta can be.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+    max_seconds = timedelta.max.total_seconds()
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= max_seconds:
         raise MediaConfigurationError(f"{field} must be a positive number of seconds or a timedelta, not {value!r}.")
     return seconds
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import threading
+import traceback
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -109,7 +110,7 @@ class TaskState(Generic[C]):
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - the task has what it needs without the store
-            cause = f"{type(error).__name__}: {error}"
+            cause = traceback.format_exception_only(error)[-1].strip()  # also if its own str() fails
             log.warning(
                 "Could not %s the checkpoint %r; a retry may start from the beginning: %s", what, self._key, cause
             )

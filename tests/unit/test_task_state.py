@@ -170,6 +170,11 @@ def test_invalid_checkpoints_are_ignored(kind: Any, values: Any) -> None:
     assert TaskState(context(store), kind, task_id="t").load() is None
 
 
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
 class BrokenStore:
     """Fails as Airflow's does when the API server cannot be reached."""
 
@@ -225,3 +230,13 @@ def test_what_earlier_attempts_sent_is_newer_than_their_baseline() -> None:
     earlier = PreviousAttempts(baseline=Baseline(newest_id=7, is_complete=False))
     assert [earlier.sent(Media(id=media_id)) for media_id in (6, 7, 8)] == [False, False, True]
     assert not PreviousAttempts().sent(Media(id=8))
+
+
+def test_a_store_error_without_text_does_not_fail_the_task(caplog: pytest.LogCaptureFixture) -> None:
+    class Store:
+        def get(self, _key: str) -> None:
+            raise UnprintableError
+
+    assert upload_state(Store()).load() is None
+    assert "Could not read the checkpoint" in caplog.text
+    assert "UnprintableError" in caplog.text
