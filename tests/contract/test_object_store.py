@@ -34,7 +34,7 @@ ALLOWED_GROWTH_BYTES = 12 * 1024 * 1024
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running_store() -> Iterator[ObjectStore]:
     with serve() as store:
         yield store

@@ -24,7 +24,7 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running_store() -> Iterator[ObjectStore]:
     """One for all tests: Airflow keeps a connection's file system for the process's lifetime."""
     with serve() as store:
