@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _END_OF_JPEG = b"\xff\xd9"
 _END_OF_PNG = b"\0\0\0\0IEND\xaeB`\x82"
-_TRAILER = 0x3B
 _EXTENSION = 0x21
 _IMAGE = 0x2C
 

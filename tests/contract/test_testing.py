@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from airflow_provider_media._transports import clock
 from airflow_provider_media.exceptions import MediaRateLimitError, MediaUnavailableError
 from airflow_provider_media.hooks.media import MediaAsyncHook, MediaHook
+from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
@@ -60,6 +62,26 @@ def test_requests_of_the_test_bypass_faults_and_the_log(media_sandbox: MediaSand
     assert media_sandbox.content(kept.id) == PNG + b"other"
     assert media_sandbox.calls() == []
     assert media_sandbox.pending_faults()[0]["times"] == 4
+
+
+class TestOnOnePort:
+    """A sandbox whose port an earlier sandbox had."""
+
+    @pytest.fixture
+    def media_sandbox_settings(self, image: Path, monkeypatch: pytest.MonkeyPatch) -> SandboxSettings:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        with run_in_thread(SandboxSettings()) as earlier:
+            connection = {"conn_type": "media", "host": earlier.base_url, "password": earlier.api_key}
+            monkeypatch.setenv("AIRFLOW_CONN_MEDIA_EARLIER", json.dumps(connection))
+            MediaHook("media_earlier").upload(image, name="Banner")
+        return SandboxSettings(port=int(earlier.base_url.rpartition(":")[2]))
+
+    @pytest.mark.usefixtures("media_no_waiting")
+    def test_earlier_uploads_are_unknown(self, media_sandbox: MediaSandbox, hook: MediaHook, image: Path) -> None:
+        media_sandbox.fail("store_then_drop", method="POST")
+        media = hook.upload(image, name="Banner").media
+        assert media_sandbox.library() == [media]
+        assert media_sandbox.count("POST") == 1
 
 
 class TestAtTheRateLimit:
