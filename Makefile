@@ -95,7 +95,7 @@ browser-test: $(VENV)/airflow3/.ready /usr/bin/chromium ## test the UI of a comp
 	@apt-get install --yes --quiet --no-install-recommends chromium >/dev/null 2>&1 \
 	  || { echo "Chromium is missing: install Debian's package chromium, then run this command again." >&2; exit 1; }
 
-test-matrix: $(UV) ## run the tests on all supported Airflows and Pythons, update docs/versions.md (an hour; ARGS=3.0 for one)
+test-matrix: $(UV) ## run the tests on all supported Airflows and Pythons, update docs/reference/versions.md (an hour; ARGS=3.0 for one)
 	PATH="$$PATH:$(PYENV_BINS)" $(VENV)/bootstrap/bin/python tools/test_matrix.py $(ARGS)
 
 test-celery: $(VENV)/celery/.ready ## run a campaign on Redis, PostgreSQL and two Celery workers, and kill one of them

@@ -6,6 +6,7 @@ adds what a git host cannot show: the order of the pages, and the reference from
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,42 +49,43 @@ html_show_sphinx = False
 _CONTENTS = """
 ```{toctree}
 :hidden:
-:caption: Get started
+:caption: Start
 
 /README
 tutorial
-connection
-from-http-operator
 ```
 
 ```{toctree}
 :hidden:
 :caption: How-to guides
 
-operators/upload
-sync
-channels
-operators/get
-operators/list
-waiting
-events
-assets
-operators/delete
-cleanup
-hook
-airflow-ui
-scale
-testing
-REST
+guides/upload
+guides/sync
+guides/channels
+guides/get
+guides/list
+guides/waiting
+guides/events
+guides/assets
+guides/delete
+guides/cleanup
+guides/hook
+guides/airflow-ui
+guides/testing
+guides/from-http-operator
+guides/*
 ```
 
 ```{toctree}
 :hidden:
 :caption: Explanation
 
-uploads
-architecture
-decisions/index
+explanation/uploads
+explanation/scale
+explanation/architecture
+explanation/*
+explanation/decisions/index
+/benchmarks/README
 ```
 
 ```{toctree}
@@ -91,10 +93,9 @@ decisions/index
 :caption: Reference
 
 reference/index
-errors
-/benchmarks/README
-versions
-upgrading
+reference/connection
+reference/errors
+reference/*
 /CHANGELOG
 /CONTRIBUTING
 /SECURITY
@@ -110,13 +111,17 @@ _DECISIONS = """
 """
 
 
+def _other_pages(folder: re.Match[str]) -> str:
+    """Return the pages of a folder that the table of contents does not name."""
+    pages = (f"{folder[1]}/{page.stem}" for page in sorted(Path(__file__).parent.joinpath(folder[1]).glob("*.md")))
+    return "\n".join(page for page in pages if page not in _CONTENTS.split())
+
+
 def _add_contents(_app: Sphinx, page: str, source: list[str]) -> None:
     """Append the tables of contents, which a git host would show as code."""
     if page == root_doc:
-        named = {"index", *_CONTENTS.split()}
-        rest = sorted(page.stem for page in Path(__file__).parent.glob("*.md") if page.stem not in named)
-        source[0] += _CONTENTS.replace("REST\n", "".join(f"{stem}\n" for stem in rest))
-    elif page == "docs/decisions/index":
+        source[0] += re.sub(r"^(\w+)/\*$", _other_pages, _CONTENTS, flags=re.MULTILINE)
+    elif page == "docs/explanation/decisions/index":
         source[0] += _DECISIONS
 
 

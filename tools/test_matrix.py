@@ -1,4 +1,4 @@
-"""Run the tests on each supported Airflow and Python, and write the results to docs/versions.md: ``make test-matrix``.
+"""Run the tests on each supported Airflow and Python, and write the results to the documentation: ``make test-matrix``.
 
     python tools/test_matrix.py [--jobs 1] [AIRFLOW[:PYTHON] ...]
 
@@ -23,7 +23,7 @@ from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).parent.parent
 UV = ROOT / ".venv" / "bootstrap" / "bin" / "uv"
-PAGE = ROOT / "docs" / "versions.md"
+PAGE = ROOT / "docs" / "reference" / "versions.md"
 HEAD = "| Airflow | Python | unit | contract | example DAGs | registration | other DAGs | skipped | minutes | run on |"
 
 _PYTHONS = {

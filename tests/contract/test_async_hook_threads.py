@@ -303,7 +303,7 @@ def test_the_sample_of_the_documentation_uploads(
     define: Any, library: SandboxLibrary, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MEDIA_DEFAULT", os.environ[f"AIRFLOW_CONN_{define().upper()}"])
-    [sample] = [one for one in samples_of(ROOT / "docs" / "hook.md") if "MediaAsyncHook" in one.text]
+    [sample] = [one for one in samples_of(ROOT / "docs" / "guides" / "hook.md") if "MediaAsyncHook" in one.text]
     namespace: dict[str, Any] = {}
     exec(sample.code, namespace)  # noqa: S102 - the project's own documentation
     assert len(asyncio.run(namespace["upload_all"]([image, image]))) == 2

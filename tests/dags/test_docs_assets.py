@@ -1,4 +1,4 @@
-"""Run the samples of docs/assets.md."""
+"""Run the samples of docs/guides/assets.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PAGE = ROOT / "docs" / "assets.md"
+PAGE = ROOT / "docs" / "guides" / "assets.md"
 ANY = media_asset("media_default", "any")
 
 

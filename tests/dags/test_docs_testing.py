@@ -1,4 +1,4 @@
-"""Run the sample tests of docs/testing.md."""
+"""Run the sample tests of docs/guides/testing.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_sample_tests_pass(tmp_path: Path) -> None:
-    conftest, tests = samples_of(ROOT / "docs" / "testing.md")
+    conftest, tests = samples_of(ROOT / "docs" / "guides" / "testing.md")
     (tmp_path / "conftest.py").write_text(conftest.code)
     (tmp_path / "test_copied.py").write_text(tests.code)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]

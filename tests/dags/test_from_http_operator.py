@@ -1,4 +1,4 @@
-"""Test each row of the table in docs/from-http-operator.md, by hand and with this package."""
+"""Test each row of the table in docs/guides/from-http-operator.md, by hand and with this package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-BY_HAND, WITH_PROVIDER = samples_of(ROOT / "docs" / "from-http-operator.md")
+BY_HAND, WITH_PROVIDER = samples_of(ROOT / "docs" / "guides" / "from-http-operator.md")
 BOTH = pytest.mark.parametrize("sample", [BY_HAND, WITH_PROVIDER], ids=["by_hand", "with_provider"])
 
 

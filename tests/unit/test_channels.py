@@ -202,7 +202,7 @@ def test_sound_without_a_video_track_is_refused() -> None:
 
 
 def test_the_documentation_quotes_the_messages() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "channels.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "channels.md").read_text()
     found = validate(info(width=1000, height=400, colors="CMYK", bits=8), ["whatsapp", "rcs"])
     assert [sentence in page for sentence in (*found.errors, *found.warnings)] == [True, True]
 

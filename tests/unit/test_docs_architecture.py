@@ -1,4 +1,4 @@
-"""docs/architecture.md matches the code: its files, packages and layers."""
+"""docs/explanation/architecture.md matches the code: its files, packages and layers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "architecture.md").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
 
 
 def test_architecture_names_existing_files() -> None:

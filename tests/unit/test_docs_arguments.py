@@ -20,13 +20,13 @@ from airflow_provider_media.sensors.media import MediaExistsSensor
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {
-    "operators/upload.md": MediaUploadOperator,
-    "operators/get.md": MediaGetOperator,
-    "operators/list.md": MediaListOperator,
-    "operators/delete.md": MediaDeleteOperator,
-    "sync.md": MediaSyncOperator,
-    "cleanup.md": MediaCleanupOperator,
-    "waiting.md": MediaExistsSensor,
+    "guides/upload.md": MediaUploadOperator,
+    "guides/get.md": MediaGetOperator,
+    "guides/list.md": MediaListOperator,
+    "guides/delete.md": MediaDeleteOperator,
+    "guides/sync.md": MediaSyncOperator,
+    "guides/cleanup.md": MediaCleanupOperator,
+    "guides/waiting.md": MediaExistsSensor,
 }
 
 

@@ -1,4 +1,4 @@
-"""The plan in docs/sync.md is what the code logs."""
+"""The plan in docs/guides/sync.md is what the code logs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def test_logged_plan_is_the_sample(caplog: pytest.LogCaptureFixture) -> None:
-    [sample] = [sample for sample in samples_of(ROOT / "docs" / "sync.md") if sample.text.startswith("Plan: ")]
+    [sample] = [
+        sample for sample in samples_of(ROOT / "docs" / "guides" / "sync.md") if sample.text.startswith("Plan: ")
+    ]
     names = ["banner.jpg", "cards/latte.jpg", *(f"kept-{number}.jpg" for number in range(12))]
     warnings = validate(MediaInfo(mime_type="image/jpeg", size=80_211, width=1080, height=1920), ["rcs"]).warnings
     upload = make_upload(PNG.ljust(80_211, b" "))
