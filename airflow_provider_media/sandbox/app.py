@@ -13,14 +13,13 @@ from airflow_provider_media.sandbox import errors
 from airflow_provider_media.sandbox.control_routes import Contents, Faults, Requests
 from airflow_provider_media.sandbox.dialect import Dialect
 from airflow_provider_media.sandbox.faults import PendingFaults
-from airflow_provider_media.sandbox.gateway import Gateway
+from airflow_provider_media.sandbox.gateway import Gateway, RequestLog
 from airflow_provider_media.sandbox.media_routes import MediaCollection, MediaItem
 from airflow_provider_media.sandbox.pages import contract, favicon, library_page, stored_file
-from airflow_provider_media.sandbox.request_log import RequestLog
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
 
 if TYPE_CHECKING:
-    from airflow_provider_media.sandbox.delays import Delays
+    from airflow_provider_media.sandbox.fault_effects import Delays
     from airflow_provider_media.sandbox.library import Library
     from airflow_provider_media.sandbox.settings import SandboxSettings
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media.sandbox.errors import ApiError
-from airflow_provider_media.sandbox.file_types import SUFFIXES
 from airflow_provider_media.sandbox.library import SORT_COLUMNS, format_time
+from airflow_provider_media.sandbox.uploads import SUFFIXES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from airflow_provider_media.sandbox.library import StoredMedia
-    from airflow_provider_media.sandbox.settings import SandboxSettings
+    from airflow_provider_media.sandbox.settings import NameStyle, SandboxSettings
 
 _TOTAL_KEYS = {
     "content": "totalElements",
@@ -45,6 +49,10 @@ _SORTED_IDS = {
     "mixed": "CASE WHEN id % 2 = 0 THEN text_id ELSE id END",
 }
 _MAX_STEM_LENGTH = 60
+_SHORT_NAME_LENGTH = 16
+
+_ADDED_BYTES = b"\x00\x00\x00\x18free" + b"re-encoded here!"
+"""An MP4 box that readers skip; readers also ignore it after the end of an image."""
 
 
 class Dialect:
@@ -138,3 +146,35 @@ class Dialect:
 def time_ago(seconds: float) -> str:
     """Return the time this many seconds ago, in the library's sortable format."""
     return format_time(datetime.now(UTC) - timedelta(seconds=seconds))
+
+
+def _slug(name: str) -> str:
+    path = PurePath(name)
+    stem = re.sub("[^a-z0-9]+", "-", str(path.with_suffix("")).lower()).strip("-")
+    return f"{stem or 'file'}{path.suffix.lower()}"
+
+
+_CHANGES: dict[NameStyle, Callable[[str], str]] = {
+    "kept": lambda name: name,
+    "trimmed": lambda name: unicodedata.normalize("NFC", name).strip(),
+    "lower": str.lower,
+    "slug": _slug,
+    "short": lambda name: name[:_SHORT_NAME_LENGTH],
+}
+
+
+def stored_name(name: str, style: NameStyle) -> str:
+    """Return the name that the library stores.
+
+    :param name: the uploaded name.
+    """
+    return _CHANGES[style](name)
+
+
+def reencode(path: Path) -> None:
+    """Change a file's bytes and size deterministically; it stays readable.
+
+    :param path: the file to change in place.
+    """
+    with path.open("ab") as file:
+        file.write(_ADDED_BYTES)

@@ -16,6 +16,7 @@ cut_answer           handle the request, and close the connection after half of 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import struct
@@ -28,12 +29,10 @@ from starlette.responses import Response
 from airflow_provider_media.sandbox.errors import error_body
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from airflow_provider_media.sandbox.delays import Delays
     from airflow_provider_media.sandbox.faults import Fault
 
 TRANSPORT = "sandbox.transport"
@@ -41,6 +40,24 @@ TRANSPORT = "sandbox.transport"
 
 _BEFORE_HANDLING = "sandbox.before_handling"
 _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED)
+
+
+class Delays:
+    """All delays of a sandbox, so that a stopping sandbox can cancel them."""
+
+    def __init__(self) -> None:
+        self._ended = asyncio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for the given time, or until the sandbox stops."""
+        try:
+            await asyncio.wait_for(self._ended.wait(), timeout=seconds)
+        except TimeoutError:
+            return
+
+    def cancel_all(self) -> None:
+        """End all current and future delays."""
+        self._ended.set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

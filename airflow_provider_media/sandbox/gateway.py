@@ -5,27 +5,122 @@ It is plain ASGI, because it must be able to respond or to reset the connection 
 
 from __future__ import annotations
 
+import math
 import secrets
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from airflow_provider_media.sandbox.errors import error_body, error_response
 from airflow_provider_media.sandbox.fault_effects import TRANSPORT, Exchange, apply_fault
-from airflow_provider_media.sandbox.limits import RequestQuota
-from airflow_provider_media.sandbox.request_log import LoggedRequest, RequestLog
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from airflow_provider_media.sandbox.delays import Delays
+    from airflow_provider_media.sandbox.fault_effects import Delays
     from airflow_provider_media.sandbox.faults import PendingFaults
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 _OWN_PATHS = ("/", "/openapi.yaml", "/favicon.ico")
 _OWN_FOLDERS = ("/_sandbox/", "/files/")
+
+_MAX_REQUESTS = 10_000
+
+
+@dataclass(slots=True, kw_only=True)
+class LoggedRequest:
+    """One request and its outcome.
+
+    :param status: the HTTP status sent; None before the response, or if the connection was dropped.
+    :param body_bytes: number of bytes read from the request body.
+    :param started_at: Unix time in seconds.
+    """
+
+    method: str
+    path: str
+    query: str
+    status: int | None = None
+    body_bytes: int = 0
+    request_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    started_at: float = field(default_factory=time.time)
+
+
+class RequestLog:
+    """The newest requests, oldest first. A request is added when it starts and updated until it ends."""
+
+    def __init__(self) -> None:
+        self._requests: deque[LoggedRequest] = deque(maxlen=_MAX_REQUESTS)
+
+    def add(self, request: LoggedRequest) -> None:
+        """Add a request."""
+        self._requests.append(request)
+
+    def clear(self) -> None:
+        """Remove all requests."""
+        self._requests.clear()
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return all requests as JSON-serializable values."""
+        return [asdict(request) for request in self._requests]
+
+
+PRODUCTION_REQUESTS_PER_MINUTE = 1000
+"""Value of ``X-RateLimit-Limit`` without an enforced limit (the platform's limit of production keys)."""
+
+
+class _Window:
+    """A fixed window that starts with its first request and counts requests."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.ends_at = 0.0
+        self.used = 0
+
+    def roll(self, now: float) -> None:
+        if now >= self.ends_at:
+            self.ends_at = now + self._seconds
+            self.used = 0
+
+
+class RequestQuota:
+    """Counts requests against the limits.
+
+    :param requests_per_minute: None for no limit; the headers then show an unused production limit.
+    :param burst_per_second: None for no limit.
+    """
+
+    def __init__(self, requests_per_minute: int | None, burst_per_second: int | None) -> None:
+        self._minute = _Window(60)
+        self._second = _Window(1)
+        self._limits = ((self._minute, requests_per_minute), (self._second, burst_per_second))
+        self._is_limited = requests_per_minute is not None
+        self._shown_limit = requests_per_minute or PRODUCTION_REQUESTS_PER_MINUTE
+
+    def take(self) -> int | None:
+        """Count one request and return None; above a limit, do not count it and return the seconds to wait."""
+        now = time.time()
+        for window, limit in self._limits:
+            window.roll(now)
+            if limit is not None and window.used >= limit:
+                return max(1, math.ceil(window.ends_at - now))
+        for window, _ in self._limits:
+            window.used += 1
+        return None
+
+    def headers(self) -> dict[str, str]:
+        """Return the rate limit headers of a response; the reset time is Unix time in seconds."""
+        self._minute.roll(time.time())
+        used = self._minute.used if self._is_limited else 0
+        return {
+            "X-RateLimit-Limit": str(self._shown_limit),
+            "X-RateLimit-Remaining": str(max(0, self._shown_limit - used)),
+            "X-RateLimit-Reset": str(math.ceil(self._minute.ends_at)),
+        }
 
 
 class Gateway:

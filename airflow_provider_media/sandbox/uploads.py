@@ -1,4 +1,7 @@
-"""Streaming parser for an upload's multipart body; the file is written directly to disk."""
+"""Streaming parser for an upload's multipart body, which writes the file to disk, and the accepted types of files.
+
+The tables of types are independent of the client's, so that both cannot share a mistake.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from airflow_provider_media.sandbox.errors import ApiError
-from airflow_provider_media.sandbox.file_types import HEAD_BYTES, accepted_type
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,6 +28,55 @@ _FRAMING_BYTES = 4 * _MAX_TEXT_BYTES
 
 _BATCH_BYTES = 1024 * 1024
 _MAX_FOLDER_ID = 2**63 - 1  # int64
+HEAD_BYTES = 64
+
+SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "video/mp4": ".mp4"}
+"""The accepted MIME types and the suffixes of their URLs."""
+
+_MAGIC = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG\x0d\x0a\x1a\x0a": "image/png",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+}
+
+
+def _brands(text: str) -> frozenset[str]:
+    """Split a string into brands of four letters each."""
+    return frozenset(text[index : index + 4] for index in range(0, len(text), 4))
+
+
+_MP4_MAJOR_BRANDS = _brands(
+    "isomiso2iso3iso4iso5iso6iso7iso8iso9mp41mp42mp71mmp4avc1dashcmfccmffMSNVXAVCF4V f4v M4V M4VHM4VP"
+    "NDSCNDSHNDSMNDSPNDSSNDXCNDXHNDXMNDXPNDXS"
+)
+_MP4_COMPATIBLE_BRANDS = _brands("isomiso2mp41mp42avc1")
+_OTHER_BRANDS = (
+    *("hei", "hev", "mif", "msf", "avi", "mia", "jp", "mj", "vvi", "jxl"),  # images
+    *("crx", "qt", "M4A", "M4B", "M4P", "F4A", "F4B", "F4P", "aax", "odcf", "isml", "piff"),
+)
+
+
+def accepted_type(head: bytes) -> str | None:
+    """Return the MIME type of a file; None if it is not accepted.
+
+    :param head: the first :data:`HEAD_BYTES` bytes.
+    """
+    if head.startswith(b"\xff\xd8\xff\xf7"):  # JPEG-LS
+        return None
+    for magic, mime_type in _MAGIC.items():
+        if head.startswith(magic):
+            return mime_type
+    if head[4:8] != b"ftyp" or len(head) < len(b"SIZEftypisom"):
+        return None
+    length = int.from_bytes(head[:4], "big")
+    major = head[8:12].decode("latin-1")
+    others = head[16:length].decode("latin-1")
+    compatible = {others[index : index + 4] for index in range(0, len(others), 4)}
+    if major in _MP4_MAJOR_BRANDS:
+        return "video/mp4"
+    is_other = any(brand.startswith(_OTHER_BRANDS) for brand in compatible) or major.startswith(("3g", *_OTHER_BRANDS))
+    return None if is_other or not compatible & _MP4_COMPATIBLE_BRANDS else "video/mp4"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from airflow_provider_media._api.media_types import (
     extension_mismatches,
     is_other_type,
 )
-from airflow_provider_media.sandbox.file_types import accepted_type
+from airflow_provider_media.sandbox.uploads import accepted_type
 
 
 def ftyp(*brands: bytes) -> bytes:
