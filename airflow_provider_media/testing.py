@@ -97,6 +97,7 @@ class MediaSandbox:
         """
         content = file if isinstance(file, bytes) else Path(file).read_bytes()
         stored = self._control("POST", "library", files={"file": ("file", content)}, data={"name": name}).json()
+        stored = stored.get("data", stored)
         media_id = str(stored.get("id") or stored.get("mediaId"))
         return next(media for media in self.library() if str(media.id) == media_id)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from airflow_provider_media.sandbox.library import LibraryBusyError
-from airflow_provider_media.sandbox.server import Sandbox
 from airflow_provider_media.sandbox.settings import (
     DEFAULT_API_KEY,
     DEFAULT_MAX_BYTES,
+    Collation,
     Envelope,
     IdStyle,
     NameStyle,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import NoReturn
 
+DESCRIPTION = "Local Media API server on 127.0.0.1, with a web page that shows its library."
 _DEFAULT_PORT = 8099
 _MAX_PORT = 2**16 - 1
 
@@ -34,7 +35,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     :param arguments: the arguments without the program name; None for ``sys.argv``.
     """
-    settings = _parse_settings(arguments)
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_media.sandbox",
+        description=DESCRIPTION,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_options(parser)
+    serve(parser, parser.parse_args(arguments))
+
+
+def serve(parser: argparse.ArgumentParser, values: argparse.Namespace) -> None:
+    """Serve until interrupted or terminated.
+
+    :param parser: reports invalid options.
+    :param values: the values of :func:`add_options`.
+    """
+    if (values.tls_certificate is None) != (values.tls_key is None):
+        parser.error("--tls-certificate and --tls-key must be given together")
+    from airflow_provider_media.sandbox.library import LibraryBusyError
+    from airflow_provider_media.sandbox.server import Sandbox
+
+    settings = SandboxSettings(
+        **{field.name: getattr(values, field.name) for field in fields(SandboxSettings) if hasattr(values, field.name)}
+    )
     for number in (signal.SIGINT, signal.SIGTERM):
         # After its graceful shutdown, uvicorn raises the signal again for the previous handler.
         signal.signal(number, _exit)
@@ -57,12 +80,8 @@ def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(0)
 
 
-def _parse_settings(arguments: Sequence[str] | None) -> SandboxSettings:
-    parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_media.sandbox",
-        description="Local Media API server on 127.0.0.1, with a web page that shows its library.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sandbox."""
     add = parser.add_argument
     add("--port", type=_port, default=_DEFAULT_PORT, help="port to listen on; 0 for any free port")
     add("--api-key", type=_api_key, default=DEFAULT_API_KEY, help="accepted value of X-Api-Key")
@@ -89,13 +108,13 @@ def _parse_settings(arguments: Sequence[str] | None) -> SandboxSettings:
     add("--list-lag-seconds", type=_seconds, default=0, metavar="S", help="age of the lists that are returned")
     add("--get-lag-seconds", type=_seconds, default=0, metavar="S", help="time until a new file is found by its id")
     add("--brief-lists", action="store_true", help="omit description, folder, date and dimensions from lists")
+    add("--wrapped", action="store_true", help='return single files as {"data": {...}}')
+    add("--collation", choices=get_args(Collation), default="binary", help="order of sortBy=name")
+    add("--compressed-errors", action="store_true", help="compress error responses with gzip")
+    add("--interim-responses", action="store_true", help="send 100, 102 and 103 before each response")
     add("--max-bytes", type=_count, default=DEFAULT_MAX_BYTES, metavar="N", help="return 413 for larger files")
     add("--tls-certificate", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)")
     add("--tls-key", type=Path, metavar="FILE", help="private key of the certificate (PEM)")
-    values = parser.parse_args(arguments)
-    if (values.tls_certificate is None) != (values.tls_key is None):
-        parser.error("--tls-certificate and --tls-key must be given together")
-    return SandboxSettings(**vars(values))
 
 
 def _count(text: str) -> int:

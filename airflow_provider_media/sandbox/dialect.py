@@ -96,12 +96,20 @@ class Dialect:
 
     def sort_column(self, sort_by: str) -> str:
         """Return the column or SQL expression for a ``sortBy`` value."""
-        return _SORTED_IDS.get(self._settings.id_style, "id") if sort_by == "id" else SORT_COLUMNS[sort_by]
+        collation = self._settings.collation
+        if sort_by == "name" and collation != "id":
+            return f"name COLLATE {collation}"
+        return _SORTED_IDS.get(self._settings.id_style, "id") if sort_by in {"id", "name"} else SORT_COLUMNS[sort_by]
 
     def file_path(self, media: StoredMedia) -> str:
         """Return the path that serves the file's bytes, with a readable name that needs no URL encoding."""
         stem = re.sub("[^A-Za-z0-9]+", "-", PurePath(media.name).stem)[:_MAX_STEM_LENGTH].strip("-")
         return f"/files/{self.shown_id(media)}/{stem or 'file'}{SUFFIXES[media.mime_type]}"
+
+    def single(self, media: StoredMedia) -> dict[str, Any]:
+        """Return the response to an upload or a GET by id."""
+        entry = self.media(media)
+        return {"data": entry} if self._settings.wrapped else entry
 
     def media(self, media: StoredMedia) -> dict[str, Any]:
         """Return one file's entry; omitted upload fields are absent, and unknown dimensions are null."""

@@ -5,6 +5,7 @@ It is plain ASGI, because it must be able to respond or to reset the connection 
 
 from __future__ import annotations
 
+import gzip
 import math
 import secrets
 import time
@@ -20,6 +21,8 @@ from airflow_provider_media.sandbox.errors import error_body, error_response
 from airflow_provider_media.sandbox.fault_effects import TRANSPORT, Exchange, apply_fault
 
 if TYPE_CHECKING:
+    import asyncio
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from airflow_provider_media.sandbox.fault_effects import Delays
@@ -30,6 +33,10 @@ _OWN_PATHS = ("/", "/openapi.yaml", "/favicon.ico")
 _OWN_FOLDERS = ("/_sandbox/", "/files/")
 
 _MAX_REQUESTS = 10_000
+_INTERIM_RESPONSES = (
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+    b"HTTP/1.1 103 Early Hints\r\nLink: </preview.css>; rel=preload\r\n\r\n"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,6 +143,7 @@ class Gateway:
         self, app: ASGIApp, settings: SandboxSettings, *, faults: PendingFaults, request_log: RequestLog, delays: Delays
     ) -> None:
         self._app = app
+        self._settings = settings
         self._api_key = settings.api_key.encode()
         self._quota = RequestQuota(settings.requests_per_minute, settings.burst_per_second)
         self._faults = faults
@@ -150,6 +158,7 @@ class Gateway:
         )
         own = path in _OWN_PATHS or path.startswith(_OWN_FOLDERS)
         transport = scope[TRANSPORT]
+        dialect_send = send if own else self._in_dialect(send, transport)
 
         async def counting_receive() -> Message:
             message = await receive()
@@ -164,7 +173,7 @@ class Gateway:
                 for name, value in ({} if own else self._quota.headers()).items():
                     headers.setdefault(name, value)  # keep a fault's own headers
                 headers.setdefault("X-Request-Id", request.request_id)
-            await send(message)
+            await dialect_send(message)
 
         if own:
             await self._app(scope, receive, logging_send)
@@ -178,6 +187,28 @@ class Gateway:
             app=self._admit, scope=scope, receive=counting_receive, send=logging_send, delays=self._delays
         )
         await apply_fault(fault, exchange)
+
+    def _in_dialect(self, send: Send, transport: asyncio.Transport) -> Send:
+        """Return a function that sends interim responses first, and compresses error responses."""
+        held: list[Message] = []
+
+        async def dialect_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if self._settings.interim_responses:
+                    transport.write(_INTERIM_RESPONSES)
+                if self._settings.compressed_errors and message["status"] >= HTTPStatus.BAD_REQUEST:
+                    held.append(message)
+                    return
+            elif held:
+                start = held.pop()
+                if not message.get("more_body"):
+                    message = {**message, "body": gzip.compress(message.get("body", b""), mtime=0)}
+                    headers = MutableHeaders(scope=start)
+                    headers.update({"Content-Encoding": "gzip", "Content-Length": str(len(message["body"]))})
+                await send(start)
+            await send(message)
+
+        return dialect_send
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the API key and the rate limit by the headers alone, before the body is read, as gateways do."""

@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 import tempfile
 import threading
+import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,6 +89,7 @@ class Library:
         self._lock = threading.Lock()
         self._database = sqlite3.connect(folder / "library.sqlite3", timeout=0, check_same_thread=False)
         self._database.row_factory = sqlite3.Row
+        self._database.create_collation("accents", _compare_names)
         try:
             with self._database:
                 self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -175,6 +177,15 @@ class Library:
     def path_of(self, media: StoredMedia) -> Path:
         """Return the path of the file's bytes."""
         return self._files / str(media.id)
+
+
+def _compare_names(left: str, right: str) -> int:
+    """Compare names without case and accents; return a negative number, 0 or a positive number."""
+    first, second = (
+        "".join(letter for letter in unicodedata.normalize("NFD", name).casefold() if not unicodedata.combining(letter))
+        for name in (left, right)
+    )
+    return (first > second) - (first < second)
 
 
 def _pixels(path: Path, mime_type: str) -> tuple[int | None, int | None]:

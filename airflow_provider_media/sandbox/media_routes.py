@@ -111,7 +111,7 @@ class MediaCollection(HTTPEndpoint):
                 folder_id=upload.folder_id,
                 mime_type=upload.mime_type,
             )
-        return JSONResponse(_dialect(request).media(media), status_code=HTTPStatus.CREATED)
+        return JSONResponse(_dialect(request).single(media), status_code=HTTPStatus.CREATED)
 
     async def get(self, request: Request) -> Response:
         """Return one page of the list."""
@@ -140,7 +140,7 @@ class MediaItem(HTTPEndpoint):
         lag: float = request.app.state.settings.get_lag_seconds
         if lag and media.created_at > time_ago(lag):
             raise _not_found(request)
-        return JSONResponse(_dialect(request).media(media))
+        return JSONResponse(_dialect(request).single(media))
 
     async def delete(self, request: Request) -> Response:
         """Delete one file."""

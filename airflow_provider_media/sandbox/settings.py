@@ -21,6 +21,7 @@ IdStyle = Literal["number", "text", "random", "down", "mixed"]
 Envelope = Literal["content", "items", "data", "results", "media", "array"]
 NameStyle = Literal["kept", "trimmed", "lower", "slug", "short"]
 TypeStyle = Literal["plain", "legacy", "family", "octet-stream", "absent"]
+Collation = Literal["binary", "nocase", "accents", "id"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,11 @@ class SandboxSettings:
     :param list_lag_seconds: age of lists in seconds: they omit newer files and contain files deleted since.
     :param get_lag_seconds: seconds during which a GET by id returns 404 for a new file.
     :param brief_lists: whether list entries have only the id, name, type, size and URL.
+    :param wrapped: whether the response to an upload or a GET by id is ``{"data": {...}}``.
+    :param collation: the order of ``sortBy=name``: by code points (``binary``), without the case of A to Z
+        (``nocase``), without case and accents (``accents``), or by ``id``, as a platform that ignores ``sortBy``.
+    :param compressed_errors: whether error responses are compressed with gzip, although the client did not accept it.
+    :param interim_responses: whether 100, 102 and 103 precede each response.
     :param max_bytes: maximum file size; larger files are rejected with 413.
     :param tls_certificate: the PEM file of the certificate; enables HTTPS.
     :param tls_key: the PEM file of the certificate's private key.
@@ -65,6 +71,10 @@ class SandboxSettings:
     list_lag_seconds: float = 0
     get_lag_seconds: float = 0
     brief_lists: bool = False
+    wrapped: bool = False
+    collation: Collation = "binary"
+    compressed_errors: bool = False
+    interim_responses: bool = False
     max_bytes: int = DEFAULT_MAX_BYTES
     tls_certificate: Path | None = None
     tls_key: Path | None = None

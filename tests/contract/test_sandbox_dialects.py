@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ import requests
 from PIL import Image
 
 from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
-from airflow_provider_media.sandbox.settings import Envelope, SandboxSettings
+from airflow_provider_media.sandbox.settings import MEDIA_PATH, Envelope, SandboxSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 BURST = 3
 
@@ -121,3 +123,61 @@ def test_non_sequential_ids_are_unique_sorted_and_found(id_style: Any) -> None:
         for media_id in stored:
             found = requests.get(f"{sandbox.media_url}/{media_id}", headers=headers, timeout=5).json()
             assert found["id"] == media_id
+
+
+def test_wrapped_responses() -> None:
+    with run_in_thread(SandboxSettings(wrapped=True)) as sandbox:
+        media = upload(sandbox)["data"]
+        assert call(sandbox, path=f"/{media['id']}").json() == {"data": media}
+        assert call(sandbox).json()["content"] == [media]
+
+
+@pytest.mark.parametrize(
+    ("collation", "order"),
+    [("binary", "B a z Ä é"), ("nocase", "a B z Ä é"), ("accents", "a Ä B é z"), ("id", "z é a Ä B")],
+)
+def test_collations_of_names(collation: Any, order: str) -> None:
+    with run_in_thread(SandboxSettings(collation=collation)) as sandbox:
+        for name in ["z", "é", "a", "Ä", "B"]:
+            upload(sandbox, name)
+        for direction, expected in (("asc", order.split()), ("desc", order.split()[::-1])):
+            page = call(sandbox, path=f"?sortBy=name&sortOrder={direction}").json()
+            assert [media["name"] for media in page["content"]] == expected
+
+
+def test_compressed_errors() -> None:
+    with run_in_thread(SandboxSettings(compressed_errors=True)) as sandbox:
+        raw = call(sandbox, path="/9", stream=True)
+        assert raw.raw.read(decode_content=False).startswith(b"\x1f\x8b")
+        response = call(sandbox, path="/9")
+        assert (response.status_code, response.json()["status"]) == (404, 404)
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert "Content-Encoding" not in call(sandbox).headers
+
+
+def test_interim_responses() -> None:
+    with run_in_thread(SandboxSettings(interim_responses=True)) as sandbox:
+        with socket.create_connection(("127.0.0.1", sandbox.port), timeout=5) as connection:
+            head = f"GET {MEDIA_PATH} HTTP/1.1\r\nHost: a\r\nX-Api-Key: {sandbox.api_key}\r\nConnection: close\r\n\r\n"
+            connection.sendall(head.encode())
+            received = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"100", b"102", b"103", b"200"]
+
+
+DIALECTS = {
+    "wrapped": SandboxSettings(wrapped=True, envelope="data"),
+    "compressed errors": SandboxSettings(compressed_errors=True),
+    "interim responses": SandboxSettings(interim_responses=True),
+    "collation": SandboxSettings(collation="accents"),
+}
+
+
+@pytest.mark.parametrize("settings", DIALECTS.values(), ids=DIALECTS)
+def test_hook_works_in_dialect(settings: SandboxSettings, connect: Any, image: Path) -> None:
+    with run_in_thread(settings) as sandbox:
+        hook = connect(sandbox.base_url, sandbox.api_key)
+        stored = hook.upload(image, name="a").media
+        assert hook.upload(image, name="a", if_exists="reuse").media == stored
+        assert hook.get_media(stored.id) == stored
+        hook.delete(stored.id)
+        assert not hook.exists(stored.id)
