@@ -86,8 +86,7 @@ def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Recei
     from airflow_provider_media._channels.check import check_file
     from airflow_provider_media._sync.plan import LocalFile
     from airflow_provider_media._sync.scan import library_name
-    from airflow_provider_media._upload.open_source import open_source
-    from airflow_provider_media._upload.source import file_error_reason, printable
+    from airflow_provider_media._upload.source import file_error_reason, open_source, printable
     from airflow_provider_media._upload.spec import prepare_upload
 
     if hook.get_conn().is_cancelled:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_media._deletion.delete import References
     from airflow_provider_media._sync.compare import ExistingMedia
     from airflow_provider_media._sync.plan import PlanStep
-    from airflow_provider_media._upload.progress import FilesProgress
+    from airflow_provider_media._upload.body import FilesProgress
     from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media

@@ -178,7 +178,7 @@ class FolderSync:
     def _execute(
         self, steps: Sequence[PlanStep], uploads: Mapping[str, UploadSpec], existing: ExistingMedia
     ) -> list[StepResult]:
-        from airflow_provider_media._upload.progress import FilesProgress
+        from airflow_provider_media._upload.body import FilesProgress
 
         sizes = sum(step.size or 0 for step in steps)
         progress = FilesProgress(len(steps), sizes, clock=time.monotonic)

@@ -14,8 +14,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._api.secret import redact_url, redact_urls, safe_cause
 from airflow_provider_media._sync.path_patterns import PathPattern, reason_to_skip
-from airflow_provider_media._upload.open_source import is_transient
-from airflow_provider_media._upload.source import escape_controls, is_object_path, local_path, missing_reason, printable
+from airflow_provider_media._upload.source import (
+    escape_controls,
+    is_object_path,
+    is_transient,
+    local_path,
+    missing_reason,
+    printable,
+)
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError, MediaUnavailableError
 
 if TYPE_CHECKING:

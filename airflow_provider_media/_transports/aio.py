@@ -14,7 +14,7 @@ from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._api.protocol import ApiResponse
 from airflow_provider_media._transports import clock
 from airflow_provider_media._transports.attempts import cancelled, new_retry_state, tenacity_kwargs
-from airflow_provider_media._transports.forks import renew_in_children
+from airflow_provider_media._transports.rate_limit import renew_in_children
 from airflow_provider_media._transports.threads import Threads
 from airflow_provider_media.exceptions import MediaError
 

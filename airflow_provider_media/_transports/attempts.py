@@ -1,4 +1,4 @@
-"""Shared by both transports: retries (tenacity), and reading responses of limited size and duration."""
+"""Shared by both transports: retries (tenacity), and reading and decompressing responses of limited size."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import os
 import ssl
 import time
+import zlib
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -24,7 +25,6 @@ from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._api.secret import redact, redact_bytes
 from airflow_provider_media._api.settings import parse_proxy
 from airflow_provider_media._transports import clock
-from airflow_provider_media._transports.content import ContentError, TruncatedContentError, decompress
 from airflow_provider_media.exceptions import (
     Delivery,
     MediaConfigurationError,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_media._api.settings import Settings
+
 
 log = logging.getLogger(__name__)
 
@@ -292,3 +293,63 @@ def describe_tls_error(causes: list[BaseException], settings: Settings) -> str |
 def _was_in_handshake(error: BaseException) -> bool:
     """Return whether the handshake raised the error; only its traceback shows that."""
     return any(frame.f_code.co_name == "do_handshake" for frame, _ in walk_tb(error.__traceback__))
+
+
+_GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15
+_WINDOWS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (_ZLIB, _RAW_DEFLATE)}
+_OTHERS = {"br", "zstd", "compress", "x-compress", "dcb", "dcz"}
+"""Codings that are not supported. Other names (``utf-8``, ``none``) are not compression."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class ContentError(ValueError):
+    """A body cannot be decompressed; the message is the reason."""
+
+
+class TruncatedContentError(ContentError):
+    """A compressed body is truncated."""
+
+
+def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Return a body without its content codings.
+
+    :param encoding: the value of ``Content-Encoding``: codings in the order in which they were applied.
+    :param max_bytes: max size of the decompressed body.
+    :raises ContentError: the coding is not supported, or the body is corrupt or too large.
+    """
+    names = [name.strip().lower() for name in encoding.split(",")]
+    for name in reversed(names if body else ()):
+        if name in _OTHERS:
+            raise ContentError(f"compressed ({name}), which was not requested")
+        if name in _WINDOWS:
+            body = _decompress_one(body, name, max_bytes)
+    return body
+
+
+def _decompress_one(body: bytes, name: str, max_bytes: int) -> bytes:
+    for window in _WINDOWS[name]:
+        if window == _GZIP and not body.startswith(_GZIP_MAGIC):
+            return body  # a proxy decompressed it and kept the header
+        try:
+            return _inflate(body, window, max_bytes)
+        except zlib.error:
+            continue
+    if name == "deflate" and body.lstrip()[:1] in {b"{", b"[", b"<"}:
+        return body
+    raise ContentError(f"cannot be decompressed ({name})")
+
+
+def _inflate(body: bytes, window: int, max_bytes: int) -> bytes:
+    """Decompress at most ``max_bytes``; gzip may have several members."""
+    decompressed = bytearray()
+    while True:
+        stream = zlib.decompressobj(window)
+        decompressed += stream.decompress(body, max_bytes + 1 - len(decompressed))
+        if len(decompressed) > max_bytes:
+            raise ContentError(f"larger than {max_bytes / 2**20:g} MiB")
+        if not stream.eof:
+            raise TruncatedContentError("truncated")
+        body = stream.unused_data
+        if window != _GZIP or not body.startswith(_GZIP_MAGIC):
+            return bytes(decompressed)

@@ -1,15 +1,16 @@
-"""Keep one process within the rate limits of an API key: the connection's own and the server's."""
+"""Keep one process within the rate limits of an API key, and renew what a forked child must not share."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_media._api.timestamps import parse_http_date
 from airflow_provider_media._transports import clock
-from airflow_provider_media._transports.forks import renew_in_children
 from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
 
 if TYPE_CHECKING:
@@ -18,6 +19,32 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.protocol import ApiRequest
     from airflow_provider_media._api.retry import RetryState
     from airflow_provider_media._api.secret import Secret
+
+
+class _Renewable(Protocol):
+    def renew(self) -> None:
+        """Recreate what belongs to one process."""
+
+
+_renewable: weakref.WeakSet[_Renewable] = weakref.WeakSet()
+"""Registered objects of this process, while they are alive."""
+
+
+def renew_in_children(renewable: _Renewable) -> None:
+    """Call the object's ``renew`` in each child that this process forks.
+
+    A child shares its parent's sockets, has none of its threads, and its copies of locks may be held.
+    """
+    _renewable.add(renewable)
+
+
+def _renew_all() -> None:
+    for renewable in list(_renewable):
+        renewable.renew()
+
+
+os.register_at_fork(after_in_child=_renew_all)
+
 
 MAX_RESET_SECONDS = 300.0
 """Max length of a rate limit window; a longer one is ignored as implausible."""

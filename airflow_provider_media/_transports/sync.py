@@ -36,8 +36,7 @@ from airflow_provider_media._transports.attempts import (
     tenacity_kwargs,
     trusted_bundle,
 )
-from airflow_provider_media._transports.forks import renew_in_children
-from airflow_provider_media._transports.rate_limit import Turn, limiter_of
+from airflow_provider_media._transports.rate_limit import Turn, limiter_of, renew_in_children
 from airflow_provider_media._transports.upload_connection import (
     MAX_HEAD_BYTES,
     EarlyResponseAdapter,
@@ -45,8 +44,7 @@ from airflow_provider_media._transports.upload_connection import (
     NotReceivedError,
     Transfer,
 )
-from airflow_provider_media._upload.multipart import StreamingBody
-from airflow_provider_media._upload.progress import Progress
+from airflow_provider_media._upload.body import Progress, StreamingBody
 from airflow_provider_media.exceptions import (
     Delivery,
     MediaConfigurationError,

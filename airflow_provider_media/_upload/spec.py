@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 import unicodedata
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.media_types import EXTENSIONS, extension_mismatches, is_other_type
-from airflow_provider_media._upload.fingerprint import fingerprint_in, has_name, with_fingerprint
 from airflow_provider_media._upload.source import Source, detect_mime_type, file_error, printable, sha256, template_hint
 from airflow_provider_media.exceptions import MediaConfigurationError
 
@@ -16,6 +17,46 @@ if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
+
+_FINGERPRINT = re.compile(r"(?:^|\s)(?:name:([0-9a-f]{16})\s+)?sha256:([0-9a-f]{64})\s*$")
+"""The fingerprint at the end of a description: the SHA-256 of the content, and a digest of the name.
+
+The API has no fields for either. The digest identifies a file that the platform renamed (re-encoding changes even the
+extension of a short name), so that names need not be compared loosely.
+"""
+
+
+def with_fingerprint(description: str | None, fingerprint: str, name: str) -> str:
+    """Append the name digest and the fingerprint to a description.
+
+    :param description: the description given by the user, or None.
+    :param fingerprint: 64 hexadecimal digits.
+    :param name: the name of the upload.
+    """
+    return " ".join(filter(None, (description, f"name:{name_digest(name)}", f"sha256:{fingerprint}")))
+
+
+def fingerprint_in(description: str | None) -> str | None:
+    """Parse the fingerprint in a description; None if there is none."""
+    found = _FINGERPRINT.search(description or "")
+    return found[2] if found else None
+
+
+def name_digest(name: str) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of a name."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+def name_digest_in(description: str | None) -> str | None:
+    """Parse the name digest in a description; None if there is none."""
+    found = _FINGERPRINT.search(description or "")
+    return found[1] if found else None
+
+
+def has_name(media: Media, name: str) -> bool:
+    """Return whether a file was uploaded with exactly this name, or without a digest, has this name."""
+    digest = name_digest_in(media.description)
+    return media.name == name if digest is None else digest == name_digest(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

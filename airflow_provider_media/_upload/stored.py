@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from airflow_provider_media._upload.fingerprint import fingerprint_in
+from airflow_provider_media._upload.spec import fingerprint_in
 from airflow_provider_media.exceptions import MediaError, MediaResponseError
 
 if TYPE_CHECKING:

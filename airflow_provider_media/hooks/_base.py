@@ -74,9 +74,8 @@ class LibraryHook(BaseHook):
         from airflow_provider_media._transports.attempts import new_retry_state
         from airflow_provider_media._upload.checkpoint import NoState
         from airflow_provider_media._upload.flow import IF_EXISTS, upload_media
-        from airflow_provider_media._upload.open_source import open_source
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
-        from airflow_provider_media._upload.source import sha256
+        from airflow_provider_media._upload.source import open_source, sha256
         from airflow_provider_media._upload.spec import prepare_upload
 
         if_exists, state = options.get("if_exists", "upload"), options.get("state")

@@ -121,7 +121,7 @@ def test_tls_session_tickets_are_not_a_response(raw_server, hook_for, big_file):
 
 def an_upload_of(path):
     from airflow_provider_media._api.protocol import build_upload
-    from airflow_provider_media._upload.open_source import open_source
+    from airflow_provider_media._upload.source import open_source
     from airflow_provider_media._upload.spec import prepare_upload
 
     return build_upload(prepare_upload(open_source(path)))

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from airflow_provider_media._transports.sync import multipart_body
-from airflow_provider_media._upload.multipart import StreamingBody
-from airflow_provider_media._upload.open_source import open_source
-from airflow_provider_media._upload.source import BLOCK_BYTES, FileRegion
+from airflow_provider_media._upload.body import StreamingBody
+from airflow_provider_media._upload.source import BLOCK_BYTES, FileRegion, open_source
 from airflow_provider_media._upload.spec import prepare_upload
 from airflow_provider_media.exceptions import MediaError, MediaFileError
 

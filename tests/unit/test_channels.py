@@ -13,8 +13,7 @@ from PIL import Image
 from airflow_provider_media._channels.check import check_file
 from airflow_provider_media._channels.h264 import H264Info
 from airflow_provider_media._channels.rules import MB, ChannelReport, MediaInfo, channels_of, validate
-from airflow_provider_media._upload.open_source import open_source
-from airflow_provider_media._upload.source import detect_mime_type
+from airflow_provider_media._upload.source import detect_mime_type, open_source
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError
 
 MEDIA = Path(__file__).parent / "media"

@@ -16,7 +16,7 @@ from PIL import Image
 
 from airflow_provider_media._channels.check import check_file, inspect
 from airflow_provider_media._channels.reader import CorruptFileError, InvalidFileError
-from airflow_provider_media._upload.open_source import open_source
+from airflow_provider_media._upload.source import open_source
 
 if TYPE_CHECKING:
     from airflow_provider_media._channels.rules import MediaInfo

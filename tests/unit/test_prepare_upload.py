@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._upload.open_source import open_source
+from airflow_provider_media._upload.source import open_source
 from airflow_provider_media._upload.spec import UploadSpec, prepare_upload
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError
 

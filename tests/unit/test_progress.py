@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._upload.progress import MIB, FilesProgress, Progress
+from airflow_provider_media._upload.body import MIB, FilesProgress, Progress
 
 if TYPE_CHECKING:
     import pytest

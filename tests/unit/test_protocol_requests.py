@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._api.protocol import build_delete, build_get, build_list, build_upload, normalize_media_id
-from airflow_provider_media._upload.open_source import open_source
+from airflow_provider_media._upload.source import open_source
 from airflow_provider_media._upload.spec import prepare_upload
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 

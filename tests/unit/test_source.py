@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._upload.open_source import open_source
 from airflow_provider_media._upload.source import (
     BLOCK_BYTES,
     SPOOL_BYTES,
     Source,
     detect_mime_type,
     iter_chunks,
+    open_source,
     sha256,
 )
 from airflow_provider_media.exceptions import Delivery, MediaError, MediaFileError

@@ -10,8 +10,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
-from airflow_provider_media._upload.open_source import open_source
-from airflow_provider_media._upload.source import iter_chunks
+from airflow_provider_media._upload.source import iter_chunks, open_source
 from airflow_provider_media._upload.spec import prepare_upload
 from airflow_provider_media.exceptions import Delivery, MediaError, MediaNotFoundError, MediaUnavailableError
 
