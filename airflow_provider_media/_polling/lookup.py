@@ -1,37 +1,40 @@
-"""Wait criteria, a lookup of the media that match them, and the event that ends a wait."""
+"""Find the files that sensors wait for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, Paginator, Sleep, get_media, oldest_first, without_retries
 from airflow_provider_media._api.protocol import invalid_entry_error
-from airflow_provider_media._polling.patterns import NameIndex, Pattern, compile_pattern, is_pattern
+from airflow_provider_media._polling.newest import Horizon, Reading
+from airflow_provider_media._polling.patterns import NameIndex, is_pattern
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,
     MediaError,
     MediaNotFoundError,
     MediaRateLimitError,
-    MediaResponseError,
+    MediaRequestError,
     TransferAbortedError,
 )
-from airflow_provider_media.models import Media
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from airflow_provider_media._api.protocol import InvalidEntry
-
-Found = dict[str, list[Media]]
-"""The files found for each id (as a string), name or pattern."""
+    from airflow_provider_media._polling.criteria import LookupResult
+    from airflow_provider_media.models import Media
 
 _MAX_IDS_WITHOUT_LIST = 2
 """Up to this many ids are fetched without reading the list first."""
 
 _MAX_LISTINGS = 2
 """Maximum number of times a lookup reads the list, if files are deleted in the meantime."""
+
+_MAX_NEWEST_PAGES = 2
+
+_LOOKUPS_PER_LISTING = 50
+"""A shared poll reads the whole list in every 50th lookup."""
 
 _MAX_FAILED_IDS = 2
 """A lookup stops fetching ids when this many failed."""
@@ -42,161 +45,205 @@ _GLOBAL_ERRORS = (MediaAuthError, MediaRateLimitError, MediaConfigurationError, 
 _TESTS_PER_TURN = 25_000
 """Number of pattern tests (about 10 ms) after which a lookup yields to the event loop."""
 
-_SHOWN_IN_LOG = 20
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitCriteria:
-    """The media that a sensor waits for: ids or names.
-
-    :param ids: ids as strings.
-    :param names: names; those with ``*``, ``?`` or ``[...]`` are patterns.
-    :param exact: the names to match literally, even if they contain wildcards.
-    :param min_matches: the minimum number of files that match a pattern.
-    """
-
-    ids: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    exact: frozenset[str] = frozenset()
-    min_matches: int = 1
-    _compiled: tuple[Pattern, ...] = field(default=(), init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Keep the compiled patterns referenced, so that lookups do not compile them again."""
-        object.__setattr__(self, "_compiled", tuple(map(compile_pattern, filter(self.is_pattern, self.names))))
-
-    def is_pattern(self, key: str) -> bool:
-        """Return whether several files may match the key."""
-        return bool(self.names) and key not in self.exact and is_pattern(key)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The ids or names, in the requested order."""
-        return self.ids or self.names
-
-    def missing(self, found: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the keys that are not found."""
-        return tuple(key for key in self.keys if key not in found)
-
-    def satisfied_by(self, result: LookupResult) -> Found:
-        """Return the files for each key that has enough of them."""
-        matches = result.ids if self.ids else result.names
-        satisfied = {}
-        for key in self.keys:
-            files = matches.get(key, [])
-            if key in self.exact:  # in a shared poll the same string may be another sensor's pattern
-                files = [media for media in files if media.name == key]
-            if len(files) >= (self.min_matches if self.is_pattern(key) else 1):
-                satisfied[key] = files
-        return satisfied
-
-    def in_order(self, found: Found) -> list[Media]:
-        """Return the files in the requested order: one for each id and plain name (the oldest), all for a pattern."""
-        return [media for key in self.keys for media in found[key][: None if self.is_pattern(key) else 1]]
-
-    def progress(self, found: Mapping[str, Any]) -> str:
-        """Return the number of found keys, and which are found and missing, for the log and for errors."""
-        missing, present = self.missing(found), [key for key in self.keys if key in found]
-        return f"{len(present)} of {len(self.keys)} found ({_shorten(present)}), missing: {_shorten(missing)}"
-
-
-def _shorten(keys: Collection[str]) -> str:
-    shown = ", ".join(map(repr, list(keys)[:_SHOWN_IN_LOG]))
-    more = len(keys) - _SHOWN_IN_LOG
-    return (f"{shown} and {more} more" if more > 0 else shown) or "none"
-
-
-@dataclass(slots=True)
-class LookupResult:
-    """The files that a lookup found. Ids and names are separate, because an id may equal a name.
-
-    :param ids: files by id.
-    :param names: files by name or pattern.
-    :param id_errors: errors by id.
-    :param name_errors: errors by name: the list contains an invalid entry of that name.
-    """
-
-    ids: Found = field(default_factory=dict)
-    names: Found = field(default_factory=dict)
-    id_errors: dict[str, MediaError] = field(default_factory=dict)
-    name_errors: dict[str, MediaError] = field(default_factory=dict)
-
-
-def lookup(
-    ids: Collection[str], names: Collection[str], *, result: LookupResult, is_shared: bool = False
-) -> Flow[None]:
+def lookup(ids: Collection[str], names: Collection[str], *, result: LookupResult) -> Flow[None]:
     """Find ids and names, with about as few requests as possible.
 
     Names require the whole list: one request a page. For ids alone, the list is read until its remaining pages would
     take more requests than fetching the missing ids: at most one request more than the ids or the pages, whichever is
     less. If the list has no totals, it is assumed to be twice as long as the pages read: at most twice that.
 
-    Files can be missed if others are deleted while the list is read. Then the list is read again, except in a shared
-    poll: the next poll finds them.
+    Files can be missed if others are deleted while the list is read. Then the list is read again.
 
     :param result: receives the files found, also if the lookup fails.
-    :param is_shared: several sensors share the lookup. An id that fails does not raise, and has one attempt, so that it
-        does not delay the others; if no id gets a response, they have all attempts.
-    :raises MediaError: the lookup failed; in a shared poll, for all ids and names.
+    :raises MediaError: the lookup failed.
     """
     missing = list(ids)
     if names or len(missing) > _MAX_IDS_WITHOUT_LIST:
-        missing = yield from _read_list(missing, names, result, is_shared=is_shared)
-    yield from _fetch_ids(missing, result, is_shared=is_shared)
-    if not is_shared and (errors := result.id_errors | result.name_errors):
-        raise next(iter(errors.values()))
+        missing = yield from _read_list(missing, names, result)
+    _, errors = yield from _fetch_each(missing, result, retry=True)
+    result.id_errors |= errors
+    result.raise_first_error()
 
 
-def _read_list(ids: Iterable[str], names: Collection[str], result: LookupResult, *, is_shared: bool) -> Flow[list[str]]:
+def _read_list(ids: Iterable[str], names: Collection[str], result: LookupResult) -> Flow[list[str]]:
     """Search the list; return the ids to fetch, because that takes no more requests than the remaining pages."""
-    missing, index = dict.fromkeys(ids), NameIndex(names)
-    matches: dict[str, dict[str, Media]] = {}
-    for _ in range(1 if is_shared else _MAX_LISTINGS):
+    search = _Search(ids, names, result)
+    for _ in range(_MAX_LISTINGS):
         pages = Paginator(sort_by="id", sort_order="asc" if names else "desc")
         while pages.next_request:
-            page = pages.feed((yield pages.next_request))
-            for entry in pages.invalid_entries:
-                _record_invalid(entry, names, missing, result)
-            for media in page:
-                if str(media.id) in missing:
-                    result.ids[str(media.id)] = [media]
-                    del missing[str(media.id)]
-            yield from _match_names(page, index, matches)
-            remaining = pages.requests_done if pages.requests_remaining is None else pages.requests_remaining
-            if not names and len(missing) <= remaining:
-                return list(missing)
-        result.names = {name: oldest_first(list(files.values())) for name, files in matches.items()}
-        is_complete = not missing and all(name in matches and not is_pattern(name) for name in names)
+            yield from search.read_page(pages)
+            if not names and _fetching_is_cheaper(search.missing, pages):
+                return list(search.missing)
+        search.finish()
+        is_complete = not search.missing and all(name in result.names and not is_pattern(name) for name in names)
         if is_complete or not (pages.shrank or pages.unlisted):
             break
     return []
 
 
-def _record_invalid(
-    entry: InvalidEntry, names: Collection[str], missing: dict[str, None], result: LookupResult
-) -> None:
-    """Record an invalid entry of the list as the error of its id and its name."""
-    if entry.media_id is not None and entry.media_id in missing:
-        result.id_errors[entry.media_id] = invalid_entry_error(entry)
-        del missing[entry.media_id]
-    if entry.name is not None and entry.name in names:
-        result.name_errors[entry.name] = invalid_entry_error(entry)
+def lookup_in_newest(names: Collection[str], *, result: LookupResult) -> Flow[bool]:
+    """Search the newest files for names: one request, or two if the library may have no more files.
+
+    :return: whether these are all files of the library.
+    :raises MediaError: as :func:`lookup`.
+    """
+    search, pages = _Search((), names, result), Paginator(sort_by="id", sort_order="desc")
+    while pages.next_request and pages.requests_done < _MAX_NEWEST_PAGES and not pages.requests_remaining:
+        yield from search.read_page(pages)
+    search.finish()
+    if pages.next_request:
+        return False
+    result.raise_first_error()
+    return True
 
 
-def _match_names(page: Iterable[Media], index: NameIndex, matches: dict[str, dict[str, Media]]) -> Flow[None]:
-    """Add the files of a page to their matches, by name and by id."""
-    tested = index.tested
-    for media in page:
-        for name in index.matching(media.name):
-            matches.setdefault(name, {})[str(media.id)] = media
-        if index.tested - tested >= _TESTS_PER_TURN:
-            tested = index.tested
-            yield Sleep(0)
+def _fetching_is_cheaper(missing: Collection[str], pages: Paginator) -> bool:
+    remaining = pages.requests_done if pages.requests_remaining is None else pages.requests_remaining
+    return len(missing) <= remaining
 
 
-def _fetch_ids(ids: Collection[str], result: LookupResult, *, is_shared: bool) -> Flow[None]:
-    """Fetch each id; an error of one does not affect the others."""
-    if is_shared and len(ids) > 1:
+class _Search:
+    """Searches pages of the list for ids and names.
+
+    :param result: receives what is found.
+    :ivar missing: the ids not found so far.
+    :ivar matches: the files found for each name or pattern, by id.
+    """
+
+    def __init__(self, ids: Iterable[str], names: Collection[str], result: LookupResult) -> None:
+        self.missing = dict.fromkeys(ids)
+        self.matches: dict[str, dict[str, Media]] = {}
+        self._names = names
+        self._index = NameIndex(names)
+        self._result = result
+
+    def read_page(self, pages: Paginator) -> Flow[tuple[Media, ...]]:
+        """Request the next page and search it; return its files."""
+        page = pages.feed((yield pages.next_request)) if pages.next_request else ()
+        for entry in pages.invalid_entries:
+            self._record_invalid(entry)
+        tested = self._index.tested
+        for media in page:
+            if str(media.id) in self.missing:
+                self._result.ids[str(media.id)] = [media]
+                del self.missing[str(media.id)]
+            for name in self._index.matching(media.name):
+                self.matches.setdefault(name, {})[str(media.id)] = media
+            if self._index.tested - tested >= _TESTS_PER_TURN:
+                tested = self._index.tested
+                yield Sleep(0)
+        return page
+
+    def finish(self) -> None:
+        """Put the matches into the result."""
+        self._result.names = {name: oldest_first(list(files.values())) for name, files in self.matches.items()}
+
+    def _record_invalid(self, entry: InvalidEntry) -> None:
+        """Record an invalid entry of the list as the error of its id and its name."""
+        if entry.media_id is not None and entry.media_id in self.missing:
+            self._result.id_errors[entry.media_id] = invalid_entry_error(entry)
+            del self.missing[entry.media_id]
+        if entry.name is not None and entry.name in self._names:
+            self._result.name_errors[entry.name] = invalid_entry_error(entry)
+
+
+class SharedLookup:
+    """The lookups of a shared poll: first in the whole library, then among its newest files.
+
+    A file that the whole list lacks is a new one, if it comes. So a later lookup reads the list, newest first, down to
+    500 files that an earlier one searched, because a file may appear late. The whole list is read for ids and names
+    that were not searched before, at every 50th lookup, after a deletion during a reading, where neither ids nor dates
+    order the files, and if a further file matches a name whose earlier matches may be deleted.
+    """
+
+    def __init__(self) -> None:
+        self._horizon: Horizon | None = None
+        self._ids: frozenset[str] = frozenset()
+        self._names: frozenset[str] = frozenset()
+        self._matched: dict[str, set[Media]] = {}
+        self._lookups = 0  # since the whole list was read
+        self._sorts_by_date = True  # until the server refuses
+
+    def run(
+        self,
+        ids: Collection[str],
+        names: Collection[str],
+        *,
+        also_ids: Iterable[str] = (),
+        also_names: Iterable[str] = (),
+        result: LookupResult,
+    ) -> Flow[None]:
+        """Find ids and names; see :func:`lookup`.
+
+        :param also_ids: ids to find if the list is read anyway.
+        :param also_names: names to find if the list is read anyway.
+        """
+        if names or len(ids) > _MAX_IDS_WITHOUT_LIST:
+            all_ids, all_names = list(dict.fromkeys([*ids, *also_ids])), list(dict.fromkeys([*names, *also_names]))
+            ids = yield from self._read_list(all_ids, all_names, result, fetchable=None if names else ids)
+        yield from _fetch_ids(ids, result)
+
+    def _read_list(
+        self, ids: Collection[str], names: Collection[str], result: LookupResult, *, fetchable: Collection[str] | None
+    ) -> Flow[list[str]]:
+        """Search the list; return the ids to fetch instead of reading on.
+
+        :param fetchable: the ids that may be fetched; None if the list must be read.
+        """
+        is_searched = self._ids.issuperset(ids) and self._names.issuperset(names)
+        is_due = self._lookups >= _LOOKUPS_PER_LISTING - 1
+        horizon = self._horizon if is_searched and not is_due else None
+        search, reading = _Search(ids, names, result), Reading(horizon)
+        pages = Paginator(sort_by=reading.sort_by, sort_order="desc")
+        while pages.next_request:
+            try:
+                reading.add((yield from search.read_page(pages)))
+            except MediaRequestError as error:
+                if type(error) is not MediaRequestError or reading.sort_by == "id":
+                    raise
+                self._sorts_by_date, self._horizon = False, None
+                return (yield from self._read_list(ids, names, result, fetchable=fetchable))
+            if horizon:
+                if reading.reaches_horizon(pages.total) and not self._has_further_match(search.matches):
+                    break
+            elif fetchable is not None:
+                missing = [key for key in (fetchable if names else ids) if key in search.missing]
+                if _fetching_is_cheaper(missing, pages):
+                    self._lookups = self._lookups if names else 0
+                    return missing
+        search.finish()
+        self._record(reading, pages, search)
+        self._ids, self._names = frozenset(ids), frozenset(names)
+        return []
+
+    def _record(self, reading: Reading, pages: Paginator, search: _Search) -> None:
+        is_complete = pages.next_request is None
+        horizon = reading.horizon(pages.total, is_complete=is_complete)
+        if horizon and horizon.sort_by == "createdAt" and not self._sorts_by_date:
+            horizon = None
+        if is_complete:
+            self._lookups, self._matched = 0, {}
+            self._horizon = None if pages.shrank or pages.unlisted else horizon
+        else:
+            self._lookups += 1
+            self._horizon = self._horizon if pages.shrank else horizon
+        for name, files in search.matches.items():
+            self._matched.setdefault(name, set()).update(files.values())
+
+    def _has_further_match(self, matches: Mapping[str, Mapping[str, Media]]) -> bool:
+        return any(
+            name in self._matched and not self._matched[name].issuperset(files.values())
+            for name, files in matches.items()
+        )
+
+
+def _fetch_ids(ids: Collection[str], result: LookupResult) -> Flow[None]:
+    """Fetch each id for several sensors; an error of one does not affect the others.
+
+    Each has one attempt, so that it does not delay the others; if no id gets a response, they have all attempts.
+    """
+    if len(ids) > 1:
         has_response, errors = yield from _fetch_each(ids, result, retry=False)
         if has_response:
             result.id_errors |= errors
@@ -230,63 +277,3 @@ def _fetch_each(ids: Collection[str], result: LookupResult, *, retry: bool) -> F
         else:
             has_response = True
     return has_response, errors
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitEvent:
-    """The event of a trigger, which ends a wait.
-
-    :param status: ``found``: all files are there; ``deadline``: the deadline has passed; ``failed``: polling failed.
-    :param found: the files found.
-    :param error: the class name of the error, if polling failed.
-    :param message: its message.
-    """
-
-    status: Literal["found", "deadline", "failed"]
-    found: Found = field(default_factory=dict)
-    error: str | None = None
-    message: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the event as JSON-compatible values."""
-        return {
-            "status": self.status,
-            "found": found_to_dicts(self.found),
-            "error": self.error,
-            "message": self.message,
-        }
-
-    @classmethod
-    def from_dict(cls, event: Any) -> WaitEvent:
-        """Create an instance from :meth:`to_dict` output, of this or an older release.
-
-        :raises MediaResponseError: the event is malformed.
-        """
-        values = event if isinstance(event, dict) else {}
-        status, error, message = values.get("status"), values.get("error"), values.get("message")
-        if status not in ("found", "deadline", "failed"):
-            raise MediaResponseError(f"Invalid trigger event: unknown status in {event!r}. Clear the task.")
-        if not all(value is None or isinstance(value, str) for value in (error, message)):
-            raise MediaResponseError(f"Invalid trigger event: no valid error in {event!r}. Clear the task.")
-        try:
-            found = found_from_dicts(values.get("found") or {})
-        except (AttributeError, KeyError, TypeError, ValueError) as cause:
-            raise MediaResponseError(f"Invalid trigger event: malformed media ({cause}). Clear the task.") from cause
-        return cls(status=status, found=found, error=error, message=message)
-
-
-def found_to_dicts(found: Found) -> dict[str, list[dict[str, Any]]]:
-    """Return the files as JSON-compatible values."""
-    return {key: [media.to_dict() for media in files] for key, files in found.items()}
-
-
-def found_from_dicts(values: Mapping[str, Any]) -> Found:
-    """Return the files of :func:`found_to_dicts` output.
-
-    :raises ValueError: an entry has no media or no id. Malformed values also raise KeyError, TypeError or
-        AttributeError.
-    """
-    found = {key: [Media.from_dict(media) for media in files] for key, files in values.items()}
-    if not all(files and all(isinstance(media.id, (int, str)) for media in files) for files in found.values()):
-        raise ValueError("no media, or no id")
-    return found

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from heapq import nlargest
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_media._api.baseline import MIN_DATES, NEWEST_FILES, greatest_growing_id
@@ -16,6 +18,8 @@ from airflow_provider_media._api.protocol import build_list, parse_page
 from airflow_provider_media.exceptions import MediaRequestError, MediaResponseError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_media.models import Media
 
 _MAX_LISTINGS = 3
@@ -191,3 +195,81 @@ def _no_order(media: Media) -> MediaResponseError:
         f"Could not identify new files: the library's ids do not grow, and media {media.id} has no creation date. A"
         f" library of more than {MIN_REMEMBERED} files requires one of them."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """The position up to which the library was searched.
+
+    :param sort_by: the sort field of the position.
+    :param top: the position of one of the newest files; the few above it may be out of order.
+    """
+
+    sort_by: SortField
+    top: int
+
+
+class Reading:
+    """Follows a reading of the list, newest files first, to decide where it may end.
+
+    :param horizon: the result of an earlier reading; None for the whole list, by id.
+    """
+
+    def __init__(self, horizon: Horizon | None = None) -> None:
+        self.sort_by: SortField = horizon.sort_by if horizon else "id"
+        self._horizon = horizon
+        self._newest: list[Media] = []  # the first ones of the list
+        self._latest: list[Media] = []  # those with the latest dates
+        self._last: int | None = None
+        self._is_sorted = True
+        self._has_dates = True
+        self._overlap = 0
+
+    def add(self, page: Sequence[Media]) -> None:
+        """Add a page of the list."""
+        positions = [position for media in page if (position := position_of(media, self.sort_by)) is not None]
+        chain = positions if self._last is None else [self._last, *positions]
+        descends = all(older <= newer for newer, older in pairwise(chain))
+        self._is_sorted = self._is_sorted and descends and len(positions) == len(page)
+        self._last = chain[-1] if chain else None
+        if self._horizon:
+            self._overlap += sum(position <= self._horizon.top for position in positions)
+        if len(self._newest) < 2 * MIN_REMEMBERED:
+            self._newest += page
+        self._has_dates = self._has_dates and all(media.created_at for media in page)
+        self._latest = nlargest(NEWEST_FILES, [*self._latest, *page], key=lambda media: _date_of(media) or 0)
+
+    def reaches_horizon(self, total: int | None) -> bool:
+        """Return whether older files were searched before: the order holds, and enough of them are listed again.
+
+        :param total: the number of files in the library, if the list contains it.
+        """
+        return self._overlap >= MIN_REMEMBERED and self._is_ordered(total)
+
+    def horizon(self, total: int | None, *, is_complete: bool) -> Horizon | None:
+        """Return the horizon after the reading; None if neither ids nor dates order the files.
+
+        :param is_complete: whether the whole list was read.
+        """
+        newest = self._newest
+        if is_complete and self.sort_by == "id" and not (self._is_ordered(total) and self._dates_agree()):
+            if not self._has_dates:
+                return None
+            newest = self._latest
+            field: SortField = "createdAt"
+        elif self._is_ordered(total):
+            field = self.sort_by
+        else:
+            return None
+        top = position_of(newest[min(_MAX_OUTLIERS, len(newest) - 1)], field) if newest else None
+        return None if top is None else Horizon(field, top)
+
+    def _is_ordered(self, total: int | None) -> bool:
+        return self._is_sorted and (self.sort_by == "createdAt" or _ids_grow(self._newest, total))
+
+    def _dates_agree(self) -> bool:
+        """Return whether the files with the latest dates have the greatest ids; ids of several counters differ."""
+        if len({_date_of(media) for media in self._latest}) < MIN_DATES:
+            return True
+        greatest = {media.id for media in self._newest}
+        return all(media.id in greatest for media in self._latest)

@@ -12,7 +12,7 @@ from airflow_provider_media._airflow.arguments import (
     takes_literally,
 )
 from airflow_provider_media._api.values import parse_bool, parse_int, refuse_none
-from airflow_provider_media._polling.lookup import WaitCriteria
+from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:

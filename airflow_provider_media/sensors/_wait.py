@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_media import exceptions
 from airflow_provider_media._airflow.task_state import TaskState, first_try_number
 from airflow_provider_media._api.flows import with_time_limit
-from airflow_provider_media._polling.checkpoint import WaitCheckpoint
-from airflow_provider_media._polling.lookup import LookupResult, lookup
+from airflow_provider_media._polling.criteria import LookupResult, WaitCheckpoint
+from airflow_provider_media._polling.lookup import lookup
 from airflow_provider_media.exceptions import MediaError
 from airflow_provider_media.triggers import _policy
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media._polling.lookup import Found, WaitCriteria, WaitEvent
+    from airflow_provider_media._polling.criteria import Found, WaitCriteria, WaitEvent
     from airflow_provider_media.hooks.media import MediaHook
 
 _MAX_BYTES = 48 * 1024

@@ -173,7 +173,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         :param failures: the number of consecutive failed polls in the worker before the deferral.
         :raises AirflowSensorTimeout: the deadline has passed, and a last poll did not find the missing files.
         """
-        from airflow_provider_media._polling.lookup import WaitEvent, found_from_dicts
+        from airflow_provider_media._polling.criteria import WaitEvent, found_from_dicts
 
         wait_event = WaitEvent.from_dict(event)
         wait = self._load_wait(context)
@@ -222,7 +222,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             raise
 
     def _defer(self, context: Context, *, delay: timedelta = timedelta(0)) -> None:
-        from airflow_provider_media._polling.lookup import found_to_dicts
+        from airflow_provider_media._polling.criteria import found_to_dicts
         from airflow_provider_media.triggers.media import MediaExistsTrigger
 
         wait = self._load_wait(context)

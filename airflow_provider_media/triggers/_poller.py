@@ -11,12 +11,13 @@ import weakref
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._polling.lookup import LookupResult, lookup
+from airflow_provider_media._polling.criteria import LookupResult
+from airflow_provider_media._polling.lookup import SharedLookup
 from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
 from airflow_provider_media.triggers import _policy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Collection, Iterable
 
     from airflow_provider_media.hooks.media import MediaAsyncHook
     from airflow_provider_media.triggers._subscription import Subscription
@@ -42,6 +43,7 @@ class Poller:
         self._hook = hook
         self._subscriptions: dict[Subscription, None] = {}  # in the order in which they were added
         self._failed_ids: frozenset[str] = frozenset()  # of the last poll
+        self._shared_lookup = SharedLookup()
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._last_poll = -math.inf
@@ -113,7 +115,7 @@ class Poller:
     async def _poll(self) -> None:
         started = self._last_poll = self._clock()
         next_poll = started + self._interval()
-        due = [subscription for subscription in self._subscriptions if subscription.due < next_poll]
+        due = {subscription: None for subscription in self._subscriptions if subscription.due < next_poll}
         failure = await self._lookup(due)
         for subscription in due:
             subscription.due = started + subscription.interval
@@ -131,17 +133,20 @@ class Poller:
         )
         self._next_poll = self._earliest(min(started + interval + jitter, first_poll_by))
 
-    async def _lookup(self, subscriptions: Iterable[Subscription]) -> Exception | None:
+    async def _lookup(self, due: Collection[Subscription]) -> Exception | None:
         """Find all missing ids and names, and record the results; return the error that concerns all of them."""
-        ids = list(dict.fromkeys(key for each in subscriptions if each.criteria.ids for key in each.missing))
+        ids, names = _missing(due)
         ids.sort(key=self._failed_ids.__contains__)  # last, because they may be slow
-        names = dict.fromkeys(key for each in subscriptions if each.criteria.names for key in each.missing)
         if not (ids or names):
             return None
+        others = [subscription for subscription in self._subscriptions if subscription not in due]
+        also_ids, also_names = _missing(others)
         result = LookupResult()
         failure: Exception | None = None
         try:
-            await self._hook.run_flow(lookup(ids, names, result=result, is_shared=True))
+            await self._hook.run_flow(
+                self._shared_lookup.run(ids, names, also_ids=also_ids, also_names=also_names, result=result)
+            )
         except Exception as error:  # noqa: BLE001 - each subscription decides by its policy
             failure = error
             log.warning("Shared poll failed (%d ids, %d names): %s", len(ids), len(names), error)
@@ -149,12 +154,22 @@ class Poller:
         if failures := [*result.id_errors.values(), *result.name_errors.values()]:
             count = len(ids) + len(names)
             log.warning("Lookup failed for %d of %d ids and names. First error: %s", len(failures), count, failures[0])
-        for number, subscription in enumerate(subscriptions, start=1):
-            subscription.record_poll(result, failure)
+        for number, subscription in enumerate([*due, *others], start=1):
+            if number <= len(due):
+                subscription.record_poll(result, failure)
+            else:
+                subscription.record_found(result)
             if number % _SUBSCRIPTIONS_PER_TURN == 0:
                 # Yield, because the triggerer needs half a second for a thousand events.
                 await asyncio.sleep(0)
         return failure
+
+
+def _missing(subscriptions: Iterable[Subscription]) -> tuple[list[str], list[str]]:
+    """Return the missing ids and the missing names of subscriptions."""
+    ids = dict.fromkeys(key for each in subscriptions if each.criteria.ids for key in each.missing)
+    names = dict.fromkeys(key for each in subscriptions if each.criteria.names for key in each.missing)
+    return list(ids), list(names)
 
 
 _pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = weakref.WeakKeyDictionary()

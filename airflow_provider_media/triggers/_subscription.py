@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_media._polling.lookup import Found, LookupResult, WaitCriteria
+    from airflow_provider_media._polling.criteria import Found, LookupResult, WaitCriteria
     from airflow_provider_media.triggers._policy import PollPolicy
 
 
@@ -57,17 +57,23 @@ class Subscription:
 
         :param error: why the whole poll failed, possibly after it found files.
         """
-        new = {key: found for key, found in self.criteria.satisfied_by(result).items() if key not in self.found}
-        self.found |= new
+        self.record_found(result)
         errors = result.id_errors if self.criteria.ids else result.name_errors
         failure = error or next((errors[key] for key in self.missing if key in errors), None)
         self.polls += 1
-        if new or failure or self.failure or self.polls == 1:
+        if failure or self.failure or self.polls == 1:
             self._changed.set()
         self.failure = failure
         self.failures = self._policy.count(self.failures, failure)
         if failure and self._policy.ends_wait(self.failures, failure):
             self.error = failure
+
+    def record_found(self, result: LookupResult) -> None:
+        """Add the files that a poll found."""
+        new = {key: found for key, found in self.criteria.satisfied_by(result).items() if key not in self.found}
+        if new:
+            self.found |= new
+            self._changed.set()
 
     def fail(self, error: Exception) -> None:
         """Fail the wait, because polling has stopped."""

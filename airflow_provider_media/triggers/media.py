@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_media._polling.lookup import WaitCriteria, WaitEvent
+from airflow_provider_media._polling.criteria import WaitCriteria, WaitEvent
 from airflow_provider_media.triggers import _policy
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class MediaExistsTrigger(BaseTrigger):
     """Fire when all requested media are in the library, at the deadline, or when polling failed.
 
     In a triggerer all triggers of a connection share one poll, at the shortest of their intervals. The event is the
-    dict of a :class:`~airflow_provider_media._polling.lookup.WaitEvent`.
+    dict of a :class:`~airflow_provider_media._polling.criteria.WaitEvent`.
 
     :param media_conn_id: the Airflow connection, of type ``media``.
     :param media_ids: the ids to wait for.

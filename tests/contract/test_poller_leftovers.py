@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._polling.lookup import WaitCriteria
+from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.triggers import _poller
 from airflow_provider_media.triggers._policy import PollPolicy
 from airflow_provider_media.triggers._subscription import Subscription

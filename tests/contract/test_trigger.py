@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._polling.lookup import WaitEvent
+from airflow_provider_media._polling.criteria import WaitEvent
 from airflow_provider_media.triggers import _policy
 from tests.contract.helpers.triggers import polls, start, stop
 from tests.contract.helpers.until import until

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,9 @@ from airflow_provider_media._polling.newest import list_newest
 from airflow_provider_media.triggers import _event_poll
 from airflow_provider_media.triggers._event_poll import ReadDepth
 from tests.unit.helpers.fake_library import FakeLibrary
+from tests.unit.helpers.id_styles import STYLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from airflow_provider_media._polling.newest import NewestMedia
 
 NOW = 1_782_907_200.0
@@ -30,26 +28,6 @@ REMEMBERED = 20
 PAGE = 50
 AN_HOUR = 3600.0
 IMPORTED = 10**15
-
-
-def shuffled(start: int) -> list[int]:
-    return random.Random(7).sample(range(start, start + 10**6), 2000)
-
-
-def alternating(*iterators: Iterator[Any]) -> Iterator[Any]:
-    while True:
-        yield from (next(iterator) for iterator in iterators)
-
-
-STYLES: dict[str, Any] = {
-    "growing": lambda: iter(range(1, 9999)),
-    "growing from a large number": lambda: iter(range(10**12, 10**12 + 9999)),
-    "counting down": lambda: iter(range(10**6, 0, -1)),
-    "random": lambda: iter(shuffled(1)),
-    "sharded": lambda: alternating(*(iter(range(shard * 10**9, shard * 10**9 + 9999)) for shard in (1, 2, 3))),
-    "strings": lambda: (f"med_{number:x}" for number in shuffled(1)),
-    "both kinds": lambda: alternating(iter(range(1, 9999)), (f"med_{number:x}" for number in shuffled(1))),
-}
 
 
 @pytest.fixture(autouse=True)

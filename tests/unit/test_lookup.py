@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._api import flows
-from airflow_provider_media._polling.lookup import (
+from airflow_provider_media._polling.criteria import (
     LookupResult,
     WaitCriteria,
     WaitEvent,
     found_from_dicts,
     found_to_dicts,
-    lookup,
 )
+from airflow_provider_media._polling.lookup import SharedLookup, lookup
 from airflow_provider_media.exceptions import MediaError, MediaResponseError, MediaUnavailableError
 from airflow_provider_media.models import Media
 from tests.unit.helpers.fake_library import FakeLibrary
@@ -50,7 +50,8 @@ def lookup_in(
 ) -> tuple[LookupResult, int]:
     """Return the result of a lookup and its number of requests."""
     result, before = LookupResult(), len(library.calls)
-    library.run(lookup([str(i) for i in ids], names, result=result, is_shared=is_shared))
+    find = SharedLookup().run if is_shared else lookup
+    library.run(find([str(i) for i in ids], names, result=result))
     return result, len(library.calls) - before
 
 
@@ -181,11 +182,12 @@ def test_names_that_are_all_found_need_no_second_listing() -> None:
 
 
 def test_shared_lookup_reads_the_list_once_despite_deletions() -> None:
-    library = deleting(library_of(25), 0, before_call=2)
-    result, requests = lookup_in(library, names=["file 10"], is_shared=True)
-    assert (result.names, requests) == ({}, 3)
-    result, requests = lookup_in(library, names=["file 10"], is_shared=True)
-    assert (list(result.names), requests) == (["file 10"], 3)
+    """Newest first, 16 is the last of the first page, until 25 is deleted: then 15 is, and the second begins at 14."""
+    library, shared = deleting(library_of(25), 24, before_call=2), SharedLookup()
+    for found, calls in (([], 3), (["file 14"], 6)):
+        result = LookupResult()
+        library.run(shared.run((), ["file 14"], result=result))
+        assert (list(result.names), len(library.calls)) == (found, calls)
 
 
 @pytest.mark.parametrize("keys", [{"ids": range(100, 120)}, {"names": ["nobody"]}])

@@ -7,7 +7,7 @@ import json
 from itertools import groupby
 
 from airflow_provider_media._api.protocol import ApiResponse
-from airflow_provider_media._polling.lookup import WaitCriteria
+from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.triggers import _poller
 from airflow_provider_media.triggers._policy import PollPolicy

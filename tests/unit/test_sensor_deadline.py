@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_media._polling.lookup import found_to_dicts
+from airflow_provider_media._polling.criteria import found_to_dicts
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaError, MediaUnavailableError
 from airflow_provider_media.models import Media
 from tests.helpers.fake_store import FakeStore

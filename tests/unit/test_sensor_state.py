@@ -10,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
-from airflow_provider_media._polling.lookup import WaitCriteria
+from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.exceptions import MediaAuthError, MediaError, MediaResponseError, MediaUnavailableError
 from airflow_provider_media.sensors._wait import Wait
 from airflow_provider_media.triggers._policy import PollPolicy

@@ -1,0 +1,205 @@
+"""What a sensor waits for, what was found so far, and the event that ends a wait on a triggerer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from airflow_provider_media._polling.patterns import Pattern, compile_pattern, is_pattern
+from airflow_provider_media.exceptions import MediaError, MediaResponseError
+from airflow_provider_media.models import Media
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+Found = dict[str, list[Media]]
+"""The files found for each id (as a string), name or pattern."""
+
+_SHOWN_IN_LOG = 20
+
+
+@dataclass(slots=True)
+class LookupResult:
+    """The files that a lookup found. Ids and names are separate, because an id may equal a name.
+
+    :param ids: files by id.
+    :param names: files by name or pattern.
+    :param id_errors: errors by id.
+    :param name_errors: errors by name: the list contains an invalid entry of that name.
+    """
+
+    ids: Found = field(default_factory=dict)
+    names: Found = field(default_factory=dict)
+    id_errors: dict[str, MediaError] = field(default_factory=dict)
+    name_errors: dict[str, MediaError] = field(default_factory=dict)
+
+    def raise_first_error(self) -> None:
+        """Raise the error of an id or a name, if there is one."""
+        if errors := self.id_errors | self.name_errors:
+            raise next(iter(errors.values()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitCriteria:
+    """The media that a sensor waits for: ids or names.
+
+    :param ids: ids as strings.
+    :param names: names; those with ``*``, ``?`` or ``[...]`` are patterns.
+    :param exact: the names to match literally, even if they contain wildcards.
+    :param min_matches: the minimum number of files that match a pattern.
+    """
+
+    ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    exact: frozenset[str] = frozenset()
+    min_matches: int = 1
+    _compiled: tuple[Pattern, ...] = field(default=(), init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Keep the compiled patterns referenced, so that lookups do not compile them again."""
+        object.__setattr__(self, "_compiled", tuple(map(compile_pattern, filter(self.is_pattern, self.names))))
+
+    def is_pattern(self, key: str) -> bool:
+        """Return whether several files may match the key."""
+        return bool(self.names) and key not in self.exact and is_pattern(key)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The ids or names, in the requested order."""
+        return self.ids or self.names
+
+    def missing(self, found: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the keys that are not found."""
+        return tuple(key for key in self.keys if key not in found)
+
+    def satisfied_by(self, result: LookupResult) -> Found:
+        """Return the files for each key that has enough of them."""
+        matches = result.ids if self.ids else result.names
+        satisfied = {}
+        for key in self.keys:
+            files = matches.get(key, [])
+            if key in self.exact:  # in a shared poll the same string may be another sensor's pattern
+                files = [media for media in files if media.name == key]
+            if len(files) >= (self.min_matches if self.is_pattern(key) else 1):
+                satisfied[key] = files
+        return satisfied
+
+    def in_order(self, found: Found) -> list[Media]:
+        """Return the files in the requested order: one for each id and plain name (the oldest), all for a pattern."""
+        return [media for key in self.keys for media in found[key][: None if self.is_pattern(key) else 1]]
+
+    def progress(self, found: Mapping[str, Any]) -> str:
+        """Return the number of found keys, and which are found and missing, for the log and for errors."""
+        missing, present = self.missing(found), [key for key in self.keys if key in found]
+        return f"{len(present)} of {len(self.keys)} found ({_shorten(present)}), missing: {_shorten(missing)}"
+
+
+def _shorten(keys: Collection[str]) -> str:
+    shown = ", ".join(map(repr, list(keys)[:_SHOWN_IN_LOG]))
+    more = len(keys) - _SHOWN_IN_LOG
+    return (f"{shown} and {more} more" if more > 0 else shown) or "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitEvent:
+    """The event of a trigger, which ends a wait.
+
+    :param status: ``found``: all files are there; ``deadline``: the deadline has passed; ``failed``: polling failed.
+    :param found: the files found.
+    :param error: the class name of the error, if polling failed.
+    :param message: its message.
+    """
+
+    status: Literal["found", "deadline", "failed"]
+    found: Found = field(default_factory=dict)
+    error: str | None = None
+    message: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON-compatible values."""
+        return {
+            "status": self.status,
+            "found": found_to_dicts(self.found),
+            "error": self.error,
+            "message": self.message,
+        }
+
+    @classmethod
+    def from_dict(cls, event: Any) -> WaitEvent:
+        """Create an instance from :meth:`to_dict` output, of this or an older release.
+
+        :raises MediaResponseError: the event is malformed.
+        """
+        values = event if isinstance(event, dict) else {}
+        status, error, message = values.get("status"), values.get("error"), values.get("message")
+        if status not in ("found", "deadline", "failed"):
+            raise MediaResponseError(f"Invalid trigger event: unknown status in {event!r}. Clear the task.")
+        if not all(value is None or isinstance(value, str) for value in (error, message)):
+            raise MediaResponseError(f"Invalid trigger event: no valid error in {event!r}. Clear the task.")
+        try:
+            found = found_from_dicts(values.get("found") or {})
+        except (AttributeError, KeyError, TypeError, ValueError) as cause:
+            raise MediaResponseError(f"Invalid trigger event: malformed media ({cause}). Clear the task.") from cause
+        return cls(status=status, found=found, error=error, message=message)
+
+
+def found_to_dicts(found: Found) -> dict[str, list[dict[str, Any]]]:
+    """Return the files as JSON-compatible values."""
+    return {key: [media.to_dict() for media in files] for key, files in found.items()}
+
+
+def found_from_dicts(values: Mapping[str, Any]) -> Found:
+    """Return the files of :func:`found_to_dicts` output.
+
+    :raises ValueError: an entry has no media or no id. Malformed values also raise KeyError, TypeError or
+        AttributeError.
+    """
+    found = {key: [Media.from_dict(media) for media in files] for key, files in values.items()}
+    if not all(files and all(isinstance(media.id, (int, str)) for media in files) for files in found.values()):
+        raise ValueError("no media, or no id")
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitCheckpoint:
+    """The state of a wait.
+
+    :param started: the first start of the task, before any retry, reschedule or deferral.
+    :param library: the connection and base address of the library.
+    :param found: the files found so far.
+    :param failures: the number of consecutive failed polls.
+    """
+
+    KIND: ClassVar[str] = "media_wait"
+
+    started: datetime
+    library: str | None = None
+    found: Found = field(default_factory=dict)
+    failures: int = 0
+
+    @property
+    def outlives_clearing(self) -> bool:
+        """Whether it stays valid when the task is cleared; it does not, because the wait starts over."""
+        return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the state as JSON-compatible values."""
+        return {
+            "started": self.started.isoformat(),
+            "library": self.library,
+            "found": found_to_dicts(self.found),
+            "failures": self.failures,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Create an instance from :meth:`to_dict` output.
+
+        :raises ValueError: the values are malformed.
+        """
+        started, library, failures = datetime.fromisoformat(values["started"]), values["library"], values["failures"]
+        if started.tzinfo is None or type(failures) is not int or not isinstance(library, (str, type(None))):
+            raise ValueError("the state of a wait needs an aware start, a library and a number of failures")
+        found = found_from_dicts(values["found"])
+        return cls(started=started.astimezone(UTC), library=library, found=found, failures=failures)
