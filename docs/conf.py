@@ -1,19 +1,25 @@
 """Build the documentation as a site: ``make docs``.
 
 The site is built from the repository's own files, so that a git host shows the same pages with working links. This file
-adds what a git host cannot show: the order of the pages, and the reference from the docstrings.
+adds what a git host cannot show: the order of the pages, the reference from the docstrings, the code of the examples.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sphinx.ext import intersphinx
 
 import airflow_provider_media
 
 if TYPE_CHECKING:
+    from docutils.nodes import TextElement, reference
+    from sphinx.addnodes import pending_xref
     from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
 
 project = "airflow-provider-media"
 version = release = airflow_provider_media.__version__
@@ -22,8 +28,16 @@ html_title = f"{project} {version}"
 
 root_doc = "docs/index"
 include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**", "benchmarks/README.md"]
-exclude_patterns = ["docs/site", "**/.*", "build", "dist", "**/__pycache__", "**/node_modules"]
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = [
+    "docs/site",
+    "docs/inventory-airflow.txt",
+    "**/.*",
+    "build",
+    "dist",
+    "**/__pycache__",
+    "**/node_modules",
+]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
 
 myst_heading_anchors = 4
 
@@ -34,8 +48,9 @@ autodoc_class_signature = "mixed"
 autodoc_preserve_defaults = True
 add_module_names = False
 
+# Stored, because the site is built offline.
+intersphinx_mapping = {"airflow": ("https://airflow.apache.org/docs/task-sdk/stable/", "docs/inventory-airflow.txt")}
 nitpicky = True
-# Types of other projects: the site is built offline, without their inventories.
 nitpick_ignore_regex = [
     ("py:(class|obj|data|exc)", r"(?!airflow_provider_media).*"),
     ("py:.*", r"airflow_provider_media\._.*"),
@@ -43,6 +58,9 @@ nitpick_ignore_regex = [
 
 html_theme = "furo"
 html_extra_path = ["site"]
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_js_files = [("copy.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_sphinx = False
 
@@ -59,6 +77,7 @@ tutorial
 :hidden:
 :caption: How-to guides
 
+guides/campaign
 guides/upload
 guides/sync
 guides/channels
@@ -70,9 +89,13 @@ guides/assets
 guides/delete
 guides/cleanup
 guides/hook
+guides/many-files
 guides/airflow-ui
 guides/testing
 guides/from-http-operator
+guides/managed-airflow
+guides/on-call
+guides/examples
 guides/*
 ```
 
@@ -81,11 +104,12 @@ guides/*
 :caption: Explanation
 
 explanation/uploads
+explanation/waiting
 explanation/scale
-explanation/architecture
-explanation/*
-explanation/decisions/index
 /benchmarks/README
+explanation/architecture
+explanation/decisions/index
+explanation/*
 ```
 
 ```{toctree}
@@ -94,11 +118,19 @@ explanation/decisions/index
 
 reference/index
 reference/connection
+reference/configuration
 reference/errors
-reference/*
+reference/sandbox
+reference/platform
+reference/versions
+reference/upgrading
 /CHANGELOG
-/CONTRIBUTING
+reference/faq
+reference/glossary
+reference/security
 /SECURITY
+/CONTRIBUTING
+reference/*
 ```
 """
 _DECISIONS = """
@@ -110,21 +142,95 @@ _DECISIONS = """
 ```
 """
 
+_EXECUTED = "execute, execute_complete, resume_execution, poke, on_kill, hook, template_fields, ui_color"
+_MODULES = {
+    "operators": {"operators.media": _EXECUTED},
+    "sensors": {
+        "sensors.media": _EXECUTED,
+        "triggers.media": "run, serialize",
+        "triggers.events": "run, serialize, open_shared_stream, filter_shared_stream, shared_stream_key",
+    },
+    "hooks": {
+        "hooks.media": "get_connection_form_widgets, get_ui_field_behaviour, conn_name_attr, default_conn_name,"
+        " conn_type, hook_name",
+    },
+    "values": {"models": "", "references": "", "assets.media": "", "links.media": ""},
+    "exceptions": {"exceptions": ""},
+    "testing": {"testing": ""},
+}
+"""For each page of the reference, the modules to document, and the members to leave out."""
 
-def _other_pages(folder: re.Match[str]) -> str:
-    """Return the pages of a folder that the table of contents does not name."""
-    pages = (f"{folder[1]}/{page.stem}" for page in sorted(Path(__file__).parent.joinpath(folder[1]).glob("*.md")))
-    return "\n".join(page for page in pages if page not in _CONTENTS.split())
 
-
-def _add_contents(_app: Sphinx, page: str, source: list[str]) -> None:
-    """Append the tables of contents, which a git host would show as code."""
+def _add_to_page(_app: Sphinx, page: str, source: list[str]) -> None:
+    """Append what a git host would show as code."""
+    folder, _, name = page.removeprefix("docs/").partition("/")
     if page == root_doc:
-        source[0] += re.sub(r"^(\w+)/\*$", _other_pages, _CONTENTS, flags=re.MULTILINE)
+        source[0] += _complete_contents()
     elif page == "docs/explanation/decisions/index":
         source[0] += _DECISIONS
+    elif page == "docs/guides/examples":
+        shown = "```{literalinclude} \\1\n:language: python\n```"
+        source[0] = re.sub(r"^\[\w+\.py\]\((\S+)\)$", shown, source[0], flags=re.MULTILINE)
+    elif folder == "reference" and name in _MODULES:
+        for module, excluded in _MODULES[name].items():
+            options = f"   :members:\n   :exclude-members: {excluded}" if excluded else "   :members:"
+            directive = f".. automodule:: airflow_provider_media.{module}\n{options}"
+            source[0] += f"\n## {module}\n\n```{{eval-rst}}\n{directive}\n```\n"
+
+
+def _complete_contents() -> str:
+    """Replace ``folder/*`` by the pages of the folder that are not named; leave out pages that do not exist."""
+    here = Path(__file__).parent
+    listed = {f"reference/{name}" for name in _MODULES} | set(_CONTENTS.split())
+    lines = []
+    for line in _CONTENTS.splitlines():
+        folder, _, name = line.partition("/")
+        if name == "*":
+            pages = [f"{folder}/{page.stem}" for page in sorted((here / folder).glob("*.md"))]
+            lines += [page for page in pages if page not in listed]
+        elif not folder or not name or (here / f"{line}.md").exists():
+            lines.append(line)
+        if line == "reference/index":
+            lines += [f"reference/{name}" for name in _MODULES]
+    return "\n".join(lines) + "\n"
+
+
+def _tabulate_arguments(_app: Sphinx, what: str, _name: str, obj: Any, _options: Any, lines: list[str]) -> None:
+    """Show the arguments of an operator, sensor or trigger as a table, with their defaults."""
+    is_trigger = getattr(obj, "__module__", "").startswith("airflow_provider_media.triggers")
+    if what != "class" or not (is_trigger or hasattr(obj, "template_fields")):
+        return
+    documented = re.findall(r"^:param (\w+): (.*?)(?=^:|\Z)", "\n".join(lines) + "\n", re.DOTALL | re.MULTILINE)
+    parameters = inspect.signature(obj.__init__).parameters
+    table = [".. list-table::", "   :header-rows: 1", "   :widths: 18 67 15", ""]
+    for row in (("argument", "meaning", "default"), *(_row(parameters, *each) for each in documented)):
+        table += ["   * - " + row[0], *("     - " + cell for cell in row[1:])]
+    first = next((number for number, line in enumerate(lines) if line.startswith(":param ")), len(lines))
+    rest = re.sub(r"^:param \w+: .*?(?=^:|\Z)", "", "\n".join([*lines[first:], ""]), flags=re.DOTALL | re.MULTILINE)
+    lines[first:] = [*table, "", *rest.splitlines()]
+
+
+def _row(parameters: Any, name: str, meaning: str) -> tuple[str, str, str]:
+    default = parameters[name].default if name in parameters else inspect.Parameter.empty
+    is_required = default is inspect.Parameter.empty
+    is_shown = not is_required and (default is None or isinstance(default, str | int | float | bool | tuple))
+    shown = "required" if is_required else f"``{default!r}``" if is_shown and default not in (None, ()) else ""
+    return f"``{name}``", " ".join(meaning.split()), shown
+
+
+def _link_airflow(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: TextElement) -> reference | None:
+    """Link a class of Airflow by its name in ``airflow.sdk``, from wherever a signature imports it."""
+    name = node.get("reftarget", "").rpartition(".")[2]
+    if node.get("refdomain") != "py" or f"airflow.sdk.{name}" not in intersphinx.InventoryAdapter(
+        env
+    ).main_inventory.get("py:class", {}):
+        return None
+    node["reftarget"], node["reftype"] = f"airflow.sdk.{name}", "class"
+    return intersphinx.missing_reference(app, env, node, content)
 
 
 def setup(app: Sphinx) -> None:
-    """Register the tables of contents."""
-    app.connect("source-read", _add_contents)
+    """Register the additions."""
+    app.connect("source-read", _add_to_page)
+    app.connect("autodoc-process-docstring", _tabulate_arguments)
+    app.connect("missing-reference", _link_airflow)

@@ -1,0 +1,48 @@
+"""The reference in docs/ lists exactly what exists."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_media.sandbox import __main__ as sandbox
+from airflow_provider_media.sandbox.faults import _OPTIONS
+from tests.helpers.doc_samples import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DOCS = ROOT / "docs"
+INDEX = (DOCS / "index.md").read_text()
+SANDBOX = (DOCS / "reference" / "sandbox.md").read_text()
+
+
+def test_page_lists_all_options_of_the_sandbox(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        sandbox.main(["--help"])
+    table = SANDBOX.partition("| option | meaning | default |\n")[2].partition("\n\n")[0]
+
+    documented = set(re.findall(r"`(--[\w-]+)`", table))
+
+    assert documented == set(re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, re.MULTILINE))
+
+
+def test_page_lists_all_faults_with_their_options() -> None:
+    table = SANDBOX.partition("| `fault` | effect | options |\n")[2].partition("\n\n")[0]
+
+    rows = [line.split("|") for line in table.splitlines()[1:]]
+
+    documented = {row[1].strip().strip("`"): set(re.findall(r"`(\w+)`", row[3])) for row in rows}
+    assert documented == {fault: {*required, *optional} for fault, (required, optional) in _OPTIONS.items()}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.stem) for folder in ("guides", "reference") for page in (DOCS / folder).glob("*.md")],
+)
+def test_index_leads_to_each_page(page: Path) -> None:
+    listed = INDEX + (DOCS / "reference" / "index.md").read_text()
+
+    assert f"/{page.name})" in INDEX or f"({page.name})" in listed
