@@ -48,6 +48,9 @@ MAX_HEAD_BYTES = 1024 * 1024
 ERROR_BODY_SECONDS = 5.0
 """Max duration of a body that does not matter: of an error or a deletion."""
 
+_BRIEF_WAIT_MILLISECONDS = 2
+"""Shorter waits are not used for other work, because the line is faster than that."""
+
 _INTERIM = re.compile(rb"HTTP/1\.\d 1(?!01)\d\d[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n")
 """A complete interim response (RFC 9110, 15.2), except for 101, after which the connection is not HTTP."""
 
@@ -166,9 +169,12 @@ class _EarlyResponseMixin:
             self.has_sent = True
             super().send(data.fill() if isinstance(data, FileRegion) else data)  # type: ignore[misc]
         elif isinstance(data, FileRegion) and not isinstance(self.sock, ssl.SSLSocket):
-            self._push(len(data), lambda done: data.send_to(self.sock, done))
+            self._push(len(data), lambda done: data.send_to(self.sock, done), data.hash_more)
+        elif isinstance(data, FileRegion):
+            block = data.fill()
+            self._push(len(block), lambda done: self.sock.send(block[done:]), data.hash_more)
         else:
-            block = data.fill() if isinstance(data, FileRegion) else memoryview(data)
+            block = memoryview(data)
             self._push(len(block), lambda done: self.sock.send(block[done:]))
 
     @property
@@ -179,7 +185,12 @@ class _EarlyResponseMixin:
         """
         return type(self.sock) is socket.socket or isinstance(self.sock, ssl.SSLSocket)
 
-    def _push(self, size: int, send_from: Callable[[int], int]) -> None:
+    def _push(self, size: int, send_from: Callable[[int], int], idle_work: Callable[[], bool] = bool) -> None:
+        """Send a block.
+
+        :param send_from: sends bytes from a position on; returns their number.
+        :param idle_work: does a little work while the socket is not ready; returns False if there is none.
+        """
         if _is_readable(self.sock) and self._has_response():
             self._stop_sending()
         self.sock.settimeout(0)
@@ -190,7 +201,7 @@ class _EarlyResponseMixin:
                     done += send_from(done)
                     self.has_sent = True
                 except _NOT_YET:
-                    if self._wait(select.POLLIN | select.POLLOUT) and self._has_response():
+                    if self._wait(select.POLLIN | select.POLLOUT, idle_work) and self._has_response():
                         self._stop_sending()
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             self._stop_sending()
@@ -219,7 +230,7 @@ class _EarlyResponseMixin:
         """Mark the connection as not reusable."""
         self._is_spent = True
 
-    def _wait(self, events: int) -> bool:
+    def _wait(self, events: int, idle_work: Callable[[], bool] = bool) -> bool:
         """Wait until the socket is writable or readable; return whether it is readable.
 
         The kernel reports a socket as writable only if a third of its buffer is free, which takes long on a slow line,
@@ -229,8 +240,11 @@ class _EarlyResponseMixin:
         """
         poll = select.poll()
         poll.register(self.sock, events)
+        ready = poll.poll(_BRIEF_WAIT_MILLISECONDS)
+        while not ready and idle_work():
+            ready = poll.poll(0)
         unacknowledged = _unacknowledged(self.sock)
-        while not (ready := poll.poll(self.stall_seconds * 1000)):
+        while not (ready := ready or poll.poll(self.stall_seconds * 1000)):
             before, unacknowledged = unacknowledged, _unacknowledged(self.sock)
             if unacknowledged >= before:
                 raise TimeoutError

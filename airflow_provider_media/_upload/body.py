@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._upload.source import iter_regions
+from airflow_provider_media._upload.source import RunningDigest, iter_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,12 +57,15 @@ class StreamingBody:
         started = self._clock()
         yield self._before
         done = 0
-        for block in iter_regions(self._source):
+        digest = RunningDigest(self._source) if self._source.on_hashed else None
+        for block in iter_regions(self._source, digest):
             yield block
             done += len(block)
             self.transfer_seconds = self._clock() - started
             if self._on_block:
                 self._on_block(done)
+        if digest and self._source.on_hashed and (sha256 := digest.hexdigest()):
+            self._source.on_hashed(sha256)
         self.finished = True
         yield self._after
         self.transfer_seconds = self._clock() - started

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.checkpoints import parse_id, parse_ids
+from airflow_provider_media._upload.source import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from airflow_provider_media._upload.source import Source
+
+log = logging.getLogger(__name__)
 
 MAX_BASELINE_IDS = 900
 """Max ids that fit a value of the task state store (64 KiB)."""
@@ -23,6 +29,8 @@ class UploadCheckpoint:
     :param stored_id: the id of the uploaded file; None until the upload completed.
     :param stored_name: the name under which the platform stored it.
     :param replaced: the ids of the older files that were deleted for it.
+    :param version: what changes whenever the source's content does; empty if unknown.
+    :param sha256: of the content; None until it was sent.
     """
 
     KIND: ClassVar[str] = "media_upload"
@@ -31,6 +39,8 @@ class UploadCheckpoint:
     stored_id: int | str | None = None
     stored_name: str | None = None
     replaced: tuple[int | str, ...] = ()
+    version: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str | None = None
 
     @property
     def outlives_clearing(self) -> bool:
@@ -45,6 +55,8 @@ class UploadCheckpoint:
             "stored_id": self.stored_id,
             "stored_name": self.stored_name,
             "replaced": list(self.replaced),
+            "version": dict(self.version),
+            "sha256": self.sha256,
         }
 
     @classmethod
@@ -55,10 +67,16 @@ class UploadCheckpoint:
         """
         stored_id = None if values["stored_id"] is None else parse_id(values["stored_id"])
         baseline, stored_name = Baseline.from_dict(values["baseline"]), values["stored_name"]
-        if not isinstance(stored_name, (str, type(None))):
-            raise ValueError("stored_name must be a string or None")  # noqa: TRY004 - one error for all shapes
+        version, digest = values["version"], values["sha256"]
+        if any(not isinstance(value, (str, type(None))) for value in (stored_name, digest)):
+            raise ValueError("stored_name and sha256 must be strings or None")
         return cls(
-            baseline=baseline, stored_id=stored_id, stored_name=stored_name, replaced=parse_ids(values["replaced"])
+            baseline=baseline,
+            stored_id=stored_id,
+            stored_name=stored_name,
+            replaced=parse_ids(values["replaced"]),
+            version=dict(version),
+            sha256=digest,
         )
 
 
@@ -73,6 +91,63 @@ class UploadState(Protocol):
 
     def delete(self) -> None:
         """Delete the checkpoint, because no attempt stored the file."""
+
+
+class ContentState:
+    """Stores the checkpoint of an upload with a proof of its content; ignores that of another content.
+
+    The SHA-256 is stored before the end of the body is sent. A checkpoint with neither it nor a version is of an
+    attempt that sent no whole body.
+
+    :param state: where to store it.
+    :param source: the content; it is read only if its version differs from that of the earlier attempt.
+    :param digest: the SHA-256 if it is known.
+    """
+
+    def __init__(self, state: UploadState, source: Source, digest: str | None) -> None:
+        self._state = state
+        self._source = source
+        self._sha256 = digest
+        self._running: UploadCheckpoint | None = None
+        if digest is None:
+            source.on_hashed = self._add_digest
+
+    def load(self) -> UploadCheckpoint | None:
+        """Return the checkpoint of earlier attempts with the same content.
+
+        :raises MediaFileError: the source cannot be read.
+        """
+        checkpoint = self._state.load()
+        if checkpoint and not self._has_content(checkpoint):
+            log.info("Ignored a previous attempt: it did not send this content of %r", self._source.label)
+            return None
+        if checkpoint and checkpoint.sha256:
+            self._sha256, self._source.on_hashed = checkpoint.sha256, None
+        return checkpoint
+
+    def save(self, checkpoint: UploadCheckpoint) -> None:
+        """Store a checkpoint with the proof."""
+        checkpoint = replace(checkpoint, version=self._source.version, sha256=self._sha256)
+        self._running = checkpoint if checkpoint.stored_id is None else None
+        self._state.save(checkpoint)
+
+    def delete(self) -> None:
+        """Delete the checkpoint."""
+        self._running = None
+        self._state.delete()
+
+    def _has_content(self, checkpoint: UploadCheckpoint) -> bool:
+        if checkpoint.version and checkpoint.version == self._source.version:
+            return True
+        if checkpoint.sha256 is None:
+            return False
+        self._sha256 = self._sha256 or sha256(self._source)
+        return self._sha256 == checkpoint.sha256
+
+    def _add_digest(self, digest: str) -> None:
+        if digest != self._sha256 and self._running:
+            self._sha256 = digest
+            self.save(self._running)
 
 
 class NoState:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_media._airflow.task_state import TaskState
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
-    from airflow_provider_media._upload.checkpoint import UploadCheckpoint
+    from airflow_provider_media._upload.checkpoint import UploadCheckpoint, UploadState
     from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.models import Media, MediaPage, UploadResult
 
@@ -72,10 +72,10 @@ class LibraryHook(BaseHook):
         from airflow_provider_media._airflow.lineage import report_upload
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._transports.attempts import new_retry_state
-        from airflow_provider_media._upload.checkpoint import NoState
+        from airflow_provider_media._upload.checkpoint import ContentState, NoState
         from airflow_provider_media._upload.flow import IF_EXISTS, upload_media
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
-        from airflow_provider_media._upload.source import open_source, sha256
+        from airflow_provider_media._upload.source import SAMPLE_BYTES, open_source, sample_digest
         from airflow_provider_media._upload.spec import prepare_upload
 
         if_exists, state = options.get("if_exists", "upload"), options.get("state")
@@ -102,7 +102,9 @@ class LibraryHook(BaseHook):
             self._check_file(upload, channel_names, check_integrity=options.get("check_integrity", False))
             if settings.accept_converted:
                 upload = upload.with_fingerprint(accepts_converted=True)
-            if state:
+            kept: UploadState = NoState()
+            if state and state.is_kept:
+                samples = sample_digest(source)
                 state.identify(
                     lambda: {
                         "base_url": settings.base_url,
@@ -111,9 +113,11 @@ class LibraryHook(BaseHook):
                         "if_exists": if_exists,
                         "name": upload.name,
                         "size": source.size,
-                        "sha256": sha256(source),
+                        "samples": samples,
                     }
                 )
+                is_whole = source.size <= SAMPLE_BYTES
+                kept = ContentState(state, source, upload.fingerprint or (samples if is_whole else None))
             result = yield from upload_media(
                 upload,
                 if_exists=if_exists,
@@ -121,7 +125,7 @@ class LibraryHook(BaseHook):
                 retries=new_retry_state(settings),
                 before_delete=options.get("before_delete") or (lambda _: None),
                 on_stored=options.get("on_stored") or (lambda _: None),
-                state=state or NoState(),
+                state=kept,
                 recent_ids=RECENT_UPLOADS.ids_of(settings, upload.name),
                 latest_id=RECENT_UPLOADS.latest_of(settings),
             )

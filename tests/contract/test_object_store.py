@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,11 +15,11 @@ from airflow_provider_media.operators.media import MediaSyncOperator, MediaUploa
 from tests.contract.helpers.object_store import BUCKET, ObjectStore, serve
 from tests.contract.helpers.raw_server import RawServer, http_response
 from tests.contract.helpers.sandbox_library import sha256_of
+from tests.contract.helpers.upload_task import UploadTask
 from tests.helpers.warm_python import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from airflow_provider_media.hooks.media import MediaHook
     from tests.contract.helpers.sandbox_library import SandboxLibrary
@@ -28,6 +29,7 @@ SMALL_BYTES = 8 * 1024 * 1024
 """More than one read, so that the small upload has allocated as much as any upload."""
 
 BIG_BYTES = 96 * 1024 * 1024
+MP4 = Path(__file__).parents[1] / "unit" / "media" / "h264-aac.mp4"
 ALLOWED_GROWTH_BYTES = 12 * 1024 * 1024
 
 # Warnings of Airflow's Amazon provider and botocore.
@@ -246,6 +248,39 @@ def test_an_unreadable_object_raises_one_sentence(
     assert str(caught.value).startswith(f"The file {address!r} cannot be uploaded: ")
     assert "\n" not in str(caught.value)
     assert library.methods() == ""
+
+
+def test_an_edited_object_is_not_taken_for_the_old_one(
+    library: SandboxLibrary, define: Any, store: ObjectStore
+) -> None:
+    task = UploadTask(uri("banner.png"), define())
+    for number, content in enumerate((b"first", b"other", b"other")):
+        store.put("banner.png", PNG + content)
+        (task.run if number == 2 else task.run_until_stored)()
+    assert library.count("POST") == 2
+
+
+def test_a_video_is_read_once_from_the_object_store(
+    library: SandboxLibrary, define: Any, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    received: list[int] = []
+    fetch = s3fs.S3FileSystem._call_s3
+
+    async def count(self: Any, method: str, *arguments: Any, **options: Any) -> Any:
+        response = await fetch(self, method, *arguments, **options)
+        if method == "get_object":
+            received.append(response["ContentLength"])
+        return response
+
+    size = 5 * 1024 * 1024
+    content = MP4.read_bytes() + size.to_bytes(4) + b"free" + bytes(size - 8)
+    store.put("launch.mp4", content)
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", count)
+    UploadTask(uri("launch.mp4"), define()).run()
+    assert library.files()[0]["size"] == len(content)
+    assert sum(received) <= len(content) + 1024 * 1024
 
 
 SCRIPT = """

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import socket
 import struct
 import time
 
 import pytest
 
+from airflow_provider_media._upload import source
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaRequestError,
@@ -194,6 +197,29 @@ def test_upload_does_not_time_out_while_data_is_flowing(raw_server, hook_for, tm
     assert result.media.id == 8
     assert time.monotonic() - started > 1.5
     assert len(server.posts) == 1
+
+
+@PROTOCOLS
+def test_content_is_hashed_while_a_slow_line_takes_it(raw_server, hook_for, tmp_path, monkeypatch, tls):
+    path = tmp_path / "slow.gif"
+    path.write_bytes(b"GIF89a" + os.urandom(9_000_000))
+    monkeypatch.setattr(source, "_RECENT_SECONDS", 0)  # so that a digest may stay incomplete
+
+    def on_post(exchange):
+        exchange.read(1000)
+        time.sleep(0.1)  # until the buffers are full
+        while not exchange.is_whole:
+            exchange.read(len(exchange.received) + 500_000)
+            time.sleep(0.01)
+        exchange.respond(201, {"id": 8, "size": path.stat().st_size, "url": "http://127.0.0.1/8"})
+
+    server = raw_server(on_post, tls=tls, receive_buffer=8192)
+    request = an_upload_of(path)
+    digests: list[str] = []
+    request.upload.source.on_hashed = digests.append
+    hook = hook_for(server.base_url)
+    hook.get_conn().send(request)
+    assert digests == [hashlib.sha256(path.read_bytes()).hexdigest()]
 
 
 @PROTOCOLS
