@@ -58,7 +58,13 @@ def prepare_files(
     :param workers: check files in parallel, because reading from an object store is slow.
     :raises TransferAbortedError: the task was stopped.
     """
-    return list(workers.map(partial(_prepare, hook, options, receipts), found))
+
+    def prepare(file: FoundFile) -> LocalFile:
+        if hook.get_conn().is_cancelled:
+            raise TransferAbortedError("The task was stopped.")
+        return prepare_file(file, options, receipts, accepts_converted=hook.settings.accept_converted)
+
+    return list(workers.map(prepare, found))
 
 
 def skip_unsupported(prepared: Sequence[LocalFile], options: SyncOptions) -> list[LocalFile]:
@@ -82,22 +88,25 @@ def skip_unsupported(prepared: Sequence[LocalFile], options: SyncOptions) -> lis
     return [file for file in prepared if not file.is_unsupported_type]
 
 
-def _prepare(hook: MediaHook, options: SyncOptions, receipts: Mapping[str, Receipt], file: FoundFile) -> LocalFile:
+def prepare_file(
+    file: FoundFile, options: SyncOptions, receipts: Mapping[str, Receipt], *, accepts_converted: bool = False
+) -> LocalFile:
+    """Check one file; return it with its problem, if any.
+
+    :param accepts_converted: whether the platform may store it with another size.
+    """
     from airflow_provider_media._channels.check import check_file
     from airflow_provider_media._sync.plan import LocalFile
     from airflow_provider_media._sync.scan import library_name
     from airflow_provider_media._upload.source import file_error_reason, open_source, printable
     from airflow_provider_media._upload.spec import prepare_upload
 
-    if hook.get_conn().is_cancelled:
-        raise TransferAbortedError("The task was stopped.")
     path, name = printable(file.relative), printable(library_name(file.relative, options.name_template))
     try:
         # In this thread, neither the task's timeout nor its end could interrupt waiting for the writer of a pipe.
         source = open_source(file.path, info=file.info, takes_pipes=False)
         upload = prepare_upload(source, default_name=name, description=options.description, folder_id=options.folder_id)
         report = check_file(source, upload.mime_type, options.channels, check_integrity=options.check_integrity)
-        accepts_converted = hook.settings.accept_converted
         if (options.fingerprint or accepts_converted) and not report.errors:
             upload = upload.with_fingerprint(accepts_converted=accepts_converted)
     except MediaError as error:

@@ -50,14 +50,10 @@ def serve(parser: argparse.ArgumentParser, values: argparse.Namespace) -> None:
     :param parser: reports invalid options.
     :param values: the values of :func:`add_options`.
     """
-    if (values.tls_certificate is None) != (values.tls_key is None):
-        parser.error("--tls-certificate and --tls-key must be given together")
+    settings = settings_of(parser, values)
     from airflow_provider_media.sandbox.library import LibraryBusyError
     from airflow_provider_media.sandbox.server import Sandbox
 
-    settings = SandboxSettings(
-        **{field.name: getattr(values, field.name) for field in fields(SandboxSettings) if hasattr(values, field.name)}
-    )
     for number in (signal.SIGINT, signal.SIGTERM):
         # After its graceful shutdown, uvicorn raises the signal again for the previous handler.
         signal.signal(number, _exit)
@@ -74,6 +70,17 @@ def serve(parser: argparse.ArgumentParser, values: argparse.Namespace) -> None:
         sys.stdout.flush()
 
     sandbox.run(announce)
+
+
+def settings_of(parser: argparse.ArgumentParser, values: argparse.Namespace) -> SandboxSettings:
+    """Return the settings of the options.
+
+    :param parser: reports invalid options.
+    """
+    if (values.tls_certificate is None) != (values.tls_key is None):
+        parser.error("--tls-certificate and --tls-key must be given together")
+    names = {field.name for field in fields(SandboxSettings)}
+    return SandboxSettings(**{name: value for name, value in vars(values).items() if name in names})
 
 
 def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
