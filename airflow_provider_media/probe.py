@@ -35,7 +35,7 @@ from airflow_provider_media._api.protocol import (
     parse_media,
     parse_page,
 )
-from airflow_provider_media._upload.open_source import open_source
+from airflow_provider_media._upload.source import open_source
 from airflow_provider_media._upload.spec import UploadSpec
 from airflow_provider_media.exceptions import Delivery, MediaError, MediaNotFoundError, MediaRequestError
 
