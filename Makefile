@@ -10,6 +10,8 @@ RUN_TESTS := $(VENV)/bootstrap/bin/python tools/run_tests.py
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 # Otherwise Airflow 2.11 prints two deprecation warnings with every command.
 export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
+# Every test process would compile the package and the tests again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-fast test-airflow3 test-airflow2 test-pythons test-lowest coverage
 .PHONY: check lint spelling words types imports format schemathesis fault-run

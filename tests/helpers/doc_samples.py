@@ -25,6 +25,7 @@ import re
 import shutil
 import textwrap
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -106,6 +107,7 @@ class Sample:
         return _FRAGMENT + textwrap.indent(lines, "    ")
 
 
+@cache
 def samples_of(page: Path) -> list[Sample]:
     """Return a page's samples in order."""
     found = []
