@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_media import exceptions
 from airflow_provider_media._airflow.task_state import TaskState, first_try_number
 from airflow_provider_media._api.flows import with_time_limit
 from airflow_provider_media._polling.criteria import LookupResult, WaitCheckpoint
-from airflow_provider_media._polling.lookup import lookup
+from airflow_provider_media._polling.lookup import lookup, lookup_in_newest
 from airflow_provider_media.exceptions import MediaError
 from airflow_provider_media.triggers import _policy
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._polling.criteria import Found, WaitCriteria, WaitEvent
     from airflow_provider_media.hooks.media import MediaHook
+
+T = TypeVar("T")
 
 _MAX_BYTES = 48 * 1024
 """Airflow warns about values above 64 KiB; a larger wait is saved without the files found."""
@@ -42,6 +45,7 @@ class Wait:
 
     :ivar retry_after: the seconds that the server asked to wait after the last poll.
     :ivar is_changed: whether the last poll changed what is saved.
+    :ivar found_in_newest: the files found among the newest ones, if the last poll searched no others.
     """
 
     criteria: WaitCriteria
@@ -53,6 +57,7 @@ class Wait:
     failures: int = 0
     retry_after: float = field(default=0.0, init=False)
     is_changed: bool = field(default=False, init=False)
+    found_in_newest: Found | None = field(default=None, init=False)
     _state: TaskState[WaitCheckpoint] | None = None
     _library: str | None = None
 
@@ -81,6 +86,8 @@ class Wait:
     @property
     def progress(self) -> str:
         """The numbers of found and missing files, and their ids or names."""
+        if self.found_in_newest is not None:
+            return f"{self.criteria.progress(self.found_in_newest)}, among the newest files"
         return self.criteria.progress(self.found)
 
     @property
@@ -106,15 +113,18 @@ class Wait:
         """Whether the deadline has passed."""
         return self.remaining <= _TOLERANCE
 
-    def poll(self, hook: MediaHook) -> Exception | None:
+    def poll(self, hook: MediaHook, *, newest_only: bool = False) -> Exception | None:
         """Request the missing files; return the error if the lookup fails.
 
         If they complete the wait, verify the files that earlier polls found, because they may have been deleted.
+
+        :param newest_only: read the whole list only if the newest files complete the wait, or at the deadline.
         """
         before = dict(self.found)
         error: Exception | None = None
         try:
-            self._lookup(hook, self.missing)
+            if not (newest_only and self._are_missing_in_newest(hook)):
+                self._lookup(hook, self.missing)
             if before and not self.missing:
                 for key in before:
                     del self.found[key]
@@ -127,19 +137,36 @@ class Wait:
         self.retry_after = (isinstance(error, MediaError) and error.retry_after) or 0.0
         return error
 
+    def _are_missing_in_newest(self, hook: MediaHook) -> bool:
+        """Return whether files are missing among the newest ones, which others have to search further."""
+        if not self.criteria.names or self.found:
+            return False
+        result = LookupResult()
+        is_whole_library = self._run(hook, lookup_in_newest(self.missing, result=result))
+        found = self.criteria.satisfied_by(result)
+        if is_whole_library:
+            self.found = found
+            return True
+        self.found_in_newest = found
+        return bool(self.criteria.missing(found)) and not self.is_over
+
     def _lookup(self, hook: MediaHook, keys: tuple[str, ...]) -> None:
+        self.found_in_newest = None
+        result = LookupResult()
+        ids, names = (keys, ()) if self.criteria.ids else ((), keys)
+        try:
+            self._run(hook, lookup(ids, names, result=result))
+        finally:
+            self.found |= self.criteria.satisfied_by(result)
+
+    def _run(self, hook: MediaHook, flow: Flow[T]) -> T:
+        """Run a flow within the time that remains."""
         end = max(self.deadline, datetime.now(UTC) + timedelta(seconds=_policy.FIRST_POLL_SECONDS))
 
         def remaining_seconds() -> float:
             return (end - datetime.now(UTC)).total_seconds()
 
-        result = LookupResult()
-        ids, names = (keys, ()) if self.criteria.ids else ((), keys)
-        try:
-            flow = with_time_limit(lookup(ids, names, result=result), remaining_seconds)
-            hook.run_flow(flow, seconds=remaining_seconds())
-        finally:
-            self.found |= self.criteria.satisfied_by(result)
+        return hook.run_flow(with_time_limit(flow, remaining_seconds), seconds=remaining_seconds())
 
     def next_interval(self, interval: float) -> float:
         """Return the seconds until the next poll: at least ``Retry-After``, at most until the deadline."""

@@ -131,13 +131,16 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
                 # Airflow's message does not contain what is missing.
                 raise _skip(skip.__cause__ or skip) from skip.__cause__
         with self._soft_fail():
-            result = self.poke(context)
+            result = self._poll(context, newest_only=True)
             return result.xcom_value if result.is_done else self._defer(context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once for the missing files."""
+        return self._poll(context)
+
+    def _poll(self, context: Context, *, newest_only: bool = False) -> PokeReturnValue:
         wait = self._load_wait(context)
-        error = wait.poll(self.hook)
+        error = wait.poll(self.hook, newest_only=newest_only and not wait.is_over)
         is_over = wait.is_over
         if error:
             if wait.policy.is_permanent(error) or (wait.policy.ends_wait(wait.failures, error) and not is_over):

@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
+from airflow_provider_media._api import flows
 from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.exceptions import MediaAuthError, MediaError, MediaResponseError, MediaUnavailableError
 from airflow_provider_media.sensors._wait import Wait
@@ -151,6 +152,51 @@ def test_too_many_found_files_are_not_stored() -> None:
 def test_files_found_by_the_first_poll_need_no_deferral() -> None:
     task = waiting_task("a", "b", store=FakeStore(), deferrable=True)
     assert [found["id"] for found in task.execute()] == [1, 2]
+
+
+@pytest.fixture
+def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = flows.Paginator.__init__.__kwdefaults__ | {"page_size": 5}  # type: ignore[operator]
+    monkeypatch.setattr(flows.Paginator.__init__, "__kwdefaults__", defaults)
+
+
+def waiting_in_large_library(*newest: str, **arguments: Any) -> WaitingTask:
+    others = ["banner", *map(str, range(20))]
+    return waiting_task(*others, *newest, media_ids=NOT_GIVEN, deferrable=True, **arguments)
+
+
+@pytest.mark.usefixtures("short_pages")
+class TestFirstPollOfADeferrableSensor:
+    @pytest.mark.parametrize("totals", [True, False])
+    def test_it_takes_one_request_for_missing_names(self, *, totals: bool) -> None:
+        task = waiting_in_large_library(names=["banner", "missing"])
+        task.hook.library._totals = totals
+        assert deferred(task).trigger.names == ["banner", "missing"]
+        assert len(task.hook.calls) == (1 if totals else 2)
+
+    def test_names_among_the_newest_files_are_found_in_the_whole_list(self) -> None:
+        task = waiting_in_large_library("banner", "card", names=["banner", "card"])
+        assert [media["id"] for media in task.execute()] == [1, 23]  # the oldest of each name
+        assert len(task.hook.calls) == 1 + 5
+
+    def test_it_finds_names_in_a_library_of_one_page(self) -> None:
+        task = waiting_task("a", "b", media_ids=NOT_GIVEN, name="a", deferrable=True)
+        assert task.execute()["id"] == 1
+        assert len(task.hook.calls) == 2
+
+    def test_it_reads_the_whole_list_after_the_deadline(self) -> None:
+        task = waiting_in_large_library(name="banner", needed_by="2026-01-01T00:00:00Z")
+        assert task.execute()["id"] == 1
+
+    def test_it_logs_what_it_searched(self, capsys: pytest.CaptureFixture[str]) -> None:
+        deferred(waiting_in_large_library("card", names=["card", "missing"]))
+        assert "1 of 2 found ('card'), missing: 'missing', among the newest files" in capsys.readouterr().out
+
+    def test_an_invalid_entry_of_the_name_fails_it(self) -> None:
+        task = waiting_task("a", media_ids=NOT_GIVEN, name="a", deferrable=True, max_poll_failures=1)
+        task.hook.library.files[0]["size"] = -1
+        with pytest.raises(MediaError, match="Invalid list entry 'a'"):
+            task.execute()
 
 
 @pytest.mark.parametrize("store", [FakeStore, lambda: None], ids=["with a store", "without"])
