@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -27,6 +27,9 @@ FORMAT = 2
 """Version of the stored values; other versions are ignored."""
 
 _MAX_ATTEMPTS = 16
+
+_PART_CHARS = 1024
+"""Size of the parts of a growing list: each save rewrites the last part only, and Airflow keeps 64 KiB of a value."""
 
 _calls: OrderedDict[Any, Counter[str]] = OrderedDict()
 """The number of each call by attempt of a task; a process runs few attempts, usually one."""
@@ -55,6 +58,7 @@ class TaskState(Generic[C]):
         self._first_try = first_try_number(context)
         self._about: dict[str, Any] = {"task_id": task_id}
         self._key = kind.KIND
+        self._parts: list[list[Any]] = [[]]
 
     @property
     def is_kept(self) -> bool:
@@ -80,7 +84,10 @@ class TaskState(Generic[C]):
         if not isinstance(stored, dict) or stored.get("format") != FORMAT or stored.get("about") != self._about:
             return None
         try:
-            checkpoint = self._kind.from_dict(stored["checkpoint"])
+            values = stored["checkpoint"]
+            if self._kind.GROWING:
+                values = {**values, self._kind.GROWING: self._call("read", self._read_parts)}
+            checkpoint = self._kind.from_dict(values)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             log.warning("Ignored the invalid checkpoint %r: %s: %s", self._key, type(error).__name__, error)
             return None
@@ -92,17 +99,44 @@ class TaskState(Generic[C]):
 
         :param checkpoint: replaces the stored one.
         """
-        values = {
-            "format": FORMAT,
-            "about": self._about,
-            "first_try": self._first_try,
-            "checkpoint": checkpoint.to_dict(),
-        }
-        self._call("write", lambda: self._store.set(self._key, values))
+        values = checkpoint.to_dict()
+        self._parts = _parts_of(values.pop(self._kind.GROWING)) if self._kind.GROWING else []
+        main = {"format": FORMAT, "about": self._about, "first_try": self._first_try, "checkpoint": values}
+        self._write(self._key, main)
+        self._write_parts(0)
+
+    def append(self, item: Any) -> None:
+        """Append an item to the growing list of the saved checkpoint; earlier parts are not written again."""
+        count = len(self._parts)
+        if len(json.dumps(self._parts[-1])) + len(json.dumps(item)) > _PART_CHARS:
+            self._parts.append([])
+        self._parts[-1].append(item)
+        self._write_parts(count - 1)
 
     def delete(self) -> None:
         """Delete the checkpoint."""
         self._call("delete", lambda: self._store.delete(self._key))
+
+    def _write(self, key: str, value: Any) -> None:
+        self._call("write", lambda: self._store.set(key, value))
+
+    def _write_parts(self, start: int) -> None:
+        """Write the parts from ``start`` on; the last one first, because the one before it refers to it."""
+        for number in reversed(range(start, len(self._parts))):
+            has_more = number + 1 < len(self._parts)
+            self._write(self._part_key(number), {"items": self._parts[number], "has_more": has_more})
+
+    def _read_parts(self) -> list[Any]:
+        items: list[Any] = []
+        number, has_more = 0, True
+        while has_more:
+            part = self._store.get(self._part_key(number))
+            items += part["items"]
+            number, has_more = number + 1, part["has_more"]
+        return items
+
+    def _part_key(self, number: int) -> str:
+        return f"{self._key}_part{number}"
 
     def _call(self, what: str, call: Callable[[], Any]) -> Any:
         if self._store is None:
@@ -127,6 +161,20 @@ class TaskState(Generic[C]):
                 _calls.popitem(last=False)
             counted[call] += 1
             return counted[call]
+
+
+def _parts_of(items: Iterable[Any]) -> list[list[Any]]:
+    """Split a list into parts of at most :data:`_PART_CHARS`, at least one."""
+    parts: list[list[Any]] = [[]]
+    chars = 0
+    for item in items:
+        length = len(json.dumps(item)) + 2
+        chars += length
+        if chars > _PART_CHARS:
+            parts.append([])
+            chars = length
+        parts[-1].append(item)
+    return parts
 
 
 def first_try_number(context: Context) -> int | None:

@@ -15,9 +15,11 @@ class Checkpoint(Protocol):
     """The interface of checkpoints.
 
     :cvar KIND: the prefix of the key in the task state store.
+    :cvar GROWING: the value of :meth:`to_dict` that is a growing list, stored in parts; empty if there is none.
     """
 
     KIND: ClassVar[str]
+    GROWING: ClassVar[str]
 
     @property
     def outlives_clearing(self) -> bool:

@@ -20,6 +20,7 @@ class DeletionCheckpoint:
     """
 
     KIND: ClassVar[str] = "media_deleted"
+    GROWING: ClassVar[str] = "ids"
 
     ids: tuple[int | str, ...] = ()
     is_done: bool = False

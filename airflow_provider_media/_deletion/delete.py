@@ -179,15 +179,19 @@ def delete_each(
     from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
 
     done, missing = list(deleted), list[int | str]()
-    started = {str(media_id): media_id for media_id in previously_started(state)}
+    before = previously_started(state)
+    started = set(map(str, before))
+    if media_ids:
+        state.save(DeletionCheckpoint(ids=before))
     for media_id in media_ids:
         was_started = str(media_id) in started
         selected = seen.get(str(media_id))
         if selected and hook.run_flow(get_unchanged(selected)) is None:
             (done if was_started else missing).append(media_id)
             continue
-        started[str(media_id)] = media_id
-        state.save(DeletionCheckpoint(ids=tuple(started.values())))
+        if not was_started:
+            started.add(str(media_id))
+            state.append(media_id)
         try:
             hook.delete(media_id)
         except MediaNotFoundError:

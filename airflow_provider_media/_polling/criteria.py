@@ -172,6 +172,7 @@ class WaitCheckpoint:
     """
 
     KIND: ClassVar[str] = "media_wait"
+    GROWING: ClassVar[str] = ""
 
     started: datetime
     library: str | None = None

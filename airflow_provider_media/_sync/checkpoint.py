@@ -35,6 +35,7 @@ class SyncCheckpoint:
     """
 
     KIND: ClassVar[str] = "media_sync"
+    GROWING: ClassVar[str] = ""
 
     sending: bool
     baseline: Baseline | None

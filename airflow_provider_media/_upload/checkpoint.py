@@ -34,6 +34,7 @@ class UploadCheckpoint:
     """
 
     KIND: ClassVar[str] = "media_upload"
+    GROWING: ClassVar[str] = ""
 
     baseline: Baseline
     stored_id: int | str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,10 @@ def upload_state(
     return state
 
 
+def deletion_state(store: Any) -> TaskState[DeletionCheckpoint]:
+    return TaskState(context(store), DeletionCheckpoint, task_id="delete")
+
+
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS, ids=lambda checkpoint: type(checkpoint).__name__)
 def test_the_next_attempt_loads_what_the_last_one_saved(checkpoint: Any) -> None:
     store = FakeStore()
@@ -106,6 +111,62 @@ def test_a_cleared_task_loads_only_interrupted_uploads(checkpoint: Any, loaded: 
     store = FakeStore()
     upload_state(store).save(checkpoint)
     assert upload_state(store, cleared_after_try=2).load() == loaded
+
+
+def test_appended_ids_are_stored_in_small_values_of_linear_size() -> None:
+    store = FakeStore()
+    ids = tuple(f"med_{number:012x}" for number in range(2000))
+    state = deletion_state(store)
+    state.save(DeletionCheckpoint(ids=ids[:500]))
+    for number, media_id in enumerate(ids[500:], 501):
+        state.append(media_id)
+        if number % 100 == 0:
+            assert deletion_state(store).load() == DeletionCheckpoint(ids=ids[:number])
+    assert max(map(len, store.kept.values())) < 1200
+    assert store.written_bytes < 1200 * len(ids)
+    state.save(DeletionCheckpoint(ids=ids[:3], is_done=True))
+    assert deletion_state(store).load() == DeletionCheckpoint(ids=ids[:3], is_done=True)
+
+
+def test_a_part_of_an_earlier_list_is_not_read() -> None:
+    store = FakeStore()
+    ids = tuple(range(10**9, 10**9 + 300))
+    deletion_state(store).save(DeletionCheckpoint(ids=ids))
+    state = deletion_state(store)
+    state.save(DeletionCheckpoint())
+    for count, media_id in enumerate(ids[100:], 1):
+        state.append(media_id)
+        assert deletion_state(store).load() == DeletionCheckpoint(ids=ids[100 : 100 + count])
+
+
+@pytest.mark.parametrize("written", range(6))
+def test_a_kill_between_two_writes_keeps_the_earlier_ids(written: int) -> None:
+    store = FakeStore()
+    state = deletion_state(store)
+    ids = list(range(10**9, 10**9 + 200))
+    state.save(DeletionCheckpoint())
+    for media_id in ids[:83]:
+        state.append(media_id)
+
+    class Killed(BaseException):
+        pass
+
+    set_value, remaining = store.set, iter(range(written))
+
+    def set_until_killed(key: str, value: Any) -> None:
+        if next(remaining, None) is None:
+            raise Killed
+        set_value(key, value)
+
+    store.set = set_until_killed  # type: ignore[method-assign]
+    saved = 83
+    with suppress(Killed):
+        for media_id in ids[83:]:
+            state.append(media_id)
+            saved += 1
+    loaded = deletion_state(store).load()
+    assert loaded is not None
+    assert loaded.ids in {tuple(ids[:saved]), tuple(ids[: saved + 1])}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +217,8 @@ def test_a_value_of_another_format_or_shape_is_ignored(change: Callable[[Any], A
     [
         (SyncCheckpoint, {"sending": "yes", "baseline": None}),
         (SyncCheckpoint, {"sending": False, "baseline": None, "receipts": {}, "ended_at": 10**400}),
-        (DeletionCheckpoint, {"ids": "12", "is_done": False}),
+        (DeletionCheckpoint, {"ids": [True], "is_done": False}),
+        (DeletionCheckpoint, {"ids": [1], "is_done": "no"}),
         (DeletionCheckpoint, {"ids": [[1]], "is_done": False}),
         (WaitCheckpoint, {"started": "noon", "library": None, "found": {}, "failures": 0}),
         (WaitCheckpoint, {"started": "2026-07-01T12:00:00", "library": None, "found": {}, "failures": 0}),
@@ -166,7 +228,7 @@ def test_a_value_of_another_format_or_shape_is_ignored(change: Callable[[Any], A
 )
 def test_invalid_checkpoints_are_ignored(kind: Any, values: Any) -> None:
     store = FakeStore()
-    TaskState(context(store), kind, task_id="t").save(SimpleNamespace(to_dict=lambda: values))
+    TaskState(context(store), kind, task_id="t").save(SimpleNamespace(to_dict=values.copy))
     assert TaskState(context(store), kind, task_id="t").load() is None
 
 
