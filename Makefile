@@ -6,6 +6,7 @@ VENV := .venv
 UV := $(VENV)/bootstrap/bin/uv
 AIRFLOW3 := $(VENV)/airflow3/bin
 AIRFLOW2 := $(VENV)/airflow2/bin
+STARTED := $(shell date +%s)
 RUN_TESTS := $(VENV)/bootstrap/bin/python tools/run_tests.py
 export AIRFLOW__CORE__LOAD_EXAMPLES = False
 # Otherwise Airflow 2.11 prints two deprecation warnings with every command.
@@ -20,8 +21,8 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
 
-demo: $(VENV)/airflow3/.ready ## run a campaign on real Airflow against the sandbox; KEEP=1 keeps the sandbox running
-	@$(AIRFLOW3)/python tools/demo.py $(if $(KEEP),--keep)
+demo: $(VENV)/demo/.ready ## run a campaign on real Airflow against the sandbox; KEEP=1 keeps both running
+	@$(VENV)/demo/bin/python tools/demo.py --started $(STARTED) $(if $(KEEP),--keep) $(ARGS)
 
 test: $(VENV)/airflow3/.ready $(VENV)/airflow2/.ready ## run the tests on Airflow 3 and Airflow 2 in parallel
 	@$(RUN_TESTS) airflow3 airflow2 -- $(ARGS)
@@ -103,8 +104,8 @@ test-matrix: $(UV) ## run the tests on all supported Airflows and Pythons, updat
 test-celery: $(VENV)/celery/.ready ## run a campaign on Redis, PostgreSQL and two Celery workers, and kill one of them
 	$(VENV)/celery/bin/python -m tests.scale.run $(ARGS)
 
-dist: $(VENV)/dist/.ready ## build the wheel and the source archive, check them, run an example from the wheel
-	@$(VENV)/dist/bin/python tools/dist.py
+dist: $(VENV)/dist/.ready ## build wheel and source archive, check them, run an example (URL=... adds links to the repository)
+	@$(VENV)/dist/bin/python tools/dist.py $(if $(URL),--url $(URL)) $(ARGS)
 
 prove: $(VENV)/airflow3/.ready ## remove each protection of the upload and check that its test fails
 	$(AIRFLOW3)/python -m tests.faults.mutation
@@ -142,6 +143,7 @@ upgrade: $(UV) ## upgrade all pinned versions
 	  -o constraints/airflow$${version%.*}.txt || exit; done
 
 # Package versions as of shortly after each release, for one Python; newer only for packages of our own lower limits.
+# 3.4: a pre-release; change the version here and in its file.
 OLD_AIRFLOWS := 3.0.6=2025-09-15 3.1.8=2026-03-25 3.2.2=2026-06-15
 NEWER := $(addsuffix =2026-11-24,apache-airflow-providers-common-compat pillow python-multipart urllib3)
 COMPILE := pyproject.toml --extra sandbox --universal --upgrade --no-annotate --no-header --quiet
@@ -164,17 +166,20 @@ PYENV_BINS := $(shell ls -d "$$(pyenv root 2>/dev/null)"/versions/3.1[1-9]*/bin 
 $(VENV)/%/.ready: pyproject.toml constraints/airflow2.txt constraints/airflow3.txt | $(UV)
 	@echo "-- Setting up the environment $*"
 	@PATH="$$PATH:$(PYENV_BINS)" $(UV) venv --quiet --allow-existing --python '$(PYTHON_OF_$*)' $(VENV)/$*
-	@VIRTUAL_ENV=$(VENV)/$* $(UV) pip install --quiet --compile-bytecode $(NEEDS_OF_$*)
+	@[ ! -t 2 ] || { while sleep 1; do printf . >&2; done & trap "kill $$!; echo >&2" EXIT; }; \
+	  VIRTUAL_ENV=$(VENV)/$* $(UV) pip install --quiet $(if $(filter demo,$*),,--compile-bytecode) $(NEEDS_OF_$*)
 	@touch $@
 
 PYTHON_OF_airflow3 := >=3.11,<3.14
 PYTHON_OF_airflow2 := >=3.11,<3.13
 PYTHON_OF_celery := $(PYTHON_OF_airflow3)
+PYTHON_OF_demo := $(PYTHON_OF_airflow3)
 PYTHON_OF_dist := $(PYTHON_OF_airflow3)
 PYTHON_OF_lowest := 3.11
 PYTHON_OF_python3.12 := 3.12
 PYTHON_OF_python3.13 := 3.13
 
+NEEDS_OF_demo := --constraint constraints/airflow3.txt --editable '.[sandbox]'
 NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group s3 --group check --group bench \
   --group browser --group docs
 NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[sandbox]' --group test --group s3

@@ -9,14 +9,23 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +34,21 @@ ROOT = Path(__file__).parent.parent
 DEMO = ROOT / ".demo"
 AIRFLOW_HOME = DEMO / "airflow"
 AIRFLOW_LOG = DEMO / "airflow.log"
+DAG_ID = "example_media_campaign"
 API_KEY = "demo-key"
+SANDBOX_PORT = 8099
+AIRFLOW_PORT = 8080
+AIRFLOW_URL = f"http://127.0.0.1:{AIRFLOW_PORT}"
 
+_MAX_WIDTH = 100
 _LOG_TAIL_LINES = 30
+_START_SECONDS = 180
 _STOP_SECONDS = 10
+_POLL_SECONDS = 0.5
+
+out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+if out.is_terminal:
+    out.width = min(out.width, _MAX_WIDTH)
 
 
 class DemoError(Exception):
@@ -38,42 +58,65 @@ class DemoError(Exception):
 def main() -> None:
     """Run the steps; exit with 1 if one fails."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="keep the sandbox running until Ctrl-C")
-    keep = parser.parse_args().keep
+    parser.add_argument("--keep", action="store_true", help="keep the sandbox and Airflow running until Ctrl-C")
+    parser.add_argument("--started", type=float, default=time.time(), help="Unix time of the start, for the total")
+    parser.add_argument("--svg", type=Path, help="also save the output as an image")
+    arguments = parser.parse_args()
+    out.record = arguments.svg is not None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
-        _demonstrate(keep=keep)
+        _demonstrate(keep=arguments.keep, started=arguments.started)
+        if arguments.svg:
+            # Without the font's address, because a page must not load it.
+            svg = re.sub(r"@font-face \{.*?\}\s*", "", out.export_svg(title="make demo"), flags=re.DOTALL)
+            arguments.svg.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
     except DemoError as error:
         sys.exit(f"\nThe demo failed: {error}")
     except KeyboardInterrupt:
         sys.exit("\nStopped.")
 
 
-def _demonstrate(*, keep: bool) -> None:
-    started = time.monotonic()
-    DEMO.mkdir(exist_ok=True)
+def _demonstrate(*, keep: bool, started: float) -> None:
     airflow = version("apache-airflow")
-    with _sandbox() as url:
+    DEMO.mkdir(exist_ok=True)
+    if keep:
+        _check_ports()
+    with out.status("") as status, _sandbox(SANDBOX_PORT if keep else 0) as url:
         # Only one sandbox can use the library, so from here on only this process uses .demo.
-        _print(f"[1/3] Sandbox of the Media API at {url}, library in {_short(DEMO / 'library')}")
+        _step("sandbox of the Media API", f"library in {_short(DEMO / 'library')}")
         AIRFLOW_LOG.write_text("")
-        _print(f"[2/3] Airflow {airflow} in {_short(AIRFLOW_HOME)}")
+        status.update("creating Airflow's database (first run only)")
         _prepare_database(airflow)
-        _print(f"[3/3] DAG run of example_media_campaign, log in {_short(AIRFLOW_LOG)}")
-        _print("      starting Airflow ...")
-        outcome = _run_campaign(url)
-        _print("")
-        _show_media(outcome["media"])
-        _print("")
+        _step(f"Airflow {airflow}", f"home in {_short(AIRFLOW_HOME)}, log in {_short(AIRFLOW_LOG)}")
+        status.update(f"starting {DAG_ID}")
+        environment = _environment(url)
+        outcome = _run_campaign(environment, status)
+        status.stop()
+        _show_media(outcome["media"], with_urls=keep)
         _show_messages(outcome["messages"])
-        _print(f"\nDone in {time.monotonic() - started:.0f} s.")
-        if keep:
-            _print(f"Library page: {url}/\nPress Ctrl-C to stop the sandbox.")
+        out.print(f"\nDone in {time.time() - started:.0f} s.", style="bold")
+        if not keep:
+            out.print("Browse the run and the library in Airflow: make demo KEEP=1")
+            return
+        status.update("starting Airflow's UI")
+        status.start()
+        with _airflow(environment):
+            status.stop()
+            run = f"{AIRFLOW_URL}/dags/{DAG_ID}/runs/{quote(outcome['run_id'], safe='')}"
+            out.print(f"\nRun                 {run}", soft_wrap=True)
+            out.print(f"Media library page  {AIRFLOW_URL}/plugin/media-library")
+            out.print(f"Sandbox             {url}/")
+            out.print("\nPress Ctrl-C to stop all of them.")
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
-            _print("\nThe sandbox is stopped.")
-        else:
-            _print("The sandbox is stopped. To view the library page: make demo KEEP=1")
+        out.print("\nStopped.")
+
+
+def _check_ports() -> None:
+    for port in (SANDBOX_PORT, AIRFLOW_PORT):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                raise DemoError(f"port {port} is in use. Stop the program that listens on it, or run: make demo")
 
 
 def _prepare_database(airflow: str) -> None:
@@ -83,7 +126,6 @@ def _prepare_database(airflow: str) -> None:
         return
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
     AIRFLOW_HOME.mkdir()
-    _print("      creating the database (first run only) ...")
     with AIRFLOW_LOG.open("a") as log:
         command = [sys.executable, "-m", "airflow", "db", "migrate"]
         done = subprocess.run(command, env=_environment(), stdout=log, stderr=log, check=False)
@@ -92,25 +134,32 @@ def _prepare_database(airflow: str) -> None:
     marker.write_text(airflow)
 
 
-def _environment(**more: str) -> dict[str, str]:
-    """Return an environment for Airflow's processes without the settings of another Airflow."""
+def _environment(sandbox: str = "") -> dict[str, str]:
+    """Return an environment for Airflow's processes without the settings of another Airflow.
+
+    :param sandbox: the base address of the connection.
+    """
     own = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
+    connection = json.dumps({"conn_type": "media", "host": sandbox, "password": API_KEY})
     return {
         **own,
         "AIRFLOW_HOME": str(AIRFLOW_HOME),
+        "AIRFLOW_CONN_MEDIA_DEFAULT": connection,
+        "AIRFLOW__API__BASE_URL": AIRFLOW_URL,
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{AIRFLOW_URL}/execution/",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # it listens on 127.0.0.1 only
         "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"])),
         "PYTHONUNBUFFERED": "1",
-        **more,
     }
 
 
 @contextlib.contextmanager
-def _sandbox() -> Iterator[str]:
-    """Run the sandbox on a free port; yield its URL."""
-    command = [sys.executable, "-m", "airflow_provider_media.sandbox", "--port", "0"]
+def _sandbox(port: int) -> Iterator[str]:
+    """Run the sandbox; yield its URL."""
+    command = [sys.executable, "-m", "airflow_provider_media.sandbox", "--port", str(port)]
     command += ["--data-dir", str(DEMO / "library"), "--api-key", API_KEY]
     with _terminating(
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -122,92 +171,120 @@ def _sandbox() -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def _airflow(environment: dict[str, str]) -> Iterator[None]:
+    """Run all of Airflow, and wait until it responds."""
+    with contextlib.ExitStack() as stack, AIRFLOW_LOG.open("a") as log:
+        for command in (
+            ("api-server", "--host", "127.0.0.1", "--port", str(AIRFLOW_PORT), "--workers", "1"),
+            ("scheduler", "--skip-serve-logs"),  # the log server would listen on all addresses
+            ("dag-processor",),
+            ("triggerer", "--skip-serve-logs"),
+        ):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *command],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+            stack.enter_context(_terminating(process))
+        deadline = time.monotonic() + _START_SECONDS
+        while not _responds(f"{AIRFLOW_URL}/api/v2/version"):
+            if time.monotonic() > deadline:
+                _fail(f"Airflow did not start within {_START_SECONDS} s.")
+            time.sleep(_POLL_SECONDS)
+        yield
+
+
+def _responds(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=_POLL_SECONDS * 4):
+            return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
 def _terminating(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """Terminate the process at the end of the context."""
+    """Terminate the process at the end of the context; if it leads a session, its children too."""
+
+    def send(number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            leads = os.getpgid(process.pid) == process.pid
+            os.killpg(process.pid, number) if leads else process.send_signal(number)
+
     try:
         yield process
     finally:
-        process.terminate()
+        send(signal.SIGTERM)
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
+            send(signal.SIGKILL)
             process.wait()
 
 
-def _run_campaign(url: str) -> dict[str, Any]:
+def _run_campaign(environment: dict[str, str], status: Any) -> dict[str, Any]:
     """Run the DAG and print each task's state; return the media and the messages from the run's XComs."""
-    connection = json.dumps({"conn_type": "media", "host": url, "password": API_KEY})
     reading, writing = os.pipe()
     command = [sys.executable, str(Path(__file__).with_name("demo_campaign.py")), str(writing)]
     outcome: dict[str, Any] = {}
-    started = time.monotonic()
     with AIRFLOW_LOG.open("a") as log:
-        process = subprocess.Popen(
-            command,
-            env=_environment(AIRFLOW_CONN_MEDIA_DEFAULT=connection),
-            stdout=log,
-            stderr=log,
-            pass_fds=[writing],
-            text=True,
-        )
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, pass_fds=[writing], text=True)
     os.close(writing)
     with _terminating(process), os.fdopen(reading) as reports:
         for line in reports:
             outcome |= json.loads(line)
             if "task" in outcome:
-                note = "  (keep_media is set)" if outcome["state"] == "skipped" else ""
                 task, state = outcome.pop("task"), outcome.pop("state")
-                _print(f"      {time.monotonic() - started:5.1f} s  {task:<24} {state}{note}")
+                _step(task, "skipped, because keep_media is set" if state == "skipped" else state, state=state)
+            if "running" in outcome:
+                status.update(f"running {outcome.pop('running')}")
         process.wait()
     if outcome.get("run_state") != "success":
         _fail(f"the DAG run ended as {outcome.get('run_state', 'an error')}.")
     return outcome
 
 
-def _show_media(media: list[dict[str, Any]]) -> None:
-    head = ("file", "media id", "type", "size", "result", "url")
-    rows = [
-        (
-            item["file"],
-            str(item["id"]),
-            str(item["mime_type"]),
-            f"{item['size']:,} B",
-            "uploaded" if item["created"] else "reused",
-            str(item["url"]),
-        )
-        for item in media
-    ]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, tuple("-" * width for width in widths), *rows):
-        cells = [f"{cell:>{width}}" if column == "size" else f"{cell:<{width}}"
-                 for column, cell, width in zip(head, row, widths, strict=True)]  # fmt: skip
-        _print("  ".join(cells).rstrip())
+def _step(what: str, note: str, state: str = "success") -> None:
+    mark = {"success": "[green]✓[/]", "skipped": "[dim]-[/]"}.get(state, "[red]✗[/]")
+    out.print(f"{mark} {escape(what):<26} [dim]{escape(note)}[/]")
+
+
+def _show_media(media: list[dict[str, Any]], *, with_urls: bool) -> None:
+    table = Table("file", "media id", "type", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("size", justify="right")
+    table.add_column("result")
+    if with_urls:
+        table.add_column("url", overflow="fold")
+    for item in media:
+        row = [item["file"], str(item["id"]), str(item["mime_type"]), f"{item['size'] / 1000:.1f} kB"]
+        row.append("uploaded" if item["created"] else "reused")
+        table.add_row(*row, *([str(item["url"])] if with_urls else []))
+    out.print(table)
 
 
 def _show_messages(messages: dict[str, Any]) -> None:
     rcs, whatsapp = messages["rcs"], messages["whatsapp"]
     cards = ", ".join(f"{card['title']} (media {card['media']['mediaId']})" for card in rcs["carousel"]["cards"])
-    _print("Messages with these ids, for your own send:")
-    _print(f"  RCS rich card   {rcs['richCard']['title']} (media {rcs['richCard']['media']['mediaId']})")
-    _print(f"  RCS carousel    {cards}")
-    _print(f"  WhatsApp video  {whatsapp['video']['caption']} (media {whatsapp['video']['id']})")
+    out.print("Messages with these ids, for your own send:")
+    out.print(f"  RCS rich card   {rcs['richCard']['title']} (media {rcs['richCard']['media']['mediaId']})")
+    out.print(f"  RCS carousel    {cards}")
+    out.print(f"  WhatsApp video  {whatsapp['video']['caption']} (media {whatsapp['video']['id']})")
 
 
 def _fail(message: str) -> NoReturn:
     lines = AIRFLOW_LOG.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-    _print(f"\nThe end of {_short(AIRFLOW_LOG)}:")
+    print(f"\nThe end of {_short(AIRFLOW_LOG)}:")
     for line in lines:
-        _print(f"  {line}")
+        print(f"  {line}")
     raise DemoError(f"{message} See {_short(AIRFLOW_LOG)} for the complete log.")
 
 
 def _short(path: Path) -> str:
     return str(path.relative_to(ROOT))
-
-
-def _print(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

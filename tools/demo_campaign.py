@@ -33,11 +33,13 @@ def main(pipe: int) -> None:
         for task in dag.tasks:
             for state in ("success", "failure", "skipped", "retry"):
                 setattr(task, f"on_{state}_callback", [_reporter(report, state)])
+            task.on_execute_callback = [lambda context: report(running=context["ti"].task_id)]
         run = dag.test(run_conf={"keep_media": True})
         results = {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in run.get_task_instances()}
         uploads = [task for task in dag.topological_sort() if task.task_id.startswith("upload_")]
         report(
             run_state=str(run.state),
+            run_id=run.run_id,
             media=[{"file": Path(task.file).name, **(results[task.task_id] or {})} for task in uploads],
             messages=results["send_campaign"],
         )

@@ -1,10 +1,12 @@
 """Build the wheel and the source archive, check them, and run an example from the installed wheel: ``make dist``.
 
-Builds both twice from the last commit, to check that the builds are reproducible, and stores them in ``dist/``.
+Builds both twice from the last commit, to check that the builds are reproducible, and stores them in ``dist/``. The
+wheel contains a software bill of materials. The repository's address is an argument, because it is not known here.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import json
@@ -18,7 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dist_checks import PACKAGE, DistError, check_long_description, check_sdist, check_wheel
+from dist_checks import PACKAGE, DistError, check_long_description, check_sdist, check_wheel, read_project, read_version
+from sbom import add_sbom
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
@@ -27,20 +30,25 @@ UV = ROOT / ".venv" / "bootstrap" / "bin" / "uv"
 
 def main() -> None:
     """Build, check, install, run; exit with 1 at the first failure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", help="the repository's address, for the package's links; default: no links")
+    url = parser.parse_args().url
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="media-dist-") as folder:
-            _make(Path(folder))
+            _make(Path(folder), url)
     except DistError as error:
         sys.exit(f"make dist failed: {error}")
     print(f"Done in {time.monotonic() - started:.0f} s; the archives are in {DIST.relative_to(ROOT)}/.")
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, url: str | None) -> None:
     source = folder / "source"
     archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(source, filter="data")
+    if url:
+        _add_links(source, url.rstrip("/"))
     wheel, sdist = _build(source, folder / "first")
     rebuilt = _build(source, folder / "second")
     for one, other in zip((wheel, sdist), rebuilt, strict=True):
@@ -66,7 +74,19 @@ def _build(source: Path, target: Path) -> tuple[Path, Path]:
     commit_time = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     _run(UV, "build", "--quiet", "--out-dir", target, source, SOURCE_DATE_EPOCH=commit_time.stdout.strip())
     (wheel,), (sdist,) = target.glob("*.whl"), target.glob("*.tar.gz")
+    add_sbom(wheel, read_project(source), read_version(source))
     return wheel, sdist
+
+
+def _add_links(source: Path, url: str) -> None:
+    links = {
+        "Repository": url,
+        "Documentation": f"{url}/blob/main/docs/index.md",
+        "Changelog": f"{url}/blob/main/CHANGELOG.md",
+        "Issues": f"{url}/issues",
+    }
+    with (source / "pyproject.toml").open("a") as file:
+        file.write("\n[project.urls]\n" + "".join(f'{label} = "{link}"\n' for label, link in links.items()))
 
 
 def _run_example(wheel: Path, source: Path, folder: Path) -> None:

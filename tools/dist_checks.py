@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tarfile
 import tomllib
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.metadata import parse_email
 from packaging.requirements import Requirement
+from sbom import make_sbom, sbom_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,14 +36,16 @@ def check_wheel(wheel: Path, source: Path) -> None:
 
     :raises DistError: a file or a value is missing, unexpected or different.
     """
-    project = _project(source)
-    about = f"{PACKAGE}-{_version(source)}.dist-info"
+    project = read_project(source)
+    about = f"{PACKAGE}-{read_version(source)}.dist-info"
     with zipfile.ZipFile(wheel) as archive:
         found = {name: archive.read(name) for name in archive.namelist()}
     generated = {
         name: found.get(f"{about}/{name}", b"") for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt")
     }
     expected = _package_files(source)
+    sbom = json.dumps(make_sbom(project, read_version(source)), indent=2) + "\n"
+    expected[sbom_name(project, read_version(source))] = sbom.encode()
     expected[f"{about}/licenses/LICENSE"] = (source / "LICENSE").read_bytes()
     _compare_files(wheel.name, found, expected | {f"{about}/{name}": content for name, content in generated.items()})
     if missing := [name for name in _REQUIRED if not any(file.startswith(f"{PACKAGE}/{name}") for file in found)]:
@@ -55,7 +59,7 @@ def check_sdist(sdist: Path, wheel: Path, source: Path) -> None:
 
     :raises DistError: a file or a value is missing, unexpected or different.
     """
-    root = f"{PACKAGE}-{_version(source)}"
+    root = f"{PACKAGE}-{read_version(source)}"
     with tarfile.open(sdist) as archive:
         members = [member for member in archive.getmembers() if not member.isdir()]
         if others := [member.name for member in members if not member.isreg()]:
@@ -81,11 +85,12 @@ def check_long_description(source: Path) -> None:
         raise DistError(f"PACKAGE.md has code that is not in the README: {unknown[0].strip()}")
 
 
-def _project(source: Path) -> dict[str, Any]:
+def read_project(source: Path) -> dict[str, Any]:
+    """Return the table ``project`` of ``pyproject.toml``."""
     return dict(tomllib.loads((source / "pyproject.toml").read_text())["project"])
 
 
-def _version(source: Path) -> str:
+def read_version(source: Path) -> str:
     """Read the dynamic version."""
     (version,) = re.findall(r'^__version__ = "(.+)"', (source / PACKAGE / "__init__.py").read_text(), re.MULTILINE)
     return str(version)
@@ -97,7 +102,7 @@ def _expected_metadata(project: dict[str, Any], source: Path) -> dict[str, Any]:
         requirements |= {Requirement(f'{requirement} ; extra == "{extra}"') for requirement in needed}
     return {
         "name": project["name"],
-        "version": _version(source),
+        "version": read_version(source),
         "summary": project["description"],
         "description": (source / project["readme"]).read_text().strip(),
         "description_content_type": "text/markdown",
@@ -108,7 +113,8 @@ def _expected_metadata(project: dict[str, Any], source: Path) -> dict[str, Any]:
         "requires_python": project["requires-python"],
         "requires_dist": requirements,
         "provides_extra": set(project["optional-dependencies"]),
-    }
+        "author": ", ".join(author["name"] for author in project["authors"]),
+    } | ({"project_urls": project["urls"]} if "urls" in project else {})
 
 
 def _read_metadata(content: bytes) -> dict[str, Any]:
