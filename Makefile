@@ -143,8 +143,7 @@ upgrade: $(UV) ## upgrade all pinned versions
 	  -o constraints/airflow$${version%.*}.txt || exit; done
 
 # Package versions as of shortly after each release, for one Python; newer only for packages of our own lower limits.
-# 3.4: a pre-release; change the version here and in its file.
-OLD_AIRFLOWS := 3.0.6=2025-09-15 3.1.8=2026-03-25 3.2.2=2026-06-15
+OLD_AIRFLOWS := 3.0.6=2025-09-15 3.1.8=2026-03-25 3.2.2=2026-06-15 3.4.0b2=2026-11-28
 NEWER := $(addsuffix =2026-11-24,apache-airflow-providers-common-compat pillow python-multipart urllib3)
 COMPILE := pyproject.toml --extra sandbox --universal --upgrade --no-annotate --no-header --quiet
 

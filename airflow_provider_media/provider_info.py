@@ -104,6 +104,9 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {
                 "integration-name": _INTEGRATION,
+                "external-doc-url": "https://agiletelecom.com/documentation/qlara/api/qlara-platform-api",
+                "how-to-guide": ["docs/guides/campaign.md", "docs/guides/upload.md", "docs/guides/waiting.md"],
+                "logo": "/media-library/assets/icon.svg",
                 "tags": ["service"],
             }
         ],

@@ -254,15 +254,20 @@ def _step(what: str, note: str, state: str = "success") -> None:
 
 
 def _show_media(media: list[dict[str, Any]], *, with_urls: bool) -> None:
-    table = Table("file", "media id", "type", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("size", justify="right")
-    table.add_column("result")
-    if with_urls:
-        table.add_column("url", overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    columns = ("media id", "size", "url") if with_urls else ("file", "media id", "type", "size", "result")
+    for column in columns:
+        table.add_column(column, justify="right" if column == "size" else "left", overflow="fold")
     for item in media:
-        row = [item["file"], str(item["id"]), str(item["mime_type"]), f"{item['size'] / 1000:.1f} kB"]
-        row.append("uploaded" if item["created"] else "reused")
-        table.add_row(*row, *([str(item["url"])] if with_urls else []))
+        cells = {
+            "file": item["file"],
+            "media id": item["id"],
+            "type": item["mime_type"],
+            "size": f"{item['size'] / 1000:.1f} kB",
+            "result": "uploaded" if item["created"] else "reused",
+            "url": item["url"],
+        }
+        table.add_row(*(str(cells[column]) for column in columns))
     out.print(table)
 
 

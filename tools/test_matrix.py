@@ -32,7 +32,10 @@ _PYTHONS = {
     "3.1": ["3.12"],
     "3.2": ["3.12"],
     "3.3": ["3.11", "3.12", "3.13"],
+    "3.4": ["3.13"],
 }
+_MAY_FAIL = {"3.4"}
+"""Pre-releases: a failure is reported, but does not fail the command."""
 _CONSTRAINTS = {"2.11": "airflow2.txt", "3.3": "airflow3.txt"}  # the constraints of `make test`
 _SUITE_FOLDERS = ("tests/unit", "tests/contract", "tests/dags")
 _SUITES = {
@@ -110,7 +113,7 @@ def main() -> int:
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for pair, outcome in zip(chosen, pool.map(_run, chosen), strict=True):
             _write(pair, outcome.row(pair), pairs)
-            failed = failed or bool(outcome.failed)
+            failed = failed or (bool(outcome.failed) and pair.airflow not in _MAY_FAIL)
     print(f"The table is in {PAGE.relative_to(ROOT)}.")
     return 1 if failed else 0
 
