@@ -53,7 +53,7 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "allow_delete": {
         "label": "Allow deletion",
-        "description": "false rejects all deletions through this connection. Default true.",
+        "description": "Off (false): nothing can be deleted through this connection. Default on.",
         "schema": {"type": ["boolean", "null"], "default": True},
     },
     "accept_converted": {
@@ -81,6 +81,22 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "requests_per_second": "no limit",
         "allow_delete": "true",
         "accept_converted": "false",
+    },
+}
+
+CONFIG: dict[str, Any] = {
+    "media": {
+        "description": "The Media Library page.",
+        "options": {
+            "page_readers": {
+                "description": "Who may see the page: `connections` (users who may read Airflow's connections) or"
+                " `signed_in` (all users). The page is read-only and never shows the API key.",
+                "version_added": None,
+                "type": "string",
+                "example": "signed_in",
+                "default": "connections",
+            },
+        },
     },
 }
 
@@ -129,6 +145,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONNECTION_FIELDS,
             }
         ],
+        "config": CONFIG,
         "asset-uris": ASSET_URIS,
         "dataset-uris": ASSET_URIS,  # the name of Airflow 2
     }

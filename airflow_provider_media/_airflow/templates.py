@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import copy
-from pathlib import PurePath
+from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_media._airflow.arguments import ExactName
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import Context
+
+_MAX_MAP_INDEX_LENGTH = 250
+"""Of Airflow's column."""
+
+
+def name_map_index(context: Context, name: str | None, file: Any) -> None:
+    """Name a mapped task instance in Airflow's UI, unless the DAG has a ``map_index_template``."""
+    map_index = getattr(context.get("ti"), "map_index", None)
+    if not isinstance(map_index, int) or map_index < 0 or context.get("map_index_template") is not None:
+        return
+    path = urlsplit(str(file)).path if "://" in str(file) else str(file)  # without a URL's query, which may be secret
+    # By a variable, because the name is not a template.
+    context["media_name"] = (name or PurePosixPath(path).name)[:_MAX_MAP_INDEX_LENGTH]  # type: ignore[typeddict-unknown-key]
+    context["map_index_template"] = "{{ media_name }}"
 
 
 class MediaTemplates:

@@ -192,6 +192,29 @@ def validate(info: MediaInfo, channels: Iterable[str]) -> ChannelReport:
     return ChannelReport(tuple(errors), tuple(warnings), tuple(rejected_by))
 
 
+def problems_of(mime_type: str | None, size: int | None, width: int | None, height: int | None) -> list[dict[str, str]]:
+    """Return what the metadata of a stored file shows about the channels; no problem is not an approval.
+
+    :returns: for each problem the ``channel`` and its ``title``, the ``level`` (``error`` or ``warning``), and a
+        ``text``: a summary, and advice after a semicolon.
+    """
+    if mime_type not in _TITLES:  # also other names of the accepted types
+        return []
+    info = MediaInfo(mime_type=mime_type, size=size or 0, width=width, height=height)
+    problems: list[dict[str, str]] = []
+    for name, channel in CHANNELS.items():
+        if rules := channel.rules.get(mime_type):
+            errors = list(_violations(info, rules))
+            warnings = [*_deviations(info, rules)]
+        else:
+            accepted = ", ".join(_TITLES[other] for other in channel.rules)
+            errors, warnings = [(_TITLES[mime_type], accepted)], []
+        found = [("error", f"{value}; {channel.title} accepts {accepted}") for value, accepted in errors]
+        found += [("warning", warning) for warning in warnings]
+        problems += [{"channel": name, "title": channel.title, "level": level, "text": text} for level, text in found]
+    return problems
+
+
 def _violations(info: MediaInfo, rules: Rules) -> Iterator[tuple[str, str]]:
     """Yield each violated limit: the value found, and what the channel accepts."""
     if info.size > rules.max_mb * _MIB:

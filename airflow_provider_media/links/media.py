@@ -1,6 +1,6 @@
 """The extra link "Open in media library" of tasks.
 
-It opens the file on the Media library page: that page shows the metadata to users who can read the connection, even if
+It opens the file on the Media Library page: that page shows the metadata to users who can read the connection, even if
 the platform's URL of the file has changed. Before Airflow 3.1 there is no page, and the link opens the file itself.
 """
 
@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, conf
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS
+from airflow.providers.common.compat.version_compat import (
+    AIRFLOW_V_3_0_PLUS,
+    AIRFLOW_V_3_1_PLUS,
+    get_base_airflow_version_tuple,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -21,11 +25,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE_PREFIX = "/media-library"
-"""Path of the Media library page on Airflow's API server."""
+"""Path of the Media Library page on Airflow's API server."""
+
+FRAME_PATH = f"/plugin{PAGE_PREFIX}"
+"""Path of Airflow's own page that shows the Media Library page in a frame."""
 
 
 def library_link(media_conn_id: str, media: Media | None = None) -> str | None:
-    """Return the URL of a file on the Media library page, or the file's own URL before Airflow 3.1.
+    """Return the URL of a file on the Media Library page, or the file's own URL before Airflow 3.1.
 
     :param media_conn_id: the Airflow connection.
     :param media: the file; None for the whole library.
@@ -36,7 +43,8 @@ def library_link(media_conn_id: str, media: Media | None = None) -> str | None:
     query = {"connection": media_conn_id, **({"media": media.id} if media else {})}
     # Without a base URL the link is relative to the page that shows it.
     base = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
-    return f"{base}{PAGE_PREFIX}/?{urlencode(query)}"
+    path = FRAME_PATH if get_base_airflow_version_tuple() >= (3, 3, 0) else f"{PAGE_PREFIX}/"
+    return f"{base}{path}?{urlencode(query)}"
 
 
 class MediaLink(BaseOperatorLink):

@@ -20,6 +20,7 @@ from airflow_provider_media._airflow.arguments import (
     takes_literally,
 )
 from airflow_provider_media._airflow.asset_events import fill_outlet_events
+from airflow_provider_media._airflow.templates import name_map_index
 from airflow_provider_media._api.formatting import format_media, plural
 from airflow_provider_media._api.values import parse_bool, parse_int
 from airflow_provider_media._deletion.delete import delete_all, deletion_state, refuse_if_used
@@ -132,6 +133,7 @@ class MediaUploadOperator(MediaOperator):
             "mime_type": parse_nullable(parse_token, "mime_type", self.mime_type),
         }
         file = parse_path("file", self.file)
+        name_map_index(context, arguments["name"], file)
         channels = parse_list("channels", self.channels)
         check_integrity = parse_bool("check_integrity", self.check_integrity)
         if_exists = parse_choice("if_exists", self.if_exists, IF_EXISTS)

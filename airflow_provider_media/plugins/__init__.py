@@ -1,1 +1,1 @@
-"""Airflow plugins: the Media library page."""
+"""Airflow plugins: the Media Library page."""

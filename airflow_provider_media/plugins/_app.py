@@ -1,15 +1,19 @@
-"""Routes of the Media library page. Airflow does not check access to plugin routes, so this module does.
+"""Routes of the Media Library page. Airflow does not check access to plugin routes, so this module does.
 
-All routes are GET and require permission to read connections: 401 if not signed in, 403 without permission. A route
-with a connection id requires permission to read that connection. The API key never leaves the server.
+All routes are GET: 401 if not signed in, 403 without permission to read connections, unless ``[media] page_readers`` is
+``signed_in``. A route with a connection id requires permission to read that connection. The API key never leaves the
+server.
 """
 
 # Not "from __future__ import annotations": FastAPI reads the routes' annotations.
 import html
 import json
+import logging
 import os
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from inspect import isawaitable
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -18,20 +22,23 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_connection
+from airflow.configuration import conf
 from airflow.models import Connection
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from sqlalchemy import func, select
 from starlette.exceptions import HTTPException
 
-from airflow_provider_media.plugins._library import CACHE_SECONDS, CONNECTION_TYPE, Libraries, PageError
-from airflow_provider_media.plugins._views import View
+from airflow_provider_media.plugins._library import CACHE_SECONDS, CONNECTION_TYPE, Libraries, PageError, as_json
+from airflow_provider_media.plugins._uses import find_uses
+
+log = logging.getLogger(__name__)
 
 _PAGE = Path(__file__).parent / "page"
 _ASSETS = {file.name: file for file in _PAGE.iterdir() if file.suffix in {".css", ".js", ".svg"}}
 _ENVIRONMENT_PREFIX = "AIRFLOW_CONN_"
 _MIN_REFRESH_SECONDS = 2.0
-"""Minimum age of a snapshot before "Refresh" reads the library again."""
+"""Minimum age of a read before "Refresh" reads the library again."""
 
 _HEADERS = {
     # Images and videos load from the platform's hosts; everything else from this server.
@@ -41,6 +48,24 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+_may_read_connections = requires_access_connection("GET")
+
+
+def _is_open_to_all_users() -> bool:
+    """Return whether every signed-in user may see the page: ``[media] page_readers``."""
+    readers = conf.get("media", "page_readers", fallback="connections").strip().lower()
+    if readers not in {"connections", "signed_in"}:
+        log.warning("[media] page_readers must be 'connections' or 'signed_in', not %r; using 'connections'", readers)
+    return readers == "signed_in"
+
+
+async def check_access(request: Request, user: GetUserDep) -> None:
+    """Raise unless the user may see the page, and the connection of the route's path."""
+    if not _is_open_to_all_users():
+        checked: Any = _may_read_connections(request, user)
+        if isawaitable(checked):  # Airflow 3.2 and later
+            await checked
 
 
 class _Json(JSONResponse):
@@ -52,9 +77,9 @@ class _Json(JSONResponse):
 
 
 app = FastAPI(
-    title="Media library",
+    title="Media Library",
     default_response_class=_Json,
-    dependencies=[Depends(requires_access_connection("GET"))],
+    dependencies=[Depends(check_access)],
     docs_url=None,
     redoc_url=None,
     openapi_url=None,
@@ -79,23 +104,33 @@ async def page_error_response(_request: Request, error: PageError) -> Response:
 
 @app.exception_handler(HTTPException)
 async def http_error_response(request: Request, error: HTTPException) -> Response:
-    """Return JSON, or for 401 and 403 on the page itself an HTML page with a sign-in link or the reason."""
-    is_page = request.scope["path"].removeprefix(request.scope.get("root_path", "")) in {"", "/"}
-    if not is_page or error.status_code not in {401, 403}:
-        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+    """Return JSON, or for 401 and 403 on the page itself an HTML page with a sign-in link or the missing permission."""
+    content: dict[str, Any] = {"detail": error.detail}
+    # A path, because the Host header is untrusted.
+    root = request.scope.get("root_path", "")
+    is_page = request.scope["path"].removeprefix(root) in {"", "/"}
     if error.status_code == 401:  # noqa: PLR2004 - HTTP status codes are clear
-        login = html.escape(get_auth_manager().get_url_login(next_url=str(request.url)))
-        message = f'You are not signed in. <a href="{login}" target="_top">Sign in to Airflow</a>'
-    else:
-        message = (
-            "This page requires permission to read Airflow connections. Ask your administrator for access."
-            " A task's XComs also contain the file's id."
-        )
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
-        f"<title>Media library</title><h1>Media library</h1><p>{message}</p></html>"
-    )
-    return HTMLResponse(page, error.status_code, error.headers)
+        query = f"?{request.url.query}" if is_page and request.url.query else ""
+        content["sign_in"] = get_auth_manager().get_url_login(next_url=f"{root}/{query}")
+    if not is_page or error.status_code not in {401, 403}:
+        return JSONResponse(content, error.status_code, error.headers)
+    title, message = "You may not open this page", _FORBIDDEN
+    if error.status_code == 401:  # noqa: PLR2004 - HTTP status codes are clear
+        title = "You are not signed in"
+        message = f'<a href="{html.escape(content["sign_in"])}" target="_top">Sign in to Airflow</a>'
+    nonce = secrets.token_urlsafe()
+    page = (_PAGE / "denied.html").read_text(encoding="utf-8")
+    for name, value in (("nonce", nonce), ("title", title), ("message", message)):
+        page = page.replace(f"{{{{ {name} }}}}", value)
+    policy = _HEADERS["Content-Security-Policy"].replace("style-src 'self'", f"style-src 'nonce-{nonce}'")
+    return HTMLResponse(page, error.status_code, {**(error.headers or {}), "Content-Security-Policy": policy})
+
+
+_FORBIDDEN = (
+    "Your user lacks the permission to read connections (<em>can read on Connections</em>). Ask your administrator for"
+    " it, or to set <code>[media] page_readers = signed_in</code>. The XComs of the task that uploaded a file"
+    " contain its id, too."
+)
 
 
 @app.get("/")
@@ -112,19 +147,21 @@ async def asset(name: str) -> Response:
     return FileResponse(_ASSETS[name])
 
 
-@app.get("/api/connections")
-def connections(user: GetUserDep, session: SessionDep) -> list[dict[str, Any]]:
-    """List the media connections in Airflow's database and environment that the user has permission to read."""
+@app.get("/api/start")
+def start(user: GetUserDep, session: SessionDep) -> dict[str, Any]:
+    """List the media connections in Airflow's database and environment that the user may see on this page."""
     manager = get_auth_manager()
+    is_open = _is_open_to_all_users()
 
     def may_read(conn_id: str) -> bool:
-        return manager.is_authorized_connection(method="GET", details=ConnectionDetails(conn_id=conn_id), user=user)
+        details = ConnectionDetails(conn_id=conn_id)
+        return is_open or manager.is_authorized_connection(method="GET", details=details, user=user)
 
     query = select(Connection.conn_id, Connection.description).where(
         func.lower(Connection.conn_type) == CONNECTION_TYPE
     )
     rows = session.execute(query).all()
-    if hasattr(manager, "get_authorized_connections"):  # checks teams too; Airflow 3.2 and later
+    if hasattr(manager, "get_authorized_connections") and not is_open:  # checks teams too; Airflow 3.2 and later
         readable = manager.get_authorized_connections(user=user, method="GET", session=session)
     else:
         readable = {row.conn_id for row in rows if may_read(row.conn_id)}
@@ -132,7 +169,8 @@ def connections(user: GetUserDep, session: SessionDep) -> list[dict[str, Any]]:
     for conn_id in _environment_connections():
         if conn_id not in found and may_read(conn_id):
             found[conn_id] = None
-    return [{"id": conn_id, "description": description} for conn_id, description in sorted(found.items())]
+    connections = [{"id": conn_id, "description": description} for conn_id, description in sorted(found.items())]
+    return {"host": "airflow", "connections": connections}
 
 
 def _environment_connections() -> list[str]:
@@ -156,30 +194,26 @@ def _connection_type(value: str) -> Any:
 @app.get("/api/library/{connection_id:path}")
 async def library(
     connection_id: str,
-    search: Annotated[str, Query(max_length=200)] = "",
-    mime_type: Annotated[str, Query(alias="type", max_length=100)] = "",
-    order: Annotated[str, Query(max_length=20)] = "newest",
-    page: Annotated[int, Query(ge=0, le=100_000)] = 0,
+    part: Annotated[int, Query(ge=0, le=100_000)] = 0,
     fresh: bool = False,  # noqa: FBT001, FBT002 - a query parameter
-) -> dict[str, Any]:
-    """Return one page of a library."""
-    snapshot = await libraries.read(connection_id, max_age=_MIN_REFRESH_SECONDS if fresh else CACHE_SECONDS)
-    view = View(search=search, mime_type=mime_type, order=order, page=page).of(snapshot.items)
-    return {
-        **view,
-        "items": [_with_string_ids(item) for item in view["items"]],
-        "read": len(snapshot.items),
-        "total": snapshot.total,
-        "incomplete": snapshot.incomplete,
-    }
+) -> Response:
+    """Return part of a library, as soon as the Media API has returned it."""
+    max_age = _MIN_REFRESH_SECONDS if fresh else CACHE_SECONDS
+    return Response(await libraries.part(connection_id, part, max_age=max_age), media_type="application/json")
 
 
 @app.get("/api/entry/{connection_id:path}")
 async def entry(connection_id: str, media: Annotated[str, Query(min_length=1, max_length=200)]) -> dict[str, Any]:
     """Return all fields of one file."""
-    return _with_string_ids((await libraries.entry(connection_id, media)).to_dict())
+    return as_json(await libraries.entry(connection_id, media), all_fields=True)
 
 
-def _with_string_ids(media: dict[str, Any]) -> dict[str, Any]:
-    """Convert a file's ids to strings, because browsers represent integers exactly only up to 2**53."""
-    return media | {name: str(media[name]) for name in ("id", "folder_id") if media[name] is not None}
+@app.get("/api/uses/{connection_id:path}")
+def uses(
+    connection_id: str,
+    media: Annotated[str, Query(min_length=1, max_length=200)],
+    user: GetUserDep,
+    session: SessionDep,
+) -> list[dict[str, Any]]:
+    """Return the tasks that used a file, of the DAGs that the user may read."""
+    return find_uses(connection_id, media, user, session)

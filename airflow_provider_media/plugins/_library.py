@@ -1,26 +1,29 @@
-"""Library reads for the Media library page: short timeouts, bounded sizes, results cached for seconds.
+"""Library reads for the Media Library page: short timeouts, bounded sizes, results cached for seconds.
 
 A page view gives up sooner than a task, so that a slow or broken Media API shows an error instead of queueing requests.
-Reads wait on the event loop or in a small thread pool, so that they do not block Airflow's API server.
+Reads wait on the event loop or in a small thread pool, so that they do not block Airflow's API server. A library is
+read in the background, and each part is served as soon as it is read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.flows import Paginator, id_number, next_page
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
+from airflow_provider_media._api.flows import Paginator, next_page
+from airflow_provider_media._channels.rules import problems_of
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaNotFoundError
 from airflow_provider_media.hooks._async import MediaAsyncHook
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media.models import Media
@@ -28,11 +31,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECTION_TYPE = "media"
-MAX_FILES = 5000
+MAX_FILES = 20_000
 """Maximum files read from a library; the API has no search, so the page reads the whole list."""
 
 DEADLINE_SECONDS = 12.0
-"""Maximum time to read a library, not counting the wait for a slot."""
+"""Maximum time for each response of the Media API, retries included, not counting the wait for a slot."""
 
 CONNECTION_SECONDS = 5.0
 """Maximum time for Airflow to read the connection; part of ``DEADLINE_SECONDS``."""
@@ -41,9 +44,8 @@ CACHE_SECONDS = 20.0
 MAX_CACHED_LIBRARIES = 8
 MAX_CONCURRENT_READS = 4
 SLOT_SECONDS = 3.0
-"""Maximum wait for a slot, when ``MAX_CONCURRENT_READS`` reads are in progress."""
+"""Maximum wait for a slot, when ``MAX_CONCURRENT_READS`` requests are in progress."""
 
-_MAX_READ_TIMEOUT_SECONDS = 6.0
 _MAX_CONNECT_SECONDS = 4.0
 _MAX_ATTEMPTS = 2
 _MAX_RETRY_SECONDS = 3.0
@@ -67,19 +69,67 @@ class PageError(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """A library at the time it was read, newest file first.
+@dataclass(slots=True)
+class Reading:
+    """A library that is being read or was read, newest file first.
 
-    :param total: number of files in the library, if the server returns it.
+    :param parts: the files of each response of the Media API, as JSON arrays.
+    :param count: the number of files in ``parts``.
+    :param total: the number of files in the library, if the server returns it.
     :param incomplete: the reason why not all files were read; None if all were.
-    :param read_at: monotonic seconds.
+    :param error: why nothing was read.
+    :param done_at: monotonic seconds of the end; None while reading.
     """
 
-    items: tuple[Media, ...]
-    total: int | None
-    incomplete: str | None
-    read_at: float
+    parts: list[bytes] = field(default_factory=list)
+    count: int = 0
+    total: int | None = None
+    incomplete: str | None = None
+    error: PageError | None = None
+    done_at: float | None = None
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    task: asyncio.Task[None] | None = None
+
+    def is_older_than(self, seconds: float) -> bool:
+        """Return whether the read ended more than this many seconds ago."""
+        return self.done_at is not None and monotonic() - self.done_at > seconds
+
+    async def notify(self) -> None:
+        """Wake up those who wait for the next part."""
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def part(self, number: int) -> bytes:
+        """Wait for one part, and return it with the counts as a JSON object; an empty part follows the last.
+
+        :raises PageError: nothing was read.
+        """
+        async with self.changed:
+            await self.changed.wait_for(lambda: len(self.parts) > number or self.done_at is not None)
+        if self.error:
+            raise self.error
+        is_last = self.done_at is not None and number + 1 >= len(self.parts)
+        counts = {"total": self.total, "more": not is_last, "incomplete": self.incomplete if is_last else None}
+        items = self.parts[number] if number < len(self.parts) else b"[]"
+        return b'{"items":%s,%s' % (items, json.dumps(counts).encode()[1:])
+
+
+def as_json(media: Media, *, all_fields: bool = False) -> dict[str, Any]:
+    """Return a file for the browser, with ``problems``: what its metadata shows about the channels.
+
+    Ids are strings, because browsers represent integers exactly only up to 2**53.
+
+    :param all_fields: whether to include unknown fields, as None.
+    """
+    values = {name: value for name, value in media.to_dict().items() if all_fields or value is not None}
+    values |= {name: str(values[name]) for name in ("id", "folder_id") if values.get(name) is not None}
+    problems = problems_of(media.mime_type, media.size, media.width, media.height)
+    return values | ({"problems": problems} if problems else {})
+
+
+def _as_part(items: Iterable[Media]) -> bytes:
+    # In ASCII, because a name truncated within an emoji cannot be encoded in UTF-8.
+    return json.dumps([as_json(media) for media in items], separators=(",", ":")).encode("ascii")
 
 
 class _PageHook(MediaAsyncHook):
@@ -124,7 +174,7 @@ def _settings_of(conn_id: str) -> Settings:
     settings = read_connection(connection, conn_id)
     return replace(
         settings,
-        timeout=min(settings.timeout, _MAX_READ_TIMEOUT_SECONDS),
+        timeout=DEADLINE_SECONDS,  # so that a slow response is not requested a second time
         connect_timeout=min(settings.connect_timeout, _MAX_CONNECT_SECONDS),
         max_attempts=min(settings.max_attempts, _MAX_ATTEMPTS),
         retry_budget=min(settings.retry_budget, _MAX_RETRY_SECONDS),
@@ -133,42 +183,35 @@ def _settings_of(conn_id: str) -> Settings:
 
 
 class Libraries:
-    """Reads libraries: limits concurrent reads and shares each read between its callers; bound to one event loop."""
+    """Reads libraries: limits concurrent requests and shares each read between its callers; bound to one event loop."""
 
     def __init__(self) -> None:
-        self._cache: OrderedDict[str, Snapshot] = OrderedDict()
-        self._pending: dict[str, asyncio.Task[Snapshot]] = {}
+        self._readings: OrderedDict[str, Reading] = OrderedDict()
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_READS)
 
-    async def read(self, conn_id: str, *, max_age: float = CACHE_SECONDS) -> Snapshot:
-        """Return a library, from the cache if it is recent.
+    async def part(self, conn_id: str, number: int = 0, *, max_age: float = CACHE_SECONDS) -> bytes:
+        """Return part of a library as JSON, as soon as it is read; starts a read unless one is recent.
 
-        :param max_age: maximum age of a cached snapshot in seconds.
+        :param number: from 0; a caller reads one part after the other.
+        :param max_age: maximum age of a read in seconds.
         :raises PageError: the connection cannot be read, or the request to the Media API failed.
         """
-        cached = self._cache.get(conn_id)
-        if cached and monotonic() - cached.read_at <= max_age:
-            self._cache.move_to_end(conn_id)
-            return cached
-        reading = self._pending.get(conn_id)
-        if reading is None:
-            reading = self._pending[conn_id] = asyncio.create_task(self._fetch(conn_id))
-            reading.add_done_callback(lambda done: self._remove_pending(conn_id, done))
-        return await asyncio.shield(reading)  # so that a closed page does not cancel the read for other users
-
-    def _remove_pending(self, conn_id: str, done: asyncio.Task[Snapshot]) -> None:
-        del self._pending[conn_id]
-        if not done.cancelled():
-            done.exception()  # so that asyncio does not log it as never retrieved
+        reading = self._readings.get(conn_id)
+        if reading is None or reading.error or reading.is_older_than(max_age):
+            reading = self._readings[conn_id] = Reading()
+            # A task of its own, so that a closed page does not cancel the read for other users.
+            reading.task = asyncio.create_task(self._read(conn_id, reading))
+        self._readings.move_to_end(conn_id)
+        while len(self._readings) > MAX_CACHED_LIBRARIES:
+            self._readings.popitem(last=False)
+        return await reading.part(number)
 
     async def entry(self, conn_id: str, media_id: str) -> Media:
         """Return one file with all fields.
 
-        :raises PageError: as of :meth:`read`, or the library does not contain the file.
+        :raises PageError: as of :meth:`part`, or the library does not contain the file.
         """
-        from airflow_provider_media.exceptions import MediaNotFoundError
-
-        async with self._hook(conn_id) as hook:
+        async with _page_errors(), self._slot(SLOT_SECONDS), _PageHook(conn_id) as hook:
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):
                     return await hook.get_media(media_id)
@@ -176,55 +219,54 @@ class Libraries:
                 message = f"The library of {conn_id!r} has no file {media_id}. It may have been deleted."
                 raise PageError(404, message) from None
 
-    async def _fetch(self, conn_id: str) -> Snapshot:
-        items: list[Media] = []
-        incomplete: str | None = None
+    async def _read(self, conn_id: str, reading: Reading) -> None:
         paginator = Paginator(page_size=_PAGE_SIZE, sort_by="id", sort_order="desc")
-        async with self._hook(conn_id) as hook:
-            try:
-                async with asyncio.timeout(DEADLINE_SECONDS):
-                    while paginator.next_request and len(items) <= MAX_FILES:
-                        items += await hook.run_flow(next_page(paginator))
-            except TimeoutError:
-                if not items:
-                    raise
-                incomplete = f"The Media API is slow: read only {len(items):,} files in {DEADLINE_SECONDS:g} s."
-            except MediaError as error:
-                if not items:
-                    raise
-                incomplete = f"Read only {len(items):,} files. {error}"
-        if len(items) > MAX_FILES:
-            # The files with the highest ids are the newest, if the ids are numbers.
-            are_numbers = all(id_number(media.id) is not None for media in items)
-            newest = "the newest " if are_numbers else ""
-            incomplete = f"Searching and counting only {newest}{MAX_FILES:,} files."
-        snapshot = Snapshot(
-            items=tuple(items[:MAX_FILES]), total=paginator.total, incomplete=incomplete, read_at=monotonic()
-        )
-        self._cache[conn_id] = snapshot
-        self._cache.move_to_end(conn_id)
-        while len(self._cache) > MAX_CACHED_LIBRARIES:
-            self._cache.popitem(last=False)
-        return snapshot
+        try:
+            async with _page_errors(), _PageHook(conn_id) as hook:
+                while paginator.next_request and reading.count < MAX_FILES:
+                    async with self._slot(None if reading.parts else SLOT_SECONDS), asyncio.timeout(DEADLINE_SECONDS):
+                        items = (await hook.run_flow(next_page(paginator)))[: MAX_FILES - reading.count]
+                    reading.total = paginator.total
+                    if items:
+                        reading.parts.append(await asyncio.to_thread(_as_part, items))
+                        reading.count += len(items)
+                        await reading.notify()
+            if paginator.next_request:
+                reading.incomplete = f"Searching and counting only {reading.count:,} files."
+        except PageError as error:
+            if reading.parts:
+                reading.incomplete = f"Read only {reading.count:,} files. {error.message}"
+            else:
+                reading.error = error
+        except Exception:
+            log.exception("Could not read the library of %r", conn_id)
+            reading.error = PageError(500, "The page failed. Check the API server's log.")
+        finally:
+            reading.done_at = monotonic()
+            await reading.notify()
 
     @asynccontextmanager
-    async def _hook(self, conn_id: str) -> AsyncIterator[_PageHook]:
-        """Yield a hook while holding a slot, and convert errors to :class:`PageError`."""
+    async def _slot(self, max_wait: float | None) -> AsyncIterator[None]:
+        """Hold one of the slots for requests to Media APIs."""
         try:
-            async with asyncio.timeout(SLOT_SECONDS):
+            async with asyncio.timeout(max_wait):
                 await self._slots.acquire()
         except TimeoutError:
             raise PageError(503, "Too many libraries are being read. Try again in a few seconds.") from None
         try:
-            async with _PageHook(conn_id) as hook:
-                yield hook
-        except MediaConfigurationError as error:
-            raise PageError(409, str(error)) from None
-        except MediaError as error:
-            raise PageError(502, str(error)) from None
-        except TimeoutError:
-            raise PageError(
-                504, f"The Media API did not respond within {DEADLINE_SECONDS:g} s. Try again later."
-            ) from None
+            yield
         finally:
             self._slots.release()
+
+
+@asynccontextmanager
+async def _page_errors() -> AsyncIterator[None]:
+    """Convert errors to :class:`PageError`."""
+    try:
+        yield
+    except MediaConfigurationError as error:
+        raise PageError(409, str(error)) from None
+    except MediaError as error:
+        raise PageError(502, str(error)) from None
+    except TimeoutError:
+        raise PageError(504, f"The Media API did not respond within {DEADLINE_SECONDS:g} s. Try again later.") from None

@@ -1,4 +1,4 @@
-"""Plugin that adds the Media library page to Airflow's Browse menu, on Airflow 3.1 and later.
+"""Plugin that adds the Media Library page to Airflow's Browse menu, on Airflow 3.1 and later.
 
 Every Airflow component imports this module, so the page's application is imported at the first request.
 """
@@ -40,15 +40,13 @@ class MediaLibraryPlugin(AirflowPlugin):
     name = "media_library"
 
     if AIRFLOW_V_3_1_PLUS:
-        fastapi_apps = [{"app": _LazyApp(), "url_prefix": PAGE_PREFIX, "name": "Media library"}]
+        fastapi_apps = [{"app": _LazyApp(), "url_prefix": PAGE_PREFIX, "name": "Media Library"}]
         external_views = [
             {
-                "name": "Media library",
+                "name": "Media Library",
                 "href": _FOLDER,
                 "url_route": "media-library",
                 "destination": "nav",
                 "category": "browse",
-                "icon": f"{_FOLDER}assets/icon.svg",
-                "icon_dark_mode": f"{_FOLDER}assets/icon-dark.svg",
             }
         ]

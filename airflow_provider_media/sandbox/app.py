@@ -9,13 +9,12 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
-from airflow_provider_media.sandbox import errors
+from airflow_provider_media.sandbox import errors, pages
 from airflow_provider_media.sandbox.control_routes import Contents, Faults, Requests
 from airflow_provider_media.sandbox.dialect import Dialect
 from airflow_provider_media.sandbox.faults import PendingFaults
 from airflow_provider_media.sandbox.gateway import Gateway, RequestLog
 from airflow_provider_media.sandbox.media_routes import MediaCollection, MediaItem
-from airflow_provider_media.sandbox.pages import contract, favicon, library_page, stored_file
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
 
 if TYPE_CHECKING:
@@ -35,10 +34,14 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, del
         routes=[
             Route(MEDIA_PATH, MediaCollection),
             Route(MEDIA_PATH + "/{media_id}", MediaItem),
-            Route("/", library_page),
-            Route("/files/{media_id}/{file_name}", stored_file),
-            Route("/openapi.yaml", contract),
-            Route("/favicon.ico", favicon),
+            Route("/", pages.library_page),
+            Route("/assets/{name}", pages.page_asset),
+            Route("/api/start", pages.page_start),
+            Route("/api/library/sandbox", pages.page_library),
+            Route("/api/entry/sandbox", pages.page_entry),
+            Route("/files/{media_id}/{file_name}", pages.stored_file),
+            Route("/openapi.yaml", pages.contract),
+            Route("/favicon.ico", pages.favicon),
             Route("/_sandbox/faults", Faults),
             Route("/_sandbox/requests", Requests),
             Route("/_sandbox/library", Contents),

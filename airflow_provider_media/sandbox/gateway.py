@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 _OWN_PATHS = ("/", "/openapi.yaml", "/favicon.ico")
-_OWN_FOLDERS = ("/_sandbox/", "/files/")
+_OWN_FOLDERS = ("/_sandbox/", "/files/", "/assets/", "/api/")
 
 _MAX_REQUESTS = 10_000
 _INTERIM_RESPONSES = (

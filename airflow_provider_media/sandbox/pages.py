@@ -1,20 +1,17 @@
-"""Pages for browsers: the library page, the files, and the OpenAPI contract."""
+"""Pages for browsers: the Media Library page of the Airflow plugin, the files, and the OpenAPI contract."""
 
 from __future__ import annotations
 
-import math
 import re
-import secrets
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from airflow_provider_media.sandbox.errors import ApiError
-from airflow_provider_media.sandbox.settings import MEDIA_PATH
+from airflow_provider_media.sandbox.settings import DEFAULT_API_KEY, MEDIA_PATH
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -23,41 +20,19 @@ if TYPE_CHECKING:
     from airflow_provider_media.sandbox.library import Library, StoredMedia
 
 _FOLDER = Path(__file__).parent
-_CARDS_PER_PAGE = 60
-_BYTES_PER_UNIT = 1000
-_NEXT_UNIT_FROM = 999.5  # rounds to 1000
+_PAGE = _FOLDER.parent / "plugins" / "page"
+"""The files of the page; its scripts load the data from this module's routes."""
 
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(_FOLDER / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
-)
+_ASSETS = {file.name: file for file in _PAGE.iterdir() if file.suffix in {".css", ".js", ".svg"}}
+_FILES_PER_PART = 1000
 
 
 async def library_page(request: Request) -> Response:
-    """Show the library, newest first."""
-    library: Library = request.app.state.library
-    page = _page_number(request.query_params.get("page", "1"))
-    media, count, size = await run_in_threadpool(
-        library.page,
-        offset=(page - 1) * _CARDS_PER_PAGE,
-        limit=_CARDS_PER_PAGE,
-        order_by="id",
-        descending=True,
-    )
-    nonce = secrets.token_urlsafe()
-    html = _TEMPLATES.get_template("library.html").render(
-        cards=media,
-        dialect=request.app.state.dialect,
-        count=count,
-        size=size,
-        page=page,
-        pages=max(1, math.ceil(count / _CARDS_PER_PAGE)),
-        upload_url=f"{request.app.state.dialect.base_url}{MEDIA_PATH}",
-        human_size=human_size,
-        nonce=nonce,
-    )
+    """Serve the static page."""
+    base_url = request.app.state.dialect.base_url
     policy = (
-        f"default-src 'none'; img-src 'self'; media-src 'self'; style-src 'nonce-{nonce}'; "
-        f"script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' {base_url};"
+        f" media-src 'self' {base_url}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     headers = {
         "Content-Security-Policy": policy,
@@ -65,7 +40,63 @@ async def library_page(request: Request) -> Response:
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-store",
     }
-    return HTMLResponse(html, headers=headers)
+    return FileResponse(_PAGE / "index.html", headers=headers)
+
+
+async def page_asset(request: Request) -> Response:
+    """Serve a script, stylesheet or icon of the page."""
+    path = _ASSETS.get(request.path_params["name"])
+    if path is None:
+        raise ApiError(HTTPStatus.NOT_FOUND, "File not found.")
+    return FileResponse(path, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
+
+
+async def page_start(request: Request) -> Response:
+    """Return the page's only connection, and a command that uploads a file."""
+    settings = request.app.state.settings
+    key = DEFAULT_API_KEY if settings.api_key == DEFAULT_API_KEY else "YOUR-KEY"
+    url = f"{request.app.state.dialect.base_url}{MEDIA_PATH}"
+    command = f'curl -H "X-Api-Key: {key}" -F file=@image.jpg -F name="Spring sale" {url}'
+    return JSONResponse({"host": "sandbox", "connections": [{"id": "sandbox"}], "command": command})
+
+
+async def page_library(request: Request) -> Response:
+    """Return up to 1,000 files, newest first, in the format of the plugin's route."""
+    library: Library = request.app.state.library
+    text = request.query_params.get("part", "0")
+    part = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
+    media, count, _ = await run_in_threadpool(
+        library.page, offset=part * _FILES_PER_PART, limit=_FILES_PER_PART, order_by="id", descending=True
+    )
+    dialect: Dialect = request.app.state.dialect
+    items = [_page_entry(each, dialect) for each in media]
+    has_more = (part + 1) * _FILES_PER_PART < count
+    return JSONResponse({"items": items, "total": count, "more": has_more, "incomplete": None})
+
+
+async def page_entry(request: Request) -> Response:
+    """Return one file, in the format of the plugin's route."""
+    dialect: Dialect = request.app.state.dialect
+    media_id = dialect.parse_id(request.query_params.get("media", ""))
+    media: StoredMedia | None = await run_in_threadpool(request.app.state.library.find, media_id)
+    if media is None:
+        raise ApiError(HTTPStatus.NOT_FOUND, "The library has no such file. It may have been deleted.")
+    return JSONResponse(_page_entry(media, dialect))
+
+
+def _page_entry(media: StoredMedia, dialect: Dialect) -> dict[str, Any]:
+    return {
+        "id": str(dialect.shown_id(media)),
+        "name": media.name,
+        "mime_type": media.mime_type,
+        "size": media.size,
+        "url": dialect.base_url + dialect.file_path(media),
+        "description": media.description,
+        "folder_id": None if media.folder_id is None else str(media.folder_id),
+        "width": media.width,
+        "height": media.height,
+        "created_at": media.created_at,
+    }
 
 
 async def stored_file(request: Request) -> Response:
@@ -89,17 +120,3 @@ async def contract(_request: Request) -> Response:
 async def favicon(_request: Request) -> Response:
     """Return an empty response: there is no icon."""
     return Response(status_code=HTTPStatus.NO_CONTENT)
-
-
-def human_size(size: int) -> str:
-    """Format a number of bytes with three digits: 999 B, 1.54 MB."""
-    amount = float(size)
-    units = ["B", "kB", "MB", "GB", "TB"]
-    while amount >= _NEXT_UNIT_FROM and len(units) > 1:
-        amount /= _BYTES_PER_UNIT
-        units.pop(0)
-    return f"{amount:.3g} {units[0]}"
-
-
-def _page_number(text: str) -> int:
-    return int(text) if re.fullmatch("[1-9][0-9]{0,9}", text) else 1

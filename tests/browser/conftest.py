@@ -7,6 +7,7 @@ Requires Airflow 3.3, playwright and Debian's chromium. ``--screenshots FOLDER``
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -22,7 +23,7 @@ EXAMPLES = TESTS.parent / "example_dags"
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Frame, Locator, Page
 
     from tests.contract.helpers.sandbox_library import SandboxLibrary
     from tests.system.helpers.airflow_system import AirflowSystem
@@ -133,28 +134,57 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(airflow: AirflowSystem, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Open an Airflow URL in a new browser context: ``open_page("media-library/", dark=True)``."""
+def open_url(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a URL in a new browser context: ``open_url(gallery.sandbox.base_url, dark=True)``."""
     contexts: list[Any] = []
 
-    def open_page(path: str, *, user: str = "admin", dark: bool = False, width: int = 1280, height: int = 840) -> Page:
+    def open_url(
+        url: str, *, cookies: Any = (), dark: bool = False, width: int = 1280, height: int = 840, zone: str = "UTC"
+    ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
             locale="en-US",
-            timezone_id="UTC",
+            timezone_id=zone,
             permissions=["clipboard-read", "clipboard-write"],
         )
         contexts.append(context)
         context.set_default_timeout(ACTION_TIMEOUT_MS)
-        context.add_cookies([{"name": "_token", "value": airflow.token(user), "url": airflow.url}])
+        context.add_cookies(list(cookies))
         page = context.new_page()
-        page.goto(f"{airflow.url}/{path}")
+        page.goto(url)
         return page
 
-    yield open_page
+    yield open_url
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def open_page(airflow: AirflowSystem, open_url: Callable[..., Page]) -> Callable[..., Page]:
+    """Open an Airflow URL: ``open_page("media-library/", user="viewer")``; ``user=None`` is not signed in."""
+
+    def open_page(path: str, *, user: str | None = "admin", **options: Any) -> Page:
+        cookies = [{"name": "_token", "value": airflow.token(user), "url": airflow.url}] if user else []
+        return open_url(f"{airflow.url}/{path}", cookies=cookies, **options)
+
+    return open_page
+
+
+@pytest.fixture(scope="session")
+def violations() -> Callable[[Page | Frame], list[str]]:
+    """Return the accessibility violations that axe-core finds on a page or in a frame."""
+    spec = importlib.util.find_spec("axe_playwright_python")
+    assert spec, "pip install axe-playwright-python"
+    assert spec.origin
+    axe = Path(spec.origin).with_name("axe.min.js").read_text(encoding="utf-8")
+
+    def violations(page: Page | Frame) -> list[str]:
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")["violations"]
+        return [f"{each['id']}: {node['html']} {node['failureSummary']}" for each in found for node in each["nodes"]]
+
+    return violations
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Access to the Media library page, its headers, and its behavior with a slow Media API."""
+"""Access to the Media Library page, its headers, and its behavior with a slow Media API."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ ROUTES = [
     "",
     "assets/library.js",
     "assets/nothing.js",
-    "api/connections",
+    "api/start",
     "api/library/gallery",
     "api/library/no-such",
     "api/entry/gallery?media=1",
+    "api/uses/gallery?media=1",
     "docs",
     "openapi.json",
     "no-such-route",
@@ -54,16 +55,15 @@ def test_routes_reject_writing_methods(method: str, request_page: Any) -> None:
 def test_page_links_to_sign_in(request_page: Any) -> None:
     response = request_page(None, "?connection=gallery&media=1")
 
-    assert "/auth/login?next=" in response.text
-    assert "media%3D1" in response.text
+    assert "/auth/login?next=%2Fmedia-library%2F%3Fconnection%3Dgallery%26media%3D1" in response.text
 
 
 def test_connections_include_those_of_database_and_environment(request_page: Any) -> None:
-    found = [connection["id"] for connection in request_page("admin", "api/connections").json()]
+    found = [connection["id"] for connection in request_page("admin", "api/start").json()["connections"]]
 
     assert {"gallery", "of_environment", "shop"} <= set(found)
     assert "other" not in found
-    assert request_page("admin", "api/library/of_environment").json()["found"] == 60
+    assert request_page("admin", "api/library/of_environment").json()["total"] == 60
 
 
 @pytest.mark.parametrize("conn_id", ["other", "no-such"])
@@ -80,7 +80,7 @@ def test_the_key_never_leaves_the_server(request_page: Any, gallery: Any) -> Non
         assert gallery.sandbox.api_key not in response.text + str(response.headers)
 
 
-@pytest.mark.parametrize("route", ["", "api/connections", "no-such-route"])
+@pytest.mark.parametrize("route", ["", "api/start", "no-such-route"])
 def test_responses_have_a_strict_security_policy(route: str, request_page: Any) -> None:
     headers = request_page("admin", route).headers
 

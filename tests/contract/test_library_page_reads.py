@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ import pytest
 
 from airflow_provider_media._api import flows, protocol
 from airflow_provider_media._api.protocol import parse_page
+from airflow_provider_media.models import Media
 from airflow_provider_media.plugins import _library
-from airflow_provider_media.plugins._library import Libraries, PageError
+from airflow_provider_media.plugins._library import CACHE_SECONDS, Libraries, PageError, as_json
 from tests.contract.helpers.raw_server import http_response
 from tests.contract.helpers.secrets_backends import SilentBackend
 
@@ -42,6 +44,17 @@ def use(action: Callable[[Libraries], Awaitable[Any]]) -> Any:
     return asyncio.run(main())
 
 
+async def read(libraries: Libraries, conn_id: str, max_age: float = CACHE_SECONDS) -> dict[str, Any]:
+    """Read all parts, like the browser."""
+    files: list[dict[str, Any]] = []
+    part, more, number = {}, True, 0
+    while more:
+        part = json.loads(await libraries.part(conn_id, number, max_age=max_age if number == 0 else CACHE_SECONDS))
+        files += part["items"]
+        more, number = part["more"], number + 1
+    return {**part, "items": files}
+
+
 def error_of(action: Callable[[Libraries], Awaitable[Any]]) -> PageError:
     with pytest.raises(PageError) as raised:
         use(action)
@@ -49,58 +62,76 @@ def error_of(action: Callable[[Libraries], Awaitable[Any]]) -> PageError:
 
 
 def test_concurrent_and_later_reads_share_one_request(conn_id: str, library: SandboxLibrary) -> None:
-    use(lambda libraries: libraries.read(conn_id))
+    use(lambda libraries: read(libraries, conn_id))
     once = library.count("GET")
     library.forget()
 
-    async def read(libraries: Libraries) -> list[int]:
-        snapshots = await asyncio.gather(*(libraries.read(conn_id) for _ in range(10)))
-        snapshots.append(await libraries.read(conn_id))
-        return [len(snapshot.items) for snapshot in snapshots]
+    async def read_often(libraries: Libraries) -> list[int]:
+        libraries_read = await asyncio.gather(*(read(libraries, conn_id) for _ in range(10)))
+        libraries_read.append(await read(libraries, conn_id))
+        return [len(each["items"]) for each in libraries_read]
 
-    assert use(read) == [5] * 11
+    assert use(read_often) == [5] * 11
     assert library.count("GET") == once
 
 
-def test_expired_snapshot_is_read_again(conn_id: str, library: SandboxLibrary) -> None:
-    async def read(libraries: Libraries) -> int:
-        await libraries.read(conn_id)
+def test_expired_library_is_read_again(conn_id: str, library: SandboxLibrary) -> None:
+    async def read_twice(libraries: Libraries) -> int:
+        await read(libraries, conn_id)
         library.store("one more", PNG)
-        assert len((await libraries.read(conn_id)).items) == 5
-        return len((await libraries.read(conn_id, max_age=0)).items)
+        assert len((await read(libraries, conn_id))["items"]) == 5
+        return len((await read(libraries, conn_id, max_age=0))["items"])
 
-    assert use(read) == 6
+    assert use(read_twice) == 6
 
 
 def test_cancelled_reader_does_not_cancel_the_shared_read(conn_id: str, library: SandboxLibrary) -> None:
-    library.fail("slow", "GET", delay_seconds=0.5)
+    library.fail("slow", "GET", delay_seconds=0.3)
 
-    async def read(libraries: Libraries) -> int:
-        first = asyncio.create_task(libraries.read(conn_id))
-        second = asyncio.create_task(libraries.read(conn_id))
+    async def cancel_one(libraries: Libraries) -> int:
+        first = asyncio.create_task(read(libraries, conn_id))
+        second = asyncio.create_task(read(libraries, conn_id))
         await asyncio.sleep(0.1)
         first.cancel()
-        return len((await second).items)
+        return len((await second)["items"])
 
-    assert use(read) == 5
+    assert use(cancel_one) == 5
+
+
+def test_first_part_is_returned_while_the_rest_is_read(
+    conn_id: str, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_library, "_PAGE_SIZE", 2)
+    library.fail("slow", "GET", delay_seconds=0)
+    library.fail("slow", "GET", delay_seconds=0.3)
+
+    async def read_part(libraries: Libraries) -> tuple[dict[str, Any], dict[str, Any]]:
+        part = json.loads(await libraries.part(conn_id))
+        assert not libraries._readings[conn_id].done_at
+        return part, await read(libraries, conn_id)
+
+    first, whole = use(read_part)
+    assert [file["name"] for file in first["items"]] == ["file 4", "file 3"]
+    assert (first["total"], first["more"]) == (5, True)
+    assert (len(whole["items"]), whole["more"]) == (5, False)
 
 
 def test_large_library_is_truncated_with_a_notice(
     conn_id: str, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_library, "MAX_FILES", 3)
-    snapshot = use(lambda libraries: libraries.read(conn_id))
+    found = use(lambda libraries: read(libraries, conn_id))
 
-    assert [media.name for media in snapshot.items] == ["file 4", "file 3", "file 2"]
-    assert snapshot.total == 5
-    assert snapshot.incomplete == "Searching and counting only the newest 3 files."
+    assert [file["name"] for file in found["items"]] == ["file 4", "file 3", "file 2"]
+    assert found["total"] == 5
+    assert found["incomplete"] == "Searching and counting only 3 files."
 
 
 def test_slow_response_times_out(conn_id: str, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_library, "DEADLINE_SECONDS", 0.2)
     library.fail("slow", "GET", delay_seconds=10, times=2)
 
-    error = error_of(lambda libraries: libraries.read(conn_id))
+    error = error_of(lambda libraries: libraries.part(conn_id))
     assert error.status == 504
     assert error.message == "The Media API did not respond within 0.2 s. Try again later."
 
@@ -122,8 +153,8 @@ def test_reads_beyond_the_limit_fail_with_503(
     monkeypatch.setattr(_library, "SLOT_SECONDS", 0.1)
     library.fail("slow", "GET", delay_seconds=1)
 
-    async def read(libraries: Libraries) -> PageError:
-        reading = asyncio.create_task(libraries.read(conn_id))
+    async def read_both(libraries: Libraries) -> PageError:
+        reading = asyncio.create_task(libraries.part(conn_id))
         await asyncio.sleep(0.05)
         with pytest.raises(PageError) as raised:
             await libraries.entry(conn_id, "1")
@@ -131,7 +162,7 @@ def test_reads_beyond_the_limit_fail_with_503(
         assert (await libraries.entry(conn_id, first)).name == "file 0"
         return raised.value
 
-    assert use(read).status == 503
+    assert use(read_both).status == 503
 
 
 @pytest.mark.parametrize(
@@ -145,7 +176,7 @@ def test_reads_beyond_the_limit_fail_with_503(
 def test_error_states_the_cause(define: Any, key: str, host: str | None, status: int, message: str) -> None:
     conn_id = define(key, host)
 
-    error = error_of(lambda libraries: libraries.read(conn_id))
+    error = error_of(lambda libraries: libraries.part(conn_id))
     assert error.status == status
     assert message in error.message
 
@@ -155,7 +186,7 @@ def test_page_view_retries_once(define: Any, library: SandboxLibrary) -> None:
     library.fail("status", "GET", status=503, times=10)
     library.forget()
 
-    assert error_of(lambda libraries: libraries.read(conn_id)).status == 502
+    assert error_of(lambda libraries: libraries.part(conn_id)).status == 502
     assert library.count("GET") == 2
 
 
@@ -165,11 +196,11 @@ def test_oversized_response_is_rejected(define: Any, raw_server: Any) -> None:
     everything = [{"id": number, "name": f"file {number}", "description": "d" * 200} for number in range(20_000)]
 
     conn_id = define(host=raw_server(lambda _: http_response(200, {"content": page, "totalElements": 1000})).url)
-    assert len(use(lambda libraries: libraries.read(conn_id)).items) == 1000
+    assert len(use(lambda libraries: read(libraries, conn_id))["items"]) == 1000
     conn_id = define(
         host=raw_server(lambda _: http_response(200, {"content": everything, "totalElements": 20_000})).url
     )
-    error = error_of(lambda libraries: libraries.read(conn_id))
+    error = error_of(lambda libraries: libraries.part(conn_id))
     assert error.status == 502
     assert error.message == "Could not list the media library: invalid response (HTTP 200): larger than 4 MiB."
 
@@ -183,10 +214,11 @@ def test_responses_are_parsed_off_the_event_loop(define: Any, raw_server: Any, m
 
     monkeypatch.setattr(flows, "parse_page", parse)
     monkeypatch.setattr(protocol, "parse_page", parse)
+    monkeypatch.setattr(_library, "MAX_FILES", 100)
     many = [{"id": number} for number in range(_library.MAX_FILES + 1)]  # in one page, ignoring the limit
     conn_id = define(host=raw_server(lambda _: http_response(200, {"content": many, "totalElements": 9000})).url)
 
-    assert len(use(lambda libraries: libraries.read(conn_id)).items) == _library.MAX_FILES
+    assert len(use(lambda libraries: read(libraries, conn_id))["items"]) == _library.MAX_FILES
     assert len(parsed_by) == 1
     assert threading.current_thread() not in parsed_by
 
@@ -199,22 +231,34 @@ def test_files_read_before_a_failure_are_shown(
     library.fail("slow", "GET", delay_seconds=0)
     library.fail("status", "GET", status=status, times=2)
 
-    snapshot = use(lambda libraries: libraries.read(conn_id))
-    assert [media.name for media in snapshot.items] == ["file 4", "file 3"]
-    assert snapshot.total == 5
-    assert snapshot.incomplete
-    assert snapshot.incomplete.startswith("Read only 2 files. Could not list the media library: ")
+    found = use(lambda libraries: read(libraries, conn_id))
+    assert [file["name"] for file in found["items"]] == ["file 4", "file 3"]
+    assert found["total"] == 5
+    assert found["incomplete"].startswith("Read only 2 files. Could not list the media library: ")
 
 
-def test_truncation_notice_omits_newest_for_string_ids(
-    define: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch
+def test_slow_response_is_shown_and_not_requested_again(
+    define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_library, "MAX_FILES", 1)
-    files = [{"mediaId": "med_b"}, {"mediaId": "med_a"}]
-    conn_id = define(host=raw_server(lambda _: http_response(200, {"content": files, "totalElements": 2})).url)
+    """The connection's own timeout does not apply: the page has one time budget."""
+    conn_id = define(timeout=0.1)
+    library.forget()
+    library.fail("slow", "GET", delay_seconds=0.25)
+    use(lambda libraries: read(libraries, conn_id))
+    monkeypatch.setattr(_library, "DEADLINE_SECONDS", 0.1)
+    library.fail("slow", "GET", delay_seconds=10)
+    assert error_of(lambda libraries: read(libraries, conn_id)).status == 504
+    assert library.count("GET") == 2
 
-    snapshot = use(lambda libraries: libraries.read(conn_id))
-    assert snapshot.incomplete == "Searching and counting only 1 files."
+
+def test_files_have_problems_but_no_approval() -> None:
+    gif = as_json(Media(id=1, mime_type="image/gif", size=10, width=960, height=720))
+    assert [(each["channel"], each["level"]) for each in gif["problems"]] == [("whatsapp", "error")]
+    large = as_json(Media(id=1, mime_type="image/png", size=12_100_000, width=1080, height=1920))
+    texts = [each["text"].partition(";")[0] for each in large["problems"]]
+    assert texts == ["12.1 MB", "12.1 MB, recommended at most 2 MB", "1080x1920 fits no card"]
+    assert "problems" not in as_json(Media(id=1, mime_type="image/jpeg", size=10, width=1440, height=720))
+    assert "problems" not in as_json(Media(id=1, mime_type="image/x-png", size=10**9))
 
 
 def test_deleted_file_is_reported_as_not_found(conn_id: str) -> None:
@@ -229,7 +273,7 @@ NOT_FOUND = "Airflow's API server found no connection '{}' of type media. If it 
 def test_connection_of_another_type_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", '{"conn_type": "http", "host": "http://127.0.0.1:9", "password": "p"}')
 
-    error = error_of(lambda libraries: libraries.read("other"))
+    error = error_of(lambda libraries: libraries.part("other"))
     assert error.status == 404
     assert error.message == NOT_FOUND.format("other")
 
@@ -246,19 +290,19 @@ class TestSecretsBackends:
 
     @pytest.mark.parametrize("of_settings", ["FailingBackend"], indirect=True)
     def test_failing_backend_points_to_the_log(self) -> None:
-        error = error_of(lambda libraries: libraries.read("campaigns"))
+        error = error_of(lambda libraries: libraries.part("campaigns"))
         assert (error.status, error.message) == (404, NOT_FOUND.format("campaigns"))
 
     @pytest.mark.parametrize("of_settings", ["NoSuchBackend"], indirect=True)
     def test_missing_backend_is_reported(self) -> None:
-        error = error_of(lambda libraries: libraries.read("campaigns"))
+        error = error_of(lambda libraries: libraries.part("campaigns"))
         assert error.status == 503
         assert error.message == "Could not read the connection 'campaigns'. Check the API server's log."
 
     @pytest.mark.parametrize("of_settings", ["SilentBackend"], indirect=True)
     def test_unresponsive_backend_times_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_library, "CONNECTION_SECONDS", 0.2)
-        error = error_of(lambda libraries: libraries.read("campaigns"))
+        error = error_of(lambda libraries: libraries.part("campaigns"))
         message = "Airflow could not read the connection 'campaigns' within 0.2 s."
         assert error.status == 504
         assert error.message == f"{message} Check that the secrets backend is available."

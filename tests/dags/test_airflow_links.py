@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HAS_PAGE = not version("apache-airflow").startswith(("2.", "3.0."))
+PAGE = "/media-library/" if version("apache-airflow").startswith(("3.1.", "3.2.")) else "/plugin/media-library"
 MODES = pytest.mark.parametrize(
     "mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}], ids=["poke", "reschedule", "deferrable"]
 )
@@ -45,7 +46,7 @@ def link_of(run: Any, task: str) -> str | None:
 
 def address_of(platform: Any, media_id: int) -> str:
     (url,) = [item["url"] for item in platform.items() if item["id"] == media_id]
-    return f"/media-library/?connection=media_default&media={media_id}" if HAS_PAGE else url
+    return f"{PAGE}?connection=media_default&media={media_id}" if HAS_PAGE else url
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_sync_links_to_the_library(platform: Any, run: Any, media_folder: Path) 
         MediaSyncOperator(task_id="sync", source=str(media_folder), pattern="card-*", dry_run=True)
     done = run(dag)
 
-    assert link_of(done, "sync") == ("/media-library/?connection=media_default" if HAS_PAGE else None)
+    assert link_of(done, "sync") == (f"{PAGE}?connection=media_default" if HAS_PAGE else None)
 
 
 @MODES
@@ -144,7 +145,7 @@ def test_an_operator_of_ones_own_has_it_as_the_documentation_shows(
     done = run(load_dag(file, "link_sample"))
 
     assert done.states == {"send": "success"}
-    link = f"/media-library/?connection=media_default&media={media_id}"
+    link = f"{PAGE}?connection=media_default&media={media_id}"
     assert done.xcom("send", "media_link") == (link if HAS_PAGE else address_of(platform, media_id))
 
 
@@ -228,9 +229,9 @@ def test_link_uses_the_configured_base_url(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/prod/")
 
     assert library_link("a b", Media(id="med_1&x")) == (
-        "https://airflow.example/prod/media-library/?connection=a+b&media=med_1%26x"
+        f"https://airflow.example/prod{PAGE}?connection=a+b&media=med_1%26x"
     )
-    assert library_link("shop") == "https://airflow.example/prod/media-library/?connection=shop"
+    assert library_link("shop") == f"https://airflow.example/prod{PAGE}?connection=shop"
 
 
 @pytest.mark.skipif(HAS_PAGE, reason="Airflow 3 has a page of ours")

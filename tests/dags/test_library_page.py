@@ -81,9 +81,10 @@ def calls(app: Any) -> list[tuple[str, str]]:
 def test_app_serves_only_these_get_routes(app: Any) -> None:
     assert sorted(calls(app)) == [
         ("GET", "/"),
-        ("GET", "/api/connections"),
         ("GET", "/api/entry/media_default"),
         ("GET", "/api/library/media_default"),
+        ("GET", "/api/start"),
+        ("GET", "/api/uses/media_default"),
         ("GET", "/assets/library.js"),
     ]
 
@@ -98,13 +99,41 @@ def test_routes_require_permission_to_read_connections(
     assert platform.calls("GET") == 0
 
 
+def test_signed_in_users_may_read_if_the_configuration_says_so(
+    app: Any, client: TestClient, sign_in: Callable[[str], None], platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__MEDIA__PAGE_READERS", "signed_in")
+    assert {client.request(*call).status_code for call in calls(app)} == {401}
+    sign_in("VIEWER")
+    assert client.get("/").status_code == 200
+    assert "media_default" in [connection["id"] for connection in client.get("/api/start").json()["connections"]]
+    monkeypatch.setenv("AIRFLOW__MEDIA__PAGE_READERS", "everyone")
+    assert client.get("/").status_code == 403
+
+
+def test_forbidden_page_names_the_missing_permission(client: TestClient, sign_in: Callable[[str], None]) -> None:
+    sign_in("VIEWER")
+    response = client.get("/")
+    assert "can read on Connections" in response.text
+    assert "style-src 'nonce-" in response.headers["Content-Security-Policy"]
+
+
+def test_sign_in_link_is_a_path(app: Any, client: TestClient) -> None:
+    app.dependency_overrides.clear()
+    page = client.get("/?connection=a&media=1", headers={"Host": "evil.example"})
+    assert "next=%2F%3Fconnection%3Da%26media%3D1" in page.text
+    assert "evil" not in page.text
+    expired = client.get("/api/start", headers={"Host": "evil.example"}).json()["sign_in"]
+    assert expired.startswith("/auth/")
+
+
 def test_permitted_user_gets_connections_and_library(
     client: TestClient, sign_in: Callable[[str], None], platform: Any, media_folder: Any
 ) -> None:
     platform.store(media_folder / "banner.jpg", "banner")
     sign_in("OP")
     assert client.get("/").status_code == 200
-    assert "media_default" in [connection["id"] for connection in client.get("/api/connections").json()]
+    assert "media_default" in [connection["id"] for connection in client.get("/api/start").json()["connections"]]
     shown = client.get("/api/library/media_default", params={"fresh": True})
     assert [item["name"] for item in shown.json()["items"]] == ["banner"]
     assert platform.sandbox.api_key not in shown.text
@@ -124,7 +153,7 @@ def test_ids_are_strings_because_browsers_round_large_integers(
     single = client.get("/api/entry/large_ids", params={"media": "9007199254740993"}).json()
 
     expected = [("9007199254740993", "9007199254740995"), ("med_1", None)]
-    assert [(media["id"], media["folder_id"]) for media in listed] == expected
+    assert [(media["id"], media.get("folder_id")) for media in listed] == expected
     assert (single["id"], single["folder_id"]) == expected[0]
 
 
@@ -147,7 +176,7 @@ def test_environment_connections_match_those_of_airflow(
     assert {"json", "json_blanks", "json_capitals", "uri_capitals"} <= expected
 
     sign_in("OP")
-    listed = {connection["id"] for connection in client.get("/api/connections").json()}
+    listed = {connection["id"] for connection in client.get("/api/start").json()["connections"]}
     assert listed & set(OF_ENVIRONMENT) == expected
 
 
@@ -169,7 +198,6 @@ def test_name_truncated_within_an_emoji_is_encoded() -> None:
 
 def test_other_errors_are_json(client: TestClient, sign_in: Callable[[str], None]) -> None:
     sign_in("VIEWER")
-    assert "Ask your administrator for access" in client.get("/").text
     response = client.post("/")
     assert (response.status_code, response.headers["Allow"]) == (405, "GET")
     assert response.json() == {"detail": "Method Not Allowed"}

@@ -2,30 +2,28 @@
 
 import * as api from "./api.js";
 import { copyButton, element } from "./dom.js";
-import { bytes, date, httpUrl, pixels } from "./format.js";
-import { fullSize } from "./preview.js";
+import { bytes, date, httpUrl, pixels, timeZone } from "./format.js";
+import { airflowWindow, host, openInAirflow } from "./host.js";
+import { clearStage, fullSize } from "./preview.js";
+import { operatorCode } from "./selection.js";
 
 const byId = (id) => document.getElementById(id);
 const dialog = byId("details");
-const IN_AIRFLOW = window.top !== window.self; // its frame blocks new windows
-
-let listeners = {};
 
 /** `moved(step)` is called to show the previous or next file, `closed()` when the dialog closes. */
 export function prepare(moved, closed) {
-  listeners = { moved, closed };
   byId("close").addEventListener("click", () => dialog.close());
-  byId("earlier").addEventListener("click", () => listeners.moved(-1));
-  byId("later").addEventListener("click", () => listeners.moved(1));
+  byId("earlier").addEventListener("click", () => moved(-1));
+  byId("later").addEventListener("click", () => moved(1));
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => {
-    fullSize(byId("stage"), {});
-    listeners.closed();
+    clearStage(byId("stage"));
+    closed();
   });
   dialog.addEventListener("keydown", (event) => {
     if (event.target instanceof HTMLVideoElement) return; // the arrow keys seek in the video
-    if (event.key === "ArrowLeft" && !byId("earlier").disabled) listeners.moved(-1);
-    if (event.key === "ArrowRight" && !byId("later").disabled) listeners.moved(1);
+    if (event.key === "ArrowLeft" && !byId("earlier").disabled) moved(-1);
+    if (event.key === "ArrowRight" && !byId("later").disabled) moved(1);
   });
 }
 
@@ -33,37 +31,46 @@ export function prepare(moved, closed) {
 export async function show(connection, media, { hasEarlier, hasLater }) {
   byId("earlier").disabled = !hasEarlier;
   byId("later").disabled = !hasLater;
-  draw(media);
+  draw(connection, media);
   if (!dialog.open) dialog.showModal();
+  byId("details-name").focus(); // screen readers announce the name
   const isComplete = [media.size, media.url, media.created_at, media.mime_type].every(Boolean);
+  showUses(connection, media);
   if (isComplete) return;
   try {
     // Null means unknown, so it does not replace a value from the list.
     const known = Object.entries(await api.entry(connection, media.id)).filter(([, value]) => value !== null);
-    if (dialog.dataset.id === media.id) draw({ ...media, ...Object.fromEntries(known) });
+    if (dialog.dataset.id === media.id) draw(connection, { ...media, ...Object.fromEntries(known) });
+    showUses(connection, media);
   } catch {
     // Keep the fields from the list.
   }
 }
 
-function draw(media) {
+export const close = () => dialog.close();
+export const isOpen = () => dialog.open;
+
+function draw(connection, media) {
   dialog.dataset.id = media.id;
   byId("details-name").textContent = media.name || "(no name)";
-  const properties = byId("properties");
   const size = element("dd", {}, pixels(media.width, media.height) ?? "unknown");
+  const problems = (media.problems ?? []).map(({ title, level, text }) => element("dd", { class: `problem ${level}` }, `${title}: ${text}`));
   const rows = [
     ["ID", element("dd", {}, copyButton(media.id, "ID"))],
     ["Type", media.mime_type ?? "unknown"],
     ["Size", media.size === null || media.size === undefined ? "unknown" : `${bytes(media.size)} (${media.size.toLocaleString()} bytes)`],
     ["Dimensions", size],
-    ["Created", date(media.created_at) ?? "unknown"],
-    media.description ? ["Description", media.description] : null,
+    problems.length ? ["Problems for channels", ...problems] : null,
+    ["Created", media.created_at ? `${date(media.created_at) ?? media.created_at} ${timeZone() ?? ""}` : "unknown"],
+    media.description ? ["Description", element("dd", { dir: "auto" }, media.description)] : null,
     media.folder_id === null || media.folder_id === undefined ? null : ["Folder", media.folder_id],
     ["URL", link(media.url)],
+    host.name === "airflow" ? ["Used by", element("dd", { id: "uses" }, "Loading…")] : null,
+    ["Code", element("dd", {}, copyButton(operatorCode(connection, media), "operator code", "Copy operator code"))],
   ];
-  properties.replaceChildren(
-    ...rows.filter(Boolean).map(([term, value]) =>
-      element("div", {}, element("dt", {}, term), value instanceof Node ? value : element("dd", {}, value)),
+  byId("properties").replaceChildren(
+    ...rows.filter(Boolean).map(([term, ...values]) =>
+      element("div", {}, element("dt", {}, term), ...values.map((value) => (value instanceof Node ? value : element("dd", {}, value)))),
     ),
   );
   fullSize(byId("stage"), media, (width, height) => {
@@ -71,10 +78,30 @@ function draw(media) {
   });
 }
 
+async function showUses(connection, media) {
+  if (host.name !== "airflow") return;
+  let content;
+  try {
+    const uses = await api.uses(connection, media.id);
+    content = uses.map(({ dag, run, task, map_index: index, at, path }) =>
+      element(
+        "div",
+        { class: "use" },
+        element("a", { href: `../${path}`, onclick: openInAirflow }, `${dag}.${task}${index >= 0 ? `[${index}]` : ""}`),
+        element("span", {}, ` ${date(at) ?? ""} · ${run}`),
+      ),
+    );
+    if (!content.length) content = ["No task of the last 30 days that you may see"];
+  } catch (error) {
+    content = [`Unknown: ${error.message}`];
+  }
+  if (dialog.dataset.id === media.id) byId("uses")?.replaceChildren(...content);
+}
+
 function link(url) {
   if (!url) return "unknown";
   const href = httpUrl(url);
   if (!href) return url; // plain text, because only http and https URLs are safe as links
-  const target = IN_AIRFLOW ? "_self" : "_blank";
-  return element("dd", {}, element("a", { href, target, rel: "noopener noreferrer" }, url), element("br"), copyButton(url, "URL", "Copy"));
+  const target = airflowWindow ? "_self" : "_blank"; // Airflow's frame blocks new windows
+  return element("dd", {}, element("a", { href, target, rel: "noopener noreferrer" }, url), element("br"), copyButton(url, "URL", "Copy URL"));
 }

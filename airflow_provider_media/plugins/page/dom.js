@@ -37,9 +37,9 @@ export function icon(name) {
 
 let hideTimer;
 
-/** Show a short message for 2.5 seconds; screen readers announce it. */
+/** Show a short message for 2.5 seconds, in an open dialog if there is one; screen readers announce it. */
 export function toast(message) {
-  const box = document.getElementById("toast");
+  const box = (document.querySelector("dialog[open]") ?? document).querySelector(":scope > .toast, body > .toast");
   box.textContent = message;
   box.classList.add("on");
   clearTimeout(hideTimer);
@@ -50,13 +50,14 @@ export function toast(message) {
 export function copyButton(text, noun, label = text) {
   return element(
     "button",
-    { type: "button", class: "copy", title: `Copy ${noun}`, "aria-label": `Copy ${noun} ${text}`, onclick: () => copy(text, noun) },
+    { type: "button", class: "copy", title: `Copy ${noun}`, "aria-label": `Copy ${noun}${label === text ? ` ${text}` : ""}`, onclick: () => copy(text, noun) },
     icon("copy"),
     element("span", {}, label),
   );
 }
 
-async function copy(text, noun) {
+/** Copy a text, and confirm it; `isShort` is whether the confirmation shows the text. */
+export async function copy(text, noun, { isShort = text.length < 80 } = {}) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -75,5 +76,5 @@ async function copy(text, noun) {
       return;
     }
   }
-  toast(`Copied ${noun}: ${text}`);
+  toast(isShort ? `Copied ${noun}: ${text}` : `Copied ${noun}`);
 }

@@ -1,5 +1,7 @@
 // Format values for display.
 
+import { host, stored } from "./host.js";
+
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
 /** Format a number of bytes with three digits: 999 B, 1.54 MB. */
@@ -18,11 +20,37 @@ export function pixels(width, height) {
   return width && height ? `${width} × ${height}` : null;
 }
 
-export function date(text) {
-  const time = text ? new Date(text) : null;
-  if (!time || Number.isNaN(time.getTime())) return null;
-  return time.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+export function plural(number, noun) {
+  return `${number.toLocaleString()} ${noun}${number === 1 ? "" : "s"}`;
 }
+
+let format;
+
+/** Follow Airflow's time zone setting; call it when the setting has changed. */
+export function followTimeZone() {
+  let timeZone;
+  try {
+    timeZone = JSON.parse(stored("timezone")) ?? undefined;
+  } catch {
+    timeZone = stored("timezone") ?? undefined;
+  }
+  const options = { dateStyle: "short", timeStyle: "medium", hourCycle: "h23" }; // in Sweden's format, which is Airflow's
+  try {
+    format = new Intl.DateTimeFormat("sv-SE", { ...options, timeZone });
+  } catch {
+    format = new Intl.DateTimeFormat("sv-SE", options); // an unknown zone
+  }
+}
+
+/** Format a time in Airflow's format and time zone: 2026-11-28 17:05:00; null without a time. */
+export function date(text) {
+  if (!format) followTimeZone();
+  const time = text ? new Date(text) : null;
+  return !time || Number.isNaN(time.getTime()) ? null : format.format(time);
+}
+
+export const day = (text) => date(text)?.slice(0, 10) ?? null;
+export const timeZone = () => format?.resolvedOptions().timeZone;
 
 /** Return "image", "video" or "file". */
 export function kindOf(media) {
@@ -51,7 +79,8 @@ const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
 /** Return the URL to load a preview from, or null; never one on Airflow's host, because the browser would send its cookies. */
 export function previewUrl(text) {
   const url = httpUrl(text);
+  if (!url || host.name === "sandbox") return url;
   // Compare host names without ports: browsers send cookies to every port of a host, and may upgrade http to https.
   const part = LOOPBACK.includes(location.hostname) ? "host" : "hostname";
-  return url && new URL(url)[part] !== location[part] ? url : null;
+  return new URL(url)[part] === location[part] ? null : url;
 }

@@ -98,6 +98,7 @@ class AirflowSystem:
     ) -> None:
         self._home = home
         self._dag_ids = dag_ids
+        self.database = home / "airflow.db"
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._processes: list[subprocess.Popen[bytes]] = []
