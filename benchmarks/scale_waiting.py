@@ -2,8 +2,8 @@
 
     python benchmarks/scale_waiting.py
 
-Prints one row for each kind of sensor and size of the library: the requests of 50 polls on a triggerer, as an average and
-a maximum, and those of the workers until all sensors are deferred. A file is stored before each poll.
+Prints one row for each kind of sensor and size of the library: the requests of 50 polls on a triggerer, as an average
+and a maximum, and those of the workers until all sensors are deferred. A file is stored before each poll.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
     print("| --- | ---: | ---: | ---: | ---: |")
     for kind, files, polls, starting in rows:
         average = sum(polls) / len(polls)
-        print(f"| {kind} | {files:,} | {average:.2f} | {max(polls)} | {starting or "-"} |")
+        print(f"| {kind} | {files:,} | {average:.2f} | {max(polls)} | {starting or '-'} |")
         assert average <= MAX_AVERAGE[files], f"{kind}, {files} files: {average} requests a poll"
         assert max(polls) <= files / 1000 + 1, f"{kind}, {files} files: {max(polls)} requests in a poll"
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from airflow_provider_media._api.filters import folder_matches, type_matches
 from airflow_provider_media._polling.patterns import Pattern, compile_pattern, is_pattern
 from airflow_provider_media.exceptions import MediaError, MediaResponseError
 from airflow_provider_media.models import Media
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 Found = dict[str, list[Media]]
 """The files found for each id (as a string), name or pattern."""
@@ -25,12 +26,14 @@ class LookupResult:
 
     :param ids: files by id.
     :param names: files by name or pattern.
+    :param earlier: files that earlier lookups found by name or pattern, and that may be deleted.
     :param id_errors: errors by id.
     :param name_errors: errors by name: the list contains an invalid entry of that name.
     """
 
     ids: Found = field(default_factory=dict)
     names: Found = field(default_factory=dict)
+    earlier: Found = field(default_factory=dict)
     id_errors: dict[str, MediaError] = field(default_factory=dict)
     name_errors: dict[str, MediaError] = field(default_factory=dict)
 
@@ -48,12 +51,20 @@ class WaitCriteria:
     :param names: names; those with ``*``, ``?`` or ``[...]`` are patterns.
     :param exact: the names to match literally, even if they contain wildcards.
     :param min_matches: the minimum number of files that match a pattern.
+    :param folder_id: only files known to be in this folder.
+    :param mime_type: only files of this type; may have wildcards.
+    :param stored_after: only files known to be stored at this time or later.
+    :param pick: ``oldest`` or ``newest``: which file of a plain name is returned.
     """
 
     ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     exact: frozenset[str] = frozenset()
     min_matches: int = 1
+    folder_id: str | None = None
+    mime_type: str | None = None
+    stored_after: datetime | None = None
+    pick: str = "oldest"
     _compiled: tuple[Pattern, ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -69,34 +80,75 @@ class WaitCriteria:
         """The ids or names, in the requested order."""
         return self.ids or self.names
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """The fields of media that decide whether a file is accepted, and that a list may lack."""
+        needed = {"folder_id": self.folder_id, "mime_type": self.mime_type, "created_at": self.stored_after}
+        return frozenset(name for name, value in needed.items() if value is not None)
+
     def missing(self, found: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the keys that are not found."""
         return tuple(key for key in self.keys if key not in found)
 
     def satisfied_by(self, result: LookupResult) -> Found:
-        """Return the files for each key that has enough of them."""
+        """Return the files for each key that has enough of them: one for an id or a plain name."""
         matches = result.ids if self.ids else result.names
         satisfied = {}
         for key in self.keys:
-            files = matches.get(key, [])
-            if key in self.exact:  # in a shared poll the same string may be another sensor's pattern
-                files = [media for media in files if media.name == key]
-            if len(files) >= (self.min_matches if self.is_pattern(key) else 1):
-                satisfied[key] = files
+            files = self._accepted(key, matches.get(key, []))
+            if len(files) >= self._needed(key):
+                satisfied[key] = files if self.is_pattern(key) else [self._picked(files)]
         return satisfied
 
+    def counts(self, result: LookupResult) -> dict[str, int]:
+        """Return the number of files for each pattern of which several are needed."""
+        several = [key for key in self.names if self._needed(key) > 1]
+        return {
+            key: len(self._accepted(key, {*result.names.get(key, []), *result.earlier.get(key, [])})) for key in several
+        }
+
+    def _needed(self, key: str) -> int:
+        return self.min_matches if self.is_pattern(key) else 1
+
+    def _accepted(self, key: str, files: Iterable[Media]) -> list[Media]:
+        # In a shared poll the same string may be another sensor's pattern.
+        return [media for media in files if (key not in self.exact or media.name == key) and self._accepts(media)]
+
+    def _accepts(self, media: Media) -> bool:
+        is_fresh = self.stored_after is None or (media.created_at is not None and media.created_at >= self.stored_after)
+        return is_fresh and folder_matches(media, self.folder_id) and type_matches(media, self.mime_type)
+
+    def _picked(self, files: list[Media]) -> Media:
+        dated = [(media.created_at, number) for number, media in enumerate(files) if media.created_at]
+        if len(dated) == len(files):
+            files = [files[number] for _, number in sorted(dated)]
+        return files[-1] if self.pick == "newest" else files[0]
+
     def in_order(self, found: Found) -> list[Media]:
-        """Return the files in the requested order: one for each id and plain name (the oldest), all for a pattern."""
+        """Return the files in the requested order: one for each id and plain name, all for a pattern."""
         return [media for key in self.keys for media in found[key][: None if self.is_pattern(key) else 1]]
 
-    def progress(self, found: Mapping[str, Any]) -> str:
-        """Return the number of found keys, and which are found and missing, for the log and for errors."""
-        missing, present = self.missing(found), [key for key in self.keys if key in found]
-        return f"{len(present)} of {len(self.keys)} found ({_shorten(present)}), missing: {_shorten(missing)}"
+    def progress(
+        self, found: Mapping[str, Any], counts: Mapping[str, int] | None = None, *, found_before: int = 0
+    ) -> str:
+        """Return the number of found keys, and which are found and missing, for the log and for errors.
+
+        :param counts: the number of files of patterns that are not found.
+        :param found_before: the number of found keys that are not among these criteria.
+        """
+        counts = counts or {}
+        present = [repr(key) for key in self.keys if key in found]
+        present += [f"{found_before} before"] * bool(found_before)
+        missing = [
+            f"{key!r}: {counts[key]} of {self.min_matches} files" if key in counts else repr(key)
+            for key in self.missing(found)
+        ]
+        number = len(self.keys) - len(missing) + found_before
+        return f"{number} of {len(self.keys) + found_before} found ({_shorten(present)}), missing: {_shorten(missing)}"
 
 
 def _shorten(keys: Collection[str]) -> str:
-    shown = ", ".join(map(repr, list(keys)[:_SHOWN_IN_LOG]))
+    shown = ", ".join(list(keys)[:_SHOWN_IN_LOG])
     more = len(keys) - _SHOWN_IN_LOG
     return (f"{shown} and {more} more" if more > 0 else shown) or "none"
 

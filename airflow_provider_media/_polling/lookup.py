@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, Paginator, Sleep, get_media, oldest_first, without_retries
@@ -33,6 +34,9 @@ _MAX_LISTINGS = 2
 
 _MAX_NEWEST_PAGES = 2
 
+_MAX_DETAILS = 100
+_MAX_CACHED_DETAILS = 10_000
+
 _LOOKUPS_PER_LISTING = 50
 """A shared poll reads the whole list in every 50th lookup."""
 
@@ -46,7 +50,9 @@ _TESTS_PER_TURN = 25_000
 """Number of pattern tests (about 10 ms) after which a lookup yields to the event loop."""
 
 
-def lookup(ids: Collection[str], names: Collection[str], *, result: LookupResult) -> Flow[None]:
+def lookup(
+    ids: Collection[str], names: Collection[str], *, result: LookupResult, details: Details | None = None
+) -> Flow[None]:
     """Find ids and names, with about as few requests as possible.
 
     Names require the whole list: one request a page. For ids alone, the list is read until its remaining pages would
@@ -56,6 +62,7 @@ def lookup(ids: Collection[str], names: Collection[str], *, result: LookupResult
     Files can be missed if others are deleted while the list is read. Then the list is read again.
 
     :param result: receives the files found, also if the lookup fails.
+    :param details: fetches fields that the list lacks.
     :raises MediaError: the lookup failed.
     """
     missing = list(ids)
@@ -63,6 +70,8 @@ def lookup(ids: Collection[str], names: Collection[str], *, result: LookupResult
         missing = yield from _read_list(missing, names, result)
     _, errors = yield from _fetch_each(missing, result, retry=True)
     result.id_errors |= errors
+    if details:
+        yield from details.add_to(result)
     result.raise_first_error()
 
 
@@ -82,7 +91,7 @@ def _read_list(ids: Iterable[str], names: Collection[str], result: LookupResult)
     return []
 
 
-def lookup_in_newest(names: Collection[str], *, result: LookupResult) -> Flow[bool]:
+def lookup_in_newest(names: Collection[str], *, result: LookupResult, details: Details | None = None) -> Flow[bool]:
     """Search the newest files for names: one request, or two if the library may have no more files.
 
     :return: whether these are all files of the library.
@@ -92,10 +101,61 @@ def lookup_in_newest(names: Collection[str], *, result: LookupResult) -> Flow[bo
     while pages.next_request and pages.requests_done < _MAX_NEWEST_PAGES and not pages.requests_remaining:
         yield from search.read_page(pages)
     search.finish()
+    if details:
+        yield from details.add_to(result)
     if pages.next_request:
         return False
     result.raise_first_error()
     return True
+
+
+class Details:
+    """Fetches files by id if their list entries lack a field that decides whether they are accepted.
+
+    A file is fetched once, and again if its list entry changes; at most 100 files in each lookup.
+    """
+
+    def __init__(self) -> None:
+        self.needs: Mapping[str, frozenset[str]] = {}  # the fields, by id, name or pattern
+        self._fetched: dict[Media, Media] = {}
+
+    def add_to(self, result: LookupResult) -> Flow[None]:
+        """Complete the files of a result; leave out those that are deleted."""
+        remaining = _MAX_DETAILS
+        for found in (result.ids, result.names):
+            for key in [key for key in found if key in self.needs]:
+                gone = set()
+                for media in found[key]:
+                    is_complete = all(getattr(media, name) is not None for name in self.needs[key])
+                    if is_complete or media in self._fetched or not remaining:
+                        continue
+                    remaining -= 1
+                    try:
+                        yield from self._fetch(media)
+                    except MediaNotFoundError:
+                        gone.add(media)
+                found[key] = self.of(media for media in found[key] if media not in gone)
+        result.earlier = {name: self.of(files) for name, files in result.earlier.items()}
+
+    def of(self, files: Iterable[Media]) -> list[Media]:
+        """Return files with the details fetched so far."""
+        return [self._fetched.get(media, media) for media in files]
+
+    def _fetch(self, media: Media) -> Flow[None]:
+        try:
+            full = yield from get_media(media.id)
+        except MediaError as error:
+            if isinstance(error, (*_GLOBAL_ERRORS, MediaNotFoundError)) or error.retry_after:
+                raise
+            return  # the next lookup fetches it again
+        if len(self._fetched) >= _MAX_CACHED_DETAILS:
+            self._fetched.clear()
+        self._fetched[media] = replace(
+            media,
+            folder_id=full.folder_id if media.folder_id is None else media.folder_id,
+            mime_type=media.mime_type or full.mime_type,
+            created_at=media.created_at or full.created_at,
+        )
 
 
 def _fetching_is_cheaper(missing: Collection[str], pages: Paginator) -> bool:
@@ -162,6 +222,7 @@ class SharedLookup:
         self._ids: frozenset[str] = frozenset()
         self._names: frozenset[str] = frozenset()
         self._matched: dict[str, set[Media]] = {}
+        self._details = Details()
         self._lookups = 0  # since the whole list was read
         self._sorts_by_date = True  # until the server refuses
 
@@ -172,17 +233,22 @@ class SharedLookup:
         *,
         also_ids: Iterable[str] = (),
         also_names: Iterable[str] = (),
+        needs: Mapping[str, frozenset[str]] | None = None,
         result: LookupResult,
     ) -> Flow[None]:
         """Find ids and names; see :func:`lookup`.
 
         :param also_ids: ids to find if the list is read anyway.
         :param also_names: names to find if the list is read anyway.
+        :param needs: the fields to fetch if the list lacks them, by id, name or pattern.
         """
+        self._details.needs = needs or {}
         if names or len(ids) > _MAX_IDS_WITHOUT_LIST:
             all_ids, all_names = list(dict.fromkeys([*ids, *also_ids])), list(dict.fromkeys([*names, *also_names]))
             ids = yield from self._read_list(all_ids, all_names, result, fetchable=None if names else ids)
         yield from _fetch_ids(ids, result)
+        result.earlier = {name: list(files) for name, files in self._matched.items()}
+        yield from self._details.add_to(result)
 
     def _read_list(
         self, ids: Collection[str], names: Collection[str], result: LookupResult, *, fetchable: Collection[str] | None

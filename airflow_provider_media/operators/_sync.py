@@ -106,7 +106,7 @@ class MediaSyncOperator(MediaOperator):
     )
     operator_extra_links = (MediaLink(),)
 
-    def __init__(  # noqa: PLR0913 - independent settings, all keyword-only
+    def __init__(
         self,
         *,
         source: Any,

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._airflow.arguments import (
     NOT_GIVEN,
+    parse_choice,
+    parse_datetime,
     parse_media_ids,
     parse_name,
     parse_names,
+    parse_optional,
+    parse_token,
     takes_literally,
 )
 from airflow_provider_media._api.values import parse_bool, parse_int, refuse_none
@@ -16,6 +20,8 @@ from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_provider_media._airflow.arguments import NotGiven
 
 
@@ -27,6 +33,10 @@ def parse_criteria(
     names: Any,
     wildcards: bool | str,
     min_matches: int | str,
+    folder_id: int | str | NotGiven,
+    mime_type: str | NotGiven,
+    stored_after: datetime | str | NotGiven,
+    pick: str,
 ) -> WaitCriteria:
     """Return the ids or names that a sensor waits for.
 
@@ -36,17 +46,34 @@ def parse_criteria(
     matches = parse_int("min_matches", min_matches)
     refuse_none("name", name)
     refuse_none("names", names)
+    filters: dict[str, Any] = {
+        "folder_id": parse_optional(parse_token, "folder_id", folder_id),
+        "mime_type": parse_optional(parse_token, "mime_type", mime_type),
+        "stored_after": parse_optional(parse_datetime, "stored_after", stored_after),
+        "pick": parse_choice("pick", pick, ("oldest", "newest")),
+    }
     by_id = media_id is not NOT_GIVEN or media_ids is not NOT_GIVEN
     by_name = name is not NOT_GIVEN or names is not NOT_GIVEN
     if by_id == by_name:
         raise MediaConfigurationError("Set either media_id or media_ids, or else name or names.")
     if by_id:
         ids = parse_media_ids(media_id, media_ids, ignore_none=False)
-        return WaitCriteria(ids=tuple(map(str, ids)))
+        return _checked(WaitCriteria(ids=tuple(map(str, ids)), min_matches=matches, **filters))
     parsed = [] if name is NOT_GIVEN else [parse_name("name", name)]
     parsed += [] if names is NOT_GIVEN else parse_names("names", names)
-    return WaitCriteria(
+    criteria = WaitCriteria(
         names=tuple(dict.fromkeys(map(str, parsed))),
         exact=frozenset(str(each) for each in parsed if takes_literally(each, wildcards=has_wildcards)),
         min_matches=matches,
+        **filters,
     )
+    return _checked(criteria)
+
+
+def _checked(criteria: WaitCriteria) -> WaitCriteria:
+    if criteria.min_matches > 1 and not any(map(criteria.is_pattern, criteria.keys)):
+        raise MediaConfigurationError(
+            f"min_matches={criteria.min_matches} requires a name with wildcards, such as 'banner-*', because an id or a"
+            " plain name needs one file."
+        )
+    return criteria

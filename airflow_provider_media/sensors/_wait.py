@@ -11,7 +11,7 @@ from airflow_provider_media import exceptions
 from airflow_provider_media._airflow.task_state import TaskState, first_try_number
 from airflow_provider_media._api.flows import with_time_limit
 from airflow_provider_media._polling.criteria import LookupResult, WaitCheckpoint
-from airflow_provider_media._polling.lookup import lookup, lookup_in_newest
+from airflow_provider_media._polling.lookup import Details, lookup, lookup_in_newest
 from airflow_provider_media.exceptions import MediaError
 from airflow_provider_media.triggers import _policy
 
@@ -43,6 +43,7 @@ class Wait:
     :param found: the files found so far.
     :param failures: the number of consecutive failed polls.
 
+    :ivar counts: the number of files of each pattern of which several are needed.
     :ivar retry_after: the seconds that the server asked to wait after the last poll.
     :ivar is_changed: whether the last poll changed what is saved.
     :ivar found_in_newest: the files found among the newest ones, if the last poll searched no others.
@@ -55,11 +56,18 @@ class Wait:
     started: datetime
     found: Found = field(default_factory=dict)
     failures: int = 0
+    counts: dict[str, int] = field(default_factory=dict, init=False)
     retry_after: float = field(default=0.0, init=False)
     is_changed: bool = field(default=False, init=False)
     found_in_newest: Found | None = field(default=None, init=False)
     _state: TaskState[WaitCheckpoint] | None = None
     _library: str | None = None
+    _details: Details = field(default_factory=Details, init=False)
+
+    def __post_init__(self) -> None:
+        """Set what the criteria imply."""
+        self._details.needs = dict.fromkeys(self.criteria.keys, self.criteria.needs) if self.criteria.needs else {}
+        self.counts = self.criteria.counts(LookupResult())
 
     @classmethod
     def load(cls, context: Context, *, task_id: str, library: str | None, **arguments: Any) -> Wait:
@@ -87,8 +95,8 @@ class Wait:
     def progress(self) -> str:
         """The numbers of found and missing files, and their ids or names."""
         if self.found_in_newest is not None:
-            return f"{self.criteria.progress(self.found_in_newest)}, among the newest files"
-        return self.criteria.progress(self.found)
+            return f"{self.criteria.progress(self.found_in_newest, self.counts)}, among the newest files"
+        return self.criteria.progress(self.found, self.counts)
 
     @property
     def deadline(self) -> datetime:
@@ -142,8 +150,9 @@ class Wait:
         if not self.criteria.names or self.found:
             return False
         result = LookupResult()
-        is_whole_library = self._run(hook, lookup_in_newest(self.missing, result=result))
+        is_whole_library = self._run(hook, lookup_in_newest(self.missing, result=result, details=self._details))
         found = self.criteria.satisfied_by(result)
+        self.counts |= self.criteria.counts(result)
         if is_whole_library:
             self.found = found
             return True
@@ -155,9 +164,10 @@ class Wait:
         result = LookupResult()
         ids, names = (keys, ()) if self.criteria.ids else ((), keys)
         try:
-            self._run(hook, lookup(ids, names, result=result))
+            self._run(hook, lookup(ids, names, result=result, details=self._details))
         finally:
             self.found |= self.criteria.satisfied_by(result)
+            self.counts |= {key: count for key, count in self.criteria.counts(result).items() if key in keys}
 
     def _run(self, hook: MediaHook, flow: Flow[T]) -> T:
         """Run a flow within the time that remains."""

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, parse_datetime, parse_str
+from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, parse_datetime, parse_token
 from airflow_provider_media._airflow.templates import MediaTemplates
 from airflow_provider_media._api.formatting import format_media
 from airflow_provider_media._api.values import parse_int
@@ -54,6 +54,11 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
     :param wildcards: whether ``*``, ``?`` and ``[...]`` in names are wildcards; true by default. Names from
         ``upload.output["name"]`` are always matched literally. (templated)
     :param min_matches: the minimum number of files that match a pattern. (templated)
+    :param folder_id: only files in this folder; a file without a known folder does not match. (templated)
+    :param mime_type: only files of this type; wildcards are allowed (``image/*``). (templated)
+    :param stored_after: only files stored at this time or later: a datetime with a time zone, or its string in ISO
+        8601. A file without a known date does not match. (templated)
+    :param pick: ``oldest`` or ``newest``: which file of a plain name is returned. (templated)
     :param needed_by: the deadline: a datetime with a time zone, or its string in ISO 8601. Omit it if there is no
         deadline. (templated)
     :param max_poll_failures: the number of consecutive failed polls that fails the task. (templated)
@@ -71,6 +76,10 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         "names",
         "wildcards",
         "min_matches",
+        "folder_id",
+        "mime_type",
+        "stored_after",
+        "pick",
         "needed_by",
         "max_poll_failures",
         "media_conn_id",
@@ -87,6 +96,10 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         names: Any = NOT_GIVEN,
         wildcards: bool | str = True,
         min_matches: int | str = 1,
+        folder_id: int | str | NotGiven = NOT_GIVEN,
+        mime_type: str | NotGiven = NOT_GIVEN,
+        stored_after: datetime | str | NotGiven = NOT_GIVEN,
+        pick: str = "oldest",
         needed_by: datetime | str | NotGiven = NOT_GIVEN,
         max_poll_failures: int | str = 5,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -100,19 +113,23 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         self.names = names
         self.wildcards = wildcards
         self.min_matches = min_matches
+        self.folder_id = folder_id
+        self.mime_type = mime_type
+        self.stored_after = stored_after
+        self.pick = pick
         self.needed_by = needed_by
         self.max_poll_failures = max_poll_failures
         self.deferrable = deferrable
         self.media_conn_id = media_conn_id
         self._wait: Wait | None = None
-        self._logged_missing: tuple[str, ...] | None = None
+        self._logged = ""
 
     @cached_property
     def hook(self) -> MediaHook:
         """The hook, created when first used."""
         from airflow_provider_media.hooks.media import MediaHook
 
-        return MediaHook(parse_str("media_conn_id", self.media_conn_id))
+        return MediaHook(parse_token("media_conn_id", self.media_conn_id))
 
     def on_kill(self) -> None:
         """Abort the running request when the task is cancelled."""
@@ -149,9 +166,10 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             self.log.warning("Poll failed (%d consecutive failures): %s", wait.failures, error)
         elif not wait.missing:
             return PokeReturnValue(is_done=True, xcom_value=self._finish(context, wait))
-        if wait.missing != self._logged_missing:
-            self._logged_missing = wait.missing
-            self.log.info("Waiting: %s", wait.progress)
+        if wait.progress != self._logged:
+            self._logged = wait.progress
+            limits = wait.deadline.isoformat(), self.poke_interval
+            self.log.info("Waiting: %s; deadline: %s, poll interval: %g s", self._logged, *limits)
         if is_over:
             wait.delete()
             cause = f"; the last poll failed: {error}" if error else "."
@@ -230,8 +248,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
         wait = self._load_wait(context)
         criteria, missing, deadline = wait.criteria, wait.missing, wait.deadline.isoformat()
-        counts = f"{len(missing)} of {len(criteria.keys)} missing"
-        self.log.info("Deferring: %s; deadline: %s, poll interval: %g s", counts, deadline, self.poke_interval)
+        self.log.info("Deferring until the files are found")
         self.defer(
             trigger=MediaExistsTrigger(
                 media_conn_id=self.media_conn_id,
@@ -239,6 +256,11 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
                 names=missing if criteria.names else (),
                 exact_names=[name for name in missing if name in criteria.exact],
                 min_matches=criteria.min_matches,
+                folder_id=criteria.folder_id,
+                mime_type=criteria.mime_type,
+                stored_after=criteria.stored_after.isoformat() if criteria.stored_after else None,
+                pick=criteria.pick,
+                found_before=len(criteria.keys) - len(missing),
                 poll_interval=self.poke_interval,
                 deadline=deadline,
                 max_poll_failures=wait.policy.max_failures,
@@ -272,6 +294,10 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
                     names=self.names,
                     wildcards=self.wildcards,
                     min_matches=self.min_matches,
+                    folder_id=self.folder_id,
+                    mime_type=self.mime_type,
+                    stored_after=self.stored_after,
+                    pick=self.pick,
                 ),
                 policy=PollPolicy(UNLIMITED_FAILURES if self.silent_fail else max_failures),
                 timeout=self.timeout,

@@ -141,11 +141,18 @@ class Poller:
             return None
         others = [subscription for subscription in self._subscriptions if subscription not in due]
         also_ids, also_names = _missing(others)
+        needs: dict[str, frozenset[str]] = {}
+        for subscription in self._subscriptions:
+            if subscription.criteria.needs:
+                for key in subscription.missing:
+                    needs[key] = needs.get(key, frozenset()) | subscription.criteria.needs
         result = LookupResult()
         failure: Exception | None = None
         try:
             await self._hook.run_flow(
-                self._shared_lookup.run(ids, names, also_ids=also_ids, also_names=also_names, result=result)
+                self._shared_lookup.run(
+                    ids, names, also_ids=also_ids, also_names=also_names, needs=needs, result=result
+                )
             )
         except Exception as error:  # noqa: BLE001 - each subscription decides by its policy
             failure = error

@@ -6,8 +6,10 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
+from airflow_provider_media._polling.criteria import LookupResult
+
 if TYPE_CHECKING:
-    from airflow_provider_media._polling.criteria import Found, LookupResult, WaitCriteria
+    from airflow_provider_media._polling.criteria import Found, WaitCriteria
     from airflow_provider_media.triggers._policy import PollPolicy
 
 
@@ -18,8 +20,10 @@ class Subscription:
     :param interval: seconds between polls.
     :param policy: decides which failed polls end the wait.
     :param first_poll_by: the latest time of the first poll, by the event loop's clock.
+    :param found_before: the number of ids or names that the sensor found before, for the progress.
 
     :ivar found: the files found so far.
+    :ivar counts: the number of files of each pattern of which several are needed.
     :ivar polls: the number of polls.
     :ivar failure: the error of the last poll, or None if it succeeded.
     :ivar failures: the number of consecutive failed polls.
@@ -28,12 +32,20 @@ class Subscription:
     """
 
     def __init__(
-        self, criteria: WaitCriteria, *, interval: float, policy: PollPolicy, first_poll_by: float = math.inf
+        self,
+        criteria: WaitCriteria,
+        *,
+        interval: float,
+        policy: PollPolicy,
+        first_poll_by: float = math.inf,
+        found_before: int = 0,
     ) -> None:
         self.criteria = criteria
         self.interval = interval
         self.first_poll_by = first_poll_by
+        self.found_before = found_before
         self.found: Found = {}
+        self.counts: dict[str, int] = criteria.counts(LookupResult())
         self.polls = 0
         self.failure: Exception | None = None
         self.failures = 0
@@ -41,6 +53,11 @@ class Subscription:
         self.due = 0.0
         self._policy = policy
         self._changed = asyncio.Event()
+
+    @property
+    def progress(self) -> str:
+        """The numbers of found and missing files, and their ids or names."""
+        return self.criteria.progress(self.found, self.counts, found_before=self.found_before)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -71,8 +88,10 @@ class Subscription:
     def record_found(self, result: LookupResult) -> None:
         """Add the files that a poll found."""
         new = {key: found for key, found in self.criteria.satisfied_by(result).items() if key not in self.found}
-        if new:
+        counts = {**self.counts, **self.criteria.counts(result)} if result.names else self.counts
+        if new or counts != self.counts:
             self.found |= new
+            self.counts = counts
             self._changed.set()
 
     def fail(self, error: Exception) -> None:

@@ -70,11 +70,11 @@ class MediaEventTrigger(BaseEventTrigger):
         poll_interval: float | timedelta = 60.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.media_conn_id = check_literal("media_conn_id", media_conn_id)
+        self.media_conn_id = check_literal("media_conn_id", media_conn_id).strip()
         self.name = None if name is None else check_literal("name", name)
-        self.mime_type = None if mime_type is None else check_literal("mime_type", mime_type)
+        self.mime_type = None if mime_type is None else check_literal("mime_type", mime_type).strip()
         is_number = isinstance(folder_id, int) and not isinstance(folder_id, bool)
-        self.folder_id = folder_id if folder_id is None or is_number else check_literal("folder_id", folder_id)
+        self.folder_id = folder_id if folder_id is None or is_number else check_literal("folder_id", folder_id).strip()
         self.poll_interval = parse_interval("poll_interval", poll_interval)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:

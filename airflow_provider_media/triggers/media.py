@@ -29,6 +29,11 @@ class MediaExistsTrigger(BaseTrigger):
     :param names: or else the names; those with ``*``, ``?`` or ``[...]`` are patterns.
     :param exact_names: the names to match literally, even if they contain wildcards.
     :param min_matches: the minimum number of files that match a pattern.
+    :param folder_id: only files known to be in this folder.
+    :param mime_type: only files of this type; may have wildcards.
+    :param stored_after: only files known to be stored at this time or later, in ISO 8601 with an offset.
+    :param pick: ``oldest`` or ``newest``: which file of a plain name is returned.
+    :param found_before: the number of ids or names that the sensor found before, for the log.
     :param poll_interval: seconds between polls; at least 0.5.
     :param deadline: the end of the wait, in ISO 8601 with an offset. The first poll has at least ten seconds, even
         after the deadline.
@@ -44,17 +49,27 @@ class MediaExistsTrigger(BaseTrigger):
         names: Sequence[str] = (),
         exact_names: Sequence[str] = (),
         min_matches: int = 1,
+        folder_id: str | None = None,
+        mime_type: str | None = None,
+        stored_after: str | None = None,
+        pick: str = "oldest",
+        found_before: int = 0,
         poll_interval: float = 60.0,
         deadline: str | None = None,
         max_poll_failures: int = _policy.MAX_CONSECUTIVE_FAILURES,
         not_before: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.media_conn_id = media_conn_id
+        self.media_conn_id = media_conn_id.strip()
         self.media_ids = list(media_ids)
         self.names = list(names)
         self.exact_names = list(exact_names)
         self.min_matches = min_matches
+        self.folder_id = None if folder_id is None else str(folder_id).strip()
+        self.mime_type = None if mime_type is None else mime_type.strip()
+        self.stored_after = stored_after
+        self.pick = pick
+        self.found_before = found_before
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.max_poll_failures = max_poll_failures
@@ -70,6 +85,11 @@ class MediaExistsTrigger(BaseTrigger):
                 "names": self.names,
                 "exact_names": self.exact_names,
                 "min_matches": self.min_matches,
+                "folder_id": self.folder_id,
+                "mime_type": self.mime_type,
+                "stored_after": self.stored_after,
+                "pick": self.pick,
+                "found_before": self.found_before,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "max_poll_failures": self.max_poll_failures,
@@ -89,12 +109,17 @@ class MediaExistsTrigger(BaseTrigger):
             names=tuple(self.names),
             exact=frozenset(self.exact_names),
             min_matches=self.min_matches,
+            folder_id=self.folder_id,
+            mime_type=self.mime_type,
+            stored_after=datetime.fromisoformat(self.stored_after) if self.stored_after else None,
+            pick=self.pick,
         )
         subscription = Subscription(
             criteria,
             interval=self.poll_interval,
             policy=_policy.PollPolicy(self.max_poll_failures),
             first_poll_by=asyncio.get_running_loop().time() + self._remaining_seconds - _policy.FIRST_POLL_SECONDS,
+            found_before=self.found_before,
         )
         async with subscribe(self.media_conn_id, subscription):
             event = await self._wait(subscription)
@@ -103,7 +128,7 @@ class MediaExistsTrigger(BaseTrigger):
     async def _wait(self, subscription: Subscription) -> WaitEvent:
         clock = asyncio.get_running_loop().time
         started = clock()
-        logged = 0
+        logged = ""
         while subscription.missing and subscription.error is None:
             seconds = self._remaining_seconds
             if not subscription.polls:
@@ -117,12 +142,11 @@ class MediaExistsTrigger(BaseTrigger):
                 self.log.warning(
                     "Poll failed (%d consecutive failures): %s", subscription.failures, subscription.failure
                 )
-            if len(subscription.found) != logged or subscription.polls == 1:
-                logged = len(subscription.found)
-                progress = subscription.criteria.progress(subscription.found)
+            if subscription.progress != logged and subscription.polls:
+                logged = subscription.progress
                 self.log.info(
                     "Waiting: %s; deadline: %s, poll interval: %g s",
-                    progress,
+                    logged,
                     self.deadline or "none",
                     subscription.interval,
                 )

@@ -132,6 +132,40 @@ def test_progress_is_logged_when_it_changes(
     assert "1 of 3 found ('b'), missing: 'a', 'c'" in log
 
 
+def test_progress_counts_files_and_what_was_found_before(
+    define: Any, library: SandboxLibrary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def main() -> dict[str, Any]:
+        waiting = start(define(), names=["gates/*"], min_matches=2, found_before=3)
+        await until(lambda: polls("media_async") >= 1)
+        library.store("gates/1", PNG)
+        before = polls("media_async")
+        await until(lambda: polls("media_async") >= before + 2)
+        library.store("gates/2", PNG)
+        return await waiting
+
+    assert len(asyncio.run(main())["found"]["gates/*"]) == 2
+    log = capsys.readouterr().out
+    for count in (0, 1):
+        assert f"3 of 4 found (3 before), missing: 'gates/*': {count} of 2 files; deadline: none" in log
+
+
+def test_filters_apply_to_each_trigger(define: Any, library: SandboxLibrary) -> None:
+    for folder in (7, 8):
+        library.store("banner", PNG, folderId=folder)
+
+    async def main() -> list[dict[str, Any]]:
+        options: list[dict[str, Any]] = [{"folder_id": "8"}, {"pick": "newest"}, {"mime_type": "image/*"}]
+        waits = [start(define(), names=["banner"], **each) for each in options]
+        never = start(define(), names=["banner"], stored_after="2999-01-01T00:00:00+00:00")
+        events = await asyncio.gather(*waits)
+        await stop([never])
+        return events
+
+    folders = [event["found"]["banner"][0]["folder_id"] for event in asyncio.run(main())]
+    assert list(map(str, folders)) == ["8", "8", "7"]
+
+
 def test_api_key_is_in_no_event_and_no_log(
     define: Any, library: SandboxLibrary, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -84,3 +84,11 @@ def test_task_output_is_rejected() -> None:
 def test_valid_arguments_are_unchanged(arguments: dict[str, Any]) -> None:
     trigger = events.MediaEventTrigger(**arguments)
     assert trigger.serialize()[1].items() >= arguments.items()
+
+
+def test_blanks_around_arguments_are_removed_but_not_around_names() -> None:
+    _, arguments = events.MediaEventTrigger(
+        media_conn_id=" media_other", name=" banner*", mime_type="image/* ", folder_id=" 7 "
+    ).serialize()
+    given = {name: arguments[name] for name in ("media_conn_id", "name", "mime_type", "folder_id")}
+    assert given == {"media_conn_id": "media_other", "name": " banner*", "mime_type": "image/*", "folder_id": "7"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from airflow_provider_media.exceptions import (
 )
 from airflow_provider_media.models import Media
 from airflow_provider_media.sensors.media import MediaExistsSensor
+from tests.unit.helpers.fake_library import FakeLibrary
 from tests.unit.helpers.waiting_task import FakeHook
 
 
@@ -60,12 +62,117 @@ def found(hook: FakeHook, **arguments: Any) -> Any:
         ({"name": "ban*", "min_matches": 3}, [1, 2, 4]),
         ({"name": "ban*", "min_matches": "4"}, None),
         ({"name": "vide[op]"}, [3]),
-        ({"name": "banner", "min_matches": 9}, 1),
         ({"names": ["vide?", "banner"]}, [3, 1]),
     ],
 )
 def test_ids_names_and_patterns_are_found(arguments: dict[str, Any], ids: Any) -> None:
     assert found(FakeHook("banner", "banner-2", "video", "banner"), **arguments) == ids
+
+
+def dated_hook(**options: Any) -> FakeHook:
+    """A library with a banner of last year and one of today in another folder, and a video."""
+    hook = FakeHook()
+    hook.library = FakeLibrary(**options)
+    hook.library.add("banner", folderId=7, createdAt="2025-07-01T00:00:00Z")
+    hook.library.add("banner", folderId=8, createdAt="2026-07-01T00:00:00Z")
+    hook.library.add("video", mimeType="video/mp4", folderId=8)
+    return hook
+
+
+FILTERS: list[tuple[dict[str, Any], Any]] = [
+    ({"name": "banner"}, 1),
+    ({"name": "banner", "pick": "newest"}, 2),
+    ({"name": "banner", "pick": " Oldest "}, 1),
+    ({"name": "banner", "folder_id": 8}, 2),
+    ({"name": "banner", "folder_id": " 8 "}, 2),
+    ({"name": "banner", "folder_id": 9}, None),
+    ({"name": "*", "mime_type": "image/*"}, [1, 2]),
+    ({"name": "*", "mime_type": "video/mp4", "folder_id": "8"}, [3]),
+    ({"name": "banner", "stored_after": "2026-01-01T00:00:00+02:00"}, 2),
+    ({"name": "banner", "stored_after": datetime(2026, 7, 2, tzinfo=UTC)}, None),
+    ({"name": "video", "stored_after": "2020-01-01T00:00:00Z"}, None),  # an unknown date
+    ({"media_ids": [2, 3], "folder_id": 8}, [2, 3]),
+    ({"media_id": 1, "stored_after": "2026-01-01T00:00:00Z"}, None),
+    ({"media_ids": [1, 2], "stored_after": "2026-01-01T00:00:00Z"}, None),
+    ({"name": "ban*", "min_matches": 2, "stored_after": "2026-01-01T00:00:00Z"}, None),
+]
+
+
+@pytest.mark.parametrize(
+    "list_leaves_out", [(), ("folderId", "mimeType", "createdAt")], ids=["full list", "short list"]
+)
+@pytest.mark.parametrize(("arguments", "ids"), FILTERS)
+def test_only_accepted_files_are_found(arguments: dict[str, Any], ids: Any, list_leaves_out: Any) -> None:
+    assert found(dated_hook(list_leaves_out=list_leaves_out), **arguments) == ids
+
+
+def test_details_are_fetched_once_and_only_where_they_decide() -> None:
+    hook = dated_hook(list_leaves_out=("folderId",))
+    waiting = sensor(hook, names=["banner", "video"], folder_id=7)
+    for _ in range(3):
+        assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
+    assert [call for call in hook.calls if "?" not in call] == ["GET /1", "GET /2", "GET /3"]
+
+
+def test_failed_fetch_of_details_is_repeated() -> None:
+    hook = dated_hook(list_leaves_out=("folderId",))
+    waiting = sensor(hook, name="banner", folder_id=7)
+
+    def fail(line: str) -> None:
+        if line == "GET /1":
+            hook.library.on_call = lambda _: None
+            raise MediaUnavailableError("It went wrong.", status=500, is_transient=True)
+
+    hook.library.on_call = fail
+    assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
+    assert waiting.poke({}).xcom_value["id"] == 1  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"name": "banner"},
+        {"names": ["a", "b"]},
+        {"name": "a*", "wildcards": False},
+        {"media_id": 1},
+        {"media_ids": [1, 2]},
+    ],
+)
+def test_min_matches_without_a_pattern_is_refused(arguments: dict[str, Any]) -> None:
+    hook = FakeHook()
+    with pytest.raises(MediaConfigurationError, match="min_matches=2 requires a name with wildcards"):
+        sensor(hook, min_matches=2, **arguments).poke({})  # type: ignore[typeddict-item]
+    assert hook.calls == []
+
+
+@pytest.mark.parametrize(
+    "media_ids",
+    [
+        {"id": 1, "name": "a"},
+        [{"id": 1, "name": "a"}, 2],
+        [[1], ({"id": 2},)],
+        {"a.png": {"id": 1, "action": "uploaded"}, "b.png": {"id": 2, "action": "kept"}},
+        [{"a.png": {"id": 1}}, {"b.png": {"id": 2}}],
+        {1: None, 2: None}.keys(),
+        '{"a.png": {"id": 1}}',
+    ],
+    ids=repr,
+)
+def test_media_ids_takes_what_earlier_tasks_return(media_ids: Any) -> None:
+    result = found(FakeHook("a", "b"), media_ids=media_ids)
+    assert result in ([1], [1, 2])
+
+
+def test_progress_counts_the_files_of_a_pattern(capsys: pytest.CaptureFixture[str]) -> None:
+    hook = FakeHook("gates/1")
+    waiting = sensor(hook, names=["banner", "gates/*"], min_matches=3)
+    waiting.poke({})  # type: ignore[typeddict-item]
+    hook.library.add("gates/2")
+    waiting.poke({})  # type: ignore[typeddict-item]
+    log = capsys.readouterr().out
+    for count in (1, 2):
+        assert f"0 of 2 found (none), missing: 'banner', 'gates/*': {count} of 3 files; deadline: 2" in log
+    assert log.count(", poll interval: 60 s") == 2
 
 
 def test_name_with_wildcards_matches_itself() -> None:
@@ -289,6 +396,7 @@ def test_template_fields_are_arguments_and_attributes() -> None:
     made = MediaExistsSensor(task_id="wait", media_id=1)
     assert set(made.template_fields) == {
         *("media_id", "media_ids", "name", "names", "wildcards", "min_matches"),
+        *("folder_id", "mime_type", "stored_after", "pick"),
         *("needed_by", "max_poll_failures", "media_conn_id"),
     }
     assert all(hasattr(made, field) for field in made.template_fields)

@@ -182,7 +182,9 @@ def test_deferral_passes_all_arguments_to_the_trigger(store: Any) -> None:
     task = WaitingTask(
         FakeHook("there"), store(), names=["there", "m*"], min_matches="2", needed_by=needed_by.isoformat(),
         poke_interval=7, max_poll_failures="3", media_conn_id="media_other", deferrable=True,
+        folder_id=7, mime_type="image/*", stored_after="2026-01-01T00:00:00+01:00", pick="newest",
     )  # fmt: skip
+    task.hook.library.files[0] |= {"folderId": 7, "createdAt": "2026-01-01T00:00:00Z"}
     deferral = deferral_of(task)
     assert deferral.trigger.serialize()[1] == {
         "media_conn_id": "media_other",
@@ -190,6 +192,11 @@ def test_deferral_passes_all_arguments_to_the_trigger(store: Any) -> None:
         "names": ["m*"],
         "exact_names": [],
         "min_matches": 2,
+        "folder_id": "7",
+        "mime_type": "image/*",
+        "stored_after": "2026-01-01T00:00:00+01:00",
+        "pick": "newest",
+        "found_before": 1,
         "poll_interval": 7.0,
         "deadline": needed_by.isoformat(),
         "max_poll_failures": 3,

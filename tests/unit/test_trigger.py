@@ -17,6 +17,11 @@ DEFAULTS: dict[str, Any] = {
     "names": [],
     "exact_names": [],
     "min_matches": 1,
+    "folder_id": None,
+    "mime_type": None,
+    "stored_after": None,
+    "pick": "oldest",
+    "found_before": 0,
     "poll_interval": 60.0,
     "deadline": None,
     "max_poll_failures": 5,
@@ -28,6 +33,11 @@ OTHERS: dict[str, Any] = {
     "names": ["a", "b*"],
     "exact_names": ["b*"],
     "min_matches": 3,
+    "folder_id": "7",
+    "mime_type": "image/*",
+    "stored_after": "2026-06-01T00:00:00+02:00",
+    "pick": "newest",
+    "found_before": 2,
     "poll_interval": 0.5,
     "deadline": "2026-07-01T09:00:00+02:00",
     "max_poll_failures": 1,
@@ -89,3 +99,8 @@ def test_airflow_stores_and_loads_it() -> None:
     row = Trigger.from_object(MediaExistsTrigger(**OTHERS))
     assert row.classpath == MediaExistsTrigger().serialize()[0]
     assert MediaExistsTrigger(**row.kwargs).serialize()[1] == OTHERS
+
+
+def test_blanks_around_arguments_are_removed() -> None:
+    trigger = MediaExistsTrigger(media_conn_id=" media_other ", folder_id=" 7", mime_type="image/* ")
+    assert (trigger.media_conn_id, trigger.folder_id, trigger.mime_type) == ("media_other", "7", "image/*")

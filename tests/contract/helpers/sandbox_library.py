@@ -51,19 +51,19 @@ class SandboxLibrary:
         files: list[dict[str, Any]] = self._control("GET", "library").json()
         return files
 
-    def post(self, name: str, content: bytes) -> requests.Response:
+    def post(self, name: str, content: bytes, **fields: Any) -> requests.Response:
         """Upload a file as another client."""
         return requests.post(
             self.sandbox.media_url,
             files={"file": ("a.png", content)},
-            data={"name": name},
+            data={"name": name, **fields},
             headers=self._headers,
             timeout=5,
         )
 
-    def store(self, name: str, content: bytes) -> int:
+    def store(self, name: str, content: bytes, **fields: Any) -> int:
         """Upload a file as another client; return its id."""
-        stored = self.post(name, content).json()
+        stored = self.post(name, content, **fields).json()
         media_id: int = stored["id"] if "id" in stored else stored["mediaId"]
         return media_id
 
