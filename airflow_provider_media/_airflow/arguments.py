@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, Literal, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_media._api.values import refuse_none
 from airflow_provider_media.exceptions import MediaConfigurationError
@@ -170,6 +171,34 @@ def parse_path(field: str, value: Any) -> Any:
             f" .expand({field}=[...]), or sync their folder with MediaSyncOperator."
         )
     return value
+
+
+def parse_urls(field: str, value: Any) -> dict[str, str] | None:
+    """Return the URLs of a list or a mapping, or of the string of one, by name; None for a path.
+
+    In a list, the name is the decoded last part of the URL's path.
+
+    :raises MediaConfigurationError: it is not a URL, or two have one name.
+    """
+    refuse_none(field, value)
+    value = _parse_literal(field, value)
+    if isinstance(value, str) and value.lower().startswith(("http://", "https://")):
+        value = [value]
+    if not isinstance(value, (list, tuple, Mapping)):
+        return None
+    named = value.items() if isinstance(value, Mapping) else [(None, one) for one in value]
+    urls: dict[str, str] = {}
+    for given, url in named:
+        if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
+            raise MediaConfigurationError(f"{field} must be a path, or a list or a mapping of URLs, not of {url!r}.")
+        name = unquote(urlsplit(url).path.rpartition("/")[2]) if given is None else parse_str(field, given)
+        if not name or name in urls:
+            problem = f"two URLs of the name {name!r}" if name else "a URL without a name"
+            raise MediaConfigurationError(f"{field} has {problem}. Use a mapping {{name: URL}}.")
+        urls[name] = url
+    if not urls:
+        raise MediaConfigurationError(f"{field} must not be empty. Did an upstream task return nothing?")
+    return urls
 
 
 def parse_list(field: str, value: Any, *, nested_strings: bool = False) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Parse an Airflow connection into settings, and mask its secrets."""
+"""Parse Airflow connections, and mask their secrets: into settings, or into the credentials of a URL."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_media._api.secret import Secret
     from airflow_provider_media._api.settings import Settings
+    from airflow_provider_media._transports.url import UrlPath
 
 log = logging.getLogger(__name__)
 
@@ -45,3 +46,40 @@ def read_connection(connection: Secret[Any], conn_id: str) -> Settings:
         _warned_of.add(settings.base_url)
         log.warning("The connection %s sends the API key unencrypted to %s; use https", conn_id, settings.base_url)
     return settings
+
+
+_REQUEST_OPTIONS = {"timeout", "allow_redirects", "proxies", "proxy", "verify", "cert", "stream", "trust_env"}
+"""Keys of an ``http`` connection's extra that are no headers, as in Airflow's HttpHook."""
+
+
+def open_url(address: str) -> UrlPath:
+    """Return the path object of a URL; its user is the id of an Airflow connection of type ``http``.
+
+    :raises MediaFileError: the URL is invalid.
+    :raises MediaConfigurationError: the connection is of another host.
+    """
+    from urllib.parse import unquote, urlsplit
+
+    from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+    from airflow_provider_media._transports.url import Credentials, url_path
+    from airflow_provider_media.exceptions import MediaConfigurationError
+
+    path = url_path(address)
+    conn_id = unquote(urlsplit(address).username or "")
+    if not conn_id:
+        return path
+    connection = BaseHook.get_connection(conn_id)
+    given, own = urlsplit(path.path), urlsplit(connection.host or "")
+    host, scheme = own.hostname or (connection.host or "").partition("/")[0], own.scheme or connection.schema or "https"
+    if (given.hostname, given.scheme) != (host.lower(), scheme):
+        raise MediaConfigurationError(
+            f"The connection {conn_id} is for {scheme}://{host}, not for {given.scheme}://{given.hostname}: its"
+            " credentials are not sent there."
+        )
+    mask_secret(connection.password)
+    headers = {name: value for name, value in connection.extra_dejson.items() if name not in _REQUEST_OPTIONS}
+    mask_secret(headers)
+    auth = (connection.login, connection.password or "") if connection.login else None
+    credentials = Credentials(auth=auth, headers={name: str(value) for name, value in headers.items()})
+    return url_path(address, credentials)

@@ -7,6 +7,7 @@ import os
 import string
 import unicodedata
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from airflow_provider_media._upload.source import (
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError, MediaUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
     Hidden files and folders, and those that :mod:`airflow_provider_media._sync.path_patterns` lists, are skipped, with
     one log line. Links are followed; a folder with several paths is read once.
 
-    :param root: a local path, or an object store's path object (Airflow's ``ObjectStoragePath``).
+    :param root: a local path, an object store's path object (Airflow's ``ObjectStoragePath``), or path objects by name.
     :param pattern: a pattern for relative paths; see :class:`PathPattern`.
     :param exclude: patterns of files to skip; one without ``/`` matches a file or a folder at any depth.
     :param written: the root as the user wrote it, because a path object drops trailing slashes, and a key may have
@@ -67,6 +68,8 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
     :raises MediaUnavailableError: the object store does not respond.
     :raises MediaConfigurationError: a pattern has too many braces.
     """
+    if isinstance(root, Mapping):
+        return _find_named(root, pattern, exclude, written)
     if isinstance(root, (str, os.PathLike)) and str(root) in {"", "None"}:
         raise _folder_problem(str(root), "not the path of a folder. Did a Jinja template render to an empty string?")
     included, excluded = PathPattern(pattern), [(one, PathPattern.anywhere(one)) for one in exclude]
@@ -82,6 +85,29 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
         may_be_transient = is_object_path(root) and is_transient(error)
         error_class = MediaUnavailableError if may_be_transient else MediaFileError
         raise _folder_problem(str(root), _read_failure(error, root), error_class) from safe_cause(error)
+    return _select(found, included, excluded, skipped, label=str(root), pattern=pattern)
+
+
+def _find_named(root: Mapping[str, Any], pattern: str, exclude: Sequence[str], label: str) -> list[FoundFile]:
+    """Select from files that are given by name, such as URLs."""
+    included, excluded = PathPattern(pattern), [(one, PathPattern.anywhere(one)) for one in exclude]
+    found = [FoundFile(path=path, relative=_composed(name)) for name, path in root.items()]
+    return _select(found, included, excluded, Counter(), label=label, pattern=pattern)
+
+
+def _select(
+    found: Sequence[FoundFile],
+    included: PathPattern,
+    excluded: Sequence[tuple[str, PathPattern]],
+    skipped: Counter[str],
+    *,
+    label: str,
+    pattern: str,
+) -> list[FoundFile]:
+    """Return the files that match, sorted; log the others.
+
+    :raises MediaFileError: no file matches.
+    """
     kept = []
     for file in found:
         if not included.matches(file.relative):
@@ -91,12 +117,12 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
             skipped[reason] += 1
         else:
             kept.append(file)
-    _log_skipped(root, skipped)
+    _log_skipped(label, skipped)
     if not kept:
         among = f"none of its {plural(len(found), 'file')} matches {pattern!r}" if found else "it contains no files"
         if skipped:
             among = f"all files that match {pattern!r} are skipped ({', '.join(map(escape_controls, skipped))})"
-        raise _folder_problem(str(root), among)
+        raise _folder_problem(label, among)
     return sorted(kept, key=lambda file: file.relative)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 import tempfile
 import time
@@ -525,9 +524,7 @@ class ObjectSource:
 
     def __init__(self, path: Any, info: Mapping[str, Any] | None = None) -> None:
         self.label = redact_url(str(path))
-        is_http = str(path).lower().startswith(("http://", "https://"))
-        # Without the query of an HTTP path, which may contain a signature.
-        self.base_name: str | None = re.split("[?#]", str(path))[0].rpartition("/")[2] if is_http else path.name
+        self.base_name: str | None = path.name
         with self._reading():
             self._file_system, self._name = path.fs, path.path
             info = info or self._fetch_info()

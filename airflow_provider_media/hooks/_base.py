@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
 from airflow_provider_media._api.formatting import format_media, plural
 from airflow_provider_media._api.values import refuse_none
+from airflow_provider_media._upload.source import file_error, is_object_path
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
@@ -143,7 +144,6 @@ class LibraryHook(BaseHook):
 
     def _check_file(self, upload: UploadSpec, channels: tuple[str, ...], *, check_integrity: bool) -> None:
         from airflow_provider_media._channels.check import check_file
-        from airflow_provider_media._upload.source import file_error
 
         report = check_file(upload.source, upload.mime_type, channels, check_integrity=check_integrity)
         if report.errors:
@@ -179,15 +179,31 @@ def describe_success(settings: Settings, page: MediaPage) -> str:
     return f"The Media API at {settings.base_url} accepts the key{count}."
 
 
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "adl": "azure"}
+"""The extra of this package that installs the file system of a scheme."""
+
+
 def as_path(file: Any) -> Any:
-    """Return an ``ObjectStoragePath`` for a URI string; anything else unchanged."""
-    if not (isinstance(file, str) and "://" in file):
+    """Return the path object of a URI string: of an HTTP server, or an ``ObjectStoragePath``; anything else unchanged.
+
+    :raises MediaFileError: the scheme has no file system.
+    """
+    is_http = is_object_path(file) and getattr(file, "protocol", None) in {"http", "https"}
+    if not is_http and not (isinstance(file, str) and "://" in file):
         return file
+    scheme = str(file).partition("://")[0].lower()
+    if scheme in {"http", "https"}:
+        from airflow_provider_media._airflow.connection import open_url
+
+        return open_url(str(file))
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    from airflow_provider_media._upload.source import file_error
-
     try:
-        return ObjectStoragePath(file)
-    except (ValueError, ImportError) as error:  # a scheme without an Airflow provider
-        raise file_error(file, str(error)) from error
+        path = ObjectStoragePath(file)
+        path.fs  # noqa: B018 - imports the file system
+    except (ValueError, ImportError) as error:  # a scheme without an Airflow provider, or without its package
+        extra = f" Install airflow-provider-media[{EXTRAS[scheme]}]." if scheme in EXTRAS else ""
+        raise file_error(file, f"{str(error).rstrip('.')}.{extra}") from error
+    except Exception:  # noqa: BLE001 - of the store's connection; raised again, as a MediaError, when the file is read
+        return path
+    return path

@@ -91,7 +91,8 @@ class MediaHook(LibraryHook):
     ) -> UploadResult:
         """Upload one file; memory use does not depend on its size.
 
-        :param file: a path, an ``ObjectStoragePath`` (or its URI), or a binary file object, read from its position.
+        :param file: a path, an ``ObjectStoragePath`` (or its URI), an ``https`` URL, or a binary file object, read from
+            its position.
         :param name: the human-readable name; by default the file's base name.
         :param description: free text.
         :param folder_id: the number of the library folder; then only files of that folder count as existing. By default

@@ -14,8 +14,10 @@ from airflow_provider_media._airflow.arguments import (
     parse_path,
     parse_str,
     parse_token,
+    parse_urls,
 )
 from airflow_provider_media._airflow.asset_events import fill_outlet_events
+from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._api.values import parse_bool, parse_int
 from airflow_provider_media._sync.executor import MAX_WORKERS
 from airflow_provider_media._sync.manifest import ManifestFile, check_can_be_mapped
@@ -43,7 +45,8 @@ class MediaSyncOperator(MediaOperator):
     ``size``, ``action`` (``create``, ``replace``, ``keep``) and ``warnings`` of its channels. A dry run returns the
     plan instead: ``{"counts": ..., "steps": [...]}``.
 
-    :param source: the folder: a path, or the URI of an object store's prefix (``s3://bucket/summer``). (templated)
+    :param source: the folder: a path, or the URI of an object store's prefix (``s3://bucket/summer``); or URLs, as a
+        list or a mapping of names to URLs. (templated)
     :param pattern: a pattern for paths in the folder: ``*``, ``?`` and ``[...]`` match within one name, ``**`` any
         number of folders, ``{jpg,png}`` either. Hidden files, partial transfers, and files of file managers and network
         storage are skipped. (templated)
@@ -190,6 +193,11 @@ class MediaSyncOperator(MediaOperator):
         from airflow_provider_media._upload.spec import validate_common_fields
         from airflow_provider_media.hooks._base import as_path
 
+        urls = parse_urls("source", self.source)
+        if urls is None:
+            source: Any = as_path(parse_path("source", self.source))
+        else:
+            source = {name: as_path(url) for name, url in urls.items()}
         output = parse_choice("output", self.returned, ("manifest", "reference"))
         path = parse_optional(parse_path, "manifest_path", self.manifest_path)
         if output == "reference" and path is None:
@@ -198,8 +206,8 @@ class MediaSyncOperator(MediaOperator):
         folder = parse_optional(parse_token, "folder_id", self.folder_id)
         description, folder_id = validate_common_fields(description, folder)
         return SyncOptions(
-            source=as_path(parse_path("source", self.source)),
-            source_label=str(self.source),
+            source=source,
+            source_label=plural(len(urls), "URL") if urls else str(self.source),
             pattern=parse_str("pattern", self.pattern),
             exclude=tuple(parse_str("exclude", pattern) for pattern in parse_list("exclude", self.exclude)),
             on_unsupported=parse_choice("on_unsupported", self.on_unsupported, ("fail", "skip")),
