@@ -84,7 +84,9 @@ def _add_check(commands: Any) -> None:
     add("--exclude", action="append", default=[], metavar="PATTERN", help="skip these files; may be repeated")
     add("--check-integrity", action="store_true", help="refuse truncated and corrupt files also without channels")
     add("--strict", action="store_true", help="exit with 1 also for warnings")
-    add("--json", action="store_true", help="print JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--markdown", action="store_true", help="print Markdown, for a comment on a pull request")
 
 
 def _add_probe(commands: Any) -> None:
@@ -134,6 +136,10 @@ def _check(values: argparse.Namespace, warnings: _Warnings) -> int:
             for step in plan.steps
         ]
         _print_json({"counts": counts, "files": files})
+    elif values.markdown:
+        from airflow_provider_media.reports import approval_body
+
+        sys.stdout.write(approval_body(plan) + "\n")
     else:
         rows = []
         for step in plan.steps:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IS_AIRFLOW_3 = version("apache-airflow").startswith("3.")
+HAS_APPROVALS = not version("apache-airflow").startswith(("2.", "3.0."))
 
 EXAMPLES = [
     "example_media_assets",
@@ -29,6 +30,10 @@ EXAMPLES = [
     "example_media_sync",
     "example_media_taskflow",
     "example_media_wait_for_assets",
+    pytest.param(
+        "example_media_approval",
+        marks=pytest.mark.skipif(not HAS_APPROVALS, reason="there are no approvals before Airflow 3.1"),
+    ),
     pytest.param(
         "example_media_event_driven",
         marks=pytest.mark.skipif(not IS_AIRFLOW_3, reason="Airflow 2 cannot start DAGs by events"),
@@ -265,11 +270,30 @@ def test_image_with_several_events_is_processed_once(load_example: Any, monkeypa
     assert pick_new({"images": events[:2], "others": events[2:]}) == [{"id": 2}, {"id": 3}]
 
 
+@pytest.mark.skipif(not HAS_APPROVALS, reason="there are no approvals before Airflow 3.1")
+@pytest.mark.usefixtures("platform")
+def test_approval_shows_the_media_before_the_send(run_dag: Any, load_example: Any, monkeypatch: Any) -> None:
+    """Airflow's own tests cover how an approval waits for a person."""
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    bodies: list[str] = []
+    monkeypatch.setattr(ApprovalOperator, "execute", lambda self, context: bodies.append(self.body))
+    run = run_dag(load_example("example_media_approval"))
+
+    assert all_successful("sync", "describe", "approve", "send") == run.states
+    assert run.xcom("send") == [entry["id"] for entry in run.xcom("sync").values()]
+    (body,) = bodies
+    assert body.startswith("**5 files, ")
+    assert body.count("![preview](<http://127.0.0.1:") == 4
+
+
 def test_examples_load_on_both_airflow_versions(load_dags: Any, media_folder: Path) -> None:
     expected = {example if isinstance(example, str) else example.values[0] for example in EXAMPLES}
     expected.add("example_media_assets_send")  # the second DAG of a file
     if not IS_AIRFLOW_3:
         expected.remove("example_media_event_driven")
+    if not HAS_APPROVALS:
+        expected.remove("example_media_approval")
     assert load_dags(media_folder.parent).keys() == expected
 
 

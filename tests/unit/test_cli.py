@@ -51,6 +51,11 @@ def test_check_prints_json(creatives: Path, capsys: Any) -> None:
     assert "its extension does not match its content" in files["card-tonic.jpg"]["warnings"][-1]
 
 
+def test_check_prints_markdown(creatives: Path, capsys: Any) -> None:
+    assert main(["check", str(creatives), "--markdown"]) == 1
+    assert capsys.readouterr().out.startswith("**4 files, ")
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [
