@@ -124,10 +124,12 @@ def delete_all(
     references: References | None,
     on_reference: str,
     state: TaskState[DeletionCheckpoint],
+    backup_to: Any = None,
 ) -> dict[str, list[int | str]]:
     """Check references, then delete the files; return the ids that were deleted, missing and skipped.
 
     :param state: the ids whose deletion earlier attempts started; a missing file among them counts as deleted.
+    :param backup_to: where each file is written before its deletion.
     :raises MediaNotFoundError: an id is missing (``if_missing="fail"``); nothing was deleted.
     :raises MediaInUseError: a file is in use (``on_reference="fail"``); nothing was deleted.
     """
@@ -155,7 +157,9 @@ def delete_all(
     remaining = [media_id for media_id in media_ids if str(media_id) not in excluded]
     # Only the references check takes long enough for the files to change.
     seen = found if references is not None else {}
-    outcome["deleted"], missing = delete_each(hook, remaining, state=state, deleted=outcome["deleted"], seen=seen)
+    outcome["deleted"], missing = delete_each(
+        hook, remaining, state=state, deleted=outcome["deleted"], seen=seen, backup_to=backup_to
+    )
     outcome["missing"] += missing
     log.info("Deleted %(deleted)s, missing %(missing)s, skipped because still in use %(skipped)s", outcome)
     return outcome
@@ -168,17 +172,21 @@ def delete_each(
     state: TaskState[DeletionCheckpoint],
     deleted: Iterable[int | str],
     seen: Mapping[str, Media] = MappingProxyType({}),
+    backup_to: Any = None,
 ) -> tuple[list[int | str], list[int | str]]:
     """Delete files one by one; return the deleted and the missing ids.
 
     :param state: stores each id before its deletion, and all of them at the end.
     :param deleted: the ids that earlier attempts of the task deleted.
     :param seen: the files as they were selected, by the given id; each is read again right before its deletion.
+    :param backup_to: where each file is written before its deletion; no backup, no deletion.
     """
     from airflow_provider_media._api.deletion import get_unchanged
+    from airflow_provider_media._deletion.backup import Backup
     from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
 
     done, missing = list(deleted), list[int | str]()
+    back_up = None if backup_to is None else Backup(hook, backup_to)
     before = previously_started(state)
     started = set(map(str, before))
     if media_ids:
@@ -186,13 +194,16 @@ def delete_each(
     for media_id in media_ids:
         was_started = str(media_id) in started
         selected = seen.get(str(media_id))
-        if selected and hook.run_flow(get_unchanged(selected)) is None:
+        now = hook.run_flow(get_unchanged(selected)) if selected else None
+        if selected and now is None:
             (done if was_started else missing).append(media_id)
             continue
-        if not was_started:
-            started.add(str(media_id))
-            state.append(media_id)
         try:
+            if back_up:
+                back_up([now or hook.get_media(media_id)])
+            if not was_started:
+                started.add(str(media_id))
+                state.append(media_id)
             hook.delete(media_id)
         except MediaNotFoundError:
             # Deleted by another task, or by an interrupted attempt of this one.

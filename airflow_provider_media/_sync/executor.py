@@ -84,6 +84,7 @@ class SyncExecutor:
     :param existing: the library's files before the sync.
     :param references: a callable that returns what still uses a file.
     :param on_reference: ``fail`` or ``skip``.
+    :param back_up: writes old files somewhere before they are deleted.
     :param progress: counts the files that are done.
     """
 
@@ -97,6 +98,7 @@ class SyncExecutor:
         existing: ExistingMedia,
         references: References | None,
         on_reference: str,
+        back_up: Callable[[Iterable[Media]], None] | None,
         progress: FilesProgress,
     ) -> None:
         self._hook = hook
@@ -108,6 +110,7 @@ class SyncExecutor:
         self._references = references
         self._references_lock = threading.Lock()
         self._on_reference = on_reference
+        self._back_up = back_up
         self._progress = progress
         self._running: dict[Future[Any], _Job] = {}
         self._consecutive_failures = 0
@@ -178,7 +181,6 @@ class SyncExecutor:
 
     def _uploaded(self, step: PlanStep, media: Media) -> None:
         from airflow_provider_media._airflow.lineage import report_upload
-        from airflow_provider_media._api.deletion import delete_unchanged
         from airflow_provider_media._upload.recent import RECENT_UPLOADS
 
         if media is not step.existing:
@@ -194,10 +196,16 @@ class SyncExecutor:
             return
         if deletable:
             fail = partial(self._not_deleted, step, media, deletable)
-            delete = delete_unchanged(deletable, self._refuse_if_used)
-            self._submit(delete, _Job(succeed=partial(self._deleted, step, media), fail=fail))
+            self._submit(self._delete(deletable), _Job(succeed=partial(self._deleted, step, media), fail=fail))
         else:
             self._finish(StepResult(step=step, action="create", media=media))
+
+    def _delete(self, old: list[Media]) -> Flow[tuple[int | str, ...]]:
+        from airflow_provider_media._api.deletion import delete_unchanged
+
+        if self._back_up:
+            self._back_up(old)  # here, because the workers run the flow
+        return (yield from delete_unchanged(old, self._refuse_if_used))
 
     def _refuse_if_used(self, old: Iterable[Media]) -> None:
         """Check the references of old files with an id that only a GET shows; called by the workers.

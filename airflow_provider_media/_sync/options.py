@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from airflow_provider_media._sync.manifest import ManifestFile
+    from airflow_provider_media.models import Media
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +17,7 @@ class SyncOptions:
     """The arguments of :class:`~airflow_provider_media.operators.media.MediaSyncOperator`, parsed.
 
     :param source_label: the source as the user wrote it.
+    :param back_up: writes files somewhere before they are deleted.
     """
 
     source: Any
@@ -34,3 +38,4 @@ class SyncOptions:
     fingerprint: bool
     manifest_file: ManifestFile | None
     returns_manifest: bool
+    back_up: Callable[[Iterable[Media]], None] | None = None

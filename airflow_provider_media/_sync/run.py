@@ -191,6 +191,7 @@ class FolderSync:
                 existing=existing,
                 references=self._references,
                 on_reference=self._options.on_reference,
+                back_up=self._options.back_up,
                 progress=progress,
             ).execute(steps)
         log.info("Uploaded %s", progress.summary())

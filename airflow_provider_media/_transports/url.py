@@ -75,10 +75,11 @@ class Credentials:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def url_path(address: str, credentials: Credentials | None = None) -> UrlPath:
+def url_path(address: str, credentials: Credentials | None = None, *, verify: bool | str = True) -> UrlPath:
     """Return the path object of a URL; nothing is sent yet.
 
     :param credentials: for the host of the URL.
+    :param verify: the CA bundle, or whether to verify certificates; by default that of the environment.
     :raises MediaFileError: the URL is invalid or has a password.
     """
     try:
@@ -92,7 +93,7 @@ def url_path(address: str, credentials: Credentials | None = None) -> UrlPath:
         raise file_error(address, "the URL has a password. Use an Airflow connection: https://conn_id@host/path")
     netloc = f"[{host}]" if ":" in host else host
     clean = parts._replace(netloc=netloc + (f":{port}" if port else ""), fragment="").geturl()
-    return UrlPath(UrlFileSystem(clean, credentials or Credentials()), clean, address)
+    return UrlPath(UrlFileSystem(clean, credentials or Credentials(), verify=verify), clean, address)
 
 
 class UrlFileSystem:
@@ -100,12 +101,15 @@ class UrlFileSystem:
 
     :param address: the URL.
     :param credentials: sent to its origin only, and not to that of a redirect.
+    :param verify: see :func:`url_path`.
     """
 
-    def __init__(self, address: str, credentials: Credentials) -> None:
+    def __init__(self, address: str, credentials: Credentials, *, verify: bool | str) -> None:
         self._label = redact_url(address)
         self._origin = _origin(address)
         self._credentials = credentials
+        environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        self._verify = environment if verify is True else verify
         self._session = requests.Session()
         self._session.trust_env = False  # a .netrc file has passwords for hosts that no one named
         self._session.headers.update({"User-Agent": f"airflow-provider-media/{__version__}", "Accept": "*/*"})
@@ -176,7 +180,7 @@ class UrlFileSystem:
                 headers=headers,
                 auth=self._credentials.auth if is_own else None,
                 proxies={"http": proxy, "https": proxy} if proxy else {},
-                verify=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True,
+                verify=self._verify,
                 timeout=_TIMEOUT_SECONDS,
                 stream=True,
                 allow_redirects=False,

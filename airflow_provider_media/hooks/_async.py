@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError
-from airflow_provider_media.hooks._base import LibraryHook, UploadOptions, describe_success, fetch_first_item
+from airflow_provider_media.hooks._base import LibraryHook, UploadOptions, as_path, describe_success, fetch_first_item
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -89,6 +89,15 @@ class MediaAsyncHook(LibraryHook):
         except MediaNotFoundError:
             return False
         return True
+
+    async def download(self, media: Media | int | str, target: Any, *, must_not_replace: bool = False) -> None:
+        """Write a file's content to a path or an object store. See :meth:`MediaHook.download`."""
+        from airflow_provider_media._airflow.download import download_file
+
+        found = await self.get_media(media) if isinstance(media, (int, str)) else media
+        verify = (await self.get_settings()).verify
+        write = partial(download_file, found, as_path(target), verify=verify, must_not_replace=must_not_replace)
+        await self._transport.in_thread(write)
 
     async def delete(self, media_id: int | str) -> None:
         """Delete one file permanently. See :meth:`MediaHook.delete`."""

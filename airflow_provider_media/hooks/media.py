@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, MediaUnavailableError
 from airflow_provider_media.hooks._async import MediaAsyncHook
-from airflow_provider_media.hooks._base import LibraryHook, describe_success, fetch_first_item
+from airflow_provider_media.hooks._base import LibraryHook, as_path, describe_success, fetch_first_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -189,6 +189,20 @@ class MediaHook(LibraryHook):
         except MediaNotFoundError:
             return False
         return True
+
+    def download(self, media: Media | int | str, target: Any, *, must_not_replace: bool = False) -> None:
+        """Write a file's content to a path or an object store, and verify its size.
+
+        :param media: the file, or its id.
+        :param target: a path, an ``ObjectStoragePath``, or its URI; missing local folders are created.
+        :param must_not_replace: whether an existing target is an error, unless it has the same content.
+        :raises MediaFileError: it cannot be read or written.
+        :raises MediaNotFoundError: the library has no file of this id.
+        """
+        from airflow_provider_media._airflow.download import download_file
+
+        found = self.get_media(media) if isinstance(media, (int, str)) else media
+        download_file(found, as_path(target), verify=self.settings.verify, must_not_replace=must_not_replace)
 
     def delete(self, media_id: int | str) -> None:
         """Delete one file permanently. Messages not yet sent that use its id will fail.

@@ -14,6 +14,7 @@ from airflow_provider_media._airflow.arguments import (
     parse_choice,
     parse_name,
     parse_optional,
+    parse_path,
     parse_token,
     refuse_rendered_pattern,
     takes_literally,
@@ -71,6 +72,8 @@ class MediaCleanupOperator(MediaOperator):
     :param on_reference: ``fail`` (default) deletes nothing if any file is in use; ``skip`` skips files in use.
         (templated)
     :param dry_run: delete nothing; true by default. (templated)
+    :param backup_to: a folder, local or of an object store. Before its deletion, each file is written there as
+        ``<id>-<name>``; a file that cannot be written is not deleted. (templated)
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     :raises MediaInUseError: a selected file is still used.
     :raises MediaConfigurationError: an argument is invalid, too many files are selected, or the connection has
@@ -88,6 +91,7 @@ class MediaCleanupOperator(MediaOperator):
         "max_deletions",
         "on_reference",
         "is_dry_run",
+        "backup_to",
         "media_conn_id",
     )
 
@@ -105,6 +109,7 @@ class MediaCleanupOperator(MediaOperator):
         references: References | None = None,
         on_reference: str = "fail",
         dry_run: bool | str = True,
+        backup_to: Any = NOT_GIVEN,
         media_conn_id: str = "media_default",
         **kwargs: Any,
     ) -> None:
@@ -119,6 +124,7 @@ class MediaCleanupOperator(MediaOperator):
         self.max_deletions = max_deletions
         self.references = references
         self.on_reference = on_reference
+        self.backup_to = backup_to
         self.is_dry_run = dry_run  # dry_run is a method of Airflow's operators
 
     def render_template(
@@ -139,6 +145,7 @@ class MediaCleanupOperator(MediaOperator):
         on_reference = parse_choice("on_reference", self.on_reference, ("fail", "skip"))
         max_deletions = parse_int("max_deletions", self.max_deletions)
         is_dry_run = parse_bool("dry_run", self.is_dry_run)
+        backup_to = parse_optional(parse_path, "backup_to", self.backup_to)
         self.hook.check_may_delete()
         state = deletion_state(context, self.task_id, self.hook, selection=repr(selection))
         candidates = self.hook.run_flow(find_candidates(selection))
@@ -181,7 +188,12 @@ class MediaCleanupOperator(MediaOperator):
         before = [media_id for media_id in previously_started(state) if str(media_id) not in still_there]
         free_ids = [media.id for media in free]
         deleted, missing = delete_each(
-            self.hook, free_ids, state=state, deleted=before, seen={str(media.id): media for media in free}
+            self.hook,
+            free_ids,
+            state=state,
+            deleted=before,
+            seen={str(media.id): media for media in free},
+            backup_to=backup_to,
         )
         return {**outcome, "deleted": deleted, "missing": missing}
 

@@ -78,6 +78,8 @@ class MediaSyncOperator(MediaOperator):
     :param output: ``manifest`` (default) returns the manifest; ``reference`` returns its path and counts, for thousands
         of files: ``{"manifest_path": ..., "counts": {...}}``. (templated)
     :param manifest_path: where to write the manifest as JSON: a path, or an object store's URI. (templated)
+    :param backup_to: a folder, local or of an object store. Before its deletion, each old version is written there as
+        ``<id>-<name>``; a file that cannot be written is not deleted. (templated)
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     :raises MediaFileError: a file or the folder cannot be read, or the library or a channel does not accept a file.
     :raises MediaConflictError: two files would share a name, a name exists (``if_changed="fail"``), or a file to
@@ -105,6 +107,7 @@ class MediaSyncOperator(MediaOperator):
         "fingerprint",
         "returned",
         "manifest_path",
+        "backup_to",
         "media_conn_id",
     )
     operator_extra_links = (MediaLink(),)
@@ -130,6 +133,7 @@ class MediaSyncOperator(MediaOperator):
         fingerprint: bool | str = False,
         output: str = "manifest",
         manifest_path: Any = NOT_GIVEN,
+        backup_to: Any = NOT_GIVEN,
         media_conn_id: str = "media_default",
         **kwargs: Any,
     ) -> None:
@@ -150,6 +154,7 @@ class MediaSyncOperator(MediaOperator):
         self.allow_failures = allow_failures
         self.fingerprint = fingerprint
         self.manifest_path = manifest_path
+        self.backup_to = backup_to
         # dry_run and output are a method and a property of Airflow's operators.
         self.is_dry_run = dry_run
         self.returned = output
@@ -188,6 +193,7 @@ class MediaSyncOperator(MediaOperator):
         :raises MediaConfigurationError: one is invalid.
         """
         from airflow_provider_media._channels.rules import channels_of
+        from airflow_provider_media._deletion.backup import Backup
         from airflow_provider_media._sync.plan import IF_CHANGED
         from airflow_provider_media._sync.scan import check_name_template
         from airflow_provider_media._upload.spec import validate_common_fields
@@ -202,6 +208,7 @@ class MediaSyncOperator(MediaOperator):
         path = parse_optional(parse_path, "manifest_path", self.manifest_path)
         if output == "reference" and path is None:
             raise MediaConfigurationError('output="reference" needs a manifest_path.')
+        backup_to = parse_optional(parse_path, "backup_to", self.backup_to)
         description = parse_nullable(parse_str, "description", self.description)
         folder = parse_optional(parse_token, "folder_id", self.folder_id)
         description, folder_id = validate_common_fields(description, folder)
@@ -224,6 +231,7 @@ class MediaSyncOperator(MediaOperator):
             fingerprint=parse_bool("fingerprint", self.fingerprint),
             manifest_file=None if path is None else ManifestFile(as_path(path)),
             returns_manifest=output == "manifest",
+            back_up=None if backup_to is None else Backup(self.hook, backup_to),
         )
 
 

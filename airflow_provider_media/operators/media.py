@@ -72,6 +72,8 @@ class MediaUploadOperator(MediaOperator):
     :param references: for ``replace``, a callable (or the dotted path of one) that returns what still uses a file, as
         strings. It is called before the upload and again before the deletion. If a file is in use, the task fails and
         no old file is deleted.
+    :param backup_to: a folder, local or of an object store. Before its deletion, each replaced file is written there as
+        ``<id>-<name>``; a file that cannot be written is not deleted. (templated)
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     :raises MediaFileError: the file is missing, empty, unreadable, unsupported, or changed during the upload.
     :raises MediaConflictError: the name exists (``fail``), or a file to replace may be in another folder.
@@ -87,6 +89,7 @@ class MediaUploadOperator(MediaOperator):
         "if_exists",
         "channels",
         "check_integrity",
+        "backup_to",
         "media_conn_id",
     )
     operator_extra_links = (MediaLink(),)
@@ -104,6 +107,7 @@ class MediaUploadOperator(MediaOperator):
         channels: Iterable[str] | str = (),
         check_integrity: bool | str = False,
         references: References | None = None,
+        backup_to: Any = NOT_GIVEN,
         media_conn_id: str = "media_default",
         **kwargs: Any,
     ) -> None:
@@ -119,10 +123,12 @@ class MediaUploadOperator(MediaOperator):
         self.channels = channels
         self.check_integrity = check_integrity
         self.references = references
+        self.backup_to = backup_to
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload the file."""
         from airflow_provider_media._airflow.task_state import TaskState
+        from airflow_provider_media._deletion.backup import Backup
         from airflow_provider_media._upload.checkpoint import UploadCheckpoint
         from airflow_provider_media._upload.flow import IF_EXISTS
 
@@ -137,13 +143,22 @@ class MediaUploadOperator(MediaOperator):
         channels = parse_list("channels", self.channels)
         check_integrity = parse_bool("check_integrity", self.check_integrity)
         if_exists = parse_choice("if_exists", self.if_exists, IF_EXISTS)
+        folder = parse_optional(parse_path, "backup_to", self.backup_to)
+        back_up = None if folder is None else Backup(self.hook, folder)
+
+        def before_delete(found: Iterable[Media]) -> None:
+            found = list(found)
+            refuse_if_used(found, self.references)
+            if back_up:
+                back_up(found)
+
         result = self.hook.upload(
             file,
             **{name: value for name, value in arguments.items() if value is not None},
             channels=channels,
             check_integrity=check_integrity,
             if_exists=if_exists,
-            before_delete=lambda found: refuse_if_used(found, self.references),
+            before_delete=before_delete,
             on_stored=lambda media: MediaLink.persist(context, library_link(self.media_conn_id, media)),
             state=TaskState(context, UploadCheckpoint, task_id=self.task_id),
         )
@@ -273,13 +288,15 @@ class MediaDeleteOperator(MediaOperator):
         skips None, also in a list, because a failed setup has no id. (templated)
     :param references: a callable (or the dotted path of one) that returns what still uses a file, as strings.
     :param on_reference: ``fail`` (default) deletes nothing if any file is in use; ``skip`` skips files in use.
+    :param backup_to: a folder, local or of an object store. Before its deletion, each file is written there as
+        ``<id>-<name>``; a file that cannot be written is not deleted. (templated)
     :param media_conn_id: the Airflow connection, of type ``media``. (templated)
     :raises MediaNotFoundError: an id is not in the library (``if_missing="fail"``); checked before anything is deleted.
     :raises MediaInUseError: a file is still used.
     :raises MediaConfigurationError: the connection has ``allow_delete: false``.
     """
 
-    template_fields: Sequence[str] = ("media_id", "media_ids", "if_missing", "media_conn_id")
+    template_fields: Sequence[str] = ("media_id", "media_ids", "if_missing", "backup_to", "media_conn_id")
 
     def __init__(
         self,
@@ -289,6 +306,7 @@ class MediaDeleteOperator(MediaOperator):
         if_missing: str = "fail",
         references: References | None = None,
         on_reference: str = "fail",
+        backup_to: Any = NOT_GIVEN,
         media_conn_id: str = "media_default",
         **kwargs: Any,
     ) -> None:
@@ -298,6 +316,7 @@ class MediaDeleteOperator(MediaOperator):
         self.if_missing = if_missing
         self.references = references
         self.on_reference = on_reference
+        self.backup_to = backup_to
 
     def execute(self, context: Context) -> dict[str, list[int | str]]:
         """Check references, then delete the files."""
@@ -309,4 +328,5 @@ class MediaDeleteOperator(MediaOperator):
             references=self.references,
             on_reference=parse_choice("on_reference", self.on_reference, ("fail", "skip")),
             state=deletion_state(context, self.task_id, self.hook),
+            backup_to=parse_optional(parse_path, "backup_to", self.backup_to),
         )

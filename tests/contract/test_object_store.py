@@ -283,6 +283,15 @@ def test_a_video_is_read_once_from_the_object_store(
     assert sum(received) <= len(content) + 1024 * 1024
 
 
+def test_a_backup_is_written_to_the_object_store(hook: MediaHook, library: SandboxLibrary, store: ObjectStore) -> None:
+    media_id = library.store("banner.png", PNG)
+    for _ in range(2):  # the second one finds the same content
+        hook.download(media_id, uri("backups/banner.png"), must_not_replace=True)
+    store.put("backups/banner.png", PNG + b"another")
+    with pytest.raises(MediaFileError, match="exists and has another content"):
+        hook.download(media_id, uri("backups/banner.png"), must_not_replace=True)
+
+
 SCRIPT = """
 import resource, sys, tempfile
 from airflow_provider_media.hooks.media import MediaHook

@@ -122,16 +122,16 @@ def test_link_local_addresses_are_refused(hook: MediaHook, host: str) -> None:
         hook.upload(f"http://{host}/latest/meta-data/banner.png")
 
 
-@pytest.mark.parametrize("answers", [["169.254.169.254"], ["127.0.0.1", "169.254.169.254"]])
+@pytest.mark.parametrize("addresses", [["169.254.169.254"], ["127.0.0.1", "169.254.169.254"]])
 def test_names_of_link_local_addresses_are_refused(
-    hook: MediaHook, monkeypatch: pytest.MonkeyPatch, answers: list[str]
+    hook: MediaHook, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
 ) -> None:
     """A name may resolve to another address when the connection is opened."""
     asked: list[str] = []
 
     def resolve(host: Any, port: Any, *_: Any, **__: Any) -> Any:
         asked.append(host)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers[min(len(asked), len(answers)) - 1], port))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (addresses[min(len(asked), len(addresses)) - 1], port))]
 
     def connect(self: socket.socket, address: Any) -> None:
         raise AssertionError(f"connects to {address}")
@@ -140,14 +140,14 @@ def test_names_of_link_local_addresses_are_refused(
         return ("169.254.169.254", 80)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    if len(answers) == 1:
+    if len(addresses) == 1:
         monkeypatch.setattr(socket.socket, "connect", connect)
     else:
         monkeypatch.setattr(socket.socket, "connect", lambda *_: None)
         monkeypatch.setattr(socket.socket, "getpeername", peer)
     with pytest.raises(MediaFileError, match=r"has the address 169\.254\.169\.254"):
         hook.upload("http://metadata.example/banner.png")
-    assert len(asked) == len(answers)
+    assert len(asked) == len(addresses)
 
 
 def test_private_addresses_are_read() -> None:

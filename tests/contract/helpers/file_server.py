@@ -53,9 +53,9 @@ def serve_files() -> Iterator[FileServer]:
                 self.reply(404, b"no such file")
                 return
             start, end = 0, len(content)
-            wanted = self.headers.get("Range", "") if server.has_ranges else ""
-            if wanted:
-                first, _, last = wanted.removeprefix("bytes=").partition("-")
+            byte_range = self.headers.get("Range", "") if server.has_ranges else ""
+            if byte_range:
+                first, _, last = byte_range.removeprefix("bytes=").partition("-")
                 start, end = int(first), min(int(last) + 1, end) if last else end
                 server_range = f"bytes {start}-{end - 1}/{len(content)}"
                 self.reply(206, content[start:end], **{"Content-Range": server_range}, **server.headers)
