@@ -14,7 +14,7 @@ export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 # Every test process would compile the package and the tests again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast test-airflow3 test-airflow2 test-pythons test-lowest coverage
+.PHONY: help demo demo-image test test-fast test-airflow3 test-airflow2 test-pythons test-lowest coverage
 .PHONY: check lint spelling words types imports format schemathesis fault-run
 .PHONY: system-test test-user-project browser-test prove bench bench-waiting bench-sync bench-limits test-matrix test-celery dist docs upgrade clean
 
@@ -23,6 +23,10 @@ help: ## list the commands
 
 demo: $(VENV)/demo/.ready ## run a campaign on real Airflow against the sandbox; KEEP=1 keeps both running
 	@$(VENV)/demo/bin/python tools/demo.py --started $(STARTED) $(if $(KEEP),--keep) $(ARGS)
+
+demo-image: $(VENV)/demo/.ready ## record the demo for the README
+	@rm -rf .demo/library
+	@$(VENV)/demo/bin/python tools/demo.py --svg docs/images/demo.svg
 
 test: $(VENV)/airflow3/.ready $(VENV)/airflow2/.ready ## run the tests on Airflow 3 and Airflow 2 in parallel
 	@$(RUN_TESTS) airflow3 airflow2 -- $(ARGS)

@@ -42,13 +42,14 @@ AIRFLOW_URL = f"http://127.0.0.1:{AIRFLOW_PORT}"
 
 _MAX_WIDTH = 100
 _LOG_TAIL_LINES = 30
-_START_SECONDS = 180
+_START_SECONDS = 300
 _STOP_SECONDS = 10
 _POLL_SECONDS = 0.5
 
-out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-if out.is_terminal:
-    out.width = min(out.width, _MAX_WIDTH)
+# Recorded without animation.
+_IS_RECORDED = "--svg" in sys.argv
+out = Console(highlight=False, record=_IS_RECORDED, force_terminal=False if _IS_RECORDED else None)
+out.width = min(out.width, _MAX_WIDTH) if out.is_terminal else _MAX_WIDTH
 
 
 class DemoError(Exception):
@@ -62,13 +63,13 @@ def main() -> None:
     parser.add_argument("--started", type=float, default=time.time(), help="Unix time of the start, for the total")
     parser.add_argument("--svg", type=Path, help="also save the output as an image")
     arguments = parser.parse_args()
-    out.record = arguments.svg is not None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         _demonstrate(keep=arguments.keep, started=arguments.started)
         if arguments.svg:
             # Without the font's address, because a page must not load it.
             svg = re.sub(r"@font-face \{.*?\}\s*", "", out.export_svg(title="make demo"), flags=re.DOTALL)
+            svg = re.sub(r"<!--.*?-->\s*", "", svg)
             arguments.svg.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
     except DemoError as error:
         sys.exit(f"\nThe demo failed: {error}")
@@ -173,14 +174,15 @@ def _sandbox(port: int) -> Iterator[str]:
 @contextlib.contextmanager
 def _airflow(environment: dict[str, str]) -> Iterator[None]:
     """Run all of Airflow, and wait until it responds."""
-    with contextlib.ExitStack() as stack, AIRFLOW_LOG.open("a") as log:
-        for command in (
-            ("api-server", "--host", "127.0.0.1", "--port", str(AIRFLOW_PORT), "--workers", "1"),
-            ("scheduler", "--skip-serve-logs"),  # the log server would listen on all addresses
-            ("dag-processor",),
-            ("triggerer", "--skip-serve-logs"),
-        ):
-            process = subprocess.Popen(
+    commands = (
+        ("api-server", "--host", "127.0.0.1", "--port", str(AIRFLOW_PORT), "--workers", "1"),
+        ("scheduler", "--skip-serve-logs"),  # the log server would listen on all addresses
+        ("dag-processor",),
+        ("triggerer", "--skip-serve-logs"),
+    )
+    with AIRFLOW_LOG.open("a") as log:
+        processes = [
+            subprocess.Popen(
                 [sys.executable, "-m", "airflow", *command],
                 env=environment,
                 stdout=log,
@@ -188,13 +190,17 @@ def _airflow(environment: dict[str, str]) -> Iterator[None]:
                 text=True,
                 start_new_session=True,
             )
-            stack.enter_context(_terminating(process))
+            for command in commands
+        ]
+    try:
         deadline = time.monotonic() + _START_SECONDS
         while not _responds(f"{AIRFLOW_URL}/api/v2/version"):
             if time.monotonic() > deadline:
                 _fail(f"Airflow did not start within {_START_SECONDS} s.")
             time.sleep(_POLL_SECONDS)
         yield
+    finally:
+        _stop(*processes)
 
 
 def _responds(url: str) -> bool:
@@ -208,22 +214,32 @@ def _responds(url: str) -> bool:
 
 @contextlib.contextmanager
 def _terminating(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """Terminate the process at the end of the context; if it leads a session, its children too."""
-
-    def send(number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            leads = os.getpgid(process.pid) == process.pid
-            os.killpg(process.pid, number) if leads else process.send_signal(number)
-
+    """Terminate the process at the end of the context."""
     try:
         yield process
     finally:
-        send(signal.SIGTERM)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            send(signal.SIGKILL)
-            process.wait()
+        _stop(process)
+
+
+def _stop(*processes: subprocess.Popen[str]) -> None:
+    """Terminate processes, and those that they started in a session of their own; kill them if they do not end."""
+    for process in processes:
+        _send(process, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0, deadline - time.monotonic()))
+        _send(process, signal.SIGKILL)
+        process.wait()
+
+
+def _send(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send a signal to a process; if it leads a session, to the whole session."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.getsid(process.pid) == process.pid:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
 
 
 def _run_campaign(environment: dict[str, str], status: Any) -> dict[str, Any]:
