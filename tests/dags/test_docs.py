@@ -86,6 +86,8 @@ def test_commands(
             path.write_text(console.localise(sample.code))
         elif sample.language == "console":
             console.execute(sample.code)
+        elif sample.log_of:
+            console.execute(f"$ airflow dags test {sample.log_of}\n{sample.code}")
 
 
 @pytest.fixture(autouse=True)
@@ -132,8 +134,8 @@ def new_console(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Co
 def test_other_samples_have_a_valid_mark(sample: Sample) -> None:
     kind, _, what = sample.mark.partition(" ")
 
-    if kind == "raised" or sample.tested_by:
-        return  # test_error runs it, or test_named_tests_exist checks its test
+    if kind == "raised" or sample.tested_by or sample.log_of:
+        return  # test_error or test_commands runs it, or test_named_tests_exist checks its test
     if sample.language in READERS and not sample.mark:
         READERS[sample.language](sample.code)
     elif kind == "output":

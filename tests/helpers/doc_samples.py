@@ -4,6 +4,8 @@ Samples run unchanged. If one needs more, an HTML comment before it, which pages
 
 ``<!-- sample: FILE -->``, for instance ``dags/first.py``
     it is saved under that name for the commands of the page (``airflow dags test ...``);
+``<!-- sample: log of DAG DAY -->``
+    it is in the log of that DAG's run, among the commands of the page; ``...`` matches anything;
 ``<!-- sample: Airflow 3 -->``
     it runs on Airflow 3 only;
 ``<!-- sample: raised -->``
@@ -87,6 +89,11 @@ class Sample:
     def tested_by(self) -> str:
         """The node id of the test in its mark; empty without one."""
         return self.mark.removeprefix("tested by ") if self.mark.startswith("tested by ") else ""
+
+    @property
+    def log_of(self) -> str:
+        """The DAG and the day of its run in its mark; empty without them."""
+        return self.mark.removeprefix("log of ") if self.mark.startswith("log of ") else ""
 
     @property
     def runs_here(self) -> bool:
