@@ -136,10 +136,11 @@ docs: $(VENV)/airflow3/.ready ## build the documentation as a site in build/site
 	@echo "The site: build/site/index.html"
 
 upgrade: $(UV) ## upgrade all pinned versions
-	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group s3 --group check --group bench \
-	  --group browser --group docs --group celery --group dist \
+	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group s3 --group lineage --group check \
+	  --group bench --group browser --group docs --group celery --group dist \
 	  -o constraints/airflow3.txt
-	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow<3') --group test --group s3 --python-version 3.11 \
+	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow<3') --group test --group s3 --group lineage \
+	  --python-version 3.11 \
 	  -o constraints/airflow2.txt
 	for release in $(OLD_AIRFLOWS); do version=$${release%=*}; \
 	  $(UV) pip compile $(filter-out --universal,$(COMPILE)) --constraint <(echo "apache-airflow==$$version") --group test --group s3 \
@@ -183,9 +184,9 @@ PYTHON_OF_python3.12 := 3.12
 PYTHON_OF_python3.13 := 3.13
 
 NEEDS_OF_demo := --constraint constraints/airflow3.txt --editable '.[sandbox]'
-NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group s3 --group check --group bench \
-  --group browser --group docs
-NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[sandbox]' --group test --group s3
+NEEDS_OF_airflow3 := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group test --group s3 --group lineage \
+  --group check --group bench --group browser --group docs
+NEEDS_OF_airflow2 := --constraint constraints/airflow2.txt --editable '.[sandbox]' --group test --group s3 --group lineage
 NEEDS_OF_celery := --constraint constraints/airflow3.txt --editable '.[sandbox]' --group celery --group test
 NEEDS_OF_dist := --constraint constraints/airflow3.txt --group dist
 # Airflow 2.11.0 does not work with universal-pathlib 0.3, but does not exclude it.

@@ -96,6 +96,19 @@ def create_asset(*, media_conn_id: str, name: str, extra: dict[str, Any] | None 
     return media_asset(media_conn_id, name, extra=extra)
 
 
+def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Any:  # noqa: ARG001 - Airflow passes both
+    """Convert a media asset to a dataset of OpenLineage; Airflow's provider for OpenLineage calls it for the scheme.
+
+    :param asset: a media asset.
+    :param lineage_context: the hook or operator; not used, so that all tasks report the same dataset.
+    :return: a ``Dataset`` with the namespace ``media://<connection>`` and the name in the library.
+    """
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    connection, name = read_media_uri(asset.uri)
+    return Dataset(namespace=f"{SCHEME}://{_encode(connection)}", name=name)
+
+
 def _encode(text: str) -> str:
     return quote(text, safe="")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_media._airflow.arguments import parse_str
+from airflow_provider_media._airflow.retry_policy import set_default_retry_policy
 from airflow_provider_media._airflow.templates import MediaTemplates
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class MediaOperator(MediaTemplates, BaseOperator):
 
     def __init__(self, *, media_conn_id: str = "media_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        set_default_retry_policy(self)
         self.media_conn_id = media_conn_id
 
     @cached_property

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, parse_datetime, parse_token
+from airflow_provider_media._airflow.retry_policy import set_default_retry_policy
 from airflow_provider_media._airflow.templates import MediaTemplates
 from airflow_provider_media._api.formatting import format_media
 from airflow_provider_media._api.values import parse_int
@@ -107,6 +108,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        set_default_retry_policy(self)
         self.media_id = media_id
         self.media_ids = media_ids
         self.name = name

@@ -35,6 +35,8 @@ def dags(load_dags: Any, media_folder: Path, tmp_path: Path) -> Any:
     """Return the DAGs of the page's samples, with existing files."""
     shutil.copytree(media_folder, tmp_path / "summer")
     for number, sample in enumerate(samples_of(PAGE)):
+        if "Partition" in sample.text:
+            continue
         copied = sample.code.replace("/data/banner.jpg", str(media_folder / "banner.jpg"))
         copied = copied.replace("/data/card.png", str(media_folder / "card-tonic.png"))
         copied = copied.replace("/data/summer", str(tmp_path / "summer"))
@@ -76,6 +78,34 @@ def test_consumer_reads_the_manifest_of_the_event(
     sent = run_dag(dags["send_summer"]).xcom("send")
     assert sent == {path: entry["id"] for path, entry in manifest.items()}
     assert sent.keys() == {file.name for file in media_folder.iterdir()}
+
+
+def test_partition_key_is_in_the_name_and_in_the_event(
+    platform: Any, run_dag: Any, load_dags: Any, media_folder: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    pytest.importorskip("airflow.partition_mappers", reason="there are no partitions before Airflow 3.2")
+    from airflow.models import dagrun
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+
+    make = dagrun.get_or_create_dagrun
+
+    def make_with_key(**arguments: Any) -> Any:
+        run = make(**arguments)
+        run.partition_key = "2026-07-01"
+        arguments["session"].commit()
+        return run
+
+    monkeypatch.setattr(dagrun, "get_or_create_dagrun", make_with_key)
+    (sample,) = (one for one in samples_of(PAGE) if "Partition" in one.text)
+    file = tmp_path / "partitions.py"
+    file.write_text(sample.code.replace("/data/banner.jpg", str(media_folder / "banner.jpg")))
+    dags = load_dags(file)
+    assert run_dag(dags["upload_dated_banner"]).state == "success"
+    assert platform.names() == ["dated-banner-2026-07-01"]
+    with create_session() as session:
+        assert [event.partition_key for event in session.query(AssetEvent)] == ["2026-07-01"]
+    assert run_dag(dags["send_dated_banner"]).state == "success"
 
 
 def test_table_lists_exactly_the_keys_of_events(

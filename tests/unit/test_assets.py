@@ -117,3 +117,9 @@ def test_name_that_is_too_long_is_rejected() -> None:
 
 def test_lineage_factory_creates_the_same_asset() -> None:
     assert create_asset(media_conn_id="c", name="A b", extra={"x": 1}) == media_asset("c", "A b", extra={"x": 1})
+
+
+def test_openlineage_gets_the_connection_and_the_name() -> None:
+    utils = pytest.importorskip("airflow.providers.openlineage.utils.utils")
+    dataset = utils.translate_airflow_asset(media_asset("media_default", "Été / 1"), None)
+    assert (dataset.namespace, dataset.name) == ("media://media_default", "Été / 1")
