@@ -13,7 +13,7 @@ from heapq import nlargest
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.flows import Flow, id_number, list_all
+from airflow_provider_media._api.flows import Flow, id_number, list_named
 from airflow_provider_media._api.protocol import build_list, parse_page
 from airflow_provider_media._api.timestamps import NO_TIME
 
@@ -157,8 +157,8 @@ def greatest_growing_id(listed: Iterable[Media], total: int | None, *, shown_by:
 def fetch_baseline(name: str) -> Flow[Baseline]:
     """Fetch the state of the library: a single request of any library size, where ids grow.
 
-    It also detects a rejected API key before a large body is sent. Where ids may not grow, the whole list is read for
-    the files of the name.
+    It also detects a rejected API key before a large body is sent. Where ids may not grow, the files of the
+    name are listed.
     """
     call = build_list(limit=NEWEST_FILES, sort_by="id", sort_order="desc")
     reply = yield call
@@ -179,18 +179,19 @@ def fetch_baseline(name: str) -> Flow[Baseline]:
             newest_at=_latest(page.items),
             taken_at=_server_time(reply),
         )
-    library = yield from list_all()
-    return baseline_in(library, [media for media in library if media.name == name])
+    listed = yield from list_named(name)
+    return baseline_in(listed.newest, [media for media in listed.files if media.name == name], total=listed.total)
 
 
-def baseline_in(library: Sequence[Media], same_name: Iterable[Media]) -> Baseline:
+def baseline_in(newest: Sequence[Media], same_name: Iterable[Media], *, total: int | None = None) -> Baseline:
     """Return the baseline of a list.
 
-    :param library: all files.
-    :param same_name: those with the names of the uploads.
+    :param newest: all files, or those with the greatest ids.
+    :param same_name: all files with the names of the uploads.
+    :param total: the number of files in the library; by default that of the given files.
     """
-    newest_id = greatest_growing_id(library, len(library))
-    latest = None if newest_id is None else _latest(nlargest(NEWEST_FILES, library, key=lambda media: int(media.id)))
+    newest_id = greatest_growing_id(newest, len(newest) if total is None else total)
+    latest = None if newest_id is None else _latest(nlargest(NEWEST_FILES, newest, key=lambda media: int(media.id)))
     return Baseline(known=_dates_of(same_name), newest_id=newest_id, newest_at=latest)
 
 

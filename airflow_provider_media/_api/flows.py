@@ -11,6 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from airflow_provider_media._api.name_search import MIN_PAGES, NamePage, NameSearch, ids_descend
 from airflow_provider_media._api.protocol import (
     MAX_PAGE,
     ApiRequest,
@@ -24,10 +25,16 @@ from airflow_provider_media._api.protocol import (
     parse_media,
     parse_page,
 )
-from airflow_provider_media.exceptions import Delivery, MediaError, MediaNotFoundError, MediaResponseError
+from airflow_provider_media.exceptions import (
+    Delivery,
+    MediaError,
+    MediaNotFoundError,
+    MediaRequestError,
+    MediaResponseError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow_provider_media._api.retry import RetryState
     from airflow_provider_media.models import Media, MediaPage
@@ -95,6 +102,9 @@ def _map_requests(flow: Flow[T], change: Callable[[ApiRequest], ApiRequest]) -> 
 
 _MAX_REPEATED_PAGES = 3
 _MAX_LISTINGS = 3
+MAX_SEARCH_PAGES = 24
+"""Max pages of a search by name; a library of a million files needs 11."""
+
 _MAX_DIGITS = 100
 """An id with more digits is not a number, because Python refuses to parse thousands."""
 
@@ -108,6 +118,7 @@ class Paginator:
     No id is returned twice, because files added during the reading move others to the next page. A server that repeats
     its pages endlessly (it ignores ``page``) is an error.
 
+    :param start: the first page.
     :param page_size: items per page, at most 1000.
     :param sort_by: one of the API's sort fields; None: the server's order.
     :param sort_order: ``asc`` or ``desc``.
@@ -118,6 +129,7 @@ class Paginator:
     def __init__(
         self,
         *,
+        start: int = 0,
         page_size: int = MAX_PAGE,
         sort_by: str | None = None,
         sort_order: str | None = None,
@@ -131,7 +143,7 @@ class Paginator:
         self._page_size = page_size
         self._sort_by = sort_by
         self._sort_order = sort_order
-        self._page = 0
+        self._page = start
         self._seen: set[str] = set()
         self._repeated = 0
         self._total: int | None = None
@@ -257,10 +269,75 @@ def list_all(is_relevant: Callable[[str], bool] | None = None) -> Flow[list[Medi
     return found
 
 
-def find_media(name: str) -> Flow[list[Media]]:
-    """Return the files of exactly this name, oldest first. The API has no search, so this lists the whole library."""
+@dataclass(frozen=True, slots=True)
+class NamedFiles:
+    """The files of a name, or the whole library.
+
+    :param files: the files of the name, and perhaps others.
+    :param newest: the files with the greatest ids, or all files.
+    :param total: the number of files in the library.
+    """
+
+    files: list[Media]
+    newest: list[Media]
+    total: int
+
+
+def list_named(
+    name: str, *, is_renamed: Callable[[Media], bool] = lambda _: False, is_complete: bool = False
+) -> Flow[NamedFiles]:
+    """List the files of a name, in a number of requests that grows with the logarithm of the library.
+
+    The whole library is listed if it is small, if its list has no total or is not sorted by name, or if files were
+    renamed.
+
+    :param is_renamed: whether a file belongs to another name than its own.
+    :param is_complete: list the whole library in any case.
+    """
+    if not is_complete:
+        pages = Paginator(sort_by="id", sort_order="desc", is_relevant=name.__eq__)
+        newest = yield from next_page(pages)
+        if not pages.requests_remaining:  # without a total, the next page may be empty
+            newest += yield from next_page(pages)
+        if not pages.next_request:
+            library = [*reversed(newest)]
+            return NamedFiles(library, library, len(library))
+        if ids_descend([media.id for media in newest]) and not any(map(is_renamed, newest)):
+            found = yield from _search(name, pages, newest, is_renamed)
+            if found is not None:
+                return NamedFiles(found, [*newest], pages.total or 0)
     library = yield from list_all(name.__eq__)
-    return oldest_first([media for media in library if media.name == name])
+    return NamedFiles(library, library, len(library))
+
+
+def _search(
+    name: str, newest: Paginator, others: Sequence[Media], is_renamed: Callable[[Media], bool]
+) -> Flow[list[Media] | None]:
+    """Search the list by name; None if the result is uncertain."""
+    total, size = newest.total or 0, len(others) + len(newest.invalid_entries)
+    if total < MIN_PAGES * size:
+        return None
+    search = NameSearch(name, others, total=total, page_size=size)
+    for _ in range(min(MAX_SEARCH_PAGES, total // size)):
+        if search.next_read is None:
+            break
+        index, limit = search.next_read
+        pages = Paginator(start=index, page_size=limit, sort_by="name", sort_order="asc", is_relevant=name.__eq__)
+        try:
+            items = yield from next_page(pages)
+        except MediaRequestError:
+            return None  # the server does not sort by name
+        if any(map(is_renamed, items)):
+            return None
+        count = len(items) + len(pages.invalid_entries)
+        search.add(NamePage(start=index * limit, limit=limit, count=count, items=items, total=pages.total))
+    return search.found
+
+
+def find_media(name: str) -> Flow[list[Media]]:
+    """Return the files of exactly this name, oldest first."""
+    listed = yield from list_named(name)
+    return oldest_first([media for media in listed.files if media.name == name])
 
 
 def get_media(media_id: int | str) -> Flow[Media]:

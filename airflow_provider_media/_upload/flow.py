@@ -19,6 +19,7 @@ from airflow_provider_media._api.flows import (
     get_media,
     get_settled,
     list_all,
+    list_named,
     list_page,
     oldest_first,
     with_purpose,
@@ -28,6 +29,7 @@ from airflow_provider_media._api.formatting import format_ids
 from airflow_provider_media._api.protocol import build_upload, parse_media
 from airflow_provider_media._upload.checkpoint import NoState, UploadCheckpoint, UploadState
 from airflow_provider_media._upload.existing import check_folders, fetch_details, merge_details, with_unknown_folder
+from airflow_provider_media._upload.spec import is_renamed
 from airflow_provider_media._upload.stored import (
     different_file_error,
     is_credible,
@@ -288,19 +290,19 @@ def _fetch_baseline(
 def _fetch_existing(
     upload: UploadSpec, recent_ids: Sequence[int | str], settle_seconds: float
 ) -> Flow[tuple[Baseline, list[Media]]]:
-    """Read the whole list once for the baseline and the existing files; fetch recent files that it lacks by id."""
-    library = yield from list_all(upload.name.__eq__)
-    listed = {str(media.id) for media in library}
-    unlisted = [media_id for media_id in recent_ids if str(media_id) not in listed]
-    recent = yield from get_settled(unlisted, settle_seconds)
-    library += recent.values()
+    """Read the list for the baseline and the existing files; fetch recent files that it lacks by id."""
+    # A fingerprint may identify a file of any name.
+    listed = yield from list_named(upload.name, is_renamed=is_renamed, is_complete=upload.fingerprint is not None)
+    ids = {str(media.id) for media in (*listed.files, *listed.newest)}
+    recent = yield from get_settled([media_id for media_id in recent_ids if str(media_id) not in ids], settle_seconds)
+    library = [*listed.files, *recent.values()]
     same_name = [media for media in library if upload.could_match_with_details(media)]
     existing = oldest_first((yield from fetch_details(upload, same_name, settle_seconds=settle_seconds)))
     unknown = with_unknown_folder(upload, existing)
     if unknown:
         log.info("The API does not return the folder of %s, so it may be in folder %s", format_ids(unknown),
                  upload.folder_id)  # fmt: skip
-    return baseline_in(library, same_name), existing
+    return baseline_in([*listed.newest, *recent.values()], same_name, total=listed.total + len(recent)), existing
 
 
 def _adopt(run: _Run) -> Flow[Media | None]:

@@ -59,6 +59,12 @@ def has_name(media: Media, name: str) -> bool:
     return media.name == name if digest is None else digest == name_digest(name)
 
 
+def is_renamed(media: Media) -> bool:
+    """Return whether a file was uploaded with another name than it has."""
+    digest = name_digest_in(media.description)
+    return digest is not None and (media.name is None or digest != name_digest(media.name))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSpec:
     """One file to upload.

@@ -218,7 +218,7 @@ class MediaHook(LibraryHook):
         self._require_delete_permission(self.settings)
 
     def find_media(self, name: str) -> list[Media]:
-        """Return the files with exactly this name, oldest first; reads the whole list (the API has no search)."""
+        """Return the files with exactly this name, oldest first."""
         from airflow_provider_media._api.flows import find_media
 
         return self.run_flow(find_media(name))

@@ -1,0 +1,313 @@
+"""Find a name in a list that is sorted by name, although the server's collation is unknown.
+
+A result is accepted only from a single page, so that changes between two requests cannot hide a file: under every
+plausible collation that the pages do not contradict, names on that page come before and after the name.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from airflow_provider_media.models import Media
+
+MIN_PAGES = 6
+"""Fewer pages are read completely, which takes about as many requests."""
+
+MIN_ORDERED_NAMES = 50
+"""Min neighbors in order on the pages, so that an unsorted list is not taken for a sorted one."""
+
+MIN_NAMES_IN_ID_ORDER = 1000
+"""The same if the list may be sorted by id, because ids and names ascend together."""
+
+_UNICODE_PUNCTUATION = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$"
+"""ASCII punctuation in the order of the Unicode collation algorithm; digits and letters follow."""
+
+_UNICODE = str.maketrans({character: chr(rank) for rank, character in enumerate(_UNICODE_PUNCTUATION, 1)})
+_NO_HYPHENS = str.maketrans("", "", "-'")
+_NO_SPACES = str.maketrans("", "", " _-,;:!?.'\"()[]{}@*/\\&#%")
+_NO_PUNCTUATION = str.maketrans("", "", _UNICODE_PUNCTUATION)
+
+_TEXTS: tuple[Callable[[str], str], ...] = (
+    str,
+    str.lower,
+    str.upper,
+    lambda name: name.lower().translate(_UNICODE),
+    lambda name: name.lower().translate(_NO_HYPHENS).translate(_UNICODE),
+    lambda name: name.lower().translate(_NO_SPACES).translate(_UNICODE),
+    lambda name: name.lower().translate(_NO_PUNCTUATION),
+)
+"""How collations compare ASCII: by code point, without case, with punctuation first or partly or all ignored."""
+
+_UNKNOWN = "\U0010ffff"
+"""Ends a key before the first character whose place is unknown: accents are ignored, or follow all letters."""
+
+_ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
+_NUMBER = re.compile("0*([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Collation:
+    """A plausible order of names.
+
+    :param text_of: the string by which a name is compared.
+    :param by_value: whether numbers are compared by value.
+    :param is_descending: whether the list is reversed.
+    """
+
+    text_of: Callable[[str], str]
+    by_value: bool
+    is_descending: bool
+
+    def key(self, name: str) -> str:
+        """Return the key of a name, which is compared by code point."""
+        text = self.text_of(_known_part(name))
+        return _NUMBER.sub(_with_length, text) if self.by_value else text
+
+    def is_before(self, first: str, second: str) -> bool:
+        """Return whether a key is listed before another."""
+        return _is_less(second, first) if self.is_descending else _is_less(first, second)
+
+
+_COLLATIONS = tuple(
+    _Collation(text_of, by_value, is_descending)
+    for is_descending in (False, True)
+    for by_value in (False, True)
+    for text_of in _TEXTS
+)
+
+
+def _known_part(name: str) -> str:
+    """Return the part of a name whose place is known; trailing blanks do not count."""
+    if name.isascii() and name.isprintable():
+        return name.rstrip(" ")
+    end = next(position for position, character in enumerate(name) if not " " <= character <= "~")
+    # The character may combine with the one before, or continue its number.
+    return name[: max(0, end - 1)].rstrip(string.digits) + _UNKNOWN
+
+
+def _with_length(number: re.Match[str]) -> str:
+    """Write a number so that the order by code point is the order by value."""
+    nines, rest = divmod(len(number[1]), 9)
+    return "9" * nines + str(rest) + number[1]
+
+
+def _is_less(first: str, second: str) -> bool:
+    """Return whether a key is less, whatever an unknown part is."""
+    return first < second and _difference(first, second)[1] != _UNKNOWN
+
+
+def _difference(first: str, second: str) -> tuple[str, str]:
+    """Return the first characters that differ; an empty string at the end of a key."""
+    for pair in zip(first, second, strict=False):
+        if pair[0] != pair[1]:
+            return pair
+    return first[len(second) :][:1], second[len(first) :][:1]
+
+
+def _is_punctuation(pair: tuple[str, str]) -> bool:
+    return "" not in pair and _UNKNOWN not in pair and _ALPHANUMERIC.isdisjoint(pair)
+
+
+@dataclass(frozen=True)
+class NamePage:
+    """One page of the list by name.
+
+    :param start: the position of its first entry in the list.
+    :param limit: the requested number of entries.
+    :param count: the number of its entries, the invalid ones included.
+    :param items: the valid entries.
+    :param total: the number of files in the library, as this response states it.
+    """
+
+    start: int
+    limit: int
+    count: int
+    items: Sequence[Media]
+    total: int | None
+    _keys: dict[tuple[Callable[[str], str], bool], list[str]] = field(default_factory=dict)
+    _punctuation: dict[tuple[Callable[[str], str], bool], set[tuple[str, str]]] = field(default_factory=dict)
+
+    @property
+    def end(self) -> int:
+        """The position after its last entry."""
+        return self.start + self.count
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it is certainly the last page."""
+        return self.end == self.total and self.count < self.limit
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """The ids of its files."""
+        return frozenset(str(media.id) for media in self.items)
+
+    @property
+    def may_be_in_id_order(self) -> bool:
+        """Whether its ids ascend or descend."""
+        ids = [media.id for media in self.items]
+        return ids_descend(ids) or ids_descend(ids[::-1])
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names in the order of the list; empty if files without a name are between others."""
+        names = [media.name for media in self.items]
+        present = [position for position, name in enumerate(names) if name is not None]
+        inner = names[present[0] : present[-1] + 1] if present else []
+        return [] if None in inner else [name for name in inner if name is not None]
+
+    def keys(self, collation: _Collation) -> list[str]:
+        """Return the keys of its names."""
+        kind = collation.text_of, collation.by_value
+        if kind not in self._keys:
+            self._keys[kind] = [collation.key(name) for name in self.names]
+        return self._keys[kind]
+
+    def punctuation(self, collation: _Collation) -> set[tuple[str, str]]:
+        """Return the pairs of punctuation characters by which neighbors are ordered."""
+        kind = collation.text_of, collation.by_value
+        if kind not in self._punctuation:
+            pairs = (_difference(*neighbors) for neighbors in pairwise(self.keys(collation)))
+            self._punctuation[kind] = {pair for pair in pairs if _is_punctuation(pair)}
+        return self._punctuation[kind]
+
+
+def ids_descend(ids: Sequence[int | str]) -> bool:
+    """Return whether ids of one kind are in descending order."""
+    if len({type(media_id) for media_id in ids}) > 1:
+        return False
+    return all(one > other for one, other in pairwise(ids))  # type: ignore[operator]  # of one type
+
+
+class NameSearch:
+    """A bisection of the list by name.
+
+    :param name: the exact name.
+    :param others: files of the library that were listed in another order.
+    :param total: the number of files in the library.
+    :param page_size: the number of entries that the server returns per page.
+    :ivar next_read: the index of the page to read next, and its limit; None at the end of the search.
+    :ivar found: the files of the name; None until the search succeeds.
+    """
+
+    def __init__(self, name: str, others: Iterable[Media], *, total: int, page_size: int) -> None:
+        """Start before the first page."""
+        self.found: list[Media] | None = None
+        self.next_read: tuple[int, int] | None = None
+        self._name = name
+        self._seen = {str(media.id): media.name for media in others if media.name is not None}
+        self._total = total
+        self._page_size = page_size
+        self._pages: list[NamePage] = []
+        self._collations: Sequence[_Collation] = _COLLATIONS
+        self._decide()
+
+    def add(self, page: NamePage) -> None:
+        """Add the page that was to be read."""
+        self.next_read = None
+        self._seen |= {str(media.id): media.name for media in page.items if media.name is not None}
+        self._pages = sorted([*self._pages, page], key=lambda other: other.start)
+        if page.names:
+            self._collations = [collation for collation in self._collations if self._is_ordered(collation, page)]
+            self._decide()
+
+    def _is_ordered(self, collation: _Collation, page: NamePage) -> bool:
+        """Return whether neither the page contradicts the collation, nor the ends of all pages."""
+        keys = page.keys(collation)
+        pairs = [] if keys == sorted(keys, reverse=collation.is_descending) else [*pairwise(keys)]
+        ends = [(listed.keys(collation)[0], listed.keys(collation)[-1]) for listed in self._pages]
+        pairs += [ends_pair for pair in pairwise(ends) for ends_pair in zip(*pair, strict=True)]
+        return not any(collation.is_before(later, earlier) for earlier, later in pairs)
+
+    def _decide(self) -> None:
+        """Set the next page to read or, if all plausible collations agree, the result."""
+        proofs: list[tuple[_Collation, NamePage]] = []
+        for collation in self._collations:
+            proof = next((page for page in self._pages if self._encloses(collation, page)), None)
+            if proof is None:
+                index, limit = self._place(collation)
+                if (index * limit, limit) not in {(page.start, page.limit) for page in self._pages}:
+                    self.next_read = index, limit
+                return
+            proofs.append((collation, proof))
+        for collation, page in proofs:
+            if self._is_proven_by_neighbors(collation) and self._has_all_between(collation, page):
+                self.found = [media for media in page.items if media.name == self._name]
+                return
+
+    def _encloses(self, collation: _Collation, page: NamePage) -> bool:
+        """Return whether all files of the name are on the page, if the list has this order."""
+        key, keys = collation.key(self._name), page.keys(collation)
+        low, high = sorted((keys[0], keys[-1]))
+        if not (low <= key <= high or page.start == 0 or page.is_end):
+            return False
+        return (page.start == 0 or any(self._is_before(collation, other, key) for other in keys)) and (
+            page.is_end or any(self._is_before(collation, key, other) for other in reversed(keys))
+        )
+
+    def _is_before(self, collation: _Collation, first: str, second: str) -> bool:
+        """Return whether a key is certainly listed before another.
+
+        Collations order punctuation differently, so two such characters have the order that the pages show.
+        """
+        pair = _difference(first, second)
+        if not _is_punctuation(pair):
+            return collation.is_before(first, second)
+        shown = {pair for page in self._pages for pair in page.punctuation(collation)}
+        return pair in shown and pair[::-1] not in shown
+
+    def _place(self, collation: _Collation) -> tuple[int, int]:
+        """Return the page to read next, if the list has this order."""
+        key, start, end = collation.key(self._name), 0, self._total
+        for page in self._pages:
+            keys = page.keys(collation)
+            low, high = sorted((keys[0], keys[-1]))
+            if low <= key <= high:  # names with the same key may continue on the page before or after
+                has_start = page.start == 0 or any(self._is_before(collation, other, key) for other in keys)
+                return self._around(page.end if has_start else page.start)
+            if (key < low) is not collation.is_descending:
+                end = min(end, page.start)
+            else:
+                start = max(start, page.end)
+        if end <= start:
+            return self._around(start)
+        return (start // self._page_size + -(-end // self._page_size)) // 2, self._page_size
+
+    def _around(self, position: int) -> tuple[int, int]:
+        """Return the page whose ends are farthest from a position."""
+        pages = ((position // limit, limit) for limit in range(self._page_size, self._page_size // 2, -1))
+        return max(pages, key=lambda page: min(position - page[0] * page[1], (page[0] + 1) * page[1] - position))
+
+    def _is_proven_by_neighbors(self, collation: _Collation) -> bool:
+        """Return whether enough neighbors show that the list is sorted, and by name."""
+        neighbors = [
+            (one, other)
+            for page in self._pages
+            for one, other in pairwise(page.keys(collation))
+            if collation.is_before(one, other)
+        ]
+        if len(neighbors) >= MIN_NAMES_IN_ID_ORDER:
+            return True
+        return len(neighbors) >= MIN_ORDERED_NAMES and not all(page.may_be_in_id_order for page in self._pages)
+
+    def _has_all_between(self, collation: _Collation, page: NamePage) -> bool:
+        """Return whether the page has every known file whose name belongs between its first and its last name.
+
+        A server that sorts each page, but not the list, does not have it.
+        """
+        first, last = page.keys(collation)[0], page.keys(collation)[-1]
+        for media_id, name in self._seen.items():
+            key = collation.key(name)
+            is_after_start = page.start == 0 or collation.is_before(first, key)
+            is_between = is_after_start and (page.is_end or collation.is_before(key, last))
+            if media_id not in page.ids and (is_between or name == self._name):
+                return False
+        return True
