@@ -12,7 +12,7 @@ from airflow_provider_media.exceptions import MediaError, MediaResponseError
 from airflow_provider_media.models import Media
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
 Found = dict[str, list[Media]]
 """The files found for each id (as a string), name or pattern."""
@@ -136,19 +136,24 @@ class WaitCriteria:
         :param counts: the number of files of patterns that are not found.
         :param found_before: the number of found keys that are not among these criteria.
         """
-        counts = counts or {}
         present = [repr(key) for key in self.keys if key in found]
+        number = len(present) + found_before
         present += [f"{found_before} before"] * bool(found_before)
-        missing = [
+        total = len(self.keys) + found_before
+        return f"{number} of {total} found ({_shorten(present)}), missing: {self.list_missing(found, counts)}"
+
+    def list_missing(self, found: Mapping[str, Any], counts: Mapping[str, int] | None = None) -> str:
+        """Return the keys that are not found, for messages; see :meth:`progress`."""
+        counts = counts or {}
+        return _shorten(
             f"{key!r}: {counts[key]} of {self.min_matches} files" if key in counts else repr(key)
             for key in self.missing(found)
-        ]
-        number = len(self.keys) - len(missing) + found_before
-        return f"{number} of {len(self.keys) + found_before} found ({_shorten(present)}), missing: {_shorten(missing)}"
+        )
 
 
-def _shorten(keys: Collection[str]) -> str:
-    shown = ", ".join(list(keys)[:_SHOWN_IN_LOG])
+def _shorten(shown_keys: Iterable[str]) -> str:
+    keys = list(shown_keys)
+    shown = ", ".join(keys[:_SHOWN_IN_LOG])
     more = len(keys) - _SHOWN_IN_LOG
     return (f"{shown} and {more} more" if more > 0 else shown) or "none"
 
@@ -157,14 +162,17 @@ def _shorten(keys: Collection[str]) -> str:
 class WaitEvent:
     """The event of a trigger, which ends a wait.
 
-    :param status: ``found``: all files are there; ``deadline``: the deadline has passed; ``failed``: polling failed.
+    :param status: ``found``: all files are there; ``warning``: the deadline is near; ``deadline``: it has passed;
+        ``failed``: polling failed.
     :param found: the files found.
+    :param counts: the number of files of each pattern that is not found.
     :param error: the class name of the error, if polling failed.
     :param message: its message.
     """
 
-    status: Literal["found", "deadline", "failed"]
+    status: Literal["found", "warning", "deadline", "failed"]
     found: Found = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     error: str | None = None
     message: str | None = None
 
@@ -173,6 +181,7 @@ class WaitEvent:
         return {
             "status": self.status,
             "found": found_to_dicts(self.found),
+            **({"counts": self.counts} if self.counts else {}),
             "error": self.error,
             "message": self.message,
         }
@@ -185,15 +194,16 @@ class WaitEvent:
         """
         values = event if isinstance(event, dict) else {}
         status, error, message = values.get("status"), values.get("error"), values.get("message")
-        if status not in ("found", "deadline", "failed"):
+        if status not in ("found", "warning", "deadline", "failed"):
             raise MediaResponseError(f"Invalid trigger event: unknown status in {event!r}. Clear the task.")
         if not all(value is None or isinstance(value, str) for value in (error, message)):
             raise MediaResponseError(f"Invalid trigger event: no valid error in {event!r}. Clear the task.")
         try:
             found = found_from_dicts(values.get("found") or {})
+            counts = {str(key): int(count) for key, count in (values.get("counts") or {}).items()}
         except (AttributeError, KeyError, TypeError, ValueError) as cause:
             raise MediaResponseError(f"Invalid trigger event: malformed media ({cause}). Clear the task.") from cause
-        return cls(status=status, found=found, error=error, message=message)
+        return cls(status=status, found=found, counts=counts, error=error, message=message)
 
 
 def found_to_dicts(found: Found) -> dict[str, list[dict[str, Any]]]:
@@ -221,6 +231,7 @@ class WaitCheckpoint:
     :param library: the connection and base address of the library.
     :param found: the files found so far.
     :param failures: the number of consecutive failed polls.
+    :param warned: whether the warning before the deadline was given.
     """
 
     KIND: ClassVar[str] = "media_wait"
@@ -230,6 +241,7 @@ class WaitCheckpoint:
     library: str | None = None
     found: Found = field(default_factory=dict)
     failures: int = 0
+    warned: bool = False
 
     @property
     def outlives_clearing(self) -> bool:
@@ -243,6 +255,7 @@ class WaitCheckpoint:
             "library": self.library,
             "found": found_to_dicts(self.found),
             "failures": self.failures,
+            "warned": self.warned,
         }
 
     @classmethod
@@ -255,4 +268,5 @@ class WaitCheckpoint:
         if started.tzinfo is None or type(failures) is not int or not isinstance(library, (str, type(None))):
             raise ValueError("the state of a wait needs an aware start, a library and a number of failures")
         found = found_from_dicts(values["found"])
-        return cls(started=started.astimezone(UTC), library=library, found=found, failures=failures)
+        warned = values.get("warned") is True
+        return cls(started=started.astimezone(UTC), library=library, found=found, failures=failures, warned=warned)

@@ -1,13 +1,16 @@
-"""Validate the arguments of a sensor that select media."""
+"""Validate the arguments of a sensor."""
 
 from __future__ import annotations
 
+import pkgutil
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._airflow.arguments import (
     NOT_GIVEN,
     parse_choice,
     parse_datetime,
+    parse_interval,
     parse_media_ids,
     parse_name,
     parse_names,
@@ -20,6 +23,7 @@ from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from airflow_provider_media._airflow.arguments import NotGiven
@@ -77,3 +81,24 @@ def _checked(criteria: WaitCriteria) -> WaitCriteria:
             " plain name needs one file."
         )
     return criteria
+
+
+def parse_warning(warn_before: Any, on_warning: Any) -> tuple[timedelta | None, Callable[..., object] | None]:
+    """Return how long before the deadline to warn, and the function to call.
+
+    :param on_warning: a callable or its dotted path, or None.
+    :raises MediaConfigurationError: an argument is invalid.
+    """
+    if warn_before is None and on_warning is None:
+        return None, None
+    if warn_before is None:
+        raise MediaConfigurationError("on_warning requires warn_before, the time before the deadline.")
+    call = on_warning
+    if isinstance(on_warning, str):
+        try:
+            call = pkgutil.resolve_name(on_warning)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise MediaConfigurationError(f"on_warning={on_warning!r} cannot be imported: {error}.") from error
+    if call is not None and not callable(call):
+        raise MediaConfigurationError(f"on_warning={on_warning!r} must be a callable or the dotted path of one.")
+    return timedelta(seconds=parse_interval("warn_before", warn_before)), call

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_media import exceptions
 from airflow_provider_media._airflow.task_state import TaskState, first_try_number
 from airflow_provider_media._api.flows import with_time_limit
+from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._polling.criteria import LookupResult, WaitCheckpoint
 from airflow_provider_media._polling.lookup import Details, lookup, lookup_in_newest
 from airflow_provider_media.exceptions import MediaError
@@ -40,8 +41,10 @@ class Wait:
     :param timeout: the sensor's timeout in seconds.
     :param needed_by: the sensor's deadline, or None.
     :param started: the first start of the task, before any retry, reschedule or deferral.
+    :param warn_before: how long before the deadline :meth:`due_warning` is due, or None.
     :param found: the files found so far.
     :param failures: the number of consecutive failed polls.
+    :param warned: whether the warning was given.
 
     :ivar counts: the number of files of each pattern of which several are needed.
     :ivar retry_after: the seconds that the server asked to wait after the last poll.
@@ -54,8 +57,10 @@ class Wait:
     timeout: float
     needed_by: datetime | None
     started: datetime
+    warn_before: timedelta | None = None
     found: Found = field(default_factory=dict)
     failures: int = 0
+    warned: bool = False
     counts: dict[str, int] = field(default_factory=dict, init=False)
     retry_after: float = field(default=0.0, init=False)
     is_changed: bool = field(default=False, init=False)
@@ -80,8 +85,11 @@ class Wait:
         checkpoint = state.load()
         started = checkpoint.started if checkpoint else _first_start(context) or datetime.now(UTC)
         wait = cls(started=started, _state=state, _library=library, **arguments)
+        if wait.warn_at and not state.is_kept:
+            last_poll = _last_reschedule(context)
+            wait.warned = last_poll is not None and last_poll >= wait.warn_at
         if checkpoint and checkpoint.library == library:
-            wait.found, wait.failures = dict(checkpoint.found), checkpoint.failures
+            wait.found, wait.failures, wait.warned = dict(checkpoint.found), checkpoint.failures, checkpoint.warned
         else:
             wait.save()
         return wait
@@ -115,6 +123,22 @@ class Wait:
     def remaining(self) -> timedelta:
         """The time until the deadline; negative after it."""
         return self.deadline - datetime.now(UTC)
+
+    @property
+    def warn_at(self) -> datetime | None:
+        """The time of the warning, or None if there is none, or it was given."""
+        return None if self.warn_before is None or self.warned else self.deadline - self.warn_before
+
+    def due_warning(self) -> str | None:
+        """Return the warning, once, if it is due."""
+        if self.warn_at is None or datetime.now(UTC) < self.warn_at:
+            return None
+        self.warned = self.is_changed = True
+        minutes = max(0, round(self.remaining.total_seconds() / 60))
+        return (
+            f"{len(self.missing)} of {len(self.criteria.keys)} missing, {plural(minutes, 'minute')} until the deadline"
+            f" ({self.limit}): {self.criteria.list_missing(self.found, self.counts)}"
+        )
 
     @property
     def is_over(self) -> bool:
@@ -180,6 +204,8 @@ class Wait:
 
     def next_interval(self, interval: float) -> float:
         """Return the seconds until the next poll: at least ``Retry-After``, at most until the deadline."""
+        if self.warn_at:
+            interval = min(interval, max(0.0, (self.warn_at - datetime.now(UTC)).total_seconds()))
         interval = max(interval, self.retry_after, _policy.MIN_INTERVAL_SECONDS)
         return min(interval, max(self.remaining.total_seconds(), _policy.MIN_INTERVAL_SECONDS))
 
@@ -195,10 +221,14 @@ class Wait:
         if self._state is None:
             return
         checkpoint = WaitCheckpoint(
-            started=self.started, library=self._library, found=self.found, failures=self.failures
+            started=self.started,
+            library=self._library,
+            found=self.found,
+            failures=self.failures,
+            warned=self.warned,
         )
         if len(json.dumps(checkpoint.to_dict())) > _MAX_BYTES:
-            checkpoint = WaitCheckpoint(started=self.started, library=self._library, failures=self.failures)
+            checkpoint = replace(checkpoint, found={})
         self._state.save(checkpoint)
 
     def reset(self) -> None:
@@ -234,3 +264,16 @@ def _first_start(context: Context) -> datetime | None:
 
         started = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try_number(context))
     return next((start for start in (started, ti.start_date) if isinstance(start, datetime)), None)
+
+
+def _last_reschedule(context: Context) -> datetime | None:
+    """Return the end of a rescheduled task's last poll, which Airflow 2 stores."""
+    ti: Any = context.get("ti")
+    if ti is None or hasattr(ti, "get_first_reschedule_date"):  # Airflow 3
+        return None
+    from airflow.models.taskreschedule import TaskReschedule
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        last = session.scalar(TaskReschedule.stmt_for_task_instance(ti, descending=True).limit(1))
+        return last.end_date if last else None

@@ -62,6 +62,10 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
     :param pick: ``oldest`` or ``newest``: which file of a plain name is returned. (templated)
     :param needed_by: the deadline: a datetime with a time zone, or its string in ISO 8601. Omit it if there is no
         deadline. (templated)
+    :param warn_before: log a warning this long before the deadline, and call ``on_warning``, if files are missing;
+        once, after a poll.
+    :param on_warning: a function, or its dotted path; called with the message and the task's context. Its errors do not
+        fail the task.
     :param max_poll_failures: the number of consecutive failed polls that fails the task. (templated)
     :param deferrable: wait on a triggerer, without a worker slot; by default Airflow's setting
         ``operators.default_deferrable``. All deferred sensors of a connection share one poll.
@@ -102,6 +106,8 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         stored_after: datetime | str | NotGiven = NOT_GIVEN,
         pick: str = "oldest",
         needed_by: datetime | str | NotGiven = NOT_GIVEN,
+        warn_before: timedelta | None = None,
+        on_warning: Callable[[str, Context], object] | str | None = None,
         max_poll_failures: int | str = 5,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         media_conn_id: str = "media_default",
@@ -120,10 +126,13 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         self.stored_after = stored_after
         self.pick = pick
         self.needed_by = needed_by
+        self.warn_before = warn_before
+        self.on_warning = on_warning
         self.max_poll_failures = max_poll_failures
         self.deferrable = deferrable
         self.media_conn_id = media_conn_id
         self._wait: Wait | None = None
+        self._call_on_warning: Callable[..., object] | None = None
         self._logged = ""
 
     @cached_property
@@ -176,6 +185,8 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             wait.delete()
             cause = f"; the last poll failed: {error}" if error else "."
             raise AirflowSensorTimeout(f"The deadline ({wait.limit}) has passed: {wait.progress}{cause}") from error
+        if not wait.found_in_newest and (message := wait.due_warning()):
+            self._warn(context, message)
         if self.reschedule and wait.is_changed:
             wait.save()
         return PokeReturnValue(is_done=False)
@@ -187,6 +198,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         found: dict[str, Any] | None = None,
         started: str | None = None,
         failures: int = 0,
+        warned: bool = False,  # noqa: FBT001, FBT002 - Airflow passes it by name
     ) -> Any:
         """Return the files after the trigger's event, or defer again if some are missing.
 
@@ -194,6 +206,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         :param found: the files found before the deferral.
         :param started: the first start of the task.
         :param failures: the number of consecutive failed polls in the worker before the deferral.
+        :param warned: whether the warning before the deadline was given.
         :raises AirflowSensorTimeout: the deadline has passed, and a last poll did not find the missing files.
         """
         from airflow_provider_media._polling.criteria import WaitEvent, found_from_dicts
@@ -201,13 +214,18 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         wait_event = WaitEvent.from_dict(event)
         wait = self._load_wait(context)
         wait.found |= found_from_dicts(found or {}) | wait_event.found
-        wait.failures = failures
+        wait.counts |= wait_event.counts
+        wait.failures, wait.warned = failures, wait.warned or warned
         if started:
             wait.started = min(wait.started, datetime.fromisoformat(started))
         if wait_event.status == "failed":
             error = wait.error_of(wait_event)
             wait.reset()
             raise error
+        if wait_event.status == "warning":
+            if message := wait.due_warning():
+                self._warn(context, message)
+            return self._defer(context)
         if not wait.missing and len(wait.criteria.keys) == 1:
             return self._finish(context, wait)
         # Poll once more: at the deadline, or to verify the files that were found first.
@@ -231,6 +249,14 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             # Skip BaseSensorOperator.resume_execution: it skips the task on more errors than the other modes do.
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
 
+    def _warn(self, context: Context, message: str) -> None:
+        self.log.warning(message)
+        if self._call_on_warning:
+            try:
+                self._call_on_warning(message, context)
+            except Exception:
+                self.log.exception("on_warning failed")
+
     @contextmanager
     def _soft_fail(self) -> Iterator[None]:
         """Skip the task as in the other modes: with soft_fail on permanent errors, with never_fail on all errors."""
@@ -249,7 +275,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         from airflow_provider_media.triggers.media import MediaExistsTrigger
 
         wait = self._load_wait(context)
-        criteria, missing, deadline = wait.criteria, wait.missing, wait.deadline.isoformat()
+        criteria, missing = wait.criteria, wait.missing
         self.log.info("Deferring until the files are found")
         self.defer(
             trigger=MediaExistsTrigger(
@@ -264,7 +290,8 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
                 pick=criteria.pick,
                 found_before=len(criteria.keys) - len(missing),
                 poll_interval=self.poke_interval,
-                deadline=deadline,
+                deadline=wait.deadline.isoformat(),
+                warn_at=wait.warn_at.isoformat() if wait.warn_at else None,
                 max_poll_failures=wait.policy.max_failures,
                 not_before=(datetime.now(UTC) + delay).isoformat() if delay else None,
             ),
@@ -274,18 +301,20 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
                 "found": found_to_dicts(wait.found),
                 "started": wait.started.isoformat(),
                 "failures": wait.failures,
+                "warned": wait.warned,
             },
             timeout=max(wait.remaining, timedelta(0)) + _DEFERRAL_MARGIN,
         )
 
     def _load_wait(self, context: Context) -> Wait:
         """Validate the arguments, and load the state of earlier processes of the task."""
-        from airflow_provider_media.sensors._criteria import parse_criteria
+        from airflow_provider_media.sensors._criteria import parse_criteria, parse_warning
         from airflow_provider_media.sensors._wait import Wait, library_of
         from airflow_provider_media.triggers._policy import UNLIMITED_FAILURES, PollPolicy
 
         if self._wait is None:
             max_failures = parse_int("max_poll_failures", self.max_poll_failures)
+            warn_before, self._call_on_warning = parse_warning(self.warn_before, self.on_warning)
             self._wait = Wait.load(
                 context,
                 task_id=self.task_id,
@@ -303,6 +332,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
                 ),
                 policy=PollPolicy(UNLIMITED_FAILURES if self.silent_fail else max_failures),
                 timeout=self.timeout,
+                warn_before=warn_before,
                 needed_by=None if self.needed_by is NOT_GIVEN else parse_datetime("needed_by", self.needed_by),
                 library=library_of(self),
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class MediaExistsTrigger(BaseTrigger):
-    """Fire when all requested media are in the library, at the deadline, or when polling failed.
+    """Fire when all requested media are in the library, before or at the deadline, or when polling failed.
 
     In a triggerer all triggers of a connection share one poll, at the shortest of their intervals. The event is the
     dict of a :class:`~airflow_provider_media._polling.criteria.WaitEvent`.
@@ -37,6 +37,8 @@ class MediaExistsTrigger(BaseTrigger):
     :param poll_interval: seconds between polls; at least 0.5.
     :param deadline: the end of the wait, in ISO 8601 with an offset. The first poll has at least ten seconds, even
         after the deadline.
+    :param warn_at: the time of the event with the status ``warning``, in ISO 8601 with an offset; not before the first
+        poll.
     :param max_poll_failures: the number of consecutive failed polls that fails the wait.
     :param not_before: the earliest start, in ISO 8601 with an offset; set by a sensor that has just polled.
     """
@@ -56,6 +58,7 @@ class MediaExistsTrigger(BaseTrigger):
         found_before: int = 0,
         poll_interval: float = 60.0,
         deadline: str | None = None,
+        warn_at: str | None = None,
         max_poll_failures: int = _policy.MAX_CONSECUTIVE_FAILURES,
         not_before: str | None = None,
     ) -> None:
@@ -72,6 +75,7 @@ class MediaExistsTrigger(BaseTrigger):
         self.found_before = found_before
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.warn_at = warn_at
         self.max_poll_failures = max_poll_failures
         self.not_before = not_before
 
@@ -92,6 +96,7 @@ class MediaExistsTrigger(BaseTrigger):
                 "found_before": self.found_before,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
+                "warn_at": self.warn_at,
                 "max_poll_failures": self.max_poll_failures,
                 "not_before": self.not_before,
             },
@@ -133,11 +138,14 @@ class MediaExistsTrigger(BaseTrigger):
             seconds = self._remaining_seconds
             if not subscription.polls:
                 seconds = max(seconds, started + _policy.FIRST_POLL_SECONDS - clock())
+            until_warning = _seconds_until(self.warn_at) if self.warn_at and subscription.polls else math.inf
+            status: Literal["warning", "deadline"] = "warning" if until_warning < seconds else "deadline"
+            seconds = min(seconds, until_warning)
             try:
                 async with asyncio.timeout(None if seconds == math.inf else max(seconds, 0.0)):
                     await subscription.changed()
             except TimeoutError:
-                return WaitEvent(status="deadline", found=subscription.found)
+                return WaitEvent(status=status, found=subscription.found, counts=subscription.counts)
             if subscription.failure and subscription.error is None:
                 self.log.warning(
                     "Poll failed (%d consecutive failures): %s", subscription.failures, subscription.failure

@@ -91,6 +91,17 @@ def test_trigger_ends_at_its_deadline(define: Any, library: SandboxLibrary, poll
     assert timedelta(0) <= datetime.now(UTC) - deadline < timedelta(seconds=1)
 
 
+@pytest.mark.parametrize("seconds", [-60, 1])
+def test_trigger_ends_with_a_warning_before_its_deadline(
+    define: Any, library: SandboxLibrary, ids: list[int], seconds: int
+) -> None:
+    warn_at = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+    deadline = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    event = event_of(define(), media_ids=[ids[0], 901], deadline=deadline, warn_at=warn_at, poll_interval=60)
+    assert (event["status"], list(event["found"])) == ("warning", [str(ids[0])])
+    assert library.methods() == "GET GET"
+
+
 def test_deadline_may_have_an_offset(define: Any) -> None:
     deadline = (datetime.now(UTC) + timedelta(seconds=1)).astimezone().isoformat()
     started = time.monotonic()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MODES = pytest.mark.parametrize(
     "mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}], ids=["poke", "reschedule", "deferrable"]
 )
+AIRFLOW_3 = version("apache-airflow").startswith("3.")
 HAS_STORE = Version(version("apache-airflow")) >= Version("3.3")
 POLLS = {"poke_interval": 0.5, "timeout": 60}
 TIMEOUT_SECONDS = 3
@@ -134,6 +135,28 @@ def test_wait_ends_at_its_deadline_without_retries(
         [error] = errors
         assert "has passed: 0 of 2 found (none), missing: '901', '902'." in error
         assert limit in error
+
+
+@MODES
+def test_warning_before_the_deadline_is_given_once(mode: dict[str, Any], platform: Any, run_dag: Any) -> None:
+    if "mode" in mode and mode["mode"] == "reschedule" and not HAS_STORE and AIRFLOW_3:
+        pytest.skip("Airflow 3.0 to 3.2 store nothing for a rescheduled task")
+    warnings: list[str] = []
+    with new_dag("warned") as dag:
+        MediaExistsSensor(
+            task_id="wait",
+            media_ids=[901, 902],
+            timeout=5,
+            poke_interval=0.5,
+            warn_before=timedelta(hours=1),
+            on_warning=lambda message, _: warnings.append(message),
+            **mode,
+        )
+    run = run_dag(dag)
+
+    assert run.states == {"wait": "failed"}
+    [message] = warnings
+    assert message.startswith("2 of 2 missing, 0 minutes until the deadline (timeout=5 s): '901', '902'")
 
 
 @pytest.mark.skipif(not HAS_STORE, reason="Airflow before 3.3 keeps no state across attempts")

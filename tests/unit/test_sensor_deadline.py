@@ -199,6 +199,7 @@ def test_deferral_passes_all_arguments_to_the_trigger(store: Any) -> None:
         "found_before": 1,
         "poll_interval": 7.0,
         "deadline": needed_by.isoformat(),
+        "warn_at": None,
         "max_poll_failures": 3,
         "not_before": None,
     }

@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "found_before": 0,
     "poll_interval": 60.0,
     "deadline": None,
+    "warn_at": None,
     "max_poll_failures": 5,
     "not_before": None,
 }
@@ -40,6 +41,7 @@ OTHERS: dict[str, Any] = {
     "found_before": 2,
     "poll_interval": 0.5,
     "deadline": "2026-07-01T09:00:00+02:00",
+    "warn_at": "2026-07-01T08:30:00+02:00",
     "max_poll_failures": 1,
     "not_before": "2026-07-01T08:00:00+02:00",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -64,6 +64,7 @@ class WaitingTask:
         self.max_tries = arguments.get("retries", 0)
         self.started = datetime.now(UTC)
         self.first_reschedule: datetime | None = None
+        self.last_reschedule: datetime | None = None
 
     def sensor(self) -> MediaExistsSensor:
         """Create the sensor."""
@@ -95,7 +96,12 @@ class WaitingTask:
             return self.sensor().resume_execution(next_method, next_kwargs, self.context)
 
     def _without_database(self) -> AbstractContextManager[Any]:
-        """Replace the database query of Airflow 2 for the first start of a rescheduled task."""
+        """Replace the database queries of Airflow 2 for the first start and the last poll of a rescheduled task."""
         if version("apache-airflow").startswith("3."):
             return nullcontext()
-        return patch("airflow.sensors.base._orig_start_date", lambda **_: self.first_reschedule)
+        stack = ExitStack()
+        stack.enter_context(patch("airflow.sensors.base._orig_start_date", lambda *_, **__: self.first_reschedule))
+        stack.enter_context(
+            patch("airflow_provider_media.sensors._wait._last_reschedule", lambda _: self.last_reschedule)
+        )
+        return stack
