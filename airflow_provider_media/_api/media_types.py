@@ -341,6 +341,15 @@ _SUBTYPES = {
 _TYPE_OF_SUBTYPE = {subtype: mime_type for mime_type, subtypes in _SUBTYPES.items() for subtype in subtypes}
 
 
+def accepted_type(stored: str | None) -> str | None:
+    """Return the accepted type that a platform's spelling means, such as ``image/x-png``; None if it is another.
+
+    :param stored: a MIME type, also with parameters, or a file extension.
+    """
+    subtype = (stored or "").partition(";")[0].strip().lower().rpartition("/")[2]
+    return _TYPE_OF_SUBTYPE.get(subtype.removeprefix("x-"))
+
+
 def is_other_type(stored: str | None, sent: str) -> bool:
     """Return whether a stored type certainly differs from the sent one.
 
@@ -350,10 +359,8 @@ def is_other_type(stored: str | None, sent: str) -> bool:
     :param stored: the type in the platform's spelling.
     :param sent: one of :data:`EXTENSIONS`.
     """
-    plain = (stored or "").partition(";")[0].strip().lower()
-    family, _, subtype = plain.rpartition("/")
-    known = _TYPE_OF_SUBTYPE.get(subtype.removeprefix("x-"))
+    known = accepted_type(stored)
     if known is not None:
         return known != sent
-    family = family or plain
+    family = (stored or "").partition(";")[0].strip().lower().partition("/")[0]
     return family in {"image", "video"} and family != sent.partition("/")[0]

@@ -35,6 +35,15 @@ def check_file(source: Source, mime_type: str, channels: Sequence[str], *, check
     return validate(info, channels)
 
 
+def check_header(reader: Reader, mime_type: str, channels: Sequence[str]) -> ChannelReport:
+    """Return what a file's headers show of the channels' rules; the rest is not read."""
+    try:
+        info = read_video(reader) if mime_type == "video/mp4" else read_image(reader, mime_type).info
+    except InvalidFileError as error:
+        return ChannelReport((f"{error.reason}. {error.advice}".rstrip("."),))
+    return validate(info, channels)
+
+
 def inspect(source: Source, mime_type: str, *, checksums: bool) -> MediaInfo:
     """Read a file's headers, and check that it is complete.
 

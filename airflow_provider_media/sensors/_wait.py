@@ -14,6 +14,7 @@ from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._polling.criteria import LookupResult, WaitCheckpoint
 from airflow_provider_media._polling.lookup import Details, lookup, lookup_in_newest
 from airflow_provider_media.exceptions import MediaError
+from airflow_provider_media.sensors._gate import Gate
 from airflow_provider_media.triggers import _policy
 
 if TYPE_CHECKING:
@@ -45,10 +46,12 @@ class Wait:
     :param found: the files found so far.
     :param failures: the number of consecutive failed polls.
     :param warned: whether the warning was given.
+    :param gate: the checks of the found files.
 
     :ivar counts: the number of files of each pattern of which several are needed.
     :ivar retry_after: the seconds that the server asked to wait after the last poll.
     :ivar is_changed: whether the last poll changed what is saved.
+    :ivar advice: the channels' recommendations that found files do not meet.
     :ivar found_in_newest: the files found among the newest ones, if the last poll searched no others.
     """
 
@@ -65,8 +68,10 @@ class Wait:
     retry_after: float = field(default=0.0, init=False)
     is_changed: bool = field(default=False, init=False)
     found_in_newest: Found | None = field(default=None, init=False)
+    advice: list[str] = field(default_factory=list, init=False)
     _state: TaskState[WaitCheckpoint] | None = None
     _library: str | None = None
+    gate: Gate = field(default_factory=Gate)
     _details: Details = field(default_factory=Details, init=False)
 
     def __post_init__(self) -> None:
@@ -148,7 +153,8 @@ class Wait:
     def poll(self, hook: MediaHook, *, newest_only: bool = False) -> Exception | None:
         """Request the missing files; return the error if the lookup fails.
 
-        If they complete the wait, verify the files that earlier polls found, because they may have been deleted.
+        If they complete the wait, verify the files that earlier polls found, because they may have been deleted, and
+        check all of them.
 
         :param newest_only: read the whole list only if the newest files complete the wait, or at the deadline.
         """
@@ -161,6 +167,8 @@ class Wait:
                 for key in before:
                     del self.found[key]
                 self._lookup(hook, tuple(before))
+            if not self.missing:
+                self.advice = self.gate.check(self.criteria.in_order(self.found))
         except Exception as raised:  # noqa: BLE001 - also errors of a connection that cannot be read
             error = raised
         failures = self.policy.count(self.failures, error)

@@ -16,15 +16,15 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, parse_datetime, parse_token
+from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, parse_datetime, parse_list, parse_token
 from airflow_provider_media._airflow.retry_policy import set_default_retry_policy
 from airflow_provider_media._airflow.templates import MediaTemplates
 from airflow_provider_media._api.formatting import format_media
-from airflow_provider_media._api.values import parse_int
+from airflow_provider_media._api.values import parse_bool, parse_int
 from airflow_provider_media.links.media import MediaLink, library_link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -60,6 +60,10 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
     :param stored_after: only files stored at this time or later: a datetime with a time zone, or its string in ISO
         8601. A file without a known date does not match. (templated)
     :param pick: ``oldest`` or ``newest``: which file of a plain name is returned. (templated)
+    :param channels: ``whatsapp``, ``rcs``: channels that must accept the files in the library, by type, size and the
+        header that the URL serves. A violated limit fails the task; it lists all files. (templated)
+    :param check_url: whether each file's URL must serve it without the API key, with its type and length. A failure
+        counts as a failed poll. (templated)
     :param needed_by: the deadline: a datetime with a time zone, or its string in ISO 8601. Omit it if there is no
         deadline. (templated)
     :param warn_before: log a warning this long before the deadline, and call ``on_warning``, if files are missing;
@@ -85,6 +89,8 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         "mime_type",
         "stored_after",
         "pick",
+        "channels",
+        "check_url",
         "needed_by",
         "max_poll_failures",
         "media_conn_id",
@@ -105,6 +111,8 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         mime_type: str | NotGiven = NOT_GIVEN,
         stored_after: datetime | str | NotGiven = NOT_GIVEN,
         pick: str = "oldest",
+        channels: Iterable[str] | str = (),
+        check_url: bool | str = False,
         needed_by: datetime | str | NotGiven = NOT_GIVEN,
         warn_before: timedelta | None = None,
         on_warning: Callable[[str, Context], object] | str | None = None,
@@ -125,6 +133,8 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         self.mime_type = mime_type
         self.stored_after = stored_after
         self.pick = pick
+        self.channels = channels
+        self.check_url = check_url
         self.needed_by = needed_by
         self.warn_before = warn_before
         self.on_warning = on_warning
@@ -226,7 +236,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             if message := wait.due_warning():
                 self._warn(context, message)
             return self._defer(context)
-        if not wait.missing and len(wait.criteria.keys) == 1:
+        if not wait.missing and len(wait.criteria.keys) == 1 and wait.gate.is_open:
             return self._finish(context, wait)
         # Poll once more: at the deadline, or to verify the files that were found first.
         result = self.poke(context)
@@ -276,6 +286,8 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
         wait = self._load_wait(context)
         criteria, missing = wait.criteria, wait.missing
+        if not missing:  # a check failed
+            delay = timedelta(seconds=self.poke_interval)
         self.log.info("Deferring until the files are found")
         self.defer(
             trigger=MediaExistsTrigger(
@@ -308,7 +320,9 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
     def _load_wait(self, context: Context) -> Wait:
         """Validate the arguments, and load the state of earlier processes of the task."""
+        from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media.sensors._criteria import parse_criteria, parse_warning
+        from airflow_provider_media.sensors._gate import Gate
         from airflow_provider_media.sensors._wait import Wait, library_of
         from airflow_provider_media.triggers._policy import UNLIMITED_FAILURES, PollPolicy
 
@@ -333,6 +347,10 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
                 policy=PollPolicy(UNLIMITED_FAILURES if self.silent_fail else max_failures),
                 timeout=self.timeout,
                 warn_before=warn_before,
+                gate=Gate(
+                    channels_of(parse_list("channels", self.channels)),
+                    check_url=parse_bool("check_url", self.check_url),
+                ),
                 needed_by=None if self.needed_by is NOT_GIVEN else parse_datetime("needed_by", self.needed_by),
                 library=library_of(self),
             )
@@ -342,6 +360,8 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         wait.delete()
         files = wait.criteria.in_order(wait.found)
         MediaLink.persist(context, library_link(self.media_conn_id, files[0] if len(files) == 1 else None))
+        for advice in wait.advice:
+            self.log.warning(advice)
         for media in files:
             self.log.info("Found %r: %s", media.name, format_media(media))
         is_list = self.media_ids is not NOT_GIVEN or self.names is not NOT_GIVEN

@@ -12,6 +12,7 @@ from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,
     MediaError,
+    MediaFileError,
     MediaRateLimitError,
 )
 
@@ -39,9 +40,10 @@ def jitter(interval: float) -> float:
 class PollPolicy:
     """Decides which failed polls end a wait, in a worker and on a triggerer alike.
 
-    Permanent errors (a rejected API key or address, a wrong connection) end it immediately, and so does an exception
-    that is not a :class:`MediaError`, such as Airflow's for an unknown connection. All other errors are transient: they
-    end it when ``max_failures`` consecutive polls failed. A rate limit is not counted.
+    Permanent errors (a rejected API key or address, a wrong connection, a file that a channel rejects) end it
+    immediately, and so does an exception that is not a :class:`MediaError`, such as Airflow's for an unknown
+    connection. All other errors are transient: they end it when ``max_failures`` consecutive polls failed. A rate limit
+    is not counted.
 
     :param max_failures: consecutive failures that end the wait. With :data:`UNLIMITED_FAILURES` only permanent errors
         end it.
@@ -62,7 +64,7 @@ class PollPolicy:
     def is_permanent(self, error: Exception) -> bool:
         """Return whether the error ends the wait even with :data:`UNLIMITED_FAILURES`, and after the deadline."""
         if isinstance(error, MediaError):
-            return isinstance(error, (MediaAuthError, MediaConfigurationError))
+            return isinstance(error, (MediaAuthError, MediaConfigurationError, MediaFileError))
         return isinstance(error, (AirflowFailException, AirflowSkipException))
 
     def ends_wait(self, failures: int, error: Exception) -> bool:

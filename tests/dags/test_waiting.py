@@ -138,25 +138,32 @@ def test_wait_ends_at_its_deadline_without_retries(
 
 
 @MODES
-def test_warning_before_the_deadline_is_given_once(mode: dict[str, Any], platform: Any, run_dag: Any) -> None:
-    if "mode" in mode and mode["mode"] == "reschedule" and not HAS_STORE and AIRFLOW_3:
+def test_warning_before_the_deadline_is_given_once(
+    mode: dict[str, Any], platform: Any, run_dag: Any, media_folder: Path, later: Any
+) -> None:
+    if mode.get("mode") == "reschedule" and AIRFLOW_3 and not HAS_STORE:
         pytest.skip("Airflow 3.0 to 3.2 store nothing for a rescheduled task")
     warnings: list[str] = []
+
+    def store() -> None:
+        threading.Event().wait(1.5)  # two further polls
+        platform.store(media_folder / "card-latte.jpg", "late")
+
     with new_dag("warned") as dag:
         MediaExistsSensor(
             task_id="wait",
-            media_ids=[901, 902],
-            timeout=5,
-            poke_interval=0.5,
+            name="late",
             warn_before=timedelta(hours=1),
             on_warning=lambda message, _: warnings.append(message),
             **mode,
+            **POLLS,
         )
+    later(store)
     run = run_dag(dag)
 
-    assert run.states == {"wait": "failed"}
+    assert run.state == "success"
     [message] = warnings
-    assert message.startswith("2 of 2 missing, 0 minutes until the deadline (timeout=5 s): '901', '902'")
+    assert message.startswith("1 of 1 missing, 1 minute until the deadline (timeout=60 s): 'late'")
 
 
 @pytest.mark.skipif(not HAS_STORE, reason="Airflow before 3.3 keeps no state across attempts")

@@ -396,7 +396,7 @@ def test_template_fields_are_arguments_and_attributes() -> None:
     made = MediaExistsSensor(task_id="wait", media_id=1)
     assert set(made.template_fields) == {
         *("media_id", "media_ids", "name", "names", "wildcards", "min_matches"),
-        *("folder_id", "mime_type", "stored_after", "pick"),
+        *("folder_id", "mime_type", "stored_after", "pick", "channels", "check_url"),
         *("needed_by", "max_poll_failures", "media_conn_id"),
     }
     assert all(hasattr(made, field) for field in made.template_fields)

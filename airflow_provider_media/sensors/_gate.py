@@ -1,0 +1,131 @@
+"""Check files of the library before a send: the channels' rules, and what their URLs serve."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_media._api.formatting import format_size, plural
+from airflow_provider_media._api.media_types import HEAD_BYTES, accepted_type, detect_type
+from airflow_provider_media._channels.check import check_header
+from airflow_provider_media._channels.reader import Reader
+from airflow_provider_media._channels.rules import ChannelReport, MediaInfo, validate
+from airflow_provider_media._upload.source import file_error_reason
+from airflow_provider_media.exceptions import MediaError, MediaFileError, MediaUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import requests
+
+    from airflow_provider_media.models import Media
+
+_MAX_WORKERS = 8
+_ANY_CODEC = ("H.264",)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the checks of one file found.
+
+    :param rejected: why a channel does not accept it.
+    :param unavailable: what is wrong with its URL.
+    :param warnings: the channels' recommendations that it does not meet.
+    """
+
+    rejected: tuple[str, ...] = ()
+    unavailable: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The checks of a sensor.
+
+    :param channels: the channels that must accept the files.
+    :param check_url: whether the URLs must serve the files.
+    """
+
+    channels: tuple[str, ...] = ()
+    check_url: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is nothing to check."""
+        return not (self.channels or self.check_url)
+
+    def check(self, files: Sequence[Media]) -> list[str]:
+        """Check all files; return warnings.
+
+        :raises MediaFileError: a channel does not accept a file. Lists the failures of all files.
+        :raises MediaUnavailableError: only URLs failed, which may pass.
+        """
+        if self.is_open:
+            return []
+        with ThreadPoolExecutor(_MAX_WORKERS) as pool:
+            found = list(zip(files, pool.map(self._check_one, files), strict=True))
+        failures = [
+            f"{media.name!r} (id {media.id})  {'. '.join((*each.rejected, *each.unavailable))}"
+            for media, each in found
+            if each.rejected or each.unavailable
+        ]
+        if failures:
+            kind = MediaFileError if any(each.rejected for _, each in found) else MediaUnavailableError
+            raise kind("\n".join([f"{len(failures)} of {plural(len(files), 'file')} cannot be sent:", *failures]))
+        return [f"{media.name!r} (id {media.id})  {warning}" for media, each in found for warning in each.warnings]
+
+    def _check_one(self, media: Media) -> Findings:
+        mime_type = accepted_type(media.mime_type)
+        if self.channels and mime_type:
+            info = MediaInfo(mime_type=mime_type, size=media.size or 0, video_codecs=_ANY_CODEC)
+            if errors := validate(info, self.channels).errors:
+                return Findings(errors)
+        if not media.url:
+            return Findings(unavailable=("the library returned no URL",))
+        try:
+            return self._fetch(media, media.url)
+        except MediaError as error:
+            return Findings(unavailable=(f"URL: {file_error_reason(error)}".rstrip("."),))
+        except (OSError, ValueError) as error:  # of UrlFileSystem
+            return Findings(unavailable=(f"URL: {error}",))
+
+    def _fetch(self, media: Media, url: str) -> Findings:
+        from airflow_provider_media._transports.url import url_path
+
+        path = url_path(url)
+        with path.fs.get(path.path, "bytes=0-0") as response:
+            size = _size_of(response)
+            problems = tuple(_differences(media, response, size)) if self.check_url else ()
+        if not self.channels:
+            return Findings(unavailable=problems)
+        size = size or media.size
+        if not size:
+            return Findings(unavailable=(*problems, "URL: the file is empty, or its size is unknown"))
+        with path.fs.open(path.path) as stream:
+            report = self._check_header(Reader(url, stream, size))
+        return Findings(report.errors, problems, report.warnings)
+
+    def _check_header(self, reader: Reader) -> ChannelReport:
+        found = detect_type(reader.read(0, min(reader.size, HEAD_BYTES)))
+        if found is None or found.mime_type is None:
+            title = found.title if found else "file of unknown type"
+            return ChannelReport((f"{title}; no channel accepts it",))
+        return check_header(reader, found.mime_type, self.channels)
+
+
+def _size_of(response: requests.Response) -> int | None:
+    """Return the size of the file that a response to a request for its first byte shows."""
+    total = response.headers.get("Content-Range", "").rpartition("/")[2]
+    total = total or response.headers.get("Content-Length", "")
+    is_encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+    return int(total) if total.isdecimal() and not is_encoded else None
+
+
+def _differences(media: Media, response: requests.Response, size: int | None) -> Iterator[str]:
+    """Yield how a URL's response differs from the file in the library."""
+    served, expected = response.headers.get("Content-Type", ""), accepted_type(media.mime_type)
+    if accepted_type(served) is None or (expected and accepted_type(served) != expected):
+        yield f"URL: served as {served or 'no type'}, not as {media.mime_type or 'an image or a video'}"
+    if media.size and size is not None and size != media.size:
+        yield f"URL: serves {format_size(size)} ({size:,} bytes), not {media.size:,} bytes"
