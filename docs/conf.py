@@ -6,6 +6,7 @@ adds what a git host cannot show: the order of the pages, the reference from the
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -117,6 +118,12 @@ explanation/*
 :caption: Reference
 
 reference/index
+reference/operators
+reference/sensors
+reference/hooks
+reference/values
+reference/exceptions
+reference/testing
 reference/connection
 reference/configuration
 reference/errors
@@ -142,23 +149,14 @@ _DECISIONS = """
 ```
 """
 
-_EXECUTED = "execute, execute_complete, resume_execution, poke, on_kill, hook, template_fields, ui_color"
-_MODULES = {
-    "operators": {"operators.media": _EXECUTED},
-    "sensors": {
-        "sensors.media": _EXECUTED,
-        "triggers.media": "run, serialize",
-        "triggers.events": "run, serialize, open_shared_stream, filter_shared_stream, shared_stream_key",
-    },
-    "hooks": {
-        "hooks.media": "get_connection_form_widgets, get_ui_field_behaviour, conn_name_attr, default_conn_name,"
-        " conn_type, hook_name",
-    },
-    "values": {"models": "", "references": "", "assets.media": "", "links.media": ""},
-    "exceptions": {"exceptions": ""},
-    "testing": {"testing": ""},
+_MEMBERS = {
+    "hooks": ":members:\n   :exclude-members: get_connection_form_widgets, get_ui_field_behaviour, conn_name_attr,"
+    " default_conn_name, conn_type, hook_name",
+    "values": ":members:",
+    "exceptions": ":members:",
+    "testing": ":members:",
 }
-"""For each page of the reference, the modules to document, and the members to leave out."""
+"""Options of the classes on the pages of the reference; the others show the arguments only."""
 
 
 def _add_to_page(_app: Sphinx, page: str, source: list[str]) -> None:
@@ -171,17 +169,17 @@ def _add_to_page(_app: Sphinx, page: str, source: list[str]) -> None:
     elif page == "docs/guides/examples":
         shown = "```{literalinclude} \\1\n:language: python\n```"
         source[0] = re.sub(r"^\[\w+\.py\]\((\S+)\)$", shown, source[0], flags=re.MULTILINE)
-    elif folder == "reference" and name in _MODULES:
-        for module, excluded in _MODULES[name].items():
-            options = f"   :members:\n   :exclude-members: {excluded}" if excluded else "   :members:"
-            directive = f".. automodule:: airflow_provider_media.{module}\n{options}"
-            source[0] += f"\n## {module}\n\n```{{eval-rst}}\n{directive}\n```\n"
+    elif folder == "reference":
+        # A comment below a heading names the class or module; the paragraph is for git hosts only.
+        shown = f"```{{eval-rst}}\n.. \\1:: \\2\n   {_MEMBERS.get(name, '')}\n```"
+        source[0] = re.sub(r"^<!-- (auto\w+) (\S+) -->$", shown, source[0], flags=re.MULTILINE)
+        source[0] = re.sub(r"^On a git host, .*?\n\n", "", source[0], flags=re.DOTALL | re.MULTILINE)
 
 
 def _complete_contents() -> str:
     """Replace ``folder/*`` by the pages of the folder that are not named; leave out pages that do not exist."""
     here = Path(__file__).parent
-    listed = {f"reference/{name}" for name in _MODULES} | set(_CONTENTS.split())
+    listed = set(_CONTENTS.split())
     lines = []
     for line in _CONTENTS.splitlines():
         folder, _, name = line.partition("/")
@@ -190,32 +188,42 @@ def _complete_contents() -> str:
             lines += [page for page in pages if page not in listed]
         elif not folder or not name or (here / f"{line}.md").exists():
             lines.append(line)
-        if line == "reference/index":
-            lines += [f"reference/{name}" for name in _MODULES]
     return "\n".join(lines) + "\n"
 
 
-def _tabulate_arguments(_app: Sphinx, what: str, _name: str, obj: Any, _options: Any, lines: list[str]) -> None:
-    """Show the arguments of an operator, sensor or trigger as a table, with their defaults."""
+def _has_table(obj: Any) -> bool:
+    """Return whether the arguments of a class are shown as a table: operators, sensors and triggers."""
     is_trigger = getattr(obj, "__module__", "").startswith("airflow_provider_media.triggers")
-    if what != "class" or not (is_trigger or hasattr(obj, "template_fields")):
+    return isinstance(obj, type) and (is_trigger or hasattr(obj, "template_fields"))
+
+
+def _hide_signature(_app: Sphinx, _what: str, _name: str, obj: Any, *_: Any) -> tuple[str, str] | None:
+    """Leave out the signature of a class whose arguments are in a table."""
+    return ("", "") if _has_table(obj) else None
+
+
+def _tabulate_arguments(_app: Sphinx, _what: str, _name: str, obj: Any, _options: Any, lines: list[str]) -> None:
+    """Show the arguments as a table, with their defaults."""
+    if not _has_table(obj):
         return
-    documented = re.findall(r"^:param (\w+): (.*?)(?=^:|\Z)", "\n".join(lines) + "\n", re.DOTALL | re.MULTILINE)
     parameters = inspect.signature(obj.__init__).parameters
     table = [".. list-table::", "   :header-rows: 1", "   :widths: 18 67 15", ""]
-    for row in (("argument", "meaning", "default"), *(_row(parameters, *each) for each in documented)):
+    documented = re.findall(r"^:param (\w+): (.*?)(?=^:|\Z)", "\n".join([*lines, ""]), re.DOTALL | re.MULTILINE)
+    for row in (("argument", "meaning", "default"), *(_row(parameters[name], text) for name, text in documented)):
         table += ["   * - " + row[0], *("     - " + cell for cell in row[1:])]
     first = next((number for number, line in enumerate(lines) if line.startswith(":param ")), len(lines))
     rest = re.sub(r"^:param \w+: .*?(?=^:|\Z)", "", "\n".join([*lines[first:], ""]), flags=re.DOTALL | re.MULTILINE)
     lines[first:] = [*table, "", *rest.splitlines()]
 
 
-def _row(parameters: Any, name: str, meaning: str) -> tuple[str, str, str]:
-    default = parameters[name].default if name in parameters else inspect.Parameter.empty
-    is_required = default is inspect.Parameter.empty
-    is_shown = not is_required and (default is None or isinstance(default, str | int | float | bool | tuple))
-    shown = "required" if is_required else f"``{default!r}``" if is_shown and default not in (None, ()) else ""
-    return f"``{name}``", " ".join(meaning.split()), shown
+def _row(parameter: inspect.Parameter, meaning: str) -> tuple[str, str, str]:
+    default = repr(parameter.default)  # autodoc keeps its source text
+    try:
+        is_shown = ast.literal_eval(default) not in (None, ())
+    except (SyntaxError, ValueError):
+        is_shown = False  # the sentinel of an optional argument, or a setting of Airflow
+    shown = "required" if parameter.default is parameter.empty else f"``{default}``" if is_shown else ""
+    return f"``{parameter.name}``", " ".join(meaning.split()), shown
 
 
 def _link_airflow(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: TextElement) -> reference | None:
@@ -232,5 +240,6 @@ def _link_airflow(app: Sphinx, env: BuildEnvironment, node: pending_xref, conten
 def setup(app: Sphinx) -> None:
     """Register the additions."""
     app.connect("source-read", _add_to_page)
+    app.connect("autodoc-process-signature", _hide_signature)
     app.connect("autodoc-process-docstring", _tabulate_arguments)
     app.connect("missing-reference", _link_airflow)
