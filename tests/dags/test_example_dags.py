@@ -25,6 +25,7 @@ EXAMPLES = [
     "example_media_assets",
     "example_media_campaign",
     "example_media_cleanup",
+    "example_media_gate",
     "example_media_mapped",
     "example_media_object_storage",
     "example_media_sync",
@@ -272,19 +273,72 @@ def test_image_with_several_events_is_processed_once(load_example: Any, monkeypa
 
 @pytest.mark.skipif(not HAS_APPROVALS, reason="there are no approvals before Airflow 3.1")
 @pytest.mark.usefixtures("platform")
-def test_approval_shows_the_media_before_the_send(run_dag: Any, load_example: Any, monkeypatch: Any) -> None:
-    """Airflow's own tests cover how an approval waits for a person."""
-    from airflow.providers.standard.operators.hitl import ApprovalOperator
-
-    bodies: list[str] = []
-    monkeypatch.setattr(ApprovalOperator, "execute", lambda self, context: bodies.append(self.body))
+def test_approval_shows_the_media_before_the_send(run_dag: Any, load_example: Any, approvals: list[str]) -> None:
     run = run_dag(load_example("example_media_approval"))
 
     assert all_successful("sync", "describe", "approve", "send") == run.states
     assert run.xcom("send") == [entry["id"] for entry in run.xcom("sync").values()]
-    (body,) = bodies
+    (body,) = approvals
     assert body.startswith("**5 files, ")
     assert body.count("![preview](<http://127.0.0.1:") == 4
+
+
+@pytest.fixture
+def approvals(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Approve immediately; return the texts. Airflow's own tests cover how an approval waits for a person."""
+    bodies: list[str] = []
+    if HAS_APPROVALS:
+        from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+        monkeypatch.setattr(ApprovalOperator, "execute", lambda self, context: bodies.append(self.body))
+    return bodies
+
+
+def test_gate_checks_sends_and_deletes_with_a_backup(
+    platform: Any,
+    run_dag: Any,
+    load_example: Any,
+    media_folder: Path,
+    tmp_path: Path,
+    approvals: list[str],
+) -> None:
+    dag = load_example("example_media_gate")
+    dag.get_task("delete_media").backup_to = str(tmp_path / "backup")
+    run = run_dag(dag)
+
+    files = sorted(path.name for path in media_folder.iterdir())
+    sends = [f"send[{index}]" for index in range(len(files))]
+    approval = ("describe", "approve") if HAS_APPROVALS else ()
+    assert all_successful("sync_media", "check_before_send", *approval, *sends, "delete_media") == run.states
+    ids = [entry["id"] for entry in run.xcom("sync_media").values()]
+    assert [run.xcom(task)["richCard"]["media"]["mediaId"] for task in sends] == ids
+    assert [run._instances[task].rendered_map_index for task in sends] == [
+        f"summer-gate-2026-07-01/{file}" for file in files
+    ]
+    assert run.xcom("delete_media")["deleted"] == ids
+    assert sum(path.is_file() for path in (tmp_path / "backup").rglob("*")) >= len(files)
+    assert platform.items() == []
+    if HAS_APPROVALS:
+        assert approvals[0].startswith("**5 files, ")
+
+
+def test_gate_stops_the_send_of_a_file_that_no_channel_accepts(
+    platform: Any, run_dag: Any, load_example: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "media"
+    folder.mkdir()
+    (folder / "anim.gif").write_bytes(b"GIF89a\xa0\x05\xd0\x02\0\0\0;")
+    dag = load_example("example_media_gate")
+    dag.get_task("check_before_send").channels = ["whatsapp"]
+    dag.get_task("sync_media").source = str(folder)
+    dag.get_task("delete_media").backup_to = str(tmp_path / "backup")
+    run = run_dag(dag)
+
+    assert run.states["check_before_send"] == "failed"
+    assert run.tries["check_before_send"] == 1
+    assert "success" not in {state for task, state in run.states.items() if task.startswith("send")}
+    assert run.states["delete_media"] == "success"
+    assert platform.items() == []
 
 
 def test_examples_load_on_both_airflow_versions(load_dags: Any, media_folder: Path) -> None:
@@ -327,9 +381,10 @@ class TestEachKindOfRun:
         "dag_id",
         [
             *("example_media_campaign", "example_media_cleanup", "example_media_mapped", "example_media_sync"),
-            *("example_media_taskflow", "example_media_assets"),
+            *("example_media_taskflow", "example_media_assets", "example_media_gate"),
         ],
     )
+    @pytest.mark.usefixtures("approvals")
     def test_example(self, kind: str, dag_id: str, platform: Any, started_by: Any, load_example: Any) -> None:
         run = started_by(kind, load_example(dag_id))
         assert run.state == "success"
