@@ -76,7 +76,7 @@ class MediaSyncOperator(MediaOperator):
     :param fingerprint: compare files by content, not by size and type: the SHA-256 is stored at the end of the
         description. (templated)
     :param output: ``manifest`` (default) returns the manifest; ``reference`` returns its path and counts, for thousands
-        of files: ``{"manifest_path": ..., "counts": {...}}``. (templated)
+        of files: ``{"manifest_path": ..., "counts": {...}}``.
     :param manifest_path: where to write the manifest as JSON: a path, or an object store's URI. (templated)
     :param backup_to: a folder, local or of an object store. Before its deletion, each old version is written there as
         ``<id>-<name>``; a file that cannot be written is not deleted. (templated)

@@ -55,7 +55,8 @@ class MediaUploadOperator(MediaOperator):
     Returns ``Media.to_dict()`` plus ``created`` and ``replaced``. Each key is also an XCom (``multiple_outputs``), so
     that ``upload.output["id"]`` works downstream, plain and mapped.
 
-    :param file: a path, the URI of an object store (``s3://bucket/banner.png``), or an ``https`` URL. (templated)
+    :param file: a path (a string or a ``Path``), the URI of an object store (``s3://bucket/banner.png``), or an
+        ``https`` URL. (templated)
     :param name: the name in the library; by default the file's base name. Include ``{{ ds }}`` if each run has its own
         file, so that a repeated run finds the file it uploaded. (templated)
     :param description: the description; None for none. (templated)

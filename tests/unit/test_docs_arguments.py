@@ -1,48 +1,48 @@
-"""The tables of arguments in docs/ list exactly the existing arguments."""
+"""The docstrings, from which the site makes its tables of arguments, document exactly the existing arguments."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 
-from airflow_provider_media.operators.media import (
-    MediaCleanupOperator,
-    MediaDeleteOperator,
-    MediaGetOperator,
-    MediaListOperator,
-    MediaSyncOperator,
-    MediaUploadOperator,
-)
+from airflow_provider_media.operators import media as operators
 from airflow_provider_media.sensors.media import MediaExistsSensor
+from airflow_provider_media.triggers.media import MediaExistsTrigger
+from tests.helpers.doc_samples import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGES = {
-    "guides/upload.md": MediaUploadOperator,
-    "guides/get.md": MediaGetOperator,
-    "guides/list.md": MediaListOperator,
-    "guides/delete.md": MediaDeleteOperator,
-    "guides/sync.md": MediaSyncOperator,
-    "guides/cleanup.md": MediaCleanupOperator,
-    "guides/waiting.md": MediaExistsSensor,
-}
+CLASSES = [*(getattr(operators, name) for name in operators.__all__), MediaExistsSensor, MediaExistsTrigger]
 
 
-@pytest.mark.parametrize(("page", "class_"), [pytest.param(*item, id=item[0]) for item in PAGES.items()])
-def test_table_lists_all_arguments(page: str, class_: type) -> None:
-    rows = (DOCS / page).read_text().partition("| argument | meaning | default |\n")[2].partition("\n\n")[0]
-    described = {}
-    for row in rows.splitlines()[1:]:
-        cell = row.split("|")[1]
-        for name in re.findall(r"`(\w+)`", cell):
-            described[name] = ("**" in cell, "†" in cell)
+@pytest.mark.parametrize("class_", CLASSES)
+def test_docstring_documents_all_arguments(class_: type) -> None:
+    documented = _documented(class_)
 
-    given = {
-        name: (parameter.default is parameter.empty, not {name, f"is_{name}"} & set(class_.template_fields))
-        for name, parameter in inspect.signature(class_.__init__).parameters.items()
-        if name not in {"self", "kwargs", "media_conn_id"}
-    }
+    assert list(documented) == list(_arguments(class_))
 
-    assert described == given
+
+@pytest.mark.parametrize("class_", [class_ for class_ in CLASSES if hasattr(class_, "template_fields")])
+def test_docstring_marks_templated_arguments(class_: type) -> None:
+    documented = _documented(class_)
+
+    templated = {name for name in _arguments(class_) if {name, f"is_{name}"} & set(class_.template_fields)}
+
+    assert {name for name, text in documented.items() if "(templated)" in text} == templated
+
+
+@pytest.mark.parametrize("class_", [class_ for class_ in CLASSES if hasattr(class_, "template_fields")])
+def test_reference_shows_the_class(class_: type) -> None:
+    page = "sensors" if class_ is MediaExistsSensor else "operators"
+
+    assert f"## {class_.__name__}\n\n<!-- autoclass " in (ROOT / "docs" / "reference" / f"{page}.md").read_text()
+
+
+def _documented(class_: type) -> dict[str, str]:
+    docstring = inspect.getdoc(class_) or ""
+    return dict(re.findall(r"^:param (\w+): (.*?)(?=^:|\Z)", docstring, re.DOTALL | re.MULTILINE))
+
+
+def _arguments(class_: type) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(class_.__init__).parameters
+    return {name: value for name, value in parameters.items() if name not in {"self", "kwargs"}}
