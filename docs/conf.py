@@ -82,6 +82,8 @@ guides/campaign
 guides/upload
 guides/sync
 guides/channels
+guides/images
+guides/approval
 guides/get
 guides/list
 guides/waiting
@@ -93,6 +95,8 @@ guides/hook
 guides/many-files
 guides/airflow-ui
 guides/testing
+guides/command-line
+guides/recipes
 guides/from-http-operator
 guides/managed-airflow
 guides/on-call
