@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo demo-image test test-fast test-airflow3 test-airflow2 test-pythons test-lowest coverage
 .PHONY: check lint spelling words types imports format schemathesis fault-run
-.PHONY: system-test test-user-project browser-test prove bench bench-waiting bench-sync bench-limits test-matrix test-celery dist docs upgrade clean
+.PHONY: system-test test-user-project browser-test prove bench bench-scale bench-waiting bench-sync bench-limits test-matrix test-celery dist docs upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -118,6 +118,9 @@ bench: $(VENV)/airflow3/.ready ## measure uploads with this package, curl, reque
 	$(AIRFLOW3)/python benchmarks/uploads.py $(ARGS)
 	@echo
 	$(AIRFLOW3)/python benchmarks/imports.py
+
+bench-scale: $(VENV)/airflow3/.ready ## measure costs that must not grow with the library, update docs/explanation/scale.md
+	$(AIRFLOW3)/python benchmarks/scale.py --write $(ARGS)
 
 bench-waiting: $(VENV)/airflow3/.ready ## measure waiting with this package and Airflow's deferrable HttpSensor (15 minutes)
 	$(AIRFLOW3)/python benchmarks/waiting.py $(ARGS)

@@ -102,6 +102,9 @@ def _map_requests(flow: Flow[T], change: Callable[[ApiRequest], ApiRequest]) -> 
 
 _MAX_REPEATED_PAGES = 3
 _MAX_LISTINGS = 3
+MAX_PAGES = 10_000
+"""Max pages of a list: ten million files, or a million if the server shortens pages to 100."""
+
 MAX_SEARCH_PAGES = 24
 """Max pages of a search by name; a library of a million files needs 11."""
 
@@ -116,7 +119,7 @@ class Paginator:
     a previous one if all files that the total counts were listed. In doubt, one more page is read.
 
     No id is returned twice, because files added during the reading move others to the next page. A server that repeats
-    its pages endlessly (it ignores ``page``) is an error.
+    its pages endlessly (it ignores ``page``) is an error, and so is a list of more than :data:`MAX_PAGES` pages.
 
     :param start: the first page.
     :param page_size: items per page, at most 1000.
@@ -220,6 +223,11 @@ class Paginator:
             self._total = page.total
             self._first_total = page.total if self._first_total is None else self._first_total
         self._page += 1
+        if not is_end and self._page >= MAX_PAGES:
+            raise MediaResponseError(
+                f"Could not {self._request.purpose}: it does not end within {MAX_PAGES} pages ({self._listed} files);"
+                " the server seems to return new files without end.",
+            )
         self._longest_page = max(self._longest_page, len(page.items))
         self._request = None if is_end else self._build()
         return new

@@ -47,6 +47,9 @@ _ID_KEYS = ("id", "mediaId")
 _TOTAL_KEYS = ("totalElements", "total", "totalCount", "count")
 _STRING_KEYS = ("name", "mimeType", "url", "description")
 _STRING_OR_NONE = (str, type(None))
+_OTHER_KEYS = ("size", "folderId", "width", "height", "createdAt")
+_ERROR_KEYS = ("message", "error", "detail", "title", "status", "retryAfter")
+_KEYS = frozenset((*_ITEM_KEYS, *_SINGLE_KEYS, *_ID_KEYS, *_TOTAL_KEYS, *_STRING_KEYS, *_OTHER_KEYS, *_ERROR_KEYS))
 _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "request-id")
 _MAX_EXCERPT_CHARACTERS = 200
 
@@ -437,8 +440,13 @@ def _load_json(response: ApiResponse) -> Any:
     charset = parse_charset(response.headers)
     if charset not in _UTF_8:
         with suppress(LookupError, ValueError):
-            return json.loads(response.body.decode(charset).removeprefix("\ufeff"))
-    return json.loads(response.body)
+            return json.loads(response.body.decode(charset).removeprefix("\ufeff"), object_hook=_known_fields)
+    return json.loads(response.body, object_hook=_known_fields)
+
+
+def _known_fields(value: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without fields that are not used, because a page may have megabytes of them."""
+    return {} if _KEYS.isdisjoint(value) else {key: value[key] for key in value.keys() & _KEYS}
 
 
 _UTF_8 = {"utf-8", "utf8", "us-ascii"}

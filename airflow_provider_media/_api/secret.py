@@ -55,7 +55,7 @@ def redact_bytes(secret: Secret[str] | None, data: bytes, charset: str | None = 
 
     :param charset: the charset of the headers, which may be invalid; the encodings of JSON are always tried.
     """
-    if charset:
+    if charset and charset not in _ASCII_COMPATIBLE:
         with suppress(LookupError, ValueError):
             text = data.decode(charset, "replace")
             if (redacted := redact(secret, text)) != text:
@@ -71,6 +71,10 @@ def redact_bytes(secret: Secret[str] | None, data: bytes, charset: str | None = 
     redacted = redact(secret, text)
     # Unchanged text is not encoded again, because a byte order mark could change.
     return data if redacted == text else redacted.encode(encoding, "surrogatepass")
+
+
+_ASCII_COMPATIBLE = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252"}
+"""Charsets in which an ASCII secret has the same bytes as in ISO-8859-1."""
 
 
 def redact_url(url: str) -> str:

@@ -165,8 +165,9 @@ class ResponseReader:
         return response
 
     def _decompressed(self) -> bytes:
+        body, self._chunks = b"".join(self._chunks), []
         try:
-            return decompress(b"".join(self._chunks), self.headers.get("content-encoding", ""), self._max_bytes)
+            return decompress(body, self.headers.get("content-encoding", ""), self._max_bytes)
         except ContentError as error:
             if self.needs_body:
                 raise self._invalid_response(

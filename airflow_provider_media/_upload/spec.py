@@ -36,9 +36,16 @@ def with_fingerprint(description: str | None, fingerprint: str, name: str) -> st
     return " ".join(filter(None, (description, f"name:{name_digest(name)}", f"sha256:{fingerprint}")))
 
 
+def _find_fingerprint(description: str | None) -> re.Match[str] | None:
+    return _FINGERPRINT.search((description or "").rstrip()[-_MAX_FINGERPRINT_CHARACTERS:])
+
+
+_MAX_FINGERPRINT_CHARACTERS = 200
+
+
 def fingerprint_in(description: str | None) -> str | None:
     """Parse the fingerprint in a description; None if there is none."""
-    found = _FINGERPRINT.search(description or "")
+    found = _find_fingerprint(description)
     return found[2] if found else None
 
 
@@ -49,7 +56,7 @@ def name_digest(name: str) -> str:
 
 def name_digest_in(description: str | None) -> str | None:
     """Parse the name digest in a description; None if there is none."""
-    found = _FINGERPRINT.search(description or "")
+    found = _find_fingerprint(description)
     return found[1] if found else None
 
 

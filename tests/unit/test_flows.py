@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_media._api import flows
 from airflow_provider_media._api.flows import (
     Paginator,
     delete_media,
@@ -286,3 +287,10 @@ def test_list_is_read_again_after_a_deletion_during_the_listing() -> None:
             found = [media.id for media in end.value]
             break
     assert found == ids
+
+
+def test_a_list_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page has a new file, and nothing states a total."""
+    monkeypatch.setattr(flows, "MAX_PAGES", 20)
+    with pytest.raises(MediaResponseError, match=r"does not end within 20 pages \(20 files\)"):
+        walked(Paginator(), [page_of([number]) for number in range(100)])

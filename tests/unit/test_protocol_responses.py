@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -20,6 +21,9 @@ from airflow_provider_media._api.protocol import (
     parse_media,
     parse_page,
 )
+from airflow_provider_media._api.secret import Secret
+from airflow_provider_media._api.settings import Settings
+from airflow_provider_media._transports.attempts import READ_BYTES, ResponseReader
 from airflow_provider_media.exceptions import Delivery, MediaError, MediaResponseError
 from airflow_provider_media.models import Media, MediaPage
 
@@ -373,3 +377,24 @@ def test_any_body_is_parsed_or_raises_media_error(body: bytes) -> None:
             continue
         assert isinstance(rejected, MediaResponseError)
         assert str(rejected).isprintable()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"description": "lorem ipsum " * 2500}, {"meta": [{"k": 1, "v": "x"}] * 1500}, {"name": "n" * 30_000}],
+    ids=lambda field: next(iter(field)),
+)
+def test_a_large_page_takes_at_most_five_times_its_size(field: dict[str, Any]) -> None:
+    entries = [{"id": number, "name": f"{number}.png", "size": 5} | field for number in range(30)]
+    body = json.dumps({"content": entries, "total": 30}).encode()
+    key = Secret("key-of-the-tests")
+    settings = Settings(base_url="https://media.example", api_key=key)
+    tracemalloc.start()
+    try:
+        reader = ResponseReader(LIST, 200, {"content-type": "application/json"}, settings)
+        for start in range(0, len(body), READ_BYTES):
+            reader.add(body[start : start + READ_BYTES])
+        assert len(parse_page(LIST, reader.whole()).items) == 30
+        assert tracemalloc.get_traced_memory()[1] <= 5 * len(body)
+    finally:
+        tracemalloc.stop()
