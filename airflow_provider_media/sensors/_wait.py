@@ -11,18 +11,27 @@ from airflow_provider_media import exceptions
 from airflow_provider_media._airflow.task_state import TaskState, first_try_number
 from airflow_provider_media._api.flows import with_time_limit
 from airflow_provider_media._api.formatting import plural
-from airflow_provider_media._polling.criteria import LookupResult, WaitCheckpoint
+from airflow_provider_media._polling.criteria import (
+    LookupResult,
+    WaitCheckpoint,
+    WaitEvent,
+    found_from_dicts,
+    found_to_dicts,
+)
 from airflow_provider_media._polling.lookup import Details, lookup, lookup_in_newest
 from airflow_provider_media.exceptions import MediaError
 from airflow_provider_media.sensors._gate import Gate
 from airflow_provider_media.triggers import _policy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_media._api.flows import Flow
-    from airflow_provider_media._polling.criteria import Found, WaitCriteria, WaitEvent
+    from airflow_provider_media._polling.criteria import Found, WaitCriteria
     from airflow_provider_media.hooks.media import MediaHook
+    from airflow_provider_media.triggers.media import MediaExistsTrigger
 
 T = TypeVar("T")
 
@@ -43,6 +52,7 @@ class Wait:
     :param needed_by: the sensor's deadline, or None.
     :param started: the first start of the task, before any retry, reschedule or deferral.
     :param warn_before: how long before the deadline :meth:`due_warning` is due, or None.
+    :param on_warning: called with the warning and the task's context.
     :param found: the files found so far.
     :param failures: the number of consecutive failed polls.
     :param warned: whether the warning was given.
@@ -61,6 +71,7 @@ class Wait:
     needed_by: datetime | None
     started: datetime
     warn_before: timedelta | None = None
+    on_warning: Callable[..., object] = lambda *_: None
     found: Found = field(default_factory=dict)
     failures: int = 0
     warned: bool = False
@@ -134,16 +145,18 @@ class Wait:
         """The time of the warning, or None if there is none, or it was given."""
         return None if self.warn_before is None or self.warned else self.deadline - self.warn_before
 
-    def due_warning(self) -> str | None:
-        """Return the warning, once, if it is due."""
+    def due_warning(self, error: Exception | None = None) -> str | None:
+        """Return the warning, once, if it is due.
+
+        :param error: of the last poll.
+        """
         if self.warn_at is None or datetime.now(UTC) < self.warn_at:
             return None
         self.warned = self.is_changed = True
-        minutes = max(0, round(self.remaining.total_seconds() / 60))
-        return (
-            f"{len(self.missing)} of {len(self.criteria.keys)} missing, {plural(minutes, 'minute')} until the deadline"
-            f" ({self.limit}): {self.criteria.list_missing(self.found, self.counts)}"
-        )
+        minutes = plural(max(0, round(self.remaining.total_seconds() / 60)), "minute")
+        missing = self.criteria.list_missing(self.found, self.counts) if self.missing else error
+        number = f"{len(self.missing)} of {len(self.criteria.keys)} missing"
+        return f"{number}, {minutes} until the deadline ({self.limit}): {missing}"
 
     @property
     def is_over(self) -> bool:
@@ -217,6 +230,53 @@ class Wait:
         interval = max(interval, self.retry_after, _policy.MIN_INTERVAL_SECONDS)
         return min(interval, max(self.remaining.total_seconds(), _policy.MIN_INTERVAL_SECONDS))
 
+    def new_trigger(self, media_conn_id: str, interval: timedelta, *, delay: timedelta) -> MediaExistsTrigger:
+        """Return a trigger that waits for the missing files.
+
+        :param delay: the time until its first poll.
+        """
+        from airflow_provider_media.triggers.media import MediaExistsTrigger
+
+        criteria, missing = self.criteria, self.missing
+        return MediaExistsTrigger(
+            media_conn_id=media_conn_id,
+            media_ids=missing if criteria.ids else (),
+            names=missing if criteria.names else (),
+            exact_names=[name for name in missing if name in criteria.exact],
+            min_matches=criteria.min_matches,
+            folder_id=criteria.folder_id,
+            mime_type=criteria.mime_type,
+            stored_after=criteria.stored_after.isoformat() if criteria.stored_after else None,
+            pick=criteria.pick,
+            found_before=len(criteria.keys) - len(missing),
+            poll_interval=interval.total_seconds(),
+            deadline=self.deadline.isoformat(),
+            warn_at=self.warn_at.isoformat() if self.warn_at else None,
+            max_poll_failures=self.policy.max_failures,
+            not_before=(datetime.now(UTC) + delay).isoformat() if delay else None,
+        )
+
+    def to_deferral(self) -> dict[str, Any]:
+        """Return what :meth:`resume` receives; before Airflow 3.3 a deferral keeps nothing else."""
+        return {
+            "found": found_to_dicts(self.found),
+            "started": self.started.isoformat(),
+            "failures": self.failures,
+            "warned": self.warned,
+        }
+
+    def resume(
+        self, event: Any, *, found: dict[str, Any] | None, started: str | None, failures: int, warned: bool
+    ) -> WaitEvent:
+        """Continue after a deferral; return the trigger's event."""
+        wait_event = WaitEvent.from_dict(event)
+        self.found |= found_from_dicts(found or {}) | wait_event.found
+        self.counts |= wait_event.counts
+        self.failures, self.warned = failures, self.warned or warned
+        if started:
+            self.started = min(self.started, datetime.fromisoformat(started))
+        return wait_event
+
     def error_of(self, event: WaitEvent) -> MediaError:
         """Return the error of a failed wait on a triggerer; a MediaError if it is not one of this package."""
         kind = getattr(exceptions, event.error or "", None)
@@ -249,15 +309,6 @@ class Wait:
         """Delete the saved state."""
         if self._state is not None:
             self._state.delete()
-
-
-def library_of(sensor: Any) -> str | None:
-    """Return a sensor's connection and base address; None if the connection cannot be read, which the poll reports."""
-    try:
-        return f"{sensor.media_conn_id} {sensor.hook.settings.base_url}"
-    except Exception as error:  # noqa: BLE001 - a secrets backend may raise anything
-        sensor.log.debug("Could not read the connection %r: %s", sensor.media_conn_id, error)
-        return None
 
 
 def _first_start(context: Context) -> datetime | None:

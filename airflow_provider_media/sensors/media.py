@@ -16,11 +16,10 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, parse_datetime, parse_list, parse_token
+from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, parse_token
 from airflow_provider_media._airflow.retry_policy import set_default_retry_policy
 from airflow_provider_media._airflow.templates import MediaTemplates
 from airflow_provider_media._api.formatting import format_media
-from airflow_provider_media._api.values import parse_bool, parse_int
 from airflow_provider_media.links.media import MediaLink, library_link
 
 if TYPE_CHECKING:
@@ -42,14 +41,12 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
     name, otherwise a list with one file for each id and each plain name (the oldest of that name), and all files that
     match a pattern. Found files are not requested again until the last one is found; then they are verified.
 
-    The wait ends at ``needed_by`` or after ``timeout``, counted from the task's first start, whichever is earlier, but
-    not before the first poll. Then the task fails without retries (``AirflowSensorTimeout``), or is skipped with
-    ``soft_fail``. A rejected API key or address fails the task immediately, and so does an unknown connection. Other
-    failed polls fail it when ``max_poll_failures`` consecutive ones failed, or never with ``silent_fail``; a rate limit
-    is not a failure.
+    The wait ends at ``needed_by`` or ``timeout`` after the task's first start, but not before the first poll. Then the
+    task fails without retries (``AirflowSensorTimeout``). A rejected API key or an unknown connection fails it
+    immediately, ``max_poll_failures`` consecutive failed polls fail it too; a rate limit is not a failure.
 
     :param media_id: the library's id. (templated)
-    :param media_ids: several ids. (templated)
+    :param media_ids: several ids, or what earlier tasks returned: dicts of files, a sync's manifest. (templated)
     :param name: a human-readable name; with ``*``, ``?`` or ``[...]`` it is a pattern. (templated)
     :param names: several names. (templated)
     :param wildcards: whether ``*``, ``?`` and ``[...]`` in names are wildcards; true by default. Names from
@@ -142,7 +139,6 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         self.deferrable = deferrable
         self.media_conn_id = media_conn_id
         self._wait: Wait | None = None
-        self._call_on_warning: Callable[..., object] | None = None
         self._logged = ""
 
     @cached_property
@@ -158,15 +154,11 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             self.hook.cancel()
 
     def execute(self, context: Context) -> Any:
-        """Wait in this process (``mode="poke"``), or poll once and reschedule or defer the task.
-
-        :raises AirflowSensorTimeout: the deadline has passed.
-        """
+        """Wait in this process (``mode="poke"``), or poll once and reschedule or defer the task."""
         if not self.deferrable:
             try:
                 return super().execute(context)
-            except AirflowSkipException as skip:
-                # Airflow's message does not contain what is missing.
+            except AirflowSkipException as skip:  # whose message does not contain what is missing
                 raise _skip(skip.__cause__ or skip) from skip.__cause__
         with self._soft_fail():
             result = self._poll(context, newest_only=True)
@@ -187,16 +179,16 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             self.log.warning("Poll failed (%d consecutive failures): %s", wait.failures, error)
         elif not wait.missing:
             return PokeReturnValue(is_done=True, xcom_value=self._finish(context, wait))
-        if wait.progress != self._logged:
-            self._logged = wait.progress
-            limits = wait.deadline.isoformat(), self.poke_interval
-            self.log.info("Waiting: %s; deadline: %s, poll interval: %g s", self._logged, *limits)
+        status = f"{wait.progress}; deadline: {wait.deadline.isoformat()}, poll interval: {self.poke_interval:g} s"
+        if status != self._logged:
+            self.log.info("Waiting: %s", status)
+            self._logged = status
         if is_over:
             wait.delete()
             cause = f"; the last poll failed: {error}" if error else "."
             raise AirflowSensorTimeout(f"The deadline ({wait.limit}) has passed: {wait.progress}{cause}") from error
-        if not wait.found_in_newest and (message := wait.due_warning()):
-            self._warn(context, message)
+        if wait.found_in_newest is None:
+            self._warn(context, wait, error)
         if self.reschedule and wait.is_changed:
             wait.save()
         return PokeReturnValue(is_done=False)
@@ -212,37 +204,24 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
     ) -> Any:
         """Return the files after the trigger's event, or defer again if some are missing.
 
-        :param event: the trigger's event.
-        :param found: the files found before the deferral.
-        :param started: the first start of the task.
-        :param failures: the number of consecutive failed polls in the worker before the deferral.
-        :param warned: whether the warning before the deadline was given.
+        :param event: the trigger's event; the other arguments are those of :meth:`Wait.to_deferral`.
         :raises AirflowSensorTimeout: the deadline has passed, and a last poll did not find the missing files.
         """
-        from airflow_provider_media._polling.criteria import WaitEvent, found_from_dicts
-
-        wait_event = WaitEvent.from_dict(event)
         wait = self._load_wait(context)
-        wait.found |= found_from_dicts(found or {}) | wait_event.found
-        wait.counts |= wait_event.counts
-        wait.failures, wait.warned = failures, wait.warned or warned
-        if started:
-            wait.started = min(wait.started, datetime.fromisoformat(started))
+        wait_event = wait.resume(event, found=found, started=started, failures=failures, warned=warned)
         if wait_event.status == "failed":
             error = wait.error_of(wait_event)
             wait.reset()
             raise error
         if wait_event.status == "warning":
-            if message := wait.due_warning():
-                self._warn(context, message)
+            self._warn(context, wait)
             return self._defer(context)
         if not wait.missing and len(wait.criteria.keys) == 1 and wait.gate.is_open:
             return self._finish(context, wait)
         # Poll once more: at the deadline, or to verify the files that were found first.
         result = self.poke(context)
-        if result.is_done:
-            return result.xcom_value
-        return self._defer(context, delay=timedelta(seconds=self.poke_interval))
+        delay = timedelta(seconds=self.poke_interval)
+        return result.xcom_value if result.is_done else self._defer(context, delay=delay)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Treat Airflow's deferral timeout, which applies while no triggerer runs, as the deadline."""
@@ -259,13 +238,16 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             # Skip BaseSensorOperator.resume_execution: it skips the task on more errors than the other modes do.
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
 
-    def _warn(self, context: Context, message: str) -> None:
+    def _warn(self, context: Context, wait: Wait, error: Exception | None = None) -> None:
+        """Warn, once, if the time has come."""
+        message = wait.due_warning(error)
+        if message is None:
+            return
         self.log.warning(message)
-        if self._call_on_warning:
-            try:
-                self._call_on_warning(message, context)
-            except Exception:
-                self.log.exception("on_warning failed")
+        try:
+            wait.on_warning(message, context)
+        except Exception:
+            self.log.exception("on_warning failed")
 
     @contextmanager
     def _soft_fail(self) -> Iterator[None]:
@@ -281,79 +263,22 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             raise
 
     def _defer(self, context: Context, *, delay: timedelta = timedelta(0)) -> None:
-        from airflow_provider_media._polling.criteria import found_to_dicts
-        from airflow_provider_media.triggers.media import MediaExistsTrigger
-
         wait = self._load_wait(context)
-        criteria, missing = wait.criteria, wait.missing
-        if not missing:  # a check failed
-            delay = timedelta(seconds=self.poke_interval)
+        interval = timedelta(seconds=self.poke_interval)
         self.log.info("Deferring until the files are found")
         self.defer(
-            trigger=MediaExistsTrigger(
-                media_conn_id=self.media_conn_id,
-                media_ids=missing if criteria.ids else (),
-                names=missing if criteria.names else (),
-                exact_names=[name for name in missing if name in criteria.exact],
-                min_matches=criteria.min_matches,
-                folder_id=criteria.folder_id,
-                mime_type=criteria.mime_type,
-                stored_after=criteria.stored_after.isoformat() if criteria.stored_after else None,
-                pick=criteria.pick,
-                found_before=len(criteria.keys) - len(missing),
-                poll_interval=self.poke_interval,
-                deadline=wait.deadline.isoformat(),
-                warn_at=wait.warn_at.isoformat() if wait.warn_at else None,
-                max_poll_failures=wait.policy.max_failures,
-                not_before=(datetime.now(UTC) + delay).isoformat() if delay else None,
-            ),
+            # After a failed check all files are found, so that the trigger would fire immediately.
+            trigger=wait.new_trigger(self.media_conn_id, interval, delay=delay if wait.missing else interval),
             method_name="execute_complete",
-            # Before Airflow 3.3 the task has no other state that survives the deferral.
-            kwargs={
-                "found": found_to_dicts(wait.found),
-                "started": wait.started.isoformat(),
-                "failures": wait.failures,
-                "warned": wait.warned,
-            },
+            kwargs=wait.to_deferral(),
             timeout=max(wait.remaining, timedelta(0)) + _DEFERRAL_MARGIN,
         )
 
     def _load_wait(self, context: Context) -> Wait:
         """Validate the arguments, and load the state of earlier processes of the task."""
-        from airflow_provider_media._channels.rules import channels_of
-        from airflow_provider_media.sensors._criteria import parse_criteria, parse_warning
-        from airflow_provider_media.sensors._gate import Gate
-        from airflow_provider_media.sensors._wait import Wait, library_of
-        from airflow_provider_media.triggers._policy import UNLIMITED_FAILURES, PollPolicy
+        from airflow_provider_media.sensors._arguments import load_wait
 
-        if self._wait is None:
-            max_failures = parse_int("max_poll_failures", self.max_poll_failures)
-            warn_before, self._call_on_warning = parse_warning(self.warn_before, self.on_warning)
-            self._wait = Wait.load(
-                context,
-                task_id=self.task_id,
-                criteria=parse_criteria(
-                    media_id=self.media_id,
-                    media_ids=self.media_ids,
-                    name=self.name,
-                    names=self.names,
-                    wildcards=self.wildcards,
-                    min_matches=self.min_matches,
-                    folder_id=self.folder_id,
-                    mime_type=self.mime_type,
-                    stored_after=self.stored_after,
-                    pick=self.pick,
-                ),
-                policy=PollPolicy(UNLIMITED_FAILURES if self.silent_fail else max_failures),
-                timeout=self.timeout,
-                warn_before=warn_before,
-                gate=Gate(
-                    channels_of(parse_list("channels", self.channels)),
-                    check_url=parse_bool("check_url", self.check_url),
-                ),
-                needed_by=None if self.needed_by is NOT_GIVEN else parse_datetime("needed_by", self.needed_by),
-                library=library_of(self),
-            )
+        self._wait = self._wait or load_wait(self, context)
         return self._wait
 
     def _finish(self, context: Context, wait: Wait) -> Any:
@@ -364,10 +289,9 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             self.log.warning(advice)
         for media in files:
             self.log.info("Found %r: %s", media.name, format_media(media))
-        is_list = self.media_ids is not NOT_GIVEN or self.names is not NOT_GIVEN
-        is_list = is_list or any(map(wait.criteria.is_pattern, wait.criteria.names))
-        dicts = [media.to_dict() for media in files]
-        return dicts if is_list else dicts[0]
+        may_be_several = any(map(wait.criteria.is_pattern, wait.criteria.names))
+        is_list = self.media_ids is not NOT_GIVEN or self.names is not NOT_GIVEN or may_be_several
+        return [media.to_dict() for media in files] if is_list else files[0].to_dict()
 
     def _get_next_poke_interval(
         self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_media._api import flows
 from airflow_provider_media.exceptions import MediaConfigurationError
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.waiting_task import FakeHook, WaitingTask
@@ -134,3 +135,14 @@ def test_invalid_arguments_are_refused_without_requests(arguments: dict[str, Any
     with pytest.raises(MediaConfigurationError, match=message):
         task.execute()
     assert task.hook.calls == []
+
+
+def test_first_poll_that_searched_only_the_newest_files_gives_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = flows.Paginator.__init__.__kwdefaults__ | {"page_size": 2}  # type: ignore[operator]
+    monkeypatch.setattr(flows.Paginator.__init__, "__kwdefaults__", defaults)
+    task = late_task(deferrable=True)
+    for number in range(9):
+        task.hook.library.add(f"other {number}")
+    deferral = deferred(task)
+    assert warnings == []
+    assert deferral.trigger.warn_at is not None
