@@ -167,7 +167,7 @@ def media_sandbox_settings() -> SandboxSettings:
 @pytest.fixture
 def media_sandbox(media_sandbox_settings: SandboxSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[MediaSandbox]:
     """Run a sandbox with an empty library during the test, bypassing the machine's proxies."""
-    from airflow_provider_media._upload.recent import RECENT_UPLOADS
+    from airflow_provider_media._upload.existing import RECENT_UPLOADS
     from airflow_provider_media.sandbox.server import run_in_thread
 
     RECENT_UPLOADS.clear()  # an earlier test's sandbox may have had the same port, key and ids
@@ -200,7 +200,7 @@ def media_no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     The number of attempts does not change, because each wait advances a simulated clock that retry budgets use. The
     sandbox uses the real clock, so its rate limits and delays are not skipped.
     """
-    from airflow_provider_media._transports import clock, rate_limit
+    from airflow_provider_media._transports import rate_limit
 
     ahead: ContextVar[float] = ContextVar("ahead", default=0.0)  # per thread and per asyncio task
     waits: list[float] = []
@@ -222,7 +222,7 @@ def media_no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         await asyncio.sleep(0)
 
     for name, function in {"now": now, "wait": wait, "sleep": sleep}.items():
-        monkeypatch.setattr(clock, name, function)
+        monkeypatch.setattr(rate_limit, name, function)
     # Fresh rate limiters, because slots reserved by the simulated clock are in the future of the real clock.
     monkeypatch.setattr(rate_limit, "_limiters", {})
     return waits

@@ -45,7 +45,7 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(autouse=True)
 def no_recent_uploads() -> None:
     """Forget what earlier tests stored: their servers may have had the same address."""
-    if recent := sys.modules.get("airflow_provider_media._upload.recent"):
+    if recent := sys.modules.get("airflow_provider_media._upload.existing"):
         recent.RECENT_UPLOADS.clear()
 
 

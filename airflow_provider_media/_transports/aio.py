@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying
 
 from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._api.protocol import ApiResponse
-from airflow_provider_media._transports import clock
+from airflow_provider_media._transports import rate_limit
 from airflow_provider_media._transports.attempts import cancelled, new_retry_state, tenacity_kwargs
 from airflow_provider_media._transports.rate_limit import renew_in_children
 from airflow_provider_media._transports.threads import Threads
@@ -114,7 +114,7 @@ class AsyncTransport:
 
     async def _perform(self, command: ApiRequest | Sleep, closings: int) -> ApiResponse:
         if isinstance(command, Sleep):
-            await clock.sleep(command.seconds)
+            await rate_limit.sleep(command.seconds)
             return ApiResponse(status=0, headers={})
         return await self.send(command, closings)
 
@@ -146,12 +146,12 @@ class AsyncTransport:
     async def _send_with_retries(self, transport: SyncTransport, request: ApiRequest) -> ApiResponse:
         retry_state = request.retry_state or new_retry_state(transport.settings, request)
         options = tenacity_kwargs(request, retry_state, key_was_accepted=lambda: transport.key_was_accepted)
-        return await AsyncRetrying(sleep=clock.sleep, **options)(self._attempt, transport, request, retry_state)
+        return await AsyncRetrying(sleep=rate_limit.sleep, **options)(self._attempt, transport, request, retry_state)
 
     async def _attempt(self, transport: SyncTransport, request: ApiRequest, retry_state: RetryState) -> ApiResponse:
         turn = transport.limiter.turn()
         for seconds in turn.waits(request, retry_state):
-            await clock.sleep(seconds)
+            await rate_limit.sleep(seconds)
         transfer = transport.new_transfer()
         return await self._threads.run(transport.exchange, transfer.abort, request, retry_state, turn, transfer)
 

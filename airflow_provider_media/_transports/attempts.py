@@ -24,7 +24,7 @@ from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, parse_
 from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._api.secret import redact, redact_bytes
 from airflow_provider_media._api.settings import parse_proxy
-from airflow_provider_media._transports import clock
+from airflow_provider_media._transports import rate_limit
 from airflow_provider_media.exceptions import (
     Delivery,
     MediaConfigurationError,
@@ -60,7 +60,7 @@ def new_retry_state(settings: Settings, request: ApiRequest | None = None) -> Re
         attempts = min(attempts, request.max_attempts)
     if request and request.retry_seconds is not None:
         seconds = min(seconds, request.retry_seconds)
-    return RetryState(max_attempts=attempts, budget_seconds=seconds, clock=clock.now)
+    return RetryState(max_attempts=attempts, budget_seconds=seconds, clock=rate_limit.now)
 
 
 def request_headers() -> dict[str, str]:

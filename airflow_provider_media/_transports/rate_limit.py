@@ -1,7 +1,12 @@
-"""Keep one process within the rate limits of an API key, and renew what a forked child must not share."""
+"""Keep one process within the rate limits of an API key, and renew what a forked child must not share.
+
+Retries and rate limits wait with the functions of this module, used as its attributes, so that tests can skip the time.
+Timeouts of connections and responses use the real clock.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -10,7 +15,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_media._api.timestamps import parse_http_date
-from airflow_provider_media._transports import clock
 from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
 
 if TYPE_CHECKING:
@@ -19,6 +23,50 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.protocol import ApiRequest
     from airflow_provider_media._api.retry import RetryState
     from airflow_provider_media._api.secret import Secret
+
+
+def now() -> float:
+    """Return monotonic seconds."""
+    return time.monotonic()
+
+
+def wait(seconds: float, stopped: threading.Event) -> bool:
+    """Wait for the given time or until the event is set; return whether it is set.
+
+    :param seconds: the max wait.
+    :param stopped: ends the wait early.
+    """
+    return stopped.wait(seconds)
+
+
+async def sleep(seconds: float) -> None:
+    """Wait on the event loop for the given seconds."""
+    await asyncio.sleep(seconds)
+
+
+class CancelTimer:
+    """Cancels an operation after a time limit, in a ``with`` block.
+
+    :param seconds: the time limit, from the start of the block.
+    :param cancel: called in another thread when the time has passed.
+    """
+
+    def __init__(self, seconds: float, cancel: Callable[[], None]) -> None:
+        self.has_fired = False
+        self._cancel = cancel
+        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._fire)
+        self._timer.daemon = True
+
+    def _fire(self) -> None:
+        self.has_fired = True
+        self._cancel()
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._timer.join()  # because the timer may be firing right now
 
 
 class _Renewable(Protocol):
@@ -253,7 +301,7 @@ _limiters: dict[tuple[str, Secret[str], float | None], RateLimiter] = {}
 def limiter_of(base_url: str, api_key: Secret[str], per_second: float | None) -> RateLimiter:
     """Return the process's limiter for a base address, key and rate; hooks share it."""
     # No lock, because a forked child could inherit it locked; setdefault, list and pop are atomic.
-    limiter = _limiters.setdefault((base_url, api_key, per_second), RateLimiter(per_second, clock.now))
+    limiter = _limiters.setdefault((base_url, api_key, per_second), RateLimiter(per_second, now))
     for key in list(_limiters)[:-_MAX_LIMITERS]:
         _limiters.pop(key, None)
     return limiter

@@ -19,7 +19,7 @@ from tenacity import Retrying
 from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, one_line
 from airflow_provider_media._api.secret import redact, redact_urls
-from airflow_provider_media._transports import clock
+from airflow_provider_media._transports import rate_limit
 from airflow_provider_media._transports.attempts import (
     CONNECTIONS,
     READ_BYTES,
@@ -162,7 +162,7 @@ class SyncTransport:
         return self.send(command)
 
     def _sleep(self, seconds: float) -> None:
-        if clock.wait(seconds, self._cancelled):
+        if rate_limit.wait(seconds, self._cancelled):
             raise cancelled()
 
     def _attempt(self, request: ApiRequest, retry_state: RetryState) -> ApiResponse:

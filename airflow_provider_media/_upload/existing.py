@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,8 @@ from airflow_provider_media.exceptions import MediaConflictError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_provider_media._api.secret import Secret
+    from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.models import Media
 
@@ -70,3 +74,43 @@ def format_unknown_folders(unknown: Iterable[Media]) -> str:
         f"the API does not return the folder of {format_ids(unknown)}, which may be another folder. If it is this one,"
         " delete the file by its id."
     )
+
+
+_MAX_FILES = 1000
+
+
+class RecentUploads:
+    """The latest uploads of this process, which the list may lack for a while."""
+
+    def __init__(self) -> None:
+        # No lock, because a forked child could inherit it while it is held; append and copy are atomic.
+        self._files: deque[tuple[str, Secret[str], str, int | str, float]] = deque(maxlen=_MAX_FILES)
+
+    def add(self, settings: Settings, name: str, media_id: int | str) -> None:
+        """Add a file.
+
+        :param name: the name in the request.
+        """
+        self._files.append((settings.base_url, settings.api_key, name, media_id, time.monotonic()))
+
+    def clear(self) -> None:
+        """Remove all files."""
+        self._files.clear()
+
+    def ids_of(self, settings: Settings, name: str) -> tuple[int | str, ...]:
+        """Return the ids of the files that were uploaded with a name within the settling time."""
+        since = time.monotonic() - settings.settle_seconds
+        files = list(self._files)
+        key = (settings.base_url, settings.api_key, name)
+        return tuple(media_id for *stored, media_id, at in files if tuple(stored) == key and at >= since)
+
+    def latest_of(self, settings: Settings) -> int | str | None:
+        """Return the id of the last uploaded file, if it was uploaded within the settling time."""
+        since, key = time.monotonic() - settings.settle_seconds, (settings.base_url, settings.api_key)
+        for *library, _, media_id, at in reversed([*self._files]):
+            if tuple(library) == key and at >= since:
+                return media_id
+        return None
+
+
+RECENT_UPLOADS = RecentUploads()

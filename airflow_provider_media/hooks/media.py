@@ -231,7 +231,7 @@ class MediaHook(LibraryHook):
         """
         if seconds is None:
             return self._transport.run(flow)
-        from airflow_provider_media._transports.clock import CancelTimer
+        from airflow_provider_media._transports.rate_limit import CancelTimer
 
         transport = self._transport
         timer = CancelTimer(seconds, transport.cancel)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._transports import clock
+from airflow_provider_media._transports import rate_limit
 from airflow_provider_media.exceptions import MediaRateLimitError, MediaUnavailableError
 from airflow_provider_media.hooks.media import MediaAsyncHook, MediaHook
 from airflow_provider_media.sandbox.server import run_in_thread
@@ -232,5 +232,5 @@ def test_cancellation_ends_a_skipped_wait(media_sandbox: MediaSandbox, hook: Med
 
 
 def test_real_clock_applies_without_the_fixture() -> None:
-    assert clock.now() == pytest.approx(time.monotonic(), abs=5)
-    assert clock.now.__module__ == clock.__name__
+    assert rate_limit.now() == pytest.approx(time.monotonic(), abs=5)
+    assert rate_limit.now.__module__ == rate_limit.__name__
