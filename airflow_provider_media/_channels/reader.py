@@ -35,6 +35,11 @@ class InvalidFileError(Exception):
         self.reason = reason
         self.advice = advice
 
+    @property
+    def sentences(self) -> str:
+        """The reason and the advice, without the last period."""
+        return f"{self.reason}. {self.advice}".rstrip(".")
+
 
 class CorruptFileError(InvalidFileError):
     """The file is incomplete, or a checksum in it is wrong."""
