@@ -27,20 +27,20 @@ def find_uses(conn_id: str, media_id: str, user: Any, session: Session) -> list[
     """
     manager = get_auth_manager()
     link = f"?{urlencode({'connection': conn_id, 'media': media_id})}"
+    columns = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index, XComModel.timestamp)
     query = (
-        select(XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index, XComModel.timestamp)
+        select(*columns, XComModel.value)
         .where(
             XComModel.key == MediaLink.xcom_key,
             XComModel.timestamp >= datetime.now(UTC) - timedelta(days=DAYS),
             XComModel.dag_id.in_(manager.get_authorized_dag_ids(user=user, session=session)),
             # The value is the URL in quotes; the quote ends the id, so that 17 does not match 170.
-            cast(XComModel.value, String).contains(f'{link}"', autoescape=True)
-            | cast(XComModel.value, String).contains(f'{link}\\"', autoescape=True),
+            cast(XComModel.value, String).endswith(f'{link}"', autoescape=True),
         )
         .order_by(XComModel.timestamp.desc())
         .limit(MAX_USES)
     )
-    rows = session.execute(query).all()
+    rows = [row for row in session.execute(query) if str(row.value).endswith(link)]  # SQLite ignores case
     readable = {
         dag_id
         for dag_id in {row.dag_id for row in rows}

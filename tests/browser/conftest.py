@@ -60,6 +60,13 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
+def load(media: Locator) -> None:
+    """Wait until an image is decoded, or a video's first frame is loaded."""
+    media.evaluate(
+        "it => it.decode?.() ?? (it.readyState > 1 || new Promise((done) => it.addEventListener('loadeddata', done)))"
+    )
+
+
 def _sandbox() -> Iterator[SandboxLibrary]:
     from airflow_provider_media.sandbox.server import run_in_thread
     from tests.contract.helpers.sandbox_library import SandboxLibrary

@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import load
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -43,9 +45,7 @@ def test_page_is_in_the_browse_menu_and_shows_previews(open_page: Callable[..., 
     video = frame.locator(".preview video").first
     assert image.evaluate("async (it) => { await it.decode(); return it.naturalWidth }") > 0
     expect(video).to_have_js_property("error", None)
-    page.wait_for_function(
-        "() => document.querySelector('iframe').contentDocument.querySelector('video').readyState > 1"
-    )
+    load(video)
     take_screenshot(page, "media-library-page")
 
 
@@ -209,7 +209,7 @@ def test_no_preview_is_loaded_from_another_port_of_airflows_host(
     page.goto(f"{token['url']}/media-library/?connection=beside")
 
     expect(files(page)).to_have_count(2)
-    page.wait_for_function("document.querySelector('.preview img')?.naturalWidth > 0")
+    load(page.locator(".preview img").first)
     assert [beside in requested, image["url"] in requested] == [False, True]
     assert page.locator(".preview img").count() == 1
 
@@ -286,7 +286,7 @@ def test_page_is_dark_if_the_system_or_airflow_is_dark(open_page: Callable[..., 
     expect(files(dark)).to_have_count(48)
     assert background(dark) != background(light)
     dark.locator(".card", has_text="summer-card-cold-brew-56").locator(".open").click()
-    dark.wait_for_function("document.querySelector('#stage img')?.complete")
+    load(dark.locator("#stage img"))
     take_screenshot(dark, "media-library-entry-dark")
 
     light.evaluate("localStorage.setItem('theme', 'dark')")
@@ -299,7 +299,7 @@ def test_page_fits_a_narrow_window(open_page: Callable[..., Page], take_screensh
     expect(files(page)).to_have_count(48)
 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.wait_for_function("document.querySelector('.preview img').complete")
+    load(page.locator(".preview img").first)
     take_screenshot(page, "media-library-narrow")
     page.locator(".open").first.click()
     expect(page.get_by_role("button", name="Close")).to_be_in_viewport()

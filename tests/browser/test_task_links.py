@@ -10,8 +10,10 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
+import requests
 from playwright.sync_api import FrameLocator, Page, expect
 
 from tests.system.helpers.airflow_system import wait_for
@@ -119,15 +121,21 @@ def test_entry_links_to_the_tasks_that_used_the_file(
     use = frame(page).locator("#uses").get_by_role("link", name="link.banner")
     expect(use).to_be_visible()
     use.click()
-    expect(page).to_have_url(re.compile(rf"/dags/link/runs/{re.escape(run._run_id)}/tasks/banner"))
+    expect(page).to_have_url(re.compile(rf"/dags/link/runs/{quote(run._run_id)}/tasks/banner"))
 
 
 def test_uses_are_found_quickly_among_100_000_links(
-    request_page: Any, airflow: Any, run: Run, shop: Any, capsys: pytest.CaptureFixture[str]
+    airflow: Any, run: Run, shop: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wait_for(lambda: link(airflow, run, "banner"), "the link of the upload")
     (banner,) = [item for item in shop.files() if item["name"] == "link-banner"]
-    route = f"api/uses/shop?media={banner['id']}"
+    headers = {"Authorization": f"Bearer {airflow.token('admin')}"}
+
+    def timed(route: str) -> tuple[float, Any]:
+        start = time.monotonic()
+        response = requests.get(f"{airflow.url}/media-library/{route}", headers=headers, timeout=60)
+        return (time.monotonic() - start) * 1000, response.json()
+
     insert = "INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value, timestamp)"
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
@@ -142,14 +150,13 @@ def test_uses_are_found_quickly_among_100_000_links(
     )
     change(f"{insert} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
     try:
-        request_page("admin", route)
-        start = time.monotonic()
-        response = request_page("admin", route)
-        seconds = time.monotonic() - start
+        timed(route := f"api/uses/shop?media={banner['id']}")
+        milliseconds, uses = timed(route)
+        other, _ = timed("api/start")
     finally:
         change("DELETE FROM xcom WHERE dag_run_id = ?", [(10**6,)])
-    assert {use["task"] for use in response.json()} >= {"banner"}
-    assert all(use["dag"] == "link" for use in response.json())
+    assert {use["task"] for use in uses} >= {"banner"}
+    assert all(use["dag"] == "link" for use in uses)
     with capsys.disabled():
-        print(f"\nuses among 100,000 links: {seconds * 1000:.0f} ms, with sign-in")  # noqa: T201
-    assert seconds < 5
+        print(f"\nuses among 100,000 links: {milliseconds:.0f} ms; api/start: {other:.0f} ms")  # noqa: T201
+    assert milliseconds < 5000
