@@ -6,6 +6,7 @@ Tests that do not need Airflow open the same page on the sandbox.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import threading
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 FILES = "#files .card:not(.ghost)"
 MANY = 10_000
+CAMPAIGNS = itertools.count(1)
 
 
 def image(color: tuple[int, ...] = (200, 30, 30)) -> bytes:
@@ -63,10 +65,9 @@ def sandbox() -> Iterator[SandboxLibrary]:
 @pytest.fixture
 def open_files(airflow: Any, shop: Any, open_page: Any) -> Callable[..., Page]:
     """Open the page in Airflow with a library of these files."""
-    number = iter(range(100))
 
     def open_files(*items: dict[str, Any], **options: Any) -> Page:
-        conn_id = f"listed_{next(number)}_{time.monotonic_ns()}"
+        conn_id = f"campaign_{next(CAMPAIGNS)}"
         airflow.connect(conn_id, shop.sandbox.base_url, shop.sandbox.api_key)
         for content in (list(items), []):
             shop.fail("status", "GET", status=200, body={"content": content, "totalElements": len(items)})
@@ -464,8 +465,8 @@ def test_all_states_are_accessible(
 
 
 def test_error_state_is_accessible(open_page: Callable[..., Page], airflow: Any, violations: Any) -> None:
-    airflow.connect("no_server", "http://127.0.0.1:9", "a-key")
-    page = open_page("media-library/?connection=no_server")
+    airflow.connect("unreachable", "http://127.0.0.1:9", "a-key")
+    page = open_page("media-library/?connection=unreachable")
     expect(page.get_by_role("alert")).to_contain_text("no connection to http://127.0.0.1:9")
     assert violations(page) == []
 

@@ -50,7 +50,9 @@ def library(sandbox: RunningSandbox, part: int = 0) -> dict[str, Any]:
 
 def test_page_and_its_scripts_are_served_without_a_key(sandbox: RunningSandbox) -> None:
     page = requests.get(sandbox.base_url, timeout=10).text
-    for path in re.findall(r'(?:src|href)="(assets/[^"]+)"', page):
+    paths = re.findall(r'(?:src|href)="(assets/[^"]+)"', page)
+    assert set(paths) >= {f"assets/{name}" for name in pages._ASSETS}  # loaded in parallel
+    for path in paths:
         assert requests.get(f"{sandbox.base_url}/{path}", timeout=10).status_code == 200
     assert requests.get(f"{sandbox.base_url}/assets/nothing.js", timeout=10).status_code == 404
 

@@ -139,6 +139,9 @@ function countText({ found, bytes: size }) {
 
 function setOptions(id, options) {
   if (!options.some(([value]) => value === state[id])) options.push([state[id], state[id]]);
+  const content = JSON.stringify([options, state[id]]);
+  if (byId(id).dataset.content === content) return; // keeps an open menu open
+  byId(id).dataset.content = content;
   byId(id).replaceChildren(...options.map(([value, label]) => element("option", { value, selected: value === state[id] }, label)));
 }
 
