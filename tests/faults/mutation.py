@@ -28,6 +28,7 @@ COPIED = (
     "tests/unit",
     "tests/helpers",
     "tests/__init__.py",
+    "docs/guides",
     "tests/conftest.py",
     "pyproject.toml",
 )
