@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_media._api.name_search import MIN_PAGES, NamePage, NameSearch, ids_descend
+from airflow_provider_media._api.name_search import MAX_SMALL_PAGES, NamePage, NameSearch, ids_descend
 from airflow_provider_media._api.protocol import (
     MAX_PAGE,
     ApiRequest,
@@ -323,7 +323,7 @@ def _search(
 ) -> Flow[list[Media] | None]:
     """Search the list by name; None if the result is uncertain."""
     total, size = newest.total or 0, len(others) + len(newest.invalid_entries)
-    if total < MIN_PAGES * size:
+    if total <= MAX_SMALL_PAGES * size:
         return None
     search = NameSearch(name, others, total=total, page_size=size)
     for _ in range(min(MAX_SEARCH_PAGES, total // size)):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_media.models import Media
 
-MIN_PAGES = 6
-"""Fewer pages are read completely, which takes about as many requests."""
+MAX_SMALL_PAGES = 5
+"""Max pages of a library that is read completely, because a search takes about as many requests."""
 
 MIN_ORDERED_NAMES = 50
 """Min neighbors in order on the pages, so that an unsorted list is not taken for a sorted one."""
