@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_provider_media.provider_info import get_provider_info
 from airflow_provider_media.sandbox import __main__ as sandbox
 from airflow_provider_media.sandbox.faults import _OPTIONS
 from tests.helpers.doc_samples import ROOT
@@ -46,3 +47,10 @@ def test_index_leads_to_each_page(page: Path) -> None:
     listed = INDEX + (DOCS / "reference" / "index.md").read_text()
 
     assert f"/{page.name})" in INDEX or f"({page.name})" in listed
+
+
+def test_page_lists_all_options_of_airflow_cfg() -> None:
+    page = (DOCS / "reference" / "configuration.md").read_text()
+    table = page.partition("| `[media]` | meaning | default |\n")[2].partition("\n\n")[0]
+
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(get_provider_info()["config"]["media"]["options"])
