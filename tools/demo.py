@@ -105,7 +105,7 @@ def _demonstrate(*, keep: bool, started: float) -> None:
             status.stop()
             run = f"{AIRFLOW_URL}/dags/{DAG_ID}/runs/{quote(outcome['run_id'], safe='')}"
             out.print(f"\nRun                 {run}", soft_wrap=True)
-            out.print(f"Media library page  {AIRFLOW_URL}/plugin/media-library")
+            out.print(f"Media Library page  {AIRFLOW_URL}/plugin/media-library")
             out.print(f"Sandbox             {url}/")
             out.print("\nPress Ctrl-C to stop all of them.")
             with contextlib.suppress(KeyboardInterrupt):

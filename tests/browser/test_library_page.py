@@ -1,4 +1,4 @@
-"""The Media library page in a browser."""
+"""The Media Library page in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Library reads of the Media library page: shared, cached for seconds, bounded, with short timeouts."""
+"""Library reads of the Media Library page: shared, cached for seconds, bounded, with short timeouts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Access checks of the Media library page's routes, on every Airflow that supports the page."""
+"""Access checks of the Media Library page's routes, on every Airflow that supports the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow finds the plugin of the Media library page, where it has a place for it; elsewhere it is quiet."""
+"""Airflow finds the plugin of the Media Library page, where it has a place for it; elsewhere it is quiet."""
 
 from __future__ import annotations
 
