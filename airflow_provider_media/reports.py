@@ -22,8 +22,8 @@ _URL_SAFE = "%/:?#[]@!$&'*+,;=~-._"
 def approval_body(media: Any, *, previews: bool = True, max_rows: int = MAX_ROWS) -> str:
     """Return Markdown about files: a table with previews, names, ids, types, sizes and findings.
 
-    Names cannot change the layout, because they are code spans. Only ``http`` and ``https`` URLs become previews and
-    links, others are omitted.
+    It has no HTML, because Airflow's UI skips it. Names cannot change the layout, because they are code spans. Only
+    ``http`` and ``https`` URLs become previews and links, others are omitted.
 
     :param media: what a task returned: a sync's manifest, the plan of its dry run, a media (also as a dict), or a list
         of media.
@@ -86,7 +86,7 @@ def _row(entry: Mapping[str, Any], findings: list[str], *, previews: bool) -> st
     name = entry.get("name")
     cells = [
         preview,
-        "<br>".join(
+        ", ".join(
             [
                 _code(label),
                 *([f"as {_code(str(name))}"] if name and name != label else []),
@@ -96,7 +96,7 @@ def _row(entry: Mapping[str, Any], findings: list[str], *, previews: bool) -> st
         ),
         _code(mime_type),
         format_size(entry["size"]) if isinstance(entry.get("size"), int) else "",
-        "<br>".join(_escape(finding) for finding in findings),
+        ". ".join(_escape(finding) for finding in findings),
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -28,7 +28,7 @@ def test_media_are_rendered_with_preview_and_size(value: Any) -> None:
     assert approval_body(value) == (
         "**1 file, 81.7 kB**\n\n"
         "| Preview | File | Type | Size | Findings |\n| --- | --- | --- | --- | --- |\n"
-        "| [![preview](<https://cdn.example/17.png>)](<https://cdn.example/17.png>) | `banner`<br>id `17` |"
+        "| [![preview](<https://cdn.example/17.png>)](<https://cdn.example/17.png>) | `banner`, id `17` |"
         " `image/png` | 81.7 kB |  |"
     )
 
@@ -82,6 +82,7 @@ def test_names_and_findings_cannot_change_the_layout(name: str) -> None:
     for tag in ("<script", "<img", "<a ", "<em", "<strong>2"):
         assert tag not in html
     assert html.count("<code>") == 3
+    assert "<br>" not in body
 
 
 @pytest.mark.parametrize(
