@@ -165,7 +165,7 @@ class Poller:
             if number <= len(due):
                 subscription.record_poll(result, failure)
             else:
-                subscription.record_found(result)
+                subscription.record_found(result, is_complete=failure is None)
             if number % _SUBSCRIPTIONS_PER_TURN == 0:
                 # Yield, because the triggerer needs half a second for a thousand events.
                 await asyncio.sleep(0)

@@ -6,10 +6,8 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._polling.criteria import LookupResult
-
 if TYPE_CHECKING:
-    from airflow_provider_media._polling.criteria import Found, WaitCriteria
+    from airflow_provider_media._polling.criteria import Found, LookupResult, WaitCriteria
     from airflow_provider_media.triggers._policy import PollPolicy
 
 
@@ -45,7 +43,7 @@ class Subscription:
         self.first_poll_by = first_poll_by
         self.found_before = found_before
         self.found: Found = {}
-        self.counts: dict[str, int] = criteria.counts(LookupResult())
+        self.counts: dict[str, int] = {}
         self.polls = 0
         self.failure: Exception | None = None
         self.failures = 0
@@ -74,7 +72,7 @@ class Subscription:
 
         :param error: why the whole poll failed, possibly after it found files.
         """
-        self.record_found(result)
+        self.record_found(result, is_complete=error is None)
         errors = result.id_errors if self.criteria.ids else result.name_errors
         failure = error or next((errors[key] for key in self.missing if key in errors), None)
         self.polls += 1
@@ -85,10 +83,13 @@ class Subscription:
         if failure and self._policy.ends_wait(self.failures, failure):
             self.error = failure
 
-    def record_found(self, result: LookupResult) -> None:
-        """Add the files that a poll found."""
+    def record_found(self, result: LookupResult, *, is_complete: bool) -> None:
+        """Add the files that a poll found.
+
+        :param is_complete: whether the poll succeeded.
+        """
         new = {key: found for key, found in self.criteria.satisfied_by(result).items() if key not in self.found}
-        counts = {**self.counts, **self.criteria.counts(result)} if result.names else self.counts
+        counts = self.criteria.counts(result) if is_complete and self.criteria.min_matches > 1 else self.counts
         if new or counts != self.counts:
             self.found |= new
             self.counts = counts
