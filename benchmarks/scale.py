@@ -228,7 +228,15 @@ def peak_memory() -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
 
 
-ROWS: list[Callable[[list[int]], Iterator[Row]]] = [measure_page, measure_lookups, measure_mapped]
+def measure_uploads(sizes: list[int]) -> Iterator[Row]:
+    """Measure what uploads and deletions cost beside requests."""
+    from scale_uploads import measure_deletions, measure_gigabyte, measure_object
+
+    for measure in (measure_gigabyte, measure_object, measure_deletions):
+        yield from (Row(*row) for row in measure(sizes))
+
+
+ROWS: list[Callable[[list[int]], Iterator[Row]]] = [measure_page, measure_lookups, measure_mapped, measure_uploads]
 
 
 def main() -> None:
