@@ -71,6 +71,14 @@ class _Collation:
         text = self.text_of(_known_part(name))
         return _NUMBER.sub(_with_length, text) if self.by_value else text
 
+    def has_usual_order(self, pair: tuple[str, str]) -> bool:
+        """Return whether the orders by code point and of Unicode agree on two punctuation characters of keys."""
+        if self.text_of in _TEXTS[:3]:
+            one, other = pair
+            return (one < other) == (_UNICODE[ord(one)] < _UNICODE[ord(other)])
+        one, other = (_UNICODE_PUNCTUATION[ord(character) - 1] for character in pair)
+        return (one < other) == (pair[0] < pair[1])
+
     def is_before(self, first: str, second: str) -> bool:
         """Return whether a key is listed before another."""
         return _is_less(second, first) if self.is_descending else _is_less(first, second)
@@ -256,10 +264,11 @@ class NameSearch:
     def _is_before(self, collation: _Collation, first: str, second: str) -> bool:
         """Return whether a key is certainly listed before another.
 
-        Collations order punctuation differently, so two such characters have the order that the pages show.
+        Collations order punctuation differently. Unless they agree on two such characters, the pages must show the
+        order.
         """
         pair = _difference(first, second)
-        if not _is_punctuation(pair):
+        if not _is_punctuation(pair) or collation.has_usual_order(pair):
             return collation.is_before(first, second)
         shown = {pair for page in self._pages for pair in page.punctuation(collation)}
         return pair in shown and pair[::-1] not in shown
