@@ -38,7 +38,7 @@ with DAG(
         name_template="summer-gate-" + DAY + "/{path}",
     )
 
-    # Judges what is in the library, whoever uploaded it. A failure lists all files and reasons.
+    # Checks what is in the library, not the local files. A failure lists all files and reasons.
     gate = MediaExistsSensor(
         task_id="check_before_send",
         media_ids=sync.output,
