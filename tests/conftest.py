@@ -6,6 +6,7 @@ Airflow reads where its home is when it is first imported: so the environment is
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -33,6 +34,15 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",  # Airflow 2 warns without it
 }
+
+
+gc.disable()  # until the tests are collected, which leaves no garbage but fills the heap
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what was imported and collected from garbage collections, because it lives until the end."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

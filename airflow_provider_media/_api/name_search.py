@@ -248,8 +248,22 @@ class NameSearch:
             proofs.append((collation, proof))
         for collation, page in proofs:
             if self._is_proven_by_neighbors(collation) and self._has_all_between(collation, page):
-                self.found = [media for media in page.items if media.name == self._name]
+                self.next_read = self._oldest_to_read()
+                if self.next_read is None:
+                    self.found = [media for media in page.items if media.name == self._name]
                 return
+
+    def _oldest_to_read(self) -> tuple[int, int] | None:
+        """Return the page of the oldest files, if the list may be sorted by id and that page was not read.
+
+        The newest files are known. A file that was stored before names and ids ascended together is among the oldest.
+        """
+        if not all(page.may_be_in_id_order for page in self._pages):
+            return None
+        is_descending = ids_descend([media.id for media in self._pages[0].items])
+        index = (self._total - 1) // self._page_size if is_descending else 0
+        is_read = any(page.start <= index * self._page_size < page.end for page in self._pages)
+        return None if is_read else (index, self._page_size)
 
     def _encloses(self, collation: _Collation, page: NamePage) -> bool:
         """Return whether all files of the name are on the page, if the list has this order."""

@@ -331,6 +331,18 @@ class SortedLibrary(FakeLibrary):
         return super()._page(params)
 
 
+@pytest.mark.parametrize("is_descending", [False, True])
+def test_an_oldest_file_out_of_order_is_found_in_a_list_by_id(*, is_descending: bool) -> None:
+    class ById(Server):
+        def listed(self, params: dict[str, str]) -> list[dict[str, Any]]:
+            is_reversed = is_descending if params["sortBy"] == "name" else params["sortOrder"] == "desc"
+            return sorted(self.files, key=lambda media: media["id"], reverse=is_reversed)
+
+    server = ById(["summer-banner", *(f"file-{number:06}" for number in range(30_000))], page_size=1000)
+    assert server.find("summer-banner") == [1]
+    assert server.find("file-012345") == [12_347]
+
+
 def test_a_file_renamed_by_the_platform_is_found_by_its_description() -> None:
     library = SortedLibrary()
     library.files = [{"id": number, "name": f"{number % 977}-{number}.png"} for number in range(1, 6001)]
