@@ -236,7 +236,20 @@ def measure_uploads(sizes: list[int]) -> Iterator[Row]:
         yield from (Row(*row) for row in measure(sizes))
 
 
-ROWS: list[Callable[[list[int]], Iterator[Row]]] = [measure_page, measure_lookups, measure_mapped, measure_uploads]
+def measure_waiting(sizes: list[int]) -> Iterator[Row]:
+    """Measure the requests of deferred sensors."""
+    from scale_waiting import measure_sensors
+
+    yield from (Row(*row) for row in measure_sensors(sizes))
+
+
+ROWS: list[Callable[[list[int]], Iterator[Row]]] = [
+    measure_page,
+    measure_lookups,
+    measure_mapped,
+    measure_waiting,
+    measure_uploads,
+]
 
 
 def main() -> None:
