@@ -308,9 +308,11 @@ def free_port() -> int:
 
 @both_hooks
 def test_refused_connection_is_retried_and_then_raised(connect: Any, caplog: pytest.LogCaptureFixture) -> None:
-    address = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(MediaUnavailableError, match=rf"no connection to {address} \(Connection refused\)"):
-        connect(address, max_attempts=3).get_media(1)
+    with socket.socket() as reserved:  # does not listen, and keeps the port from the servers of other test processes
+        reserved.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+        with pytest.raises(MediaUnavailableError, match=rf"no connection to {address} \(Connection refused\)"):
+            connect(address, max_attempts=3).get_media(1)
     assert caplog.text.count("Retrying in") == 2
 
 
