@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -34,6 +35,35 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",  # Airflow 2 warns without it
 }
+
+
+_HTTP_TESTS = re.compile(r"tests/(?:faults/|contract/test_(?:sandbox|interim|odd))")
+_UNIT_TESTS = re.compile(r"tests/unit/test_")
+_IMPORT_OF_AIRFLOW = re.compile(
+    r"^\s*(?:from|import) (?:airflow\b(?!_)|tests\.unit\.helpers\.waiting_task|airflow_provider_media"
+    r"\.(?!_api|_channels|_polling|_transports|_upload|exceptions|models))",
+    re.MULTILINE,
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option to run only what another Airflow may change."""
+    parser.addoption(
+        "--depends-on-airflow",
+        action="store_true",
+        help="leave out the tests of HTTP, of the sandbox, and of modules that do not use Airflow",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``--depends-on-airflow``, leave out the files whose tests are the same on all Airflows."""
+    path = collection_path.as_posix()
+    if not config.getoption("--depends-on-airflow") or collection_path.suffix != ".py":
+        return None
+    if _HTTP_TESTS.search(path):
+        return True
+    is_unit_test = _UNIT_TESTS.search(path) is not None
+    return True if is_unit_test and not _IMPORT_OF_AIRFLOW.search(collection_path.read_text()) else None
 
 
 gc.disable()  # until the tests are collected, which leaves no garbage but fills the heap

@@ -2,8 +2,9 @@
 
     python tools/run_tests.py airflow3 airflow2 [-- PYTEST ARGUMENTS]
 
-An environment is a folder below ``.venv``. Prints the output of the first environment live, the others' when they have
-ended, and then a summary. Exits 1 if a run failed.
+An environment is a folder below ``.venv``. Without arguments, the environments after the first run only the tests that
+depend on Airflow. Prints the output of the first environment live, the others' when they have ended, and then a
+summary. Exits 1 if a run failed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-WORKERS = (os.cpu_count() or 1) + 1
+WORKERS = (os.cpu_count() or 1) + 2
 """In each environment: the tests wait more than they compute, so the environments share the cores."""
 
 PYTEST = ("-m", "pytest", f"--numprocesses={WORKERS}", "--dist=worksteal", "--durations=5", "--durations-min=0.5")
@@ -62,7 +63,8 @@ def main() -> int:
     started = time.monotonic()
     if others:
         print(f"Running the tests in {first} and {', '.join(others)} in parallel; output of {first}:", flush=True)
-    runs = [_start(name, arguments, ROOT / ".venv" / name / "tests.log") for name in others]
+    for_others = arguments or ["--depends-on-airflow"]
+    runs = [_start(name, for_others, ROOT / ".venv" / name / "tests.log") for name in others]
     try:
         runs.insert(0, _start(first, arguments, None))
         for line in runs[0].process.stdout or ():
