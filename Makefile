@@ -28,7 +28,7 @@ demo-image: $(VENV)/demo/.ready ## record the demo for the README
 	@rm -rf .demo/library
 	@$(VENV)/demo/bin/python tools/demo.py --svg docs/images/demo.svg
 
-test: $(VENV)/airflow3/.ready $(VENV)/airflow2/.ready ## run the tests on Airflow 3, and those that depend on Airflow on Airflow 2, in parallel
+test: $(VENV)/airflow3/.ready $(VENV)/airflow2/.ready ## run the tests on Airflow 3, and on Airflow 2 those that depend on it
 	@$(RUN_TESTS) airflow3 airflow2 -- $(ARGS)
 
 test-fast: $(VENV)/airflow3/.ready ## run the unit tests on Airflow 3 (half a minute)
@@ -45,7 +45,7 @@ test-pythons: test-python3.12 test-python3.13 ## run the unit tests on Python 3.
 test-python%: $(VENV)/python%/.ready
 	$(VENV)/python$*/bin/python -m pytest tests/unit --numprocesses=auto --dist=worksteal
 
-test-lowest: $(VENV)/lowest/.ready ## run unit, contract and fault tests with the oldest versions that pyproject.toml allows (Airflow 2.11)
+test-lowest: $(VENV)/lowest/.ready ## run unit, contract and fault tests with the oldest versions that pyproject.toml allows
 	$(VENV)/lowest/bin/python -m pytest -W ignore --numprocesses=auto --dist=worksteal \
 	  $(or $(ARGS),tests/unit tests/contract tests/faults --ignore=tests/contract/test_object_store.py)
 
