@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.triggers.media import MediaExistsTrigger
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _MAX_BYTES = 48 * 1024
@@ -51,7 +54,7 @@ class Wait:
     :param timeout: the sensor's timeout in seconds.
     :param needed_by: the sensor's deadline, or None.
     :param started: the first start of the task, before any retry, reschedule or deferral.
-    :param warn_before: how long before the deadline :meth:`due_warning` is due, or None.
+    :param warn_before: how long before the deadline :meth:`warn_if_due` warns, or None.
     :param on_warning: called with the warning and the task's context.
     :param found: the files found so far.
     :param failures: the number of consecutive failed polls.
@@ -145,18 +148,23 @@ class Wait:
         """The time of the warning, or None if there is none, or it was given."""
         return None if self.warn_before is None or self.warned else self.deadline - self.warn_before
 
-    def due_warning(self, error: Exception | None = None) -> str | None:
-        """Return the warning, once, if it is due.
+    def warn_if_due(self, context: Context, error: Exception | None = None) -> None:
+        """Warn, once, if the time has come.
 
         :param error: of the last poll.
         """
         if self.warn_at is None or datetime.now(UTC) < self.warn_at:
-            return None
+            return
         self.warned = self.is_changed = True
         minutes = plural(max(0, round(self.remaining.total_seconds() / 60)), "minute")
         missing = self.criteria.list_missing(self.found, self.counts) if self.missing else error
         number = f"{len(self.missing)} of {len(self.criteria.keys)} missing"
-        return f"{number}, {minutes} until the deadline ({self.limit}): {missing}"
+        message = f"{number}, {minutes} until the deadline ({self.limit}): {missing}"
+        log.warning(message)
+        try:
+            self.on_warning(message, context)
+        except Exception:
+            log.exception("on_warning failed")
 
     @property
     def is_over(self) -> bool:

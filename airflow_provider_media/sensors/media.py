@@ -188,7 +188,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             cause = f"; the last poll failed: {error}" if error else "."
             raise AirflowSensorTimeout(f"The deadline ({wait.limit}) has passed: {wait.progress}{cause}") from error
         if wait.found_in_newest is None:
-            self._warn(context, wait, error)
+            wait.warn_if_due(context, error)
         if self.reschedule and wait.is_changed:
             wait.save()
         return PokeReturnValue(is_done=False)
@@ -214,7 +214,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             wait.reset()
             raise error
         if wait_event.status == "warning":
-            self._warn(context, wait)
+            wait.warn_if_due(context)
             return self._defer(context)
         if not wait.missing and len(wait.criteria.keys) == 1 and wait.gate.is_open:
             return self._finish(context, wait)
@@ -237,17 +237,6 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         with self._soft_fail():
             # Skip BaseSensorOperator.resume_execution: it skips the task on more errors than the other modes do.
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
-
-    def _warn(self, context: Context, wait: Wait, error: Exception | None = None) -> None:
-        """Warn, once, if the time has come."""
-        message = wait.due_warning(error)
-        if message is None:
-            return
-        self.log.warning(message)
-        try:
-            wait.on_warning(message, context)
-        except Exception:
-            self.log.exception("on_warning failed")
 
     @contextmanager
     def _soft_fail(self) -> Iterator[None]:
