@@ -93,14 +93,23 @@ def shop() -> Iterator[SandboxLibrary]:
 
 
 @pytest.fixture(scope="session")
+def approvals() -> Iterator[SandboxLibrary]:
+    """The library of the example with an approval."""
+    yield from _sandbox()
+
+
+@pytest.fixture(scope="session")
 def airflow(
-    tmp_path_factory: pytest.TempPathFactory, gallery: SandboxLibrary, shop: SandboxLibrary
+    tmp_path_factory: pytest.TempPathFactory, gallery: SandboxLibrary, shop: SandboxLibrary, approvals: SandboxLibrary
 ) -> Iterator[AirflowSystem]:
-    """Run Airflow with two users, and the DAGs of ``dags/``."""
+    """Run Airflow with two users, the DAGs of ``dags/``, and the example with an approval."""
     from tests.system.helpers.airflow_system import AirflowSystem
 
     dags = Path(shutil.copytree(HERE / "dags", tmp_path_factory.mktemp("dags"), dirs_exist_ok=True))
+    shutil.copy(EXAMPLES / "example_media_approval.py", dags)
+    shutil.copytree(EXAMPLES / "media", dags / "media")
     of_environment = {"conn_type": "media", "host": gallery.sandbox.base_url, "password": gallery.sandbox.api_key}
+    of_example = {"conn_type": "media", "host": approvals.sandbox.base_url, "password": approvals.sandbox.api_key}
     system = AirflowSystem(
         tmp_path_factory.mktemp("airflow"),
         dags,
@@ -109,6 +118,7 @@ def airflow(
         environment={
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW_CONN_OF_ENVIRONMENT": json.dumps(of_environment),
+            "AIRFLOW_CONN_MEDIA_DEFAULT": json.dumps(of_example),
         },
     )
     with system:
