@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "airflow_provider_media"
 
-_REQUIRED = ("py.typed", "sandbox/openapi.yaml", "sandbox/templates/", "plugins/page/")
+_REQUIRED = ("py.typed", "sandbox/openapi.yaml", "plugins/page/")
 _SDIST_FILES = {"LICENSE", "PACKAGE.md", "pyproject.toml"}
 _GENERATED = ("METADATA", "RECORD", "WHEEL", "entry_points.txt")
 _IGNORED_METADATA = {"metadata_version", "import_names"}
