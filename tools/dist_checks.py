@@ -51,7 +51,8 @@ def check_wheel(wheel: Path, source: Path) -> None:
     if missing := [name for name in _REQUIRED if not any(file.startswith(f"{PACKAGE}/{name}") for file in found)]:
         raise DistError(f"the package has no {', '.join(missing)}.")
     _compare_values(wheel.name, _read_metadata(generated["METADATA"]), _expected_metadata(project, source))
-    _compare_values(wheel.name, _read_entry_points(generated["entry_points.txt"]), project["entry-points"])
+    entry_points = {**project["entry-points"], "console_scripts": project["scripts"]}
+    _compare_values(wheel.name, _read_entry_points(generated["entry_points.txt"]), entry_points)
 
 
 def check_sdist(sdist: Path, wheel: Path, source: Path) -> None:
