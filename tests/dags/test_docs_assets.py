@@ -104,7 +104,8 @@ def test_partition_key_is_in_the_name_and_in_the_event(
     assert run_dag(dags["upload_dated_banner"]).state == "success"
     assert platform.names() == ["dated-banner-2026-07-01"]
     with create_session() as session:
-        assert [event.partition_key for event in session.query(AssetEvent)] == ["2026-07-01"]
+        events = session.query(AssetEvent).filter_by(source_dag_id="upload_dated_banner")
+        assert [event.partition_key for event in events] == ["2026-07-01"]
     assert run_dag(dags["send_dated_banner"]).state == "success"
 
 
