@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
+from tests.dags.helpers.asset_events import forget_events
 from tests.helpers.warm_python import run_airflow
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ def users_are_known() -> None:
 
 @pytest.fixture(autouse=True)
 def delete_dags() -> Iterator[None]:
-    """Delete the DAGs after each test, because Airflow 3 stores each variant of a DAG as a version."""
+    """Delete the DAGs after each test, because Airflow 3 stores each variant of a DAG as a version; and the events."""
     yield
+    forget_events()
     from airflow.api.common.delete_dag import delete_dag
     from airflow.models.dag import DagModel
     from airflow.utils.session import create_session

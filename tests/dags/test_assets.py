@@ -5,25 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
 
 from airflow_provider_media.assets.media import media_asset
 from airflow_provider_media.operators.media import MediaUploadOperator
-from tests.dags.helpers.asset_events import forget_events, give_all_events_to_runs, read_events, write
+from tests.dags.helpers.asset_events import give_all_events_to_runs, read_events, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 BANNER = media_asset("media_default", "Banner of the Week")
-
-
-@pytest.fixture(autouse=True)
-def no_events_left() -> Iterator[None]:
-    """Forget the events of a test."""
-    yield
-    forget_events()
 
 
 def new_dag(name: str) -> DAG:
