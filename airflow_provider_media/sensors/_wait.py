@@ -163,7 +163,7 @@ class Wait:
         log.warning(message)
         try:
             self.on_warning(message, context)
-        except Exception:
+        except Exception:  # a callback may raise anything, and must not end the wait
             log.exception("on_warning failed")
 
     @property
