@@ -118,7 +118,7 @@ def _seconds(text: str) -> float:
 
 
 def _check(values: argparse.Namespace, warnings: _Warnings) -> int:
-    from airflow_provider_media._api.formatting import format_size, plural
+    from airflow_provider_media._api.values import format_size, plural
     from airflow_provider_media._upload.source import escape_controls
 
     plan = _check_folder(values, warnings)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.formatting import format_size
+from airflow_provider_media._api.values import format_size
 from airflow_provider_media._channels.rules import CHANNELS, MB, channels_of
 from airflow_provider_media._upload.source import file_error
 from airflow_provider_media.exceptions import MediaConfigurationError

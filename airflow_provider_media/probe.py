@@ -22,7 +22,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.flows import Paginator, id_number, without_retries
-from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._api.media_types import is_other_type
 from airflow_provider_media._api.protocol import (
     ApiRequest,
@@ -35,6 +34,7 @@ from airflow_provider_media._api.protocol import (
     parse_media,
     parse_page,
 )
+from airflow_provider_media._api.values import plural
 from airflow_provider_media._upload.source import open_source
 from airflow_provider_media._upload.spec import UploadSpec
 from airflow_provider_media.exceptions import Delivery, MediaError, MediaNotFoundError, MediaRequestError

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_media._api.formatting import format_size, plural
+from airflow_provider_media._api.values import format_size, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

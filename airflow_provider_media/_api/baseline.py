@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.flows import Flow, id_number, list_named
 from airflow_provider_media._api.protocol import build_list, parse_page
-from airflow_provider_media._api.timestamps import NO_TIME
+from airflow_provider_media._api.values import NO_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

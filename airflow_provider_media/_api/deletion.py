@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, Paginator, delete_media, get_media, get_settled
-from airflow_provider_media._api.formatting import format_ids
+from airflow_provider_media._api.values import format_ids
 from airflow_provider_media.exceptions import MediaNotFoundError
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from airflow_provider_media._api.formatting import plural
 from airflow_provider_media._api.retry import parse_retry_after
-from airflow_provider_media._api.timestamps import parse_timestamp
+from airflow_provider_media._api.values import parse_timestamp, plural
 from airflow_provider_media.exceptions import (
     Delivery,
     MediaAuthError,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.timestamps import parse_http_date
+from airflow_provider_media._api.values import parse_http_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,10 +1,19 @@
-"""Parsers of values that forms, connection URIs and templates may have turned into strings."""
+"""Parse values that strings may represent, and format counts, sizes and ids for people."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media.exceptions import MediaConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_media.models import Media
 
 _MAX_DIGITS = 18
 """No sensible integer has more digits, and Python refuses to parse thousands."""
@@ -57,3 +66,98 @@ def parse_int(field: str, value: Any, *, least: int = 1, most: int | None = None
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise MediaConfigurationError(f"{field} must be an integer {bounds}, not {value!r}.")
     return int(digits)
+
+
+NO_ZONE = timezone(timedelta(0), "unknown zone")
+"""UTC, of a timestamp without a time zone."""
+
+NO_TIME = timezone(timedelta(0), "unknown time")
+"""UTC, of a date without a time."""
+
+_ISO_8601 = re.compile(r"\d{4}-\d{2}-\d{2}(?P<time>[Tt ]\d{2}:\d{2}.*)?", re.ASCII)
+_FIRST_YEAR = 2000
+"""Earlier dates, such as 0 and the year 1, mean "unknown"."""
+_FIRST_YEAR_2001_IN_MILLISECONDS = 1e12
+_MAX_UTC_OFFSET = timedelta(hours=12)
+_MAX_ERRORS = {"unknown zone": _MAX_UTC_OFFSET, "unknown time": timedelta(days=1) + _MAX_UTC_OFFSET}
+"""How much later than parsed a timestamp may be, by the name of its zone."""
+
+
+def parse_timestamp(value: Any) -> datetime | None:
+    """Parse an ISO 8601 date, with or without a time, or (milli)seconds since 1970; return None for anything else."""
+    try:
+        timestamp = _parse(value)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return timestamp if timestamp and timestamp.year >= _FIRST_YEAR else None
+
+
+def parse_http_date(value: str) -> datetime | None:
+    """Parse the date of an HTTP header; return None if it is invalid or out of range."""
+    with suppress(ValueError, OverflowError):
+        timestamp = parsedate_to_datetime(value)
+        return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
+    return None
+
+
+def _parse(value: Any) -> datetime | None:
+    if isinstance(value, str) and (match := _ISO_8601.fullmatch(value)):
+        timestamp = datetime.fromisoformat(value)
+        return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=NO_ZONE if match["time"] else NO_TIME)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return datetime.fromtimestamp(value / 1000 if value >= _FIRST_YEAR_2001_IN_MILLISECONDS else value, UTC)
+    return None
+
+
+def min_age(timestamp: datetime, now: datetime) -> timedelta:
+    """Return the min age of a file, also if the zone or time of its timestamp is unknown.
+
+    :param now: a datetime with a time zone.
+    """
+    if timestamp.tzinfo is None:
+        timestamp = timestamp.replace(tzinfo=NO_ZONE)
+    return now - timestamp - _MAX_ERRORS.get(timestamp.tzname() or "", timedelta(0))
+
+
+_UNITS = ("kB", "MB", "GB", "TB")
+_KILO = 1000
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 file``, ``2 files``, ``2 entries``."""
+    if count == 1:
+        return f"{count} {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"
+
+
+def format_size(size: int | None) -> str:
+    """Return a size for people: ``823 bytes``, ``81.7 kB``, ``12.1 MB``; ``unknown size`` of None.
+
+    :param size: in bytes; 1 MB is 1,000,000 bytes.
+    """
+    if size is None:
+        return "unknown size"
+    if size < _KILO:
+        return plural(size, "byte")
+    value, units = size / _KILO, [*_UNITS]
+    while round(value, 1) >= _KILO and len(units) > 1:
+        value /= _KILO
+        del units[0]
+    return f"{value:.1f} {units[0]}"
+
+
+def format_media(media: Media) -> str:
+    """Return a file's id, size and URL on one line: ``id 17, 81.7 kB, 'https://…'``."""
+    return f"id {media.id!r}, {format_size(media.size)}, {media.url!r}"
+
+
+def format_ids(found: Iterable[Media], *, with_sizes: bool = False) -> str:
+    """Return the ids of files: ``17, 18``, or ``17 (81.7 kB), 18 (90 bytes)``."""
+    return ", ".join(
+        f"{_escape(media.id)} ({format_size(media.size)})" if with_sizes else _escape(media.id) for media in found
+    )
+
+
+def _escape(media_id: int | str) -> str:
+    text = str(media_id)
+    return text if text.isprintable() else repr(text)[1:-1]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.formatting import format_size
+from airflow_provider_media._api.values import format_size
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.filters import folder_matches, name_matches, type_matches
 from airflow_provider_media._api.flows import Flow, get_media, list_all, oldest_first
-from airflow_provider_media._api.timestamps import min_age
+from airflow_provider_media._api.values import min_age
 from airflow_provider_media.exceptions import MediaNotFoundError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.formatting import plural
+from airflow_provider_media._api.values import plural
 from airflow_provider_media._sync.plan import as_table
 from airflow_provider_media.exceptions import (
     MediaError,

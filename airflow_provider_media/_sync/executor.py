@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.formatting import format_ids, format_media
+from airflow_provider_media._api.values import format_ids, format_media
 from airflow_provider_media._deletion.delete import find_references, refuse_if_used
 from airflow_provider_media._sync.plan import StepResult
 from airflow_provider_media._upload.source import escape_controls

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.formatting import plural
+from airflow_provider_media._api.values import plural
 from airflow_provider_media._sync.plan import as_table
 from airflow_provider_media._upload.source import escape_controls
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError

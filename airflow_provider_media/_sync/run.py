@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.formatting import plural
+from airflow_provider_media._api.values import plural
 from airflow_provider_media._deletion.delete import find_references
 from airflow_provider_media._sync.checkpoint import PreviousAttempts, SyncCheckpoint
 from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files, skip_unsupported

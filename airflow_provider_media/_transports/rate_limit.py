@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_provider_media._api.timestamps import parse_http_date
+from airflow_provider_media._api.values import parse_http_date
 from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
 
 if TYPE_CHECKING:

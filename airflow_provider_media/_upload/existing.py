@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, get_settled
-from airflow_provider_media._api.formatting import format_ids
+from airflow_provider_media._api.values import format_ids
 from airflow_provider_media.exceptions import MediaConflictError
 
 if TYPE_CHECKING:

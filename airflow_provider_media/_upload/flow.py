@@ -25,8 +25,8 @@ from airflow_provider_media._api.flows import (
     with_purpose,
     with_shared_retries,
 )
-from airflow_provider_media._api.formatting import format_ids
 from airflow_provider_media._api.protocol import build_upload, parse_media
+from airflow_provider_media._api.values import format_ids
 from airflow_provider_media._upload.checkpoint import NoState, UploadCheckpoint, UploadState
 from airflow_provider_media._upload.existing import check_folders, fetch_details, merge_details, with_unknown_folder
 from airflow_provider_media._upload.spec import is_renamed

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
-from airflow_provider_media._api.formatting import format_media, plural
-from airflow_provider_media._api.values import refuse_none
+from airflow_provider_media._api.values import format_media, plural, refuse_none
 from airflow_provider_media._upload.source import file_error, is_object_path
 from airflow_provider_media.exceptions import MediaConfigurationError
 

@@ -19,8 +19,7 @@ from airflow_provider_media._airflow.arguments import (
     refuse_rendered_pattern,
     takes_literally,
 )
-from airflow_provider_media._api.formatting import format_size, plural
-from airflow_provider_media._api.values import parse_bool, parse_int, refuse_none
+from airflow_provider_media._api.values import format_size, parse_bool, parse_int, plural, refuse_none
 from airflow_provider_media._deletion.delete import (
     delete_each,
     deletion_state,

@@ -21,8 +21,7 @@ from airflow_provider_media._airflow.arguments import (
 )
 from airflow_provider_media._airflow.asset_events import fill_outlet_events
 from airflow_provider_media._airflow.templates import name_map_index
-from airflow_provider_media._api.formatting import format_media, plural
-from airflow_provider_media._api.values import parse_bool, parse_int
+from airflow_provider_media._api.values import format_media, parse_bool, parse_int, plural
 from airflow_provider_media._deletion.delete import delete_all, deletion_state, refuse_if_used
 from airflow_provider_media.assets.media import media_asset, media_extra
 from airflow_provider_media.links.media import MediaLink, library_link

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_media._api.formatting import format_size, plural
 from airflow_provider_media._api.media_types import HEAD_BYTES, accepted_type, detect_type
+from airflow_provider_media._api.values import format_size, plural
 from airflow_provider_media._channels.check import check_header
 from airflow_provider_media._channels.reader import Reader
 from airflow_provider_media._channels.rules import ChannelReport, MediaInfo, validate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_media import exceptions
 from airflow_provider_media._airflow.task_state import TaskState, first_try_number
 from airflow_provider_media._api.flows import with_time_limit
-from airflow_provider_media._api.formatting import plural
+from airflow_provider_media._api.values import plural
 from airflow_provider_media._polling.criteria import (
     LookupResult,
     WaitCheckpoint,

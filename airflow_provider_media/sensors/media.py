@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, parse_token
 from airflow_provider_media._airflow.retry_policy import set_default_retry_policy
 from airflow_provider_media._airflow.templates import MediaTemplates
-from airflow_provider_media._api.formatting import format_media
+from airflow_provider_media._api.values import format_media
 from airflow_provider_media.links.media import MediaLink, library_link
 
 if TYPE_CHECKING:

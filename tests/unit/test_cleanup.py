@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.timestamps import parse_timestamp
+from airflow_provider_media._api.values import parse_timestamp
 from airflow_provider_media._deletion import selection as cleanup
 from airflow_provider_media._deletion.selection import Selection, find_candidates, select
 from airflow_provider_media.models import Media

@@ -1,6 +1,6 @@
 import pytest
 
-from airflow_provider_media._api.formatting import format_ids, format_media, format_size, plural
+from airflow_provider_media._api.values import format_ids, format_media, format_size, plural
 from airflow_provider_media.models import Media
 
 

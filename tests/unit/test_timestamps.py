@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._api.timestamps import min_age, parse_timestamp
+from airflow_provider_media._api.values import min_age, parse_timestamp
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
