@@ -199,7 +199,7 @@ def _users_by_id(listed: Any) -> dict[str, list[str]]:
         not protect the file.
     :raises TypeError: the value is neither an object nor a list.
     """
-    from airflow_provider_media._api.protocol import normalize_media_id
+    from airflow_provider_media._api.values import normalize_media_id
 
     if not isinstance(listed, (dict, list, Mapping)):
         raise TypeError("media must be an object or a list")

@@ -309,7 +309,7 @@ def parse_media_id(field: str, value: Any) -> int | str:
 
     :raises MediaConfigurationError: it is not an id.
     """
-    from airflow_provider_media._api.protocol import normalize_media_id
+    from airflow_provider_media._api.values import normalize_media_id
 
     if isinstance(value, Mapping):
         value = value.get("id")

@@ -12,14 +12,13 @@ import logging
 import threading
 import traceback
 from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media._api.checkpoints import Checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,33 @@ _calls: OrderedDict[Any, Counter[str]] = OrderedDict()
 
 _lock = threading.Lock()
 
-C = TypeVar("C", bound="Checkpoint")
+
+class Checkpoint(Protocol):
+    """The interface of checkpoints.
+
+    :cvar KIND: the prefix of the key in the task state store.
+    :cvar GROWING: the value of :meth:`to_dict` that is a growing list, stored in parts; empty if there is none.
+    """
+
+    KIND: ClassVar[str]
+    GROWING: ClassVar[str]
+
+    @property
+    def outlives_clearing(self) -> bool:
+        """Whether it is still needed after the task was cleared."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serializable dict."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Create an instance from :meth:`to_dict` output.
+
+        :raises ValueError: the values are invalid; or any error of reading them.
+        """
+
+
+C = TypeVar("C", bound=Checkpoint)
 
 
 class TaskState(Generic[C]):

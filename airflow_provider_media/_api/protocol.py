@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from airflow_provider_media._api.retry import parse_retry_after
-from airflow_provider_media._api.values import parse_timestamp, plural
+from airflow_provider_media._api.values import normalize_media_id, parse_timestamp, plural
 from airflow_provider_media.exceptions import (
     Delivery,
     MediaAuthError,
@@ -171,28 +171,8 @@ def build_upload(upload: UploadForm) -> ApiRequest:
     return ApiRequest(method="POST", upload=upload, purpose=f"upload {upload.name!r}")
 
 
-def normalize_media_id(media_id: object) -> int | str:
-    """Return the id as it is sent.
-
-    :raises MediaConfigurationError: it cannot be an id.
-    """
-    if isinstance(media_id, str):
-        media_id = media_id.strip()
-    is_id = isinstance(media_id, (int, str)) and not isinstance(media_id, bool)
-    if not is_id or str(media_id) in {"", "None", ".", ".."} or not _is_encodable(str(media_id)):
-        hint = " Did a Jinja template or an upstream task return nothing?" if media_id in (None, "", "None") else ""
-        raise MediaConfigurationError(f"{media_id!r} is not a media id.{hint}")
-    assert isinstance(media_id, (int, str))  # noqa: S101 - for the type checker; checked above
-    return media_id
-
-
 def _id_path(media_id: int | str) -> str:
     return "/" + quote(str(normalize_media_id(media_id)), safe="")
-
-
-def _is_encodable(text: str) -> bool:
-    """Return whether the string has no lone surrogates."""
-    return text == text.encode(errors="replace").decode()
 
 
 def _is_integer(value: object) -> bool:

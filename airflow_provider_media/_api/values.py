@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media.exceptions import MediaConfigurationError
+from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,6 +66,57 @@ def parse_int(field: str, value: Any, *, least: int = 1, most: int | None = None
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise MediaConfigurationError(f"{field} must be an integer {bounds}, not {value!r}.")
     return int(digits)
+
+
+def normalize_media_id(media_id: object) -> int | str:
+    """Return the id as it is sent.
+
+    :raises MediaConfigurationError: it cannot be an id.
+    """
+    if isinstance(media_id, str):
+        media_id = media_id.strip()
+    is_id = isinstance(media_id, (int, str)) and not isinstance(media_id, bool)
+    if not is_id or str(media_id) in {"", "None", ".", ".."} or not _is_encodable(str(media_id)):
+        hint = " Did a Jinja template or an upstream task return nothing?" if media_id in (None, "", "None") else ""
+        raise MediaConfigurationError(f"{media_id!r} is not a media id.{hint}")
+    assert isinstance(media_id, (int, str))  # noqa: S101 - for the type checker; checked above
+    return media_id
+
+
+def _is_encodable(text: str) -> bool:
+    """Return whether the string has no lone surrogates."""
+    return text == text.encode(errors="replace").decode()
+
+
+def parse_id(value: Any) -> int | str:
+    """Parse the id of a file.
+
+    :raises ValueError: the value is not an id.
+    """
+    try:
+        return normalize_media_id(value)
+    except MediaError:
+        raise ValueError(f"not an id: {value!r}") from None
+
+
+def parse_ids(values: Any) -> tuple[int | str, ...]:
+    """Parse a list of ids.
+
+    :raises ValueError: the value is not a list of ids.
+    """
+    if not isinstance(values, list):
+        raise ValueError("not a list of ids")  # noqa: TRY004 - one error for all shapes
+    return tuple(map(parse_id, values))
+
+
+def parse_flag(value: Any) -> bool:
+    """Parse a bool.
+
+    :raises ValueError: the value is not a bool.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"not a bool: {value!r}")  # noqa: TRY004 - one error for all shapes
+    return value
 
 
 NO_ZONE = timezone(timedelta(0), "unknown zone")

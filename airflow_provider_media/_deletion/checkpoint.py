@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from airflow_provider_media._api.checkpoints import parse_flag, parse_ids
+from airflow_provider_media._api.values import parse_flag, parse_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_media._api.baseline import Baseline
-from airflow_provider_media._api.checkpoints import parse_flag
+from airflow_provider_media._api.values import parse_flag
 from airflow_provider_media._sync.receipts import Receipt
 
 if TYPE_CHECKING:

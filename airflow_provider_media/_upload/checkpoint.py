@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from airflow_provider_media._api.baseline import Baseline
-from airflow_provider_media._api.checkpoints import parse_id, parse_ids
+from airflow_provider_media._api.values import parse_id, parse_ids
 from airflow_provider_media._upload.source import sha256
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.protocol import build_delete, build_get, build_list, build_upload, normalize_media_id
+from airflow_provider_media._api.protocol import build_delete, build_get, build_list, build_upload
+from airflow_provider_media._api.values import normalize_media_id
 from airflow_provider_media._upload.source import open_source
 from airflow_provider_media._upload.spec import prepare_upload
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
