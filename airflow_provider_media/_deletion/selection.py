@@ -6,8 +6,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.filters import folder_matches, name_matches, type_matches
-from airflow_provider_media._api.flows import Flow, get_media, list_all, oldest_first
+from airflow_provider_media._api.flows import (
+    Flow,
+    folder_matches,
+    get_media,
+    list_all,
+    name_matches,
+    oldest_first,
+    type_matches,
+)
 from airflow_provider_media._api.values import min_age
 from airflow_provider_media.exceptions import MediaNotFoundError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from airflow_provider_media._api.filters import folder_matches, type_matches
+from airflow_provider_media._api.flows import folder_matches, type_matches
 from airflow_provider_media._polling.patterns import Pattern, compile_pattern, is_pattern
 from airflow_provider_media.exceptions import MediaError, MediaResponseError
 from airflow_provider_media.models import Media

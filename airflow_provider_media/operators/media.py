@@ -252,7 +252,7 @@ class MediaListOperator(MediaOperator):
         """List the files."""
         from itertools import islice
 
-        from airflow_provider_media._api.filters import folder_matches, name_matches, type_matches
+        from airflow_provider_media._api.flows import folder_matches, name_matches, type_matches
 
         max_items = parse_optional(parse_int, "max_items", self.max_items)
         name = parse_optional(parse_name, "name", self.name)

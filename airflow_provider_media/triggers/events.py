@@ -19,7 +19,7 @@ except ImportError:  # Airflow 2
     ) from None
 
 from airflow_provider_media._airflow.arguments import check_literal, parse_interval
-from airflow_provider_media._api.filters import folder_matches, name_matches, type_matches
+from airflow_provider_media._api.flows import folder_matches, name_matches, type_matches
 from airflow_provider_media._polling.cursor import Cursor
 from airflow_provider_media.triggers._event_delivery import EventDelay, backlog
 from airflow_provider_media.triggers._event_poll import ReadDepth, poll

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_media._api.filters import folder_matches, name_matches, type_matches
+from airflow_provider_media._api.flows import folder_matches, name_matches, type_matches
 from airflow_provider_media.models import Media
 
 
