@@ -167,7 +167,7 @@ def media_sandbox_settings() -> SandboxSettings:
 @pytest.fixture
 def media_sandbox(media_sandbox_settings: SandboxSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[MediaSandbox]:
     """Run a sandbox with an empty library during the test, bypassing the machine's proxies."""
-    from airflow_provider_media._upload.existing import RECENT_UPLOADS
+    from airflow_provider_media._upload.checkpoint import RECENT_UPLOADS
     from airflow_provider_media.sandbox.server import run_in_thread
 
     RECENT_UPLOADS.clear()  # an earlier test's sandbox may have had the same port, key and ids

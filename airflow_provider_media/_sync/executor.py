@@ -144,7 +144,7 @@ class SyncExecutor:
             self._fail(waiting.popleft(), MediaUnavailableError("Skipped, because too many consecutive files failed."))
 
     def _start(self, step: PlanStep) -> None:
-        from airflow_provider_media._upload.existing import RECENT_UPLOADS
+        from airflow_provider_media._upload.checkpoint import RECENT_UPLOADS
         from airflow_provider_media._upload.flow import upload_for_sync
 
         if step.existing:
@@ -181,7 +181,7 @@ class SyncExecutor:
 
     def _uploaded(self, step: PlanStep, media: Media) -> None:
         from airflow_provider_media._airflow.lineage import report_upload
-        from airflow_provider_media._upload.existing import RECENT_UPLOADS
+        from airflow_provider_media._upload.checkpoint import RECENT_UPLOADS
 
         if media is not step.existing:
             RECENT_UPLOADS.add(self._hook.settings, self._uploads[step.path].name, media.id)

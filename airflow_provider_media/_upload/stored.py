@@ -1,4 +1,4 @@
-"""Compare what the library stored with what was sent.
+"""Compare files of the library with an upload: what it stored, and existing files before they are reused or deleted.
 
 Platforms shorten names or turn them into slugs, label types in their own way, and re-encode files.
 """
@@ -9,16 +9,19 @@ import html
 import logging
 import unicodedata
 from contextlib import suppress
+from dataclasses import fields, replace
 from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
+from airflow_provider_media._api.flows import Flow, get_settled
+from airflow_provider_media._api.values import format_ids
 from airflow_provider_media._upload.spec import fingerprint_in
-from airflow_provider_media.exceptions import MediaError, MediaResponseError
+from airflow_provider_media.exceptions import MediaConflictError, MediaError, MediaResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.models import Media
@@ -160,4 +163,60 @@ def wrong_size_error(upload: UploadSpec, media: Media) -> MediaError:
         f"{upload.name!r} was stored as {media.id}, but the library shows {size} instead of {upload.source.size}"
         " bytes. Delete it and upload it again. If the platform re-encodes files,"
         " set the connection's extra 'accept_converted' to true.",
+    )
+
+
+def fetch_details(upload: UploadSpec, found: Iterable[Media], *, settle_seconds: float = 0.0) -> Flow[list[Media]]:
+    """Return the files that could match the upload, with the details that the list lacks.
+
+    Files that no longer exist are skipped.
+
+    :param settle_seconds: how long a listed file may take until a GET finds it.
+    """
+    listed = [media for media in found if upload.could_match_with_details(media)]
+    incomplete = [media.id for media in listed if upload.needs_details_for(media)]
+    details = yield from get_settled(incomplete, settle_seconds)
+    full = [
+        merge_details(media, details[str(media.id)]) if str(media.id) in details else media
+        for media in listed
+        if media.id not in incomplete or str(media.id) in details
+    ]
+    return [media for media in full if upload.could_match(media)]
+
+
+def merge_details(listed: Media, details: Media) -> Media:
+    """Add the details of a GET to an entry of the list; fields without a value stay as listed.
+
+    The creation date stays as listed too, because baselines compare dates of the list and a GET may return another
+    precision.
+    """
+    known = {field.name: getattr(details, field.name) for field in fields(details) if field.name != "id"}
+    if listed.created_at is not None:
+        del known["created_at"]
+    return replace(listed, **{name: value for name, value in known.items() if value is not None})
+
+
+def with_unknown_folder(upload: UploadSpec, existing: Iterable[Media]) -> tuple[Media, ...]:
+    """Return the files that may be in another folder: they may be reused, but not deleted."""
+    return tuple(media for media in existing if upload.has_unknown_folder(media))
+
+
+def check_folders(upload: UploadSpec, existing: Iterable[Media]) -> None:
+    """Check that all files that an upload replaces are in its folder.
+
+    :raises MediaConflictError: the folder of a file is unknown.
+    """
+    unknown = with_unknown_folder(upload, existing)
+    if unknown:
+        raise MediaConflictError(
+            f"Could not replace {upload.name!r} in folder {upload.folder_id}: {format_unknown_folders(unknown)} Or"
+            " choose if_exists='upload'. Nothing was deleted.",
+        )
+
+
+def format_unknown_folders(unknown: Iterable[Media]) -> str:
+    """Return why the files are not replaced, and the action."""
+    return (
+        f"the API does not return the folder of {format_ids(unknown)}, which may be another folder. If it is this one,"
+        " delete the file by its id."
     )

@@ -72,8 +72,7 @@ class LibraryHook(BaseHook):
         from airflow_provider_media._airflow.lineage import report_upload
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._transports.attempts import new_retry_state
-        from airflow_provider_media._upload.checkpoint import ContentState, NoState
-        from airflow_provider_media._upload.existing import RECENT_UPLOADS
+        from airflow_provider_media._upload.checkpoint import RECENT_UPLOADS, ContentState, NoState
         from airflow_provider_media._upload.flow import IF_EXISTS, upload_media
         from airflow_provider_media._upload.source import SAMPLE_BYTES, open_source, sample_digest
         from airflow_provider_media._upload.spec import prepare_upload
