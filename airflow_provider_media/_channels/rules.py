@@ -16,7 +16,6 @@ from airflow_provider_media.exceptions import MediaConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from airflow_provider_media._channels.h264 import H264Info
 
 MB = 1_000_000
 """The sources do not define MB. A size between this and 1024 * 1024 bytes per MB is a warning, above it an error."""
@@ -27,6 +26,22 @@ _SAME_SHAPE = 0.01
 """Aspect ratios that differ by less than this share are the same shape."""
 
 _TITLES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/gif": "GIF", "video/mp4": "MP4"}
+
+
+@dataclass(frozen=True, slots=True)
+class H264Info:
+    """The parameters of an H.264 stream.
+
+    :param profile: such as ``Main``.
+    :param level: such as ``3.1``.
+    :param bits: per sample.
+    :param chroma: such as ``4:2:0``.
+    """
+
+    profile: str
+    level: str
+    bits: int = 8
+    chroma: str = "4:2:0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_media._channels.check import check_file
-from airflow_provider_media._channels.h264 import H264Info
-from airflow_provider_media._channels.rules import MB, ChannelReport, MediaInfo, channels_of, validate
+from airflow_provider_media._channels.rules import MB, ChannelReport, H264Info, MediaInfo, channels_of, validate
 from airflow_provider_media._upload.source import detect_mime_type, open_source
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError
 

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._channels.h264 import read_avc_configuration
-from airflow_provider_media._channels.mp4 import read_video
+from airflow_provider_media._channels.mp4 import read_avc_configuration, read_video
 from airflow_provider_media._channels.reader import CorruptFileError, InvalidFileError, Reader
 from tests.unit.helpers.boxes import FTYP, MDAT, TURNED, box, esds, mp4, sound, trak, video_track
 
