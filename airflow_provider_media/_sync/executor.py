@@ -180,7 +180,7 @@ class SyncExecutor:
             job.succeed(result)
 
     def _uploaded(self, step: PlanStep, media: Media) -> None:
-        from airflow_provider_media._airflow.lineage import report_upload
+        from airflow_provider_media._airflow.assets import report_upload
         from airflow_provider_media._upload.checkpoint import RECENT_UPLOADS
 
         if media is not step.existing:

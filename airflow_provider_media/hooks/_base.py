@@ -69,7 +69,7 @@ class LibraryHook(BaseHook):
         return {name: value for name, value in vars(self).items() if name not in excluded}
 
     def _upload(self, settings: Settings, file: Any, **options: Unpack[UploadOptions]) -> Flow[UploadResult]:
-        from airflow_provider_media._airflow.lineage import report_upload
+        from airflow_provider_media._airflow.assets import report_upload
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._transports.attempts import new_retry_state
         from airflow_provider_media._upload.checkpoint import RECENT_UPLOADS, ContentState, NoState

@@ -16,7 +16,7 @@ from airflow_provider_media._airflow.arguments import (
     parse_token,
     parse_urls,
 )
-from airflow_provider_media._airflow.asset_events import fill_outlet_events
+from airflow_provider_media._airflow.assets import fill_outlet_events
 from airflow_provider_media._api.values import parse_bool, parse_int, plural
 from airflow_provider_media._sync.executor import MAX_WORKERS
 from airflow_provider_media._sync.manifest import ManifestFile, check_can_be_mapped

@@ -19,7 +19,7 @@ from airflow_provider_media._airflow.arguments import (
     parse_token,
     takes_literally,
 )
-from airflow_provider_media._airflow.asset_events import fill_outlet_events
+from airflow_provider_media._airflow.assets import fill_outlet_events
 from airflow_provider_media._airflow.templates import name_map_index
 from airflow_provider_media._api.values import format_media, parse_bool, parse_int, plural
 from airflow_provider_media._deletion.delete import delete_all, deletion_state, refuse_if_used

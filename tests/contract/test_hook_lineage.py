@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._airflow import lineage as _lineage
+from airflow_provider_media._airflow import assets as _lineage
 from tests.helpers.warm_python import run
 
 if TYPE_CHECKING:
