@@ -244,8 +244,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _settings(values: argparse.Namespace) -> Settings:
-    from airflow_provider_media._api.secret import Secret
-    from airflow_provider_media._api.settings import read_settings
+    from airflow_provider_media._api.settings import Secret, read_settings
     from airflow_provider_media.exceptions import MediaConfigurationError
 
     if values.url:

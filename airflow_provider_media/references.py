@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.secret import redact_url, redact_urls, safe_cause
+from airflow_provider_media._api.values import redact_url, redact_urls, safe_cause
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaInUseError
 
 if TYPE_CHECKING:

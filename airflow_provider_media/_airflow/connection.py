@@ -6,8 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_media._api.secret import Secret
-    from airflow_provider_media._api.settings import Settings
+    from airflow_provider_media._api.settings import Secret, Settings
     from airflow_provider_media._transports.url import UrlPath
 
 log = logging.getLogger(__name__)
@@ -24,8 +23,7 @@ def read_connection(connection: Secret[Any], conn_id: str) -> Settings:
     """
     from airflow.providers.common.compat.sdk import mask_secret
 
-    from airflow_provider_media._api.secret import Secret
-    from airflow_provider_media._api.settings import read_settings
+    from airflow_provider_media._api.settings import Secret, read_settings
 
     password = Secret(connection.reveal().password or "")
     if password.reveal():

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow_provider_media._api.secret import redact_url, redact_urls, safe_cause
+from airflow_provider_media._api.values import redact_url, redact_urls, safe_cause
 from airflow_provider_media._upload.source import (
     file_error_reason,
     is_object_path,

@@ -1,4 +1,4 @@
-"""Parse values that strings may represent, and format counts, sizes and ids for people."""
+"""Parse values that strings may represent; format counts, sizes, ids and URLs for people."""
 
 from __future__ import annotations
 
@@ -212,3 +212,46 @@ def format_ids(found: Iterable[Media], *, with_sizes: bool = False) -> str:
 def _escape(media_id: int | str) -> str:
     text = str(media_id)
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+REDACTED = "***"
+
+
+def redact_url(url: str) -> str:
+    """Replace possible secrets in a URL: its credentials, and its query and fragment, which may contain a signature.
+
+    In schemes other than HTTP, the part before an ``@`` is an Airflow connection id, unless it has a colon.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    is_http = scheme.lower() in {"http", "https"}
+    if is_http:
+        authority = re.split("[/?#]", rest, maxsplit=1)[0]
+        if "@" in authority:
+            rest = f"{REDACTED}@{rest[authority.rindex('@') + 1 :]}"
+    elif ":" in rest.partition("@")[0].partition("/")[0] and "@" in rest:
+        rest = f"{REDACTED}@{rest.rpartition('@')[2]}"
+    for mark in "?#":
+        before, _, parameters = rest.partition(mark)
+        if parameters and (is_http or "=" in parameters):
+            rest = f"{before}{mark}{REDACTED}"
+    return f"{scheme}{separator}{rest}"
+
+
+def redact_urls(text: str) -> str:
+    """Replace possible secrets in all URLs of a string; see :func:`redact_url`."""
+    return _URL.sub(lambda found: redact_url(found[0]), text) if "://" in text else text
+
+
+_URL = re.compile(r"""\w[\w+.-]*://[^\s'"<>]+""")
+
+
+def safe_cause(error: BaseException | None) -> BaseException | None:
+    """Return the error as a cause to raise from; None if it or its causes may show credentials in a URL."""
+    cause = error
+    while cause is not None:
+        if redact_urls(str(cause)) != str(cause):
+            return None
+        cause = cause.__cause__ or cause.__context__
+    return error

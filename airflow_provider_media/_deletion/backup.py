@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_provider_media._api.secret import redact_url
+from airflow_provider_media._api.values import redact_url
 from airflow_provider_media.exceptions import MediaConfigurationError
 from airflow_provider_media.hooks._base import as_path
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.secret import redact_url, redact_urls, safe_cause
-from airflow_provider_media._api.values import plural
+from airflow_provider_media._api.values import plural, redact_url, redact_urls, safe_cause
 from airflow_provider_media._sync.path_patterns import PathPattern, reason_to_skip
 from airflow_provider_media._upload.source import (
     escape_controls,

@@ -22,8 +22,7 @@ from tenacity import RetryCallState, retry_if_exception
 from airflow_provider_media import __version__
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, parse_charset, raise_for_status
 from airflow_provider_media._api.retry import RetryState
-from airflow_provider_media._api.secret import redact, redact_bytes
-from airflow_provider_media._api.settings import parse_proxy
+from airflow_provider_media._api.settings import parse_proxy, redact, redact_bytes
 from airflow_provider_media._transports import rate_limit
 from airflow_provider_media.exceptions import (
     Delivery,

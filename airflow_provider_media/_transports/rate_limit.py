@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.protocol import ApiRequest
     from airflow_provider_media._api.retry import RetryState
-    from airflow_provider_media._api.secret import Secret
+    from airflow_provider_media._api.settings import Secret
 
 
 def now() -> float:

@@ -18,7 +18,8 @@ from tenacity import Retrying
 
 from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, one_line
-from airflow_provider_media._api.secret import redact, redact_urls
+from airflow_provider_media._api.settings import redact
+from airflow_provider_media._api.values import redact_urls
 from airflow_provider_media._transports import rate_limit
 from airflow_provider_media._transports.attempts import (
     CONNECTIONS,

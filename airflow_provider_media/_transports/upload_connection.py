@@ -40,7 +40,7 @@ from airflow_provider_media._upload.source import FileRegion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_media._api.secret import Secret
+    from airflow_provider_media._api.settings import Secret
 
 MAX_HEAD_BYTES = 1024 * 1024
 """Max size of a response's status line and headers, interim responses included."""

@@ -22,7 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_media import __version__
-from airflow_provider_media._api.secret import redact_url
+from airflow_provider_media._api.values import redact_url
 from airflow_provider_media._transports.attempts import environment_proxy, exception_chain, root_cause
 from airflow_provider_media._upload.source import file_error
 

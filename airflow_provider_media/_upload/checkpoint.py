@@ -15,8 +15,7 @@ from airflow_provider_media._upload.source import sha256
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_media._api.secret import Secret
-    from airflow_provider_media._api.settings import Settings
+    from airflow_provider_media._api.settings import Secret, Settings
     from airflow_provider_media._upload.source import Source
 
 log = logging.getLogger(__name__)

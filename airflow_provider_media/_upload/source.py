@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_media._api.media_types import ACCEPTED_TYPES, HEAD_BYTES, detect_type
-from airflow_provider_media._api.secret import redact_url, redact_urls, safe_cause
+from airflow_provider_media._api.values import redact_url, redact_urls, safe_cause
 from airflow_provider_media.exceptions import MediaError, MediaFileError, MediaUnavailableError
 
 if TYPE_CHECKING:

@@ -135,7 +135,7 @@ class MediaAsyncHook(LibraryHook):
         from airflow.providers.common.compat.connection import get_async_connection
 
         from airflow_provider_media._airflow.connection import read_connection
-        from airflow_provider_media._api.secret import Secret
+        from airflow_provider_media._api.settings import Secret
 
         connection = Secret(await get_async_connection(self.media_conn_id))
         # In a thread, because the secrets masker calls Airflow's supervisor and waits for it.

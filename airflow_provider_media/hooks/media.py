@@ -59,7 +59,7 @@ class MediaHook(LibraryHook):
         :raises MediaConfigurationError: a field is invalid; the message names it.
         """
         from airflow_provider_media._airflow.connection import read_connection
-        from airflow_provider_media._api.secret import Secret
+        from airflow_provider_media._api.settings import Secret
 
         return read_connection(Secret(self.get_connection(self.media_conn_id)), self.media_conn_id)
 

@@ -154,7 +154,7 @@ def _settings_of(conn_id: str) -> Settings:
     from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
     from airflow_provider_media._airflow.connection import read_connection
-    from airflow_provider_media._api.secret import Secret
+    from airflow_provider_media._api.settings import Secret
 
     not_found = PageError(
         404,

@@ -9,8 +9,7 @@ import pytest
 import requests.certs
 
 from airflow_provider_media._api.protocol import build_list
-from airflow_provider_media._api.secret import Secret
-from airflow_provider_media._api.settings import Settings
+from airflow_provider_media._api.settings import Secret, Settings
 from airflow_provider_media._transports.aio import AsyncTransport
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaUnavailableError
 from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread

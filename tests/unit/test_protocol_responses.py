@@ -21,8 +21,7 @@ from airflow_provider_media._api.protocol import (
     parse_media,
     parse_page,
 )
-from airflow_provider_media._api.secret import Secret
-from airflow_provider_media._api.settings import Settings
+from airflow_provider_media._api.settings import Secret, Settings
 from airflow_provider_media._transports.attempts import READ_BYTES, ResponseReader
 from airflow_provider_media.exceptions import Delivery, MediaError, MediaResponseError
 from airflow_provider_media.models import Media, MediaPage

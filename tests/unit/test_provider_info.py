@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_media
-from airflow_provider_media._api.secret import Secret
-from airflow_provider_media._api.settings import Settings, read_settings
+from airflow_provider_media._api.settings import Secret, Settings, read_settings
 from airflow_provider_media.assets.media import SCHEME
 from airflow_provider_media.hooks.media import MediaHook
 from airflow_provider_media.links.media import MediaLink

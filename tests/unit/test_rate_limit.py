@@ -15,7 +15,7 @@ import pytest
 
 from airflow_provider_media._api.protocol import build_list
 from airflow_provider_media._api.retry import RetryState
-from airflow_provider_media._api.secret import Secret
+from airflow_provider_media._api.settings import Secret
 from airflow_provider_media._transports import rate_limit
 from airflow_provider_media._transports.rate_limit import LEARNED_RATE_SECONDS, RateLimiter, limiter_of
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, MediaRateLimitError

@@ -17,8 +17,7 @@ from airflow_provider_media._api.retry import (
     backoff_seconds,
     parse_retry_after,
 )
-from airflow_provider_media._api.secret import Secret
-from airflow_provider_media._api.settings import Settings
+from airflow_provider_media._api.settings import Secret, Settings
 from airflow_provider_media.exceptions import MediaError, MediaUnavailableError
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.secret import Secret, redact, redact_bytes, redact_url, redact_urls
+from airflow_provider_media._api.settings import Secret, redact, redact_bytes
+from airflow_provider_media._api.values import redact_url, redact_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable

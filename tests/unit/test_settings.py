@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._api.secret import Secret
-from airflow_provider_media._api.settings import DEFAULT_BASE_ADDRESS, Settings, read_settings
+from airflow_provider_media._api.settings import DEFAULT_BASE_ADDRESS, Secret, Settings, read_settings
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 
