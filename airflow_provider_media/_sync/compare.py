@@ -199,7 +199,7 @@ def _is_unclear(file: LocalFile, media: Media) -> bool:
 
 def _fetch_details(hook: MediaHook, listed: Media) -> Media | None:
     """Get one file by its id; return None if it no longer exists."""
-    from airflow_provider_media._upload.stored import merge_details
+    from airflow_provider_media._upload.spec import merge_details
 
     try:
         return merge_details(listed, hook.get_media(listed.id))
@@ -210,7 +210,7 @@ def _fetch_details(hook: MediaHook, listed: Media) -> Media | None:
 def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
     """Get again the listed files that a get did not find: they may be new, or deleted."""
     from airflow_provider_media._api.flows import get_settled
-    from airflow_provider_media._upload.stored import merge_details
+    from airflow_provider_media._upload.spec import merge_details
 
     settle_seconds = hook.settings.settle_seconds
     found = hook.run_flow(get_settled([media.id for media in listed], settle_seconds)) if listed else {}
@@ -218,7 +218,7 @@ def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
 
 
 def _log_unknown_folders(prepared: Sequence[LocalFile], by_name: dict[str, list[Media]]) -> None:
-    from airflow_provider_media._upload.stored import with_unknown_folder
+    from airflow_provider_media._upload.spec import with_unknown_folder
 
     unknown = sum(
         len(with_unknown_folder(file.upload, filter(file.upload.could_match, by_name.get(file.name, ()))))

@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_media._api.flows import oldest_first
 from airflow_provider_media._api.values import format_ids, format_size
 from airflow_provider_media._upload.source import escape_controls
-from airflow_provider_media._upload.spec import fingerprint_in, name_digest, name_digest_in
-from airflow_provider_media._upload.stored import format_unknown_folders, with_unknown_folder
+from airflow_provider_media._upload.spec import (
+    fingerprint_in,
+    format_unknown_folders,
+    name_digest,
+    name_digest_in,
+    with_unknown_folder,
+)
 from airflow_provider_media.exceptions import MediaConflictError, MediaFileError, MediaInUseError, MediaResponseError
 
 if TYPE_CHECKING:

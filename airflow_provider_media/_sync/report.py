@@ -105,7 +105,7 @@ def log_changes(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec]
 
     :param has_manifest: whether later runs recognize the files by the manifest.
     """
-    from airflow_provider_media._upload.stored import changes_of
+    from airflow_provider_media._upload.spec import changes_of
 
     sent = [(result.step.path, result.media) for result in results if result.action in ("create", "replace")]
     changed = [

@@ -28,13 +28,13 @@ from airflow_provider_media._api.flows import (
 from airflow_provider_media._api.protocol import build_upload, parse_media
 from airflow_provider_media._api.values import format_ids
 from airflow_provider_media._upload.checkpoint import NoState, UploadCheckpoint, UploadState
-from airflow_provider_media._upload.spec import is_renamed
-from airflow_provider_media._upload.stored import (
+from airflow_provider_media._upload.spec import (
     check_folders,
     different_file_error,
     fetch_details,
     is_credible,
     is_name_credible,
+    is_renamed,
     merge_details,
     warn_of_changes,
     with_unknown_folder,

@@ -7,8 +7,13 @@ from typing import Literal
 
 import pytest
 
-from airflow_provider_media._upload.spec import fingerprint_in, has_name, name_digest_in, with_fingerprint
-from airflow_provider_media._upload.stored import is_name_credible
+from airflow_provider_media._upload.spec import (
+    fingerprint_in,
+    has_name,
+    is_name_credible,
+    name_digest_in,
+    with_fingerprint,
+)
 from airflow_provider_media.models import Media
 
 SUM = "a" * 64
