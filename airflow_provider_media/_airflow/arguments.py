@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_media._api.values import refuse_none
+from airflow_provider_media._api.values import refuse_large_integer, refuse_none, show
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 T = TypeVar("T")
@@ -80,9 +80,10 @@ def parse_str(field: str, value: Any) -> str:
     """
     refuse_none(field, value)
     if isinstance(value, int) and not isinstance(value, bool):
+        refuse_large_integer(field, value)
         return str(value)
     if not isinstance(value, str):
-        raise MediaConfigurationError(f"{field} must be a string, not {type(value).__name__} {value!r}.")
+        raise MediaConfigurationError(f"{field} must be a string, not {type(value).__name__} {show(value)}.")
     if value.strip() in {"", "None"}:
         raise MediaConfigurationError(
             f"{field} must not be {value!r}. Did a Jinja template or an upstream task return nothing?"
@@ -102,10 +103,10 @@ def parse_token(field: str, value: Any) -> str:
 def check_literal(field: str, value: Any) -> str:
     """Return a non-empty string unchanged; for arguments that Airflow does not render.
 
-    :raises MediaConfigurationError: it is not a string, empty, blank, or a template.
+    :raises MediaConfigurationError: it is not a string, empty, blank, "None", or a template.
     """
-    if not isinstance(value, str) or not value.strip():
-        raise MediaConfigurationError(f"{field} must be a non-empty string, not {value!r}.")
+    if not isinstance(value, str) or value.strip() in {"", "None"}:
+        raise MediaConfigurationError(f"{field} must be a non-empty string, not {show(value)}.")
     if any(mark in value for mark in ("{{", "{%", "{#")):
         raise MediaConfigurationError(f"{field} must not be a template, because Airflow does not render it: {value!r}.")
     return value
@@ -119,7 +120,9 @@ def parse_interval(field: str, value: Any) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     max_seconds = timedelta.max.total_seconds()
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= max_seconds:
-        raise MediaConfigurationError(f"{field} must be a positive number of seconds or a timedelta, not {value!r}.")
+        raise MediaConfigurationError(
+            f"{field} must be a positive number of seconds or a timedelta, not {show(value)}."
+        )
     return seconds
 
 
@@ -137,7 +140,7 @@ def parse_datetime(field: str, value: Any) -> datetime:
             parsed = None
     if not isinstance(parsed, datetime):
         hint = " Did a Jinja template or an upstream task return nothing?" if value in ("", "None") else ""
-        raise MediaConfigurationError(f"{field} must be a datetime or a string in ISO 8601, not {value!r}.{hint}")
+        raise MediaConfigurationError(f"{field} must be a datetime or a string in ISO 8601, not {show(value)}.{hint}")
     if parsed.utcoffset() is None:
         raise MediaConfigurationError(
             f"{field} must have a time zone, such as 2026-07-01T09:00:00+02:00; {value} has none."
@@ -151,9 +154,9 @@ def parse_choice(field: str, value: Any, choices: tuple[str, ...]) -> str:
     :raises MediaConfigurationError: it is not one of them.
     """
     refuse_none(field, value)
-    choice = str(value).strip().lower()
+    choice = value.strip().lower() if isinstance(value, str) else ""
     if choice not in choices:
-        raise MediaConfigurationError(f"{field} must be one of {', '.join(choices)}, not {value!r}.")
+        raise MediaConfigurationError(f"{field} must be one of {', '.join(choices)}, not {show(value)}.")
     return choice
 
 
@@ -170,6 +173,8 @@ def parse_path(field: str, value: Any) -> Any:
             f"{field} must be one path, not a {type(value).__name__}. For several files, map the task with"
             f" .expand({field}=[...]), or sync their folder with MediaSyncOperator."
         )
+    if isinstance(value, (int, float)):
+        raise MediaConfigurationError(f"{field} must be a path, not {show(value)}.")
     return value
 
 
@@ -190,7 +195,9 @@ def parse_urls(field: str, value: Any) -> dict[str, str] | None:
     urls: dict[str, str] = {}
     for given, url in named:
         if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
-            raise MediaConfigurationError(f"{field} must be a path, or a list or a mapping of URLs, not of {url!r}.")
+            raise MediaConfigurationError(
+                f"{field} must be a path, or a list or a mapping of URLs, not of {show(url)}."
+            )
         name = unquote(urlsplit(url).path.rpartition("/")[2]) if given is None else parse_str(field, given)
         if not name or name in urls:
             problem = f"two URLs of the name {name!r}" if name else "a URL without a name"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from airflow_provider_media._api.retry import parse_retry_after
-from airflow_provider_media._api.values import normalize_media_id, parse_timestamp, plural
+from airflow_provider_media._api.values import is_large_integer, normalize_media_id, parse_timestamp, plural, show
 from airflow_provider_media.exceptions import (
     Delivery,
     MediaAuthError,
@@ -131,10 +131,10 @@ def build_list(
 
     :raises MediaConfigurationError: an argument is out of range.
     """
-    if not _is_integer(page) or page < 0:
-        raise MediaConfigurationError(f"page must be an integer of at least 0, not {page!r}.")
+    if not _is_integer(page) or page < 0 or is_large_integer(page):
+        raise MediaConfigurationError(f"page must be an integer of at least 0, not {show(page)}.")
     if not _is_integer(limit) or not 1 <= limit <= MAX_PAGE:
-        raise MediaConfigurationError(f"limit must be an integer from 1 to {MAX_PAGE}, not {limit!r}.")
+        raise MediaConfigurationError(f"limit must be an integer from 1 to {MAX_PAGE}, not {show(limit)}.")
     sort_by = _choice("sort_by", sort_by, SORT_FIELDS)
     sort_order = _choice("sort_order", sort_order, SORT_ORDERS)
     params = {"page": str(page), "limit": str(limit), "sortBy": sort_by, "sortOrder": sort_order}
@@ -146,24 +146,23 @@ def _choice(field: str, given: object, choices: tuple[str, ...]) -> str | None:
     """Return a choice in the API's spelling; ``created_at`` and ``CREATEDAT`` mean ``createdAt``."""
     if given is None:
         return None
-    normalized = str(given).replace("_", "").strip().lower()
+    normalized = given.replace("_", "").strip().lower() if isinstance(given, str) else ""
     for choice in choices:
         if choice.lower() == normalized:
             return choice
-    raise MediaConfigurationError(f"{field} must be one of {', '.join(choices)}, not {given!r}.")
+    raise MediaConfigurationError(f"{field} must be one of {', '.join(choices)}, not {show(given)}.")
 
 
 def build_get(media_id: int | str) -> ApiRequest:
     """Build the request for one file's metadata."""
-    purpose = f"get media {one_line(str(media_id))}"
-    return ApiRequest(
-        method="GET", path=_id_path(media_id), media_id=str(normalize_media_id(media_id)), purpose=purpose
-    )
+    path, sent_id = _id_path(media_id), str(normalize_media_id(media_id))
+    return ApiRequest(method="GET", path=path, media_id=sent_id, purpose=f"get media {one_line(str(media_id))}")
 
 
 def build_delete(media_id: int | str) -> ApiRequest:
     """Build the request to delete one file."""
-    return ApiRequest(method="DELETE", path=_id_path(media_id), purpose=f"delete media {one_line(str(media_id))}")
+    path = _id_path(media_id)
+    return ApiRequest(method="DELETE", path=path, purpose=f"delete media {one_line(str(media_id))}")
 
 
 def build_upload(upload: UploadForm) -> ApiRequest:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from airflow_provider_media._api.values import REDACTED, is_boolean, parse_bool, parse_int
+from airflow_provider_media._api.values import REDACTED, is_boolean, parse_bool, parse_int, show
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 if TYPE_CHECKING:
@@ -238,9 +238,9 @@ def _number(*, above: float = -math.inf, at_least: float = -math.inf) -> Callabl
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not (math.isfinite(number) and number > above and number >= at_least):
-            raise MediaConfigurationError(f"{field_name} must be {expected}, not {value!r}.")
+            raise MediaConfigurationError(f"{field_name} must be {expected}, not {show(value)}.")
         if number > _MAX_NUMBER:
-            raise MediaConfigurationError(f"{field_name} must be at most {_MAX_NUMBER}, not {value!r}.")
+            raise MediaConfigurationError(f"{field_name} must be at most {_MAX_NUMBER}, not {show(value)}.")
         return number
 
     return parse
@@ -250,7 +250,9 @@ def _verify(field_name: str, value: Any) -> bool | str:
     if isinstance(value, str) and not is_boolean(value):
         return value.strip()
     if not isinstance(value, (bool, str)):
-        raise MediaConfigurationError(f"{field_name} must be true, false or the path of a CA bundle, not {value!r}.")
+        raise MediaConfigurationError(
+            f"{field_name} must be true, false or the path of a CA bundle, not {show(value)}."
+        )
     return parse_bool(field_name, value)
 
 

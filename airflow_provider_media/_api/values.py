@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_media.models import Media
 
-_MAX_DIGITS = 18
-"""No sensible integer has more digits, and Python refuses to parse thousands."""
+_MAX_DIGITS = 19
+"""The digits of a 64-bit integer; Python refuses to parse thousands."""
+
+_MAX_ID_DIGITS = 100
+"""More than any server's ids have; Python does not convert integers of thousands of digits to strings."""
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -33,9 +36,39 @@ def refuse_none(field: str, value: object) -> None:
         )
 
 
+def show(value: object, *, max_length: int = 100) -> str:
+    """Return a value's ``repr`` for a message, shortened."""
+    try:
+        shown = repr(value)
+    except ValueError:  # of an integer with more than 4300 digits, which a list may contain
+        return f"{'an integer' if isinstance(value, int) else 'a value'} of thousands of digits"
+    return shown if len(shown) <= max_length else f"{shown[:max_length]}..."
+
+
+def is_large_integer(value: object) -> bool:
+    """Return whether it is an integer with more digits than an id has."""
+    return isinstance(value, int) and abs(value) >= 10**_MAX_ID_DIGITS
+
+
+def refuse_large_integer(field: str, value: object) -> None:
+    """Raise for an integer with more digits than an id has.
+
+    :raises MediaConfigurationError: the value is such an integer.
+    """
+    if is_large_integer(value):
+        raise MediaConfigurationError(f"{field} must be a string or an integer of at most {_MAX_ID_DIGITS} digits.")
+
+
 def is_boolean(value: str) -> bool:
     """Return whether :func:`parse_bool` accepts the string."""
     return value.strip().lower() in _BOOLEANS
+
+
+def _to_string(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # see show()
+        return ""
 
 
 def parse_bool(field: str, value: Any) -> bool:
@@ -45,9 +78,9 @@ def parse_bool(field: str, value: Any) -> bool:
     :raises MediaConfigurationError: it is something else.
     """
     refuse_none(field, value)
-    text = str(value)
+    text = _to_string(value)
     if not is_boolean(text):
-        raise MediaConfigurationError(f"{field} must be true or false, not {value!r}.")
+        raise MediaConfigurationError(f"{field} must be true or false, not {show(value)}.")
     return _BOOLEANS[text.strip().lower()]
 
 
@@ -60,11 +93,11 @@ def parse_int(field: str, value: Any, *, least: int = 1, most: int | None = None
     :raises MediaConfigurationError: it is not an integer, or is out of range.
     """
     refuse_none(field, value)
-    digits = str(value).strip().removesuffix(".0")
+    digits = _to_string(value).strip().removesuffix(".0")
     is_integer = not isinstance(value, bool) and digits.isdecimal() and len(digits) <= _MAX_DIGITS
     if not is_integer or int(digits) < least or (most is not None and int(digits) > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise MediaConfigurationError(f"{field} must be an integer {bounds}, not {value!r}.")
+        raise MediaConfigurationError(f"{field} must be an integer {bounds}, not {show(value)}.")
     return int(digits)
 
 
@@ -75,10 +108,10 @@ def normalize_media_id(media_id: object) -> int | str:
     """
     if isinstance(media_id, str):
         media_id = media_id.strip()
-    is_id = isinstance(media_id, (int, str)) and not isinstance(media_id, bool)
+    is_id = isinstance(media_id, (int, str)) and not isinstance(media_id, bool) and not is_large_integer(media_id)
     if not is_id or str(media_id) in {"", "None", ".", ".."} or not _is_encodable(str(media_id)):
         hint = " Did a Jinja template or an upstream task return nothing?" if media_id in (None, "", "None") else ""
-        raise MediaConfigurationError(f"{media_id!r} is not a media id.{hint}")
+        raise MediaConfigurationError(f"{show(media_id)} is not a media id.{hint}")
     assert isinstance(media_id, (int, str))  # noqa: S101 - for the type checker; checked above
     return media_id
 

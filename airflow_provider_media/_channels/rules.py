@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.values import format_size
+from airflow_provider_media._api.values import format_size, show
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
@@ -176,11 +176,11 @@ def channels_of(value: Any) -> tuple[str, ...]:
     :param value: a list of names in any case, one name, or None.
     :raises MediaConfigurationError: a name is unknown.
     """
-    given = [value] if isinstance(value, str) else list(value or ())
+    given: list[Any] = [value] if isinstance(value, (str, int, float)) else list(value or ())
     names = [name.strip().lower() if isinstance(name, str) else name for name in given]
     for name, as_given in zip(names, given, strict=True):
         if not isinstance(name, str) or name not in CHANNELS:
-            raise MediaConfigurationError(f"Unknown channel {as_given!r} in channels; use {' or '.join(CHANNELS)}.")
+            raise MediaConfigurationError(f"Unknown channel {show(as_given)} in channels; use {' or '.join(CHANNELS)}.")
     return tuple(dict.fromkeys(names))
 
 

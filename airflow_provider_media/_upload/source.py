@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_media._api.media_types import ACCEPTED_TYPES, HEAD_BYTES, detect_type
-from airflow_provider_media._api.values import redact_url, redact_urls, safe_cause
+from airflow_provider_media._api.values import redact_url, redact_urls, safe_cause, show
 from airflow_provider_media.exceptions import MediaError, MediaFileError, MediaUnavailableError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ _SAMPLES = 16
 _RECENT_SECONDS = 2.0
 """A file can change again without a new time within the granularity of its file system's times."""
 
+_MAX_PATH = 4096
 _CANNOT = " cannot be uploaded: "
 
 
@@ -104,7 +105,7 @@ def file_error(label: object, reason: str) -> MediaFileError:
     :param reason: the cause; sentences may follow.
     """
     ending = "" if reason.endswith((".", "?")) else "."
-    shown = repr(redact_url(label)) if isinstance(label, str) else redact_urls(repr(label))
+    shown = repr(redact_url(label)) if isinstance(label, str) else redact_urls(show(label, max_length=_MAX_PATH))
     return MediaFileError(f"The file {shown}{_CANNOT}{redact_urls(reason)}{ending}")
 
 

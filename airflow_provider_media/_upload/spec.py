@@ -19,7 +19,7 @@ from urllib.parse import unquote_plus
 
 from airflow_provider_media._api.flows import Flow, get_settled
 from airflow_provider_media._api.media_types import EXTENSIONS, extension_mismatches, is_other_type
-from airflow_provider_media._api.values import format_ids
+from airflow_provider_media._api.values import format_ids, refuse_large_integer, show
 from airflow_provider_media._upload.source import Source, detect_mime_type, file_error, printable, sha256, template_hint
 from airflow_provider_media.exceptions import (
     MediaConfigurationError,
@@ -241,7 +241,7 @@ def _parse_string(field: str, value: object) -> str | None:
         return None
     if not isinstance(value, str) or value.strip() in {"", "None"}:
         raise MediaConfigurationError(
-            f"{field} must be a string that is not empty, not {value!r}{template_hint(value)}"
+            f"{field} must be a string that is not empty, not {show(value)}{template_hint(value)}"
         )
     return value
 
@@ -266,8 +266,9 @@ def _parse_folder_id(folder_id: object) -> int | str | None:
         folder_id = int(folder_id) if is_number else folder_id
     if isinstance(folder_id, bool) or not isinstance(folder_id, (int, str)) or folder_id in {"", "None"}:
         raise MediaConfigurationError(
-            f"folder_id must be the number of a folder, not {folder_id!r}{template_hint(folder_id)}"
+            f"folder_id must be the number of a folder, not {show(folder_id)}{template_hint(folder_id)}"
         )
+    refuse_large_integer("folder_id", folder_id)
     if isinstance(folder_id, int) and folder_id < 1:
         raise MediaConfigurationError(f"folder_id must be at least 1, not {folder_id}.")
     return folder_id
@@ -276,7 +277,7 @@ def _parse_folder_id(folder_id: object) -> int | str | None:
 def _parse_mime_type(source: Source, given: str | None, file_name: str) -> str:
     given = _parse_string("mime_type", given)
     if given is not None and given not in EXTENSIONS:
-        raise MediaConfigurationError(f"mime_type must be one of {', '.join(EXTENSIONS)}, not {given!r}.")
+        raise MediaConfigurationError(f"mime_type must be one of {', '.join(EXTENSIONS)}, not {show(given)}.")
     found = detect_mime_type(source, default=given)
     if given not in {None, found}:
         raise file_error(source.label, f"its content is {found}, but mime_type={given!r}")

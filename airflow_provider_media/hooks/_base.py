@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
-from airflow_provider_media._api.values import format_media, plural, refuse_none
+from airflow_provider_media._api.values import format_media, plural, refuse_none, show
 from airflow_provider_media._upload.source import file_error, is_object_path
 from airflow_provider_media.exceptions import MediaConfigurationError
 
@@ -83,7 +83,7 @@ class LibraryHook(BaseHook):
             refuse_none("name", name)
             refuse_none("folder_id", folder_id)
         if if_exists not in IF_EXISTS:
-            raise MediaConfigurationError(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
+            raise MediaConfigurationError(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {show(if_exists)}.")
         if if_exists == "replace":
             self._require_delete_permission(settings)
         channel_names = channels_of(options.get("channels", ()))

@@ -19,7 +19,7 @@ from airflow_provider_media._airflow.arguments import (
     refuse_rendered_pattern,
     takes_literally,
 )
-from airflow_provider_media._api.values import format_size, parse_bool, parse_int, plural, refuse_none
+from airflow_provider_media._api.values import format_size, parse_bool, parse_int, plural, refuse_none, show
 from airflow_provider_media._deletion.delete import (
     delete_each,
     deletion_state,
@@ -228,14 +228,14 @@ def _parse_duration(field: str, value: Any) -> timedelta:
     else:
         try:
             seconds = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             seconds = math.nan
     try:
         duration = timedelta(seconds=seconds)
     except (ValueError, OverflowError):
         duration = timedelta(0)
     if duration <= timedelta(0):
-        raise MediaConfigurationError(f"{field} must be a timedelta or a number of seconds above 0, not {value!r}.")
+        raise MediaConfigurationError(f"{field} must be a timedelta or a number of seconds above 0, not {show(value)}.")
     return duration
 
 

@@ -20,6 +20,7 @@ except ImportError:  # Airflow 2
 
 from airflow_provider_media._airflow.arguments import check_literal, parse_interval
 from airflow_provider_media._api.flows import folder_matches, name_matches, type_matches
+from airflow_provider_media._api.values import refuse_large_integer
 from airflow_provider_media._polling.cursor import Cursor
 from airflow_provider_media.triggers._event_delivery import EventDelay, backlog
 from airflow_provider_media.triggers._event_poll import ReadDepth, poll
@@ -73,6 +74,7 @@ class MediaEventTrigger(BaseEventTrigger):
         self.media_conn_id = check_literal("media_conn_id", media_conn_id).strip()
         self.name = None if name is None else check_literal("name", name)
         self.mime_type = None if mime_type is None else check_literal("mime_type", mime_type).strip()
+        refuse_large_integer("folder_id", folder_id)
         is_number = isinstance(folder_id, int) and not isinstance(folder_id, bool)
         self.folder_id = folder_id if folder_id is None or is_number else check_literal("folder_id", folder_id).strip()
         self.poll_interval = parse_interval("poll_interval", poll_interval)

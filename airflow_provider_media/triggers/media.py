@@ -9,6 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_media._airflow.arguments import (
+    parse_choice,
+    parse_datetime,
+    parse_interval,
+    parse_list,
+    parse_media_id,
+    parse_nullable,
+    parse_str,
+    parse_token,
+)
+from airflow_provider_media._api.values import parse_int
 from airflow_provider_media._polling.criteria import WaitCriteria, WaitEvent
 from airflow_provider_media.triggers import _policy
 
@@ -41,6 +52,7 @@ class MediaExistsTrigger(BaseTrigger):
         poll.
     :param max_poll_failures: the number of consecutive failed polls that fails the wait.
     :param not_before: the earliest start, in ISO 8601 with an offset; set by a sensor that has just polled.
+    :raises MediaConfigurationError: an argument is invalid, such as an empty string or "None".
     """
 
     def __init__(
@@ -63,21 +75,21 @@ class MediaExistsTrigger(BaseTrigger):
         not_before: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.media_conn_id = media_conn_id.strip()
-        self.media_ids = list(media_ids)
-        self.names = list(names)
-        self.exact_names = list(exact_names)
-        self.min_matches = min_matches
-        self.folder_id = None if folder_id is None else str(folder_id).strip()
-        self.mime_type = None if mime_type is None else mime_type.strip()
-        self.stored_after = stored_after
-        self.pick = pick
-        self.found_before = found_before
-        self.poll_interval = poll_interval
-        self.deadline = deadline
-        self.warn_at = warn_at
-        self.max_poll_failures = max_poll_failures
-        self.not_before = not_before
+        self.media_conn_id = parse_token("media_conn_id", media_conn_id)
+        self.media_ids = [parse_media_id("media_ids", one) for one in parse_list("media_ids", media_ids)]
+        self.names = [parse_str("names", one) for one in parse_list("names", names)]
+        self.exact_names = [parse_str("exact_names", one) for one in parse_list("exact_names", exact_names)]
+        self.min_matches = parse_int("min_matches", min_matches)
+        self.folder_id = parse_nullable(parse_token, "folder_id", folder_id)
+        self.mime_type = parse_nullable(parse_token, "mime_type", mime_type)
+        self.stored_after = _parse_moment("stored_after", stored_after)
+        self.pick = parse_choice("pick", pick, ("oldest", "newest"))
+        self.found_before = parse_int("found_before", found_before, least=0)
+        self.poll_interval = parse_interval("poll_interval", poll_interval)
+        self.deadline = _parse_moment("deadline", deadline)
+        self.warn_at = _parse_moment("warn_at", warn_at)
+        self.max_poll_failures = parse_int("max_poll_failures", max_poll_failures)
+        self.not_before = _parse_moment("not_before", not_before)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, as JSON-compatible values."""
@@ -166,6 +178,11 @@ class MediaExistsTrigger(BaseTrigger):
     @property
     def _remaining_seconds(self) -> float:
         return _seconds_until(self.deadline) if self.deadline else math.inf
+
+
+def _parse_moment(field: str, value: Any) -> str | None:
+    moment = parse_nullable(parse_datetime, field, value)
+    return moment.isoformat() if moment else None
 
 
 def _seconds_until(moment: str) -> float:

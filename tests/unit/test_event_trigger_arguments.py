@@ -53,7 +53,7 @@ def test_invalid_interval_is_rejected(interval: Any) -> None:
 
 @pytest.mark.parametrize("argument", ["media_conn_id", "name", "mime_type", "folder_id"])
 @pytest.mark.parametrize(
-    "value", ["", " \n", ["a*"], ("a", "b"), {"a"}, b"a", 1.5, True, PurePath("a"), object], ids=repr
+    "value", ["", " \n", "None", " None ", ["a*"], ("a", "b"), {"a"}, b"a", 1.5, True, PurePath("a"), object], ids=repr
 )
 def test_non_string_is_rejected(argument: str, value: Any) -> None:
     with pytest.raises(MediaConfigurationError, match=f"^{argument} must be a non-empty string, not "):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_media.exceptions import MediaConfigurationError
 from airflow_provider_media.triggers.media import MediaExistsTrigger
 
 DEFAULTS: dict[str, Any] = {
@@ -106,3 +107,24 @@ def test_airflow_stores_and_loads_it() -> None:
 def test_blanks_around_arguments_are_removed() -> None:
     trigger = MediaExistsTrigger(media_conn_id=" media_other ", folder_id=" 7", mime_type="image/* ")
     assert (trigger.media_conn_id, trigger.folder_id, trigger.mime_type) == ("media_other", "7", "image/*")
+
+
+@pytest.mark.parametrize("value", ["", " ", "None", " None "])
+@pytest.mark.parametrize("argument", sorted(set(DEFAULTS) - {"min_matches", "found_before", "max_poll_failures"}))
+def test_empty_strings_and_none_in_quotes_are_refused(argument: str, value: str) -> None:
+    is_list = isinstance(DEFAULTS[argument], list)
+    with pytest.raises(MediaConfigurationError, match=rf"^{argument} must|is not a media id") as caught:
+        MediaExistsTrigger(**{argument: [value] if is_list else value})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("argument", ["min_matches", "found_before", "max_poll_failures"])
+@pytest.mark.parametrize("value", ["", "None", None, "x", 1.5, -1, True])
+def test_numbers_that_are_not_integers_are_refused(argument: str, value: Any) -> None:
+    with pytest.raises(MediaConfigurationError, match=f"^{argument} must "):
+        MediaExistsTrigger(**{argument: value})
+
+
+def test_one_id_or_name_is_a_list_of_one() -> None:
+    trigger = MediaExistsTrigger(media_ids="17", names="banner*", exact_names=7)  # type: ignore[arg-type]
+    assert (trigger.media_ids, trigger.names, trigger.exact_names) == (["17"], ["banner*"], ["7"])
