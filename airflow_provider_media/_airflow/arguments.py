@@ -1,4 +1,7 @@
-"""Parse arguments of operators and the sensor after their templates and XComs were rendered."""
+"""Parse arguments of operators and the sensor after their templates and XComs were rendered.
+
+An invalid value raises MediaConfigurationError.
+"""
 
 from __future__ import annotations
 
@@ -57,27 +60,17 @@ class ExactName(str):
 
 
 def parse_optional(parse: Callable[..., T], field: str, value: Any, **bounds: Any) -> T | None:
-    """Parse an optional argument; return None if it was not given.
-
-    :param parse: one of the parsers below.
-    :raises MediaConfigurationError: the value is None or invalid.
-    """
+    """Parse an optional argument; return None if it was not given."""
     return None if value is NOT_GIVEN else parse(field, value, **bounds)
 
 
 def parse_nullable(parse: Callable[..., T], field: str, value: Any) -> T | None:
-    """Parse an optional argument for which None is the same as not given, because it selects nothing.
-
-    :param parse: one of the parsers below.
-    """
+    """Parse an optional argument for which None is the same as not given, because it selects nothing."""
     return None if value is None else parse_optional(parse, field, value)
 
 
 def parse_str(field: str, value: Any) -> str:
-    """Return a string unchanged, or the digits of an integer, which native rendering may have returned.
-
-    :raises MediaConfigurationError: it is empty, "None", or not a string.
-    """
+    """Return a string unchanged, or the digits of an integer, which native rendering may have returned."""
     refuse_none(field, value)
     if isinstance(value, int) and not isinstance(value, bool):
         refuse_large_integer(field, value)
@@ -93,18 +86,12 @@ def parse_str(field: str, value: Any) -> str:
 
 
 def parse_token(field: str, value: Any) -> str:
-    """Return a string, such as a folder's id or a MIME type, without surrounding blanks.
-
-    :raises MediaConfigurationError: as :func:`parse_str`.
-    """
+    """Return a string, such as a folder's id or a MIME type, without surrounding blanks."""
     return parse_str(field, value).strip()
 
 
 def check_literal(field: str, value: Any) -> str:
-    """Return a non-empty string unchanged; for arguments that Airflow does not render.
-
-    :raises MediaConfigurationError: it is not a string, empty, blank, "None", or a template.
-    """
+    """Return a non-empty string unchanged; for arguments that Airflow does not render."""
     if not isinstance(value, str) or value.strip() in {"", "None"}:
         raise MediaConfigurationError(f"{field} must be a non-empty string, not {show(value)}.")
     if any(mark in value for mark in ("{{", "{%", "{#")):
@@ -113,10 +100,7 @@ def check_literal(field: str, value: Any) -> str:
 
 
 def parse_interval(field: str, value: Any) -> float:
-    """Return a positive number of seconds or a timedelta as seconds.
-
-    :raises MediaConfigurationError: it is invalid, not positive, or longer than a timedelta can be.
-    """
+    """Return a positive number of seconds or a timedelta as seconds."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     max_seconds = timedelta.max.total_seconds()
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= max_seconds:
@@ -127,10 +111,7 @@ def parse_interval(field: str, value: Any) -> float:
 
 
 def parse_datetime(field: str, value: Any) -> datetime:
-    """Return a datetime, which a template may have rendered to a string.
-
-    :raises MediaConfigurationError: it is invalid, or has no time zone.
-    """
+    """Return a datetime, which a template may have rendered to a string."""
     refuse_none(field, value)
     parsed = value
     if isinstance(value, str):
@@ -149,10 +130,7 @@ def parse_datetime(field: str, value: Any) -> datetime:
 
 
 def parse_choice(field: str, value: Any, choices: tuple[str, ...]) -> str:
-    """Return one of the choices, ignoring case and surrounding blanks.
-
-    :raises MediaConfigurationError: it is not one of them.
-    """
+    """Return one of the choices, ignoring case and surrounding blanks."""
     refuse_none(field, value)
     choice = value.strip().lower() if isinstance(value, str) else ""
     if choice not in choices:
@@ -161,10 +139,7 @@ def parse_choice(field: str, value: Any, choices: tuple[str, ...]) -> str:
 
 
 def parse_path(field: str, value: Any) -> Any:
-    """Return a path or an open file unchanged.
-
-    :raises MediaConfigurationError: it is None, an empty string, or several paths.
-    """
+    """Return a path or an open file unchanged."""
     refuse_none(field, value)
     if isinstance(value, str):
         return parse_str(field, value)
@@ -182,8 +157,6 @@ def parse_urls(field: str, value: Any) -> dict[str, str] | None:
     """Return the URLs of a list or a mapping, or of the string of one, by name; None for a path.
 
     In a list, the name is the decoded last part of the URL's path.
-
-    :raises MediaConfigurationError: it is not a URL, or two have one name.
     """
     refuse_none(field, value)
     value = _parse_literal(field, value)
@@ -215,7 +188,6 @@ def parse_list(field: str, value: Any, *, nested_strings: bool = False) -> list[
     because files may be named "[draft] banner".
 
     :param nested_strings: whether to parse strings within a list as well; not for names.
-    :raises MediaConfigurationError: it is None, or the string of a lazy sequence.
     """
     refuse_none(field, value)
     return list(_flatten(field, _parse_literal(field, value), nested_strings=nested_strings))
@@ -263,10 +235,7 @@ def _refuse_lazy_text(field: str, text: str) -> None:
 
 
 def parse_name(field: str, value: Any) -> str:
-    """Return a name or pattern unchanged, or the name in a file's dict, as an upload returns it, as :class:`ExactName`.
-
-    :raises MediaConfigurationError: it is empty, "None", or not a string.
-    """
+    """Return a name or pattern, or the name in a file's dict, as an upload returns it, as :class:`ExactName`."""
     if isinstance(value, Mapping) and "name" in value:
         return ExactName(parse_str(field, value["name"]))
     return parse_str(field, value)
@@ -284,10 +253,7 @@ def mark_pattern(content: Any, rendered: Any) -> Any:
 
 
 def refuse_rendered_pattern(field: str, value: Any) -> None:
-    """Raise for a pattern that selects nearly everything because a template rendered to an empty string.
-
-    :raises MediaConfigurationError: the value is a :class:`RenderedPattern`.
-    """
+    """Raise for a pattern that selects nearly everything because a template rendered to an empty string."""
     if isinstance(value, RenderedPattern):
         raise MediaConfigurationError(
             f"{field} rendered to {str(value)!r}. Did a Jinja template or an upstream task return nothing? If you mean"
@@ -301,10 +267,7 @@ def takes_literally(name: str | None, *, wildcards: bool) -> bool:
 
 
 def parse_names(field: str, value: Any) -> list[str]:
-    """Return a list of names; see :func:`parse_name`.
-
-    :raises MediaConfigurationError: a name is empty, or there is none.
-    """
+    """Return a list of names; see :func:`parse_name`."""
     names = [parse_name(field, one) for one in parse_list(field, value)]
     if not names:
         raise MediaConfigurationError(f"{field} is empty. Pass at least one name.")
@@ -312,10 +275,7 @@ def parse_names(field: str, value: Any) -> list[str]:
 
 
 def parse_media_id(field: str, value: Any) -> int | str:
-    """Return an id, or the id in a file's dict, as an upload returns it.
-
-    :raises MediaConfigurationError: it is not an id.
-    """
+    """Return an id, or the id in a file's dict, as an upload returns it."""
     from airflow_provider_media._api.values import normalize_media_id
 
     if isinstance(value, Mapping):
@@ -333,7 +293,6 @@ def parse_media_ids(media_id: Any, media_ids: Any, *, ignore_none: bool) -> list
     """Return the ids of both arguments, each once, in the order given.
 
     :param ignore_none: skip None, alone or in the list.
-    :raises MediaConfigurationError: a value is not an id, or there is none.
     """
     given = [] if media_id is NOT_GIVEN else [("media_id", media_id)]
     if media_ids is not NOT_GIVEN and not (media_ids is None and ignore_none):

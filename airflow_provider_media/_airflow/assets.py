@@ -33,7 +33,6 @@ def fill_outlet_events(
     Each instance of a mapped task emits its own events. Other keys that the DAG's author set are kept. Outlets that are
     not assets (lineage entities of Airflow 2) are skipped.
 
-    :param context: the task's context.
     :param operator: the task; for a mapped one, the unmapped operator.
     :param extra: JSON values. With ``alias_asset``, scalars only, because Airflow 2.11 hashes the values of an alias's
         event.
@@ -68,9 +67,7 @@ def _outlet_types() -> tuple[Any, Any]:
 def report_upload(hook: Any, file: Any, media: Media, name: str) -> None:
     """Report the file as an input and the media as an output; errors are logged and do not fail the upload.
 
-    :param hook: the hook that uploaded.
     :param file: the uploaded file; an open file without a path has no input asset.
-    :param media: the stored file.
     :param name: the uploaded name, used if the library returned none.
     """
     try:

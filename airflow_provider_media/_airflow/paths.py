@@ -14,7 +14,6 @@ from typing import Any
 def read_text(path: Any) -> str:
     """Return the content of a file.
 
-    :param path: a path, or the path of an object store.
     :raises OSError: it cannot be read.
     """
     target = _local_or_stored(path)
@@ -37,8 +36,6 @@ def write_text(path: Any, text: str) -> None:
 
     Symbolic links are followed. An existing file keeps its mode and group, and its owner if the process has the
     permission; a new file gets the mode of the umask.
-
-    :param path: a path, or the path of an object store.
     """
     target = _local_or_stored(path)
     if not isinstance(target, Path):

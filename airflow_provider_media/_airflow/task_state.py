@@ -70,10 +70,6 @@ class TaskState(Generic[C]):
     A task may make several calls: an ``@task`` function that executes two operators, or one of them twice. Each has its
     own checkpoint, identified by the operator's task_id, the call's description, and its number among equal calls.
     Errors of the store are logged and do not fail the task.
-
-    :param context: the task's context.
-    :param kind: the type of checkpoint.
-    :param task_id: the operator's.
     """
 
     def __init__(self, context: Context, kind: type[C], *, task_id: str) -> None:
@@ -120,10 +116,7 @@ class TaskState(Generic[C]):
         return None if was_cleared and not checkpoint.outlives_clearing else checkpoint
 
     def save(self, checkpoint: C) -> None:
-        """Store a checkpoint.
-
-        :param checkpoint: replaces the stored one.
-        """
+        """Store a checkpoint."""
         values = checkpoint.to_dict()
         self._parts = _parts_of(values.pop(self._kind.GROWING)) if self._kind.GROWING else []
         main = {"format": FORMAT, "about": self._about, "first_try": self._first_try, "checkpoint": values}

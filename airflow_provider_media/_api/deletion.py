@@ -52,7 +52,6 @@ def find_unchanged(found: Sequence[Media], *, max_by_id: int = 1, settle_seconds
 
     A file with another name, size, folder or date is a different file.
 
-    :param max_by_id: see :func:`refetch`.
     :param settle_seconds: how long a listed file may take until a GET finds it.
     """
     now = yield from refetch((media.id for media in found), max_by_id=max_by_id)

@@ -64,10 +64,7 @@ def with_shared_retries(flow: Flow[T], retry_state: RetryState) -> Flow[T]:
 
 
 def with_time_limit(flow: Flow[T], seconds_remaining: Callable[[], float]) -> Flow[T]:
-    """Stop retrying when the given time has passed.
-
-    :param seconds_remaining: returns the remaining seconds, called before each request.
-    """
+    """Stop retrying when the given time has passed."""
     return _map_requests(flow, lambda request: replace(request, retry_seconds=max(0.0, seconds_remaining())))
 
 
@@ -122,10 +119,8 @@ class Paginator:
     No id is returned twice, because files added during the reading move others to the next page. A server that repeats
     its pages endlessly (it ignores ``page``) is an error, and so is a list of more than :data:`MAX_PAGES` pages.
 
-    :param start: the first page.
     :param page_size: items per page, at most 1000.
     :param sort_by: one of the API's sort fields; None: the server's order.
-    :param sort_order: ``asc`` or ``desc``.
     :param is_relevant: whether an invalid entry of this name is an error instead of being skipped.
     :ivar invalid_entries: the invalid entries of the last page.
     """
@@ -139,7 +134,6 @@ class Paginator:
         sort_order: str | None = None,
         is_relevant: Callable[[str], bool] | None = None,
     ) -> None:
-        """Start before the first page."""
         self.invalid_entries: list[InvalidEntry] = []
         self._is_relevant = is_relevant
         self._skipped = 0
@@ -246,10 +240,7 @@ class Paginator:
 def list_page(
     *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None
 ) -> Flow[MediaPage]:
-    """Return one page of the list.
-
-    :raises MediaError: see :func:`build_list`.
-    """
+    """Return one page of the list."""
     request = build_list(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order)
     return parse_page(request, (yield request))
 
@@ -264,8 +255,6 @@ def list_all(is_relevant: Callable[[str], bool] | None = None) -> Flow[list[Medi
 
     Deletions during the reading can hide other files. If the totals show deletions, the list is read again, until two
     readings agree.
-
-    :param is_relevant: see :class:`Paginator`.
     """
     found: list[Media] = []
     for _ in range(_MAX_LISTINGS):
@@ -284,7 +273,6 @@ class NamedFiles:
 
     :param files: the files of the name, and perhaps others.
     :param newest: the files with the greatest ids, or all files.
-    :param total: the number of files in the library.
     """
 
     files: list[Media]
@@ -301,7 +289,6 @@ def list_named(
     renamed.
 
     :param is_renamed: whether a file belongs to another name than its own.
-    :param is_complete: list the whole library in any case.
     """
     if not is_complete:
         pages = Paginator(sort_by="id", sort_order="desc", is_relevant=name.__eq__)
@@ -416,10 +403,7 @@ def oldest_first(found: list[Media]) -> list[Media]:
 
 
 def name_matches(media: Media, pattern: str | None, *, is_exact: bool = False) -> bool:
-    """Return whether the name matches; a name with wildcards, such as ``banner [1].png``, also matches itself.
-
-    :param is_exact: treat the pattern as a name without wildcards.
-    """
+    """Return whether the name matches; a name with wildcards, such as ``banner [1].png``, also matches itself."""
     if pattern is None or media.name is None:
         return pattern is None
     return media.name == pattern or (not is_exact and fnmatchcase(media.name, pattern))

@@ -357,7 +357,6 @@ def is_other_type(stored: str | None, sent: str) -> bool:
     accepted (``application/octet-stream``, none) do not count as different.
 
     :param stored: the type in the platform's spelling.
-    :param sent: one of :data:`EXTENSIONS`.
     """
     known = accepted_type(stored)
     if known is not None:

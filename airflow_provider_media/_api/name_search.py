@@ -198,16 +198,13 @@ def ids_descend(ids: Sequence[int | str]) -> bool:
 class NameSearch:
     """A bisection of the list by name.
 
-    :param name: the exact name.
     :param others: files of the library that were listed in another order.
-    :param total: the number of files in the library.
     :param page_size: the number of entries that the server returns per page.
     :ivar next_read: the index of the page to read next, and its limit; None at the end of the search.
     :ivar found: the files of the name; None until the search succeeds.
     """
 
     def __init__(self, name: str, others: Iterable[Media], *, total: int, page_size: int) -> None:
-        """Start before the first page."""
         self.found: list[Media] | None = None
         self.next_read: tuple[int, int] | None = None
         self._name = name

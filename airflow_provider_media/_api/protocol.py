@@ -81,9 +81,7 @@ class UploadForm(Protocol):
 class ApiRequest:
     """One request, not yet sent.
 
-    :param method: the HTTP method.
     :param path: the part of the URL after the library's, percent-encoded.
-    :param params: the query.
     :param upload: the parts of the body, for an upload.
     :param media_id: the id that the response must describe.
     :param purpose: completes "Could not ..." in errors.
@@ -112,7 +110,6 @@ class ApiRequest:
 class ApiResponse:
     """One complete response.
 
-    :param status: the HTTP status.
     :param headers: by name in lower case.
     :param body: the bytes received, without content codings.
     :param delivery: PARTIAL if the response came before the whole body was sent.
@@ -269,10 +266,7 @@ def one_line(text: str) -> str:
 
 
 def parse_media(request: ApiRequest, response: ApiResponse) -> Media:
-    """Parse the response to a get or an upload: a media, also wrapped in ``data``, ``media`` or ``result``.
-
-    :raises MediaResponseError: it is invalid.
-    """
+    """Parse the response to a get or an upload: a media, also wrapped in ``data``, ``media`` or ``result``."""
     value = _unwrapped(_json(request, response))
     try:
         media = _parse_entry(value)
@@ -287,12 +281,7 @@ def parse_media(request: ApiRequest, response: ApiResponse) -> Media:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidEntry:
-    """An invalid entry of a list.
-
-    :param reason: the cause.
-    :param media_id: its id, if it can be parsed.
-    :param name: its name as a string, if it has one.
-    """
+    """An invalid entry of a list."""
 
     reason: str
     media_id: str | None
@@ -304,7 +293,6 @@ def parse_page(request: ApiRequest, response: ApiResponse, invalid: list[Invalid
 
     Invalid entries are skipped with a warning.
 
-    :param invalid: a list to which the skipped entries are added.
     :raises MediaResponseError: the response is invalid, or all entries of the first page are: several, or one without
         id and name.
     """

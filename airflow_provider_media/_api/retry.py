@@ -92,7 +92,6 @@ def parse_retry_after(header: str | None, body_value: object, *, now: datetime |
 
     :param header: ``Retry-After``: seconds or an HTTP date (RFC 9110, 10.2.3).
     :param body_value: ``retryAfter`` of the error body: seconds (Media API reference, rate limits).
-    :param now: the current time, for a date in the header.
     :return: seconds, at most :data:`MAX_RETRY_AFTER_SECONDS`; None if neither has a valid value.
     """
     seconds = _seconds(header)

@@ -113,11 +113,7 @@ def read_settings(
     Extras that are absent, None (an empty form field) or "" keep their defaults. Numbers and booleans may be strings,
     because forms of Airflow 2 and connection URIs send strings.
 
-    :param host: the base address, with or without its scheme and path.
     :param schema: the path of the base address, where Airflow's URI form puts it.
-    :param port: the port, unless the host contains it.
-    :param password: the API key.
-    :param extra: the extras, as a mapping or a JSON object.
     :raises MediaConfigurationError: a field is invalid; the message names it.
     """
     try:

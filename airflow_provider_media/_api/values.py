@@ -1,4 +1,7 @@
-"""Parse values that strings may represent; format counts, sizes, ids and URLs for people."""
+"""Parse values that strings may represent; format counts, sizes, ids and URLs for people.
+
+An invalid value raises MediaConfigurationError, or ValueError in a checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,7 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "
 
 
 def refuse_none(field: str, value: object) -> None:
-    """Raise for None, which a template or an upstream task returned; it must not count as "not given".
-
-    :raises MediaConfigurationError: the value is None.
-    """
+    """Raise for None, which a template or an upstream task returned; it must not count as "not given"."""
     if value is None:
         raise MediaConfigurationError(
             f"{field} must not be None: a template or an upstream task returned nothing. If {field} does not apply,"
@@ -75,7 +75,6 @@ def parse_bool(field: str, value: Any) -> bool:
     """Return a boolean.
 
     :param value: a boolean, 1 or 0, or one of "true", "false", "yes", "no", "on", "off" in any case.
-    :raises MediaConfigurationError: it is something else.
     """
     refuse_none(field, value)
     text = _to_string(value)
@@ -88,9 +87,6 @@ def parse_int(field: str, value: Any, *, least: int = 1, most: int | None = None
     """Return an integer.
 
     :param value: an integer, or a string or float of one ("7", 7.0).
-    :param least: the minimum.
-    :param most: the maximum, if there is one.
-    :raises MediaConfigurationError: it is not an integer, or is out of range.
     """
     refuse_none(field, value)
     digits = _to_string(value).strip().removesuffix(".0")
@@ -102,10 +98,7 @@ def parse_int(field: str, value: Any, *, least: int = 1, most: int | None = None
 
 
 def normalize_media_id(media_id: object) -> int | str:
-    """Return the id as it is sent.
-
-    :raises MediaConfigurationError: it cannot be an id.
-    """
+    """Return the id as it is sent."""
     if isinstance(media_id, str):
         media_id = media_id.strip()
     is_id = isinstance(media_id, (int, str)) and not isinstance(media_id, bool) and not is_large_integer(media_id)
@@ -122,10 +115,7 @@ def _is_encodable(text: str) -> bool:
 
 
 def parse_id(value: Any) -> int | str:
-    """Parse the id of a file.
-
-    :raises ValueError: the value is not an id.
-    """
+    """Parse the id of a file."""
     try:
         return normalize_media_id(value)
     except MediaError:
@@ -133,20 +123,14 @@ def parse_id(value: Any) -> int | str:
 
 
 def parse_ids(values: Any) -> tuple[int | str, ...]:
-    """Parse a list of ids.
-
-    :raises ValueError: the value is not a list of ids.
-    """
+    """Parse a list of ids."""
     if not isinstance(values, list):
         raise ValueError("not a list of ids")  # noqa: TRY004 - one error for all shapes
     return tuple(map(parse_id, values))
 
 
 def parse_flag(value: Any) -> bool:
-    """Parse a bool.
-
-    :raises ValueError: the value is not a bool.
-    """
+    """Parse a bool."""
     if not isinstance(value, bool):
         raise ValueError(f"not a bool: {value!r}")  # noqa: TRY004 - one error for all shapes
     return value

@@ -73,10 +73,8 @@ def inspect(source: Source, mime_type: str, *, checksums: bool) -> MediaInfo:
 def _check_image_end(reader: Reader, mime_type: str, content: int, *, checksums: bool = True) -> None:
     """Check that an image is complete.
 
-    :param content: the position after its headers.
     :param checksums: whether to verify those of a PNG, which reads the whole file.
     :raises CorruptFileError: it is truncated, or a checksum is wrong.
-    :raises InvalidFileError: its segments are not those of its format.
     """
     if mime_type == "image/png":
         _check_png(reader, content, checksums=checksums)
@@ -209,11 +207,7 @@ _PNG_BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The properties of an image, and where the part starts whose completeness is checked.
-
-    :param info: the properties read from the headers.
-    :param content: the position after the headers.
-    """
+    """The properties of an image, and where the part starts whose completeness is checked."""
 
     info: MediaInfo
     content: int

@@ -27,7 +27,6 @@ class InvalidFileError(Exception):
     """No channel accepts the file.
 
     :param reason: completes "the file is ...".
-    :param advice: a sentence.
     """
 
     def __init__(self, reason: str, advice: str = "Export it again.") -> None:
@@ -51,9 +50,7 @@ class CorruptFileError(InvalidFileError):
 class Reader:
     """An open source, read by position.
 
-    :param label: the file's name, for errors.
     :param stream: the open source, positioned at the start of the file.
-    :param size: the source's size in bytes.
     """
 
     def __init__(self, label: str, stream: IO[bytes], size: int) -> None:
@@ -70,7 +67,6 @@ class Reader:
     def read(self, start: int, count: int, part: str = "headers") -> bytes:
         """Return exactly ``count`` bytes.
 
-        :param part: the part of the file, for the error.
         :raises CorruptFileError: the file is shorter.
         :raises InvalidFileError: the time limit is exceeded.
         """

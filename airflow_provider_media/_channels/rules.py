@@ -30,13 +30,7 @@ _TITLES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/gif": "GIF", "video/
 
 @dataclass(frozen=True, slots=True)
 class H264Info:
-    """The parameters of an H.264 stream.
-
-    :param profile: such as ``Main``.
-    :param level: such as ``3.1``.
-    :param bits: per sample.
-    :param chroma: such as ``4:2:0``.
-    """
+    """The parameters of an H.264 stream."""
 
     profile: str
     level: str
@@ -48,15 +42,7 @@ class H264Info:
 class MediaInfo:
     """The properties of a media file, read from its headers; None or empty where unknown.
 
-    :param mime_type: such as ``image/png``.
-    :param size: in bytes.
-    :param width: in pixels.
-    :param height: in pixels.
     :param colors: such as ``RGB``, ``RGBA``, ``CMYK``, ``grayscale``, ``palette``.
-    :param bits: per color.
-    :param video_codecs: of an MP4's video tracks, such as ``H.264``.
-    :param audio_codecs: of its audio tracks, such as ``AAC``.
-    :param is_encrypted: whether a track needs a key.
     :param h264: the parameters of its H.264 tracks.
     :param has_b_frames: whether frames are stored in another order than they are shown in.
     :param is_index_first: whether the ``moov`` box comes before the media data.
@@ -80,13 +66,10 @@ class MediaInfo:
 class Rules:
     """The limits of a channel for one type of file.
 
-    :param max_mb: the maximum size in MB.
-    :param recommended_mb: the recommended maximum size in MB.
     :param colors: the accepted color types of an image, with 8 bits per color.
     :param pixels: the recommended sizes of an image, each with its use.
     :param video_codecs: the accepted video codecs; all if empty.
     :param audio_codecs: the accepted audio codecs; all if empty.
-    :param max_audio_tracks: the maximum number of audio tracks.
     :param is_baseline_video: whether H.264 must have 8 bits and 4:2:0, and should be Main or Baseline without B-frames,
         with its index before the media data.
     """
@@ -118,7 +101,6 @@ _RCS_IMAGE = Rules(
 class Channel:
     """A messaging channel.
 
-    :param title: its name.
     :param rules: by MIME type.
     """
 

@@ -41,7 +41,6 @@ class AsyncTransport:
     """
 
     def __init__(self, read_settings: Callable[[], Awaitable[Settings]]) -> None:
-        """Read no connection yet."""
         self._read_settings = read_settings
         self.renew()
         renew_in_children(self)
@@ -54,10 +53,7 @@ class AsyncTransport:
         self._closings = 0
 
     async def run(self, flow: Flow[T]) -> T:
-        """Run a flow and return its result.
-
-        :raises MediaError: an error that the flow does not handle.
-        """
+        """Run a flow and return its result."""
         closings = self._closings
         try:
             step = partial(next, flow)
@@ -81,7 +77,6 @@ class AsyncTransport:
         After a rejected API key the connection is read again once, because the key may have been rotated.
 
         :param closings: the value of ``_closings`` when the caller's work started.
-        :raises MediaError: the error of the last attempt.
         """
         closings = self._closings if closings is None else closings
         session = await self._current(closings)

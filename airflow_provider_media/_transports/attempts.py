@@ -114,16 +114,9 @@ def tenacity_kwargs(
 
 
 class ResponseReader:
-    """Reads one response, of limited size and duration.
-
-    :param request: the request.
-    :param status: the HTTP status.
-    :param headers: the response's headers.
-    :param settings: the connection's settings.
-    """
+    """Reads one response, of limited size and duration."""
 
     def __init__(self, request: ApiRequest, status: int, headers: Mapping[str, str], settings: Settings) -> None:
-        """Start the time limit."""
         self._request = request
         self._status = status
         self.headers = {name.lower(): value for name, value in headers.items()}
@@ -315,7 +308,6 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     """Return a body without its content codings.
 
     :param encoding: the value of ``Content-Encoding``: codings in the order in which they were applied.
-    :param max_bytes: max size of the decompressed body.
     :raises ContentError: the coding is not supported, or the body is corrupt or too large.
     """
     names = [name.strip().lower() for name in encoding.split(",")]

@@ -31,11 +31,7 @@ def now() -> float:
 
 
 def wait(seconds: float, stopped: threading.Event) -> bool:
-    """Wait for the given time or until the event is set; return whether it is set.
-
-    :param seconds: the max wait.
-    :param stopped: ends the wait early.
-    """
+    """Wait for the given time or until the event is set; return whether it is set."""
     return stopped.wait(seconds)
 
 
@@ -45,11 +41,7 @@ async def sleep(seconds: float) -> None:
 
 
 class CancelTimer:
-    """Cancels an operation after a time limit, in a ``with`` block.
-
-    :param seconds: the time limit, from the start of the block.
-    :param cancel: called in another thread when the time has passed.
-    """
+    """Cancels an operation after a time limit, in a ``with`` block."""
 
     def __init__(self, seconds: float, cancel: Callable[[], None]) -> None:
         self.has_fired = False
@@ -119,13 +111,11 @@ _FIRST_EPOCH_SECONDS, _FIRST_EPOCH_MILLISECONDS = 1e9, 1e12
 class Turn:
     """One request's slot in its limiter.
 
-    :param limiter: the limiter.
     :ivar moment: when the request may start (monotonic seconds); None while the server's limits delay all requests.
     :ivar number: the request's number, counted from 1; 0 until it starts.
     """
 
     def __init__(self, limiter: RateLimiter) -> None:
-        """Take no slot yet."""
         self._limiter = limiter
         self.moment: float | None = None
         self.number = 0
@@ -169,7 +159,6 @@ class RateLimiter:
     """
 
     def __init__(self, per_second: float | None, now: Callable[[], float]) -> None:
-        """Start without delay and without limits of the server."""
         self._own_interval = 1 / per_second if per_second else 0.0
         self._now = now
         self.renew()

@@ -68,13 +68,9 @@ log = logging.getLogger(__name__)
 
 
 class SyncTransport:
-    """One session with the server: keeps connections open, limits the rate of requests and retries them.
-
-    :param settings: the connection's settings.
-    """
+    """One session with the server: keeps connections open, limits the rate of requests and retries them."""
 
     def __init__(self, settings: Settings) -> None:
-        """Check the CA bundle and the proxy; connect nothing yet."""
         self.settings = settings
         self._verify = trusted_bundle(settings)
         if isinstance(self._verify, str):
@@ -106,10 +102,7 @@ class SyncTransport:
         self._session.headers.update(request_headers())
 
     def run(self, flow: Flow[T]) -> T:
-        """Run a flow and return its result.
-
-        :raises MediaError: an error that the flow does not handle.
-        """
+        """Run a flow and return its result."""
         with closing(flow):
             try:
                 command = next(flow)
@@ -125,10 +118,7 @@ class SyncTransport:
                 return result
 
     def send(self, request: ApiRequest) -> ApiResponse:
-        """Send one request, with retries.
-
-        :raises MediaError: the error of the last attempt.
-        """
+        """Send one request, with retries."""
         retry_state = request.retry_state or new_retry_state(self.settings, request)
         options = tenacity_kwargs(request, retry_state, key_was_accepted=lambda: self.key_was_accepted)
         return Retrying(sleep=self._sleep, **options)(self._attempt, request, retry_state)
@@ -178,7 +168,6 @@ class SyncTransport:
         :param retry_state: records the time that the body's transfer took.
         :param turn: records the response's rate limits.
         :param transfer: the handle to abort the exchange.
-        :raises MediaError: the attempt failed.
         """
         if self.is_cancelled:
             raise cancelled()

@@ -36,7 +36,6 @@ class Threads:
     """
 
     def __init__(self) -> None:
-        """Start no thread yet."""
         self._changed = threading.Condition()
         self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._threads: set[threading.Thread] = set()
@@ -46,7 +45,6 @@ class Threads:
     async def run(self, function: Callable[P, T], abort: Callable[[], None], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread, in the caller's context, and return its result.
 
-        :param function: the function.
         :param abort: called if the coroutine is cancelled while the function runs; should make it return.
         """
         future: Future[T] = Future()

@@ -314,8 +314,6 @@ def _is_readable(sock: socket.socket) -> bool:
 class _Response(http.client.HTTPResponse):
     """A final response; its connection is reused only if no byte is unread.
 
-    :param connection: the connection.
-    :param sock: the connection's socket.
     :param received: bytes of the response already received.
     """
 
@@ -353,7 +351,6 @@ class _Response(http.client.HTTPResponse):
 class _ResponseFile(io.BufferedReader):
     """The file from which http.client reads a response.
 
-    :param raw: the bytes.
     :param on_unread: called if the file is closed before all received bytes are read.
     """
 
@@ -371,7 +368,6 @@ class _ResponseFile(io.BufferedReader):
 class _ResponseBytes(io.RawIOBase):
     """The bytes of one response, with a time limit and a head that http.client can parse.
 
-    :param sock: the socket.
     :param rest: reads from the socket.
     :param received: bytes already received.
     :param timeout: the socket's timeout in seconds.
@@ -536,7 +532,6 @@ class EarlyResponseAdapter(HTTPAdapter):
     """
 
     def __init__(self, *, stall_seconds: float, head_seconds: float, connections: int, api_key: Secret[str]) -> None:
-        """Create the connection classes with this adapter's limits."""
         self._transfers: set[Transfer] = set()
         self._is_aborted = False
         namespace = {"stall_seconds": stall_seconds, "head_seconds": head_seconds, "api_key": api_key}

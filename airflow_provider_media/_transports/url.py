@@ -45,8 +45,6 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 class UrlPath:
     """The path of a file on an HTTP server, as a path object of an object store.
 
-    :param fs: reads the file.
-    :param path: the URL, without a connection's id.
     :param label: the URL as the user wrote it.
     """
 
@@ -99,7 +97,6 @@ def url_path(address: str, credentials: Credentials | None = None, *, verify: bo
 class UrlFileSystem:
     """Reads one URL through the methods of an fsspec file system that sources use.
 
-    :param address: the URL.
     :param credentials: sent to its origin only, and not to that of a redirect.
     :param verify: see :func:`url_path`.
     """

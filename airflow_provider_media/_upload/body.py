@@ -19,11 +19,9 @@ class StreamingBody:
     """The body of one attempt, in constant memory.
 
     :param before: the framing up to the file's first byte.
-    :param source: the file.
     :param after: the framing that ends the body. It is sent only after the source was verified, so that the server
         cannot store a changed file.
     :param on_block: called after each block of the file, with the number of bytes sent.
-    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -85,21 +83,16 @@ class LogThrottle:
     Work that ends within 10 seconds logs nothing. Work that logged a line also logs its end.
 
     :param total: the amount of work.
-    :param clock: monotonic seconds.
     """
 
     def __init__(self, total: float, clock: Callable[[], float]) -> None:
-        """Start the clock."""
         self._total = total
         self._clock = clock
         self._started = self._last_time = clock()
         self._last_done = 0.0
 
     def is_due(self, done: float) -> bool:
-        """Return whether to log a line now.
-
-        :param done: how much of the work is done.
-        """
+        """Return whether to log a line now."""
         now = self._clock()
         since = now - self._last_time
         if since < MIN_LOG_INTERVAL_SECONDS and (done < self._total or not self._last_done):
@@ -118,16 +111,9 @@ class LogThrottle:
 
 
 class Progress:
-    """Logs the progress of one file.
-
-    :param what: the name of the file.
-    :param total: its size in bytes.
-    :param attempt: which attempt this is, from 1.
-    :param clock: monotonic seconds.
-    """
+    """Logs the progress of one file."""
 
     def __init__(self, what: str, total: int, *, attempt: int, clock: Callable[[], float]) -> None:
-        """Start the clock."""
         self._what = what
         self._total = total
         self._attempt = attempt
@@ -148,15 +134,9 @@ class Progress:
 
 
 class FilesProgress:
-    """Logs the progress of several files. Thread-safe.
-
-    :param files: how many there are.
-    :param total: their size in bytes.
-    :param clock: monotonic seconds.
-    """
+    """Logs the progress of several files. Thread-safe."""
 
     def __init__(self, files: int, total: int, *, clock: Callable[[], float]) -> None:
-        """Start the clock."""
         self._files = files
         self._total = total
         self._files_done = self._bytes_done = 0
@@ -164,10 +144,7 @@ class FilesProgress:
         self._lock = threading.Lock()
 
     def add(self, size: int) -> None:
-        """Record a completed file.
-
-        :param size: in bytes.
-        """
+        """Record a completed file."""
         with self._lock:
             self._files_done += 1
             self._bytes_done += size

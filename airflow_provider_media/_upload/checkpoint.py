@@ -65,10 +65,7 @@ class UploadCheckpoint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Create an instance from :meth:`to_dict` output.
-
-        :raises ValueError: the values are invalid.
-        """
+        """Create an instance from :meth:`to_dict` output."""
         stored_id = None if values["stored_id"] is None else parse_id(values["stored_id"])
         baseline, stored_name = Baseline.from_dict(values["baseline"]), values["stored_name"]
         version, digest = values["version"], values["sha256"]
@@ -103,7 +100,6 @@ class ContentState:
     The SHA-256 is stored before the end of the body is sent. A checkpoint with neither it nor a version is of an
     attempt that sent no whole body.
 
-    :param state: where to store it.
     :param source: the content; it is read only if its version differs from that of the earlier attempt.
     :param digest: the SHA-256 if it is known.
     """
@@ -178,10 +174,7 @@ class RecentUploads:
         self._files: deque[tuple[str, Secret[str], str, int | str, float]] = deque(maxlen=_MAX_FILES)
 
     def add(self, settings: Settings, name: str, media_id: int | str) -> None:
-        """Add a file.
-
-        :param name: the name in the request.
-        """
+        """Add a file by the name in its request."""
         self._files.append((settings.base_url, settings.api_key, name, media_id, time.monotonic()))
 
     def clear(self) -> None:

@@ -146,10 +146,7 @@ def detect_mime_type(source: Source, *, default: str | None = None) -> str:
 
 
 def sha256(source: Source) -> str:
-    """Return the SHA-256 of the content in hexadecimal digits.
-
-    :raises MediaFileError: see :func:`iter_chunks`.
-    """
+    """Return the SHA-256 of the content in hexadecimal digits."""
     digest = hashlib.sha256()
     for block in iter_chunks(source):
         digest.update(block)
@@ -243,8 +240,6 @@ def iter_regions(source: Source, digest: RunningDigest | None = None) -> Iterato
 
     A region can be sent to a plain socket without being copied into the process.
 
-    :param digest: is computed on the way.
-
     :raises MediaFileError: the source shrinks, grows, is replaced or cannot be read.
     """
     buffer = bytearray(min(BLOCK_BYTES, source.size))
@@ -276,11 +271,8 @@ def _shrank(label: str) -> MediaError:
 class FileRegion:
     """Consecutive bytes of an open local file, as long as the buffer.
 
-    :param label: the name of the file, for errors.
-    :param stream: the file, unbuffered.
     :param offset: the start of the region in bytes.
     :param buffer: receives the bytes when they are needed in memory.
-    :param digest: is computed on the way.
     """
 
     def __init__(

@@ -45,12 +45,7 @@ extension of a short name), so that names need not be compared loosely.
 
 
 def with_fingerprint(description: str | None, fingerprint: str, name: str) -> str:
-    """Append the name digest and the fingerprint to a description.
-
-    :param description: the description given by the user, or None.
-    :param fingerprint: 64 hexadecimal digits.
-    :param name: the name of the upload.
-    """
+    """Append the name digest and the fingerprint to a description."""
     return " ".join(filter(None, (description, f"name:{name_digest(name)}", f"sha256:{fingerprint}")))
 
 
@@ -94,7 +89,6 @@ def is_renamed(media: Media) -> bool:
 class UploadSpec:
     """One file to upload.
 
-    :param source: its content.
     :param name: the human-readable name.
     :param file_name: the base name in the header of the multipart part.
     :param mime_type: the type, detected from the content.

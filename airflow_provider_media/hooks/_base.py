@@ -57,7 +57,6 @@ class LibraryHook(BaseHook):
     hook_name = "Media Library"
 
     def __init__(self, media_conn_id: str = default_conn_name) -> None:
-        """Store the id; the connection is read at first use."""
         super().__init__()
         self.media_conn_id = media_conn_id
 
