@@ -100,23 +100,25 @@ def has_new_id(now: Media, known: Media) -> bool:
 
 
 def delete_unchanged(
-    found: Iterable[Media], before_delete: Callable[[Iterable[Media]], None]
+    found: Iterable[Media], before_delete: Callable[[Iterable[Media]], object]
 ) -> Flow[tuple[int | str, ...]]:
     """Delete those of the files that are unchanged, each right after a GET.
 
-    :param before_delete: raises when any of the given files must not be deleted. It was called for the files as listed,
-        and is called again for a file with an id that only the GET shows.
-    :return: the ids of all files, also of those that another task deleted.
+    :param before_delete: raises when any of the given files must not be deleted, or returns True to keep them. It was
+        called for the files as listed, and is called again for a file with an id that only the GET shows.
+    :return: the ids of all files that were not kept, also of those that another task deleted.
     """
     found = list(found)
+    kept: list[Media] = []
     for media in found:
         now = yield from get_unchanged(media)
         if now is None:
             continue
-        if has_new_id(now, media):
-            before_delete([now])
+        if has_new_id(now, media) and before_delete([now]):
+            kept.append(media)
+            continue
         try:
             yield from delete_media(media.id)
         except MediaNotFoundError:
             continue
-    return tuple(media.id for media in found)
+    return tuple(media.id for media in found if media not in kept)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.values import format_ids, format_media
-from airflow_provider_media._deletion.delete import find_references, refuse_if_used
+from airflow_provider_media._deletion.delete import find_references, format_references
 from airflow_provider_media._sync.plan import StepResult
 from airflow_provider_media._upload.source import escape_controls
 from airflow_provider_media.exceptions import (
@@ -205,15 +205,29 @@ class SyncExecutor:
 
         if self._back_up:
             self._back_up(old)  # here, because the workers run the flow
-        return (yield from delete_unchanged(old, self._refuse_if_used))
+        return (yield from delete_unchanged(old, self._must_keep))
 
-    def _refuse_if_used(self, old: Iterable[Media]) -> None:
-        """Check the references of old files with an id that only a GET shows; called by the workers.
+    def _must_keep(self, old: Iterable[Media]) -> bool:
+        """Return whether an old file with an id that only a GET shows is in use; called by the workers.
 
-        :raises MediaInUseError: a file is in use.
+        :raises MediaInUseError: it is (``on_reference="fail"``).
+        :raises MediaError: the user's callable fails.
         """
-        with self._references_lock:
-            refuse_if_used(old, self._references)
+        used = self._find_used(old)
+        if used and self._on_reference == "fail":
+            raise MediaInUseError(f"{format_references(used)} Nothing was deleted.")
+        if used:
+            log.warning("Kept the old version beside the new one. %s", format_references(used))
+        return bool(used)
+
+    def _find_used(self, old: Iterable[Media]) -> dict[int | str, list[str]]:
+        try:
+            with self._references_lock:
+                return find_references(old, self._references)
+        except MediaError:
+            raise
+        except Exception as error:  # any error of the user's callable concerns this file only
+            raise MediaError(f"references failed ({type(error).__name__}: {error}).") from error
 
     def _without_used(self, step: PlanStep, media: Media, old: list[Media]) -> list[Media]:
         """Check again what still uses the old files, because the transfer took time.
@@ -222,13 +236,10 @@ class SyncExecutor:
         :raises MediaError: the user's callable fails.
         """
         try:
-            used = find_references(old, self._references)
-        except MediaError:
-            raise
-        except Exception as error:  # any error of the user's callable concerns this file only
-            cause = f"{type(error).__name__}: {error}"
-            sentence = f"{_stored(media)}, but {format_ids(old)} was not deleted, because references failed ({cause})."
-            raise MediaError(sentence) from error
+            used = self._find_used(old)
+        except MediaError as error:
+            sentence = f"{_stored(media)}, but {format_ids(old)} was not deleted: {error}"
+            raise type(error)(sentence, status=error.status) from error
         if not used:
             return old
         users = "; ".join(f"{media_id} is used by {', '.join(names)}" for media_id, names in used.items())
@@ -246,7 +257,8 @@ class SyncExecutor:
     def _deleted(self, step: PlanStep, media: Media, replaced: tuple[int | str, ...]) -> None:
         for media_id in replaced:
             log.info("Deleted media %r, replaced by %r", media_id, media.id)
-        self._finish(StepResult(step=step, action="replace", media=media, replaced=replaced))
+        action = "replace" if replaced else "create"
+        self._finish(StepResult(step=step, action=action, media=media, replaced=replaced))
 
     def _finish(self, result: StepResult) -> None:
         self._results.append(result)

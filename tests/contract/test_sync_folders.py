@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media.exceptions import MediaConflictError, MediaError
+from airflow_provider_media.exceptions import MediaConflictError, MediaError, MediaInUseError
 from airflow_provider_media.references import ListedReferences
 from tests.contract.helpers.raw_server import RawServer, http_response
 from tests.contract.helpers.syncing import PNG, Folder, Syncing
@@ -15,6 +15,8 @@ from tests.contract.helpers.syncing import PNG, Folder, Syncing
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from airflow_provider_media.models import Media
 
 
 @pytest.fixture
@@ -84,28 +86,72 @@ def test_a_file_of_unknown_folder_is_never_replaced(serve: Any, folder: Folder) 
     assert [step["action"] for step in sync(dry_run=True, if_changed="upload")["steps"]] == ["create", "create"]
 
 
-@pytest.mark.parametrize("on_reference", ["fail", "skip"])
-def test_sync_checks_references_by_an_id_that_only_a_get_shows(
-    raw_server: Callable[..., RawServer], connect: Any, folder: Folder, tmp_path: Path, on_reference: str
-) -> None:
-    folder.write("a.png", content=b"new")
-    old = stored("a.png", id=1, mimeType="image/png", url="http://h/1")
-    new = stored("a.png", id=2, mimeType="image/png", url="http://h/2", size=len(PNG) + 3)
-    listed = [old]
+@pytest.fixture
+def with_hidden_id(raw_server: Callable[..., RawServer], connect: Any, folder: Folder) -> tuple[Syncing, RawServer]:
+    """A sync that replaces a file, whose second id only a GET shows, and one whose only id is listed."""
+    folder.write("a.png", "b.png", content=b"new")
+    olds = [
+        stored(name, id=number, mimeType="image/png", url="http://h/1")
+        for number, name in enumerate(["a.png", "b.png"], 1)
+    ]
+    listed = list(olds)
 
     def respond(head: str) -> bytes:
         method, target, _ = head.split(" ", 2)
+        number = int(target.rpartition("/")[2]) if target.rpartition("/")[2].isdecimal() else 0
         if method == "POST":
-            listed.append(new)
-            return http_response(201, new)
+            name = "a.png" if len(listed) == len(olds) else "b.png"
+            listed.append(stored(name, id=len(listed) + 1, mimeType="image/png", url="http://h/2", size=len(PNG) + 3))
+            return http_response(201, listed[-1])
+        if method == "DELETE":
+            return http_response(204)
         if "limit=" in target:
             return http_response(200, {"content": listed, "totalElements": len(listed)})
-        return http_response(200, new if target.endswith("/2") else old | {"mediaId": "med_1"})
+        return http_response(200, listed[number - 1] | ({"mediaId": "med_1"} if number == 1 else {}))
 
     server = raw_server(respond)
+    sync = Syncing(folder.root, connect(server.url).media_conn_id)
+    sync.arguments["max_workers"] = 1
+    return sync, server
+
+
+def deletions(server: RawServer) -> list[str]:
+    return [line.split(" ")[1].rpartition("/")[2] for line in server.lines if line.startswith("DELETE")]
+
+
+def test_sync_refuses_to_delete_by_an_id_that_only_a_get_shows(
+    with_hidden_id: tuple[Syncing, RawServer], tmp_path: Path
+) -> None:
+    sync, server = with_hidden_id
     in_use = ListedReferences(path=tmp_path / "in-use.json")
     in_use.write(["med_1"])
-    sync = Syncing(folder.root, connect(server.url).media_conn_id)
-    with pytest.raises(MediaError, match=r"Uploaded as 2, but could not delete 1: Still in use: media 1 by"):
-        sync(references=in_use, on_reference=on_reference)
-    assert not [line for line in server.lines if line.startswith("DELETE")]
+    with pytest.raises(MediaInUseError, match=r"Uploaded as 3, but could not delete 1: Still in use: media 1 by"):
+        sync(references=in_use)
+    assert deletions(server) == ["2"]
+
+
+def test_sync_keeps_a_file_that_is_in_use_by_its_hidden_id(
+    with_hidden_id: tuple[Syncing, RawServer], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync, server = with_hidden_id
+    in_use = ListedReferences(path=tmp_path / "in-use.json")
+    in_use.write(["med_1"])
+    manifest = sync(references=in_use, on_reference="skip")
+    assert deletions(server) == ["2"]
+    assert [entry["action"] for entry in manifest.values()] == ["create", "replace"]
+    assert "Kept the old version beside the new one. Still in use: media 1 by" in caplog.text
+
+
+def test_references_that_fail_for_a_hidden_id_fail_one_file(with_hidden_id: tuple[Syncing, RawServer]) -> None:
+    sync, server = with_hidden_id
+
+    def fail_for_both_ids(media: Media) -> list[str]:
+        if media.alternate_id:
+            raise RuntimeError("no connection")
+        return []
+
+    with pytest.raises(
+        MediaError, match=r"^1 of 2 files failed.*\n.*delete 1: references failed \(RuntimeError: no con"
+    ):
+        sync(references=fail_for_both_ids, on_reference="skip")
+    assert deletions(server) == ["2"]
