@@ -167,10 +167,10 @@ def media_sandbox_settings() -> SandboxSettings:
 @pytest.fixture
 def media_sandbox(media_sandbox_settings: SandboxSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[MediaSandbox]:
     """Run a sandbox with an empty library during the test, bypassing the machine's proxies."""
-    from airflow_provider_media._upload.checkpoint import RECENT_UPLOADS
+    from airflow_provider_media._upload.checkpoint import clear_recent_uploads
     from airflow_provider_media.sandbox.server import run_in_thread
 
-    RECENT_UPLOADS.clear()  # an earlier test's sandbox may have had the same port, key and ids
+    clear_recent_uploads()  # an earlier test's sandbox may have had the same port, key and ids
     for variable, hosts in _without_proxy("127.0.0.1").items():
         monkeypatch.setenv(variable, hosts)
     with run_in_thread(media_sandbox_settings) as running:

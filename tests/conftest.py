@@ -86,7 +86,7 @@ def pytest_unconfigure() -> None:
 def no_recent_uploads() -> None:
     """Forget what earlier tests stored: their servers may have had the same address."""
     if recent := sys.modules.get("airflow_provider_media._upload.checkpoint"):
-        recent.RECENT_UPLOADS.clear()
+        recent.clear_recent_uploads()
 
 
 @cache

@@ -144,7 +144,7 @@ class SyncExecutor:
             self._fail(waiting.popleft(), MediaUnavailableError("Skipped, because too many consecutive files failed."))
 
     def _start(self, step: PlanStep) -> None:
-        from airflow_provider_media._upload.checkpoint import RECENT_UPLOADS
+        from airflow_provider_media._upload.checkpoint import recent_uploads
         from airflow_provider_media._upload.flow import upload_for_sync
 
         if step.existing:
@@ -157,7 +157,7 @@ class SyncExecutor:
             settle_seconds=self._hook.settings.settle_seconds,
             retries=self._hook.get_conn().new_retry_state(),
             replaces=bool(step.old),
-            latest_id=RECENT_UPLOADS.latest_of(self._hook.settings),
+            recent=recent_uploads(self._hook.settings),
         )
         self._submit(flow, _Job(succeed=partial(self._uploaded, step), fail=partial(self._fail, step)))
 
@@ -181,10 +181,8 @@ class SyncExecutor:
 
     def _uploaded(self, step: PlanStep, media: Media) -> None:
         from airflow_provider_media._airflow.assets import report_upload
-        from airflow_provider_media._upload.checkpoint import RECENT_UPLOADS
 
         if media is not step.existing:
-            RECENT_UPLOADS.add(self._hook.settings, self._uploads[step.path].name, media.id)
             log.info("Uploaded %r: %s", step.path, format_media(media))
             report_upload(self._hook, self._uploads[step.path].source.label, media, step.name)
         # Never the new file itself: a platform may return the id of an identical file that it already had.

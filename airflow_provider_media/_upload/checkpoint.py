@@ -6,9 +6,10 @@ import logging
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
-from airflow_provider_media._api.baseline import Baseline
+from airflow_provider_media._api.baseline import Baseline, microseconds
+from airflow_provider_media._api.flows import id_number
 from airflow_provider_media._api.values import parse_id, parse_ids
 from airflow_provider_media._upload.source import sha256
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.settings import Secret, Settings
     from airflow_provider_media._upload.source import Source
+    from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 
@@ -167,34 +169,72 @@ _MAX_FILES = 1000
 
 
 class RecentUploads:
-    """The latest uploads of this process, which the list may lack for a while."""
+    """The latest uploads of this process to one library, which its list may lack for a while.
 
-    def __init__(self) -> None:
+    :param settle_seconds: how long an upload is recent.
+    :param uploads: the names, ids, creation dates and monotonic times, and whether ids grow; the latest is the last.
+    """
+
+    def __init__(self, settle_seconds: float, uploads: deque[_Upload] | None = None) -> None:
         # No lock, because a forked child could inherit it while it is held; append and copy are atomic.
-        self._files: deque[tuple[str, Secret[str], str, int | str, float]] = deque(maxlen=_MAX_FILES)
+        self._uploads: deque[_Upload] = deque(maxlen=_MAX_FILES) if uploads is None else uploads
+        self._settle_seconds = settle_seconds
 
-    def add(self, settings: Settings, name: str, media_id: int | str) -> None:
-        """Add a file by the name in its request."""
-        self._files.append((settings.base_url, settings.api_key, name, media_id, time.monotonic()))
+    def add(self, name: str, media: Media, baseline: Baseline) -> None:
+        """Add a file.
 
-    def clear(self) -> None:
-        """Remove all files."""
-        self._files.clear()
+        :param name: the name in the request.
+        :param baseline: the state of the library before its upload.
+        """
+        grows = baseline.is_exceeded_by(media)
+        self._uploads.append(_Upload(name, media.id, microseconds(media.created_at), time.monotonic(), grows))
 
-    def ids_of(self, settings: Settings, name: str) -> tuple[int | str, ...]:
-        """Return the ids of the files that were uploaded with a name within the settling time."""
-        since = time.monotonic() - settings.settle_seconds
-        files = list(self._files)
-        key = (settings.base_url, settings.api_key, name)
-        return tuple(media_id for *stored, media_id, at in files if tuple(stored) == key and at >= since)
+    def ids_of(self, name: str) -> tuple[int | str, ...]:
+        """Return the ids of the recent files with a name."""
+        return tuple(
+            upload.media_id for upload in list(self._uploads) if upload.name == name and self._is_recent(upload)
+        )
 
-    def latest_of(self, settings: Settings) -> int | str | None:
-        """Return the id of the last uploaded file, if it was uploaded within the settling time."""
-        since, key = time.monotonic() - settings.settle_seconds, (settings.base_url, settings.api_key)
-        for *library, _, media_id, at in reversed([*self._files]):
-            if tuple(library) == key and at >= since:
-                return media_id
-        return None
+    @property
+    def latest_id(self) -> int | str | None:
+        """The id of the latest file, if it is recent."""
+        return self._uploads[-1].media_id if self._uploads and self._is_recent(self._uploads[-1]) else None
+
+    def baseline(self) -> Baseline | None:
+        """Return the state of the library now, if the id and date of the latest file identify later files."""
+        latest = self._uploads[-1] if self._uploads else None
+        if latest is None or not latest.grows or latest.created_at is None or not self._is_recent(latest):
+            return None
+        elapsed = int((time.monotonic() - latest.at) * 1_000_000)
+        return Baseline(
+            is_complete=False,
+            newest_id=id_number(latest.media_id),
+            newest_at=latest.created_at,
+            taken_at=latest.created_at + elapsed,
+            is_estimated=True,
+        )
+
+    def _is_recent(self, upload: _Upload) -> bool:
+        return time.monotonic() - upload.at <= self._settle_seconds
 
 
-RECENT_UPLOADS = RecentUploads()
+class _Upload(NamedTuple):
+    name: str
+    media_id: int | str
+    created_at: int | None
+    at: float
+    grows: bool
+
+
+_LIBRARIES: dict[tuple[str, Secret[str]], deque[_Upload]] = {}
+
+
+def recent_uploads(settings: Settings) -> RecentUploads:
+    """Return the latest uploads of this process to a connection's library."""
+    uploads = _LIBRARIES.setdefault((settings.base_url, settings.api_key), deque(maxlen=_MAX_FILES))
+    return RecentUploads(settings.settle_seconds, uploads)
+
+
+def clear_recent_uploads() -> None:
+    """Remove all recent uploads, because another server has the same address now."""
+    _LIBRARIES.clear()

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from airflow_provider_media._api.retry import RetryState
+    from airflow_provider_media._upload.checkpoint import RecentUploads
     from airflow_provider_media._upload.spec import UploadSpec
 
 log = logging.getLogger(__name__)
@@ -95,14 +96,16 @@ def _list_newer(upload: UploadSpec, baseline: Baseline, *, thorough: bool) -> Fl
     if baseline.newest_id is None or thorough:
         return baseline.newer_in((yield from list_all(is_relevant)))
     newer: list[Media] = []
+    undecided: list[Media] = []
     pages = Paginator(page_size=_LOOKUP_PAGE_SIZE, sort_by="id", sort_order="desc", is_relevant=is_relevant)
     while pages.next_request:
         page = pages.feed((yield pages.next_request))
         above = [media for media in page if baseline.is_exceeded_by(media)]
         newer += [media for media in above if baseline.is_newer(media)]
+        undecided += [media for media in above if baseline.is_newer(media) is None]
         if page and not above:
             break
-    return newer, []
+    return newer, undecided
 
 
 def upload_media(
@@ -114,8 +117,7 @@ def upload_media(
     before_delete: Callable[[Iterable[Media]], None],
     state: UploadState,
     on_stored: Callable[[Media], None] = lambda _: None,
-    recent_ids: Sequence[int | str] = (),
-    latest_id: int | str | None = None,
+    recent: RecentUploads,
 ) -> Flow[UploadResult]:
     """Upload one file by the policy ``if_exists``.
 
@@ -125,14 +127,13 @@ def upload_media(
     :param before_delete: raises when any of the given files must not be deleted (``replace``).
     :param state: the checkpoint of earlier attempts of the task.
     :param on_stored: called when the library has the file, and again with more details.
-    :param recent_ids: of files of the name that this process stored within the settling time; the list may lack them.
-    :param latest_id: of the file that this process stored last within the settling time; shows whether the list lags.
+    :param recent: the latest uploads of this process to the library.
     :raises MediaError: the upload failed; see :mod:`airflow_provider_media.exceptions`.
     """
     previous = state.load()
     purpose = f"upload {upload.name!r}"
     baseline, existing = yield from with_purpose(
-        _fetch_baseline(upload, previous, if_exists, settle_seconds, recent_ids), purpose
+        _fetch_baseline(upload, previous, if_exists, settle_seconds, recent), purpose
     )
     run = _Run(
         upload=upload,
@@ -149,11 +150,12 @@ def upload_media(
     if stored is None:
         state.save(UploadCheckpoint(baseline=baseline))
         stored = yield from _upload_once(
-            upload, baseline, retries, settle_seconds, NoState() if previous else state, latest_id=latest_id
+            upload, baseline, retries, settle_seconds, NoState() if previous else state, latest_id=recent.latest_id
         )
     on_stored(stored)
     must_get = bool(decision.to_replace)
     media, is_gone = yield from _verify(upload, stored, baseline, settle_seconds, retries, must_get=must_get)
+    recent.add(upload.name, media, baseline)
     if media is not stored:
         on_stored(media)
     warn_of_changes(upload, media)
@@ -273,14 +275,15 @@ def _fetch_baseline(
     previous: UploadCheckpoint | None,
     if_exists: str,
     settle_seconds: float,
-    recent_ids: Sequence[int | str],
+    recent: RecentUploads,
 ) -> Flow[tuple[Baseline, list[Media]]]:
     """Return the state of the library before the upload, and the existing files of the name, oldest first.
 
     The existing files are read only where the policy depends on them.
     """
     existing: list[Media] = []
-    baseline: Baseline | None = None
+    baseline = recent.baseline()
+    recent_ids = recent.ids_of(upload.name)
     if if_exists != "upload":
         baseline, existing = yield from _fetch_existing(upload, recent_ids, settle_seconds)
     if previous:
@@ -356,7 +359,7 @@ def upload_for_sync(
     settle_seconds: float,
     retries: RetryState,
     replaces: bool,
-    latest_id: int | str | None = None,
+    recent: RecentUploads,
 ) -> Flow[Media]:
     """Upload a file that is not in the library, and verify it.
 
@@ -364,11 +367,12 @@ def upload_for_sync(
     :param settle_seconds: how long to check the library for the file after a lost response.
     :param retries: the attempts of the POST.
     :param replaces: whether older files are deleted for it; then a GET must confirm it.
-    :param latest_id: of the file that this process stored last within the settling time.
+    :param recent: the latest uploads of this process to the library.
     :raises MediaError: the upload failed.
     """
-    stored = yield from _upload_once(upload, baseline, retries, settle_seconds, NoState(), latest_id=latest_id)
+    stored = yield from _upload_once(upload, baseline, retries, settle_seconds, NoState(), latest_id=recent.latest_id)
     media, is_gone = yield from _verify(upload, stored, baseline, settle_seconds, retries, must_get=replaces)
+    recent.add(upload.name, media, baseline)
     if is_gone:
         raise MediaConflictError(
             f"Another task replaced {upload.name!r} after it was stored as {media.id}. Let one task at a time upload"

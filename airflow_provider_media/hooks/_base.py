@@ -71,7 +71,7 @@ class LibraryHook(BaseHook):
         from airflow_provider_media._airflow.assets import report_upload
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._transports.attempts import new_retry_state
-        from airflow_provider_media._upload.checkpoint import RECENT_UPLOADS, ContentState, NoState
+        from airflow_provider_media._upload.checkpoint import ContentState, NoState, recent_uploads
         from airflow_provider_media._upload.flow import IF_EXISTS, upload_media
         from airflow_provider_media._upload.source import SAMPLE_BYTES, open_source, sample_digest
         from airflow_provider_media._upload.spec import prepare_upload
@@ -124,14 +124,11 @@ class LibraryHook(BaseHook):
                 before_delete=options.get("before_delete") or (lambda _: None),
                 on_stored=options.get("on_stored") or (lambda _: None),
                 state=kept,
-                recent_ids=RECENT_UPLOADS.ids_of(settings, upload.name),
-                latest_id=RECENT_UPLOADS.latest_of(settings),
+                recent=recent_uploads(settings),
             )
         finally:
             source.close()
         media = result.media
-        if result.created:
-            RECENT_UPLOADS.add(settings, upload.name, media.id)
         action = "Uploaded" if result.created else "Found existing"
         self.log.info("%s %r: %s", action, upload.name, format_media(media))
         for old in result.replaced:

@@ -198,7 +198,7 @@ def test_a_silent_server_does_not_keep_the_process_from_ending(define: Any, tmp_
     with silent_server() as port:
         define(host=f"http://127.0.0.1:{port}", timeout=60)
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM.format(end=end)], check=True, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", PROGRAM.format(end=end)], check=True, capture_output=True, text=True, timeout=300
         )
         ended = time.time()
     asked = float(done.stdout.rpartition("asked ")[2].split()[0])

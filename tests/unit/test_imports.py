@@ -30,7 +30,7 @@ def loaded_by_each(*statements: str) -> list[set[str]]:
     note = "before.append(sorted(sys.modules))"
     code = "; ".join(("import json, sys", "before = []", note, *(f"{each}; {note}" for each in statements)))
     command = [sys.executable, "-c", f"{code}; print(); print(json.dumps(before))"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     loaded = [set(names) for names in json.loads(done.stdout.splitlines()[-1])]
     return [after - before for before, after in pairwise(loaded)]
 

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
 from airflow_provider_media._api.retry import RetryState
-from airflow_provider_media._upload.checkpoint import NoState
+from airflow_provider_media._upload.checkpoint import NoState, RecentUploads
 from airflow_provider_media._upload.flow import find_new_matches, upload_media
 from airflow_provider_media.exceptions import (
     Delivery,
@@ -40,6 +40,7 @@ def flow(upload: Any = UPLOAD, *, attempts: int = 4, settle_seconds: float = 6, 
         "retries": RetryState(max_attempts=attempts, budget_seconds=100, clock=CLOCK),
         "before_delete": lambda _: None,
         "state": NoState(),
+        "recent": RecentUploads(settle_seconds=0),
     }
     return upload_media(upload, **(options | arguments))
 
@@ -326,7 +327,9 @@ def test_lists_known_to_lag_wait_the_whole_settling_time(seconds: float, *, list
 
     library.respond = lagging  # type: ignore[method-assign]
     started = CLOCK.now
-    library.run(flow(settle_seconds=30, latest_id=latest["id"]))
+    recent = RecentUploads(settle_seconds=30)
+    recent.add("stored lately", Media(id=latest["id"]), Baseline())
+    library.run(flow(settle_seconds=30, recent=recent))
     assert CLOCK.now - started == pytest.approx(seconds, abs=1)
 
 
