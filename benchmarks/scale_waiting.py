@@ -75,7 +75,7 @@ def defer_all(hook, missing, *, by_id: bool) -> None:
     """Poll in each sensor's worker, as a deferrable sensor does before it defers."""
     from airflow_provider_media._polling.criteria import WaitCriteria
     from airflow_provider_media.sensors._wait import Wait
-    from airflow_provider_media.triggers._policy import PollPolicy
+    from airflow_provider_media.triggers._poller import PollPolicy
 
     for key in missing:
         criteria = WaitCriteria(ids=(key,)) if by_id else WaitCriteria(names=(key,))

@@ -25,7 +25,7 @@ from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.exceptions import MediaConfigurationError
 from airflow_provider_media.sensors._gate import Gate
 from airflow_provider_media.sensors._wait import Wait
-from airflow_provider_media.triggers._policy import UNLIMITED_FAILURES, PollPolicy
+from airflow_provider_media.triggers._poller import UNLIMITED_FAILURES, PollPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from airflow_provider_media._polling.criteria import (
 from airflow_provider_media._polling.lookup import Details, lookup, lookup_in_newest
 from airflow_provider_media.exceptions import MediaError
 from airflow_provider_media.sensors._gate import Gate
-from airflow_provider_media.triggers import _policy
+from airflow_provider_media.triggers import _poller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ class Wait:
     """
 
     criteria: WaitCriteria
-    policy: _policy.PollPolicy
+    policy: _poller.PollPolicy
     timeout: float
     needed_by: datetime | None
     started: datetime
@@ -224,7 +224,7 @@ class Wait:
 
     def _run(self, hook: MediaHook, flow: Flow[T]) -> T:
         """Run a flow within the time that remains."""
-        end = max(self.deadline, datetime.now(UTC) + timedelta(seconds=_policy.FIRST_POLL_SECONDS))
+        end = max(self.deadline, datetime.now(UTC) + timedelta(seconds=_poller.FIRST_POLL_SECONDS))
 
         def remaining_seconds() -> float:
             return (end - datetime.now(UTC)).total_seconds()
@@ -235,8 +235,8 @@ class Wait:
         """Return the seconds until the next poll: at least ``Retry-After``, at most until the deadline."""
         if self.warn_at:
             interval = min(interval, max(0.0, (self.warn_at - datetime.now(UTC)).total_seconds()))
-        interval = max(interval, self.retry_after, _policy.MIN_INTERVAL_SECONDS)
-        return min(interval, max(self.remaining.total_seconds(), _policy.MIN_INTERVAL_SECONDS))
+        interval = max(interval, self.retry_after, _poller.MIN_INTERVAL_SECONDS)
+        return min(interval, max(self.remaining.total_seconds(), _poller.MIN_INTERVAL_SECONDS))
 
     def new_trigger(self, media_conn_id: str, interval: timedelta, *, delay: timedelta) -> MediaExistsTrigger:
         """Return a trigger that waits for the missing files.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_media._polling.cursor import Cursor
 from airflow_provider_media._polling.newest import NewestMedia, SortField, list_newest
-from airflow_provider_media.triggers import _event_delivery, _policy
+from airflow_provider_media.triggers import _event_delivery, _poller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,17 +83,17 @@ async def poll(media_conn_id: str, interval: float, depth: ReadDepth) -> AsyncIt
     newest: NewestMedia | None = None
     async with MediaAsyncHook(media_conn_id) as hook:
         while True:
-            delay = max(interval, _policy.MIN_INTERVAL_SECONDS)
+            delay = max(interval, _poller.MIN_INTERVAL_SECONDS)
             try:
                 newest = await hook.run_flow(list_newest(sort_by=depth.sort_by, down_to=depth.down_to))
             except Exception as error:  # noqa: BLE001 - a watcher never ends
                 log.warning("Poll for new media failed (connection %s): %s", media_conn_id, error)
                 if isinstance(error, MediaError) and error.retry_after:
-                    delay = max(delay, error.retry_after + _policy.jitter(interval))
+                    delay = max(delay, error.retry_after + _poller.jitter(interval))
                 min_delay = delay
             else:
                 depth.update(newest)
-                min_delay = _policy.MIN_INTERVAL_SECONDS
+                min_delay = _poller.MIN_INTERVAL_SECONDS
                 yield newest
             ended = time.monotonic()
             next_poll = ended + delay

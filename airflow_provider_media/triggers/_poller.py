@@ -1,4 +1,7 @@
-"""The shared poll of a connection: all triggers that wait on one event loop share a poller and its connections."""
+"""The shared poll of a connection, and the policy that decides which failed polls end a wait.
+
+All triggers that wait on one event loop share a poller and its connections.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,182 @@ import contextvars
 import logging
 import math
 import random
+import sys
 import weakref
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_media._polling.criteria import LookupResult
 from airflow_provider_media._polling.lookup import SharedLookup
-from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
-from airflow_provider_media.triggers import _policy
+from airflow_provider_media.exceptions import (
+    MediaAuthError,
+    MediaConfigurationError,
+    MediaError,
+    MediaFileError,
+    MediaRateLimitError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable
 
+    from airflow_provider_media._polling.criteria import Found, WaitCriteria
     from airflow_provider_media.hooks.media import MediaAsyncHook
-    from airflow_provider_media.triggers._subscription import Subscription
+
+MIN_INTERVAL_SECONDS = 0.5
+"""Minimum poll interval; overrides a smaller ``poke_interval`` or ``poll_interval``."""
+
+FIRST_POLL_SECONDS = 10.0
+"""Time limit of the first poll, if the deadline is earlier."""
+
+MAX_JITTER_SECONDS = 1.0
+
+MAX_CONSECUTIVE_FAILURES = 5
+"""Default of ``max_poll_failures``."""
+
+UNLIMITED_FAILURES = sys.maxsize
+"""The ``max_failures`` of a sensor with Airflow's ``silent_fail``."""
+
+
+def jitter(interval: float) -> float:
+    """Return a random delay of at most a tenth of the interval, so that several processes do not poll in step."""
+    return random.random() * min(interval / 10, MAX_JITTER_SECONDS)  # noqa: S311 - spreads load
+
+
+@dataclass(frozen=True, slots=True)
+class PollPolicy:
+    """Decides which failed polls end a wait, in a worker and on a triggerer alike.
+
+    Permanent errors (a rejected API key or address, a wrong connection, a file that a channel rejects) end it
+    immediately, and so does an exception that is not a :class:`MediaError`, such as Airflow's for an unknown
+    connection. All other errors are transient: they end it when ``max_failures`` consecutive polls failed. A rate limit
+    is not counted.
+
+    :param max_failures: consecutive failures that end the wait. With :data:`UNLIMITED_FAILURES` only permanent errors
+        end it.
+    """
+
+    max_failures: int = MAX_CONSECUTIVE_FAILURES
+
+    def count(self, failures: int, error: Exception | None) -> int:
+        """Return the number of consecutive failures after a poll.
+
+        :param failures: the number before it.
+        :param error: the poll's error, or None if it succeeded.
+        """
+        if error is None:
+            return 0
+        return failures if isinstance(error, MediaRateLimitError) else failures + 1
+
+    def is_permanent(self, error: Exception) -> bool:
+        """Return whether the error ends the wait even with :data:`UNLIMITED_FAILURES`, and after the deadline."""
+        if isinstance(error, MediaError):
+            return isinstance(error, (MediaAuthError, MediaConfigurationError, MediaFileError))
+        return isinstance(error, (AirflowFailException, AirflowSkipException))
+
+    def ends_wait(self, failures: int, error: Exception) -> bool:
+        """Return whether the error of the last poll ends the wait.
+
+        :param failures: the number of consecutive failures, this one included.
+        """
+        if self.is_permanent(error):
+            return True
+        if not isinstance(error, MediaError):
+            return self.max_failures < UNLIMITED_FAILURES
+        return failures >= self.max_failures
+
+
+class Subscription:
+    """The criteria of one trigger, and the results of its polls so far.
+
+    :param criteria: the ids or names.
+    :param interval: seconds between polls.
+    :param policy: decides which failed polls end the wait.
+    :param first_poll_by: the latest time of the first poll, by the event loop's clock.
+    :param found_before: the number of ids or names that the sensor found before, for the progress.
+
+    :ivar found: the files found so far.
+    :ivar counts: the number of files of each pattern of which several are needed.
+    :ivar polls: the number of polls.
+    :ivar failure: the error of the last poll, or None if it succeeded.
+    :ivar failures: the number of consecutive failed polls.
+    :ivar error: the error that ended the wait, or None.
+    :ivar due: the time of the next poll, by the event loop's clock.
+    """
+
+    def __init__(
+        self,
+        criteria: WaitCriteria,
+        *,
+        interval: float,
+        policy: PollPolicy,
+        first_poll_by: float = math.inf,
+        found_before: int = 0,
+    ) -> None:
+        self.criteria = criteria
+        self.interval = interval
+        self.first_poll_by = first_poll_by
+        self.found_before = found_before
+        self.found: Found = {}
+        self.counts: dict[str, int] = {}
+        self.polls = 0
+        self.failure: Exception | None = None
+        self.failures = 0
+        self.error: Exception | None = None
+        self.due = 0.0
+        self._policy = policy
+        self._changed = asyncio.Event()
+
+    @property
+    def progress(self) -> str:
+        """The numbers of found and missing files, and their ids or names."""
+        return self.criteria.progress(self.found, self.counts, found_before=self.found_before)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The ids or names that are not found yet."""
+        return self.criteria.missing(self.found)
+
+    async def changed(self) -> None:
+        """Wait for a poll that found files, failed, recovered or was the first; or for the end of polling."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    def record_poll(self, result: LookupResult, error: Exception | None) -> None:
+        """Record the result of a poll.
+
+        :param error: why the whole poll failed, possibly after it found files.
+        """
+        self.record_found(result, is_complete=error is None)
+        errors = result.id_errors if self.criteria.ids else result.name_errors
+        failure = error or next((errors[key] for key in self.missing if key in errors), None)
+        self.polls += 1
+        if failure or self.failure or self.polls == 1:
+            self._changed.set()
+        self.failure = failure
+        self.failures = self._policy.count(self.failures, failure)
+        if failure and self._policy.ends_wait(self.failures, failure):
+            self.error = failure
+
+    def record_found(self, result: LookupResult, *, is_complete: bool) -> None:
+        """Add the files that a poll found.
+
+        :param is_complete: whether the poll succeeded.
+        """
+        new = {key: found for key, found in self.criteria.satisfied_by(result).items() if key not in self.found}
+        counts = self.criteria.counts(result) if is_complete and self.criteria.min_matches > 1 else self.counts
+        if new or counts != self.counts:
+            self.found |= new
+            self.counts = counts
+            self._changed.set()
+
+    def fail(self, error: Exception) -> None:
+        """Fail the wait, because polling has stopped."""
+        self.error = error
+        self._changed.set()
+
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +214,7 @@ class Poller:
         self._last_poll = -math.inf
         self.not_before = not_before
         # A short delay, because after a restart of the triggerer all triggers subscribe within a moment.
-        soon = self._clock() + _policy.MIN_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
+        soon = self._clock() + MIN_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
         self._next_poll = max(soon, not_before)
         self._wake = asyncio.Event()
         # An empty context, so that the log lines do not go to the task log of the first trigger.
@@ -68,7 +233,7 @@ class Poller:
 
     def add(self, subscription: Subscription) -> None:
         """Include a subscription in the next poll; its interval or ``first_poll_by`` may bring that poll forward."""
-        subscription.interval = max(subscription.interval, _policy.MIN_INTERVAL_SECONDS)
+        subscription.interval = max(subscription.interval, MIN_INTERVAL_SECONDS)
         subscription.due = self._clock()
         self._subscriptions[subscription] = None
         if self._last_poll > -math.inf:
@@ -107,7 +272,7 @@ class Poller:
 
     def _earliest(self, moment: float) -> float:
         """Return the moment, or the next one at which a poll is allowed."""
-        return max(moment, self._last_poll + _policy.MIN_INTERVAL_SECONDS, self.not_before)
+        return max(moment, self._last_poll + MIN_INTERVAL_SECONDS, self.not_before)
 
     def _interval(self) -> float:
         return min((subscription.interval for subscription in self._subscriptions), default=_IDLE_INTERVAL_SECONDS)
@@ -120,18 +285,18 @@ class Poller:
         for subscription in due:
             subscription.due = started + subscription.interval
         interval = self._interval()  # others may have subscribed during the poll
-        jitter = _policy.jitter(interval)
-        delay = min(interval / 10, _policy.MIN_INTERVAL_SECONDS)  # even after a slow poll
+        extra = jitter(interval)
+        delay = min(interval / 10, MIN_INTERVAL_SECONDS)  # even after a slow poll
         if isinstance(failure, MediaRateLimitError):
             delay = interval
         if isinstance(failure, MediaError) and failure.retry_after:
-            delay = max(delay, failure.retry_after + jitter)
+            delay = max(delay, failure.retry_after + extra)
         self.not_before = self._clock() + delay
         first_poll_by = min(
             (subscription.first_poll_by for subscription in self._subscriptions if not subscription.polls),
             default=math.inf,
         )
-        self._next_poll = self._earliest(min(started + interval + jitter, first_poll_by))
+        self._next_poll = self._earliest(min(started + interval + extra, first_poll_by))
 
     async def _lookup(self, due: Collection[Subscription]) -> Exception | None:
         """Find all missing ids and names, and record the results; return the error that concerns all of them."""

@@ -21,12 +21,12 @@ from airflow_provider_media._airflow.arguments import (
 )
 from airflow_provider_media._api.values import parse_int
 from airflow_provider_media._polling.criteria import WaitCriteria, WaitEvent
-from airflow_provider_media.triggers import _policy
+from airflow_provider_media.triggers import _poller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from airflow_provider_media.triggers._subscription import Subscription
+    from airflow_provider_media.triggers._poller import Subscription
 
 
 class MediaExistsTrigger(BaseTrigger):
@@ -71,7 +71,7 @@ class MediaExistsTrigger(BaseTrigger):
         poll_interval: float = 60.0,
         deadline: str | None = None,
         warn_at: str | None = None,
-        max_poll_failures: int = _policy.MAX_CONSECUTIVE_FAILURES,
+        max_poll_failures: int = _poller.MAX_CONSECUTIVE_FAILURES,
         not_before: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -116,8 +116,7 @@ class MediaExistsTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield one event."""
-        from airflow_provider_media.triggers._poller import subscribe
-        from airflow_provider_media.triggers._subscription import Subscription
+        from airflow_provider_media.triggers._poller import Subscription, subscribe
 
         if self.not_before:
             await asyncio.sleep(min(_seconds_until(self.not_before), self._remaining_seconds))
@@ -134,8 +133,8 @@ class MediaExistsTrigger(BaseTrigger):
         subscription = Subscription(
             criteria,
             interval=self.poll_interval,
-            policy=_policy.PollPolicy(self.max_poll_failures),
-            first_poll_by=asyncio.get_running_loop().time() + self._remaining_seconds - _policy.FIRST_POLL_SECONDS,
+            policy=_poller.PollPolicy(self.max_poll_failures),
+            first_poll_by=asyncio.get_running_loop().time() + self._remaining_seconds - _poller.FIRST_POLL_SECONDS,
             found_before=self.found_before,
         )
         async with subscribe(self.media_conn_id, subscription):
@@ -149,7 +148,7 @@ class MediaExistsTrigger(BaseTrigger):
         while subscription.missing and subscription.error is None:
             seconds = self._remaining_seconds
             if not subscription.polls:
-                seconds = max(seconds, started + _policy.FIRST_POLL_SECONDS - clock())
+                seconds = max(seconds, started + _poller.FIRST_POLL_SECONDS - clock())
             until_warning = _seconds_until(self.warn_at) if self.warn_at and subscription.polls else math.inf
             status: Literal["warning", "deadline"] = "warning" if until_warning < seconds else "deadline"
             seconds = min(seconds, until_warning)

@@ -119,9 +119,9 @@ def define(monkeypatch: pytest.MonkeyPatch, library: SandboxLibrary) -> Callable
 def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Allow poll intervals of 50 ms, and use pages of ten files."""
     from airflow_provider_media._api import flows
-    from airflow_provider_media.triggers import _policy
+    from airflow_provider_media.triggers import _poller
 
-    monkeypatch.setattr(_policy, "MIN_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(_poller, "MIN_INTERVAL_SECONDS", 0.05)
     defaults = flows.Paginator.__init__.__kwdefaults__ | {"page_size": 10}
     monkeypatch.setattr(flows.Paginator.__init__, "__kwdefaults__", defaults)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media.triggers import _event_poll, _policy
+from airflow_provider_media.triggers import _event_poll, _poller
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
                              exc_type=ImportError)  # fmt: skip
@@ -33,7 +33,7 @@ AN_HOUR = 3600
 
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_policy, "MIN_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(_poller, "MIN_INTERVAL_SECONDS", 0.05)
 
 
 async def watch_for_a_while(conn_id: str) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media.triggers import _policy
-from airflow_provider_media.triggers._subscription import Subscription
+from airflow_provider_media.triggers import _poller
+from airflow_provider_media.triggers._poller import Subscription
 from tests.contract.helpers.triggers import polls, start, stop
 from tests.contract.helpers.until import until
 
@@ -252,7 +252,7 @@ def test_503_with_retry_after_is_a_failure_and_is_obeyed(define: Any, library: S
 def test_retry_after_outlasts_its_poller(
     define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 0.4)
+    monkeypatch.setattr(_poller, "FIRST_POLL_SECONDS", 0.4)
     library.fail("status", "GET", status=status, headers={"Retry-After": "3"})
 
     async def main() -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.triggers import _poller
-from airflow_provider_media.triggers._policy import PollPolicy
-from airflow_provider_media.triggers._subscription import Subscription
+from airflow_provider_media.triggers._poller import PollPolicy, Subscription
 from tests.contract.helpers.sockets import connections_to
 from tests.contract.helpers.triggers import pollers, polls, start, stop
 from tests.contract.helpers.until import until

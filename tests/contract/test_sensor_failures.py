@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow_provider_media._api.flows import get_media
 from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.hooks.media import MediaHook
-from airflow_provider_media.triggers import _policy
+from airflow_provider_media.triggers import _poller
 from tests.contract.helpers.raw_server import http_response
 from tests.contract.helpers.waiting import wait
 
@@ -72,7 +72,7 @@ def test_retries_of_a_poll_end_at_the_deadline(
     define: Any, library: SandboxLibrary, mode: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The retries of a default connection take more than a minute."""
-    monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 1.0)
+    monkeypatch.setattr(_poller, "FIRST_POLL_SECONDS", 1.0)
     library.fail("status", "GET", times=9999, **options)
     started = time.monotonic()
     requests_until_the_timeout(define(), library, mode)
@@ -104,7 +104,7 @@ def slow_pages(head: str) -> Iterator[bytes]:
 def test_running_poll_ends_at_the_deadline(
     define: Any, raw_server: Any, mode: str, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 1.0)
+    monkeypatch.setattr(_poller, "FIRST_POLL_SECONDS", 1.0)
     over.clear()
     conn_id = define(host=raw_server(server).url)
     started = time.monotonic()

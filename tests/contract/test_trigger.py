@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._polling.criteria import WaitEvent
-from airflow_provider_media.triggers import _policy
+from airflow_provider_media.triggers import _poller
 from tests.contract.helpers.triggers import polls, start, stop
 from tests.contract.helpers.until import until
 
@@ -227,4 +227,4 @@ def test_new_subscriber_gets_a_poll_before_its_deadline(define: Any, library: Sa
 
 @pytest.fixture
 def short_first_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_policy, "FIRST_POLL_SECONDS", 0.5)
+    monkeypatch.setattr(_poller, "FIRST_POLL_SECONDS", 0.5)

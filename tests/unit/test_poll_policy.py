@@ -13,7 +13,7 @@ from airflow_provider_media.exceptions import (
     MediaResponseError,
     MediaUnavailableError,
 )
-from airflow_provider_media.triggers._policy import (
+from airflow_provider_media.triggers._poller import (
     MAX_CONSECUTIVE_FAILURES,
     UNLIMITED_FAILURES,
     PollPolicy,

@@ -10,9 +10,7 @@ from airflow_provider_media._api.protocol import ApiResponse
 from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.exceptions import MediaUnavailableError
 from airflow_provider_media.triggers import _poller
-from airflow_provider_media.triggers._policy import PollPolicy
-from airflow_provider_media.triggers._poller import Poller
-from airflow_provider_media.triggers._subscription import Subscription
+from airflow_provider_media.triggers._poller import Poller, PollPolicy, Subscription
 
 
 class HookOfOnePage:

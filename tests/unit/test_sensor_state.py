@@ -14,7 +14,7 @@ from airflow_provider_media._api import flows
 from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.exceptions import MediaAuthError, MediaError, MediaResponseError, MediaUnavailableError
 from airflow_provider_media.sensors._wait import Wait
-from airflow_provider_media.triggers._policy import PollPolicy
+from airflow_provider_media.triggers._poller import PollPolicy
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.waiting_task import FakeHook, WaitingTask
 
