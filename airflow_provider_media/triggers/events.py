@@ -22,8 +22,7 @@ from airflow_provider_media._airflow.arguments import check_literal, parse_inter
 from airflow_provider_media._api.flows import folder_matches, name_matches, type_matches
 from airflow_provider_media._api.values import refuse_large_integer
 from airflow_provider_media._polling.cursor import Cursor
-from airflow_provider_media.triggers._event_delivery import EventDelay, backlog
-from airflow_provider_media.triggers._event_poll import ReadDepth, poll
+from airflow_provider_media.triggers._event_poll import EventDelay, ReadDepth, backlog, poll
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_media._polling.cursor import LATE_SECONDS, Cursor
 from airflow_provider_media._polling.newest import NewestMedia
 from airflow_provider_media.models import Media
-from airflow_provider_media.triggers import _event_delivery
+from airflow_provider_media.triggers import _event_poll
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
                              exc_type=ImportError)  # fmt: skip
@@ -40,9 +40,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (events, _event_delivery):
+    for module in (events, _event_poll):
         monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(_event_delivery.backlog, "_written_at", 0.0)
+    monkeypatch.setattr(_event_poll.backlog, "_written_at", 0.0)
     return clock
 
 
