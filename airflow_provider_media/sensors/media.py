@@ -265,7 +265,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
     def _load_wait(self, context: Context) -> Wait:
         """Validate the arguments, and load the state of earlier processes of the task."""
-        from airflow_provider_media.sensors._arguments import load_wait
+        from airflow_provider_media.sensors._wait import load_wait
 
         self._wait = self._wait or load_wait(self, context)
         return self._wait
