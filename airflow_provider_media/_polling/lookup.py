@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_media._api.flows import Flow, Paginator, Sleep, get_media, oldest_first, without_retries
 from airflow_provider_media._api.protocol import invalid_entry_error
+from airflow_provider_media._polling.criteria import NameIndex, is_pattern
 from airflow_provider_media._polling.newest import Horizon, Reading
-from airflow_provider_media._polling.patterns import NameIndex, is_pattern
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,

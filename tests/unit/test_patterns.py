@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._polling import patterns as patterns_module
-from airflow_provider_media._polling.criteria import WaitCriteria
-from airflow_provider_media._polling.patterns import NameIndex
+from airflow_provider_media._polling.criteria import NameIndex, WaitCriteria
 
 ALPHABET = "ab*?[]!-^.\\ \n"
 
