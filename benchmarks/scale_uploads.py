@@ -138,7 +138,7 @@ def measure_object(_sizes: list[int]) -> Iterator[tuple[str, str, str]]:
 def measure_deletions(_sizes: list[int]) -> Iterator[tuple[str, str, str]]:
     """Count the bytes of state that a cleanup of 5,000 files writes."""
     from airflow_provider_media._airflow.task_state import TaskState
-    from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
+    from airflow_provider_media._deletion.delete import DeletionCheckpoint
 
     store, count = Store(), 5000
     state = TaskState({"task_state_store": store}, DeletionCheckpoint, task_id="clean_up")

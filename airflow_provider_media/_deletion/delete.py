@@ -1,4 +1,4 @@
-"""Delete in three steps: get the files, check their references, delete them."""
+"""Delete in three steps: get the files, check their references, delete them; back them up before, if requested."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import logging
 import pkgutil
 from array import array
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from io import IOBase
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+from urllib.parse import quote
 
+from airflow_provider_media._api.values import parse_flag, parse_ids, redact_url
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, MediaNotFoundError
 from airflow_provider_media.references import ListedReferences
 
@@ -20,11 +24,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_media._airflow.task_state import TaskState
-    from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
 
     References = Callable[[Media], Iterable[str]] | str
+    from collections.abc import Iterable
 
 log = logging.getLogger(__name__)
 
@@ -182,8 +186,6 @@ def delete_each(
     :param backup_to: where each file is written before its deletion; no backup, no deletion.
     """
     from airflow_provider_media._api.deletion import get_unchanged
-    from airflow_provider_media._deletion.backup import Backup
-    from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
 
     done, missing = list(deleted), list[int | str]()
     back_up = None if backup_to is None else Backup(hook, backup_to)
@@ -220,7 +222,6 @@ def deletion_state(context: Context, task_id: str, hook: MediaHook, **about: Any
     :param about: identifies the deletion among others of the same task, connection and base URL.
     """
     from airflow_provider_media._airflow.task_state import TaskState
-    from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
 
     state = TaskState(context, DeletionCheckpoint, task_id=task_id)
     state.identify(lambda: {"base_url": hook.settings.base_url, "conn_id": hook.media_conn_id, **about})
@@ -243,3 +244,73 @@ def _get_each(hook: MediaHook, media_ids: list[int | str]) -> tuple[dict[str, Me
         except MediaNotFoundError:
             missing.append(media_id)
     return found, missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionCheckpoint:
+    """The progress of a deletion.
+
+    :param ids: the files whose deletion was started.
+    :param is_done: whether the deletion is complete.
+    """
+
+    KIND: ClassVar[str] = "media_deleted"
+    GROWING: ClassVar[str] = "ids"
+
+    ids: tuple[int | str, ...] = ()
+    is_done: bool = False
+
+    @property
+    def outlives_clearing(self) -> bool:
+        """Whether the deletion was interrupted, so that a missing file may be one that it deleted."""
+        return not self.is_done
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serializable dict."""
+        return {"ids": list(self.ids), "is_done": self.is_done}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Create an instance from :meth:`to_dict` output.
+
+        :raises ValueError: the values are invalid.
+        """
+        return cls(ids=parse_ids(values["ids"]), is_done=parse_flag(values["is_done"]))
+
+
+log = logging.getLogger(__name__)
+
+_MAX_NAME_CHARS = 150
+
+
+class Backup:
+    """Writes files to a folder, each as ``<id>-<name>``; an instance writes a file once.
+
+    :param hook: the library.
+    :param folder: a path, or the URI of an object store.
+    :raises MediaConfigurationError: it is a URL of a web server.
+    """
+
+    def __init__(self, hook: MediaHook, folder: Any) -> None:
+        from airflow_provider_media.hooks._base import as_path
+
+        folder = as_path(folder)
+        self._hook = hook
+        self._folder = Path(folder) if isinstance(folder, str) else folder
+        self._written: set[str] = set()
+        if not hasattr(self._folder, "mkdir"):
+            raise MediaConfigurationError(f"backup_to cannot be written: {redact_url(str(folder))!r}.")
+
+    def __call__(self, found: Iterable[Media]) -> None:
+        """Write files that are not written yet, and verify their sizes.
+
+        :raises MediaError: one cannot be written, so it must not be deleted.
+        """
+        for media in found:
+            if str(media.id) in self._written:
+                continue
+            name = quote(media.name or "file", safe=" ()")[-_MAX_NAME_CHARS:]
+            target = self._folder / f"{quote(str(media.id), safe='')}-{name}"
+            self._hook.download(media, target, must_not_replace=True)
+            self._written.add(str(media.id))
+            log.info("Backed up media %r to %r", media.id, redact_url(str(target)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.values import plural
 from airflow_provider_media._sync.plan import as_table
@@ -17,13 +17,13 @@ from airflow_provider_media.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from airflow_provider_media._api.baseline import Baseline
-    from airflow_provider_media._sync.options import SyncOptions
+    from airflow_provider_media._sync.checkpoint import Receipt
+    from airflow_provider_media._sync.manifest import ManifestFile
     from airflow_provider_media._sync.plan import LocalFile
-    from airflow_provider_media._sync.receipts import Receipt
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
@@ -31,6 +31,35 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_SKIPPED_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncOptions:
+    """The arguments of :class:`~airflow_provider_media.operators.media.MediaSyncOperator`, parsed.
+
+    :param source_label: the source as the user wrote it.
+    :param back_up: writes files somewhere before they are deleted.
+    """
+
+    source: Any
+    source_label: str
+    pattern: str
+    exclude: tuple[str, ...]
+    on_unsupported: str
+    name_template: str
+    folder_id: int | str | None
+    description: str | None
+    if_changed: str
+    channels: tuple[str, ...]
+    check_integrity: bool
+    on_reference: str
+    max_workers: int
+    allow_failures: int
+    dry_run: bool
+    fingerprint: bool
+    manifest_file: ManifestFile | None
+    returns_manifest: bool
+    back_up: Callable[[Iterable[Media]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

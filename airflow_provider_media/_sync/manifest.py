@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
+    from airflow_provider_media._sync.checkpoint import Receipt
     from airflow_provider_media._sync.plan import StepResult
-    from airflow_provider_media._sync.receipts import Receipt
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media._upload.spec import UploadSpec
 
@@ -32,7 +32,7 @@ def manifest_of(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec
 
     :param uploads: the uploads by path, done or not.
     """
-    from airflow_provider_media._sync.receipts import Receipt
+    from airflow_provider_media._sync.checkpoint import Receipt
 
     entries = {}
     for outcome in sorted(outcomes, key=lambda outcome: outcome.step.path):
@@ -116,7 +116,7 @@ class ManifestFile:
 
     def read_receipts(self) -> dict[str, Receipt]:
         """Return the receipts in the manifest of an earlier sync, by path; none if it is missing or cannot be read."""
-        from airflow_provider_media._sync.receipts import Receipt
+        from airflow_provider_media._sync.checkpoint import Receipt
 
         try:
             manifest = json.loads(read_text(self.path))

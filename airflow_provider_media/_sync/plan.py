@@ -25,7 +25,7 @@ from airflow_provider_media.exceptions import MediaConflictError, MediaFileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from airflow_provider_media._sync.receipts import Receipt
+    from airflow_provider_media._sync.checkpoint import Receipt
     from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.models import Media

@@ -30,10 +30,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._airflow.task_state import TaskState
     from airflow_provider_media._deletion.delete import References
-    from airflow_provider_media._sync.compare import ExistingMedia
-    from airflow_provider_media._sync.options import SyncOptions
+    from airflow_provider_media._sync.checkpoint import Receipt
+    from airflow_provider_media._sync.compare import ExistingMedia, SyncOptions
     from airflow_provider_media._sync.plan import LocalFile, PlanStep, SyncPlan
-    from airflow_provider_media._sync.receipts import Receipt
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.hooks.media import MediaHook
@@ -230,7 +229,7 @@ class FolderSync:
 
 def _receipts_of(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, Receipt]:
     """Return the receipts of the uploaded files, by path."""
-    from airflow_provider_media._sync.receipts import Receipt
+    from airflow_provider_media._sync.checkpoint import Receipt
 
     sent = [result for result in results if result.action in ("create", "replace")]
     return {result.step.path: Receipt.of(uploads[result.step.path], result.media) for result in sent if result.media}

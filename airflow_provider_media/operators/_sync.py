@@ -18,9 +18,9 @@ from airflow_provider_media._airflow.arguments import (
 )
 from airflow_provider_media._airflow.assets import fill_outlet_events
 from airflow_provider_media._api.values import parse_bool, parse_int, plural
+from airflow_provider_media._sync.compare import SyncOptions
 from airflow_provider_media._sync.executor import MAX_WORKERS
 from airflow_provider_media._sync.manifest import ManifestFile, check_can_be_mapped
-from airflow_provider_media._sync.options import SyncOptions
 from airflow_provider_media.exceptions import MediaConfigurationError
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
@@ -192,7 +192,7 @@ class MediaSyncOperator(MediaOperator):
         :raises MediaConfigurationError: one is invalid.
         """
         from airflow_provider_media._channels.rules import channels_of
-        from airflow_provider_media._deletion.backup import Backup
+        from airflow_provider_media._deletion.delete import Backup
         from airflow_provider_media._sync.plan import IF_CHANGED
         from airflow_provider_media._sync.scan import check_name_template
         from airflow_provider_media._upload.spec import validate_common_fields

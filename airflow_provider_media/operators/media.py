@@ -128,7 +128,7 @@ class MediaUploadOperator(MediaOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload the file."""
         from airflow_provider_media._airflow.task_state import TaskState
-        from airflow_provider_media._deletion.backup import Backup
+        from airflow_provider_media._deletion.delete import Backup
         from airflow_provider_media._upload.checkpoint import UploadCheckpoint
         from airflow_provider_media._upload.flow import IF_EXISTS
 

@@ -11,8 +11,7 @@ import pytest
 
 from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._api.deletion import is_different_file
-from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
-from airflow_provider_media._deletion.delete import delete_all, find_references, refuse_if_used
+from airflow_provider_media._deletion.delete import DeletionCheckpoint, delete_all, find_references, refuse_if_used
 from airflow_provider_media.exceptions import (
     MediaConfigurationError,
     MediaInUseError,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._polling import patterns as patterns_module
+from airflow_provider_media._polling import criteria as patterns_module
 from airflow_provider_media._polling.criteria import NameIndex, WaitCriteria
 
 ALPHABET = "ab*?[]!-^.\\ \n"

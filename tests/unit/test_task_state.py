@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._api.baseline import Baseline
-from airflow_provider_media._deletion.checkpoint import DeletionCheckpoint
+from airflow_provider_media._deletion.delete import DeletionCheckpoint
 from airflow_provider_media._polling.criteria import WaitCheckpoint
 from airflow_provider_media._sync.checkpoint import PreviousAttempts, SyncCheckpoint
 from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS, UploadCheckpoint
