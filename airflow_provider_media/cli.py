@@ -158,8 +158,8 @@ def _check_folder(values: argparse.Namespace, warnings: _Warnings) -> SyncPlan:
     from dataclasses import replace
 
     from airflow_provider_media._channels.rules import channels_of
-    from airflow_provider_media._sync.compare import SyncOptions
-    from airflow_provider_media._sync.plan import make_plan, prepare_file
+    from airflow_provider_media._sync.compare import SyncOptions, prepare_file
+    from airflow_provider_media._sync.plan import make_plan
     from airflow_provider_media._sync.scan import find_files
 
     options = SyncOptions(

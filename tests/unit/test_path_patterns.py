@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._sync.path_patterns import PathPattern, reason_to_skip
+from airflow_provider_media._sync.scan import PathPattern, reason_to_skip
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 
