@@ -112,7 +112,7 @@ class MediaSandbox:
         """Queue a fault for the next requests, after the faults queued before.
 
         :param fault: ``status``, ``reset_before_body``, ``reset_mid_body``, ``reset_before_answer``, ``slow``,
-            ``store_then_drop``, ``store_late`` or ``cut_answer``; ``sandbox/fault_effects.py`` describes each.
+            ``store_then_drop``, ``store_late`` or ``cut_answer``; ``sandbox/faults.py`` describes each.
         :param method: ``POST``, ``GET``, ``DELETE``, or ``*`` for all.
         :param options: ``times`` (1), ``skip`` (0), and options of the fault: ``status``, ``headers``, ``body``, ...
         """

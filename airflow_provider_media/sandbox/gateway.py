@@ -18,15 +18,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from airflow_provider_media.sandbox.errors import error_body, error_response
-from airflow_provider_media.sandbox.fault_effects import TRANSPORT, Exchange, apply_fault
+from airflow_provider_media.sandbox.faults import TRANSPORT, Exchange, apply_fault
 
 if TYPE_CHECKING:
     import asyncio
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from airflow_provider_media.sandbox.fault_effects import Delays
-    from airflow_provider_media.sandbox.faults import PendingFaults
+    from airflow_provider_media.sandbox.faults import Delays, PendingFaults
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 _OWN_PATHS = ("/", "/openapi.yaml", "/favicon.ico")

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from airflow_provider_media.sandbox.dialect import reencode, stored_name, time_ago
 from airflow_provider_media.sandbox.errors import ApiError
-from airflow_provider_media.sandbox.fault_effects import before_handling
+from airflow_provider_media.sandbox.faults import before_handling
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
 from airflow_provider_media.sandbox.uploads import read_boundary, receive_upload
 

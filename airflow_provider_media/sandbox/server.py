@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from airflow_provider_media.sandbox.app import build_app
-from airflow_provider_media.sandbox.fault_effects import TRANSPORT, Delays
+from airflow_provider_media.sandbox.faults import TRANSPORT, Delays
 from airflow_provider_media.sandbox.library import Library
 from airflow_provider_media.sandbox.settings import HOST, MEDIA_PATH, SandboxSettings
 
