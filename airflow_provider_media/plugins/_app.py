@@ -13,24 +13,27 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from inspect import isawaitable
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
+from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails, DagAccessEntity, DagDetails
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_connection
 from airflow.configuration import conf
 from airflow.models import Connection
+from airflow.models.xcom import XComModel
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
-from sqlalchemy import func, select
+from sqlalchemy import String, cast, func, select
+from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException
 
+from airflow_provider_media.links.media import MediaLink
 from airflow_provider_media.plugins._library import CACHE_SECONDS, CONNECTION_TYPE, Libraries, PageError, as_json
-from airflow_provider_media.plugins._uses import find_uses
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,9 @@ _ASSETS = {file.name: file for file in _PAGE.iterdir() if file.suffix in {".css"
 _ENVIRONMENT_PREFIX = "AIRFLOW_CONN_"
 _MIN_REFRESH_SECONDS = 2.0
 """Minimum age of a read before "Refresh" reads the library again."""
+
+_MAX_USE_DAYS = 30
+_MAX_USES = 20
 
 _HEADERS = {
     # Images and videos load from the platform's hosts; everything else from this server.
@@ -216,4 +222,47 @@ def uses(
     session: SessionDep,
 ) -> list[dict[str, Any]]:
     """Return the tasks that used a file, of the DAGs that the user may read."""
-    return find_uses(connection_id, media, user, session)
+    return _find_uses(connection_id, media, user, session)
+
+
+def _find_uses(conn_id: str, media_id: str, user: Any, session: Session) -> list[dict[str, Any]]:
+    """Return the newest uses of a file, by the links in XComs, only of DAGs whose tasks the user may read.
+
+    The query uses the index of XCom keys: links are few among a deployment's XComs.
+    """
+    manager = get_auth_manager()
+    link = f"?{urlencode({'connection': conn_id, 'media': media_id})}"
+    columns = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index, XComModel.timestamp)
+    query = (
+        select(*columns, XComModel.value)
+        .where(
+            XComModel.key == MediaLink.xcom_key,
+            XComModel.timestamp >= datetime.now(UTC) - timedelta(days=_MAX_USE_DAYS),
+            XComModel.dag_id.in_(manager.get_authorized_dag_ids(user=user, session=session)),
+            # The value is the URL in quotes; the quote ends the id, so that 17 does not match 170.
+            cast(XComModel.value, String).endswith(f'{link}"', autoescape=True),
+        )
+        .order_by(XComModel.timestamp.desc())
+        .limit(_MAX_USES)
+    )
+    rows = [row for row in session.execute(query) if str(row.value).endswith(link)]  # SQLite ignores case
+    readable = {
+        dag_id
+        for dag_id in {row.dag_id for row in rows}
+        if manager.is_authorized_dag(
+            method="GET", access_entity=DagAccessEntity.TASK_INSTANCE, details=DagDetails(id=dag_id), user=user
+        )
+    }
+    return [
+        {"dag": row.dag_id, "run": row.run_id, "task": row.task_id, "map_index": row.map_index}
+        | {"at": row.timestamp.isoformat(), "path": _task_path(row)}
+        for row in rows
+        if row.dag_id in readable
+    ]
+
+
+def _task_path(row: Any) -> str:
+    """Return the path of a task instance in Airflow's UI."""
+    dag, run, task = (quote(part, safe="") for part in (row.dag_id, row.run_id, row.task_id))
+    mapped = f"/mapped/{row.map_index}" if row.map_index >= 0 else ""
+    return f"dags/{dag}/runs/{run}/tasks/{task}{mapped}"
