@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from airflow_provider_media._airflow.paths import as_local, replacing
 from airflow_provider_media._api.values import redact_url, redact_urls, safe_cause
 from airflow_provider_media._upload.source import (
     file_error_reason,
     is_object_path,
     is_transient,
     iter_chunks,
-    local_path,
     open_source,
     sha256,
 )
@@ -35,7 +32,7 @@ def download_file(media: Media, target: Any, *, verify: bool | str, must_not_rep
     :raises MediaUnavailableError: the server does not respond.
     """
     what = f"Could not download {media.name!r} ({media.id})"
-    target = _local(target)
+    target = as_local(target)
     try:
         _copy(media, target, verify=verify, must_not_replace=must_not_replace)
     except MediaError as error:
@@ -73,17 +70,5 @@ def _open_target(target: Any) -> Iterator[IO[bytes]]:
             yield stream
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())  # so that a crash after the deletion does not lose the file
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _local(target: Any) -> Any:
-    target = local_path(target)
-    return Path(target) if isinstance(target, str) else target
+    with replacing(target) as stream:
+        yield stream

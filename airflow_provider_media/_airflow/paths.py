@@ -6,9 +6,14 @@ import errno
 import os
 import secrets
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
+
+from airflow_provider_media._upload.source import is_object_path, local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def read_text(path: Any) -> str:
@@ -16,7 +21,7 @@ def read_text(path: Any) -> str:
 
     :raises OSError: it cannot be read.
     """
-    target = _local_or_stored(path)
+    target = as_local(path)
     check_regular(target)
     text: str = target.read_bytes().decode()
     return text
@@ -37,25 +42,30 @@ def write_text(path: Any, text: str) -> None:
     Symbolic links are followed. An existing file keeps its mode and group, and its owner if the process has the
     permission; a new file gets the mode of the umask.
     """
-    target = _local_or_stored(path)
+    target = as_local(path)
     if not isinstance(target, Path):
         target.write_bytes(text.encode())
         return
     target = resolve_target(target)
     check_regular(target)
+    with replacing(target) as stream:
+        stream.write(text.encode())
+        with suppress(FileNotFoundError):
+            _keep_access(stream.fileno(), target.stat())
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file that replaces a local file at the end of the block, atomically."""
     temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        with open(descriptor, "w", encoding="utf-8") as stream:  # noqa: PTH123 - of a descriptor
-            stream.write(text)
+        with temporary.open("xb") as stream:
+            yield stream
             stream.flush()
-            os.fsync(descriptor)  # so that a crash does not leave an empty file
-            with suppress(FileNotFoundError):
-                _keep_access(descriptor, target.stat())
+            os.fsync(stream.fileno())  # so that a crash does not leave an empty file
         temporary.replace(target)
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def resolve_target(path: Path) -> Path:
@@ -77,7 +87,7 @@ def _keep_access(descriptor: int, old: os.stat_result) -> None:
     os.fchmod(descriptor, stat.S_IMODE(old.st_mode))  # last, because changing the owner clears bits
 
 
-def _local_or_stored(path: Any) -> Any:
-    if isinstance(path, (str, os.PathLike)) and not hasattr(path, "fs"):
-        return Path(path)
-    return Path(path.path) if getattr(path, "protocol", None) in {"file", "local"} else path
+def as_local(path: Any) -> Any:
+    """Return a local path as a Path, and the path of an object store unchanged."""
+    path = local_path(path)
+    return path if is_object_path(path) or not isinstance(path, (str, os.PathLike)) else Path(path)

@@ -94,11 +94,6 @@ def get_unchanged(media: Media) -> Flow[Media | None]:
     return now
 
 
-def has_new_id(now: Media, known: Media) -> bool:
-    """Return whether a GET shows an id of the file that was not known before."""
-    return not set(now.ids) <= set(known.ids)
-
-
 def delete_unchanged(
     found: Iterable[Media], before_delete: Callable[[Iterable[Media]], object]
 ) -> Flow[tuple[int | str, ...]]:
@@ -114,7 +109,7 @@ def delete_unchanged(
         now = yield from get_unchanged(media)
         if now is None:
             continue
-        if has_new_id(now, media) and before_delete([now]):
+        if not set(now.ids) <= set(media.ids) and before_delete([now]):
             kept.append(media)
             continue
         try:

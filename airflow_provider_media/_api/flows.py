@@ -10,6 +10,7 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_media._api.name_search import MAX_SMALL_PAGES, NamePage, NameSearch, ids_descend
@@ -123,6 +124,10 @@ class Paginator:
     :param sort_by: one of the API's sort fields; None: the server's order.
     :param is_relevant: whether an invalid entry of this name is an error instead of being skipped.
     :ivar invalid_entries: the invalid entries of the last page.
+    :ivar next_request: the request for the next page; None at the end of the list.
+    :ivar requests_done: the number of pages read.
+    :ivar total: the last total; None if no page had one.
+    :ivar shrank: whether a total decreased: files were deleted, so others may have moved to a page already read.
     """
 
     def __init__(
@@ -138,44 +143,22 @@ class Paginator:
         self._is_relevant = is_relevant
         self._skipped = 0
         self._longest_page = 0
-        self._page_size = page_size
-        self._sort_by = sort_by
-        self._sort_order = sort_order
-        self._page = start
+        self._build = partial(build_list, limit=page_size, sort_by=sort_by, sort_order=sort_order)
+        self.requests_done = start
         self._seen: set[str] = set()
         self._repeated = 0
-        self._total: int | None = None
+        self.total: int | None = None
         self._first_total: int | None = None
-        self._shrank = False
-        self._request: ApiRequest | None = self._build()
-
-    @property
-    def next_request(self) -> ApiRequest | None:
-        """The request for the next page; None at the end of the list."""
-        return self._request
-
-    @property
-    def requests_done(self) -> int:
-        """Number of pages read."""
-        return self._page
+        self.shrank = False
+        self.next_request: ApiRequest | None = self._build(page=start)
 
     @property
     def requests_remaining(self) -> int | None:
         """Estimated number of pages to read; None without a total."""
-        if self._total is None or not self._listed:
+        if self.total is None or not self._listed:
             return None
-        per_page = self._listed / self._page
-        return math.ceil(max(0, self._total - self._listed) / per_page)
-
-    @property
-    def total(self) -> int | None:
-        """The last total; None if no page had one."""
-        return self._total
-
-    @property
-    def shrank(self) -> bool:
-        """Whether a total decreased: files were deleted, so others may have moved to a page already read."""
-        return self._shrank
+        per_page = self._listed / self.requests_done
+        return math.ceil(max(0, self.total - self._listed) / per_page)
 
     @property
     def unlisted(self) -> int:
@@ -189,17 +172,17 @@ class Paginator:
     @property
     def may_have_missed(self) -> bool:
         """Whether files may be missing from the list, by its totals, because others were deleted during the reading."""
-        return self._shrank or (self._total is not None and self._listed < self._total)
+        return self.shrank or (self.total is not None and self._listed < self.total)
 
     def feed(self, response: ApiResponse) -> tuple[Media, ...]:
         """Add the response to :attr:`next_request`; return its new files.
 
         :raises MediaResponseError: the response is invalid, or the list has no end.
         """
-        if self._request is None:
+        if self.next_request is None:
             return ()
         self.invalid_entries = []
-        page = parse_page(self._request, response, self.invalid_entries)
+        page = parse_page(self.next_request, response, self.invalid_entries)
         for entry in self.invalid_entries:
             if self._is_relevant and entry.name is not None and self._is_relevant(entry.name):
                 raise invalid_entry_error(entry)
@@ -210,21 +193,21 @@ class Paginator:
         is_end = self._is_last(page, has_new=bool(new))
         if not is_end and self._repeated == _MAX_REPEATED_PAGES and page.items:
             raise MediaResponseError(
-                f"Could not {self._request.purpose}: page {page.page} and the pages before it repeat files already"
+                f"Could not {self.next_request.purpose}: page {page.page} and the pages before it repeat files already"
                 " listed; the server seems to ignore the page number.",
             )
         if page.total is not None:
-            self._shrank = self._shrank or (self._total is not None and page.total < self._total)
-            self._total = page.total
+            self.shrank = self.shrank or (self.total is not None and page.total < self.total)
+            self.total = page.total
             self._first_total = page.total if self._first_total is None else self._first_total
-        self._page += 1
-        if not is_end and self._page >= MAX_PAGES:
+        self.requests_done += 1
+        if not is_end and self.requests_done >= MAX_PAGES:
             raise MediaResponseError(
-                f"Could not {self._request.purpose}: it does not end within {MAX_PAGES} pages ({self._listed} files);"
-                " the server seems to return new files without end.",
+                f"Could not {self.next_request.purpose}: it does not end within {MAX_PAGES} pages ({self._listed}"
+                " files); the server seems to return new files without end.",
             )
         self._longest_page = max(self._longest_page, len(page.items))
-        self._request = None if is_end else self._build()
+        self.next_request = None if is_end else self._build(page=self.requests_done)
         return new
 
     def _is_last(self, page: MediaPage, *, has_new: bool) -> bool:
@@ -232,9 +215,6 @@ class Paginator:
             return True
         # A total lower than the number of listed files is ignored.
         return page.total == self._listed and (not has_new or len(page.items) < self._longest_page)
-
-    def _build(self) -> ApiRequest:
-        return build_list(page=self._page, limit=self._page_size, sort_by=self._sort_by, sort_order=self._sort_order)
 
 
 def list_page(

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_media._api.retry import parse_retry_after
@@ -53,36 +53,12 @@ _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "request-id")
 _MAX_EXCERPT_CHARACTERS = 200
 
 
-class UploadForm(Protocol):
-    """The parts of an upload's multipart body."""
-
-    @property
-    def name(self) -> str:
-        """The name under which the library stores the file."""
-
-    @property
-    def file_name(self) -> str:
-        """The file name of the ``file`` part."""
-
-    @property
-    def mime_type(self) -> str:
-        """The content type of the ``file`` part."""
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """The text parts, by name."""
-
-    @property
-    def source(self) -> Any:
-        """The content of the ``file`` part: a ``Source`` of ``_upload``."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiRequest:
     """One request, not yet sent.
 
     :param path: the part of the URL after the library's, percent-encoded.
-    :param upload: the parts of the body, for an upload.
+    :param upload: the ``UploadSpec`` whose multipart body is sent; None for other requests.
     :param media_id: the id that the response must describe.
     :param purpose: completes "Could not ..." in errors.
     :param retry_state: shared with other requests; None: the request gets its own.
@@ -93,7 +69,7 @@ class ApiRequest:
     method: str
     path: str = ""
     params: tuple[tuple[str, str], ...] = ()
-    upload: UploadForm | None = None
+    upload: Any = None
     media_id: str | None = None
     purpose: str
     retry_state: RetryState | None = None
@@ -162,7 +138,7 @@ def build_delete(media_id: int | str) -> ApiRequest:
     return ApiRequest(method="DELETE", path=path, purpose=f"delete media {one_line(str(media_id))}")
 
 
-def build_upload(upload: UploadForm) -> ApiRequest:
+def build_upload(upload: Any) -> ApiRequest:
     """Build the request to upload one file."""
     return ApiRequest(method="POST", upload=upload, purpose=f"upload {upload.name!r}")
 

@@ -95,16 +95,11 @@ def parse_retry_after(header: str | None, body_value: object, *, now: datetime |
     :return: seconds, at most :data:`MAX_RETRY_AFTER_SECONDS`; None if neither has a valid value.
     """
     seconds = _seconds(header)
-    if seconds is None and header:
-        seconds = _seconds_until(header, now)
+    if seconds is None and (until := parse_http_date(header or "")):
+        seconds = max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
     if seconds is None:
         seconds = _seconds(body_value)
     return None if seconds is None else min(seconds, MAX_RETRY_AFTER_SECONDS)
-
-
-def _seconds_until(date: str, now: datetime | None) -> float | None:
-    until = parse_http_date(date)
-    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds()) if until else None
 
 
 def _seconds(value: object) -> float | None:

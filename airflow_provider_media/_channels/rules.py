@@ -177,14 +177,9 @@ def validate(info: MediaInfo, channels: Iterable[str]) -> ChannelReport:
         errors.append("MP4 without a video track; no channel accepts it. Check the export")
     for name in channels:
         channel = CHANNELS[name]
-        rules = channel.rules.get(info.mime_type)
-        if rules is None:
-            accepted = ", ".join(_TITLES[mime_type] for mime_type in channel.rules)
-            violations = [(_TITLES[info.mime_type], accepted)]
-        else:
-            violations = [*_violations(info, rules)]
-            warnings += [f"{channel.title}: {deviation}" for deviation in _deviations(info, rules)]
-        errors += [f"{found}; {channel.title} accepts {accepted}" for found, accepted in violations]
+        violations, deviations = _check(info, channel)
+        errors += violations
+        warnings += [f"{channel.title}: {deviation}" for deviation in deviations]
         rejected_by += [channel.title] * bool(violations)
     return ChannelReport(tuple(errors), tuple(warnings), tuple(rejected_by))
 
@@ -200,16 +195,19 @@ def problems_of(mime_type: str | None, size: int | None, width: int | None, heig
     info = MediaInfo(mime_type=mime_type, size=size or 0, width=width, height=height)
     problems: list[dict[str, str]] = []
     for name, channel in CHANNELS.items():
-        if rules := channel.rules.get(mime_type):
-            errors = list(_violations(info, rules))
-            warnings = [*_deviations(info, rules)]
-        else:
-            accepted = ", ".join(_TITLES[other] for other in channel.rules)
-            errors, warnings = [(_TITLES[mime_type], accepted)], []
-        found = [("error", f"{value}; {channel.title} accepts {accepted}") for value, accepted in errors]
-        found += [("warning", warning) for warning in warnings]
-        problems += [{"channel": name, "title": channel.title, "level": level, "text": text} for level, text in found]
+        for level, texts in zip(("error", "warning"), _check(info, channel), strict=True):
+            problems += [{"channel": name, "title": channel.title, "level": level, "text": text} for text in texts]
     return problems
+
+
+def _check(info: MediaInfo, channel: Channel) -> tuple[list[str], list[str]]:
+    """Return the violated limits of a channel, and its recommendations that are not met."""
+    rules = channel.rules.get(info.mime_type)
+    if rules:
+        violations, deviations = [*_violations(info, rules)], [*_deviations(info, rules)]
+    else:
+        violations, deviations = [(_TITLES[info.mime_type], ", ".join(_TITLES[other] for other in channel.rules))], []
+    return [f"{found}; {channel.title} accepts {accepted}" for found, accepted in violations], deviations
 
 
 def _violations(info: MediaInfo, rules: Rules) -> Iterator[tuple[str, str]]:

@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_media._api.flows import Flow
-    from airflow_provider_media._api.protocol import UploadForm
     from airflow_provider_media._api.retry import RetryState
     from airflow_provider_media._api.settings import Settings
+    from airflow_provider_media._upload.spec import UploadSpec
 
 T = TypeVar("T")
 
@@ -256,7 +256,7 @@ class _Session(requests.Session):
 _UTF8_TEXT = "text/plain; charset=utf-8"
 
 
-def multipart_body(upload: UploadForm, on_block: Callable[[int], None] | None = None) -> tuple[StreamingBody, str]:
+def multipart_body(upload: UploadSpec, on_block: Callable[[int], None] | None = None) -> tuple[StreamingBody, str]:
     """Return the multipart body of an upload, for one attempt, and its content type.
 
     requests-toolbelt writes the framing (boundary, part headers) around an empty file. The file's own bytes bypass its

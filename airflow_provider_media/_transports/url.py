@@ -314,23 +314,16 @@ class _CheckingMixin:
         return sock
 
 
-class _PlainConnection(_CheckingMixin, HTTPConnection):
-    """HTTP."""
-
-
-class _SecureConnection(_CheckingMixin, HTTPSConnection):
-    """HTTPS."""
-
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _PlainConnection
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+_POOLS: dict[str, Any] = {
+    scheme: type("_CheckingPool", (pool,), {"ConnectionCls": type("_CheckingConnection", (_CheckingMixin, plain), {})})
+    for scheme, pool, plain in (
+        ("http", HTTPConnectionPool, HTTPConnection),
+        ("https", HTTPSConnectionPool, HTTPSConnection),
+    )
+}
 
 
 class _CheckingAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+        self.poolmanager.pool_classes_by_scheme = _POOLS
