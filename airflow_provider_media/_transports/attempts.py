@@ -45,6 +45,16 @@ CONNECTIONS = 16
 
 READ_BYTES = 64 * 1024
 
+REQUEST_HEADERS = {
+    "Accept": "application/json",
+    # A cached list may contain deleted files and lack new ones.
+    "Cache-Control": "no-cache",
+    # A small compressed response could decompress to a huge one.
+    "Accept-Encoding": "identity",
+    "User-Agent": f"airflow-provider-media/{__version__}",
+}
+"""The headers of every request, except for the API key, which the connection adds when it sends."""
+
 ERROR_BODY_BYTES = 256 * 1024
 """Max bytes read of an error's body, because its message is in the first lines."""
 
@@ -60,18 +70,6 @@ def new_retry_state(settings: Settings, request: ApiRequest | None = None) -> Re
     if request and request.retry_seconds is not None:
         seconds = min(seconds, request.retry_seconds)
     return RetryState(max_attempts=attempts, budget_seconds=seconds, clock=rate_limit.now)
-
-
-def request_headers() -> dict[str, str]:
-    """Return the headers of every request, except for the API key, which the connection adds when it sends."""
-    return {
-        "Accept": "application/json",
-        # A cached list may contain deleted files and lack new ones.
-        "Cache-Control": "no-cache",
-        # A small compressed response could decompress to a huge one.
-        "Accept-Encoding": "identity",
-        "User-Agent": f"airflow-provider-media/{__version__}",
-    }
 
 
 def tenacity_kwargs(
@@ -176,10 +174,10 @@ class ResponseReader:
         )
 
 
-def trusted_bundle(settings: Settings) -> bool | str:
+def trusted_bundle(verify: bool | str) -> bool | str:  # noqa: FBT001 - the value of ``verify``
     """Return the ``verify`` setting: the connection's, or by default the CA bundle of the environment."""
-    if settings.verify is not True:
-        return settings.verify
+    if verify is not True:
+        return verify
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 

@@ -24,6 +24,7 @@ from airflow_provider_media._transports import rate_limit
 from airflow_provider_media._transports.attempts import (
     CONNECTIONS,
     READ_BYTES,
+    REQUEST_HEADERS,
     RESPONSE_TIMEOUTS,
     ResponseReader,
     cancelled,
@@ -32,7 +33,6 @@ from airflow_provider_media._transports.attempts import (
     exception_chain,
     load_ca_bundle,
     new_retry_state,
-    request_headers,
     root_cause,
     tenacity_kwargs,
     trusted_bundle,
@@ -72,7 +72,7 @@ class SyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._verify = trusted_bundle(settings)
+        self._verify = trusted_bundle(settings.verify)
         if isinstance(self._verify, str):
             load_ca_bundle(self._verify)
         proxy = settings.proxy or environment_proxy(settings.base_url)
@@ -99,7 +99,7 @@ class SyncTransport:
         # The environment is read once, above, because requests would read it for each request, would use credentials
         # of a .netrc file, and would let REQUESTS_CA_BUNDLE override verify=False.
         self._session.trust_env = False
-        self._session.headers.update(request_headers())
+        self._session.headers.update(REQUEST_HEADERS)
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow and return its result."""
@@ -216,7 +216,7 @@ class SyncTransport:
                     if reader.needs_body:
                         raise
             response = reader.whole()
-            if body and not body.finished:
+            if body is not None and not body.finished:
                 response = replace(response, delivery=Delivery.PARTIAL)
             turn.note(response.headers)
             self.key_was_accepted = True
@@ -231,14 +231,14 @@ class SyncTransport:
                 turn.note(reader.headers, error)
             raise
         finally:
-            if body:
+            if body is not None:
                 retry_state.exclude_time(body.transfer_seconds)
         return response
 
 
 def _note_partial_body(error: MediaError, body: StreamingBody | None) -> None:
     """Set the delivery to PARTIAL if the end of the body was not sent, because then the server has no whole file."""
-    if error.delivery is Delivery.UNKNOWN and body and not body.finished:
+    if error.delivery is Delivery.UNKNOWN and body is not None and not body.finished:
         error.delivery = Delivery.PARTIAL
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import ipaddress
-import os
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_media import __version__
 from airflow_provider_media._api.values import redact_url
-from airflow_provider_media._transports.attempts import environment_proxy, exception_chain, root_cause
+from airflow_provider_media._transports.attempts import environment_proxy, exception_chain, root_cause, trusted_bundle
 from airflow_provider_media._upload.source import file_error
 
 if TYPE_CHECKING:
@@ -105,8 +104,7 @@ class UrlFileSystem:
         self._label = redact_url(address)
         self._origin = _origin(address)
         self._credentials = credentials
-        environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-        self._verify = environment if verify is True else verify
+        self._verify = trusted_bundle(verify)
         self._session = requests.Session()
         self._session.trust_env = False  # a .netrc file has passwords for hosts that no one named
         self._session.headers.update({"User-Agent": f"airflow-provider-media/{__version__}", "Accept": "*/*"})

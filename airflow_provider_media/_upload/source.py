@@ -14,8 +14,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_media._api.media_types import ACCEPTED_TYPES, HEAD_BYTES, detect_type
 from airflow_provider_media._api.values import redact_url, redact_urls, safe_cause, show
@@ -24,6 +23,7 @@ from airflow_provider_media.exceptions import MediaError, MediaFileError, MediaU
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
 
 BLOCK_BYTES = 512 * 1024
@@ -42,27 +42,35 @@ _MAX_PATH = 4096
 _CANNOT = " cannot be uploaded: "
 
 
-class Source(Protocol):
-    """The content of one upload."""
+class Source:
+    """The content of one upload.
+
+    :ivar base_name: the default name of the upload; None if unknown.
+    :ivar on_hashed: called with the SHA-256 of the content before the end of a body is sent, if computed by then.
+    """
 
     label: str
     size: int
     base_name: str | None
-    on_hashed: Callable[[str], None] | None
-    """Called with the SHA-256 of the content before the end of a body is sent, if it was computed by then."""
+    on_hashed: Callable[[str], None] | None = None
 
     @property
     def version(self) -> Mapping[str, Any]:
         """What changes whenever the content does: an ETag, or the inode and times of a file; empty if unknown."""
+        return {}
 
     def peek(self, count: int) -> bytes:
         """Read the first bytes."""
+        with self.open_stream() as stream:
+            return _read(self.label, stream, count)
 
-    def open_stream(self) -> Any:
-        """Open the content at its start: a context manager of a stream, which verifies the source on exit."""
+    def open_stream(self) -> AbstractContextManager[IO[bytes]]:
+        """Open the content at its start; verify the source on exit."""
+        raise NotImplementedError
 
-    def open_for_checks(self) -> Any:
+    def open_for_checks(self) -> AbstractContextManager[IO[bytes]]:
         """Open the content for random access; changes may go unnoticed."""
+        return self.open_stream()
 
     def close(self) -> None:
         """Release the temporary copy, if any."""
@@ -382,14 +390,13 @@ def open_path(path: Path, *, takes_pipes: bool) -> Source:
         raise file_error(str(path), str(error)) from None
 
 
-class PathSource:
+class PathSource(Source):
     """A regular file, which must not change after it was measured."""
 
     def __init__(self, path: Path, found: os.stat_result) -> None:
         self.label = str(path)
-        self.base_name: str | None = path.name
+        self.base_name = path.name
         self.size = found.st_size
-        self.on_hashed: Callable[[str], None] | None = None
         self._path = path
         self._found = found
         self._opened_at = time.time()
@@ -405,10 +412,6 @@ class PathSource:
             return {}
         return {"inode": found.st_ino, "mtime_ns": found.st_mtime_ns, "ctime_ns": found.st_ctime_ns}
 
-    def peek(self, count: int) -> bytes:
-        with self.open_stream() as stream:
-            return _read(self.label, stream, count)
-
     @contextmanager
     def open_stream(self) -> Iterator[IO[bytes]]:
         try:
@@ -420,25 +423,17 @@ class PathSource:
             yield stream
             self._check(stream)
 
-    open_for_checks = open_stream
-
     def _check(self, stream: IO[bytes]) -> None:
         if _identity(os.fstat(stream.fileno())) != self._identity:
             raise file_error(self.label, "it changed while it was being sent")
-
-    def close(self) -> None:
-        """Do nothing: no file stays open between attempts."""
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-class StreamSource:
+class StreamSource(Source):
     """A binary file object, sent from its current position; copied first if it is not seekable."""
-
-    version: Mapping[str, Any] = MappingProxyType({})
-    on_hashed: Callable[[str], None] | None = None
 
     def __init__(self, stream: Any, *, label: str | None = None, base_name: str | None = None) -> None:
         name = getattr(stream, "name", None)
@@ -464,17 +459,11 @@ class StreamSource:
         copy.seek(0)
         return copy
 
-    def peek(self, count: int) -> bytes:
-        with self.open_stream() as stream:
-            return _read(self.label, stream, count)
-
     @contextmanager
     def open_stream(self) -> Iterator[IO[bytes]]:
         with wrap_read_errors(self.label):
             self._stream.seek(self._start)
         yield self._stream
-
-    open_for_checks = open_stream
 
     def close(self) -> None:
         if self._copy:
@@ -505,7 +494,7 @@ def is_transient(error: BaseException | None) -> bool:
     return error is not None and not isinstance(error, _PERMANENT)
 
 
-class ObjectSource:
+class ObjectSource(Source):
     """A file of an object store, which must not change after it was measured.
 
     :param path: an fsspec path object, such as Airflow's ``ObjectStoragePath``, with its file system (``fs``) and its
@@ -517,14 +506,13 @@ class ObjectSource:
 
     def __init__(self, path: Any, info: Mapping[str, Any] | None = None) -> None:
         self.label = redact_url(str(path))
-        self.base_name: str | None = path.name
+        self.base_name = path.name
         with self._reading():
             self._file_system, self._name = path.fs, path.path
             info = info or self._fetch_info()
         if info.get("type") != "file":
             raise file_error(self.label, "it is a folder")
-        self.size: int = info["size"]
-        self.on_hashed: Callable[[str], None] | None = None
+        self.size = info["size"]
         self._version = _version_in(info)
 
     @property
@@ -587,9 +575,6 @@ class ObjectSource:
         if any(version[name] != value for name, value in expected.items() if name in version):
             raise file_error(self.label, "it changed while it was being sent")
         return version
-
-    def close(self) -> None:
-        """Do nothing: no file stays open between attempts."""
 
 
 def _version_in(info: Mapping[str, Any]) -> dict[str, str]:

@@ -196,8 +196,6 @@ def prepare_upload(
         raise MediaConfigurationError(f"The file {source.label!r} has no name. Pass name=...")
     file_name = _base_name(_parse_string("file_name", file_name) or printable(source.base_name or name))
     description, folder_id = validate_common_fields(description, folder_id)
-    for field, value in {"name": name, "file_name": file_name}.items():
-        _check_sendable(field, value)
     return UploadSpec(
         source=source,
         name=name,
@@ -213,9 +211,7 @@ def validate_common_fields(description: object, folder_id: object) -> tuple[str 
 
     :raises MediaConfigurationError: a field is invalid.
     """
-    description = _parse_string("description", description)
-    _check_sendable("description", description)
-    return description, _parse_folder_id(folder_id)
+    return _parse_string("description", description), _parse_folder_id(folder_id)
 
 
 def _base_name(path: str) -> str:
@@ -237,18 +233,11 @@ def _parse_string(field: str, value: object) -> str | None:
         raise MediaConfigurationError(
             f"{field} must be a string that is not empty, not {show(value)}{template_hint(value)}"
         )
-    return value
-
-
-def _check_sendable(field: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str):
-        raise MediaConfigurationError(f"{field} must be a string, not {type(value).__name__}.")
     try:
         value.encode()
     except UnicodeEncodeError:
         raise MediaConfigurationError(f"{field} {value!r} contains a lone surrogate, which cannot be sent.") from None
+    return value
 
 
 def _parse_folder_id(folder_id: object) -> int | str | None:
@@ -287,16 +276,13 @@ def is_credible(upload: UploadSpec, media: Media) -> bool:
     """
     if proves_content(upload, media):
         return not upload.is_rejected_conversion(media)
-    return _is_size_credible(upload, media) and is_name_credible(upload.name, media.name)
+    is_size_credible = not media.size or media.size == upload.source.size or upload.accepts_converted
+    return is_size_credible and is_name_credible(upload.name, media.name)
 
 
 def proves_content(upload: UploadSpec, media: Media) -> bool:
     """Return whether the description has the fingerprint of the upload."""
     return upload.fingerprint is not None and fingerprint_in(media.description) == upload.fingerprint
-
-
-def _is_size_credible(upload: UploadSpec, media: Media) -> bool:
-    return not media.size or media.size == upload.source.size or upload.accepts_converted
 
 
 def is_name_credible(sent: str, stored: str | None) -> bool:
