@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 _OWN_PATHS = ("/", "/openapi.yaml", "/favicon.ico")
-_OWN_FOLDERS = ("/_sandbox/", "/files/", "/assets/", "/api/")
+_FILES = "/files/"
+_OWN_FOLDERS = ("/_sandbox/", _FILES, "/assets/", "/api/")
 
 _MAX_REQUESTS = 10_000
 _INTERIM_RESPONSES = (
@@ -130,7 +131,9 @@ class RequestQuota:
 
 
 class Gateway:
-    """Forwards requests to the routes; the sandbox's own pages need no key and have no limits, faults or log.
+    """Forwards requests to the routes.
+
+    The sandbox's own pages need no key and have no limits, faults or log. Faults also apply to the URLs of files.
 
     :param app: the routes.
     :param faults: the pending faults.
@@ -174,17 +177,15 @@ class Gateway:
                 headers.setdefault("X-Request-Id", request.request_id)
             await dialect_send(message)
 
-        if own:
-            await self._app(scope, receive, logging_send)
-            return
-        self._request_log.add(request)
-        fault = self._faults.take(scope["method"], path)
+        app = self._app if own else self._admit
+        if not own:
+            self._request_log.add(request)
+        can_fail = not own or path.startswith(_FILES)
+        fault = self._faults.take(scope["method"], path) if can_fail else None
         if fault is None:
-            await self._admit(scope, counting_receive, logging_send)
+            await app(scope, counting_receive, logging_send)
             return
-        exchange = Exchange(
-            app=self._admit, scope=scope, receive=counting_receive, send=logging_send, delays=self._delays
-        )
+        exchange = Exchange(app=app, scope=scope, receive=counting_receive, send=logging_send, delays=self._delays)
         await apply_fault(fault, exchange)
 
     def _in_dialect(self, send: Send, transport: asyncio.Transport) -> Send:

@@ -109,6 +109,14 @@ def test_status_is_returned_and_nothing_stored(client: Client) -> None:
     assert client.uploads()[0]["body_bytes"] > LONG
 
 
+def test_url_of_a_file_fails_if_the_path_matches(client: Client) -> None:
+    url = json.load(client.upload())["url"]
+    client.fail("status", "GET", status=404)
+    assert requests.get(url, timeout=5).ok
+    client.fail("status", "GET", status=404, path="/files/*")
+    assert [requests.get(url, timeout=5).status_code for _ in range(2)] == [404, 200]
+
+
 @pytest.mark.parametrize(
     ("options", "content_type", "content"),
     [
