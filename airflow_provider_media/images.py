@@ -62,15 +62,20 @@ def fit_image(
             if _fits(image, source, limits):
                 return source
             if getattr(image, "n_frames", 1) > 1:
-                log.warning("%r is an animation; only its first frame is used", source.name)
+                log.warning("%r has %d images; only one is used", source.name, image.n_frames)
             is_lossless = image.format in {"PNG", "GIF", "BMP", "TIFF"}
             content, suffix = _encode(_scale(_to_rgb(image), limits.box), limits, is_lossless=is_lossless)
     except FileNotFoundError:
         raise file_error(str(source), "it does not exist") from None
     except (OSError, ValueError, SyntaxError, image_module.DecompressionBombError) as error:
-        reason = f"Pillow cannot read the image ({error})"
-        hint = ". For HEIC, install pillow-heif" if source.suffix.lower() in {".heic", ".heif"} else ""
-        raise file_error(source.name, reason + hint) from error
+        if isinstance(error, image_module.UnidentifiedImageError):  # its message has the path again
+            reason = "it is empty, corrupt, or in a format that Pillow does not read"
+        else:
+            reason = f"Pillow cannot read the image ({error})"
+        needs_plugin = (
+            source.suffix.lower() in {".heic", ".heif"} and ".heic" not in image_module.registered_extensions()
+        )
+        raise file_error(source.name, f"{reason}{'. For HEIC, install pillow-heif' if needs_plugin else ''}") from error
     target = Path(folder or source.parent) / f"{source.stem}-{'-'.join(channels)}{suffix}"
     target.write_bytes(content)
     log.info("Converted %r to %r, %s", source.name, target.name, format_size(len(content)))

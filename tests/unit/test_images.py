@@ -117,14 +117,32 @@ def test_profile_is_converted_to_srgb(tmp_path: Path) -> None:
         assert "icc_profile" not in image.info
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", (MEDIA / "banner.jpg").read_bytes()[:20_000]])
-def test_invalid_image_is_a_file_error(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "photo.heic"
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty, corrupt, or in a format that Pillow does not read"),
+        (b"not an image", "it is empty, corrupt, or in a format that Pillow does not read"),
+        ((MEDIA / "banner.jpg").read_bytes()[:20_000], "Pillow cannot read the image (image file is truncated"),
+    ],
+)
+def test_invalid_image_is_a_file_error(content: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "photo.webp"
     path.write_bytes(content)
-    if content[:1] == b"\xff":
-        path = path.rename(tmp_path / "photo.webp")
-    with pytest.raises(MediaFileError, match=r"photo\..* cannot be uploaded: Pillow cannot read the image"):
+    with pytest.raises(MediaFileError) as raised:
         fit_image(path, "rcs")
+    assert str(raised.value).startswith(f"The file 'photo.webp' cannot be uploaded: {reason}")
+
+
+@pytest.mark.parametrize("is_installed", [False, True])
+def test_heic_error_names_a_missing_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_installed: bool
+) -> None:
+    monkeypatch.setattr(Image, "registered_extensions", lambda: {".heic": "HEIF"} if is_installed else {})
+    path = tmp_path / "photo.heic"
+    path.write_bytes(b"cut off")
+    with pytest.raises(MediaFileError) as raised:
+        fit_image(path, "rcs")
+    assert ("install pillow-heif" in str(raised.value)) is not is_installed
 
 
 def test_missing_file_is_a_file_error(tmp_path: Path) -> None:
