@@ -55,14 +55,14 @@ class Gate:
         """Whether there is nothing to check."""
         return not (self.channels or self.check_url)
 
-    def check(self, files: Sequence[Media]) -> list[str]:
-        """Check all files; return warnings.
+    def check(self, files: Sequence[Media]) -> dict[int | str, tuple[str, ...]]:
+        """Check all files; return the warnings of each by its id.
 
         :raises MediaFileError: a channel does not accept a file. Lists the failures of all files.
-        :raises MediaUnavailableError: only URLs failed, which may pass.
+        :raises MediaUnavailableError: only URLs failed, which may be transient.
         """
         if self.is_open:
-            return []
+            return {}
         with ThreadPoolExecutor(_MAX_WORKERS) as pool:
             found = list(zip(files, pool.map(self._check_one, files), strict=True))
         failures = [
@@ -73,7 +73,7 @@ class Gate:
         if failures:
             kind = MediaFileError if any(each.rejected for _, each in found) else MediaUnavailableError
             raise kind("\n".join([f"{len(failures)} of {plural(len(files), 'file')} cannot be sent:", *failures]))
-        return [f"{media.name!r} (id {media.id})  {warning}" for media, each in found for warning in each.warnings]
+        return {media.id: each.warnings for media, each in found}
 
     def _check_one(self, media: Media) -> Findings:
         mime_type = accepted_type(media.mime_type)

@@ -80,7 +80,7 @@ class Wait:
     :ivar counts: the number of files of each pattern of which several are needed.
     :ivar retry_after: the seconds that the server asked to wait after the last poll.
     :ivar is_changed: whether the last poll changed what is saved.
-    :ivar advice: the channels' recommendations that found files do not meet.
+    :ivar warnings: the channels' recommendations that found files do not meet, by id.
     :ivar found_in_newest: the files found among the newest ones, if the last poll searched no others.
     """
 
@@ -98,7 +98,7 @@ class Wait:
     retry_after: float = field(default=0.0, init=False)
     is_changed: bool = field(default=False, init=False)
     found_in_newest: Found | None = field(default=None, init=False)
-    advice: list[str] = field(default_factory=list, init=False)
+    warnings: dict[int | str, tuple[str, ...]] = field(default_factory=dict, init=False)
     _state: TaskState[WaitCheckpoint] | None = None
     _library: str | None = None
     gate: Gate = field(default_factory=Gate)
@@ -205,7 +205,7 @@ class Wait:
                     del self.found[key]
                 self._lookup(hook, tuple(before))
             if not self.missing:
-                self.advice = self.gate.check(self.criteria.in_order(self.found))
+                self.warnings = self.gate.check(self.criteria.in_order(self.found))
         except Exception as raised:  # noqa: BLE001 - also errors of a connection that cannot be read
             error = raised
         failures = self.policy.count(self.failures, error)

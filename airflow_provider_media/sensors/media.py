@@ -58,7 +58,8 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         8601. A file without a known date does not match. (templated)
     :param pick: ``oldest`` or ``newest``: which file of a plain name is returned. (templated)
     :param channels: ``whatsapp``, ``rcs``: channels that must accept the files in the library, by type, size and the
-        header that the URL serves. A violated limit fails the task; it lists all files. (templated)
+        header that the URL serves. A violated limit fails the task; it lists all files. The results have ``warnings``.
+        (templated)
     :param check_url: whether each file's URL must serve it without the API key, with its type and length. A failure
         counts as a failed poll. (templated)
     :param needed_by: the deadline: a datetime with a time zone, or its string in ISO 8601. Omit it if there is no
@@ -274,13 +275,16 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         wait.delete()
         files = wait.criteria.in_order(wait.found)
         MediaLink.persist(context, library_link(self.media_conn_id, files[0] if len(files) == 1 else None))
-        for advice in wait.advice:
-            self.log.warning(advice)
-        for media in files:
+        result = [media.to_dict() for media in files]
+        for media, values in zip(files, result, strict=True):
             self.log.info("Found %r: %s", media.name, format_media(media))
+            if wait.gate.channels:
+                values["warnings"] = list(wait.warnings.get(media.id, ()))
+                for warning in values["warnings"]:
+                    self.log.warning("%r (id %s)  %s", media.name, media.id, warning)
         may_be_several = any(map(wait.criteria.is_pattern, wait.criteria.names))
         is_list = self.media_ids is not NOT_GIVEN or self.names is not NOT_GIVEN or may_be_several
-        return [media.to_dict() for media in files] if is_list else files[0].to_dict()
+        return result if is_list else result[0]
 
     def _get_next_poke_interval(
         self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int

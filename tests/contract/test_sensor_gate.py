@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 
-from airflow_provider_media._transports.url import UrlFileSystem
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaFileError, MediaUnavailableError
 from airflow_provider_media.models import Media
+from airflow_provider_media.reports import approval_body
 from airflow_provider_media.sensors._gate import Gate
 from airflow_provider_media.sensors.media import MediaExistsSensor
 from tests.contract.helpers.file_server import FileServer, serve_files
@@ -126,16 +126,8 @@ def test_all_failures_of_all_files_are_listed(server: FileServer) -> None:
     ]
 
 
-def fail_urls(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
-    """Let the next requests for files fail; the sandbox has no faults for them."""
-    get, failures = UrlFileSystem.get, iter(range(times))
-
-    def fail(self: UrlFileSystem, *arguments: Any) -> Any:
-        if next(failures, None) is not None:
-            raise FileNotFoundError("HTTP 404")
-        return get(self, *arguments)
-
-    monkeypatch.setattr(UrlFileSystem, "get", fail)
+def fail_urls(library: SandboxLibrary) -> None:
+    library.fail("status", status=404, method="GET", path="/files/*")
 
 
 def sensor(conn_id: str, **arguments: Any) -> MediaExistsSensor:
@@ -156,25 +148,31 @@ def test_sensor_returns_files_that_pass(conn_id: str, library: SandboxLibrary) -
     assert [media["name"] for media in found] == ["banner", "video"]
 
 
+def test_results_have_the_warnings_of_the_channels(conn_id: str, library: SandboxLibrary) -> None:
+    library.store("narrow", GRAY_PNG.replace(b"\x05\xa0", b"\x01\0"))
+    found = sensor(conn_id, names=["banner", "narrow"], channels="rcs").execute({})  # type: ignore[typeddict-item]
+    summaries = [[warning.partition(";")[0] for warning in media["warnings"]] for media in found]
+    assert summaries == [[], ["RCS: 256x720 fits no card"]]
+    assert "256x720 fits no card" in approval_body(found)
+
+
 @pytest.mark.parametrize("mode", [{}, {"deferrable": True}], ids=["poke", "deferrable"])
 def test_sensor_fails_immediately_if_a_channel_rejects_a_file(conn_id: str, mode: dict[str, Any]) -> None:
     with pytest.raises(MediaFileError, match=r"1 of 2 files cannot be sent:\s'gray' .*8-bit grayscale"):
         sensor(conn_id, names=["banner", "gray"], channels="whatsapp", **mode).execute({})  # type: ignore[typeddict-item]
 
 
-def test_url_that_fails_counts_as_failed_poll(conn_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_url_that_fails_counts_as_failed_poll(conn_id: str, library: SandboxLibrary) -> None:
     waiting = sensor(conn_id, name="banner", check_url=True, max_poll_failures=2)
-    fail_urls(monkeypatch, times=1)
+    fail_urls(library)
     assert not waiting.poke({}).is_done  # type: ignore[typeddict-item]
     assert waiting.poke({}).is_done  # type: ignore[typeddict-item]
 
 
-def test_files_of_a_trigger_are_checked_and_deferred_again(
-    conn_id: str, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_of_a_trigger_are_checked_and_deferred_again(conn_id: str, library: SandboxLibrary) -> None:
     waiting = sensor(conn_id, name="banner", check_url=True, deferrable=True, poke_interval=60)
     event = {"status": "found", "found": {"banner": [library.files()[0]]}}
-    fail_urls(monkeypatch, times=1)
+    fail_urls(library)
     with pytest.raises(TaskDeferred) as raised:
         waiting.execute_complete({}, event)  # type: ignore[typeddict-item]
     assert raised.value.trigger.names == []
@@ -182,8 +180,8 @@ def test_files_of_a_trigger_are_checked_and_deferred_again(
     assert waiting.execute_complete({}, {"status": "found"})["name"] == "banner"  # type: ignore[typeddict-item]
 
 
-def test_deadline_names_the_files_that_cannot_be_sent(conn_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    fail_urls(monkeypatch, times=1)
+def test_deadline_names_the_files_that_cannot_be_sent(conn_id: str, library: SandboxLibrary) -> None:
+    fail_urls(library)
     waiting = sensor(conn_id, name="banner", check_url=True, needed_by="2026-01-01T00:00:00Z")
     with pytest.raises(AirflowSensorTimeout, match=r"the last poll failed: 1 of 1 file cannot be sent:\s'banner'"):
         waiting.execute({})  # type: ignore[typeddict-item]

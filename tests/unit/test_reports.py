@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from airflow_provider_media._channels.rules import MediaInfo, validate
 from airflow_provider_media.models import Media, UploadResult
 from airflow_provider_media.reports import approval_body
 
@@ -122,6 +123,14 @@ def test_long_lists_are_cut() -> None:
     assert body.startswith("**60 files, 60.0 kB**")
     assert body.endswith("\n\n10 more files are not shown.")
     assert approval_body({}) == "**0 files, 0 bytes**"
+
+
+def test_rows_of_the_slack_sample_fit_a_block() -> None:
+    name = "summer-week-2026-07-01/cards/cold-brew-large.png"
+    warnings = validate(MediaInfo(mime_type="image/png", size=100_000, width=1000, height=400), ("rcs",)).warnings
+    url = f"https://media.example.com/files/1000/{name}"
+    manifest = {str(number): entry(name[23:], name=name, url=url, warnings=warnings) for number in range(60)}
+    assert 8_000 < len(approval_body(manifest, previews=False, max_rows=20)) < 12_000
 
 
 @pytest.mark.parametrize("value", [None, "manifest", 17, b"x"])
