@@ -222,11 +222,11 @@ class SyncTransport:
             self.key_was_accepted = True
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             media_error = _as_error(error, request, settings, response_started=reader is not None)
-            _note_partial_body(media_error, body)
+            _note_partial_body(media_error, body, reader)
             log.debug("%s Caused by: %s", media_error, _describe_causes(error, settings))
             raise media_error from None
         except MediaError as error:
-            _note_partial_body(error, body)
+            _note_partial_body(error, body, reader)
             if reader:
                 turn.note(reader.headers, error)
             raise
@@ -236,9 +236,13 @@ class SyncTransport:
         return response
 
 
-def _note_partial_body(error: MediaError, body: StreamingBody | None) -> None:
-    """Set the delivery to PARTIAL if the end of the body was not sent, because then the server has no whole file."""
-    if error.delivery is Delivery.UNKNOWN and body is not None and not body.finished:
+def _note_partial_body(error: MediaError, body: StreamingBody | None, reader: ResponseReader | None) -> None:
+    """Set the delivery to PARTIAL if the end of the body was not sent, because then the server has no whole file.
+
+    An unreadable response of success leaves it UNKNOWN, because the server may have an identical file.
+    """
+    confirms = reader is not None and reader.needs_body
+    if error.delivery is Delivery.UNKNOWN and body is not None and not body.finished and not confirms:
         error.delivery = Delivery.PARTIAL
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -176,6 +177,51 @@ def test_early_success_counts_if_the_library_has_the_whole_file(raw_server, hook
     server = raw_server(says_that_it_is_stored(listed, size, {"size": size}), tls=tls)
     server.listed = listed
     assert hook_for(server.base_url).upload(big_file).media.id == 8
+    assert len(server.posts) == 1
+
+
+HIDDEN_FOR_REQUESTS = 5  # more than one lookup makes
+
+
+class LateList(list):
+    """The library's files; the list shows them only after several requests."""
+
+    requests = 0
+
+    def __reversed__(self):
+        self.requests += bool(self)
+        return super().__reversed__() if self.requests > HIDDEN_FOR_REQUESTS else iter(())
+
+
+UNREADABLE = {
+    "br": b"\x0b\x02\x80{}\x03",
+    "zstd": b"\x28\xb5\x2f\xfd\x04\x00",
+    "compress": b"\x1f\x9d",
+    "gzip": gzip.compress(b'{"id": 8}')[:-9],  # truncated
+    "deflate": b"corrupt",
+    "identity": b"<html>",
+}
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("encoding", UNREADABLE)
+def test_early_unreadable_success_is_found_when_the_library_shows_it(
+    raw_server, hook_for, big_file, monkeypatch, tls, encoding
+):
+    monkeypatch.setattr("airflow_provider_media._upload.flow._FIRST_LOOKUP_DELAY_SECONDS", 0.02)
+    body = UNREADABLE[encoding]
+
+    def on_post(exchange):
+        exchange.read(1000)
+        size = big_file.stat().st_size
+        listed.append({"id": 8, "name": "big.mp4", "mimeType": "video/mp4", "url": "http://127.0.0.1/8", "size": size})
+        head = f"HTTP/1.1 201 Created\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n"
+        exchange.sock.sendall(head.encode() + body)
+        exchange.drain()
+
+    server = raw_server(on_post, tls=tls)
+    server.listed = listed = LateList()
+    assert hook_for(server.base_url, settle_seconds=20).upload(big_file).media.id == 8
     assert len(server.posts) == 1
 
 
