@@ -110,7 +110,8 @@ def _demonstrate(*, keep: bool, started: float) -> None:
             out.print("\nPress Ctrl-C to stop all of them.")
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
-        out.print("\nStopped.")
+            out.print("\nStopping (a few seconds) ...")
+        out.print("Stopped.")
 
 
 def _check_ports() -> None:

@@ -51,8 +51,14 @@ def serve(parser: argparse.ArgumentParser, values: argparse.Namespace) -> None:
     :param values: the values of :func:`add_options`.
     """
     settings = settings_of(parser, values)
-    from airflow_provider_media.sandbox.library import LibraryBusyError
-    from airflow_provider_media.sandbox.server import Sandbox
+    try:
+        from airflow_provider_media.sandbox.library import LibraryBusyError
+        from airflow_provider_media.sandbox.server import Sandbox
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"The media sandbox requires the module {error.name!r}. Install it with the extra: "
+            "airflow-provider-media[sandbox]."
+        )
 
     for number in (signal.SIGINT, signal.SIGTERM):
         # After its graceful shutdown, uvicorn raises the signal again for the previous handler.

@@ -104,3 +104,10 @@ def test_sandbox_command_has_the_options_of_the_sandbox(capsys: Any) -> None:
         main(["sandbox", "--help"])
     assert ended.value.code == 0
     assert "--list-lag-seconds" in capsys.readouterr().out
+
+
+def test_sandbox_without_its_extra_names_the_extra(monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "airflow_provider_media.sandbox.library", None)
+    monkeypatch.setitem(sys.modules, "airflow_provider_media.sandbox.server", None)
+    with pytest.raises(SystemExit, match=r"with the extra: airflow-provider-media\[sandbox\]"):
+        main(["sandbox"])
