@@ -13,7 +13,8 @@
         ├── MediaInUseError         * a deletion refused because something still refers to the media
         ├── MediaResponseError      * an invalid response (not JSON, no id, a redirect)
         ├── MediaRateLimitError       429, after all attempts or the retry budget
-        └── MediaUnavailableError     5xx, no connection, or no response, after all attempts
+        ├── MediaUnavailableError     5xx, no connection, or no response, after all attempts
+        └── TransferAbortedError      the task was stopped, or the hook was closed
 
 Those marked * are AirflowFailExceptions too: retrying cannot fix them, so a task that raises one fails immediately,
 regardless of its ``retries``. None is an OSError, because HTTP clients treat an OSError raised by a request body as a

@@ -127,7 +127,7 @@ class _Location:
             raise self._error("has an updated_at without a time zone")
         age = datetime.now(UTC) - updated_at
         if age > max_age:
-            raise self._error(f"is {age} old, more than {max_age}")
+            raise self._error(f"is {timedelta(seconds=int(age.total_seconds()))} old, more than {max_age}")
         if age < -_MAX_CLOCK_DIFFERENCE:
             raise self._error("has an updated_at in the future")
         # A listed file is in use, even without names.
@@ -146,7 +146,8 @@ class _Location:
 
                 text = read_text(as_path(self.path))
         except Exception as error:  # any error means that the references are unknown
-            raise self._error("cannot be read", str(error).partition("\n")[0]) from error
+            cause = getattr(error, "strerror", None) or str(error).partition("\n")[0]  # strerror: without the path
+            raise self._error("cannot be read", cause) from error
         if not (text or "").strip():
             raise self._error("is empty")
         return str(text)
