@@ -118,8 +118,8 @@ def test_each_subscriber_keeps_its_interval(define: Any, library: SandboxLibrary
     }
     del moments["901"][0]  # includes the time to connect
     gaps = {one: [after - before for before, after in pairwise(times)] for one, times in moments.items()}
-    assert min(gaps["901"]) >= 0.15  # a request that arrives late shortens the gap to the next one
-    assert min(gaps["902"]) >= 0.75  # at most one shorter interval early
+    assert min(gaps["901"]) >= 0.1  # a request that arrives late shortens the gap to the next one
+    assert min(gaps["902"]) >= 0.5  # not the other interval, also on a busy machine
     # Counted in polls of the other, because a busy machine delays both: five fit into its interval.
     between = [sum(before < moment < after for moment in moments["901"]) for before, after in pairwise(moments["902"])]
     assert max(between) <= 6
