@@ -142,6 +142,7 @@ def upload_media(
         settle_seconds=settle_seconds,
         retries=retries,
         before_delete=before_delete,
+        latest_id=recent.latest_id,
     )
     decision = yield from _POLICIES[if_exists](run, existing)
     if decision.reused:
@@ -149,12 +150,9 @@ def upload_media(
     stored = decision.adopted
     if stored is None:
         state.save(UploadCheckpoint(baseline=baseline))
-        stored = yield from _upload_once(
-            upload, baseline, retries, settle_seconds, NoState() if previous else state, latest_id=recent.latest_id
-        )
+        stored = yield from _upload_once(run, NoState() if previous else state)
     on_stored(stored)
-    must_get = bool(decision.to_replace)
-    media, is_gone = yield from _verify(upload, stored, baseline, settle_seconds, retries, must_get=must_get)
+    media, is_gone = yield from _verify(run, stored, must_get=bool(decision.to_replace))
     recent.add(upload.name, media, baseline)
     if media is not stored:
         on_stored(media)
@@ -172,14 +170,16 @@ class _Run:
     """One upload and what its policies need.
 
     :param previous: the checkpoint of an earlier attempt of the task, if any.
+    :param latest_id: of the file that this process stored last; shows whether the list lags.
     """
 
     upload: UploadSpec
     baseline: Baseline
-    previous: UploadCheckpoint | None
     settle_seconds: float
     retries: RetryState
-    before_delete: Callable[[Iterable[Media]], None]
+    latest_id: int | str | None
+    previous: UploadCheckpoint | None = None
+    before_delete: Callable[[Iterable[Media]], None] = lambda _: None
 
     def older(self, existing: Iterable[Media]) -> list[Media]:
         """Return the existing files that no attempt of this task stored."""
@@ -331,11 +331,7 @@ def _adopt(run: _Run) -> Flow[Media | None]:
                         media.size, upload.name)  # fmt: skip
     else:
         log.info("A previous attempt to upload %r was interrupted; checking whether it succeeded", upload.name)
-    return (
-        yield from _await_visibility(
-            upload, previous.baseline, run.settle_seconds, run.retries.for_lookups(), None, 0.0
-        )
-    )
+    return (yield from _await_visibility(run, run.settle_seconds))
 
 
 def _delete_replaced(
@@ -370,8 +366,11 @@ def upload_for_sync(
     :param recent: the latest uploads of this process to the library.
     :raises MediaError: the upload failed.
     """
-    stored = yield from _upload_once(upload, baseline, retries, settle_seconds, NoState(), latest_id=recent.latest_id)
-    media, is_gone = yield from _verify(upload, stored, baseline, settle_seconds, retries, must_get=replaces)
+    run = _Run(
+        upload=upload, baseline=baseline, settle_seconds=settle_seconds, retries=retries, latest_id=recent.latest_id
+    )
+    stored = yield from _upload_once(run, NoState())
+    media, is_gone = yield from _verify(run, stored, must_get=replaces)
     recent.add(upload.name, media, baseline)
     if is_gone:
         raise MediaConflictError(
@@ -386,20 +385,13 @@ def was_stored(delivery: Delivery) -> bool | None:
     return {Delivery.NOT_SENT: False, Delivery.CONFIRMED: True}.get(delivery)
 
 
-def _upload_once(
-    upload: UploadSpec,
-    baseline: Baseline,
-    retries: RetryState,
-    settle_seconds: float,
-    state: UploadState,
-    *,
-    latest_id: int | str | None,
-) -> Flow[Media]:
+def _upload_once(run: _Run, state: UploadState) -> Flow[Media]:
     """Send the file until the library has it; before each retry, check whether an attempt succeeded.
 
     :param state: deleted when a failure proves that nothing is stored.
     """
-    request = replace(build_upload(upload), retry_state=retries)
+    upload = run.upload
+    request = replace(build_upload(upload), retry_state=run.retries)
     is_uncertain = False
     while True:
         try:
@@ -411,57 +403,45 @@ def _upload_once(
                     state.delete()
                 raise
             is_first, is_uncertain = not is_uncertain, True
-            adopted = yield from _recover(
-                upload, baseline, error, retries, settle_seconds, latest_id=latest_id, is_first=is_first
-            )
+            adopted = yield from _recover(run, error, is_first=is_first)
             if adopted:
                 return adopted
             continue
         if was_stored(response.delivery) is None:
             log.warning("The server responded before all of %r was sent; verifying %r", upload.name, media.id)
-            exact = replace(upload, accepts_converted=False)
-            media, _ = yield from _verify(exact, media, baseline, settle_seconds, retries, must_get=True)
+            exact = replace(run, upload=replace(upload, accepts_converted=False))
+            media, _ = yield from _verify(exact, media, must_get=True)
         if is_uncertain:
-            yield from _warn_of_duplicates(upload, baseline, media, retries.for_lookups())
+            yield from _warn_of_duplicates(run, media)
         return media
 
 
-def _recover(
-    upload: UploadSpec,
-    baseline: Baseline,
-    error: MediaError,
-    retries: RetryState,
-    settle_seconds: float,
-    *,
-    latest_id: int | str | None,
-    is_first: bool,
-) -> Flow[Media | None]:
+def _recover(run: _Run, error: MediaError, *, is_first: bool) -> Flow[Media | None]:
     """Return the file if the failed attempt stored it; else None, once the next attempt is due.
 
     :param is_first: whether this is the first failure after which the file may be stored.
     :raises MediaError: no attempt remains.
     """
+    retries = run.retries
     delay = retries.next_delay(error)
     started = retries.clock()
     retry_after = delay if delay and error.retry_after else 0.0
     log.warning("%s The upload may have succeeded; checking the library%s before retrying", error,
                 f" in {retry_after:.1f} s" if retry_after else "")  # fmt: skip
-    timeout = yield from _visibility_timeout(error, settle_seconds, latest_id, retries.for_lookups(), is_first=is_first)
-    adopted = yield from _await_visibility(upload, baseline, timeout, retries.for_lookups(), error, retry_after)
+    timeout = yield from _visibility_timeout(run, error, is_first=is_first)
+    adopted = yield from _await_visibility(run, timeout, cause=error, retry_after=retry_after)
     if adopted:
         return adopted
     remaining = 0.0 if delay is None else max(0.0, delay - (retries.clock() - started))
     if delay is None or remaining > retries.seconds_remaining:
         raise error
-    log.warning("The library does not have %r; uploading it again in %.1f s (attempt %d of %d)", upload.name,
+    log.warning("The library does not have %r; uploading it again in %.1f s (attempt %d of %d)", run.upload.name,
                 remaining, retries.attempts + 1, retries.max_attempts)  # fmt: skip
     yield Sleep(remaining)
     return None
 
 
-def _visibility_timeout(
-    error: MediaError, settle_seconds: float, latest_id: int | str | None, retries: RetryState, *, is_first: bool
-) -> Flow[float]:
+def _visibility_timeout(run: _Run, error: MediaError, *, is_first: bool) -> Flow[float]:
     """Return how long to check the library for a file after a failure, in seconds.
 
     After the first failure that the API documents (its storage is temporarily unavailable) the timeout is short, unless
@@ -470,51 +450,47 @@ def _visibility_timeout(
     if error.delivery is Delivery.PARTIAL:
         return 0.0  # no server has the whole file, so there is nothing to wait for
     is_documented = is_first and error.is_from_api and error.status in _DOCUMENTED_FAILURES
-    short = min(settle_seconds, API_ERROR_SETTLE_SECONDS) if is_documented else settle_seconds
-    if short == settle_seconds or latest_id is None:
+    long, retries = run.settle_seconds, run.retries.for_lookups()
+    short = min(long, API_ERROR_SETTLE_SECONDS) if is_documented else long
+    if short == long or run.latest_id is None:
         return short
     try:
         newest = yield from with_shared_retries(
             list_page(limit=_LOOKUP_PAGE_SIZE, sort_by="id", sort_order="desc"), retries
         )
-        if any(str(media.id) == str(latest_id) for media in newest):
+        if any(str(media.id) == str(run.latest_id) for media in newest):
             return short
-        yield from with_shared_retries(get_media(latest_id), retries)
+        yield from with_shared_retries(get_media(run.latest_id), retries)
     except MediaNotFoundError:
         return short
     except MediaError:
-        return settle_seconds
-    return settle_seconds
+        return long
+    return long
 
 
 def _await_visibility(
-    upload: UploadSpec,
-    baseline: Baseline,
-    settle_seconds: float,
-    retries: RetryState,
-    cause: MediaError | None,
-    retry_after: float,
+    run: _Run, timeout: float, *, cause: MediaError | None = None, retry_after: float = 0.0
 ) -> Flow[Media | None]:
     """Check the library until it shows the file or the time is over; the last lookup starts at that moment.
 
     Failed lookups share their attempts. When these are used up, each further lookup is a single request, so that a
     silent server cannot extend the check beyond the time and the retry budget.
 
-    :param settle_seconds: how long to check.
-    :param retries: the attempts of all lookups together, with their clock.
+    :param timeout: how long to check, in seconds.
     :param cause: the failure after which the library is checked, if known.
     :param retry_after: the seconds that the server asked to wait; they hold for lookups as well.
     :return: the file, or None.
     :raises MediaError: the last lookup failed too, so the file must not be uploaded again.
     """
-    deadline, delay = retries.clock() + settle_seconds, _FIRST_LOOKUP_DELAY_SECONDS
-    is_last = settle_seconds <= retry_after
+    upload, retries = run.upload, run.retries.for_lookups()
+    deadline, delay = retries.clock() + timeout, _FIRST_LOOKUP_DELAY_SECONDS
+    is_last = timeout <= retry_after
     if retry_after:
         yield Sleep(retry_after)
     while True:
         failed: MediaError | None = None
         try:
-            found = yield from with_shared_retries(find_new_matches(upload, baseline, thorough=is_last), retries)
+            found = yield from with_shared_retries(find_new_matches(upload, run.baseline, thorough=is_last), retries)
         except MediaError as lookup_error:
             found, failed = [], lookup_error
             if not lookup_error.is_transient:
@@ -538,9 +514,9 @@ def _await_visibility(
     return None
 
 
-def _warn_of_duplicates(upload: UploadSpec, baseline: Baseline, media: Media, retries: RetryState) -> Flow[None]:
+def _warn_of_duplicates(run: _Run, media: Media) -> Flow[None]:
     try:
-        found = yield from with_shared_retries(find_new_matches(upload, baseline), retries)
+        found = yield from with_shared_retries(find_new_matches(run.upload, run.baseline), run.retries.for_lookups())
     except MediaError as error:
         log.warning("Could not check for duplicates of an earlier attempt: %s", error)
         return
@@ -550,26 +526,24 @@ def _warn_of_duplicates(upload: UploadSpec, baseline: Baseline, media: Media, re
                     " may use them", format_ids(duplicates, with_sizes=True), media.id)  # fmt: skip
 
 
-def _verify(
-    upload: UploadSpec, media: Media, baseline: Baseline, settle_seconds: float, retries: RetryState, *, must_get: bool
-) -> Flow[tuple[Media, bool]]:
+def _verify(run: _Run, media: Media, *, must_get: bool) -> Flow[tuple[Media, bool]]:
     """Return the file as the library has it, and whether another task replaced it.
 
     :param media: as the response to the upload describes it. With another name or size the library is checked.
     :param must_get: whether a GET must confirm the file and its size, because older files are deleted for it.
     :raises MediaResponseError: the library does not have the file.
     """
+    upload = run.upload
     if must_get or not media.size or media.url is None:
-        found = yield from _fetch_stored(upload, media, baseline, settle_seconds, retries)
+        found = yield from _fetch_stored(run, media)
         if found is None:
             return media, True
         media = found
     if not is_credible(upload, media):
         log.warning("The response to the upload of %r describes %s (%r, %s bytes); checking the library", upload.name,
                     media.id, media.name, media.size)  # fmt: skip
-        is_new = baseline.is_newer(media) is not False and is_name_credible(upload.name, media.name)
-        timeout = 0.0 if is_new else settle_seconds
-        found = yield from _await_visibility(upload, baseline, timeout, retries.for_lookups(), None, 0.0)
+        is_new = run.baseline.is_newer(media) is not False and is_name_credible(upload.name, media.name)
+        found = yield from _await_visibility(run, 0.0 if is_new else run.settle_seconds)
         # A GET and a list that contradict each other about one file do not justify a deletion.
         if found is None or (must_get and str(found.id) == str(media.id)):
             raise different_file_error(upload, media)
@@ -581,35 +555,34 @@ def _verify(
     return media, False
 
 
-def _fetch_stored(
-    upload: UploadSpec, media: Media, baseline: Baseline, settle_seconds: float, retries: RetryState
-) -> Flow[Media | None]:
+def _fetch_stored(run: _Run, media: Media) -> Flow[Media | None]:
     """Get a file that was just stored; retry while it is not found or has no size yet.
 
     :return: None when another task replaced it.
     :raises MediaResponseError: it is not found within the settling time.
     """
-    deadline, delay = retries.clock() + settle_seconds, _FIRST_LOOKUP_DELAY_SECONDS
+    upload, clock = run.upload, run.retries.clock
+    deadline, delay = clock() + run.settle_seconds, _FIRST_LOOKUP_DELAY_SECONDS
     while True:
         stored: Media | None = None
         try:
             found = yield from get_media(media.id)
             stored = replace(merge_details(media, found), size=found.size)
         except MediaNotFoundError:
-            newer, _ = yield from _list_newer(upload, baseline, thorough=False)
+            newer, _ = yield from _list_newer(upload, run.baseline, thorough=False)
             others = [other for other in newer if upload.could_match(other) and str(other.id) != str(media.id)]
             if others and str(media.id) not in {str(other.id) for other in newer}:
                 log.warning("Another task replaced %r after it was stored as %r: by %s", upload.name, media.id,
                             format_ids(others, with_sizes=True))  # fmt: skip
                 return None
-        remaining = deadline - retries.clock()
+        remaining = deadline - clock()
         if (stored and stored.size) or remaining <= 0:
             break
         yield Sleep(min(delay, remaining))
         delay = min(delay * 2, _MAX_LOOKUP_DELAY_SECONDS)
     if stored is None:
         raise MediaResponseError(
-            f"{upload.name!r} was stored as {media.id}, but the library does not have it after {settle_seconds:g} s"
+            f"{upload.name!r} was stored as {media.id}, but the library does not have it after {run.settle_seconds:g} s"
             " (the connection's extra 'settle_seconds').",
         )
     return stored
