@@ -30,10 +30,7 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit code.
-
-    :param arguments: the arguments without the program name; None for ``sys.argv``.
-    """
+    """Run a command; return its exit code."""
     from airflow_provider_media import __version__
     from airflow_provider_media.sandbox.__main__ import DESCRIPTION, add_options, serve
 

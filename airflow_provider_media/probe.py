@@ -67,7 +67,6 @@ _GIF = base64.b64decode("R0lGODdhCAAIAIEAAMgeHgAAAAAAAAAAACwAAAAACAAIAAAIDwABCBx
 class Finding:
     """One property of the platform.
 
-    :param topic: the property, such as ``Ids``.
     :param found: what the platform does.
     :param note: what follows for the provider; empty if nothing does.
     """
@@ -81,10 +80,8 @@ class Finding:
 class ProbeReport:
     """The result of a probe.
 
-    :param findings: in the order of the measurements.
     :param extras: the connection's extras that fit the platform; defaults are omitted.
     :param remaining: the ids of uploaded files that were not deleted, each with the reason.
-    :param error: why the probe ended early.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -117,11 +114,7 @@ class _Sample:
 class Probe:
     """One run of the measurements.
 
-    :param settings: the connection.
     :param transport: creates a transport; called again for the cleanup, because a stop may leave the first one broken.
-    :param leave_files: whether the uploaded files stay in the library.
-    :param folder_id: the folder of the uploads, or None for the platform's default.
-    :param max_wait: max seconds until an uploaded file must be visible.
     """
 
     def __init__(

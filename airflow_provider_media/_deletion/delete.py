@@ -59,8 +59,6 @@ def _parse_users(returned: Any, media: Media) -> list[str]:
     """Parse the return value of the callable; a string is one user.
 
     Unknown is never empty: only an empty collection or iterator means that nothing uses the file.
-
-    :raises MediaInUseError: the value is anything else.
     """
     users = [returned] if isinstance(returned, str) else returned
     is_readable = isinstance(users, (Collection, Iterator)) and not isinstance(users, (Mapping, *_NO_STRINGS, IOBase))
@@ -103,10 +101,7 @@ def _resolve(references: References) -> Callable[[Media], Iterable[str]]:
 
 
 def refuse_if_used(found: Iterable[Media], references: References | None) -> None:
-    """Raise if any of the files is in use.
-
-    :raises MediaInUseError: with the files and their users.
-    """
+    """Raise if any of the files is in use."""
     used = find_references(found, references)
     if used:
         raise MediaInUseError(format_references(used) + " Nothing was deleted.")
@@ -133,7 +128,6 @@ def delete_all(
     """Check references, then delete the files; return the ids that were deleted, missing and skipped.
 
     :param state: the ids whose deletion earlier attempts started; a missing file among them counts as deleted.
-    :param backup_to: where each file is written before its deletion.
     :raises MediaNotFoundError: an id is missing (``if_missing="fail"``); nothing was deleted.
     :raises MediaInUseError: a file is in use (``on_reference="fail"``); nothing was deleted.
     """
@@ -183,7 +177,6 @@ def delete_each(
     :param state: stores each id before its deletion, and all of them at the end.
     :param deleted: the ids that earlier attempts of the task deleted.
     :param seen: the files as they were selected, by the given id; each is read again right before its deletion.
-    :param backup_to: where each file is written before its deletion; no backup, no deletion.
     """
     from airflow_provider_media._api.deletion import get_unchanged
 
@@ -217,10 +210,7 @@ def delete_each(
 
 
 def deletion_state(context: Context, task_id: str, hook: MediaHook, **about: Any) -> TaskState[DeletionCheckpoint]:
-    """Return the task state for the checkpoint of a deletion.
-
-    :param about: identifies the deletion among others of the same task, connection and base URL.
-    """
+    """Return the task state for the checkpoint of a deletion."""
     from airflow_provider_media._airflow.task_state import TaskState
 
     state = TaskState(context, DeletionCheckpoint, task_id=task_id)
@@ -248,11 +238,7 @@ def _get_each(hook: MediaHook, media_ids: list[int | str]) -> tuple[dict[str, Me
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionCheckpoint:
-    """The progress of a deletion.
-
-    :param ids: the files whose deletion was started.
-    :param is_done: whether the deletion is complete.
-    """
+    """The progress of a deletion."""
 
     KIND: ClassVar[str] = "media_deleted"
     GROWING: ClassVar[str] = "ids"
@@ -271,10 +257,7 @@ class DeletionCheckpoint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Create an instance from :meth:`to_dict` output.
-
-        :raises ValueError: the values are invalid.
-        """
+        """Create an instance from :meth:`to_dict` output."""
         return cls(ids=parse_ids(values["ids"]), is_done=parse_flag(values["is_done"]))
 
 
@@ -286,8 +269,6 @@ _MAX_NAME_CHARS = 150
 class Backup:
     """Writes files to a folder, each as ``<id>-<name>``; an instance writes a file once.
 
-    :param hook: the library.
-    :param folder: a path, or the URI of an object store.
     :raises MediaConfigurationError: it is a URL of a web server.
     """
 

@@ -32,11 +32,6 @@ MAX_LOOKUPS = 1000
 class Selection:
     """The criteria of a cleanup; a file must meet all of them.
 
-    :param name: a name or a pattern with ``*``, ``?`` and ``[...]``.
-    :param is_name_exact: whether the name is literal.
-    :param mime_type: a type or a pattern, such as ``image/*``.
-    :param folder_id: the folder of the file.
-    :param older_than: the minimum age of the file.
     :param keep_last: how many of the newest files of each name to keep, at any age.
     """
 
@@ -70,10 +65,7 @@ class Selection:
         return no_folder or (needs_date and media.created_at is None)
 
     def needs_date_of(self, media: Media, of_name: int) -> bool:
-        """Return whether the date is needed to find the newest files of the name, because ids need not grow.
-
-        :param of_name: the number of files of the name.
-        """
+        """Return whether the date is needed to find the newest files of the name, because ids need not grow."""
         return self.keep_last is not None and of_name > self.keep_last and media.created_at is None
 
 
@@ -132,11 +124,7 @@ def find_hidden_ids(selected: Iterable[Media]) -> Flow[list[Media]]:
 
 
 def select(candidates: Iterable[Media], selection: Selection, *, now: datetime) -> tuple[Media, ...]:
-    """Select the files to delete, in the order of the list.
-
-    :param candidates: the result of :func:`find_candidates`.
-    :param now: with a time zone.
-    """
+    """Select the files to delete, in the order of the list."""
     in_folder = [media for media in candidates if selection.folder_id is None or media.folder_id is not None]
     matching = [media for media in in_folder if selection.could_match(media)]
     kept = _newest_of_each_name(matching, selection.keep_last) if selection.keep_last is not None else set()

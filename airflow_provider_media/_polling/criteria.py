@@ -56,8 +56,6 @@ class NameIndex:
 
     Patterns are grouped by the fixed strings before their first and after their last wildcard.
 
-    :param names: names and patterns.
-
     :ivar tested: the number of patterns tested so far.
     """
 
@@ -93,10 +91,7 @@ _SHOWN_IN_LOG = 20
 class LookupResult:
     """The files that a lookup found. Ids and names are separate, because an id may equal a name.
 
-    :param ids: files by id.
-    :param names: files by name or pattern.
     :param earlier: files that earlier lookups found by name or pattern, and that may be deleted.
-    :param id_errors: errors by id.
     :param name_errors: errors by name: the list contains an invalid entry of that name.
     """
 
@@ -116,12 +111,8 @@ class LookupResult:
 class WaitCriteria:
     """The media that a sensor waits for: ids or names.
 
-    :param ids: ids as strings.
-    :param names: names; those with ``*``, ``?`` or ``[...]`` are patterns.
     :param exact: the names to match literally, even if they contain wildcards.
-    :param min_matches: the minimum number of files that match a pattern.
     :param folder_id: only files known to be in this folder.
-    :param mime_type: only files of this type; may have wildcards.
     :param stored_after: only files known to be stored at this time or later.
     :param pick: ``oldest`` or ``newest``: which file of a plain name is returned.
     """
@@ -202,7 +193,6 @@ class WaitCriteria:
     ) -> str:
         """Return the number of found keys, and which are found and missing, for the log and for errors.
 
-        :param counts: the number of files of patterns that are not found.
         :param found_before: the number of found keys that are not among these criteria.
         """
         present = [repr(key) for key in self.keys if key in found]
@@ -233,10 +223,6 @@ class WaitEvent:
 
     :param status: ``found``: all files are there; ``warning``: the deadline is near; ``deadline``: it has passed;
         ``failed``: polling failed.
-    :param found: the files found.
-    :param counts: the number of files of each pattern that is not found.
-    :param error: the class name of the error, if polling failed.
-    :param message: its message.
     """
 
     status: Literal["found", "warning", "deadline", "failed"]
@@ -296,11 +282,7 @@ def found_from_dicts(values: Mapping[str, Any]) -> Found:
 class WaitCheckpoint:
     """The state of a wait.
 
-    :param started: the first start of the task, before any retry, reschedule or deferral.
     :param library: the connection and base address of the library.
-    :param found: the files found so far.
-    :param failures: the number of consecutive failed polls.
-    :param warned: whether the warning before the deadline was given.
     """
 
     KIND: ClassVar[str] = "media_wait"
@@ -329,10 +311,7 @@ class WaitCheckpoint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Create an instance from :meth:`to_dict` output.
-
-        :raises ValueError: the values are malformed.
-        """
+        """Create an instance from :meth:`to_dict` output."""
         started, library, failures = datetime.fromisoformat(values["started"]), values["library"], values["failures"]
         if started.tzinfo is None or type(failures) is not int or not isinstance(library, (str, type(None))):
             raise ValueError("the state of a wait needs an aware start, a library and a number of failures")

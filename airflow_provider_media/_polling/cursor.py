@@ -44,7 +44,6 @@ class Cursor:
     them, so that a file with a very large id or a date in the future does not hide later ones. In a small library all
     files are remembered, and no order is needed.
 
-    :param sort_by: the sort field of the positions.
     :param floor: the position; files with a lower one are old.
     :param recent: the remembered files above it, by id.
     """

@@ -62,8 +62,6 @@ def lookup(
     Files can be missed if others are deleted while the list is read. Then the list is read again.
 
     :param result: receives the files found, also if the lookup fails.
-    :param details: fetches fields that the list lacks.
-    :raises MediaError: the lookup failed.
     """
     missing = list(ids)
     if names or len(missing) > _MAX_IDS_WITHOUT_LIST:
@@ -95,7 +93,6 @@ def lookup_in_newest(names: Collection[str], *, result: LookupResult, details: D
     """Search the newest files for names: one request, or two if the library may have no more files.
 
     :return: whether these are all files of the library.
-    :raises MediaError: as :func:`lookup`.
     """
     search, pages = _Search((), names, result), Paginator(sort_by="id", sort_order="desc")
     while pages.next_request and pages.requests_done < _MAX_NEWEST_PAGES and not pages.requests_remaining:
@@ -166,8 +163,6 @@ def _fetching_is_cheaper(missing: Collection[str], pages: Paginator) -> bool:
 class _Search:
     """Searches pages of the list for ids and names.
 
-    :param result: receives what is found.
-    :ivar missing: the ids not found so far.
     :ivar matches: the files found for each name or pattern, by id.
     """
 

@@ -54,11 +54,7 @@ def _date_of(media: Media) -> int | None:
 class NewestMedia:
     """The newest files of the library.
 
-    :param media: the files, each with its position, oldest first.
-    :param sort_by: the sort field of the positions.
     :param complete_from: the position from which on all files are included; None for the whole library.
-    :param page_length: the number of files on the first page.
-    :param total: the number of files in the library, if the list contains it.
     """
 
     media: tuple[tuple[int, Media], ...]
@@ -201,7 +197,6 @@ def _no_order(media: Media) -> MediaResponseError:
 class Horizon:
     """The position up to which the library was searched.
 
-    :param sort_by: the sort field of the position.
     :param top: the position of one of the newest files; the few above it may be out of order.
     """
 
@@ -240,17 +235,11 @@ class Reading:
         self._latest = nlargest(NEWEST_FILES, [*self._latest, *page], key=lambda media: _date_of(media) or 0)
 
     def reaches_horizon(self, total: int | None) -> bool:
-        """Return whether older files were searched before: the order holds, and enough of them are listed again.
-
-        :param total: the number of files in the library, if the list contains it.
-        """
+        """Return whether older files were searched before: the order holds, and enough of them are listed again."""
         return self._overlap >= MIN_REMEMBERED and self._is_ordered(total)
 
     def horizon(self, total: int | None, *, is_complete: bool) -> Horizon | None:
-        """Return the horizon after the reading; None if neither ids nor dates order the files.
-
-        :param is_complete: whether the whole list was read.
-        """
+        """Return the horizon after the reading; None if neither ids nor dates order the files."""
         newest = self._newest
         if is_complete and self.sort_by == "id" and not (self._is_ordered(total) and self._dates_agree()):
             if not self._has_dates:

@@ -26,15 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The receipt of one upload.
-
-    :param media_id: the library's id.
-    :param name: the uploaded name.
-    :param size: the uploaded size in bytes.
-    :param sha256: of the uploaded content; None if not computed.
-    :param stored_name: the name in the library.
-    :param stored_size: the size in the library, in bytes; None if unknown.
-    """
+    """The receipt of one upload."""
 
     media_id: int | str
     name: str
@@ -82,10 +74,7 @@ class Receipt:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """Create an instance from :meth:`to_dict` output; ignore other keys.
-
-        :raises Exception: the entry has another shape.
-        """
+        """Create an instance from :meth:`to_dict` output; ignore other keys."""
         stored = entry.get("stored") or {"name": entry["name"], "size": entry["size"]}
         strings = (entry["name"], entry.get("sha256") or "", stored["name"] or "")
         sizes = (entry["size"], stored["size"] or 0)
@@ -113,9 +102,6 @@ class SyncCheckpoint:
 
     :param sending: whether uploads were running, so that the attempt was interrupted. Also true if the attempt ended
         with more receipts than can be stored.
-    :param baseline: the library before the first attempt; None if too large to store.
-    :param receipts: the receipts of the uploaded files, by path.
-    :param ended_at: when the attempt ended, in seconds since 1970.
     """
 
     KIND: ClassVar[str] = "media_sync"
@@ -153,10 +139,7 @@ class SyncCheckpoint:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Create an instance from :meth:`to_dict` output.
-
-        :raises ValueError: the values have another shape.
-        """
+        """Create an instance from :meth:`to_dict` output."""
         baseline = None if values["baseline"] is None else Baseline.from_dict(values["baseline"])
         receipts = {path: Receipt.from_dict(receipt) for path, receipt in values["receipts"].items()}
         ended_at = float(values["ended_at"])
@@ -168,7 +151,6 @@ class PreviousAttempts:
     """The previous attempts of a sync.
 
     :param were_interrupted: whether the last one was interrupted, so that uploads may still become visible.
-    :param baseline: the library before the first one.
     :param since: if the baseline is unknown, when the run started.
     """
 
@@ -178,10 +160,7 @@ class PreviousAttempts:
 
     @classmethod
     def of(cls, checkpoint: SyncCheckpoint | None, context: Context, *, is_kept: bool) -> Self:
-        """Create from a checkpoint; before Airflow 3.3, from the task's ``try_number``.
-
-        :param is_kept: whether Airflow stores checkpoints.
-        """
+        """Create from a checkpoint; before Airflow 3.3, from the task's ``try_number``."""
         if checkpoint:
             return cls(were_interrupted=checkpoint.sending, baseline=checkpoint.baseline)
         if is_kept or getattr(context.get("ti"), "try_number", 1) <= 1:

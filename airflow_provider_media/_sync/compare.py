@@ -64,11 +64,7 @@ class SyncOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingMedia:
-    """The library's files with the names of a folder's files.
-
-    :param by_name: the files by name, oldest first.
-    :param baseline: the state of the library when it was listed.
-    """
+    """The library's files with the names of a folder's files."""
 
     by_name: dict[str, list[Media]]
     baseline: Baseline
@@ -83,7 +79,6 @@ def prepare_files(
 ) -> list[LocalFile]:
     """Check every file before the first upload; return each with its problem, if any.
 
-    :param receipts: the receipts of an earlier sync, by path.
     :param workers: check files in parallel, because reading from an object store is slow.
     :raises TransferAbortedError: the task was stopped.
     """
@@ -120,10 +115,7 @@ def skip_unsupported(prepared: Sequence[LocalFile], options: SyncOptions) -> lis
 def prepare_file(
     file: FoundFile, options: SyncOptions, receipts: Mapping[str, Receipt], *, accepts_converted: bool = False
 ) -> LocalFile:
-    """Check one file; return it with its problem, if any.
-
-    :param accepts_converted: whether the platform may store it with another size.
-    """
+    """Check one file; return it with its problem, if any."""
     from airflow_provider_media._channels.check import check_file
     from airflow_provider_media._sync.plan import LocalFile
     from airflow_provider_media._sync.scan import library_name
@@ -165,7 +157,6 @@ def fetch_existing_media(
 ) -> ExistingMedia:
     """List the library once; fetch details of each file for which the list is incomplete.
 
-    :param workers: fetch details in parallel.
     :param wait_seconds: how long to wait for files that an earlier sync stored and the library does not show yet.
     """
     from airflow_provider_media._api.baseline import baseline_in

@@ -46,11 +46,7 @@ MAX_CONSECUTIVE_FAILURES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """The callbacks of a running flow.
-
-    :param succeed: is called with the flow's result.
-    :param fail: is called with the error.
-    """
+    """The callbacks of a running flow."""
 
     succeed: Callable[[Any], None]
     fail: Callable[[MediaError], None]
@@ -58,10 +54,7 @@ class _Job:
 
 @contextmanager
 def worker_pool(hook: MediaHook, count: int) -> Iterator[ThreadPoolExecutor]:
-    """Run threads; an exception in the block cancels all transfers.
-
-    :param count: the number of threads.
-    """
+    """Run threads; an exception in the block cancels all transfers."""
     pool = ThreadPoolExecutor(count, thread_name_prefix="media-sync")
     try:
         yield pool
@@ -76,16 +69,6 @@ class SyncExecutor:
     """Executes the steps of a plan: upload, verify, delete what is replaced.
 
     Threads upload and delete.
-
-    :param hook: the connection, one for all threads.
-    :param pool: the threads.
-    :param width: the number of threads.
-    :param uploads: the uploads by path.
-    :param existing: the library's files before the sync.
-    :param references: a callable that returns what still uses a file.
-    :param on_reference: ``fail`` or ``skip``.
-    :param back_up: writes old files somewhere before they are deleted.
-    :param progress: counts the files that are done.
     """
 
     def __init__(
@@ -206,11 +189,7 @@ class SyncExecutor:
         return (yield from delete_unchanged(old, self._must_keep))
 
     def _must_keep(self, old: Iterable[Media]) -> bool:
-        """Return whether an old file with an id that only a GET shows is in use; called by the workers.
-
-        :raises MediaInUseError: it is (``on_reference="fail"``).
-        :raises MediaError: the user's callable fails.
-        """
+        """Return whether an old file with an id that only a GET shows is in use; called by the workers."""
         used = self._find_used(old)
         if used and self._on_reference == "fail":
             raise MediaInUseError(f"{format_references(used)} Nothing was deleted.")
@@ -228,11 +207,7 @@ class SyncExecutor:
             raise MediaError(f"references failed ({type(error).__name__}: {error}).") from error
 
     def _without_used(self, step: PlanStep, media: Media, old: list[Media]) -> list[Media]:
-        """Check again what still uses the old files, because the transfer took time.
-
-        :raises MediaInUseError: something does (``on_reference="fail"``).
-        :raises MediaError: the user's callable fails.
-        """
+        """Check again what still uses the old files, because the transfer took time."""
         try:
             used = self._find_used(old)
         except MediaError as error:

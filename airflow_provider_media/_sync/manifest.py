@@ -28,10 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def manifest_of(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, dict[str, Any]]:
-    """Return one entry for each file in the library, by path in the folder, sorted.
-
-    :param uploads: the uploads by path, done or not.
-    """
+    """Return one entry for each file in the library, by path in the folder, sorted."""
     from airflow_provider_media._sync.checkpoint import Receipt
 
     entries = {}
@@ -55,7 +52,6 @@ def manifest_of(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec
 def check_can_be_mapped(operator: BaseOperator, context: Context, entries: int) -> None:
     """Refuse, before the first upload, a manifest that is too long for Airflow to map a task over.
 
-    :param entries: the length of the manifest.
     :raises MediaConfigurationError: a task is mapped over it, and Airflow allows fewer entries.
     """
     from airflow.providers.common.compat.sdk import conf
@@ -75,10 +71,7 @@ def check_can_be_mapped(operator: BaseOperator, context: Context, entries: int) 
 
 
 class ManifestFile:
-    """The file of a manifest.
-
-    :param path: a local path, or that of an object store.
-    """
+    """The file of a manifest."""
 
     def __init__(self, path: Any) -> None:
         self.path = path if hasattr(path, "fs") else Path(path)
@@ -138,10 +131,7 @@ class ManifestFile:
             return math.inf
 
     def write(self, manifest: dict[str, dict[str, Any]]) -> None:
-        """Write it as JSON; on a local disk, readers see either the old or the new file.
-
-        :raises MediaError: it cannot be written.
-        """
+        """Write it as JSON; on a local disk, readers see either the old or the new file."""
         try:
             write_text(self.path, json.dumps(manifest, ensure_ascii=False, indent=1))
         except Exception as error:  # noqa: BLE001 - of any file system

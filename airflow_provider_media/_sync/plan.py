@@ -44,16 +44,8 @@ _MAX_OTHERS = 3
 class LocalFile:
     """A file of the folder, after its checks.
 
-    :param path: its path in the folder.
-    :param name: its name in the library.
-    :param upload: the upload, or None if the file has a problem.
     :param fingerprint: the SHA-256 of its content, if files are compared by content.
-    :param receipt: its receipt of an earlier sync.
-    :param problem: why it cannot be uploaded.
-    :param error_class: the class of the error for the problem.
     :param rejected_by: the channels that do not accept it, or the library.
-    :param is_unsupported_type: whether the library does not accept its type.
-    :param warnings: the recommendations of its channels that it does not meet.
     """
 
     path: str
@@ -88,16 +80,8 @@ class PlanStep:
     """The planned action for one file.
 
     :param action: one of :data:`ACTIONS`.
-    :param path: its path in the folder.
-    :param name: its name in the library.
-    :param reason: why.
-    :param size: in bytes; None if the file cannot be read.
-    :param mime_type: detected from its first bytes.
     :param existing: the file of the library that is kept, or that a previous attempt uploaded.
     :param old: the files of the library to delete after the new one is verified.
-    :param error_class: the class of the error, if it is refused.
-    :param rejected_by: the channels that do not accept it, or the library, if it is refused.
-    :param warnings: the recommendations of its channels that it does not meet.
     """
 
     action: str
@@ -140,11 +124,7 @@ class PlanStep:
 class StepResult:
     """The result of one step.
 
-    :param step: the planned step.
     :param action: the action done: ``create``, ``replace``, ``keep`` or ``failed``.
-    :param media: the file in the library.
-    :param error: the cause of a failure.
-    :param replaced: the ids of the older files that were deleted.
     """
 
     step: PlanStep
@@ -156,10 +136,7 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """All steps of a sync, in the order of the files' paths.
-
-    :param steps: one for each file.
-    """
+    """All steps of a sync, in the order of the files' paths."""
 
     steps: tuple[PlanStep, ...]
 
@@ -242,9 +219,6 @@ def make_plan(
 ) -> SyncPlan:
     """Decide for each file what becomes of it.
 
-    :param files: the folder's files.
-    :param existing: the library's files by name, oldest first.
-    :param if_changed: for a name that the library has with other content: ``replace``, ``upload`` or ``fail``.
     :param sent_before: whether a previous attempt of the task may have uploaded a file of the library. If so, it may
         not have deleted the old versions yet.
     """
@@ -270,10 +244,7 @@ def _normalized(name: str) -> str:
 
 
 def _refuse_shared_name(file: LocalFile, paths: list[str]) -> LocalFile:
-    """Mark a file as refused if others would have its name.
-
-    :param paths: the paths of all files with the name.
-    """
+    """Mark a file as refused if others would have its name."""
     if file.problem is not None or len(paths) == 1:
         return file
     others = [path for path in paths if path != file.path]
@@ -368,7 +339,6 @@ def _difference(old: Media, upload: UploadSpec) -> str:
 def keep_used(plan: SyncPlan, used: Mapping[int | str, list[str]], *, on_reference: str) -> SyncPlan:
     """Return the plan without deletions of files that are still used.
 
-    :param used: by id, the users.
     :param on_reference: ``fail``: refuse the steps that would delete them; ``skip``: keep them beside the new version.
     """
     return SyncPlan(tuple(_without_used(step, used, on_reference) for step in plan.steps))

@@ -26,10 +26,7 @@ _MAX_NAMED = 50
 
 
 def log_plan(plan: SyncPlan, kept: Mapping[int | str, list[str]], *, is_dry_run: bool) -> None:
-    """Log the plan; if it is refused, only what the error does not name.
-
-    :param kept: by id, the users of old versions that are kept.
-    """
+    """Log the plan; if it is refused, only what the error does not name."""
     if kept:
         users = "; ".join(f"media {media_id} by {', '.join(names)}" for media_id, names in kept.items())
         log.warning("Kept old versions beside the new ones, because they are still used: %s", escape_controls(users))
@@ -48,10 +45,7 @@ def log_plan(plan: SyncPlan, kept: Mapping[int | str, list[str]], *, is_dry_run:
 
 
 def check_plan(plan: SyncPlan, hook: MediaHook) -> None:
-    """Check before the first upload that the whole plan can be executed.
-
-    :raises MediaError: a file is refused, or the connection does not allow deletions.
-    """
+    """Check before the first upload that the whole plan can be executed."""
     refused = plan.refused
     if refused:
         files = f"{len(refused)} of {plural(len(plan.steps), 'file')}"
@@ -101,10 +95,7 @@ def raise_if_failed(results: Sequence[StepResult], allow_failures: int) -> None:
 
 
 def log_changes(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec], *, has_manifest: bool) -> None:
-    """Log one warning of the files that the platform changed.
-
-    :param has_manifest: whether later runs recognize the files by the manifest.
-    """
+    """Log one warning of the files that the platform changed."""
     from airflow_provider_media._upload.spec import changes_of
 
     sent = [(result.step.path, result.media) for result in results if result.action in ("create", "replace")]

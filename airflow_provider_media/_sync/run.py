@@ -47,14 +47,7 @@ _MAX_KEPT_BY_ID = 10
 
 
 class FolderSync:
-    """One sync of a folder; its methods are the steps, in their order.
-
-    :param hook: the connection.
-    :param options: the operator's arguments.
-    :param references: a callable that returns what still uses a file.
-    :param state: where the checkpoint of the task is kept.
-    :param context: the task's context.
-    """
+    """One sync of a folder; its methods are the steps, in their order."""
 
     def __init__(
         self,
@@ -83,11 +76,7 @@ class FolderSync:
         self._previous = PreviousAttempts.of(self._checkpoint, context, is_kept=state.is_kept)
 
     def scan(self) -> list[FoundFile]:
-        """List the folder, and check that the manifest can be written.
-
-        :raises MediaFileError: the folder cannot be read, or nothing in it matches.
-        :raises MediaConfigurationError: the manifest cannot be written.
-        """
+        """List the folder, and check that the manifest can be written."""
         from airflow_provider_media._sync.scan import find_files
 
         options = self._options
@@ -97,10 +86,7 @@ class FolderSync:
         return found
 
     def compare(self, found: Sequence[FoundFile]) -> tuple[list[LocalFile], ExistingMedia]:
-        """Check each file of the folder, then list the library.
-
-        :raises MediaFileError: no file remains.
-        """
+        """Check each file of the folder, then list the library."""
         options = self._options
         receipts, wait_seconds = self._previous_receipts()
         with worker_pool(self._hook, options.max_workers) as pool:

@@ -42,10 +42,8 @@ _PLACEHOLDERS = ("path", "name", "stem", "suffix")
 class FoundFile:
     """One file of a folder.
 
-    :param path: its path, local or in an object store.
     :param relative: its path in the folder, with ``/``, composed (Unicode's NFC) so that it has the same name on every
         file system.
-    :param info: what the listing of an object store returned for it, including the size.
     """
 
     path: Any
@@ -60,7 +58,6 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
     one log line. Links are followed; a folder with several paths is read once.
 
     :param root: a local path, an object store's path object (Airflow's ``ObjectStoragePath``), or path objects by name.
-    :param pattern: a pattern for relative paths; see :class:`PathPattern`.
     :param exclude: patterns of files to skip; one without ``/`` matches a file or a folder at any depth.
     :param written: the root as the user wrote it, because a path object drops trailing slashes, and a key may have
         several in a row.
@@ -104,10 +101,7 @@ def _select(
     label: str,
     pattern: str,
 ) -> list[FoundFile]:
-    """Return the files that match, sorted; log the others.
-
-    :raises MediaFileError: no file matches.
-    """
+    """Return the files that match, sorted; log the others."""
     kept = []
     for file in found:
         if not included.matches(file.relative):
@@ -175,12 +169,7 @@ def _walk(root: Path, pattern: PathPattern, skipped: Counter[str]) -> Iterator[F
 
 @dataclass(frozen=True, slots=True)
 class ObjectKey:
-    """An object by its exact key, including ``//``, ``..`` or a trailing blank.
-
-    :param fs: the file system.
-    :param path: the path for the file system.
-    :param label: the URI for messages.
-    """
+    """An object by its exact key, including ``//``, ``..`` or a trailing blank."""
 
     fs: Any
     path: str
@@ -217,10 +206,7 @@ def _composed(relative: str) -> str:
 
 
 def check_name_template(template: Any) -> str:
-    """Return a valid name template.
-
-    :raises MediaConfigurationError: it is invalid.
-    """
+    """Return a valid name template."""
     try:
         parts = [(field, form) for _, field, form, _ in string.Formatter().parse(template) if field is not None]
         usable = bool(parts) and all(field in _PLACEHOLDERS and "{" not in (form or "") for field, form in parts)
@@ -239,7 +225,6 @@ def check_name_template(template: Any) -> str:
 def library_name(relative: str, template: str) -> str:
     """Return the name of a file in the library.
 
-    :param relative: the file's path in its folder.
     :param template: with ``{path}`` (the relative path), ``{name}`` (its last part), ``{stem}`` and ``{suffix}``
         (``banner`` and ``.jpg``).
     """

@@ -57,11 +57,7 @@ _THREADS = ThreadPoolExecutor(max_workers=MAX_CONCURRENT_READS, thread_name_pref
 
 
 class PageError(Exception):
-    """A library or a file cannot be shown.
-
-    :param status: the HTTP status of the response.
-    :param message: the cause and the action to take.
-    """
+    """A library or a file cannot be shown."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -73,11 +69,6 @@ class PageError(Exception):
 class Reading:
     """A library that is being read or was read, newest file first.
 
-    :param parts: the files of each response of the Media API, as JSON arrays.
-    :param count: the number of files in ``parts``.
-    :param total: the number of files in the library, if the server returns it.
-    :param incomplete: the reason why not all files were read; None if all were.
-    :param error: why nothing was read.
     :param done_at: monotonic seconds of the end; None while reading.
     """
 
@@ -100,10 +91,7 @@ class Reading:
             self.changed.notify_all()
 
     async def part(self, number: int) -> bytes:
-        """Wait for one part, and return it with the counts as a JSON object; an empty part follows the last.
-
-        :raises PageError: nothing was read.
-        """
+        """Wait for one part, and return it with the counts as a JSON object; an empty part follows the last."""
         async with self.changed:
             await self.changed.wait_for(lambda: len(self.parts) > number or self.done_at is not None)
         if self.error:
@@ -118,8 +106,6 @@ def as_json(media: Media, *, all_fields: bool = False) -> dict[str, Any]:
     """Return a file for the browser, with ``problems``: what its metadata shows about the channels.
 
     Ids are strings, because browsers represent integers exactly only up to 2**53.
-
-    :param all_fields: whether to include unknown fields, as None.
     """
     values = {name: value for name, value in media.to_dict().items() if all_fields or value is not None}
     values |= {name: str(values[name]) for name in ("id", "folder_id") if values.get(name) is not None}
@@ -146,10 +132,7 @@ class _PageHook(MediaAsyncHook):
 
 
 def _settings_of(conn_id: str) -> Settings:
-    """Read a connection from Airflow's database, environment or secrets backend; blocking.
-
-    :raises PageError: the connection does not exist, is of another type, or cannot be read.
-    """
+    """Read a connection from Airflow's database, environment or secrets backend; blocking."""
     from airflow.models import Connection
     from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
@@ -190,12 +173,7 @@ class Libraries:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_READS)
 
     async def part(self, conn_id: str, number: int = 0, *, max_age: float = CACHE_SECONDS) -> bytes:
-        """Return part of a library as JSON, as soon as it is read; starts a read unless one is recent.
-
-        :param number: from 0; a caller reads one part after the other.
-        :param max_age: maximum age of a read in seconds.
-        :raises PageError: the connection cannot be read, or the request to the Media API failed.
-        """
+        """Return part of a library as JSON, as soon as it is read; starts a read unless one is recent."""
         reading = self._readings.get(conn_id)
         if reading is None or reading.error or reading.is_older_than(max_age):
             reading = self._readings[conn_id] = Reading()
@@ -207,10 +185,7 @@ class Libraries:
         return await reading.part(number)
 
     async def entry(self, conn_id: str, media_id: str) -> Media:
-        """Return one file with all fields.
-
-        :raises PageError: as of :meth:`part`, or the library does not contain the file.
-        """
+        """Return one file with all fields."""
         async with _page_errors(), self._slot(SLOT_SECONDS), _PageHook(conn_id) as hook:
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):

@@ -31,10 +31,7 @@ _MAX_PORT = 2**16 - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until interrupted or terminated.
-
-    :param arguments: the arguments without the program name; None for ``sys.argv``.
-    """
+    """Serve until interrupted or terminated."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_media.sandbox",
         description=DESCRIPTION,
@@ -45,11 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def serve(parser: argparse.ArgumentParser, values: argparse.Namespace) -> None:
-    """Serve until interrupted or terminated.
-
-    :param parser: reports invalid options.
-    :param values: the values of :func:`add_options`.
-    """
+    """Serve until interrupted or terminated."""
     settings = settings_of(parser, values)
     try:
         from airflow_provider_media.sandbox.library import LibraryBusyError
@@ -79,10 +72,7 @@ def serve(parser: argparse.ArgumentParser, values: argparse.Namespace) -> None:
 
 
 def settings_of(parser: argparse.ArgumentParser, values: argparse.Namespace) -> SandboxSettings:
-    """Return the settings of the options.
-
-    :param parser: reports invalid options.
-    """
+    """Return the settings of the options."""
     if (values.tls_certificate is None) != (values.tls_key is None):
         parser.error("--tls-certificate and --tls-key must be given together")
     names = {field.name for field in fields(SandboxSettings)}

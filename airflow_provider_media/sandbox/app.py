@@ -89,12 +89,7 @@ def _reject_constant(name: str) -> NoReturn:
 
 
 def build_app(settings: SandboxSettings, *, library: Library, base_url: str, delays: Delays) -> Gateway:
-    """Build the application.
-
-    :param library: the open library; the caller closes it.
-    :param base_url: the sandbox's URL, without a trailing slash.
-    :param delays: the delays to cancel when the sandbox stops.
-    """
+    """Build the application."""
     app = Starlette(
         routes=[
             Route(MEDIA_PATH, MediaCollection),

@@ -56,21 +56,14 @@ _ADDED_BYTES = b"\x00\x00\x00\x18free" + b"re-encoded here!"
 
 
 class Dialect:
-    """Converts library rows to JSON responses.
-
-    :param settings: the sandbox's settings.
-    :param base_url: scheme, host and port of the files' URLs, without a trailing slash.
-    """
+    """Converts library rows to JSON responses."""
 
     def __init__(self, settings: SandboxSettings, base_url: str) -> None:
         self._settings = settings
         self.base_url = base_url
 
     def parse_id(self, text: str) -> int | str:
-        """Parse an id from a path.
-
-        :raises ApiError: the id is invalid.
-        """
+        """Parse an id from a path."""
         style = self._settings.id_style
         if style == "text" or (style == "mixed" and text.startswith("med_")):
             return text
@@ -133,10 +126,7 @@ class Dialect:
         return _TYPES.get(self._settings.types, {}).get(media.mime_type, media.mime_type)
 
     def page(self, entries: list[StoredMedia], *, page: int, limit: int, total: int) -> dict[str, Any] | list[Any]:
-        """Return one page of the list.
-
-        :param total: number of files in the library.
-        """
+        """Return one page of the list."""
         items = [self.media(media) for media in entries]
         if self._settings.brief_lists:
             items = [{key: item[key] for key in _BRIEF_KEYS if key in item} for item in items]
@@ -172,17 +162,11 @@ _CHANGES: dict[NameStyle, Callable[[str], str]] = {
 
 
 def stored_name(name: str, style: NameStyle) -> str:
-    """Return the name that the library stores.
-
-    :param name: the uploaded name.
-    """
+    """Return the name that the library stores."""
     return _CHANGES[style](name)
 
 
 def reencode(path: Path) -> None:
-    """Change a file's bytes and size deterministically; it stays readable.
-
-    :param path: the file to change in place.
-    """
+    """Change a file's bytes and size deterministically; it stays readable."""
     with path.open("ab") as file:
         file.write(_ADDED_BYTES)

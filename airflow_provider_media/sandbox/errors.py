@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 class ApiError(Exception):
-    """A request is rejected.
-
-    :param status: the HTTP status of the response.
-    :param message: the reason, one sentence.
-    """
+    """A request is rejected."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
@@ -27,11 +23,7 @@ class ApiError(Exception):
 
 
 def error_body(status: int, message: str) -> dict[str, Any]:
-    """Build the documented error body.
-
-    :param status: any HTTP status, including nonstandard ones.
-    :param message: the reason, one sentence.
-    """
+    """Build the documented error body."""
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:

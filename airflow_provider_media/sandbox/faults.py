@@ -63,15 +63,8 @@ class FaultError(ValueError):
 class Fault:
     """One fault and its remaining number of uses.
 
-    :param fault: the kind, a key of :data:`_OPTIONS`.
-    :param method: the HTTP method to match, or ``*``.
     :param path: the paths to match: a shell pattern in which ``*`` also matches slashes.
-    :param times: number of requests to affect.
-    :param skip: number of matching requests to let through first.
-    :param status: the HTTP status to return.
-    :param headers: headers to add to the response or to override.
     :param body: the response body: any JSON value, or ``{"text": ...}`` for plain text; None for the documented error.
-    :param early: respond without reading the request body.
     :param close: close the connection after the response; otherwise the rest of the body is read and discarded.
     :param after_bytes: number of body bytes to read before the reset.
     :param delay_seconds: seconds between the end of the body and handling the request.
@@ -136,10 +129,7 @@ class PendingFaults:
 
 
 def parse_fault(value: Any) -> Fault:
-    """Parse and validate a fault's JSON value.
-
-    :raises FaultError: the value is invalid.
-    """
+    """Parse and validate a fault's JSON value."""
     if not isinstance(value, dict):
         raise FaultError("A fault must be a JSON object.")
     kind = value.get("fault")
@@ -252,10 +242,7 @@ class Delays:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request in progress.
-
-    :param app: handles the request without a fault.
-    """
+    """One request in progress."""
 
     app: ASGIApp
     scope: Scope

@@ -44,8 +44,6 @@ class LoggedRequest:
     """One request and its outcome.
 
     :param status: the HTTP status sent; None before the response, or if the connection was dropped.
-    :param body_bytes: number of bytes read from the request body.
-    :param started_at: Unix time in seconds.
     """
 
     method: str
@@ -98,7 +96,6 @@ class RequestQuota:
     """Counts requests against the limits.
 
     :param requests_per_minute: None for no limit; the headers then show an unused production limit.
-    :param burst_per_second: None for no limit.
     """
 
     def __init__(self, requests_per_minute: int | None, burst_per_second: int | None) -> None:
@@ -134,11 +131,6 @@ class Gateway:
     """Forwards requests to the routes.
 
     The sandbox's own pages need no key and have no limits, faults or log. Faults also apply to the URLs of files.
-
-    :param app: the routes.
-    :param faults: the pending faults.
-    :param request_log: the log of API requests.
-    :param delays: the delays of faults.
     """
 
     def __init__(

@@ -78,7 +78,6 @@ class Library:
     """The stored files. All methods are blocking and thread-safe.
 
     :param folder: created if missing; only one sandbox can open it at a time.
-    :raises LibraryBusyError: another sandbox has opened it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -119,10 +118,7 @@ class Library:
     def store(
         self, path: Path, *, name: str, description: str | None, folder_id: int | None, mime_type: str
     ) -> StoredMedia:
-        """Store a file by renaming it, so that no reader sees an incomplete file.
-
-        :param path: a complete file from :meth:`incoming_file`.
-        """
+        """Store a file by renaming it, so that no reader sees an incomplete file."""
         width, height = _pixels(path, mime_type)
         created_at = format_time(datetime.now(UTC))
         text_id = f"med_{secrets.token_hex(6)}"
@@ -160,8 +156,6 @@ class Library:
     ) -> tuple[list[StoredMedia], int, int]:
         """List part of the library; equal values are ordered by id, so that pages do not overlap.
 
-        :param order_by: a column of :data:`SORT_COLUMNS`, or an SQL expression.
-        :param as_of: list the library at this time, in the format of :func:`format_time`; None for now.
         :returns: the files, the number of files in the library, and their total size in bytes.
         """
         direction = "DESC" if descending else "ASC"

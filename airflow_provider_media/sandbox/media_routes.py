@@ -42,10 +42,7 @@ class ListQuery:
 
 
 def parse_list_query(parameters: QueryParams) -> ListQuery:
-    """Parse the list's parameters.
-
-    :raises ApiError: a parameter is invalid, unknown or repeated.
-    """
+    """Parse the list's parameters."""
     values = _single_values(parameters, known=("page", "limit", "sortBy", "sortOrder"))
     return ListQuery(
         page=_integer("page", values.get("page", "0"), minimum=0),
@@ -56,10 +53,7 @@ def parse_list_query(parameters: QueryParams) -> ListQuery:
 
 
 def reject_query(parameters: QueryParams) -> None:
-    """Reject all parameters, so that a mistyped parameter does not go unnoticed.
-
-    :raises ApiError: there is a parameter.
-    """
+    """Reject all parameters, so that a mistyped parameter does not go unnoticed."""
     _single_values(parameters, known=())
 
 

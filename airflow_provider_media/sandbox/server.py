@@ -76,11 +76,7 @@ class _Server(uvicorn.Server):
 
 
 class Sandbox:
-    """A sandbox with its port bound and its library open.
-
-    :raises OSError: the port is in use, the data folder cannot be created, or the certificate cannot be read.
-    :raises LibraryBusyError: another sandbox uses the data folder.
-    """
+    """A sandbox with its port bound and its library open."""
 
     def __init__(self, settings: SandboxSettings) -> None:
         delays, transports = Delays(), WeakSet[asyncio.Transport]()
@@ -118,10 +114,7 @@ class Sandbox:
             self._undo = undo.pop_all()
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until stopped, then release all resources. Call it once.
-
-        :param on_ready: called when the server accepts requests.
-        """
+        """Serve until stopped, then release all resources. Call it once."""
         self._server.on_ready = on_ready
         with self._undo:
             self._server.run(sockets=[self._socket])
@@ -135,9 +128,6 @@ class Sandbox:
 class RunningSandbox:
     """A sandbox that accepts requests.
 
-    :param base_url: scheme, host and port, without a trailing slash.
-    :param api_key: the accepted ``X-Api-Key``.
-    :param data_dir: the folder of the library.
     :param stop: stops the sandbox and waits until it has ended; further calls do nothing.
     """
 

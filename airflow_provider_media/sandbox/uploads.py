@@ -58,10 +58,7 @@ _OTHER_BRANDS = (
 
 
 def accepted_type(head: bytes) -> str | None:
-    """Return the MIME type of a file; None if it is not accepted.
-
-    :param head: the first :data:`HEAD_BYTES` bytes.
-    """
+    """Return the MIME type of a file; None if it is not accepted."""
     if head.startswith(b"\xff\xd8\xff\xf7"):  # JPEG-LS
         return None
     for magic, mime_type in _MAGIC.items():
@@ -100,11 +97,7 @@ class _Part:
 
 
 def read_boundary(headers: Headers, max_bytes: int) -> bytes:
-    """Validate an upload's headers, before its body is read, and return the multipart boundary.
-
-    :param max_bytes: maximum file size.
-    :raises ApiError: the headers are invalid, or the body is too large.
-    """
+    """Validate an upload's headers, before its body is read, and return the multipart boundary."""
     media_type, options = parse_options_header(headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
     if media_type != b"multipart/form-data" or not boundary:
@@ -116,13 +109,7 @@ def read_boundary(headers: Headers, max_bytes: int) -> bytes:
 
 
 async def receive_upload(stream: AsyncIterator[bytes], boundary: bytes, path: Path, max_bytes: int) -> Upload:
-    """Receive a body in batches of 1 MiB; a thread writes them to disk.
-
-    :param stream: the body.
-    :param path: the file to write to.
-    :param max_bytes: maximum file size.
-    :raises ApiError: the body or one of its parts is invalid.
-    """
+    """Receive a body in batches of 1 MiB; a thread writes them to disk."""
     with path.open("wb") as target:
         reader = _BodyReader(boundary, target, max_bytes)
         batch = bytearray()

@@ -27,12 +27,7 @@ _ANY_CODEC = ("H.264",)
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the checks of one file found.
-
-    :param rejected: why a channel does not accept it.
-    :param unavailable: what is wrong with its URL.
-    :param warnings: the channels' recommendations that it does not meet.
-    """
+    """What the checks of one file found."""
 
     rejected: tuple[str, ...] = ()
     unavailable: tuple[str, ...] = ()
@@ -41,11 +36,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The checks of a sensor.
-
-    :param channels: the channels that must accept the files.
-    :param check_url: whether the URLs must serve the files.
-    """
+    """The checks of a sensor."""
 
     channels: tuple[str, ...] = ()
     check_url: bool = False

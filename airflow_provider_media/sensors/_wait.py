@@ -65,21 +65,7 @@ _TOLERANCE = timedelta(milliseconds=20)
 class Wait:
     """The state of a wait; saved in Airflow's task state store, where it exists.
 
-    :param criteria: the ids or names.
-    :param policy: decides which failed polls end the wait.
-    :param timeout: the sensor's timeout in seconds.
-    :param needed_by: the sensor's deadline, or None.
-    :param started: the first start of the task, before any retry, reschedule or deferral.
-    :param warn_before: how long before the deadline :meth:`warn_if_due` warns, or None.
-    :param on_warning: called with the warning and the task's context.
-    :param found: the files found so far.
-    :param failures: the number of consecutive failed polls.
-    :param warned: whether the warning was given.
-    :param gate: the checks of the found files.
-
     :ivar counts: the number of files of each pattern of which several are needed.
-    :ivar retry_after: the seconds that the server asked to wait after the last poll.
-    :ivar is_changed: whether the last poll changed what is saved.
     :ivar warnings: the channels' recommendations that found files do not meet, by id.
     :ivar found_in_newest: the files found among the newest ones, if the last poll searched no others.
     """
@@ -114,7 +100,6 @@ class Wait:
         """Load the state that earlier processes of the task saved; a cleared task starts over.
 
         :param library: the connection and base address; files found in another library are ignored.
-        :param arguments: the criteria, the policy, the timeout and ``needed_by``.
         """
         state = TaskState(context, WaitCheckpoint, task_id=task_id)
         checkpoint = state.load()
@@ -165,10 +150,7 @@ class Wait:
         return None if self.warn_before is None or self.warned else self.deadline - self.warn_before
 
     def warn_if_due(self, context: Context, error: Exception | None = None) -> None:
-        """Warn, once, if the time has come.
-
-        :param error: of the last poll.
-        """
+        """Warn, once, if the time has come."""
         if self.warn_at is None or datetime.now(UTC) < self.warn_at:
             return
         self.warned = self.is_changed = True
@@ -255,10 +237,7 @@ class Wait:
         return min(interval, max(self.remaining.total_seconds(), _poller.MIN_INTERVAL_SECONDS))
 
     def new_trigger(self, media_conn_id: str, interval: timedelta, *, delay: timedelta) -> MediaExistsTrigger:
-        """Return a trigger that waits for the missing files.
-
-        :param delay: the time until its first poll.
-        """
+        """Return a trigger that waits for the missing files."""
         from airflow_provider_media.triggers.media import MediaExistsTrigger
 
         criteria, missing = self.criteria, self.missing
@@ -363,10 +342,7 @@ def _last_reschedule(context: Context) -> datetime | None:
 
 
 def load_wait(sensor: Any, context: Context) -> Wait:
-    """Return the state of a sensor's wait.
-
-    :raises MediaConfigurationError: an argument is invalid.
-    """
+    """Return the state of a sensor's wait."""
     max_failures = parse_int("max_poll_failures", sensor.max_poll_failures)
     warn_before, on_warning = _parse_warning(sensor.warn_before, sensor.on_warning)
     return Wait.load(

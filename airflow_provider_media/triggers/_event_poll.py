@@ -65,9 +65,6 @@ class EventDelay:
         """Return the new files without the one whose event is held.
 
         That file is not marked as seen, and so is new in the next poll too.
-
-        :param new: each new file with its position, oldest first.
-        :param matches: returns whether a file gets an event.
         """
         if self._held and self._held[1].id not in {media.id for _, media in new}:
             new = [self._held, *new]  # it was deleted
@@ -106,11 +103,7 @@ class ReadDepth:
         return (self._cursor.floor if self._requested is None else self._requested) + 1
 
     def request(self, floor: int, sort_by: SortField) -> None:
-        """Request an early poll that reads down to a position; it serves all watchers that request one.
-
-        :param floor: the position.
-        :param sort_by: the sort field that the position belongs to.
-        """
+        """Request an early poll that reads down to a position; it serves all watchers that request one."""
         if self.down_to is not None and sort_by == self.sort_by and floor + 1 < self.down_to:
             self._requested = floor
             self._request.set()
@@ -139,12 +132,7 @@ class ReadDepth:
 
 
 async def poll(media_conn_id: str, interval: float, depth: ReadDepth) -> AsyncIterator[NewestMedia]:
-    """Poll forever and yield the newest files; log failures, and continue.
-
-    :param media_conn_id: the Airflow connection, of type ``media``.
-    :param interval: seconds between polls.
-    :param depth: how far back each poll reads.
-    """
+    """Poll forever and yield the newest files; log failures, and continue."""
     from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.hooks.media import MediaAsyncHook
 

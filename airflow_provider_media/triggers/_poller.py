@@ -70,11 +70,7 @@ class PollPolicy:
     max_failures: int = MAX_CONSECUTIVE_FAILURES
 
     def count(self, failures: int, error: Exception | None) -> int:
-        """Return the number of consecutive failures after a poll.
-
-        :param failures: the number before it.
-        :param error: the poll's error, or None if it succeeded.
-        """
+        """Return the number of consecutive failures after a poll."""
         if error is None:
             return 0
         return failures if isinstance(error, MediaRateLimitError) else failures + 1
@@ -86,10 +82,7 @@ class PollPolicy:
         return isinstance(error, (AirflowFailException, AirflowSkipException))
 
     def ends_wait(self, failures: int, error: Exception) -> bool:
-        """Return whether the error of the last poll ends the wait.
-
-        :param failures: the number of consecutive failures, this one included.
-        """
+        """Return whether the error of the last poll ends the wait."""
         if self.is_permanent(error):
             return True
         if not isinstance(error, MediaError):
@@ -100,18 +93,9 @@ class PollPolicy:
 class Subscription:
     """The criteria of one trigger, and the results of its polls so far.
 
-    :param criteria: the ids or names.
-    :param interval: seconds between polls.
-    :param policy: decides which failed polls end the wait.
     :param first_poll_by: the latest time of the first poll, by the event loop's clock.
-    :param found_before: the number of ids or names that the sensor found before, for the progress.
 
-    :ivar found: the files found so far.
     :ivar counts: the number of files of each pattern of which several are needed.
-    :ivar polls: the number of polls.
-    :ivar failure: the error of the last poll, or None if it succeeded.
-    :ivar failures: the number of consecutive failed polls.
-    :ivar error: the error that ended the wait, or None.
     :ivar due: the time of the next poll, by the event loop's clock.
     """
 
@@ -170,10 +154,7 @@ class Subscription:
             self.error = failure
 
     def record_found(self, result: LookupResult, *, is_complete: bool) -> None:
-        """Add the files that a poll found.
-
-        :param is_complete: whether the poll succeeded.
-        """
+        """Add the files that a poll found."""
         new = {key: found for key, found in self.criteria.satisfied_by(result).items() if key not in self.found}
         counts = self.criteria.counts(result) if is_complete and self.criteria.min_matches > 1 else self.counts
         if new or counts != self.counts:
@@ -198,7 +179,6 @@ _SUBSCRIPTIONS_PER_TURN = 10
 class Poller:
     """Polls for all subscriptions of one connection, at the shortest of their intervals.
 
-    :param hook: the hook of the connection.
     :param not_before: the earliest time of the first poll, by the event loop's clock.
 
     :ivar not_before: the earliest time of the next poll, because the server may have asked to wait.
@@ -351,10 +331,7 @@ _not_before: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, floa
 
 @asynccontextmanager
 async def subscribe(media_conn_id: str, subscription: Subscription) -> AsyncIterator[None]:
-    """Subscribe to the connection's shared poller; the last subscriber closes it.
-
-    :param media_conn_id: the Airflow connection, of type ``media``.
-    """
+    """Subscribe to the connection's shared poller; the last subscriber closes it."""
     from airflow_provider_media.hooks.media import MediaAsyncHook
 
     loop = asyncio.get_running_loop()

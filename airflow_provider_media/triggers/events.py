@@ -173,11 +173,7 @@ def _shared_depth(key: Hashable) -> ReadDepth:
 
 
 class _CursorStore:
-    """Stores a watcher's cursor in Airflow's asset state store (3.3 and newer); otherwise does nothing.
-
-    :param store: the store that Airflow set on the trigger, or None.
-    :param arguments: the watcher's arguments, because an asset may have several watchers.
-    """
+    """Stores a watcher's cursor in Airflow's asset state store (3.3 and newer); otherwise does nothing."""
 
     def __init__(self, store: Any, arguments: dict[str, Any]) -> None:
         self._store = store
