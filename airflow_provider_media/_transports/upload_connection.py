@@ -58,22 +58,10 @@ _INTERIM_START = re.compile(rb"HTTP/1\.\d 1(?!01)")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
-_USED_HEADERS = {
-    b"connection",
-    b"content-encoding",
-    b"content-length",
-    b"content-type",
-    b"date",
-    b"location",
-    b"request-id",
-    b"retry-after",
-    b"transfer-encoding",
-    b"x-correlation-id",
-    b"x-ratelimit-limit",
-    b"x-ratelimit-remaining",
-    b"x-ratelimit-reset",
-    b"x-request-id",
-}
+_USED_HEADERS = set(
+    b"connection content-encoding content-length content-type date location request-id retry-after "
+    b"transfer-encoding x-correlation-id x-ratelimit-limit x-ratelimit-remaining x-ratelimit-reset x-request-id".split()
+)
 """All headers that the provider uses; the rest is removed from a head that http.client cannot parse."""
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+from airflow_provider_media._api import flows
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError
 from airflow_provider_media.hooks._base import LibraryHook, UploadOptions, as_path, describe_success, fetch_first_item
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from airflow_provider_media._api.flows import Flow, Paginator
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._transports.aio import AsyncTransport
     from airflow_provider_media.models import Media, MediaPage, UploadResult
@@ -56,31 +56,22 @@ class MediaAsyncHook(LibraryHook):
         self, *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None
     ) -> MediaPage:
         """Return one page of the library's list. See :meth:`MediaHook.list_page`."""
-        from airflow_provider_media._api.flows import list_page
-
-        return await self.run_flow(list_page(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order))
+        return await self.run_flow(flows.list_page(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order))
 
     def iter_media(
         self, *, page_size: int = 1000, sort_by: str | None = None, sort_order: str | None = None
     ) -> AsyncIterator[Media]:
         """Iterate over the whole library. See :meth:`MediaHook.iter_media`."""
-        from airflow_provider_media._api.flows import Paginator
+        return self._iterate(flows.Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order))
 
-        paginator = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
-        return self._iterate(paginator)
-
-    async def _iterate(self, paginator: Paginator) -> AsyncIterator[Media]:
-        from airflow_provider_media._api.flows import next_page
-
+    async def _iterate(self, paginator: flows.Paginator) -> AsyncIterator[Media]:
         while paginator.next_request:
-            for media in await self.run_flow(next_page(paginator)):
+            for media in await self.run_flow(flows.next_page(paginator)):
                 yield media
 
     async def get_media(self, media_id: int | str) -> Media:
         """Return one file's metadata. See :meth:`MediaHook.get_media`."""
-        from airflow_provider_media._api.flows import get_media
-
-        return await self.run_flow(get_media(media_id))
+        return await self.run_flow(flows.get_media(media_id))
 
     async def exists(self, media_id: int | str) -> bool:
         """Return whether the library has a file of this id. See :meth:`MediaHook.exists`."""
@@ -109,9 +100,7 @@ class MediaAsyncHook(LibraryHook):
 
     async def find_media(self, name: str) -> list[Media]:
         """Return the files with exactly this name, oldest first. See :meth:`MediaHook.find_media`."""
-        from airflow_provider_media._api.flows import find_media
-
-        return await self.run_flow(find_media(name))
+        return await self.run_flow(flows.find_media(name))
 
     async def test_connection(self) -> tuple[bool, str]:
         """Return whether the connection works, and a message. See :meth:`MediaHook.test_connection`."""
@@ -121,7 +110,7 @@ class MediaAsyncHook(LibraryHook):
         except MediaError as error:
             return False, str(error)
 
-    async def run_flow(self, flow: Flow[T]) -> T:
+    async def run_flow(self, flow: flows.Flow[T]) -> T:
         """Run a flow (see ``_api/flows.py``); internal."""
         return await self._transport.run(flow)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
+from airflow_provider_media._api import flows
 from airflow_provider_media._api.values import format_media, plural, refuse_none, show
 from airflow_provider_media._upload.source import file_error, is_object_path
 from airflow_provider_media.exceptions import MediaConfigurationError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._airflow.arguments import NotGiven
     from airflow_provider_media._airflow.task_state import TaskState
-    from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._upload.checkpoint import UploadCheckpoint, UploadState
     from airflow_provider_media._upload.spec import UploadSpec
@@ -67,7 +67,7 @@ class LibraryHook(BaseHook):
         excluded = _PROCESS_BOUND | _SECRET
         return {name: value for name, value in vars(self).items() if name not in excluded}
 
-    def _upload(self, settings: Settings, file: Any, **options: Unpack[UploadOptions]) -> Flow[UploadResult]:
+    def _upload(self, settings: Settings, file: Any, **options: Unpack[UploadOptions]) -> flows.Flow[UploadResult]:
         from airflow_provider_media._airflow.assets import report_upload
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._transports.attempts import new_retry_state
@@ -145,11 +145,9 @@ class LibraryHook(BaseHook):
         for warning in report.warnings:
             self.log.warning("%s (%r)", warning, upload.source.label)
 
-    def _delete(self, settings: Settings, media_id: int | str) -> Flow[None]:
-        from airflow_provider_media._api.flows import delete_media
-
+    def _delete(self, settings: Settings, media_id: int | str) -> flows.Flow[None]:
         self._require_delete_permission(settings)
-        yield from delete_media(media_id)
+        yield from flows.delete_media(media_id)
         self.log.info("Deleted media %r", media_id)
 
     def _require_delete_permission(self, settings: Settings) -> None:
@@ -160,11 +158,9 @@ class LibraryHook(BaseHook):
             )
 
 
-def fetch_first_item() -> Flow[MediaPage]:
+def fetch_first_item() -> flows.Flow[MediaPage]:
     """Request one file without retries, because the user who tests a connection is waiting."""
-    from airflow_provider_media._api.flows import list_page, without_retries
-
-    return without_retries(list_page(limit=1))
+    return flows.without_retries(flows.list_page(limit=1))
 
 
 def describe_success(settings: Settings, page: MediaPage) -> str:

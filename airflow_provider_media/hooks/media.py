@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
+from airflow_provider_media._api import flows
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, MediaUnavailableError
 from airflow_provider_media.hooks._async import MediaAsyncHook
 from airflow_provider_media.hooks._base import LibraryHook, as_path, describe_success, fetch_first_item
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_media._airflow.task_state import TaskState
-    from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._transports.sync import SyncTransport
     from airflow_provider_media._upload.checkpoint import UploadCheckpoint
@@ -147,9 +147,7 @@ class MediaHook(LibraryHook):
         :param sort_order: ``asc`` or ``desc``.
         :raises MediaConfigurationError: an argument is out of range; nothing is sent.
         """
-        from airflow_provider_media._api.flows import list_page
-
-        return self.run_flow(list_page(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order))
+        return self.run_flow(flows.list_page(page=page, limit=limit, sort_by=sort_by, sort_order=sort_order))
 
     def iter_media(
         self, *, page_size: int = 1000, sort_by: str | None = None, sort_order: str | None = None
@@ -161,16 +159,11 @@ class MediaHook(LibraryHook):
         :param sort_order: see :meth:`list_page`.
         :raises MediaResponseError: also if the server repeats its pages endlessly.
         """
-        from airflow_provider_media._api.flows import Paginator
+        return self._iterate(flows.Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order))
 
-        paginator = Paginator(page_size=page_size, sort_by=sort_by, sort_order=sort_order)
-        return self._iterate(paginator)
-
-    def _iterate(self, paginator: Any) -> Iterator[Media]:
-        from airflow_provider_media._api.flows import next_page
-
+    def _iterate(self, paginator: flows.Paginator) -> Iterator[Media]:
         while paginator.next_request:
-            yield from self.run_flow(next_page(paginator))
+            yield from self.run_flow(flows.next_page(paginator))
 
     def get_media(self, media_id: int | str) -> Media:
         """Return one file's metadata.
@@ -178,9 +171,7 @@ class MediaHook(LibraryHook):
         :param media_id: the library's id.
         :raises MediaNotFoundError: the library has no such file.
         """
-        from airflow_provider_media._api.flows import get_media
-
-        return self.run_flow(get_media(media_id))
+        return self.run_flow(flows.get_media(media_id))
 
     def exists(self, media_id: int | str) -> bool:
         """Return whether the library has a file of this id: False only for a 404; other failures raise."""
@@ -219,11 +210,9 @@ class MediaHook(LibraryHook):
 
     def find_media(self, name: str) -> list[Media]:
         """Return the files with exactly this name, oldest first."""
-        from airflow_provider_media._api.flows import find_media
+        return self.run_flow(flows.find_media(name))
 
-        return self.run_flow(find_media(name))
-
-    def run_flow(self, flow: Flow[T], *, seconds: float | None = None) -> T:
+    def run_flow(self, flow: flows.Flow[T], *, seconds: float | None = None) -> T:
         """Run a flow (see ``_api/flows.py``); internal.
 
         :param seconds: max duration; by default only the timeouts of each request apply.
