@@ -19,7 +19,6 @@ def read_connection(connection: Secret[Any], conn_id: str) -> Settings:
     """Parse a connection; register its secrets with Airflow's masker; warn if the key is sent unencrypted.
 
     :param connection: Airflow's connection, as a secret, because its repr may contain its password.
-    :raises MediaConfigurationError: a field is invalid.
     """
     from airflow.providers.common.compat.sdk import mask_secret
 
@@ -53,7 +52,6 @@ _REQUEST_OPTIONS = {"timeout", "allow_redirects", "proxies", "proxy", "verify", 
 def open_url(address: str) -> UrlPath:
     """Return the path object of a URL; its user is the id of an Airflow connection of type ``http``.
 
-    :raises MediaFileError: the URL is invalid.
     :raises MediaConfigurationError: the connection is of another host.
     """
     from urllib.parse import unquote, urlsplit

@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 
 
 def download_file(media: Media, target: Any, *, verify: bool | str, must_not_replace: bool = False) -> None:
-    """Write the content of a file; an existing target is replaced, on a local disk and in S3 atomically.
-
-    :param must_not_replace: whether an existing target is an error, unless it has the same content.
-    :param verify: the CA bundle, or whether to verify certificates.
-    :raises MediaFileError: it cannot be read or written, or has another size than in the library.
-    :raises MediaUnavailableError: the server does not respond.
-    """
+    """Write the content of a file; an existing target is replaced, on a local disk and in S3 atomically."""
     what = f"Could not download {media.name!r} ({media.id})"
     target = as_local(target)
     try:

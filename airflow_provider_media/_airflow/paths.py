@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_text(path: Any) -> str:
-    """Return the content of a file.
-
-    :raises OSError: it cannot be read.
-    """
+    """Return the content of a file."""
     target = as_local(path)
     check_regular(target)
     text: str = target.read_bytes().decode()
@@ -69,10 +66,7 @@ def replacing(target: Path) -> Iterator[IO[bytes]]:
 
 
 def resolve_target(path: Path) -> Path:
-    """Follow the symbolic links of a local path; the file need not exist.
-
-    :raises OSError: the links form a loop.
-    """
+    """Follow the symbolic links of a local path, which need not exist; a loop raises an OSError."""
     try:
         return path.resolve()
     except RuntimeError as error:  # Python 3.11 and 3.12 raise this for a loop

@@ -75,10 +75,7 @@ def without_retries(flow: Flow[T]) -> Flow[T]:
 
 
 def with_purpose(flow: Flow[T], purpose: str) -> Flow[T]:
-    """Set the purpose of all requests of the flow.
-
-    :param purpose: completes "Could not ..." in errors.
-    """
+    """Set the purpose of all requests of the flow."""
     return _map_requests(flow, lambda request: replace(request, purpose=purpose))
 
 
@@ -175,10 +172,7 @@ class Paginator:
         return self.shrank or (self.total is not None and self._listed < self.total)
 
     def feed(self, response: ApiResponse) -> tuple[Media, ...]:
-        """Add the response to :attr:`next_request`; return its new files.
-
-        :raises MediaResponseError: the response is invalid, or the list has no end.
-        """
+        """Add the response to :attr:`next_request`; return its new files."""
         if self.next_request is None:
             return ()
         self.invalid_entries = []
@@ -251,7 +245,6 @@ def list_all(is_relevant: Callable[[str], bool] | None = None) -> Flow[list[Medi
 class NamedFiles:
     """The files of a name, or the whole library.
 
-    :param files: the files of the name, and perhaps others.
     :param newest: the files with the greatest ids, or all files.
     """
 

@@ -42,7 +42,6 @@ ACCEPTED_TYPES = "JPEG, PNG, GIF, MP4"
 class FileType:
     """A file type.
 
-    :param title: for messages, such as ``HEIC image``.
     :param mime_type: its MIME type, if the library accepts it.
     :param advice: one sentence on what to do with a file that is not accepted.
     """
@@ -338,8 +337,6 @@ def is_other_type(stored: str | None, sent: str) -> bool:
 
     Other spellings (``image/x-png``, ``image/pjpeg``, ``PNG``), a family alone (``IMAGE``) and types that are not
     accepted (``application/octet-stream``, none) do not count as different.
-
-    :param stored: the type in the platform's spelling.
     """
     known = accepted_type(stored)
     if known is not None:

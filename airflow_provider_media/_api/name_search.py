@@ -59,7 +59,6 @@ class _Collation:
 
     :param text_of: the string by which a name is compared.
     :param by_value: whether numbers are compared by value.
-    :param is_descending: whether the list is reversed.
     """
 
     text_of: Callable[[str], str]
@@ -129,9 +128,7 @@ class NamePage:
     """One page of the list by name.
 
     :param start: the position of its first entry in the list.
-    :param limit: the requested number of entries.
     :param count: the number of its entries, the invalid ones included.
-    :param items: the valid entries.
     :param total: the number of files in the library, as this response states it.
     """
 

@@ -86,7 +86,6 @@ class ApiRequest:
 class ApiResponse:
     """One complete response.
 
-    :param headers: by name in lower case.
     :param body: the bytes received, without content codings.
     :param delivery: PARTIAL if the response came before the whole body was sent.
     """
@@ -100,10 +99,7 @@ class ApiResponse:
 def build_list(
     *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None
 ) -> ApiRequest:
-    """Build the request for one page of the list.
-
-    :raises MediaConfigurationError: an argument is out of range.
-    """
+    """Build the request for one page of the list."""
     if not _is_integer(page) or page < 0 or is_large_integer(page):
         raise MediaConfigurationError(f"page must be an integer of at least 0, not {show(page)}.")
     if not _is_integer(limit) or not 1 <= limit <= MAX_PAGE:
@@ -152,10 +148,7 @@ def _is_integer(value: object) -> bool:
 
 
 def raise_for_status(request: ApiRequest, response: ApiResponse) -> None:
-    """Return for a success; otherwise raise the error of the status.
-
-    :raises MediaError: for every status but 2xx, and for 206.
-    """
+    """Raise the error of the status, unless it is a success; 206 is an error too."""
     status = response.status
     is_unclear = status < HTTPStatus.OK or status == HTTPStatus.PARTIAL_CONTENT
     if status < HTTPStatus.MULTIPLE_CHOICES and not is_unclear:

@@ -32,7 +32,6 @@ class RetryState:
     :param max_attempts: max number of attempts, the first included.
     :param budget_seconds: max time for retries after the first failure. The transfer of a body, reported to
         :meth:`exclude_time`, does not count; the wait for the response does.
-    :param clock: returns monotonic seconds.
     """
 
     max_attempts: int

@@ -51,10 +51,7 @@ def is_large_integer(value: object) -> bool:
 
 
 def refuse_large_integer(field: str, value: object) -> None:
-    """Raise for an integer with more digits than an id has.
-
-    :raises MediaConfigurationError: the value is such an integer.
-    """
+    """Raise for an integer with more digits than an id has."""
     if is_large_integer(value):
         raise MediaConfigurationError(f"{field} must be a string or an integer of at most {_MAX_ID_DIGITS} digits.")
 
@@ -178,10 +175,7 @@ def _parse(value: Any) -> datetime | None:
 
 
 def min_age(timestamp: datetime, now: datetime) -> timedelta:
-    """Return the min age of a file, also if the zone or time of its timestamp is unknown.
-
-    :param now: a datetime with a time zone.
-    """
+    """Return the min age of a file, also if the zone or time of its timestamp is unknown."""
     if timestamp.tzinfo is None:
         timestamp = timestamp.replace(tzinfo=NO_ZONE)
     return now - timestamp - _MAX_ERRORS.get(timestamp.tzname() or "", timedelta(0))

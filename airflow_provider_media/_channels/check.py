@@ -30,11 +30,7 @@ _IMAGE = 0x2C
 def check_file(source: Source, mime_type: str, channels: Sequence[str], *, check_integrity: bool) -> ChannelReport:
     """Return the errors and warnings of a file.
 
-    :param source: the file; its headers are read, and the segments of an image.
-    :param mime_type: detected from its first bytes.
-    :param channels: their names, as :func:`~airflow_provider_media._channels.rules.channels_of` returns them.
     :param check_integrity: whether a truncated or corrupt file is an error also without channels; otherwise a warning.
-    :raises MediaFileError: when reading the source fails.
     """
     try:
         info = inspect(source, mime_type, checksums=check_integrity or bool(channels))
@@ -59,7 +55,6 @@ def inspect(source: Source, mime_type: str, *, checksums: bool) -> MediaInfo:
     """Read a file's headers, and check that it is complete.
 
     :param checksums: whether to verify those of a PNG, which reads the whole file.
-    :raises InvalidFileError: no channel accepts it.
     """
     with source.open_for_checks() as stream:
         reader = Reader(source.label, stream, source.size)
@@ -70,12 +65,8 @@ def inspect(source: Source, mime_type: str, *, checksums: bool) -> MediaInfo:
         return layout.info
 
 
-def _check_image_end(reader: Reader, mime_type: str, content: int, *, checksums: bool = True) -> None:
-    """Check that an image is complete.
-
-    :param checksums: whether to verify those of a PNG, which reads the whole file.
-    :raises CorruptFileError: it is truncated, or a checksum is wrong.
-    """
+def _check_image_end(reader: Reader, mime_type: str, content: int, *, checksums: bool) -> None:
+    """Check that an image is complete."""
     if mime_type == "image/png":
         _check_png(reader, content, checksums=checksums)
     elif mime_type == "image/gif":
@@ -214,11 +205,7 @@ class Layout:
 
 
 def read_image(reader: Reader, mime_type: str) -> Layout:
-    """Read the headers of a JPEG, PNG or GIF image.
-
-    :raises CorruptFileError: the file ends within them.
-    :raises InvalidFileError: no channel accepts such an image, or the headers are invalid.
-    """
+    """Read the headers of a JPEG, PNG or GIF image."""
     return {"image/jpeg": _read_jpeg, "image/png": _read_png, "image/gif": _read_gif}[mime_type](reader)
 
 

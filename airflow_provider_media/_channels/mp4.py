@@ -102,11 +102,7 @@ class _Track:
 
 
 def read_video(reader: Reader) -> MediaInfo:
-    """Read the boxes that describe the streams; the index may be at the end of the file.
-
-    :raises CorruptFileError: the file is truncated.
-    :raises InvalidFileError: no channel accepts it, or its boxes are not those of an MP4 file.
-    """
+    """Read the boxes that describe the streams; the index may be at the end of the file."""
     outline = _read_outline(reader)
     index, content_at = _check_completeness(reader, outline)
     inner = _boxes_by_kind(reader, index)
@@ -144,8 +140,6 @@ def _read_outline(reader: Reader) -> _Outline:
     """Walk the top-level boxes, up to the first bytes that are no box.
 
     Tools and cameras append text and padding, which players ignore.
-
-    :raises CorruptFileError: the file ends within a box, or after a fragment's index.
     """
     outline = _Outline()
     at, fragment_lacks_content = 0, False

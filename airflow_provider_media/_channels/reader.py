@@ -48,10 +48,7 @@ class CorruptFileError(InvalidFileError):
 
 
 class Reader:
-    """An open source, read by position.
-
-    :param stream: the open source, positioned at the start of the file.
-    """
+    """An open source, read by position."""
 
     def __init__(self, label: str, stream: IO[bytes], size: int) -> None:
         self.size = size
@@ -65,11 +62,7 @@ class Reader:
             self._start = stream.tell()
 
     def read(self, start: int, count: int, part: str = "headers") -> bytes:
-        """Return exactly ``count`` bytes.
-
-        :raises CorruptFileError: the file is shorter.
-        :raises InvalidFileError: the time limit is exceeded.
-        """
+        """Return exactly ``count`` bytes."""
         self._reads += 1
         if not self._reads % _READS_BETWEEN_CHECKS:
             self.check_time()

@@ -99,10 +99,7 @@ _RCS_IMAGE = Rules(
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A messaging channel.
-
-    :param rules: by MIME type.
-    """
+    """A messaging channel."""
 
     title: str
     rules: Mapping[str, Rules]
@@ -156,7 +153,6 @@ def channels_of(value: Any) -> tuple[str, ...]:
     """Parse the names of channels; return each once, in the order given.
 
     :param value: a list of names in any case, one name, or None.
-    :raises MediaConfigurationError: a name is unknown.
     """
     given: list[Any] = [value] if isinstance(value, (str, int, float)) else list(value or ())
     names = [name.strip().lower() if isinstance(name, str) else name for name in given]

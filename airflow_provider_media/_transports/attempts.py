@@ -127,10 +127,7 @@ class ResponseReader:
         self._size = 0
 
     def add(self, chunk: bytes) -> bool:
-        """Add bytes that arrived; return whether to read more.
-
-        :raises MediaResponseError: a needed body is too large or takes too long.
-        """
+        """Add bytes that arrived; return whether to read more."""
         self._chunks.append(chunk)
         self._size += len(chunk)
         is_too_large, is_late = self._size > self._max_bytes, time.monotonic() > self._deadline
@@ -141,10 +138,7 @@ class ResponseReader:
         return bool(chunk) and not (is_too_large or is_late)
 
     def whole(self) -> ApiResponse:
-        """Return the complete response.
-
-        :raises MediaError: for every status but 2xx, and for a needed body that cannot be decompressed.
-        """
+        """Return the complete response; raise the error of its status or of a body that cannot be decompressed."""
         # Secrets are redacted here, once: all errors, logs, results and pages get the response's text from here.
         response = ApiResponse(
             status=self._status,
@@ -182,10 +176,7 @@ def trusted_bundle(verify: bool | str) -> bool | str:  # noqa: FBT001 - the valu
 
 
 def load_ca_bundle(path: str) -> ssl.SSLContext:
-    """Load a CA bundle, to validate the setting early.
-
-    :raises MediaConfigurationError: the path is not a CA bundle.
-    """
+    """Load a CA bundle, to validate the setting early."""
     try:
         is_folder = Path(path).is_dir()
         return ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
@@ -306,7 +297,6 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     """Return a body without its content codings.
 
     :param encoding: the value of ``Content-Encoding``: codings in the order in which they were applied.
-    :raises ContentError: the coding is not supported, or the body is corrupt or too large.
     """
     names = [name.strip().lower() for name in encoding.split(",")]
     for name in reversed(names if body else ()):

@@ -139,11 +139,7 @@ class Turn:
         return self._limiter.start(self)
 
     def note(self, headers: Mapping[str, str], error: MediaError | None = None) -> None:
-        """Record the rate limits of the response.
-
-        :param headers: by name in lower case.
-        :param error: the error of the response, if it is one.
-        """
+        """Record the rate limits of the response."""
         self._limiter.note(self, headers, error)
 
 
@@ -153,9 +149,6 @@ class RateLimiter:
     Requests are spaced evenly, by the connection's ``requests_per_second`` or a rate learned from responses. They wait
     for the end of a window whose ``X-RateLimit-Remaining`` is used up. Processes do not coordinate, although the server
     counts the requests of all.
-
-    :param per_second: the connection's max requests per second, or None.
-    :param now: returns monotonic seconds.
     """
 
     def __init__(self, per_second: float | None, now: Callable[[], float]) -> None:

@@ -165,8 +165,6 @@ class SyncTransport:
     def exchange(self, request: ApiRequest, retry_state: RetryState, turn: Turn, transfer: Transfer) -> ApiResponse:
         """Make one attempt.
 
-        :param retry_state: records the time that the body's transfer took.
-        :param turn: records the response's rate limits.
         :param transfer: the handle to abort the exchange.
         """
         if self.is_cancelled:

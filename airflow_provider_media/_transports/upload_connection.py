@@ -78,7 +78,6 @@ class _EarlyResponseMixin:
 
     :cvar stall_seconds: max time without a transferred byte.
     :cvar head_seconds: max duration of a response's status line and headers.
-    :cvar api_key: sent with every request as ``X-Api-Key``.
     """
 
     stall_seconds: float
@@ -300,10 +299,7 @@ def _is_readable(sock: socket.socket) -> bool:
 
 
 class _Response(http.client.HTTPResponse):
-    """A final response; its connection is reused only if no byte is unread.
-
-    :param received: bytes of the response already received.
-    """
+    """A final response; its connection is reused only if no byte is unread."""
 
     def __init__(self, connection: _EarlyResponseMixin, sock: Any, received: bytes, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -314,10 +310,7 @@ class _Response(http.client.HTTPResponse):
         self.fp = _ResponseFile(self._bytes, connection.spend)
 
     def begin(self) -> None:
-        """Read the status and headers; decide whether the connection may be reused.
-
-        :raises NotReceivedError: the server closed the connection before any byte of the request was sent.
-        """
+        """Read the status and headers; decide whether the connection may be reused."""
         try:
             super().begin()
         except ConnectionError as error:
@@ -356,9 +349,6 @@ class _ResponseFile(io.BufferedReader):
 class _ResponseBytes(io.RawIOBase):
     """The bytes of one response, with a time limit and a head that http.client can parse.
 
-    :param rest: reads from the socket.
-    :param received: bytes already received.
-    :param timeout: the socket's timeout in seconds.
     :ivar deadline: the end of reading (monotonic seconds), because a server could drip bytes forever.
     """
 
@@ -406,10 +396,7 @@ class _ResponseBytes(io.RawIOBase):
         return count
 
     def _read_head(self) -> None:
-        """Read the head of a final response, or the first line of something that is not HTTP.
-
-        :raises HeadTooLargeError: the head exceeds :data:`MAX_HEAD_BYTES`.
-        """
+        """Read the head of a final response, or the first line of something that is not HTTP."""
         buffer, size = bytearray(8192), len(self._received)
         while True:
             self._received = _without_interim(self._received)
@@ -511,13 +498,7 @@ class _HoldingPool:
 
 
 class EarlyResponseAdapter(HTTPAdapter):
-    """The requests adapter that uses these connections and can abort all transfers.
-
-    :param stall_seconds: max time without a transferred byte.
-    :param head_seconds: max duration of a response's status line and headers.
-    :param connections: number of connections kept open.
-    :param api_key: sent with every request as ``X-Api-Key``.
-    """
+    """The requests adapter that uses these connections and can abort all transfers."""
 
     def __init__(self, *, stall_seconds: float, head_seconds: float, connections: int, api_key: Secret[str]) -> None:
         self._transfers: set[Transfer] = set()

@@ -62,11 +62,7 @@ class UrlPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What an Airflow connection adds to the requests to its host.
-
-    :param auth: the user and password, or None.
-    :param headers: further headers, such as ``Authorization``.
-    """
+    """What an Airflow connection adds to the requests to its host."""
 
     auth: tuple[str, str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -75,9 +71,7 @@ class Credentials:
 def url_path(address: str, credentials: Credentials | None = None, *, verify: bool | str = True) -> UrlPath:
     """Return the path object of a URL; nothing is sent yet.
 
-    :param credentials: for the host of the URL.
     :param verify: the CA bundle, or whether to verify certificates; by default that of the environment.
-    :raises MediaFileError: the URL is invalid or has a password.
     """
     try:
         parts = urlsplit(address)
@@ -97,7 +91,6 @@ class UrlFileSystem:
     """Reads one URL through the methods of an fsspec file system that sources use.
 
     :param credentials: sent to its origin only, and not to that of a redirect.
-    :param verify: see :func:`url_path`.
     """
 
     def __init__(self, address: str, credentials: Credentials, *, verify: bool | str) -> None:
@@ -142,7 +135,6 @@ class UrlFileSystem:
     def get(self, address: str, byte_range: str | None = None) -> requests.Response:
         """Send a GET request, follow redirects, and return a successful response with an unread body.
 
-        :param byte_range: the value of ``Range``.
         :raises MediaFileError: an address or a redirect is refused.
         :raises OSError: the server did not return the file.
         """
@@ -282,10 +274,7 @@ class _RefusedAddressError(Exception):
 
 
 def _check_host(host: str) -> None:
-    """Raise if a host has a refused address.
-
-    :raises socket.gaierror: the host has no address.
-    """
+    """Raise if a host has a refused address."""
     for *_, address in socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM):
         _check_address(str(address[0]))
 

@@ -48,10 +48,7 @@ class StreamingBody:
         return len(self._before) + self._source.size + len(self._after)
 
     def __iter__(self) -> Iterator[bytes | memoryview | FileRegion]:
-        """Open the source and yield the body block by block.
-
-        :raises MediaFileError: the source changed since it was measured.
-        """
+        """Open the source and yield the body block by block."""
         started = self._clock()
         yield self._before
         done = 0
@@ -81,8 +78,6 @@ class LogThrottle:
     """Throttles progress logging: one line for each tenth of the work, 10 to 60 seconds apart.
 
     Work that ends within 10 seconds logs nothing. Work that logged a line also logs its end.
-
-    :param total: the amount of work.
     """
 
     def __init__(self, total: float, clock: Callable[[], float]) -> None:

@@ -32,8 +32,6 @@ class UploadCheckpoint:
 
     :param baseline: the state of the library before the first attempt.
     :param stored_id: the id of the uploaded file; None until the upload completed.
-    :param stored_name: the name under which the platform stored it.
-    :param replaced: the ids of the older files that were deleted for it.
     :param version: what changes whenever the source's content does; empty if unknown.
     :param sha256: of the content; None until it was sent.
     """
@@ -103,7 +101,6 @@ class ContentState:
     attempt that sent no whole body.
 
     :param source: the content; it is read only if its version differs from that of the earlier attempt.
-    :param digest: the SHA-256 if it is known.
     """
 
     def __init__(self, state: UploadState, source: Source, digest: str | None) -> None:
@@ -115,10 +112,7 @@ class ContentState:
             source.on_hashed = self._add_digest
 
     def load(self) -> UploadCheckpoint | None:
-        """Return the checkpoint of earlier attempts with the same content.
-
-        :raises MediaFileError: the source cannot be read.
-        """
+        """Return the checkpoint of earlier attempts with the same content."""
         checkpoint = self._state.load()
         if checkpoint and not self._has_content(checkpoint):
             log.info("Ignored a previous attempt: it did not send this content of %r", self._source.label)

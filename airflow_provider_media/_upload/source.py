@@ -107,11 +107,7 @@ def missing_reason(path: Path) -> str:
 
 
 def file_error(label: object, reason: str) -> MediaFileError:
-    """Return the error for a file that cannot be uploaded.
-
-    :param label: its path or name.
-    :param reason: the cause; sentences may follow.
-    """
+    """Return the error for a file that cannot be uploaded."""
     ending = "" if reason.endswith((".", "?")) else "."
     shown = repr(redact_url(label)) if isinstance(label, str) else redact_urls(show(label, max_length=_MAX_PATH))
     return MediaFileError(f"The file {shown}{_CANNOT}{redact_urls(reason)}{ending}")
@@ -137,11 +133,7 @@ def local_path(file: Any) -> Any:
 
 
 def detect_mime_type(source: Source, *, default: str | None = None) -> str:
-    """Detect the MIME type of a source by its first bytes.
-
-    :param default: the type if none is detected.
-    :raises MediaFileError: the library does not accept this type, or the source cannot be read.
-    """
+    """Detect the MIME type of a source by its first bytes."""
     found = detect_type(source.peek(HEAD_BYTES))
     mime_type = found.mime_type if found else default
     if mime_type is None:
@@ -162,10 +154,7 @@ def sha256(source: Source) -> str:
 
 
 def sample_digest(source: Source) -> str | None:
-    """Return the SHA-256 of samples of the content; None for an object store, where each sample is a request.
-
-    :raises MediaFileError: the source cannot be read.
-    """
+    """Return the SHA-256 of samples of the content; None for an object store, where each sample is a request."""
     if isinstance(source, ObjectSource):
         return None
     digest, length = hashlib.sha256(), min(source.size, SAMPLE_BYTES)
@@ -277,11 +266,7 @@ def _shrank(label: str) -> MediaError:
 
 
 class FileRegion:
-    """Consecutive bytes of an open local file, as long as the buffer.
-
-    :param offset: the start of the region in bytes.
-    :param buffer: receives the bytes when they are needed in memory.
-    """
+    """Consecutive bytes of an open local file, as long as the buffer."""
 
     def __init__(
         self, label: str, stream: IO[bytes], offset: int, buffer: memoryview, digest: RunningDigest | None = None
@@ -298,10 +283,7 @@ class FileRegion:
         return len(self._buffer)
 
     def fill(self, start: int = 0) -> memoryview:
-        """Read the bytes from ``start`` on into the buffer and return them.
-
-        :raises MediaFileError: the file ends early or cannot be read.
-        """
+        """Read the bytes from ``start`` on into the buffer and return them."""
         done = start
         while done < len(self):
             with wrap_read_errors(self._label):
@@ -314,7 +296,6 @@ class FileRegion:
     def send_to(self, sock: socket.socket, start: int) -> int:
         """Send bytes from ``start`` on with ``sendfile`` and return their number.
 
-        :raises MediaFileError: the file ends early or cannot be read.
         :raises BlockingIOError: the send buffer is full.
         :raises ConnectionError: the connection is broken.
         """
@@ -500,8 +481,6 @@ class ObjectSource(Source):
     :param path: an fsspec path object, such as Airflow's ``ObjectStoragePath``, with its file system (``fs``) and its
         name there (``path``).
     :param info: the entry of a current listing; None fetches it.
-    :raises MediaFileError: the file cannot be uploaded.
-    :raises MediaUnavailableError: the store does not respond.
     """
 
     def __init__(self, path: Any, info: Mapping[str, Any] | None = None) -> None:

@@ -89,11 +89,7 @@ def is_renamed(media: Media) -> bool:
 class UploadSpec:
     """One file to upload.
 
-    :param name: the human-readable name.
     :param file_name: the base name in the header of the multipart part.
-    :param mime_type: the type, detected from the content.
-    :param description: free text, or None.
-    :param folder_id: the folder, or None for the library's default.
     :param fingerprint: the SHA-256 of its content, at the end of the description; None to compare sizes and types.
     :param accepts_converted: whether the platform may store it with another size.
     """
@@ -188,7 +184,6 @@ def prepare_upload(
     :param mime_type: the type of content whose type is not detected; must not contradict a detected type.
     :param file_name: by default the base name of the file. Only the last component of a path is used. Quotes become
         ``%22``, control characters ``_``.
-    :raises MediaConfigurationError: an argument is invalid.
     :raises MediaFileError: the file cannot be read, or its type is not supported.
     """
     name = _parse_string("name", name) or printable(default_name or source.base_name or "")
@@ -207,10 +202,7 @@ def prepare_upload(
 
 
 def validate_common_fields(description: object, folder_id: object) -> tuple[str | None, int | str | None]:
-    """Validate the fields that several files may share: the description and the folder.
-
-    :raises MediaConfigurationError: a field is invalid.
-    """
+    """Validate the fields that several files may share: the description and the folder."""
     return _parse_string("description", description), _parse_folder_id(folder_id)
 
 
@@ -439,10 +431,7 @@ def with_unknown_folder(upload: UploadSpec, existing: Iterable[Media]) -> tuple[
 
 
 def check_folders(upload: UploadSpec, existing: Iterable[Media]) -> None:
-    """Check that all files that an upload replaces are in its folder.
-
-    :raises MediaConflictError: the folder of a file is unknown.
-    """
+    """Raise MediaConflictError if the folder of a file that an upload replaces is unknown."""
     unknown = with_unknown_folder(upload, existing)
     if unknown:
         raise MediaConflictError(

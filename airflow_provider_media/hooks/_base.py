@@ -174,10 +174,7 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "
 
 
 def as_path(file: Any) -> Any:
-    """Return the path object of a URI string: of an HTTP server, or an ``ObjectStoragePath``; anything else unchanged.
-
-    :raises MediaFileError: the scheme has no file system.
-    """
+    """Return the path object of a URI string, of an HTTP server or an object store; anything else unchanged."""
     is_http = is_object_path(file) and getattr(file, "protocol", None) in {"http", "https"}
     if not is_http and not (isinstance(file, str) and "://" in file):
         return file
