@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from airflow_provider_media._api.values import REDACTED, is_boolean, parse_bool, parse_int, show
+from airflow_provider_media._api.values import REDACTED, ZONE_HINT, has_zone, is_boolean, parse_bool, parse_int, show
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 if TYPE_CHECKING:
@@ -168,6 +168,8 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
         raise MediaConfigurationError(
             f"The connection's base address {host!r} is not a valid URL such as {DEFAULT_BASE_ADDRESS}."
         )
+    if has_zone(hostname):
+        raise MediaConfigurationError(f"The connection's base address {host!r} has an IPv6 zone id{ZONE_HINT}")
     given_port = _port(port)
     if own_port and given_port and own_port != given_port:
         raise MediaConfigurationError(
@@ -260,11 +262,13 @@ def parse_proxy(field_name: str, value: Any) -> str:
     try:
         parts = urlsplit(str(value).strip())
         is_valid = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        is_valid = is_valid and not has_zone(parts.hostname or "")
     except ValueError:
         is_valid = False
     if not is_valid:  # the message does not repeat it, because it may contain a password
         raise MediaConfigurationError(
-            f"{field_name} must be the URL of an HTTP proxy such as http://proxy.example:3128 (not SOCKS)."
+            f"{field_name} must be the URL of an HTTP proxy such as http://proxy.example:3128 (not SOCKS, no"
+            " IPv6 zone id)."
         )
     return str(value).strip()
 

@@ -228,6 +228,14 @@ def _escape(media_id: int | str) -> str:
 REDACTED = "***"
 
 
+ZONE_HINT = ", which HTTP libraries cannot use. Use a host name or an address without '%'."
+
+
+def has_zone(host: str) -> bool:
+    """Return whether a URL's host is an IPv6 address with a zone id, such as ``fe80::1%eth0``."""
+    return ":" in host and "%" in host
+
+
 def redact_url(url: str) -> str:
     """Replace possible secrets in a URL: its credentials, and its query and fragment, which may contain a signature.
 

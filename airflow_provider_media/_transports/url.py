@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from airflow_provider_media import __version__
-from airflow_provider_media._api.values import redact_url
+from airflow_provider_media._api.values import ZONE_HINT, has_zone, redact_url
 from airflow_provider_media._transports.attempts import environment_proxy, exception_chain, root_cause, trusted_bundle
 from airflow_provider_media._upload.source import file_error
 
@@ -156,6 +156,8 @@ class UrlFileSystem:
 
     def _send(self, address: str, byte_range: str | None) -> requests.Response:
         is_own = _origin(address) == self._origin
+        if has_zone(urlsplit(address).hostname or ""):
+            raise file_error(self._label, f"its host has an IPv6 zone id{ZONE_HINT}")
         headers = {**(self._credentials.headers if is_own else {}), **({"Range": byte_range} if byte_range else {})}
         proxy = environment_proxy(address)
         try:

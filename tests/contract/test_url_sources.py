@@ -122,6 +122,15 @@ def test_link_local_addresses_are_refused(hook: MediaHook, host: str) -> None:
         hook.upload(f"http://{host}/latest/meta-data/banner.png")
 
 
+@pytest.mark.parametrize("host", ["[fe80::1%25eth0]", "[fe80::1%eth0]:8080", "[::1%25lo]", "[fd00::7%251]"])
+def test_ipv6_zone_ids_are_refused(hook: MediaHook, server: FileServer, host: str) -> None:
+    with pytest.raises(MediaFileError, match=r"its host has an IPv6 zone id, which HTTP libraries cannot use\."):
+        hook.upload(f"https://{host}/banner.png")
+    server.respond = redirect(f"http://{host}/banner.png")
+    with pytest.raises(MediaFileError, match="its host has an IPv6 zone id"):
+        hook.upload(server.url("/from/banner.png"))
+
+
 @pytest.mark.parametrize("addresses", [["169.254.169.254"], ["127.0.0.1", "169.254.169.254"]])
 def test_names_of_link_local_addresses_are_refused(
     hook: MediaHook, monkeypatch: pytest.MonkeyPatch, addresses: list[str]

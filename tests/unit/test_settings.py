@@ -69,7 +69,6 @@ def test_empty_connection_has_the_documented_defaults() -> None:
         ({"host": "[::1]", "port": 8080}, "https://[::1]:8080"),
         ({"host": "::1", "port": 8080, "schema": "http"}, "http://[::1]:8080"),
         ({"host": "2001:DB8::7/api"}, "https://[2001:db8::7]/api"),
-        ({"host": "http://fe80::1%eth0"}, "http://[fe80::1%eth0]"),
         ({"host": "media.example", "schema": "http/"}, "http://media.example"),
         ({"host": "media.example", "schema": "/HTTPS/"}, "https://media.example"),
         ({"host": None, "schema": None, "port": None}, DEFAULT_BASE_ADDRESS),
@@ -95,6 +94,15 @@ def test_library_url_is_under_the_base_address() -> None:
         ({"host": "media.example:99999"}, "is not a valid URL"),
         ({"host": "media.example:abc"}, "is not a valid URL"),
         ({"host": "[::1"}, "is not a valid URL"),
+        *[
+            ({"host": host}, f"base address {host!r} has an IPv6 zone id, which HTTP libraries cannot use.")
+            for host in (
+                "http://fe80::1%eth0",
+                "fe80::1%25lo",
+                "http://[fe80::1%25eth0]:8080/api",
+                "[::1%lo]:8080",
+            )
+        ],
         ({"host": "media.example?a=b"}, "only scheme, host, port and path"),
         ({"host": "media.example#a"}, "only scheme, host, port and path"),
         ({"host": "media.example:1", "port": 2}, "has port 1, but its port field is 2"),
@@ -199,7 +207,17 @@ def test_extra_may_be_the_text_of_a_json_object() -> None:
         pytest.param("max_attempts", 10**4000, id="max_attempts-4000 digits"),
         *[("verify", wrong) for wrong in (1, [], {})],
         *[("allow_delete", wrong) for wrong in ("maybe", 2, [])],
-        *[("proxy", wrong) for wrong in ("proxy.example:3128", "ftp://proxy.example", "http://", "http://[", 7)],
+        *[
+            ("proxy", wrong)
+            for wrong in (
+                "proxy.example:3128",
+                "ftp://proxy.example",
+                "http://",
+                "http://[",
+                "http://[fe80::1%25lo]:80",
+                7,
+            )
+        ],
     ],
 )
 def test_invalid_extra_is_named_on_one_line(key: str, given: Any) -> None:
