@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from airflow_provider_media._api.values import format_size, plural
 from airflow_provider_media._upload.source import RunningDigest, iter_regions
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ class StreamingBody:
 
 log = logging.getLogger(__name__)
 
-MIB = 1024 * 1024
 MIN_LOG_INTERVAL_SECONDS = 10.0
 MAX_LOG_INTERVAL_SECONDS = 60.0
 STEP = 0.1
@@ -118,12 +118,12 @@ class Progress:
         """Record the number of bytes sent."""
         if self._throttle.is_due(done):
             log.info(
-                "Uploading %r: %.0f %%, %.1f of %.1f MiB, %.1f MiB/s, attempt %d",
+                "Uploading %r: %.0f %%, %s of %s, %s/s, attempt %d",
                 self._what,
                 100 * done / self._total,
-                done / MIB,
-                self._total / MIB,
-                done / MIB / self._throttle.seconds,
+                format_size(done),
+                format_size(self._total),
+                format_size(round(done / self._throttle.seconds)),
                 self._attempt,
             )
 
@@ -156,6 +156,7 @@ class FilesProgress:
     def _so_far(self) -> str:
         seconds = self._throttle.seconds
         return (
-            f"{self._files_done} of {self._files} files, {self._bytes_done / MIB:.1f} of {self._total / MIB:.1f} MiB"
-            f" ({self._files_done / seconds:.1f} files/s, {self._bytes_done / MIB / seconds:.1f} MiB/s)"
+            f"{self._files_done} of {plural(self._files, 'file')},"
+            f" {format_size(self._bytes_done)} of {format_size(self._total)}"
+            f" ({self._files_done / seconds:.1f} files/s, {format_size(round(self._bytes_done / seconds))}/s)"
         )
