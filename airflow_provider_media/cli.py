@@ -71,8 +71,8 @@ def _add_check(commands: Any) -> None:
     parser = commands.add_parser(
         "check",
         help="check a folder's files before an upload",
-        description="Report the files that the operators would refuse or warn of. Needs no API key and no database."
-        " Exit code 1 if a file is refused, 2 for an invalid argument.",
+        description="Report the files that the operators would refuse, or upload with a warning. Needs no API key and no"
+        " database. Exit code 1 if a file is refused, 2 for an invalid argument.",
     )
     add = parser.add_argument
     add("folder", metavar="DIR", help="the folder to check")
@@ -115,9 +115,14 @@ def _seconds(text: str) -> float:
 
 
 def _check(values: argparse.Namespace, warnings: _Warnings) -> int:
+    from pathlib import Path
+
     from airflow_provider_media._api.values import format_size, plural
     from airflow_provider_media._upload.source import escape_controls
 
+    if "://" not in values.folder and not Path(values.folder).is_dir():
+        sys.stderr.write(f"There is no folder {values.folder!r}.\n")
+        return USAGE
     plan = _check_folder(values, warnings)
     warned = sum(bool(step.warnings) for step in plan.steps)
     refused = len(plan.refused)
@@ -136,7 +141,8 @@ def _check(values: argparse.Namespace, warnings: _Warnings) -> int:
     elif values.markdown:
         from airflow_provider_media.reports import approval_body
 
-        sys.stdout.write(approval_body(plan) + "\n")
+        refusals = (step if step["action"] == "refuse" else step | {"action": None} for step in plan.to_dict()["steps"])
+        sys.stdout.write(approval_body(refusals) + "\n")
     else:
         rows = []
         for step in plan.steps:

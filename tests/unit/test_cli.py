@@ -53,7 +53,9 @@ def test_check_prints_json(creatives: Path, capsys: Any) -> None:
 
 def test_check_prints_markdown(creatives: Path, capsys: Any) -> None:
     assert main(["check", str(creatives), "--markdown"]) == 1
-    assert capsys.readouterr().out.startswith("**4 files, ")
+    printed = capsys.readouterr().out
+    assert printed.startswith("**4 files, ")
+    assert "| `banner.jpg` |" in printed
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,11 @@ def test_check_prints_markdown(creatives: Path, capsys: Any) -> None:
 def test_exit_codes_of_check(options: list[str], code: int, creatives: Path, capsys: Any) -> None:
     assert main(["check", str(creatives), *options]) == code
     assert any(capsys.readouterr())
+
+
+def test_check_of_a_missing_folder_is_a_usage_error(creatives: Path, capsys: Any) -> None:
+    assert main(["check", str(creatives / "none")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
 
 
 def test_check_refuses_two_files_of_one_name(creatives: Path, capsys: Any) -> None:
