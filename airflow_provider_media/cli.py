@@ -71,7 +71,7 @@ def _add_check(commands: Any) -> None:
     parser = commands.add_parser(
         "check",
         help="check a folder's files before an upload",
-        description="Report the files that the operators would refuse, or upload with a warning. Needs no API key and no"
+        description="Report the files that the operators would refuse, or upload with a warning. Needs no API key or"
         " database. Exit code 1 if a file is refused, 2 for an invalid argument.",
     )
     add = parser.add_argument
