@@ -141,7 +141,7 @@ class _Location:
 
                 text = Variable.get(self.variable)
             else:
-                from airflow_provider_media._airflow.paths import read_text
+                from airflow_provider_media._airflow.files import read_text
                 from airflow_provider_media.hooks._base import as_path
 
                 text = read_text(as_path(self.path))
@@ -169,7 +169,7 @@ class _Location:
 
             Variable.set(self.variable, text)
         else:
-            from airflow_provider_media._airflow.paths import write_text
+            from airflow_provider_media._airflow.files import write_text
             from airflow_provider_media.hooks._base import as_path
 
             write_text(as_path(self.path), text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     from airflow_provider_media._api.settings import Secret, Settings
@@ -36,8 +37,6 @@ def read_connection(connection: Secret[Any], conn_id: str) -> Settings:
         extra=connection.reveal().extra,
     )
     if settings.proxy:
-        from urllib.parse import urlsplit
-
         mask_secret(urlsplit(settings.proxy).password)
     if settings.sends_key_in_clear and settings.base_url not in _warned_of:
         _warned_of.add(settings.base_url)
@@ -54,11 +53,9 @@ def open_url(address: str) -> UrlPath:
 
     :raises MediaConfigurationError: the connection is of another host.
     """
-    from urllib.parse import unquote, urlsplit
-
     from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
-    from airflow_provider_media._transports.url import Credentials, url_path
+    from airflow_provider_media._transports.url import url_path
     from airflow_provider_media.exceptions import MediaConfigurationError
 
     path = url_path(address)
@@ -77,5 +74,4 @@ def open_url(address: str) -> UrlPath:
     headers = {name: value for name, value in connection.extra_dejson.items() if name not in _REQUEST_OPTIONS}
     mask_secret(headers)
     auth = (connection.login, connection.password or "") if connection.login else None
-    credentials = Credentials(auth=auth, headers={name: str(value) for name, value in headers.items()})
-    return url_path(address, credentials)
+    return url_path(address, auth=auth, headers={name: str(value) for name, value in headers.items()})

@@ -118,7 +118,7 @@ def read_settings(
     """
     try:
         settings = Settings(
-            base_url=_base_address(_strip(host), _strip(schema), port),
+            base_url=_base_address((host or "").strip(), (schema or "").strip(), port),
             api_key=_api_key(password),
             **_extras(extra),
         )
@@ -137,10 +137,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _strip(value: str | None) -> str:
-    return (value or "").strip()
 
 
 def _base_address(host: str, schema: str, port: int | str | None) -> str:
@@ -170,7 +166,7 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
         )
     if has_zone(hostname):
         raise MediaConfigurationError(f"The connection's base address {host!r} has an IPv6 zone id{ZONE_HINT}")
-    given_port = _port(port)
+    given_port = None if port in {None, ""} else parse_int("The connection's port", port, most=2**16 - 1)
     if own_port and given_port and own_port != given_port:
         raise MediaConfigurationError(
             f"The connection's base address has port {own_port}, but its port field is {given_port}. Remove one."
@@ -190,12 +186,6 @@ def _with_brackets(address: str) -> str:
     except ValueError:
         return address
     return f"[{host}]{slash}{path}"
-
-
-def _port(port: int | str | None) -> int | None:
-    if port is None or port == "":
-        return None
-    return parse_int("The connection's port", port, most=2**16 - 1)
 
 
 def _api_key(password: Secret[str] | None) -> Secret[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._channels.mp4 import read_video
@@ -45,7 +44,7 @@ def check_file(source: Source, mime_type: str, channels: Sequence[str], *, check
 def check_header(reader: Reader, mime_type: str, channels: Sequence[str]) -> ChannelReport:
     """Return what a file's headers show of the channels' rules; the rest is not read."""
     try:
-        info = read_video(reader) if mime_type == "video/mp4" else read_image(reader, mime_type).info
+        info = read_video(reader) if mime_type == "video/mp4" else read_image(reader, mime_type)[0]
     except InvalidFileError as error:
         return ChannelReport((error.sentences,))
     return validate(info, channels)
@@ -60,19 +59,14 @@ def inspect(source: Source, mime_type: str, *, checksums: bool) -> MediaInfo:
         reader = Reader(source.label, stream, source.size)
         if mime_type == "video/mp4":
             return read_video(reader)
-        layout = read_image(reader, mime_type)
-        _check_image_end(reader, mime_type, layout.content, checksums=checksums)
-        return layout.info
-
-
-def _check_image_end(reader: Reader, mime_type: str, content: int, *, checksums: bool) -> None:
-    """Check that an image is complete."""
-    if mime_type == "image/png":
-        _check_png(reader, content, checksums=checksums)
-    elif mime_type == "image/gif":
-        _check_gif(reader, content)
-    else:
-        _check_jpeg(reader, content)
+        info, content = read_image(reader, mime_type)
+        if mime_type == "image/png":
+            _check_png(reader, content, checksums=checksums)
+        elif mime_type == "image/gif":
+            _check_gif(reader, content)
+        else:
+            _check_jpeg(reader, content)
+        return info
 
 
 def _truncated(reader: Reader, part: str) -> CorruptFileError:
@@ -196,20 +190,12 @@ _PNG_COLORS = {0: "grayscale", 2: "RGB", 3: "palette", 4: "grayscale", 6: "RGBA"
 _PNG_BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The properties of an image, and where the part starts whose completeness is checked."""
-
-    info: MediaInfo
-    content: int
-
-
-def read_image(reader: Reader, mime_type: str) -> Layout:
-    """Read the headers of a JPEG, PNG or GIF image."""
+def read_image(reader: Reader, mime_type: str) -> tuple[MediaInfo, int]:
+    """Read the headers of a JPEG, PNG or GIF image; return its properties and the position after the headers."""
     return {"image/jpeg": _read_jpeg, "image/png": _read_png, "image/gif": _read_gif}[mime_type](reader)
 
 
-def _read_jpeg(reader: Reader) -> Layout:
+def _read_jpeg(reader: Reader) -> tuple[MediaInfo, int]:
     """Walk the segments up to the pixel data (annex B)."""
     frame: tuple[int, bytes] | None = None
     turned = False
@@ -236,12 +222,10 @@ def _read_jpeg(reader: Reader) -> Layout:
     if turned:
         height, width = width, height
     colors = _JPEG_COLORS.get(components, f"{components} color components")
-    return Layout(
-        MediaInfo(
-            mime_type="image/jpeg", size=reader.size, width=width, height=height or None, colors=colors, bits=bits
-        ),
-        at,
+    info = MediaInfo(
+        mime_type="image/jpeg", size=reader.size, width=width, height=height or None, colors=colors, bits=bits
     )
+    return info, at
 
 
 def _next_marker(reader: Reader, at: int) -> tuple[int, int]:
@@ -282,7 +266,7 @@ def _is_turned(tiff: bytes) -> bool:
     return False
 
 
-def _read_png(reader: Reader) -> Layout:
+def _read_png(reader: Reader) -> tuple[MediaInfo, int]:
     """Read the first chunk, which is the header (11.2.1)."""
     start = reader.read(8, min(8, reader.size - 8))
     if not start:
@@ -303,21 +287,19 @@ def _read_png(reader: Reader) -> Layout:
         or interlacing > 1
     ):
         raise InvalidFileError("a PNG whose header (IHDR) has impossible values")
-    return Layout(
-        MediaInfo(
-            mime_type="image/png", size=reader.size, width=width, height=height, colors=_PNG_COLORS[colors], bits=bits
-        ),
-        8,
+    info = MediaInfo(
+        mime_type="image/png", size=reader.size, width=width, height=height, colors=_PNG_COLORS[colors], bits=bits
     )
+    return info, 8
 
 
-def _read_gif(reader: Reader) -> Layout:
+def _read_gif(reader: Reader) -> tuple[MediaInfo, int]:
     """Read the logical screen's descriptor (18)."""
     width, height, flags = struct.unpack("<HHB", reader.read(6, 7)[:5])
     info = MediaInfo(
         mime_type="image/gif", size=reader.size, width=width, height=height, colors="palette", bits=(flags & 7) + 1
     )
-    return Layout(info, 13 + color_table_bytes(flags))
+    return info, (13 + color_table_bytes(flags))
 
 
 def color_table_bytes(flags: int) -> int:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._airflow.paths import check_regular, read_text, resolve_target, write_text
+from airflow_provider_media._airflow.files import check_regular, read_text, resolve_target, write_text
 from airflow_provider_media._api.values import plural, redact_url, redact_urls, safe_cause
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 

@@ -9,7 +9,7 @@ import io
 import ipaddress
 import socket
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
@@ -60,17 +60,16 @@ class UrlPath:
         return self.label
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """What an Airflow connection adds to the requests to its host."""
-
-    auth: tuple[str, str] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def url_path(address: str, credentials: Credentials | None = None, *, verify: bool | str = True) -> UrlPath:
+def url_path(
+    address: str,
+    *,
+    auth: tuple[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    verify: bool | str = True,
+) -> UrlPath:
     """Return the path object of a URL; nothing is sent yet.
 
+    :param auth: the user and password; like ``headers``, sent to the URL's origin only, and not to that of a redirect.
     :param verify: the CA bundle, or whether to verify certificates; by default that of the environment.
     """
     try:
@@ -84,19 +83,19 @@ def url_path(address: str, credentials: Credentials | None = None, *, verify: bo
         raise file_error(address, "the URL has a password. Use an Airflow connection: https://conn_id@host/path")
     netloc = f"[{host}]" if ":" in host else host
     clean = parts._replace(netloc=netloc + (f":{port}" if port else ""), fragment="").geturl()
-    return UrlPath(UrlFileSystem(clean, credentials or Credentials(), verify=verify), clean, address)
+    return UrlPath(UrlFileSystem(clean, auth, headers or {}, verify=verify), clean, address)
 
 
 class UrlFileSystem:
-    """Reads one URL through the methods of an fsspec file system that sources use.
+    """Reads one URL through the methods of an fsspec file system that sources use; see :func:`url_path`."""
 
-    :param credentials: sent to its origin only, and not to that of a redirect.
-    """
-
-    def __init__(self, address: str, credentials: Credentials, *, verify: bool | str) -> None:
+    def __init__(
+        self, address: str, auth: tuple[str, str] | None, headers: Mapping[str, str], *, verify: bool | str
+    ) -> None:
         self._label = redact_url(address)
         self._origin = _origin(address)
-        self._credentials = credentials
+        self._auth = auth
+        self._headers = headers
         self._verify = trusted_bundle(verify)
         self._session = requests.Session()
         self._session.trust_env = False  # a .netrc file has passwords for hosts that no one named
@@ -158,7 +157,7 @@ class UrlFileSystem:
         is_own = _origin(address) == self._origin
         if has_zone(urlsplit(address).hostname or ""):
             raise file_error(self._label, f"its host has an IPv6 zone id{ZONE_HINT}")
-        headers = {**(self._credentials.headers if is_own else {}), **({"Range": byte_range} if byte_range else {})}
+        headers = {**(self._headers if is_own else {}), **({"Range": byte_range} if byte_range else {})}
         proxy = environment_proxy(address)
         try:
             if proxy:
@@ -167,7 +166,7 @@ class UrlFileSystem:
             return self._session.get(
                 address,
                 headers=headers,
-                auth=self._credentials.auth if is_own else None,
+                auth=self._auth if is_own else None,
                 proxies={"http": proxy, "https": proxy} if proxy else {},
                 verify=self._verify,
                 timeout=_TIMEOUT_SECONDS,

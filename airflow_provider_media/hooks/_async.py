@@ -83,7 +83,7 @@ class MediaAsyncHook(LibraryHook):
 
     async def download(self, media: Media | int | str, target: Any, *, must_not_replace: bool = False) -> None:
         """Write a file's content to a path or an object store. See :meth:`MediaHook.download`."""
-        from airflow_provider_media._airflow.download import download_file
+        from airflow_provider_media._airflow.files import download_file
 
         found = await self.get_media(media) if isinstance(media, (int, str)) else media
         verify = (await self.get_settings()).verify

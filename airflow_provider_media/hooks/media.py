@@ -190,7 +190,7 @@ class MediaHook(LibraryHook):
         :raises MediaFileError: it cannot be read or written.
         :raises MediaNotFoundError: the library has no file of this id.
         """
-        from airflow_provider_media._airflow.download import download_file
+        from airflow_provider_media._airflow.files import download_file
 
         found = self.get_media(media) if isinstance(media, (int, str)) else media
         download_file(found, as_path(target), verify=self.settings.verify, must_not_replace=must_not_replace)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._api.flows import Sleep
-from airflow_provider_media._transports.threads import MAX_THREADS
+from airflow_provider_media._transports.aio import MAX_THREADS
 from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaNotFoundError
 from airflow_provider_media.hooks.media import MediaAsyncHook
 from tests.contract.helpers.raw_server import http_response

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media._api import flows
-from airflow_provider_media._transports.threads import MAX_THREADS
+from airflow_provider_media._transports.aio import MAX_THREADS
 from airflow_provider_media.exceptions import MediaError
 from airflow_provider_media.hooks.media import MediaAsyncHook
 from tests.contract.helpers.raw_server import http_response
@@ -310,7 +310,7 @@ def test_the_sample_of_the_documentation_uploads(
 
 
 def test_threads_that_are_idle_end(define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_media._transports.threads.IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_media._transports.aio.IDLE_SECONDS", 0.05)
     before = threads()
 
     async def main() -> None:

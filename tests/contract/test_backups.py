@@ -79,7 +79,7 @@ def test_an_incomplete_backup_prevents_the_deletion(
     delete: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     media_id = library.store("a/banner.png", OLD)
-    monkeypatch.setattr("airflow_provider_media._airflow.download.iter_chunks", lambda _: [memoryview(OLD[:-1])])
+    monkeypatch.setattr("airflow_provider_media._airflow.files.iter_chunks", lambda _: [memoryview(OLD[:-1])])
     with pytest.raises(MediaFileError, match="has 10 bytes instead of 11"):
         delete(media_id)
     assert library.count("DELETE") == 0

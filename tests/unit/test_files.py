@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_media._airflow.paths import read_text, write_text
+from airflow_provider_media._airflow.files import read_text, write_text
 
 
 def mode_of(path: Path) -> int:
