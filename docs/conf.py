@@ -55,6 +55,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:(class|obj|data|exc)", r"(?!airflow_provider_media).*"),
     ("py:.*", r"airflow_provider_media\._.*"),
+    ("py:class", r"airflow_provider_media\.hooks\..*\.T"),  # a type variable
 ]
 
 html_theme = "furo"
