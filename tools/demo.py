@@ -291,7 +291,7 @@ def _show_media(media: list[dict[str, Any]], *, with_urls: bool) -> None:
 def _show_messages(messages: dict[str, Any]) -> None:
     rcs, whatsapp = messages["rcs"], messages["whatsapp"]
     cards = ", ".join(f"{card['title']} (media {card['media']['mediaId']})" for card in rcs["carousel"]["cards"])
-    out.print("Messages with these ids, for your own send:")
+    out.print("Messages with these ids, ready for your own task:")
     out.print(f"  RCS rich card   {rcs['richCard']['title']} (media {rcs['richCard']['media']['mediaId']})")
     out.print(f"  RCS carousel    {cards}")
     out.print(f"  WhatsApp video  {whatsapp['video']['caption']} (media {whatsapp['video']['id']})")

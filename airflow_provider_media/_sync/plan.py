@@ -307,8 +307,8 @@ def _plan_step(
 
 
 def _plan_changed(step: PlanStep, existing: tuple[Media, ...], upload: UploadSpec, if_changed: str) -> PlanStep:
-    verb = "differs" if len(existing) == 1 else "differ"
-    differs = f"{format_ids(existing)} {verb}{_difference(existing[-1], upload)}"
+    noun, verb = ("id", "differs") if len(existing) == 1 else ("ids", "differ")
+    differs = f"{noun} {format_ids(existing)} {verb}{_difference(existing[-1], upload)}"
     if if_changed == "fail":
         reason = f"{differs}; if_changed='fail' allows no other version"
         return replace(step, action="refuse", reason=reason, error_class=MediaConflictError)

@@ -115,7 +115,7 @@ def test_fail_refuses_a_changed_file_before_anything_is_sent(
     library.forget()
 
     with pytest.raises(
-        MediaConflictError, match=rf"Cannot sync 1 of 2 files; nothing was uploaded\nbanner.png  {old} differs"
+        MediaConflictError, match=rf"Cannot sync 1 of 2 files; nothing was uploaded\nbanner.png  id {old} differs"
     ):
         sync(if_changed="fail")
     assert library.methods() == "GET GET"

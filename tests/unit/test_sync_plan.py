@@ -185,7 +185,7 @@ def test_the_same_lists_make_equal_plans_that_survive_json() -> None:
                 "action": "replace",
                 "path": "b.png",
                 "name": "b.png",
-                "reason": f"2 differs (5 bytes, here {SIZE} bytes); deleted after the upload",
+                "reason": f"id 2 differs (5 bytes, here {SIZE} bytes); deleted after the upload",
                 "size": SIZE,
                 "mime_type": "image/png",
                 "id": None,
@@ -220,7 +220,7 @@ def test_the_table_is_limited_to_500_rows() -> None:
     ("library", "shown"),
     [
         ([], "create  banner.png  RCS: 9x9 fits no card"),
-        ([stored(1, size=5)], "replace  banner.png  1 differs (%s); deleted after the upload; RCS: 9x9 fits no card"),
+        ([stored(1, size=5)], "replace  banner.png  id 1 differs (%s); deleted after the upload; RCS: 9x9 fits no card"),
         ([stored(1)], "keep  banner.png  in the library as 1: same size and type"),
     ],
 )
@@ -233,4 +233,4 @@ def test_the_table_shows_warnings_of_uploads(library: list[Media], shown: str) -
 def test_sizes_that_round_alike_are_shown_in_bytes() -> None:
     big = LocalFile(path="a.png", name="a.png", upload=make_upload(b"\x89PNG\r\n\x1a\n" + bytes(20_000), name="a.png"))
     plan = make_plan([big], {"a.png": [stored(1, "a.png", size=20_009)]}, if_changed="upload")
-    assert plan.steps[0].reason == "1 differs (20,009 bytes, here 20,008); kept beside it"
+    assert plan.steps[0].reason == "id 1 differs (20,009 bytes, here 20,008); kept beside it"
