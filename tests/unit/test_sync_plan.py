@@ -220,7 +220,10 @@ def test_the_table_is_limited_to_500_rows() -> None:
     ("library", "shown"),
     [
         ([], "create  banner.png  RCS: 9x9 fits no card"),
-        ([stored(1, size=5)], "replace  banner.png  id 1 differs (%s); deleted after the upload; RCS: 9x9 fits no card"),
+        (
+            [stored(1, size=5)],
+            "replace  banner.png  id 1 differs (%s); deleted after the upload; RCS: 9x9 fits no card",
+        ),
         ([stored(1)], "keep  banner.png  in the library as 1: same size and type"),
     ],
 )
