@@ -55,7 +55,6 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:(class|obj|data|exc)", r"(?!airflow_provider_media).*"),
     ("py:.*", r"airflow_provider_media\._.*"),
-    ("py:class", r"airflow_provider_media\.hooks\..*\.T"),  # a type variable
 ]
 
 html_theme = "furo"
@@ -156,7 +155,7 @@ _DECISIONS = """
 
 _MEMBERS = {
     "hooks": ":members:\n   :exclude-members: get_connection_form_widgets, get_ui_field_behaviour, conn_name_attr,"
-    " default_conn_name, conn_type, hook_name",
+    " default_conn_name, conn_type, hook_name, run_flow",
     "values": ":members:",
     "exceptions": ":members:",
     "testing": ":members:",

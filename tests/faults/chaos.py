@@ -167,7 +167,7 @@ def run(uploads: int, seed: int, threads: int, folder: Path) -> int:
     print(", ".join(f"{kind}: {times}" for kind, times in met.items()))
     print(
         f"{uploads} uploads, {met.total()} faults of {len(met)} kinds (each at least {min(met.values())} times), seed"
-        f" {seed}: {uploads} files expected, {len(problems)} things wrong, {seconds:.0f} s"
+        f" {seed}: {uploads} files expected, {len(problems)} problems, {seconds:.0f} s"
     )
     return 1 if problems else 0
 
