@@ -1,4 +1,4 @@
-"""Run the samples of docs/guides/recipes.md."""
+"""Run the samples of docs/guides/recipes.md, and the approval of docs/guides/campaign.md."""
 
 from __future__ import annotations
 
@@ -66,3 +66,16 @@ def test_missed_event_is_caught_by_the_next_run(
     send_new()
     sent = [line for line in capsys.readouterr().out.splitlines() if line.startswith("send ")]
     assert sent == ["send banner-1", "send banner-2", "send banner-3"]
+
+
+def test_approval_extends_the_campaign() -> None:
+    pytest.importorskip("airflow.providers.standard.operators.hitl", exc_type=ImportError)
+    page = samples_of(ROOT / "docs" / "guides" / "campaign.md")
+    approval = next(sample for sample in page if sample.tested_by)
+    campaign, last_line, _ = page[0].code.rpartition("    send.expand(media=gate.output)\n")
+    assert last_line
+    names: dict[str, Any] = {}
+    exec(compile(campaign + approval.code, str(approval), "exec"), names)  # noqa: S102 - the sample
+    assert names["approve"].upstream_task_ids == {"describe"}
+    assert names["approve"].downstream_task_ids == {"check_again"}
+    assert names["check_again"].downstream_task_ids == {"send"}
