@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo demo-image test test-fast test-airflow3 test-airflow2 test-pythons test-lowest coverage
 .PHONY: check lint spelling words types imports format schemathesis fault-run
-.PHONY: system-test test-user-project browser-test prove bench bench-scale bench-waiting bench-sync bench-limits test-matrix test-celery dist docs upgrade clean
+.PHONY: system-test test-user-project browser-test prove bench bench-scale bench-waiting bench-sync bench-limits test-matrix test-celery dist release docs upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -110,6 +110,9 @@ test-celery: $(VENV)/celery/.ready ## run a campaign on Redis, PostgreSQL and tw
 
 dist: $(VENV)/dist/.ready ## build wheel and source archive, check them, run an example (URL=... adds links to the repository)
 	@$(VENV)/dist/bin/python tools/dist.py $(if $(URL),--url $(URL)) $(ARGS)
+
+release: ## set VERSION=X.Y.Z, date the changelog, commit and tag
+	@$(PYTHON) tools/release.py $(or $(VERSION),$(error make release VERSION=X.Y.Z))
 
 prove: $(VENV)/airflow3/.ready ## remove each protection of the upload and check that its test fails
 	$(AIRFLOW3)/python -m tests.faults.mutation
