@@ -131,10 +131,9 @@ class ResponseReader:
         self._chunks.append(chunk)
         self._size += len(chunk)
         is_too_large, is_late = self._size > self._max_bytes, time.monotonic() > self._deadline
-        if self.needs_body and is_too_large:
-            raise self._invalid_response(f"larger than {self._max_bytes / 2**20:g} MiB")
-        if self.needs_body and is_late:
-            raise self._invalid_response("timed out reading the body")
+        if self.needs_body and (is_too_large or is_late):
+            too_large = f"larger than {self._max_bytes / 2**20:g} MiB"
+            raise self._invalid_response(too_large if is_too_large else "timed out reading the body")
         return bool(chunk) and not (is_too_large or is_late)
 
     def whole(self) -> ApiResponse:

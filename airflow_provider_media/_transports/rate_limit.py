@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.values import parse_http_date
 from airflow_provider_media.exceptions import MediaError, MediaRateLimitError
@@ -61,16 +61,11 @@ class CancelTimer:
         self._timer.join()  # because the timer may be firing right now
 
 
-class _Renewable(Protocol):
-    def renew(self) -> None:
-        """Recreate what belongs to one process."""
-
-
-_renewable: weakref.WeakSet[_Renewable] = weakref.WeakSet()
+_renewable: weakref.WeakSet[Any] = weakref.WeakSet()
 """Registered objects of this process, while they are alive."""
 
 
-def renew_in_children(renewable: _Renewable) -> None:
+def renew_in_children(renewable: Any) -> None:
     """Call the object's ``renew`` in each child that this process forks.
 
     A child shares its parent's sockets, has none of its threads, and its copies of locks may be held.

@@ -127,10 +127,8 @@ class SyncTransport:
         """Return a new retry state by the connection's settings."""
         return new_retry_state(self.settings)
 
-    @staticmethod
-    def new_transfer() -> Transfer:
-        """Return a handle to abort one exchange."""
-        return Transfer()
+    new_transfer = Transfer
+    """Creates the handle to abort one exchange."""
 
     def cancel(self) -> None:
         """Abort running exchanges and refuse new ones; safe in a signal handler."""

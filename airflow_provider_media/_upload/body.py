@@ -89,12 +89,10 @@ class LogThrottle:
     def is_due(self, done: float) -> bool:
         """Return whether to log a line now."""
         now = self._clock()
-        since = now - self._last_time
-        if since < MIN_LOG_INTERVAL_SECONDS and (done < self._total or not self._last_done):
+        since, is_end = now - self._last_time, done >= self._total
+        if since < MIN_LOG_INTERVAL_SECONDS and not (is_end and self._last_done):
             return False
-        if not (
-            done - self._last_done >= STEP * self._total or since >= MAX_LOG_INTERVAL_SECONDS or done == self._total
-        ):
+        if done - self._last_done < STEP * self._total and since < MAX_LOG_INTERVAL_SECONDS and not is_end:
             return False
         self._last_time, self._last_done = now, done
         return True
