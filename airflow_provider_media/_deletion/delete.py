@@ -14,7 +14,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import quote
 
+from airflow_provider_media._airflow.task_state import TaskState
+from airflow_provider_media._api.deletion import get_unchanged
 from airflow_provider_media._api.values import parse_flag, parse_ids, redact_url
+from airflow_provider_media._upload.source import escape_controls
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, MediaNotFoundError
 from airflow_provider_media.references import ListedReferences
 
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media._airflow.task_state import TaskState
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
 
@@ -109,8 +111,6 @@ def refuse_if_used(found: Iterable[Media], references: References | None) -> Non
 
 def format_references(used: dict[int | str, list[str]]) -> str:
     """Return a sentence with the files in use and their users."""
-    from airflow_provider_media._upload.source import escape_controls
-
     named = "; ".join(f"media {key} by {', '.join(users)}" for key, users in used.items())
     return f"Still in use: {escape_controls(named)}."
 
@@ -178,8 +178,6 @@ def delete_each(
     :param deleted: the ids that earlier attempts of the task deleted.
     :param seen: the files as they were selected, by the given id; each is read again right before its deletion.
     """
-    from airflow_provider_media._api.deletion import get_unchanged
-
     done, missing = list(deleted), list[int | str]()
     back_up = None if backup_to is None else Backup(hook, backup_to)
     before = previously_started(state)
@@ -211,8 +209,6 @@ def delete_each(
 
 def deletion_state(context: Context, task_id: str, hook: MediaHook, **about: Any) -> TaskState[DeletionCheckpoint]:
     """Return the task state for the checkpoint of a deletion."""
-    from airflow_provider_media._airflow.task_state import TaskState
-
     state = TaskState(context, DeletionCheckpoint, task_id=task_id)
     state.identify(lambda: {"base_url": hook.settings.base_url, "conn_id": hook.media_conn_id, **about})
     return state

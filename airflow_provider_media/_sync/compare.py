@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._api.baseline import baseline_in
+from airflow_provider_media._api.flows import get_settled, list_all, sleep
 from airflow_provider_media._api.values import plural
-from airflow_provider_media._sync.plan import as_table
+from airflow_provider_media._channels.check import check_file
+from airflow_provider_media._sync.plan import LocalFile, as_table, group_by_name
+from airflow_provider_media._sync.scan import library_name
+from airflow_provider_media._upload.source import file_error_reason, open_source, printable
+from airflow_provider_media._upload.spec import merge_details, prepare_upload, with_unknown_folder
 from airflow_provider_media.exceptions import (
     MediaError,
     MediaFileError,
@@ -23,7 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._sync.checkpoint import Receipt
     from airflow_provider_media._sync.manifest import ManifestFile
-    from airflow_provider_media._sync.plan import LocalFile
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
@@ -116,12 +121,6 @@ def prepare_file(
     file: FoundFile, options: SyncOptions, receipts: Mapping[str, Receipt], *, accepts_converted: bool = False
 ) -> LocalFile:
     """Check one file; return it with its problem, if any."""
-    from airflow_provider_media._channels.check import check_file
-    from airflow_provider_media._sync.plan import LocalFile
-    from airflow_provider_media._sync.scan import library_name
-    from airflow_provider_media._upload.source import file_error_reason, open_source, printable
-    from airflow_provider_media._upload.spec import prepare_upload
-
     path, name = printable(file.relative), printable(library_name(file.relative, options.name_template))
     try:
         # In this thread, neither the task's timeout nor its end could interrupt waiting for the writer of a pipe.
@@ -159,10 +158,6 @@ def fetch_existing_media(
 
     :param wait_seconds: how long to wait for files that an earlier sync stored and the library does not show yet.
     """
-    from airflow_provider_media._api.baseline import baseline_in
-    from airflow_provider_media._api.flows import list_all
-    from airflow_provider_media._sync.plan import group_by_name
-
     library = hook.run_flow(list_all({file.name for file in prepared}.__contains__))
     library += _read_unlisted(hook, prepared, library, workers, wait_seconds)
     by_name = group_by_name(prepared, library)
@@ -185,8 +180,6 @@ def _read_unlisted(
     hook: MediaHook, prepared: Sequence[LocalFile], library: Sequence[Media], workers: Executor, wait_seconds: float
 ) -> list[Media]:
     """Get by their ids the files with a receipt that the list lacks, because lists and gets may lag."""
-    from airflow_provider_media._api.flows import sleep
-
     listed = {str(media.id) for media in library}
     ids = [file.receipt.media_id for file in prepared if file.receipt and str(file.receipt.media_id) not in listed]
     if not ids:
@@ -219,8 +212,6 @@ def _is_unclear(file: LocalFile, media: Media) -> bool:
 
 def _fetch_details(hook: MediaHook, listed: Media) -> Media | None:
     """Get one file by its id; return None if it no longer exists."""
-    from airflow_provider_media._upload.spec import merge_details
-
     try:
         return merge_details(listed, hook.get_media(listed.id))
     except MediaNotFoundError:
@@ -229,16 +220,12 @@ def _fetch_details(hook: MediaHook, listed: Media) -> Media | None:
 
 def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
     """Get again the listed files that a get did not find: they may be new, or deleted."""
-    from airflow_provider_media._api.flows import get_settled
-    from airflow_provider_media._upload.spec import merge_details
-
     settle_seconds = hook.settings.settle_seconds
     found = hook.run_flow(get_settled([media.id for media in listed], settle_seconds)) if listed else {}
     return {str(media.id): merge_details(media, found[str(media.id)]) for media in listed if str(media.id) in found}
 
 
 def _log_unknown_folders(prepared: Sequence[LocalFile], by_name: dict[str, list[Media]]) -> None:
-    from airflow_provider_media._upload.spec import with_unknown_folder
 
     unknown = sum(
         len(with_unknown_folder(file.upload, filter(file.upload.could_match, by_name.get(file.name, ()))))

@@ -7,13 +7,16 @@ import threading
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._airflow.assets import report_upload
+from airflow_provider_media._api.deletion import delete_unchanged
 from airflow_provider_media._api.values import format_ids, format_media
 from airflow_provider_media._deletion.delete import find_references, format_references
 from airflow_provider_media._sync.plan import StepResult
+from airflow_provider_media._upload.checkpoint import recent_uploads
+from airflow_provider_media._upload.flow import upload_for_sync
 from airflow_provider_media._upload.source import escape_controls
 from airflow_provider_media.exceptions import (
     MediaAuthError,
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._deletion.delete import References
-    from airflow_provider_media._sync.compare import ExistingMedia
+    from airflow_provider_media._sync.compare import ExistingMedia, SyncOptions
     from airflow_provider_media._sync.plan import PlanStep
     from airflow_provider_media._upload.body import FilesProgress
     from airflow_provider_media._upload.spec import UploadSpec
@@ -37,19 +40,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_WORKERS = 16
-"""The number of connections that a session keeps open."""
-
 MAX_CONSECUTIVE_FAILURES = 8
 """After this many consecutive failures of an unavailable library, the remaining files are skipped."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """The callbacks of a running flow."""
-
-    succeed: Callable[[Any], None]
-    fail: Callable[[MediaError], None]
 
 
 @contextmanager
@@ -75,27 +67,24 @@ class SyncExecutor:
         self,
         hook: MediaHook,
         pool: ThreadPoolExecutor,
+        options: SyncOptions,
+        references: References | None,
         *,
-        width: int,
         uploads: Mapping[str, UploadSpec],
         existing: ExistingMedia,
-        references: References | None,
-        on_reference: str,
-        back_up: Callable[[Iterable[Media]], None] | None,
         progress: FilesProgress,
     ) -> None:
         self._hook = hook
         self._pool = pool
-        self._most_running = 2 * width  # so that no thread waits for this one
-        self._max_failures = max(MAX_CONSECUTIVE_FAILURES, self._most_running)
+        self._options = options
+        self._references = references
         self._uploads = uploads
         self._existing = existing
-        self._references = references
-        self._references_lock = threading.Lock()
-        self._on_reference = on_reference
-        self._back_up = back_up
         self._progress = progress
-        self._running: dict[Future[Any], _Job] = {}
+        self._most_running = 2 * options.max_workers  # so that no thread waits for this one
+        self._max_failures = max(MAX_CONSECUTIVE_FAILURES, self._most_running)
+        self._references_lock = threading.Lock()
+        self._running: dict[Future[Any], tuple[Callable[[Any], None], Callable[[MediaError], None]]] = {}
         self._consecutive_failures = 0
         self._results: list[StepResult] = []
 
@@ -113,7 +102,7 @@ class SyncExecutor:
                 self._skip(waiting)
             done, _ = wait(self._running, return_when=FIRST_COMPLETED)
             for future in done:
-                self._finish_job(future, self._running.pop(future))
+                self._finish_job(future, *self._running.pop(future))
         return self._results
 
     @property
@@ -127,9 +116,6 @@ class SyncExecutor:
             self._fail(waiting.popleft(), MediaUnavailableError("Skipped, because too many consecutive files failed."))
 
     def _start(self, step: PlanStep) -> None:
-        from airflow_provider_media._upload.checkpoint import recent_uploads
-        from airflow_provider_media._upload.flow import upload_for_sync
-
         if step.existing:
             self._uploaded(step, step.existing)
             return
@@ -142,12 +128,14 @@ class SyncExecutor:
             replaces=bool(step.old),
             recent=recent_uploads(self._hook.settings),
         )
-        self._submit(flow, _Job(succeed=partial(self._uploaded, step), fail=partial(self._fail, step)))
+        self._submit(flow, partial(self._uploaded, step), partial(self._fail, step))
 
-    def _submit(self, flow: Flow[Any], job: _Job) -> None:
-        self._running[self._pool.submit(self._hook.run_flow, flow)] = job
+    def _submit(self, flow: Flow[Any], succeed: Callable[[Any], None], fail: Callable[[MediaError], None]) -> None:
+        self._running[self._pool.submit(self._hook.run_flow, flow)] = (succeed, fail)
 
-    def _finish_job(self, future: Future[Any], job: _Job) -> None:
+    def _finish_job(
+        self, future: Future[Any], succeed: Callable[[Any], None], fail: Callable[[MediaError], None]
+    ) -> None:
         try:
             result = future.result()
         except MediaAuthError:
@@ -157,14 +145,12 @@ class SyncExecutor:
                 raise
             is_transient = isinstance(error, (MediaUnavailableError, MediaRateLimitError))
             self._consecutive_failures = self._consecutive_failures + 1 if is_transient else 0
-            job.fail(error)
+            fail(error)
         else:
             self._consecutive_failures = 0
-            job.succeed(result)
+            succeed(result)
 
     def _uploaded(self, step: PlanStep, media: Media) -> None:
-        from airflow_provider_media._airflow.assets import report_upload
-
         if media is not step.existing:
             log.info("Uploaded %r: %s", step.path, format_media(media))
             report_upload(self._hook, self._uploads[step.path].source.label, media, step.name)
@@ -177,21 +163,19 @@ class SyncExecutor:
             return
         if deletable:
             fail = partial(self._not_deleted, step, media, deletable)
-            self._submit(self._delete(deletable), _Job(succeed=partial(self._deleted, step, media), fail=fail))
+            self._submit(self._delete(deletable), partial(self._deleted, step, media), fail)
         else:
             self._finish(StepResult(step=step, action="create", media=media))
 
     def _delete(self, old: list[Media]) -> Flow[tuple[int | str, ...]]:
-        from airflow_provider_media._api.deletion import delete_unchanged
-
-        if self._back_up:
-            self._back_up(old)  # here, because the workers run the flow
+        if self._options.back_up:
+            self._options.back_up(old)  # here, because the workers run the flow
         return (yield from delete_unchanged(old, self._must_keep))
 
     def _must_keep(self, old: Iterable[Media]) -> bool:
         """Return whether an old file with an id that only a GET shows is in use; called by the workers."""
         used = self._find_used(old)
-        if used and self._on_reference == "fail":
+        if used and self._options.on_reference == "fail":
             raise MediaInUseError(f"{format_references(used)} Nothing was deleted.")
         if used:
             log.warning("Kept the old version beside the new one. %s", format_references(used))
@@ -216,7 +200,7 @@ class SyncExecutor:
         if not used:
             return old
         users = "; ".join(f"{media_id} is used by {', '.join(names)}" for media_id, names in used.items())
-        if self._on_reference == "fail":
+        if self._options.on_reference == "fail":
             raise MediaInUseError(f"{_stored(media)}, but {format_ids(old)} was not deleted, because {users}.")
         log.warning(
             "Kept the old version of %r beside the new one (%r): %s", step.name, media.id, escape_controls(users)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._airflow.files import check_regular, read_text, resolve_target, write_text
 from airflow_provider_media._api.values import plural, redact_url, redact_urls, safe_cause
+from airflow_provider_media._sync.checkpoint import Receipt
+from airflow_provider_media._upload.source import local_path
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-    from airflow_provider_media._sync.checkpoint import Receipt
     from airflow_provider_media._sync.plan import StepResult
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media._upload.spec import UploadSpec
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 
 def manifest_of(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, dict[str, Any]]:
     """Return one entry for each file in the library, by path in the folder, sorted."""
-    from airflow_provider_media._sync.checkpoint import Receipt
-
     entries = {}
     for outcome in sorted(outcomes, key=lambda outcome: outcome.step.path):
         media = outcome.media
@@ -86,8 +85,6 @@ class ManifestFile:
         :param found: the files of the folder. A manifest among them would be synced by the next run.
         :raises MediaConfigurationError: it cannot be written.
         """
-        from airflow_provider_media._upload.source import local_path
-
         if str(local_path(self.path)) in {str(local_path(file.path)) for file in found}:
             raise self._unwritable("it is one of the files to sync; use another folder")
         if not self._is_local:
@@ -109,8 +106,6 @@ class ManifestFile:
 
     def read_receipts(self) -> dict[str, Receipt]:
         """Return the receipts in the manifest of an earlier sync, by path; none if it is missing or cannot be read."""
-        from airflow_provider_media._sync.checkpoint import Receipt
-
         try:
             manifest = json.loads(read_text(self.path))
             return {str(path): Receipt.from_dict(entry) for path, entry in manifest.items()}

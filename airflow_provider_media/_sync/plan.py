@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.models import Media
 
+MAX_WORKERS = 16
+"""The number of connections that a session keeps open."""
+
 IF_CHANGED = ("replace", "upload", "fail")
 
 ACTIONS = ("create", "replace", "keep", "refuse")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_media._api.values import plural
 from airflow_provider_media._sync.plan import as_table
 from airflow_provider_media._upload.source import escape_controls
+from airflow_provider_media._upload.spec import changes_of
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 
 if TYPE_CHECKING:
@@ -96,8 +97,6 @@ def raise_if_failed(results: Sequence[StepResult], allow_failures: int) -> None:
 
 def log_changes(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec], *, has_manifest: bool) -> None:
     """Log one warning of the files that the platform changed."""
-    from airflow_provider_media._upload.spec import changes_of
-
     sent = [(result.step.path, result.media) for result in results if result.action in ("create", "replace")]
     changed = [
         (path, ", ".join(changes)) for path, media in sent if media and (changes := changes_of(uploads[path], media))

@@ -7,13 +7,15 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._api.deletion import find_unchanged
+from airflow_provider_media._api.flows import sleep
 from airflow_provider_media._api.values import plural
 from airflow_provider_media._deletion.delete import find_references
-from airflow_provider_media._sync.checkpoint import PreviousAttempts, SyncCheckpoint
+from airflow_provider_media._sync.checkpoint import PreviousAttempts, Receipt, SyncCheckpoint
 from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files, skip_unsupported
 from airflow_provider_media._sync.executor import SyncExecutor, worker_pool
 from airflow_provider_media._sync.manifest import manifest_of
-from airflow_provider_media._sync.plan import StepResult
+from airflow_provider_media._sync.plan import StepResult, keep_used, make_plan
 from airflow_provider_media._sync.report import (
     check_plan,
     count_results,
@@ -21,6 +23,9 @@ from airflow_provider_media._sync.report import (
     log_plan,
     raise_if_failed,
 )
+from airflow_provider_media._sync.scan import find_files
+from airflow_provider_media._upload.body import FilesProgress
+from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS
 from airflow_provider_media.exceptions import MediaError
 
 if TYPE_CHECKING:
@@ -30,7 +35,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._airflow.task_state import TaskState
     from airflow_provider_media._deletion.delete import References
-    from airflow_provider_media._sync.checkpoint import Receipt
     from airflow_provider_media._sync.compare import ExistingMedia, SyncOptions
     from airflow_provider_media._sync.plan import LocalFile, PlanStep, SyncPlan
     from airflow_provider_media._sync.scan import FoundFile
@@ -77,8 +81,6 @@ class FolderSync:
 
     def scan(self) -> list[FoundFile]:
         """List the folder, and check that the manifest can be written."""
-        from airflow_provider_media._sync.scan import find_files
-
         options = self._options
         found = find_files(options.source, options.pattern, options.exclude, written=options.source_label)
         if options.manifest_file and not options.dry_run:
@@ -97,8 +99,6 @@ class FolderSync:
 
     def plan(self, files: Sequence[LocalFile], existing: ExistingMedia) -> SyncPlan:
         """Decide what becomes of each file; check references of the files to delete; log the plan."""
-        from airflow_provider_media._sync.plan import keep_used, make_plan
-
         options = self._options
         sent_before = self._previous.sent
         plan = make_plan(files, existing.by_name, if_changed=options.if_changed, sent_before=sent_before)
@@ -114,8 +114,6 @@ class FolderSync:
 
         :raises MediaError: the plan is refused and nothing was uploaded, or more than ``allow_failures`` files failed.
         """
-        from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS
-
         check_plan(plan, self._hook)
         uploads = {file.path: file.upload for file in files if file.upload}
         results = [
@@ -154,8 +152,6 @@ class FolderSync:
         return receipts, max(0.0, settle_seconds - min(ages))
 
     def _await_settling(self) -> None:
-        from airflow_provider_media._api.flows import sleep
-
         seconds = self._hook.settings.settle_seconds
         log.info("A previous attempt was interrupted; waiting %g s for the library to show its uploads", seconds)
         self._hook.run_flow(sleep(seconds))
@@ -163,29 +159,18 @@ class FolderSync:
     def _execute(
         self, steps: Sequence[PlanStep], uploads: Mapping[str, UploadSpec], existing: ExistingMedia
     ) -> list[StepResult]:
-        from airflow_provider_media._upload.body import FilesProgress
-
         sizes = sum(step.size or 0 for step in steps)
         progress = FilesProgress(len(steps), sizes, clock=time.monotonic)
         with worker_pool(self._hook, self._options.max_workers) as pool:
-            results = SyncExecutor(
-                self._hook,
-                pool,
-                width=self._options.max_workers,
-                uploads=uploads,
-                existing=existing,
-                references=self._references,
-                on_reference=self._options.on_reference,
-                back_up=self._options.back_up,
-                progress=progress,
-            ).execute(steps)
+            executor = SyncExecutor(
+                self._hook, pool, self._options, self._references, uploads=uploads, existing=existing, progress=progress
+            )
+            results = executor.execute(steps)
         log.info("Uploaded %s", progress.summary())
         return results
 
     def _find_gone(self, results: Sequence[StepResult]) -> list[PlanStep]:
         """Read the kept files again; return steps that upload those that are gone, because lists may be stale."""
-        from airflow_provider_media._api.deletion import find_unchanged
-
         kept = [result for result in results if result.action == "keep"]
         media = [result.media for result in kept if result.media]
         if len(media) > _MAX_KEPT_BY_ID and len(kept) == len(results):
@@ -215,7 +200,5 @@ class FolderSync:
 
 def _receipts_of(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, Receipt]:
     """Return the receipts of the uploaded files, by path."""
-    from airflow_provider_media._sync.checkpoint import Receipt
-
     sent = [result for result in results if result.action in ("create", "replace")]
     return {result.step.path: Receipt.of(uploads[result.step.path], result.media) for result in sent if result.media}

@@ -18,9 +18,6 @@ from airflow_provider_media._airflow.arguments import (
 )
 from airflow_provider_media._airflow.assets import fill_outlet_events
 from airflow_provider_media._api.values import parse_bool, parse_int, plural
-from airflow_provider_media._sync.compare import SyncOptions
-from airflow_provider_media._sync.executor import MAX_WORKERS
-from airflow_provider_media._sync.manifest import ManifestFile, check_can_be_mapped
 from airflow_provider_media.exceptions import MediaConfigurationError
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_media._deletion.delete import References
+    from airflow_provider_media._sync.compare import SyncOptions
 
 
 class MediaSyncOperator(MediaOperator):
@@ -162,6 +160,7 @@ class MediaSyncOperator(MediaOperator):
         """Scan, compare and plan; check the plan, then apply it."""
         from airflow_provider_media._airflow.task_state import TaskState
         from airflow_provider_media._sync.checkpoint import SyncCheckpoint
+        from airflow_provider_media._sync.manifest import check_can_be_mapped
         from airflow_provider_media._sync.run import FolderSync
 
         options = self._parse_options()
@@ -193,7 +192,9 @@ class MediaSyncOperator(MediaOperator):
         """
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._deletion.delete import Backup
-        from airflow_provider_media._sync.plan import IF_CHANGED
+        from airflow_provider_media._sync.compare import SyncOptions
+        from airflow_provider_media._sync.manifest import ManifestFile
+        from airflow_provider_media._sync.plan import IF_CHANGED, MAX_WORKERS
         from airflow_provider_media._sync.scan import check_name_template
         from airflow_provider_media._upload.spec import validate_common_fields
         from airflow_provider_media.hooks._base import as_path
