@@ -17,7 +17,7 @@ import time
 import unicodedata
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -91,12 +91,7 @@ class ProbeReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict of JSON values."""
-        return {
-            "findings": [{"topic": one.topic, "found": one.found, "note": one.note} for one in self.findings],
-            "extras": self.extras,
-            "remaining": self.remaining,
-            "error": self.error,
-        }
+        return asdict(self)
 
 
 @dataclass(slots=True)

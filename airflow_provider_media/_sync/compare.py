@@ -212,16 +212,13 @@ def _is_unclear(file: LocalFile, media: Media) -> bool:
 
 def _fetch_details(hook: MediaHook, listed: Media) -> Media | None:
     """Get one file by its id; return None if it no longer exists."""
-    try:
-        return merge_details(listed, hook.get_media(listed.id))
-    except MediaNotFoundError:
-        return None
+    found = _get(hook, listed.id)
+    return merge_details(listed, found) if found else None
 
 
 def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
     """Get again the listed files that a get did not find: they may be new, or deleted."""
-    settle_seconds = hook.settings.settle_seconds
-    found = hook.run_flow(get_settled([media.id for media in listed], settle_seconds)) if listed else {}
+    found = hook.run_flow(get_settled([media.id for media in listed], hook.settings.settle_seconds)) if listed else {}
     return {str(media.id): merge_details(media, found[str(media.id)]) for media in listed if str(media.id) in found}
 
 

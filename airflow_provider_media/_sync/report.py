@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._sync.plan import PlanStep, StepResult, SyncPlan
     from airflow_provider_media._upload.spec import UploadSpec
-    from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.hooks.media import MediaHook
 
 log = logging.getLogger(__name__)
@@ -86,13 +85,14 @@ def raise_if_failed(results: Sequence[StepResult], allow_failures: int) -> None:
     :raises MediaError: of the class of one of the errors, a retryable one if possible, so that Airflow retries.
     """
     failed = [(result.step.path, result.error) for result in results if result.error]
+    files, table = plural(len(results), "file"), _table([(path, str(error)) for path, error in failed])
     if len(failed) > allow_failures:
-        raise _failure(failed, len(results))
+        errors = [error for _, error in failed]
+        kind = type(next((error for error in errors if error.retryable), errors[0]))
+        done = len(results) - len(failed)
+        raise kind(f"{len(failed)} of {files} failed; the other {done} are in the library\n{table}")
     if failed:
-        table = _table([(path, str(error)) for path, error in failed])
-        log.warning(
-            "%d of %s failed (allow_failures=%d)\n%s", len(failed), plural(len(results), "file"), allow_failures, table
-        )
+        log.warning("%d of %s failed (allow_failures=%d)\n%s", len(failed), files, allow_failures, table)
 
 
 def log_changes(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec], *, has_manifest: bool) -> None:
@@ -108,14 +108,6 @@ def log_changes(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec]
     log.warning(
         "The platform changed what it stored of %s%s\n%s", plural(len(changed), "file"), advice, _table(changed)
     )
-
-
-def _failure(failed: list[tuple[str, MediaError]], files: int) -> MediaError:
-    errors = [error for _, error in failed]
-    kind = type(next((error for error in errors if error.retryable), errors[0]))
-    done = files - len(failed)
-    table = _table([(path, str(error)) for path, error in failed])
-    return kind(f"{len(failed)} of {plural(files, 'file')} failed; the other {done} are in the library\n{table}")
 
 
 def _table(rows: list[tuple[str, str]]) -> str:

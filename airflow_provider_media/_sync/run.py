@@ -94,13 +94,16 @@ class FolderSync:
         with worker_pool(self._hook, options.max_workers) as pool:
             files = skip_unsupported(prepare_files(self._hook, found, options, pool, receipts), options)
             if self._previous.were_interrupted and not options.dry_run:
-                self._await_settling()
+                seconds = self._hook.settings.settle_seconds
+                log.info(
+                    "A previous attempt was interrupted; waiting %g s for the library to show its uploads", seconds
+                )
+                self._hook.run_flow(sleep(seconds))
             return files, fetch_existing_media(self._hook, files, pool, wait_seconds=wait_seconds)
 
     def plan(self, files: Sequence[LocalFile], existing: ExistingMedia) -> SyncPlan:
         """Decide what becomes of each file; check references of the files to delete; log the plan."""
-        options = self._options
-        sent_before = self._previous.sent
+        options, sent_before = self._options, self._previous.sent
         plan = make_plan(files, existing.by_name, if_changed=options.if_changed, sent_before=sent_before)
         used = find_references([media for step in plan.steps for media in step.old], self._references)
         plan = keep_used(plan, used, on_reference=options.on_reference)
@@ -134,8 +137,12 @@ class FolderSync:
             return self._finish(results, uploads)
         except MediaError:
             # No upload is running any more, although not all files are done.
-            receipts = {**checkpoint.receipts, **_receipts_of(results, uploads)}
-            self._state.save(SyncCheckpoint.ended(baseline, receipts))
+            receipts = {
+                result.step.path: Receipt.of(uploads[result.step.path], result.media)
+                for result in results
+                if result.action in ("create", "replace") and result.media
+            }
+            self._state.save(SyncCheckpoint.ended(baseline, {**checkpoint.receipts, **receipts}))
             raise
 
     def _previous_receipts(self) -> tuple[dict[str, Receipt], float]:
@@ -150,11 +157,6 @@ class FolderSync:
             receipts = {**receipts, **checkpoint.receipts}
             ages.append(checkpoint.age_seconds())
         return receipts, max(0.0, settle_seconds - min(ages))
-
-    def _await_settling(self) -> None:
-        seconds = self._hook.settings.settle_seconds
-        log.info("A previous attempt was interrupted; waiting %g s for the library to show its uploads", seconds)
-        self._hook.run_flow(sleep(seconds))
 
     def _execute(
         self, steps: Sequence[PlanStep], uploads: Mapping[str, UploadSpec], existing: ExistingMedia
@@ -196,9 +198,3 @@ class FolderSync:
         if manifest_file:
             manifest_file.write(manifest)
         return manifest, counts
-
-
-def _receipts_of(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, Receipt]:
-    """Return the receipts of the uploaded files, by path."""
-    sent = [result for result in results if result.action in ("create", "replace")]
-    return {result.step.path: Receipt.of(uploads[result.step.path], result.media) for result in sent if result.media}

@@ -65,12 +65,13 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
     :raises MediaUnavailableError: the object store does not respond.
     :raises MediaConfigurationError: a pattern has too many braces.
     """
-    if isinstance(root, Mapping):
-        return _find_named(root, pattern, exclude, written)
     if isinstance(root, (str, os.PathLike)) and str(root) in {"", "None"}:
         raise _folder_problem(str(root), "not the path of a folder. Did a Jinja template render to an empty string?")
     included, excluded = PathPattern(pattern), [(one, PathPattern.anywhere(one)) for one in exclude]
     skipped: Counter[str] = Counter()
+    if isinstance(root, Mapping):  # files given by name, such as URLs
+        found = [FoundFile(path=path, relative=_composed(name)) for name, path in root.items()]
+        return _select(found, included, excluded, skipped, label=written, pattern=pattern)
     root = local_path(root)
     try:
         found = list(
@@ -83,13 +84,6 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
         error_class = MediaUnavailableError if may_be_transient else MediaFileError
         raise _folder_problem(str(root), _read_failure(error, root), error_class) from safe_cause(error)
     return _select(found, included, excluded, skipped, label=str(root), pattern=pattern)
-
-
-def _find_named(root: Mapping[str, Any], pattern: str, exclude: Sequence[str], label: str) -> list[FoundFile]:
-    """Select from files that are given by name, such as URLs."""
-    included, excluded = PathPattern(pattern), [(one, PathPattern.anywhere(one)) for one in exclude]
-    found = [FoundFile(path=path, relative=_composed(name)) for name, path in root.items()]
-    return _select(found, included, excluded, Counter(), label=label, pattern=pattern)
 
 
 def _select(

@@ -7,6 +7,7 @@ key, because the sandbox listens on loopback only.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn
 
@@ -20,8 +21,8 @@ from starlette.routing import Route
 from airflow_provider_media.sandbox import errors, pages
 from airflow_provider_media.sandbox.dialect import Dialect
 from airflow_provider_media.sandbox.errors import ApiError
-from airflow_provider_media.sandbox.faults import PendingFaults, parse_fault
-from airflow_provider_media.sandbox.gateway import Gateway, RequestLog
+from airflow_provider_media.sandbox.faults import parse_fault
+from airflow_provider_media.sandbox.gateway import Gateway, new_request_log
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
 from airflow_provider_media.sandbox.media_routes import MediaCollection, MediaItem
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
@@ -45,12 +46,12 @@ class Faults(HTTPEndpoint):
             fault = parse_fault(json.loads(await request.body(), parse_constant=_reject_constant))
         except ValueError as error:  # a FaultError, or JSON that is malformed or not UTF-8
             raise ApiError(HTTPStatus.BAD_REQUEST, f"Invalid fault: {error}") from error
-        request.app.state.faults.add(fault)
+        request.app.state.faults.append(fault)
         return JSONResponse(fault.to_dict(), status_code=HTTPStatus.CREATED)
 
     async def get(self, request: Request) -> Response:
         """Return the pending faults."""
-        return JSONResponse(request.app.state.faults.to_list())
+        return JSONResponse([fault.to_dict() for fault in request.app.state.faults])
 
     async def delete(self, request: Request) -> Response:
         """Remove all pending faults."""
@@ -63,7 +64,7 @@ class Requests(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Return the requests since the start or the last DELETE, oldest first."""
-        return JSONResponse(request.app.state.request_log.to_list())
+        return JSONResponse([asdict(logged) for logged in request.app.state.request_log])
 
     async def delete(self, request: Request) -> Response:
         """Clear the request log."""
@@ -119,6 +120,6 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, del
     app.state.settings = settings
     app.state.library = library
     app.state.dialect = Dialect(settings, base_url)
-    app.state.faults = PendingFaults()
-    app.state.request_log = RequestLog()
+    app.state.faults = []
+    app.state.request_log = new_request_log()
     return Gateway(app, settings, faults=app.state.faults, request_log=app.state.request_log, delays=delays)

@@ -95,37 +95,19 @@ class Fault:
         return {name: value for name, value in asdict(self).items() if name in shown}
 
 
-class PendingFaults:
-    """The pending faults, in the order they were added."""
-
-    def __init__(self) -> None:
-        self._faults: list[Fault] = []
-
-    def add(self, fault: Fault) -> None:
-        """Add a fault at the end of the queue."""
-        self._faults.append(fault)
-
-    def clear(self) -> None:
-        """Remove all faults."""
-        self._faults.clear()
-
-    def to_list(self) -> list[dict[str, Any]]:
-        """Return the pending faults as JSON-serializable values."""
-        return [fault.to_dict() for fault in self._faults]
-
-    def take(self, method: str, path: str) -> Fault | None:
-        """Return the first fault that applies to this request and count the use; None if there is none."""
-        for fault in self._faults:
-            if not fault.matches(method, path):
-                continue
-            if fault.skip:
-                fault.skip -= 1
-                continue
-            fault.times -= 1
-            if not fault.times:
-                self._faults.remove(fault)
-            return fault
-        return None
+def take_fault(pending: list[Fault], method: str, path: str) -> Fault | None:
+    """Return the first fault that applies to this request and count the use; None if there is none."""
+    for fault in pending:
+        if not fault.matches(method, path):
+            continue
+        if fault.skip:
+            fault.skip -= 1
+            continue
+        fault.times -= 1
+        if not fault.times:
+            pending.remove(fault)
+        return fault
+    return None
 
 
 def parse_fault(value: Any) -> Fault:
@@ -251,10 +233,9 @@ class Exchange:
     delays: Delays
 
     @property
-    def transport(self) -> asyncio.Transport:
-        """The connection."""
-        transport: asyncio.Transport = self.scope[TRANSPORT]
-        return transport
+    def transport(self) -> Any:
+        """The connection, an ``asyncio.Transport``."""
+        return self.scope[TRANSPORT]
 
     async def read_body(self, max_bytes: float = float("inf")) -> None:
         """Read and discard the request body."""
@@ -293,11 +274,6 @@ async def before_handling(scope: Scope) -> None:
     delay = scope.get(_BEFORE_HANDLING)
     if delay is not None:
         await delay()
-
-
-async def apply_fault(fault: Fault, exchange: Exchange) -> None:
-    """Apply a fault to a request."""
-    await _EFFECTS[fault.fault](fault, exchange)
 
 
 async def _status(fault: Fault, exchange: Exchange) -> None:
@@ -372,7 +348,7 @@ async def _discard(_message: Any) -> None:
     """Discard the response."""
 
 
-_EFFECTS: dict[str, Callable[[Fault, Exchange], Awaitable[None]]] = {
+EFFECTS: dict[str, Callable[[Fault, Exchange], Awaitable[None]]] = {
     "status": _status,
     "reset_before_body": _reset_before_body,
     "reset_mid_body": _reset_mid_body,

@@ -10,22 +10,22 @@ import math
 import secrets
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from airflow_provider_media.sandbox.errors import error_body, error_response
-from airflow_provider_media.sandbox.faults import TRANSPORT, Exchange, apply_fault
+from airflow_provider_media.sandbox.faults import EFFECTS, TRANSPORT, Exchange, take_fault
 
 if TYPE_CHECKING:
     import asyncio
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from airflow_provider_media.sandbox.faults import Delays, PendingFaults
+    from airflow_provider_media.sandbox.faults import Delays, Fault
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 _OWN_PATHS = ("/", "/openapi.yaml", "/favicon.ico")
@@ -55,23 +55,9 @@ class LoggedRequest:
     started_at: float = field(default_factory=time.time)
 
 
-class RequestLog:
-    """The newest requests, oldest first. A request is added when it starts and updated until it ends."""
-
-    def __init__(self) -> None:
-        self._requests: deque[LoggedRequest] = deque(maxlen=_MAX_REQUESTS)
-
-    def add(self, request: LoggedRequest) -> None:
-        """Add a request."""
-        self._requests.append(request)
-
-    def clear(self) -> None:
-        """Remove all requests."""
-        self._requests.clear()
-
-    def to_list(self) -> list[dict[str, Any]]:
-        """Return all requests as JSON-serializable values."""
-        return [asdict(request) for request in self._requests]
+def new_request_log() -> deque[LoggedRequest]:
+    """Return a log of the newest requests; a request is added when it starts, and updated until it ends."""
+    return deque(maxlen=_MAX_REQUESTS)
 
 
 PRODUCTION_REQUESTS_PER_MINUTE = 1000
@@ -134,7 +120,13 @@ class Gateway:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: SandboxSettings, *, faults: PendingFaults, request_log: RequestLog, delays: Delays
+        self,
+        app: ASGIApp,
+        settings: SandboxSettings,
+        *,
+        faults: list[Fault],
+        request_log: deque[LoggedRequest],
+        delays: Delays,
     ) -> None:
         self._app = app
         self._settings = settings
@@ -171,14 +163,14 @@ class Gateway:
 
         app = self._app if own else self._admit
         if not own:
-            self._request_log.add(request)
+            self._request_log.append(request)
         can_fail = not own or path.startswith(_FILES)
-        fault = self._faults.take(scope["method"], path) if can_fail else None
+        fault = take_fault(self._faults, scope["method"], path) if can_fail else None
         if fault is None:
             await app(scope, counting_receive, logging_send)
             return
         exchange = Exchange(app=app, scope=scope, receive=counting_receive, send=logging_send, delays=self._delays)
-        await apply_fault(fault, exchange)
+        await EFFECTS[fault.fault](fault, exchange)
 
     def _in_dialect(self, send: Send, transport: asyncio.Transport) -> Send:
         """Return a function that sends interim responses first, and compresses error responses."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -29,27 +28,6 @@ if TYPE_CHECKING:
 
 MAX_LIMIT = 1000
 _SORT_ORDERS = ("asc", "desc")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListQuery:
-    """Parameters of a list request, with the API's defaults."""
-
-    page: int = 0
-    limit: int = 10
-    sort_by: str = "id"
-    sort_order: str = "asc"
-
-
-def parse_list_query(parameters: QueryParams) -> ListQuery:
-    """Parse the list's parameters."""
-    values = _single_values(parameters, known=("page", "limit", "sortBy", "sortOrder"))
-    return ListQuery(
-        page=_integer("page", values.get("page", "0"), minimum=0),
-        limit=_integer("limit", values.get("limit", "10"), minimum=1, maximum=MAX_LIMIT),
-        sort_by=_choice("sortBy", values.get("sortBy", "id"), SORT_COLUMNS),
-        sort_order=_choice("sortOrder", values.get("sortOrder", "asc"), _SORT_ORDERS),
-    )
 
 
 def reject_query(parameters: QueryParams) -> None:
@@ -109,19 +87,23 @@ class MediaCollection(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Return one page of the list."""
-        query = parse_list_query(request.query_params)
+        values = _single_values(request.query_params, known=("page", "limit", "sortBy", "sortOrder"))
+        page = _integer("page", values.get("page", "0"), minimum=0)
+        limit = _integer("limit", values.get("limit", "10"), minimum=1, maximum=MAX_LIMIT)
+        sort_by = _choice("sortBy", values.get("sortBy", "id"), SORT_COLUMNS)
+        sort_order = _choice("sortOrder", values.get("sortOrder", "asc"), _SORT_ORDERS)
         await before_handling(request.scope)
         dialect = _dialect(request)
         lag: float = request.app.state.settings.list_lag_seconds
         entries, total, _ = await run_in_threadpool(
             request.app.state.library.page,
-            offset=query.page * query.limit,
-            limit=query.limit,
-            order_by=dialect.sort_column(query.sort_by),
-            descending=query.sort_order == "desc",
+            offset=page * limit,
+            limit=limit,
+            order_by=dialect.sort_column(sort_by),
+            descending=sort_order == "desc",
             as_of=time_ago(lag) if lag else None,
         )
-        return JSONResponse(dialect.page(entries, page=query.page, limit=query.limit, total=total))
+        return JSONResponse(dialect.page(entries, page=page, limit=limit, total=total))
 
 
 class MediaItem(HTTPEndpoint):

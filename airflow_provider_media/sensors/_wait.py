@@ -76,7 +76,7 @@ class Wait:
     needed_by: datetime | None
     started: datetime
     warn_before: timedelta | None = None
-    on_warning: Callable[..., object] = lambda *_: None
+    on_warning: Callable[..., object] | None = None
     found: Found = field(default_factory=dict)
     failures: int = 0
     warned: bool = False
@@ -160,7 +160,8 @@ class Wait:
         message = f"{number}, {minutes} until the deadline ({self.limit}): {missing}"
         log.warning(message)
         try:
-            self.on_warning(message, context)
+            if self.on_warning:
+                self.on_warning(message, context)
         except Exception:  # a callback may raise anything, and must not end the wait
             log.exception("on_warning failed")
 
@@ -387,14 +388,12 @@ def _parse_criteria(sensor: Any) -> WaitCriteria:
         raise MediaConfigurationError("Set either media_id or media_ids, or else name or names.")
     if by_id:
         ids = parse_media_ids(sensor.media_id, sensor.media_ids, ignore_none=False)
-        return _checked(WaitCriteria(ids=tuple(map(str, ids)), **options))
-    parsed = [] if sensor.name is NOT_GIVEN else [parse_name("name", sensor.name)]
-    parsed += [] if sensor.names is NOT_GIVEN else parse_names("names", sensor.names)
-    exact = frozenset(str(each) for each in parsed if takes_literally(each, wildcards=has_wildcards))
-    return _checked(WaitCriteria(names=tuple(dict.fromkeys(map(str, parsed))), exact=exact, **options))
-
-
-def _checked(criteria: WaitCriteria) -> WaitCriteria:
+        criteria = WaitCriteria(ids=tuple(map(str, ids)), **options)
+    else:
+        parsed = [] if sensor.name is NOT_GIVEN else [parse_name("name", sensor.name)]
+        parsed += [] if sensor.names is NOT_GIVEN else parse_names("names", sensor.names)
+        exact = frozenset(str(each) for each in parsed if takes_literally(each, wildcards=has_wildcards))
+        criteria = WaitCriteria(names=tuple(dict.fromkeys(map(str, parsed))), exact=exact, **options)
     if criteria.min_matches > 1 and not any(map(criteria.is_pattern, criteria.keys)):
         raise MediaConfigurationError(
             f"min_matches={criteria.min_matches} requires a name with wildcards, such as 'banner-*', because an id or a"
@@ -403,22 +402,18 @@ def _checked(criteria: WaitCriteria) -> WaitCriteria:
     return criteria
 
 
-def _parse_warning(warn_before: Any, on_warning: Any) -> tuple[timedelta | None, Callable[..., object]]:
+def _parse_warning(warn_before: Any, on_warning: Any) -> tuple[timedelta | None, Callable[..., object] | None]:
     """Return how long before the deadline to warn, and the function to call."""
     if warn_before is None and on_warning is None:
-        return None, _do_nothing
+        return None, None
     if warn_before is None:
         raise MediaConfigurationError("on_warning requires warn_before, the time before the deadline.")
-    call = _do_nothing if on_warning is None else on_warning
+    call = on_warning
     if isinstance(on_warning, str):
         try:
             call = pkgutil.resolve_name(on_warning)
         except (ImportError, AttributeError, ValueError) as error:
             raise MediaConfigurationError(f"on_warning={on_warning!r} cannot be imported: {error}.") from error
-    if not callable(call):
+    if call is not None and not callable(call):
         raise MediaConfigurationError(f"on_warning={on_warning!r} must be a callable or the dotted path of one.")
     return timedelta(seconds=parse_interval("warn_before", warn_before)), call
-
-
-def _do_nothing(*_: object) -> None:
-    """Ignore the warning, which is in the log."""

@@ -186,7 +186,7 @@ class Poller:
 
     def __init__(self, hook: MediaAsyncHook, *, not_before: float = 0.0) -> None:
         self._hook = hook
-        self._subscriptions: dict[Subscription, None] = {}  # in the order in which they were added
+        self.subscriptions: dict[Subscription, None] = {}  # in the order in which they were added
         self._failed_ids: frozenset[str] = frozenset()  # of the last poll
         self._shared_lookup = SharedLookup()
         loop = asyncio.get_running_loop()
@@ -202,11 +202,6 @@ class Poller:
         self._task.add_done_callback(self._fail_subscriptions)
 
     @property
-    def subscribers(self) -> int:
-        """The number of active subscriptions."""
-        return len(self._subscriptions)
-
-    @property
     def is_stopped(self) -> bool:
         """Whether polling has stopped, by :meth:`stop` or by an error."""
         return self._task.done()
@@ -215,7 +210,7 @@ class Poller:
         """Include a subscription in the next poll; its interval or ``first_poll_by`` may bring that poll forward."""
         subscription.interval = max(subscription.interval, MIN_INTERVAL_SECONDS)
         subscription.due = self._clock()
-        self._subscriptions[subscription] = None
+        self.subscriptions[subscription] = None
         if self._last_poll > -math.inf:
             next_poll = min(self._last_poll + subscription.interval, subscription.first_poll_by)
             self._next_poll = min(self._next_poll, self._earliest(next_poll))
@@ -223,7 +218,7 @@ class Poller:
 
     def remove(self, subscription: Subscription) -> None:
         """Leave a subscription out of the following polls."""
-        self._subscriptions.pop(subscription, None)
+        self.subscriptions.pop(subscription, None)
 
     async def stop(self) -> None:
         """Stop polling and close the connections."""
@@ -245,9 +240,9 @@ class Poller:
     def _fail_subscriptions(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error:
-            log.error("Shared poll failed; subscribed sensors: %d", len(self._subscriptions), exc_info=error)
+            log.error("Shared poll failed; subscribed sensors: %d", len(self.subscriptions), exc_info=error)
         cause = f"{type(error).__name__}, see the triggerer's log" if error else "cancelled"
-        for subscription in self._subscriptions:
+        for subscription in self.subscriptions:
             subscription.fail(MediaError(f"The shared poll of the connection stopped: {cause}. Retry the task."))
 
     def _earliest(self, moment: float) -> float:
@@ -255,12 +250,12 @@ class Poller:
         return max(moment, self._last_poll + MIN_INTERVAL_SECONDS, self.not_before)
 
     def _interval(self) -> float:
-        return min((subscription.interval for subscription in self._subscriptions), default=_IDLE_INTERVAL_SECONDS)
+        return min((subscription.interval for subscription in self.subscriptions), default=_IDLE_INTERVAL_SECONDS)
 
     async def _poll(self) -> None:
         started = self._last_poll = self._clock()
         next_poll = started + self._interval()
-        due = {subscription: None for subscription in self._subscriptions if subscription.due < next_poll}
+        due = {subscription: None for subscription in self.subscriptions if subscription.due < next_poll}
         failure = await self._lookup(due)
         for subscription in due:
             subscription.due = started + subscription.interval
@@ -273,7 +268,7 @@ class Poller:
             delay = max(delay, failure.retry_after + extra)
         self.not_before = self._clock() + delay
         first_poll_by = min(
-            (subscription.first_poll_by for subscription in self._subscriptions if not subscription.polls),
+            (subscription.first_poll_by for subscription in self.subscriptions if not subscription.polls),
             default=math.inf,
         )
         self._next_poll = self._earliest(min(started + interval + extra, first_poll_by))
@@ -284,10 +279,10 @@ class Poller:
         ids.sort(key=self._failed_ids.__contains__)  # last, because they may be slow
         if not (ids or names):
             return None
-        others = [subscription for subscription in self._subscriptions if subscription not in due]
+        others = [subscription for subscription in self.subscriptions if subscription not in due]
         also_ids, also_names = _missing(others)
         needs: dict[str, frozenset[str]] = {}
-        for subscription in self._subscriptions:
+        for subscription in self.subscriptions:
             if subscription.criteria.needs:
                 for key in subscription.missing:
                     needs[key] = needs.get(key, frozenset()) | subscription.criteria.needs
@@ -345,7 +340,7 @@ async def subscribe(media_conn_id: str, subscription: Subscription) -> AsyncIter
         yield
     finally:
         poller.remove(subscription)
-        if not poller.subscribers:
+        if not poller.subscriptions:
             if pollers.get(media_conn_id) is poller:
                 del pollers[media_conn_id]
                 if poller.not_before > loop.time():

@@ -84,13 +84,8 @@ class MediaEventTrigger(BaseEventTrigger):
 
     @property
     def _arguments(self) -> dict[str, Any]:
-        return {
-            "media_conn_id": self.media_conn_id,
-            "name": self.name,
-            "mime_type": self.mime_type,
-            "folder_id": self.folder_id,
-            "poll_interval": self.poll_interval,
-        }
+        names = ("media_conn_id", "name", "mime_type", "folder_id", "poll_interval")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def _non_default_arguments(self) -> dict[str, Any]:

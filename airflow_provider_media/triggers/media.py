@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,8 +26,6 @@ from airflow_provider_media.triggers import _poller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-
-    from airflow_provider_media.triggers._poller import Subscription
 
 
 class MediaExistsTrigger(BaseTrigger):
@@ -93,31 +92,11 @@ class MediaExistsTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, as JSON-compatible values."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "media_conn_id": self.media_conn_id,
-                "media_ids": self.media_ids,
-                "names": self.names,
-                "exact_names": self.exact_names,
-                "min_matches": self.min_matches,
-                "folder_id": self.folder_id,
-                "mime_type": self.mime_type,
-                "stored_after": self.stored_after,
-                "pick": self.pick,
-                "found_before": self.found_before,
-                "poll_interval": self.poll_interval,
-                "deadline": self.deadline,
-                "warn_at": self.warn_at,
-                "max_poll_failures": self.max_poll_failures,
-                "not_before": self.not_before,
-            },
-        )
+        arguments = {name: getattr(self, name) for name in inspect.signature(MediaExistsTrigger).parameters}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield one event."""
-        from airflow_provider_media.triggers._poller import Subscription, subscribe
-
         if self.not_before:
             await asyncio.sleep(min(_seconds_until(self.not_before), self._remaining_seconds))
         criteria = WaitCriteria(
@@ -130,18 +109,18 @@ class MediaExistsTrigger(BaseTrigger):
             stored_after=datetime.fromisoformat(self.stored_after) if self.stored_after else None,
             pick=self.pick,
         )
-        subscription = Subscription(
+        subscription = _poller.Subscription(
             criteria,
             interval=self.poll_interval,
             policy=_poller.PollPolicy(self.max_poll_failures),
             first_poll_by=asyncio.get_running_loop().time() + self._remaining_seconds - _poller.FIRST_POLL_SECONDS,
             found_before=self.found_before,
         )
-        async with subscribe(self.media_conn_id, subscription):
+        async with _poller.subscribe(self.media_conn_id, subscription):
             event = await self._wait(subscription)
         yield TriggerEvent(event.to_dict())  # type: ignore[no-untyped-call]
 
-    async def _wait(self, subscription: Subscription) -> WaitEvent:
+    async def _wait(self, subscription: _poller.Subscription) -> WaitEvent:
         clock = asyncio.get_running_loop().time
         started = clock()
         logged = ""

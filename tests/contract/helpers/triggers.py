@@ -41,4 +41,4 @@ def pollers() -> dict[str, Poller]:
 def polls(conn_id: str) -> int:
     """Return the number of polls of the oldest subscription."""
     poller = pollers().get(conn_id)
-    return max((each.polls for each in poller._subscriptions), default=0) if poller else 0
+    return max((each.polls for each in poller.subscriptions), default=0) if poller else 0
