@@ -170,20 +170,8 @@ def _check_folder(values: argparse.Namespace, warnings: _Warnings) -> SyncPlan:
         source_label=values.folder,
         pattern=values.pattern,
         exclude=tuple(values.exclude),
-        on_unsupported="fail",
-        name_template="{path}",
-        folder_id=None,
-        description=None,
-        if_changed="fail",
         channels=channels_of(values.channels),
         check_integrity=values.check_integrity,
-        on_reference="fail",
-        max_workers=1,
-        allow_failures=0,
-        dry_run=True,
-        fingerprint=False,
-        manifest_file=None,
-        returns_manifest=False,
     )
     warnings.collected = []
     files = []

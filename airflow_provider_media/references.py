@@ -158,21 +158,18 @@ class _Location:
         :raises MediaError: it cannot be written.
         """
         try:
-            self._write_text(text)
+            if self.variable:
+                from airflow.providers.common.compat.sdk import Variable
+
+                Variable.set(self.variable, text)
+            else:
+                from airflow_provider_media._airflow.files import write_text
+                from airflow_provider_media.hooks._base import as_path
+
+                write_text(as_path(self.path), text)
         except Exception as error:  # noqa: BLE001 - of any file system or database
             reason = redact_urls(str(error).partition("\n")[0]) or type(error).__name__
             raise MediaError(f"Could not write the list of references to {self}: {reason}.") from safe_cause(error)
-
-    def _write_text(self, text: str) -> None:
-        if self.variable:
-            from airflow.providers.common.compat.sdk import Variable
-
-            Variable.set(self.variable, text)
-        else:
-            from airflow_provider_media._airflow.files import write_text
-            from airflow_provider_media.hooks._base import as_path
-
-            write_text(as_path(self.path), text)
 
     def _error(self, reason: str, detail: str = "") -> MediaInUseError:
         return MediaInUseError(

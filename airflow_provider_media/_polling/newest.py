@@ -179,11 +179,11 @@ def _dates_contradict_ids(listed: list[Media]) -> Flow[bool]:
         return False
     known, greatest = {str(media.id) for media in listed}, listed[-1].id
     # Files may have been added between the two requests.
-    return any(str(media.id) not in known and not _is_above(media.id, greatest) for media in latest)
-
-
-def _is_above(media_id: int | str, greatest: int | str) -> bool:
-    return isinstance(media_id, int) and isinstance(greatest, int) and media_id > greatest
+    return any(
+        str(media.id) not in known
+        and not (isinstance(media.id, int) and isinstance(greatest, int) and media.id > greatest)
+        for media in latest
+    )
 
 
 def _no_order(media: Media) -> MediaResponseError:

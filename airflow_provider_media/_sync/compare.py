@@ -50,20 +50,20 @@ class SyncOptions:
     source_label: str
     pattern: str
     exclude: tuple[str, ...]
-    on_unsupported: str
-    name_template: str
-    folder_id: int | str | None
-    description: str | None
-    if_changed: str
+    on_unsupported: str = "fail"
+    name_template: str = "{path}"
+    folder_id: int | str | None = None
+    description: str | None = None
+    if_changed: str = "replace"
     channels: tuple[str, ...]
     check_integrity: bool
-    on_reference: str
-    max_workers: int
-    allow_failures: int
-    dry_run: bool
-    fingerprint: bool
-    manifest_file: ManifestFile | None
-    returns_manifest: bool
+    on_reference: str = "fail"
+    max_workers: int = 1
+    allow_failures: int = 0
+    dry_run: bool = False
+    fingerprint: bool = False
+    manifest_file: ManifestFile | None = None
+    returns_manifest: bool = True
     back_up: Callable[[Iterable[Media]], None] | None = None
 
 

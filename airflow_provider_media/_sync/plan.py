@@ -97,7 +97,6 @@ class PlanStep:
     old: tuple[Media, ...] = ()
     error_class: type[MediaError] | None = None
     rejected_by: tuple[str, ...] = ()
-    is_unsupported_type: bool = False
     warnings: tuple[str, ...] = ()
 
     @property

@@ -312,24 +312,22 @@ def _skip_folders(names: Sequence[object], positions: set[int]) -> set[int]:
 
 def _expand_braces(pattern: str) -> list[str]:
     """Expand the braces of a pattern, innermost first."""
-    expanded, complete = [pattern], False
-    while not complete:
-        complete = True
-        following: list[str] = []
-        for one in expanded:
-            found = _BRACES.search(one)
-            if found is None:
-                following.append(one)
-                continue
-            complete = False
-            following += [one[: found.start()] + choice + one[found.end() :] for choice in found[1].split(",")]
-        expanded = following
+    expanded = [pattern]
+    while any(map(_BRACES.search, expanded)):
+        expanded = [following for one in expanded for following in _expand_first_braces(one)]
         if len(expanded) > MAX_ALTERNATIVES:
             raise MediaConfigurationError(
                 f"The braces of the pattern {pattern[:200]!r} expand to more than {MAX_ALTERNATIVES} patterns. Use"
                 " fewer alternatives, or wildcards.",
             )
     return list(dict.fromkeys(expanded))
+
+
+def _expand_first_braces(pattern: str) -> list[str]:
+    found = _BRACES.search(pattern)
+    if found is None:
+        return [pattern]
+    return [pattern[: found.start()] + choice + pattern[found.end() :] for choice in found[1].split(",")]
 
 
 _FOLDERS = [re.compile(translate(pattern.lower())).match for pattern in SKIPPED_FOLDERS]

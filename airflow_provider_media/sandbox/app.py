@@ -79,7 +79,7 @@ class Contents(MediaCollection):
         """Return all files in the library, oldest first."""
         library: Library = request.app.state.library
         dialect: Dialect = request.app.state.dialect
-        entries, _, _ = await run_in_threadpool(
+        entries, _ = await run_in_threadpool(
             library.page, offset=0, limit=_ALL, order_by=SORT_COLUMNS["id"], descending=False
         )
         return JSONResponse([dialect.media(media) for media in entries])

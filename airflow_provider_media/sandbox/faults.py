@@ -176,10 +176,6 @@ def _headers(name: str, value: Any) -> dict[str, str]:
     return value
 
 
-def _any_json(_name: str, value: Any) -> Any:
-    return value
-
-
 _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "fault": _string,
     "method": _method,
@@ -188,7 +184,7 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "skip": _integer(0, _MAX_COUNT),
     "status": _integer(200, 599),
     "headers": _headers,
-    "body": _any_json,
+    "body": lambda _name, value: value,
     "early": _boolean,
     "close": _boolean,
     "after_bytes": _integer(0, _MAX_COUNT),
@@ -295,17 +291,9 @@ async def _status(fault: Fault, exchange: Exchange) -> None:
     await response(exchange.scope, exchange.receive, exchange.send)
 
 
-async def _reset_before_body(_fault: Fault, exchange: Exchange) -> None:
-    await exchange.reset()
-
-
-async def _reset_mid_body(fault: Fault, exchange: Exchange) -> None:
-    await exchange.read_body(max_bytes=fault.after_bytes)
-    await exchange.reset()
-
-
-async def _reset_before_answer(_fault: Fault, exchange: Exchange) -> None:
-    await exchange.read_body()
+async def _reset(fault: Fault, exchange: Exchange) -> None:
+    read = {"reset_before_body": 0, "reset_mid_body": fault.after_bytes}
+    await exchange.read_body(max_bytes=read.get(fault.fault, float("inf")))
     await exchange.reset()
 
 
@@ -350,9 +338,9 @@ async def _discard(_message: Any) -> None:
 
 EFFECTS: dict[str, Callable[[Fault, Exchange], Awaitable[None]]] = {
     "status": _status,
-    "reset_before_body": _reset_before_body,
-    "reset_mid_body": _reset_mid_body,
-    "reset_before_answer": _reset_before_answer,
+    "reset_before_body": _reset,
+    "reset_mid_body": _reset,
+    "reset_before_answer": _reset,
     "slow": _slow,
     "store_then_drop": _store_then_drop,
     "store_late": _store_late,

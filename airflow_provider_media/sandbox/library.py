@@ -153,20 +153,19 @@ class Library:
 
     def page(
         self, *, offset: int, limit: int, order_by: str, descending: bool, as_of: str | None = None
-    ) -> tuple[list[StoredMedia], int, int]:
+    ) -> tuple[list[StoredMedia], int]:
         """List part of the library; equal values are ordered by id, so that pages do not overlap.
 
-        :returns: the files, the number of files in the library, and their total size in bytes.
+        :returns: the files, and the number of files in the library.
         """
         direction = "DESC" if descending else "ASC"
         source = "media" if as_of is None else _AS_OF
         query = f"SELECT {_COLUMNS} FROM {source} ORDER BY {order_by} {direction}, id {direction}"  # noqa: S608 (fixed names)
         values = {"as_of": as_of, "limit": limit, "offset": min(offset, _MAX_INTEGER)}
-        sums = f"SELECT COUNT(*), COALESCE(SUM(size), 0) FROM {source}"  # noqa: S608 (fixed names)
         with self._lock:
             rows = self._database.execute(query + " LIMIT :limit OFFSET :offset", values).fetchall()
-            count, size = self._database.execute(sums, values).fetchone()
-        return [StoredMedia(**row) for row in rows], count, size
+            (count,) = self._database.execute(f"SELECT COUNT(*) FROM {source}", values).fetchone()  # noqa: S608 (fixed names)
+        return [StoredMedia(**row) for row in rows], count
 
     def path_of(self, media: StoredMedia) -> Path:
         """Return the path of the file's bytes."""

@@ -95,7 +95,7 @@ class MediaCollection(HTTPEndpoint):
         await before_handling(request.scope)
         dialect = _dialect(request)
         lag: float = request.app.state.settings.list_lag_seconds
-        entries, total, _ = await run_in_threadpool(
+        entries, total = await run_in_threadpool(
             request.app.state.library.page,
             offset=page * limit,
             limit=limit,

@@ -65,7 +65,7 @@ async def page_library(request: Request) -> Response:
     library: Library = request.app.state.library
     text = request.query_params.get("part", "0")
     part = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
-    media, count, _ = await run_in_threadpool(
+    media, count = await run_in_threadpool(
         library.page, offset=part * _FILES_PER_PART, limit=_FILES_PER_PART, order_by="id", descending=True
     )
     dialect: Dialect = request.app.state.dialect

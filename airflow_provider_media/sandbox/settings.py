@@ -26,33 +26,19 @@ Collation = Literal["binary", "nocase", "accents", "id"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """The defaults follow openapi.yaml; the other values cover what the platform's documentation leaves open.
+    """The options of the command line, which ``python -m airflow_provider_media.sandbox --help`` describes.
 
-    :param port: the port to listen on; 0 for any free port.
-    :param api_key: the accepted value of ``X-Api-Key``.
+    The defaults follow openapi.yaml; the other values cover what the platform's documentation leaves open.
+
     :param data_dir: the folder of the library; None for a temporary folder that is deleted when the sandbox stops.
-    :param requests_per_minute: return 429 above this number; None for no limit.
-    :param burst_per_second: return 429 above this number within a second; None for no limit.
     :param id_style: growing numbers under ``id``, or unordered strings such as ``med_7f3a2b1c4d5e`` under ``mediaId``;
         ``random`` numbers, numbers that count ``down``, or ``mixed`` numbers and strings, all under ``id``.
-    :param envelope: the key of a page's items, or "array" for a bare array.
-    :param totals: whether a page contains the total number of files.
     :param names: how the library changes names: ``trimmed`` also normalizes to NFC; ``short`` keeps 16 characters.
     :param types: format of types: ``legacy`` is ``image/x-png``, ``family`` is ``IMAGE``.
-    :param reencodes: whether the sandbox changes the bytes of stored files, and so their size.
-    :param processing_seconds: seconds until a new file has a size.
-    :param processing_size: the size returned until then: None (null) or 0.
+    :param processing_size: the size of a new file until ``processing_seconds`` have passed: None (null) or 0.
     :param list_lag_seconds: age of lists in seconds: they omit newer files and contain files deleted since.
-    :param get_lag_seconds: seconds during which a GET by id returns 404 for a new file.
-    :param brief_lists: whether list entries have only the id, name, type, size and URL.
-    :param wrapped: whether the response to an upload or a GET by id is ``{"data": {...}}``.
     :param collation: the order of ``sortBy=name``: by code points (``binary``), without the case of A to Z
         (``nocase``), without case and accents (``accents``), or by ``id``, as a platform that ignores ``sortBy``.
-    :param compressed_errors: whether error responses are compressed with gzip, although the client did not accept it.
-    :param interim_responses: whether 100, 102 and 103 precede each response.
-    :param max_bytes: maximum file size; larger files are rejected with 413.
-    :param tls_certificate: the PEM file of the certificate; enables HTTPS.
-    :param tls_key: the PEM file of the certificate's private key.
     """
 
     port: int = 0
