@@ -1,4 +1,4 @@
-"""The sandbox's ASGI application: the routes behind the gateway, and those of ``/_sandbox``.
+"""The sandbox's ASGI application: the routes of the Media API behind the gateway, and those of ``/_sandbox``.
 
 Routes below ``/_sandbox`` queue faults, read the request log, and change the library without faults. They need no API
 key, because the sandbox listens on loopback only.
@@ -7,6 +7,7 @@ key, because the sandbox listens on loopback only.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn
@@ -18,23 +19,137 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from airflow_provider_media.sandbox import errors, pages
-from airflow_provider_media.sandbox.dialect import Dialect
-from airflow_provider_media.sandbox.errors import ApiError
-from airflow_provider_media.sandbox.faults import parse_fault
+from airflow_provider_media.sandbox import pages
+from airflow_provider_media.sandbox.dialect import ApiError, Dialect, error_response, reencode, stored_name, time_ago
+from airflow_provider_media.sandbox.faults import before_handling, parse_fault
 from airflow_provider_media.sandbox.gateway import Gateway, new_request_log
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
-from airflow_provider_media.sandbox.media_routes import MediaCollection, MediaItem
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
+from airflow_provider_media.sandbox.uploads import read_boundary, receive_upload
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
     from airflow_provider_media.sandbox.faults import Delays
-    from airflow_provider_media.sandbox.library import Library
+    from airflow_provider_media.sandbox.library import Library, StoredMedia
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
+MAX_LIMIT = 1000
+_SORT_ORDERS = ("asc", "desc")
 _ALL = -1  # no limit, in SQLite
+
+
+def _single_values(parameters: QueryParams, known: Collection[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in parameters.multi_items():
+        if name not in known:
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"Unknown query parameter {name!r}.")
+        if name in values:
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"The query parameter {name!r} must not be repeated.")
+        values[name] = value
+    return values
+
+
+def _integer(name: str, text: str, minimum: int, maximum: int | None = None) -> int:
+    # At most 100 digits, because int() is slow for long strings.
+    number = int(text) if re.fullmatch("-?[0-9]{1,100}", text) else minimum - 1
+    if number < minimum or (maximum is not None and number > maximum):
+        span = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise ApiError(HTTPStatus.BAD_REQUEST, f"{name} must be an integer {span}.")
+    return number
+
+
+def _choice(name: str, text: str, choices: Collection[str]) -> str:
+    if text not in choices:
+        raise ApiError(HTTPStatus.BAD_REQUEST, f"{name} must be one of {', '.join(choices)}.")
+    return text
+
+
+class MediaCollection(HTTPEndpoint):
+    """``/partner-gateway/v1/media``."""
+
+    async def post(self, request: Request) -> Response:
+        """Store a file; its type is detected from its content, because the declared type is not reliable."""
+        _single_values(request.query_params, known=())  # so that a mistyped parameter does not go unnoticed
+        settings: SandboxSettings = request.app.state.settings
+        boundary = read_boundary(request.headers, settings.max_bytes)
+        library: Library = request.app.state.library
+        with library.incoming_file() as path:
+            upload = await receive_upload(request.stream(), boundary, path, settings.max_bytes)
+            if settings.reencodes:
+                await run_in_threadpool(reencode, path)
+            await before_handling(request.scope)
+            media = await run_in_threadpool(
+                library.store,
+                path,
+                name=stored_name(upload.name, settings.names),
+                description=upload.description,
+                folder_id=upload.folder_id,
+                mime_type=upload.mime_type,
+            )
+        return JSONResponse(_dialect(request).single(media), status_code=HTTPStatus.CREATED)
+
+    async def get(self, request: Request) -> Response:
+        """Return one page of the list."""
+        values = _single_values(request.query_params, known=("page", "limit", "sortBy", "sortOrder"))
+        page = _integer("page", values.get("page", "0"), minimum=0)
+        limit = _integer("limit", values.get("limit", "10"), minimum=1, maximum=MAX_LIMIT)
+        sort_by = _choice("sortBy", values.get("sortBy", "id"), SORT_COLUMNS)
+        sort_order = _choice("sortOrder", values.get("sortOrder", "asc"), _SORT_ORDERS)
+        await before_handling(request.scope)
+        dialect = _dialect(request)
+        lag: float = request.app.state.settings.list_lag_seconds
+        entries, total = await run_in_threadpool(
+            request.app.state.library.page,
+            offset=page * limit,
+            limit=limit,
+            order_by=dialect.sort_column(sort_by),
+            descending=sort_order == "desc",
+            as_of=time_ago(lag) if lag else None,
+        )
+        return JSONResponse(dialect.page(entries, page=page, limit=limit, total=total))
+
+
+class MediaItem(HTTPEndpoint):
+    """``/partner-gateway/v1/media/{id}``."""
+
+    async def get(self, request: Request) -> Response:
+        """Return one file's metadata."""
+        await before_handling(request.scope)
+        media = await _find(request)
+        lag: float = request.app.state.settings.get_lag_seconds
+        if lag and media.created_at > time_ago(lag):
+            raise _not_found(request)
+        return JSONResponse(_dialect(request).single(media))
+
+    async def delete(self, request: Request) -> Response:
+        """Delete one file."""
+        media = await _find(request)
+        await before_handling(request.scope)
+        if not await run_in_threadpool(request.app.state.library.delete, media):
+            raise _not_found(request)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _dialect(request: Request) -> Dialect:
+    dialect: Dialect = request.app.state.dialect
+    return dialect
+
+
+async def _find(request: Request) -> StoredMedia:
+    _single_values(request.query_params, known=())
+    media_id = _dialect(request).parse_id(request.path_params["media_id"])
+    media: StoredMedia | None = await run_in_threadpool(request.app.state.library.find, media_id)
+    if media is None:
+        raise _not_found(request)
+    return media
+
+
+def _not_found(request: Request) -> ApiError:
+    return ApiError(HTTPStatus.NOT_FOUND, f"The library has no file with the id {request.path_params['media_id']}.")
 
 
 class Faults(HTTPEndpoint):
@@ -89,6 +204,31 @@ def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a valid JSON value.")
 
 
+async def _api_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, ApiError):
+        raise error
+    return error_response(error.status, error.message)
+
+
+async def _path_not_found(request: Request, _error: Exception) -> Response:
+    return error_response(HTTPStatus.NOT_FOUND, f"Path not found: {request.url.path}")
+
+
+async def _method_not_allowed(request: Request, error: Exception) -> Response:
+    headers = getattr(error, "headers", None)
+    return error_response(HTTPStatus.METHOD_NOT_ALLOWED, f"Method {request.method} is not allowed.", headers)
+
+
+async def _internal_error(_request: Request, _error: Exception) -> Response:
+    """Return 500 for a bug in the sandbox; the server logs the traceback."""
+    return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Bug in the sandbox. Its log contains the traceback.")
+
+
+async def _disconnected(_request: Request, _error: Exception) -> Response:
+    """Return an empty response that is never sent, because the client has disconnected."""
+    return Response()
+
+
 def build_app(settings: SandboxSettings, *, library: Library, base_url: str, delays: Delays) -> Gateway:
     """Build the application."""
     app = Starlette(
@@ -109,11 +249,11 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, del
             Route("/_sandbox/library/{media_id}", MediaItem),
         ],
         exception_handlers={
-            errors.ApiError: errors.api_error_response,
-            ClientDisconnect: errors.disconnected_response,
-            HTTPStatus.NOT_FOUND: errors.not_found_response,
-            HTTPStatus.METHOD_NOT_ALLOWED: errors.method_not_allowed_response,
-            Exception: errors.internal_error_response,
+            ApiError: _api_error,
+            ClientDisconnect: _disconnected,
+            HTTPStatus.NOT_FOUND: _path_not_found,
+            HTTPStatus.METHOD_NOT_ALLOWED: _method_not_allowed,
+            Exception: _internal_error,
         },
     )
     app.router.redirect_slashes = False  # as on the platform

@@ -1,4 +1,7 @@
-"""Format of responses. The default follows openapi.yaml; the others cover what the API's documentation leaves open."""
+"""Format of responses and errors.
+
+The default follows openapi.yaml; the others cover what the API's documentation leaves open.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,43 @@ from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media.sandbox.errors import ApiError
+from starlette.responses import JSONResponse
+
 from airflow_provider_media.sandbox.library import SORT_COLUMNS, format_time
-from airflow_provider_media.sandbox.uploads import SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from airflow_provider_media.sandbox.library import StoredMedia
     from airflow_provider_media.sandbox.settings import NameStyle, SandboxSettings
+
+
+class ApiError(Exception):
+    """A request is rejected."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def error_body(status: int, message: str) -> dict[str, Any]:
+    """Build the documented error body."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Unknown"
+    return {"status": status, "error": phrase, "message": message}
+
+
+def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Build an error response."""
+    return JSONResponse(error_body(status, message), status_code=status, headers=headers)
+
+
+_SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "video/mp4": ".mp4"}
+"""The accepted MIME types and the suffixes of their URLs."""
 
 _TOTAL_KEYS = {
     "content": "totalElements",
@@ -97,7 +127,7 @@ class Dialect:
     def file_path(self, media: StoredMedia) -> str:
         """Return the path that serves the file's bytes, with a readable name that needs no URL encoding."""
         stem = re.sub("[^A-Za-z0-9]+", "-", PurePath(media.name).stem)[:_MAX_STEM_LENGTH].strip("-")
-        return f"/files/{self.shown_id(media)}/{stem or 'file'}{SUFFIXES[media.mime_type]}"
+        return f"/files/{self.shown_id(media)}/{stem or 'file'}{_SUFFIXES[media.mime_type]}"
 
     def single(self, media: StoredMedia) -> dict[str, Any]:
         """Return the response to an upload or a GET by id."""

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from airflow_provider_media.sandbox.errors import error_body
+from airflow_provider_media.sandbox.dialect import error_body
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
 
 if TYPE_CHECKING:

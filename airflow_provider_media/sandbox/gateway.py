@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
-from airflow_provider_media.sandbox.errors import error_body, error_response
+from airflow_provider_media.sandbox.dialect import error_body, error_response
 from airflow_provider_media.sandbox.faults import EFFECTS, TRANSPORT, Exchange, take_fault
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from airflow_provider_media.sandbox.errors import ApiError
+from airflow_provider_media.sandbox.dialect import ApiError
 from airflow_provider_media.sandbox.settings import DEFAULT_API_KEY, MEDIA_PATH
 
 if TYPE_CHECKING:

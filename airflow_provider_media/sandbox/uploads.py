@@ -13,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from airflow_provider_media.sandbox.errors import ApiError
+from airflow_provider_media.sandbox.dialect import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,9 +29,6 @@ _FRAMING_BYTES = 4 * _MAX_TEXT_BYTES
 _BATCH_BYTES = 1024 * 1024
 _MAX_FOLDER_ID = 2**63 - 1  # int64
 HEAD_BYTES = 64
-
-SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "video/mp4": ".mp4"}
-"""The accepted MIME types and the suffixes of their URLs."""
 
 _MAGIC = {
     b"\xff\xd8\xff": "image/jpeg",
