@@ -257,8 +257,6 @@ class DeletionCheckpoint:
         return cls(ids=parse_ids(values["ids"]), is_done=parse_flag(values["is_done"]))
 
 
-log = logging.getLogger(__name__)
-
 _MAX_NAME_CHARS = 150
 
 

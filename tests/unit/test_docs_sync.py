@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_media._channels.rules import MediaInfo, validate
 from airflow_provider_media._sync.plan import LocalFile, make_plan
-from airflow_provider_media._sync.report import log_plan
+from airflow_provider_media._sync.run import log_plan
 from airflow_provider_media.models import Media
 from tests.helpers.doc_samples import ROOT, samples_of
 from tests.unit.helpers.fake_library import PNG, make_upload
