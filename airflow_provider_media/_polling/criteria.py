@@ -287,17 +287,13 @@ class WaitCheckpoint:
 
     KIND: ClassVar[str] = "media_wait"
     GROWING: ClassVar[str] = ""
+    outlives_clearing: ClassVar[bool] = False  # the wait starts over when the task is cleared
 
     started: datetime
     library: str | None = None
     found: Found = field(default_factory=dict)
     failures: int = 0
     warned: bool = False
-
-    @property
-    def outlives_clearing(self) -> bool:
-        """Whether it stays valid when the task is cleared; it does not, because the wait starts over."""
-        return False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as JSON-compatible values."""

@@ -140,7 +140,8 @@ def _list_by(sort_by: SortField, down_to: int | None) -> Flow[NewestMedia]:
                 ends = len(listed) > MIN_REMEMBERED
             elif positions == sorted(positions, reverse=True):
                 is_below = bool(positions) and (down_to is None or positions[-1] < down_to)
-                ends = is_below and (len(listed) > MIN_REMEMBERED or _is_ordered(sort_by, listed, paginator.total))
+                is_ordered = sort_by == "createdAt" or _ids_grow(listed, paginator.total)
+                ends = is_below and (len(listed) > MIN_REMEMBERED or is_ordered)
             else:
                 ends = False
             if ends:
@@ -155,10 +156,6 @@ def _list_by(sort_by: SortField, down_to: int | None) -> Flow[NewestMedia]:
         page_length=page_length,
         total=paginator.total,
     )
-
-
-def _is_ordered(sort_by: SortField, listed: list[Media], total: int | None) -> bool:
-    return sort_by == "createdAt" or _ids_grow(listed, total)
 
 
 def _ids_grow(listed: list[Media], total: int | None) -> bool:

@@ -106,6 +106,7 @@ class SyncCheckpoint:
 
     KIND: ClassVar[str] = "media_sync"
     GROWING: ClassVar[str] = ""
+    outlives_clearing: ClassVar[bool] = True  # a successful sync deletes it
 
     sending: bool
     baseline: Baseline | None
@@ -122,11 +123,6 @@ class SyncCheckpoint:
     def age_seconds(self) -> float:
         """Return how long ago the attempt ended."""
         return max(0.0, time.time() - self.ended_at)
-
-    @property
-    def outlives_clearing(self) -> bool:
-        """Whether a cleared task still uses it: always, because a successful sync deletes it."""
-        return True
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict of JSON values."""

@@ -227,17 +227,8 @@ def make_plan(
     paths: dict[str, list[str]] = defaultdict(list)
     for file in files:
         paths[_normalized(file.name)].append(file.path)
-    return SyncPlan(
-        tuple(
-            _plan_step(
-                _refuse_shared_name(file, paths[_normalized(file.name)]),
-                existing.get(file.name, []),
-                if_changed,
-                sent_before,
-            )
-            for file in files
-        )
-    )
+    checked = [_refuse_shared_name(file, paths[_normalized(file.name)]) for file in files]
+    return SyncPlan(tuple(_plan_step(file, existing.get(file.name, []), if_changed, sent_before) for file in checked))
 
 
 def _normalized(name: str) -> str:

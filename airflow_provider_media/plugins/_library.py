@@ -81,10 +81,6 @@ class Reading:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     task: asyncio.Task[None] | None = None
 
-    def is_older_than(self, seconds: float) -> bool:
-        """Return whether the read ended more than this many seconds ago."""
-        return self.done_at is not None and monotonic() - self.done_at > seconds
-
     async def notify(self) -> None:
         """Wake up those who wait for the next part."""
         async with self.changed:
@@ -175,7 +171,8 @@ class Libraries:
     async def part(self, conn_id: str, number: int = 0, *, max_age: float = CACHE_SECONDS) -> bytes:
         """Return part of a library as JSON, as soon as it is read; starts a read unless one is recent."""
         reading = self._readings.get(conn_id)
-        if reading is None or reading.error or reading.is_older_than(max_age):
+        is_old = reading is not None and reading.done_at is not None and monotonic() - reading.done_at > max_age
+        if reading is None or reading.error or is_old:
             reading = self._readings[conn_id] = Reading()
             # A task of its own, so that a closed page does not cancel the read for other users.
             reading.task = asyncio.create_task(self._read(conn_id, reading))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn
@@ -22,7 +23,7 @@ from starlette.routing import Route
 from airflow_provider_media.sandbox import pages
 from airflow_provider_media.sandbox.dialect import ApiError, Dialect, error_response, reencode, stored_name, time_ago
 from airflow_provider_media.sandbox.faults import before_handling, parse_fault
-from airflow_provider_media.sandbox.gateway import Gateway, new_request_log
+from airflow_provider_media.sandbox.gateway import Gateway
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
 from airflow_provider_media.sandbox.uploads import read_boundary, receive_upload
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 MAX_LIMIT = 1000
 _SORT_ORDERS = ("asc", "desc")
 _ALL = -1  # no limit, in SQLite
+_MAX_LOGGED_REQUESTS = 10_000
 
 
 def _single_values(parameters: QueryParams, known: Collection[str]) -> dict[str, str]:
@@ -261,5 +263,5 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, del
     app.state.library = library
     app.state.dialect = Dialect(settings, base_url)
     app.state.faults = []
-    app.state.request_log = new_request_log()
+    app.state.request_log = deque(maxlen=_MAX_LOGGED_REQUESTS)  # added when they start, updated until they end
     return Gateway(app, settings, faults=app.state.faults, request_log=app.state.request_log, delays=delays)

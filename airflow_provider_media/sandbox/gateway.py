@@ -9,7 +9,6 @@ import gzip
 import math
 import secrets
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from airflow_provider_media.sandbox.faults import EFFECTS, TRANSPORT, Exchange, 
 
 if TYPE_CHECKING:
     import asyncio
+    from collections import deque
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,7 +32,6 @@ _OWN_PATHS = ("/", "/openapi.yaml", "/favicon.ico")
 _FILES = "/files/"
 _OWN_FOLDERS = ("/_sandbox/", _FILES, "/assets/", "/api/")
 
-_MAX_REQUESTS = 10_000
 _INTERIM_RESPONSES = (
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
     b"HTTP/1.1 103 Early Hints\r\nLink: </preview.css>; rel=preload\r\n\r\n"
@@ -53,11 +52,6 @@ class LoggedRequest:
     body_bytes: int = 0
     request_id: str = field(default_factory=lambda: secrets.token_hex(8))
     started_at: float = field(default_factory=time.time)
-
-
-def new_request_log() -> deque[LoggedRequest]:
-    """Return a log of the newest requests; a request is added when it starts, and updated until it ends."""
-    return deque(maxlen=_MAX_REQUESTS)
 
 
 PRODUCTION_REQUESTS_PER_MINUTE = 1000

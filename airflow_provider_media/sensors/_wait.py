@@ -293,11 +293,7 @@ class Wait:
         if self._state is None:
             return
         checkpoint = WaitCheckpoint(
-            started=self.started,
-            library=self._library,
-            found=self.found,
-            failures=self.failures,
-            warned=self.warned,
+            started=self.started, library=self._library, found=self.found, failures=self.failures, warned=self.warned
         )
         if len(json.dumps(checkpoint.to_dict())) > _MAX_BYTES:
             checkpoint = replace(checkpoint, found={})

@@ -198,13 +198,8 @@ class Poller:
         self._next_poll = max(soon, not_before)
         self._wake = asyncio.Event()
         # An empty context, so that the log lines do not go to the task log of the first trigger.
-        self._task = loop.create_task(self._run(), context=contextvars.Context())
-        self._task.add_done_callback(self._fail_subscriptions)
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether polling has stopped, by :meth:`stop` or by an error."""
-        return self._task.done()
+        self.task = loop.create_task(self._run(), context=contextvars.Context())
+        self.task.add_done_callback(self._fail_subscriptions)
 
     def add(self, subscription: Subscription) -> None:
         """Include a subscription in the next poll; its interval or ``first_poll_by`` may bring that poll forward."""
@@ -222,8 +217,8 @@ class Poller:
 
     async def stop(self) -> None:
         """Stop polling and close the connections."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        self.task.cancel()
+        await asyncio.wait({self.task})
 
     async def _run(self) -> None:
         try:
@@ -332,7 +327,7 @@ async def subscribe(media_conn_id: str, subscription: Subscription) -> AsyncIter
     loop = asyncio.get_running_loop()
     pollers, not_before = _pollers.setdefault(loop, {}), _not_before.setdefault(loop, {})
     poller = pollers.get(media_conn_id)
-    if poller is None or poller.is_stopped:
+    if poller is None or poller.task.done():
         earliest = poller.not_before if poller is not None else not_before.pop(media_conn_id, 0.0)
         poller = pollers[media_conn_id] = Poller(MediaAsyncHook(media_conn_id), not_before=earliest)
     try:
