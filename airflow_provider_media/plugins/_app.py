@@ -10,8 +10,9 @@ import html
 import json
 import logging
 import os
+import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from inspect import isawaitable
@@ -27,7 +28,7 @@ from airflow.configuration import conf
 from airflow.models import Connection
 from airflow.models.xcom import XComModel
 from fastapi import Depends, FastAPI, Query, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
 from sqlalchemy import String, cast, func, select
 from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException
@@ -43,6 +44,7 @@ _ENVIRONMENT_PREFIX = "AIRFLOW_CONN_"
 _MIN_REFRESH_SECONDS = 2.0
 """Minimum age of a read before "Refresh" reads the library again."""
 
+_MAP_INDEX = re.compile("[0-9]{1,9}")
 _MAX_USE_DAYS = 30
 _MAX_USES = 20
 
@@ -114,22 +116,27 @@ async def http_error_response(request: Request, error: HTTPException) -> Respons
     content: dict[str, Any] = {"detail": error.detail}
     # A path, because the Host header is untrusted.
     root = request.scope.get("root_path", "")
-    is_page = request.scope["path"].removeprefix(root) in {"", "/"}
+    path = request.scope["path"].removeprefix(root) or "/"
+    is_page = path in {"/", "/task"}
     if error.status_code == 401:  # noqa: PLR2004 - HTTP status codes are clear
         query = f"?{request.url.query}" if is_page and request.url.query else ""
-        content["sign_in"] = get_auth_manager().get_url_login(next_url=f"{root}/{query}")
+        content["sign_in"] = get_auth_manager().get_url_login(next_url=f"{root}{path if is_page else '/'}{query}")
     if not is_page or error.status_code not in {401, 403}:
         return JSONResponse(content, error.status_code, error.headers)
     title, message = "You may not open this page", _FORBIDDEN
     if error.status_code == 401:  # noqa: PLR2004 - HTTP status codes are clear
         title = "You are not signed in"
         message = f'<a href="{html.escape(content["sign_in"])}" target="_top">Sign in to Airflow</a>'
+    return _message_page(error.status_code, title, message, error.headers)
+
+
+def _message_page(status: int, title: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
     nonce = secrets.token_urlsafe()
     page = (_PAGE / "denied.html").read_text(encoding="utf-8")
     for name, value in (("nonce", nonce), ("title", title), ("message", message)):
         page = page.replace(f"{{{{ {name} }}}}", value)
     policy = _HEADERS["Content-Security-Policy"].replace("style-src 'self'", f"style-src 'nonce-{nonce}'")
-    return HTMLResponse(page, error.status_code, {**(error.headers or {}), "Content-Security-Policy": policy})
+    return HTMLResponse(page, status, {**(headers or {}), "Content-Security-Policy": policy})
 
 
 _FORBIDDEN = (
@@ -143,6 +150,32 @@ _FORBIDDEN = (
 async def page() -> Response:
     """Serve the static page; its scripts load the data."""
     return FileResponse(_PAGE / "index.html")
+
+
+@app.get("/task")
+def page_of_task(
+    user: GetUserDep,
+    session: SessionDep,
+    dag: str,
+    run: str,
+    task: str,
+    map_index: Annotated[str, Query(alias="map")] = "",
+) -> Response:
+    """Open the page at the file of a task, by the link in its XCom; Airflow 3.4 shows it as a tab of the task."""
+    if not _may_read_tasks(dag, user):
+        return _message_page(403, "You may not open this page", "Your user may not read the tasks of this DAG.")
+    query = select(XComModel.value).where(
+        XComModel.key == MediaLink.xcom_key,
+        XComModel.dag_id == dag,
+        XComModel.run_id == run,
+        XComModel.task_id == task,
+        XComModel.map_index
+        == (int(map_index) if _MAP_INDEX.fullmatch(map_index) else -1),  # Airflow leaves {MAP_INDEX} as it is
+    )
+    link = urlsplit(str(session.scalar(query) or "")).query
+    if not link:
+        return _message_page(404, "No media", "This task has no file in the media library yet.")
+    return RedirectResponse(f"./?{link}")
 
 
 @app.get("/assets/{name}")
@@ -230,7 +263,6 @@ def _find_uses(conn_id: str, media_id: str, user: Any, session: Session) -> list
 
     The query uses the index of XCom keys: links are few among a deployment's XComs.
     """
-    manager = get_auth_manager()
     link = f"?{urlencode({'connection': conn_id, 'media': media_id})}"
     columns = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index, XComModel.timestamp)
     query = (
@@ -238,7 +270,7 @@ def _find_uses(conn_id: str, media_id: str, user: Any, session: Session) -> list
         .where(
             XComModel.key == MediaLink.xcom_key,
             XComModel.timestamp >= datetime.now(UTC) - timedelta(days=_MAX_USE_DAYS),
-            XComModel.dag_id.in_(manager.get_authorized_dag_ids(user=user, session=session)),
+            XComModel.dag_id.in_(get_auth_manager().get_authorized_dag_ids(user=user, session=session)),
             # The value is the URL in quotes; the quote ends the id, so that 17 does not match 170.
             cast(XComModel.value, String).endswith(f'{link}"', autoescape=True),
         )
@@ -246,19 +278,19 @@ def _find_uses(conn_id: str, media_id: str, user: Any, session: Session) -> list
         .limit(_MAX_USES)
     )
     rows = [row for row in session.execute(query) if str(row.value).endswith(link)]  # SQLite ignores case
-    readable = {
-        dag_id
-        for dag_id in {row.dag_id for row in rows}
-        if manager.is_authorized_dag(
-            method="GET", access_entity=DagAccessEntity.TASK_INSTANCE, details=DagDetails(id=dag_id), user=user
-        )
-    }
+    readable = {dag_id for dag_id in {row.dag_id for row in rows} if _may_read_tasks(dag_id, user)}
     return [
         {"dag": row.dag_id, "run": row.run_id, "task": row.task_id, "map_index": row.map_index}
         | {"at": row.timestamp.isoformat(), "path": _task_path(row)}
         for row in rows
         if row.dag_id in readable
     ]
+
+
+def _may_read_tasks(dag_id: str, user: Any) -> bool:
+    return get_auth_manager().is_authorized_dag(
+        method="GET", access_entity=DagAccessEntity.TASK_INSTANCE, details=DagDetails(id=dag_id), user=user
+    )
 
 
 def _task_path(row: Any) -> str:

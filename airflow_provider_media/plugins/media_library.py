@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS, get_base_airflow_version_tuple
 
 from airflow_provider_media.links.media import PAGE_PREFIX
 
@@ -34,14 +34,18 @@ class _LazyApp:
 _FOLDER = f"{PAGE_PREFIX.strip('/')}/"
 
 
+_OPERATORS = ["MediaUploadOperator", "MediaGetOperator", "MediaSyncOperator", "MediaExistsSensor"]
+"""The operators that leave a link to the page."""
+
+
 class MediaLibraryPlugin(AirflowPlugin):
-    """Registers the page; does nothing before Airflow 3.1, which has no external views."""
+    """Registers the page, and on Airflow 3.4 a tab of tasks; does nothing before 3.1, which has no external views."""
 
     name = "media_library"
 
     if AIRFLOW_V_3_1_PLUS:
         fastapi_apps = [{"app": _LazyApp(), "url_prefix": PAGE_PREFIX, "name": "Media Library"}]
-        external_views = [
+        external_views: list[dict[str, Any]] = [
             {
                 "name": "Media Library",
                 "href": _FOLDER,
@@ -50,3 +54,13 @@ class MediaLibraryPlugin(AirflowPlugin):
                 "category": "browse",
             }
         ]
+    if get_base_airflow_version_tuple() >= (3, 4, 0):  # before, a tab cannot be limited to some operators
+        external_views.append(
+            {
+                "name": "Media",
+                "href": f"{_FOLDER}task?dag={{DAG_ID}}&run={{RUN_ID}}&task={{TASK_ID}}&map={{MAP_INDEX}}",
+                "url_route": "media",
+                "destination": "task_instance",
+                "applies_to": {"operator": _OPERATORS},
+            }
+        )

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from contextlib import closing
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tests.system.helpers.airflow_system import Run
 
 EXAMPLE_MEDIA = Path(__file__).parents[2] / "example_dags" / "media"
+AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
 LINK = "Open in media library"
 SYNCED = {0: "link-sync-banner.jpg", 1: "link-sync-pour.mp4"}
 """The file that each mapped sync stores, by map index."""
@@ -110,6 +112,19 @@ def test_get_and_deferred_sensor_have_links(open_page: Callable[..., Page], airf
         page = open_task(open_page, run, task)
         page.get_by_role("link", name=LINK).click()
         expect(frame(page).get_by_role("dialog")).to_contain_text(name)
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 4), reason="before Airflow 3.4, a tab cannot be limited to some operators")
+def test_tab_of_a_task_shows_its_file(open_page: Callable[..., Page], airflow: Any, run: Run) -> None:
+    wait_for(lambda: link(airflow, run, "banner"), "the link of the upload")
+    wait_for(lambda: link(airflow, run, "cards", 1), "the link of the mapped upload")
+    for task, name in {"banner": "link-banner", "cards/mapped/1": "card-tonic.png"}.items():
+        page = open_task(open_page, run, task)
+        page.get_by_role("link", name="Media", exact=True).click()
+        shown = page.frame_locator("iframe[title='Media']")
+        expect(shown.get_by_role("dialog")).to_contain_text(name)
+        page.reload()
+        expect(shown.get_by_role("dialog")).to_contain_text(name)
 
 
 def test_entry_links_to_the_tasks_that_used_the_file(

@@ -44,6 +44,25 @@ def link_of(run: Any, task: str) -> str | None:
     return link or None
 
 
+def tab_of(run: Any, task_id: str, /, role: str = "OP", **parameters: str) -> Any:
+    """Get the page that Airflow 3.4 shows as a tab of a task."""
+    from airflow.api_fastapi.app import create_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from airflow.api_fastapi.core_api.security import get_user
+    from fastapi.testclient import TestClient
+
+    create_auth_manager().init()
+    from airflow_provider_media.plugins._app import app
+
+    ti = run._instances[task_id]
+    key = {"dag": ti.dag_id, "run": ti.run_id, "task": ti.task_id, "map": "{MAP_INDEX}"}
+    app.dependency_overrides = {get_user: lambda: SimpleAuthManagerUser(username="somebody", role=role)}
+    try:
+        return TestClient(app, follow_redirects=False).get("/task", params=key | parameters)
+    finally:
+        app.dependency_overrides = {}
+
+
 def address_of(platform: Any, media_id: int) -> str:
     (url,) = [item["url"] for item in platform.items() if item["id"] == media_id]
     return f"{PAGE}?connection=media_default&media={media_id}" if HAS_PAGE else url
@@ -67,6 +86,11 @@ def test_upload_and_get_have_a_link(platform: Any, run: Any, media_folder: Path)
 
     expected = address_of(platform, done.xcom("upload", "id"))
     assert {"upload": expected, "get": expected} == {task: link_of(done, task) for task in done.states}
+    if HAS_PAGE:
+        assert tab_of(done, "get").headers["Location"] == "./?" + expected.partition("?")[2]
+        assert tab_of(done, "get", role="VIEWER").status_code == 403
+        unknown = [tab_of(done, "get", **other) for other in ({"map": "0"}, {"run": "no"}, {"task": "no"})]
+        assert [response.status_code for response in unknown] == [404, 404, 404]
 
 
 def test_sync_links_to_the_library(platform: Any, run: Any, media_folder: Path) -> None:
@@ -100,6 +124,9 @@ def test_each_map_index_has_a_link(platform: Any, run: Any, media_folder: Path) 
     links = [link_of(done, f"upload[{index}]") for index in range(2)]
     assert links == [address_of(platform, done.xcom(f"upload[{index}]", "id")) for index in range(2)]
     assert len(set(links)) == 2
+    if HAS_PAGE:
+        targets = [tab_of(done, f"upload[{index}]", map=str(index)).headers["Location"] for index in range(2)]
+        assert targets == [f"./?{str(link).partition('?')[2]}" for link in links]
 
 
 def used_once_another_is_there() -> Any:

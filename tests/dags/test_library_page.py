@@ -86,6 +86,7 @@ def test_app_serves_only_these_get_routes(app: Any) -> None:
         ("GET", "/api/start"),
         ("GET", "/api/uses/media_default"),
         ("GET", "/assets/library.js"),
+        ("GET", "/task"),
     ]
 
 
