@@ -117,8 +117,7 @@ def _seconds(text: str) -> float:
 def _check(values: argparse.Namespace, warnings: _Warnings) -> int:
     from pathlib import Path
 
-    from airflow_provider_media._api.values import format_size, plural
-    from airflow_provider_media._upload.source import escape_controls
+    from airflow_provider_media._api.values import escape_controls, format_size, plural
 
     if "://" not in values.folder and not Path(values.folder).is_dir():
         sys.stderr.write(f"There is no folder {values.folder!r}.\n")

@@ -1,4 +1,4 @@
-"""Parse and validate an Airflow connection; redact its API key in texts of the server."""
+"""Parse and validate an Airflow connection; redact its API key in responses."""
 
 from __future__ import annotations
 

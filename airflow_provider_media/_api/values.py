@@ -208,6 +208,11 @@ def format_size(size: int | None) -> str:
     return f"{value:.1f} {units[0]}"
 
 
+def escape_controls(text: str) -> str:
+    """Return a string on one line, with control characters, line breaks and lone surrogates escaped as in ``repr``."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def format_media(media: Media) -> str:
     """Return a file's id, size and URL on one line: ``id 17, 81.7 kB, 'https://…'``."""
     return f"id {media.id!r}, {format_size(media.size)}, {media.url!r}"
@@ -216,13 +221,8 @@ def format_media(media: Media) -> str:
 def format_ids(found: Iterable[Media], *, with_sizes: bool = False) -> str:
     """Return the ids of files: ``17, 18``, or ``17 (81.7 kB), 18 (90 bytes)``."""
     return ", ".join(
-        f"{_escape(media.id)} ({format_size(media.size)})" if with_sizes else _escape(media.id) for media in found
+        f"{escape_controls(str(media.id))}{f' ({format_size(media.size)})' if with_sizes else ''}" for media in found
     )
-
-
-def _escape(media_id: int | str) -> str:
-    text = str(media_id)
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 REDACTED = "***"

@@ -16,8 +16,7 @@ from urllib.parse import quote
 
 from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._api.deletion import get_unchanged
-from airflow_provider_media._api.values import parse_flag, parse_ids, redact_url
-from airflow_provider_media._upload.source import escape_controls
+from airflow_provider_media._api.values import escape_controls, parse_flag, parse_ids, redact_url
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, MediaNotFoundError
 from airflow_provider_media.references import ListedReferences
 

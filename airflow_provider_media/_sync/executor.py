@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._airflow.assets import report_upload
 from airflow_provider_media._api.deletion import delete_unchanged
-from airflow_provider_media._api.values import format_ids, format_media
+from airflow_provider_media._api.values import escape_controls, format_ids, format_media
 from airflow_provider_media._deletion.delete import find_references, format_references
 from airflow_provider_media._sync.plan import StepResult
 from airflow_provider_media._upload.checkpoint import recent_uploads
 from airflow_provider_media._upload.flow import upload_for_sync
-from airflow_provider_media._upload.source import escape_controls
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaError,

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.flows import oldest_first
-from airflow_provider_media._api.values import format_ids, format_size
-from airflow_provider_media._upload.source import escape_controls
+from airflow_provider_media._api.values import escape_controls, format_ids, format_size
 from airflow_provider_media._upload.spec import (
     fingerprint_in,
     format_unknown_folders,

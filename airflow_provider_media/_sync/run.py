@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.deletion import find_unchanged
 from airflow_provider_media._api.flows import sleep
-from airflow_provider_media._api.values import plural
+from airflow_provider_media._api.values import escape_controls, plural
 from airflow_provider_media._deletion.delete import find_references
 from airflow_provider_media._sync.checkpoint import PreviousAttempts, Receipt, SyncCheckpoint
 from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files, skip_unsupported
@@ -20,7 +20,6 @@ from airflow_provider_media._sync.plan import StepResult, as_table, keep_used, m
 from airflow_provider_media._sync.scan import find_files
 from airflow_provider_media._upload.body import FilesProgress
 from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS
-from airflow_provider_media._upload.source import escape_controls
 from airflow_provider_media._upload.spec import changes_of
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaInUseError
 

@@ -14,15 +14,8 @@ from fnmatch import translate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_media._api.values import plural, redact_url, redact_urls, safe_cause
-from airflow_provider_media._upload.source import (
-    escape_controls,
-    is_object_path,
-    is_transient,
-    local_path,
-    missing_reason,
-    printable,
-)
+from airflow_provider_media._api.values import escape_controls, plural, redact_url, redact_urls, safe_cause
+from airflow_provider_media._upload.source import is_object_path, is_transient, local_path, missing_reason, printable
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError, MediaUnavailableError
 
 if TYPE_CHECKING:

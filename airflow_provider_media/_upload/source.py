@@ -81,11 +81,6 @@ def printable(path: object) -> str:
     return str(path).encode(errors="backslashreplace").decode()
 
 
-def escape_controls(text: str) -> str:
-    """Return a string on one line, with control characters, line breaks and lone surrogates escaped as in ``repr``."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 def template_hint(value: object) -> str:
     """Return the end of an error about a value: a question if an empty template renders to it."""
     is_empty = value is None or (isinstance(value, str) and value.strip() in {"", "None"})

@@ -240,7 +240,7 @@ def _parse_duration(field: str, value: Any) -> timedelta:
 
 
 def _lines(selected: Sequence[Media], used: dict[int | str, list[str]]) -> str:
-    from airflow_provider_media._upload.source import escape_controls
+    from airflow_provider_media._api.values import escape_controls
 
     lines = []
     for media in selected[:_SHOWN_IN_LOG]:
