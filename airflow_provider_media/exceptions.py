@@ -13,7 +13,7 @@
         ├── MediaInUseError         * a deletion refused because something still refers to the media
         ├── MediaResponseError      * an invalid response (not JSON, no id, a redirect)
         ├── MediaRateLimitError       429, after all attempts or the retry budget
-        ├── MediaUnavailableError     5xx, no connection, or no response, after all attempts
+        ├── MediaUnavailableError     408, 425, 5xx, no connection, or no response, after all attempts
         └── TransferAbortedError      the task was stopped, or the hook was closed
 
 Those marked * are AirflowFailExceptions too: retrying cannot fix them, so a task that raises one fails immediately,
@@ -124,7 +124,7 @@ class MediaRateLimitError(MediaError):
 
 
 class MediaUnavailableError(MediaError):
-    """The server failed (5xx), could not be reached or did not respond, after all attempts or the retry budget."""
+    """The server failed (408, 425, 5xx), was not reached or did not respond, after all attempts or the retry budget."""
 
 
 class TransferAbortedError(MediaError):
