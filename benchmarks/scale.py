@@ -22,7 +22,6 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -79,7 +78,7 @@ class GeneratedLibrary:
 
         self.names.append(name)
         insort(self.by_name, len(self.names) - 1, key=self.names.__getitem__)
-        return self.entry(len(self.names) - 1) | {"createdAt": datetime.now(UTC).isoformat()}
+        return self.entry(len(self.names) - 1)
 
     def entry(self, number: int) -> dict[str, Any]:
         """Describe a file."""
@@ -186,22 +185,6 @@ def measure_lookups(sizes: list[int]) -> Iterator[Row]:
         )
 
 
-def measure_sequence(_sizes: list[int]) -> Iterator[Row]:
-    """Count the requests of uploads with ``if_exists="upload"`` through one hook."""
-    with Served(10_000) as served:
-        from airflow_provider_media.hooks.media import MediaHook
-
-        hook = MediaHook()
-        for number in range(100):
-            hook.upload(io.BytesIO(PNG), name=f"campaign-{number}.png")
-        hook.close()
-        yield Row(
-            "requests of 100 uploads with `upload`, one after the other, through one hook",
-            f"{served.requests()}",
-            "200",
-        )
-
-
 def measure_mapped(_sizes: list[int]) -> Iterator[Row]:
     """Count the requests of 200 uploads, each with a hook of its own."""
     with Served(20_000) as served:
@@ -263,7 +246,6 @@ def measure_waiting(sizes: list[int]) -> Iterator[Row]:
 ROWS: list[Callable[[list[int]], Iterator[Row]]] = [
     measure_page,
     measure_lookups,
-    measure_sequence,
     measure_mapped,
     measure_waiting,
     measure_uploads,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 2
 """Version of the stored values; other versions are ignored."""
 
 _MAX_ATTEMPTS = 16

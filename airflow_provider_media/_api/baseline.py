@@ -42,8 +42,6 @@ class Baseline:
     :param newest_id: the greatest id; None where ids do not grow.
     :param newest_at: the latest creation date among the newest files, in microseconds since 1970.
     :param taken_at: the server's time, in microseconds since 1970.
-    :param is_estimated: whether it was concluded from an earlier upload, after which other tasks may have stored files;
-        ``taken_at`` distinguishes them.
     """
 
     known: Mapping[str, int | None] = field(default_factory=dict)
@@ -51,7 +49,6 @@ class Baseline:
     newest_id: int | None = None
     newest_at: int | None = None
     taken_at: int | None = None
-    is_estimated: bool = False
 
     def is_newer(self, media: Media) -> bool | None:
         """Return whether a file was stored after the baseline was fetched; None if that is unknown.
@@ -65,19 +62,13 @@ class Baseline:
         if self.is_complete:
             return True
         if self.is_exceeded_by(media):
-            return self._is_after(created) if self.is_estimated else True
+            return True
         return self._is_newer_by_date(created, otherwise=None if id_number(media.id) is None else False)
 
     def is_exceeded_by(self, media: Media) -> bool:
         """Return whether the id of a file is greater than the greatest known id."""
         number = id_number(media.id)
         return number is not None and self.newest_id is not None and number > self.newest_id
-
-    def _is_after(self, created: int | None) -> bool | None:
-        """Decide by date, for a file whose id exceeds that of the earlier upload."""
-        if created is None or self.taken_at is None:
-            return None
-        return True if created + _unit_of(created) > self.taken_at else None
 
     def _is_newer_by_date(self, created: int | None, *, otherwise: bool | None) -> bool | None:
         """Decide by date, for a file whose id is smaller or has no order."""
@@ -120,7 +111,6 @@ class Baseline:
             "newest_id": self.newest_id,
             "newest_at": self.newest_at,
             "taken_at": self.taken_at,
-            "is_estimated": self.is_estimated,
         }
 
     @classmethod
@@ -129,13 +119,13 @@ class Baseline:
 
         :raises ValueError: the values are invalid.
         """
-        known, is_complete, is_estimated = values["known"], values["is_complete"], values["is_estimated"]
+        known, is_complete = values["known"], values["is_complete"]
         numbers = {name: values[name] for name in ("newest_id", "newest_at", "taken_at")}
-        if not isinstance(known, dict) or not isinstance(is_complete, bool) or not isinstance(is_estimated, bool):
-            raise ValueError("known must be a dict, the flags bools")  # noqa: TRY004 - one error for all shapes
+        if not isinstance(known, dict) or not isinstance(is_complete, bool):
+            raise ValueError("known must be a dict, and is_complete a bool")  # noqa: TRY004 - one error for all shapes
         if any(type(number) not in (int, type(None)) for number in (*known.values(), *numbers.values())):
             raise ValueError("ids and dates must be integers or None")
-        return cls(known=known, is_complete=is_complete, is_estimated=is_estimated, **numbers)
+        return cls(known=known, is_complete=is_complete, **numbers)
 
 
 def microseconds(moment: datetime | None) -> Any:
@@ -143,11 +133,6 @@ def microseconds(moment: datetime | None) -> Any:
     if moment is None or moment.tzinfo is NO_TIME:
         return None
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _unit_of(date: int) -> int:
-    """Return the unit to which a server may have truncated a date, in microseconds: a minute, second or less."""
-    return next((unit for unit in (60_000_000, 1_000_000, 1_000) if date % unit == 0), 1)
 
 
 def greatest_growing_id(listed: Iterable[Media], total: int | None, *, shown_by: int = NEWEST_FILES) -> int | None:

@@ -6,10 +6,9 @@ import logging
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from airflow_provider_media._api.baseline import Baseline, microseconds
-from airflow_provider_media._api.flows import id_number
+from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.values import parse_id, parse_ids
 from airflow_provider_media._upload.source import sha256
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.settings import Secret, Settings
     from airflow_provider_media._upload.source import Source
-    from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +164,7 @@ class RecentUploads:
     """The latest uploads of this process to one library, which its list may lack for a while.
 
     :param settle_seconds: how long an upload is recent.
-    :param uploads: the names, ids, creation dates and monotonic times, and whether ids grow; the latest is the last.
+    :param uploads: the names, ids and monotonic times; the latest is the last.
     """
 
     def __init__(self, settle_seconds: float, uploads: deque[_Upload] | None = None) -> None:
@@ -174,52 +172,28 @@ class RecentUploads:
         self._uploads: deque[_Upload] = deque(maxlen=_MAX_FILES) if uploads is None else uploads
         self._settle_seconds = settle_seconds
 
-    def add(self, name: str, media: Media, baseline: Baseline) -> None:
+    def add(self, name: str, media_id: int | str) -> None:
         """Add a file.
 
         :param name: the name in the request.
-        :param baseline: the state of the library before its upload.
         """
-        grows = baseline.is_exceeded_by(media)
-        self._uploads.append(_Upload(name, media.id, microseconds(media.created_at), time.monotonic(), grows))
+        self._uploads.append((name, media_id, time.monotonic()))
 
     def ids_of(self, name: str) -> tuple[int | str, ...]:
         """Return the ids of the recent files with a name."""
-        return tuple(
-            upload.media_id for upload in list(self._uploads) if upload.name == name and self._is_recent(upload)
-        )
+        return tuple(media_id for uploaded, media_id in self._recent() if uploaded == name)
 
     @property
     def latest_id(self) -> int | str | None:
         """The id of the latest file, if it is recent."""
-        return self._uploads[-1].media_id if self._uploads and self._is_recent(self._uploads[-1]) else None
+        return next((media_id for _, media_id in reversed(self._recent())), None)
 
-    def baseline(self) -> Baseline | None:
-        """Return the state of the library now, if the id and date of the latest file identify later files."""
-        latest = self._uploads[-1] if self._uploads else None
-        if latest is None or not latest.grows or latest.created_at is None or not self._is_recent(latest):
-            return None
-        elapsed = int((time.monotonic() - latest.at) * 1_000_000)
-        return Baseline(
-            is_complete=False,
-            newest_id=id_number(latest.media_id),
-            newest_at=latest.created_at,
-            taken_at=latest.created_at + elapsed,
-            is_estimated=True,
-        )
-
-    def _is_recent(self, upload: _Upload) -> bool:
-        return time.monotonic() - upload.at <= self._settle_seconds
+    def _recent(self) -> list[tuple[str, int | str]]:
+        since = time.monotonic() - self._settle_seconds
+        return [(name, media_id) for name, media_id, at in list(self._uploads) if at >= since]
 
 
-class _Upload(NamedTuple):
-    name: str
-    media_id: int | str
-    created_at: int | None
-    at: float
-    grows: bool
-
-
+_Upload = tuple[str, int | str, float]
 _LIBRARIES: dict[tuple[str, Secret[str]], deque[_Upload]] = {}
 
 

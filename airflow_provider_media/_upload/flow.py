@@ -96,16 +96,14 @@ def _list_newer(upload: UploadSpec, baseline: Baseline, *, thorough: bool) -> Fl
     if baseline.newest_id is None or thorough:
         return baseline.newer_in((yield from list_all(is_relevant)))
     newer: list[Media] = []
-    undecided: list[Media] = []
     pages = Paginator(page_size=_LOOKUP_PAGE_SIZE, sort_by="id", sort_order="desc", is_relevant=is_relevant)
     while pages.next_request:
         page = pages.feed((yield pages.next_request))
         above = [media for media in page if baseline.is_exceeded_by(media)]
         newer += [media for media in above if baseline.is_newer(media)]
-        undecided += [media for media in above if baseline.is_newer(media) is None]
         if page and not above:
             break
-    return newer, undecided
+    return newer, []
 
 
 def upload_media(
@@ -153,7 +151,7 @@ def upload_media(
         stored = yield from _upload_once(run, NoState() if previous else state)
     on_stored(stored)
     media, is_gone = yield from _verify(run, stored, must_get=bool(decision.to_replace))
-    recent.add(upload.name, media, baseline)
+    recent.add(upload.name, media.id)
     if media is not stored:
         on_stored(media)
     warn_of_changes(upload, media)
@@ -282,7 +280,7 @@ def _fetch_baseline(
     The existing files are read only where the policy depends on them.
     """
     existing: list[Media] = []
-    baseline = recent.baseline()
+    baseline: Baseline | None = None
     recent_ids = recent.ids_of(upload.name)
     if if_exists != "upload":
         baseline, existing = yield from _fetch_existing(upload, recent_ids, settle_seconds)
@@ -371,7 +369,7 @@ def upload_for_sync(
     )
     stored = yield from _upload_once(run, NoState())
     media, is_gone = yield from _verify(run, stored, must_get=replaces)
-    recent.add(upload.name, media, baseline)
+    recent.add(upload.name, media.id)
     if is_gone:
         raise MediaConflictError(
             f"Another task replaced {upload.name!r} after it was stored as {media.id}. Let one task at a time upload"

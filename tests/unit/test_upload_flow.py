@@ -328,7 +328,7 @@ def test_lists_known_to_lag_wait_the_whole_settling_time(seconds: float, *, list
     library.respond = lagging  # type: ignore[method-assign]
     started = CLOCK.now
     recent = RecentUploads(settle_seconds=30)
-    recent.add("stored lately", Media(id=latest["id"]), Baseline())
+    recent.add("stored lately", latest["id"])
     library.run(flow(settle_seconds=30, recent=recent))
     assert CLOCK.now - started == pytest.approx(seconds, abs=1)
 
