@@ -22,7 +22,7 @@ from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._api.protocol import ApiResponse
 from airflow_provider_media._transports import rate_limit
 from airflow_provider_media._transports.attempts import cancelled, new_retry_state, tenacity_kwargs
-from airflow_provider_media._transports.rate_limit import renew_in_children
+from airflow_provider_media._transports.rate_limit import Turn, renew_in_children
 from airflow_provider_media.exceptions import MediaError
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ class AsyncTransport:
         return await AsyncRetrying(sleep=rate_limit.sleep, **options)(self._attempt, transport, request, retry_state)
 
     async def _attempt(self, transport: SyncTransport, request: ApiRequest, retry_state: RetryState) -> ApiResponse:
-        turn = transport.limiter.turn()
-        for seconds in turn.waits(request, retry_state):
+        turn = Turn()
+        for seconds in transport.limiter.waits(turn, request, retry_state):
             await rate_limit.sleep(seconds)
         transfer = transport.new_transfer()
         return await self._threads.run(transport.exchange, transfer.abort, request, retry_state, turn, transfer)

@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.values import parse_http_date
@@ -103,6 +104,7 @@ _TOO_MANY_REQUESTS = 429
 _FIRST_EPOCH_SECONDS, _FIRST_EPOCH_MILLISECONDS = 1e9, 1e12
 
 
+@dataclass(slots=True)
 class Turn:
     """One request's slot in its limiter.
 
@@ -110,32 +112,8 @@ class Turn:
     :ivar number: the request's number, counted from 1; 0 until it starts.
     """
 
-    def __init__(self, limiter: RateLimiter) -> None:
-        self._limiter = limiter
-        self.moment: float | None = None
-        self.number = 0
-
-    def waits(self, request: ApiRequest, retry_state: RetryState) -> Iterator[float]:
-        """Yield delays in seconds until the request is started.
-
-        :raises MediaRateLimitError: the server's limits last longer than the request's retry budget.
-        """
-        while seconds := self.start():
-            if self.moment is None and seconds > retry_state.seconds_remaining:
-                raise MediaRateLimitError(
-                    f"Could not {request.purpose}: the rate limit of the API key is exceeded for {seconds:.0f} s.",
-                    is_transient=True,
-                    retry_after=seconds,
-                )
-            yield seconds
-
-    def start(self) -> float:
-        """Start the request and return 0, or return the delay in seconds before the next call."""
-        return self._limiter.start(self)
-
-    def note(self, headers: Mapping[str, str], error: MediaError | None = None) -> None:
-        """Record the rate limits of the response."""
-        self._limiter.note(self, headers, error)
+    moment: float | None = None
+    number: int = 0
 
 
 class RateLimiter:
@@ -166,9 +144,19 @@ class RateLimiter:
         self._learned_interval = 0.0
         self._learned_at = now
 
-    def turn(self) -> Turn:
-        """Return the slot of a new request."""
-        return Turn(self)
+    def waits(self, turn: Turn, request: ApiRequest, retry_state: RetryState) -> Iterator[float]:
+        """Yield delays in seconds until the request is started.
+
+        :raises MediaRateLimitError: the server's limits last longer than the request's retry budget.
+        """
+        while seconds := self.start(turn):
+            if turn.moment is None and seconds > retry_state.seconds_remaining:
+                raise MediaRateLimitError(
+                    f"Could not {request.purpose}: the rate limit of the API key is exceeded for {seconds:.0f} s.",
+                    is_transient=True,
+                    retry_after=seconds,
+                )
+            yield seconds
 
     def start(self, turn: Turn) -> float:
         """Start a request and return 0, or return the delay in seconds before the next call."""
@@ -188,8 +176,11 @@ class RateLimiter:
             self._forget_starts(now)
             return 0.0
 
-    def note(self, turn: Turn, headers: Mapping[str, str], error: MediaError | None) -> None:
-        """Record the response to a request; see :meth:`Turn.note`."""
+    def note(self, turn: Turn, headers: Mapping[str, str], error: MediaError | None = None) -> None:
+        """Record the rate limits of a response.
+
+        :param headers: by name in lower case.
+        """
         limit, remaining = (_count(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining"))
         seconds = _seconds_to_reset(headers)
         with self._lock:

@@ -155,8 +155,8 @@ class SyncTransport:
             raise cancelled()
 
     def _attempt(self, request: ApiRequest, retry_state: RetryState) -> ApiResponse:
-        turn = self.limiter.turn()
-        for seconds in turn.waits(request, retry_state):
+        turn = Turn()
+        for seconds in self.limiter.waits(turn, request, retry_state):
             self._sleep(seconds)
         return self.exchange(request, retry_state, turn, self.new_transfer())
 
@@ -214,7 +214,7 @@ class SyncTransport:
             response = reader.whole()
             if body is not None and not body.finished:
                 response = replace(response, delivery=Delivery.PARTIAL)
-            turn.note(response.headers)
+            self.limiter.note(turn, response.headers)
             self.key_was_accepted = True
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             media_error = _as_error(error, request, settings, response_started=reader is not None)
@@ -224,7 +224,7 @@ class SyncTransport:
         except MediaError as error:
             _note_partial_body(error, body, reader)
             if reader:
-                turn.note(reader.headers, error)
+                self.limiter.note(turn, reader.headers, error)
             raise
         finally:
             if body is not None:

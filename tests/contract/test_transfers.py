@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.protocol import build_list
+from airflow_provider_media._transports.rate_limit import Turn
 from tests.contract.helpers.sockets import connections_to
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def test_a_connection_back_in_its_pool_is_not_shut_down(
 
     with monkeypatch.context() as patched:
         patched.setattr(type(transport), "_exchange", abort_late)
-        transport.exchange(build_list(), transport.new_retry_state(), transport.limiter.turn(), transfer)
+        transport.exchange(build_list(), transport.new_retry_state(), Turn(), transfer)
     used = connections_to(library.sandbox.port) - before
     assert len(used) == 1
     transport.send(build_list())

@@ -17,7 +17,7 @@ from airflow_provider_media._api.protocol import build_list
 from airflow_provider_media._api.retry import RetryState
 from airflow_provider_media._api.settings import Secret
 from airflow_provider_media._transports import rate_limit
-from airflow_provider_media._transports.rate_limit import LEARNED_RATE_SECONDS, RateLimiter, limiter_of
+from airflow_provider_media._transports.rate_limit import LEARNED_RATE_SECONDS, RateLimiter, Turn, limiter_of
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, MediaRateLimitError
 
 if TYPE_CHECKING:
@@ -44,43 +44,43 @@ def refusal(retry_after: float | None = None, status: int = 429) -> MediaError:
 
 def send(limiter: RateLimiter, headers: dict[str, str], problem: MediaError | None = None) -> None:
     """Send a request that may start now, and take its response."""
-    turn = limiter.turn()
-    assert turn.start() == 0
-    turn.note(headers, problem)
+    turn = Turn()
+    assert limiter.start(turn) == 0
+    limiter.note(turn, headers, problem)
 
 
 def test_without_a_rate_nothing_waits() -> None:
     limiter = RateLimiter(None, Clock())
-    assert [limiter.turn().start() for _ in range(3)] == [0.0, 0.0, 0.0]
+    assert [limiter.start(Turn()) for _ in range(3)] == [0.0, 0.0, 0.0]
 
 
 def test_requests_are_spaced_and_the_first_is_free() -> None:
     limiter = RateLimiter(4, Clock())
-    assert [limiter.turn().start() for _ in range(4)] == [0.0, 0.25, 0.5, 0.75]
+    assert [limiter.start(Turn()) for _ in range(4)] == [0.0, 0.25, 0.5, 0.75]
 
 
 def test_turn_keeps_its_slot() -> None:
     clock = Clock()
     limiter = RateLimiter(4, clock)
-    turns = [limiter.turn() for _ in range(3)]
+    turns = [Turn() for _ in range(3)]
     for turn in turns:
-        turn.start()
+        limiter.start(turn)
     clock.now += 0.125
-    assert [turn.start() for turn in reversed(turns[1:])] == [0.375, 0.125]
+    assert [limiter.start(turn) for turn in reversed(turns[1:])] == [0.375, 0.125]
 
 
 def test_idle_time_is_not_saved_up_for_a_burst() -> None:
     clock = Clock()
     limiter = RateLimiter(10, clock)
-    limiter.turn().start()
+    limiter.start(Turn())
     clock.now += 60
-    assert [limiter.turn().start() for _ in range(3)] == pytest.approx([0.0, 0.1, 0.2])
+    assert [limiter.start(Turn()) for _ in range(3)] == pytest.approx([0.0, 0.1, 0.2])
 
 
 def test_threads_share_the_rate() -> None:
     limiter = RateLimiter(10, Clock(0.0))
     with ThreadPoolExecutor(8) as pool:
-        waits = sorted(pool.map(lambda _: limiter.turn().start(), range(100)))
+        waits = sorted(pool.map(lambda _: limiter.start(Turn()), range(100)))
     assert waits == pytest.approx([number / 10 for number in range(100)])
 
 
@@ -91,11 +91,11 @@ def test_requests_wait_for_the_end_of_a_used_up_window(reset: str) -> None:
     date = format_datetime(datetime.fromtimestamp(EPOCH, UTC), usegmt=True)
     send(limiter, limited(1, reset, date=date))
     send(limiter, limited(0, reset, date=date))
-    assert limiter.turn().start() == 12
+    assert limiter.start(Turn()) == 12
     clock.now += 11
-    assert limiter.turn().start() == pytest.approx(1)
+    assert limiter.start(Turn()) == pytest.approx(1)
     clock.now += 1
-    assert [limiter.turn().start() for _ in range(3)] == [0, 0, 0]
+    assert [limiter.start(Turn()) for _ in range(3)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_implausible_headers_are_ignored(remaining: str, reset: str) -> None:
     send(limiter, limited(5, 3600))
     send(limiter, limited(7, 20))
     send(limiter, limited(remaining, reset))
-    assert limiter.turn().start() == 0
+    assert limiter.start(Turn()) == 0
 
 
 def test_remaining_that_is_always_0_is_ignored() -> None:
@@ -134,12 +134,12 @@ def test_running_requests_count() -> None:
     clock = Clock()
     limiter = RateLimiter(None, clock)
     send(limiter, limited(3, 30))
-    turns = [limiter.turn() for _ in range(4)]
-    assert [turn.start() for turn in turns] == [0, 0, 0, 30]
-    turns[1].note(limited(4, 30))  # the limit was raised, say
-    assert [limiter.turn().start() for _ in range(4)] == [0, 0, 0, 30]
-    turns[0].note(limited(0, 30))  # others use the key, too
-    assert limiter.turn().start() == 30
+    turns = [Turn() for _ in range(4)]
+    assert [limiter.start(turn) for turn in turns] == [0, 0, 0, 30]
+    limiter.note(turns[1], limited(4, 30))  # the limit was raised, say
+    assert [limiter.start(Turn()) for _ in range(4)] == [0, 0, 0, 30]
+    limiter.note(turns[0], limited(0, 30))  # others use the key, too
+    assert limiter.start(Turn()) == 30
 
 
 def test_earliest_reset_of_a_window_applies() -> None:
@@ -149,7 +149,7 @@ def test_earliest_reset_of_a_window_applies() -> None:
     for left in (3, 2, 1, 0):
         send(limiter, limited(left, math.ceil(130.0 - clock.now)))
         clock.now += 0.4
-    assert limiter.turn().start() == pytest.approx(130 - clock.now, abs=1e-6)
+    assert limiter.start(Turn()) == pytest.approx(130 - clock.now, abs=1e-6)
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -157,16 +157,16 @@ def test_retry_after_of_one_request_delays_all(status: int) -> None:
     clock = Clock()
     limiter = RateLimiter(None, clock)
     send(limiter, {}, refusal(20, status))
-    assert limiter.turn().start() == 20
+    assert limiter.start(Turn()) == 20
     clock.now += 20
-    assert limiter.turn().start() == 0
+    assert limiter.start(Turn()) == 0
 
 
 @pytest.mark.parametrize("problem", [refusal(200), refusal(None, 503), MediaNotFoundError("", retry_after=60)])
 def test_long_retry_after_delays_only_its_own_request(problem: MediaError) -> None:
     limiter = RateLimiter(None, Clock())
     send(limiter, {}, problem)
-    assert limiter.turn().start() == 0
+    assert limiter.start(Turn()) == 0
 
 
 def test_rate_is_learned_from_429_and_expires() -> None:
@@ -177,10 +177,10 @@ def test_rate_is_learned_from_429_and_expires() -> None:
         clock.now += 0.01
     send(limiter, limited(880, 40), refusal())
     clock.now += 1
-    assert limiter.turn().start() == 0
-    assert 1 / limiter.turn().start() == pytest.approx(0.95 * 20)
+    assert limiter.start(Turn()) == 0
+    assert 1 / limiter.start(Turn()) == pytest.approx(0.95 * 20)
     clock.now += LEARNED_RATE_SECONDS
-    assert [limiter.turn().start() for _ in range(3)] == [0, 0, 0]
+    assert [limiter.start(Turn()) for _ in range(3)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("accepted", [0, 1, 4])
@@ -191,7 +191,7 @@ def test_429_after_few_requests_sets_no_rate(accepted: int) -> None:
         send(limiter, {})
     send(limiter, {}, refusal())
     clock.now += 1
-    assert [limiter.turn().start() for _ in range(10)] == [0] * 10
+    assert [limiter.start(Turn()) for _ in range(10)] == [0] * 10
 
 
 def test_window_longer_than_the_retry_budget_fails_the_request() -> None:
@@ -200,9 +200,9 @@ def test_window_longer_than_the_retry_budget_fails_the_request() -> None:
     send(limiter, limited(0, 90))
     call = build_list()
     patient, impatient = (RetryState(max_attempts=3, budget_seconds=seconds, clock=Clock()) for seconds in (120, 30))
-    assert next(limiter.turn().waits(call, patient)) == 90
+    assert next(limiter.waits(Turn(), call, patient)) == 90
     with pytest.raises(MediaError, match="the rate limit of the API key is exceeded for 90 s") as raised:
-        next(limiter.turn().waits(call, impatient))
+        next(limiter.waits(Turn(), call, impatient))
     assert (type(raised.value), raised.value.retry_after) == (MediaRateLimitError, 90)
 
 
@@ -260,13 +260,13 @@ def simulate(server: Server, *, requests: int, workers: int, latency: float) -> 
             left[0] -= 1
             accepted = False
             while not accepted:
-                turn = limiter.turn()
-                while seconds := turn.start():
+                turn = Turn()
+                while seconds := limiter.start(turn):
                     yield seconds
                 yield latency * chance.uniform(0.3, 0.7)
                 headers, problem = server.take(clock.now)
                 yield latency * chance.uniform(0.3, 0.7)
-                turn.note(headers, problem)
+                limiter.note(turn, headers, problem)
                 accepted = problem is None
                 if problem:
                     yield (problem.retry_after or 1) * (1 + chance.random() / 20)
