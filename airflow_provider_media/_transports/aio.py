@@ -12,7 +12,6 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -55,7 +54,8 @@ class AsyncTransport:
 
     def renew(self) -> None:
         """Reset the state; previous sessions and threads belong to the parent process."""
-        self._sessions: list[_Session] = []
+        self._sessions: list[SyncTransport] = []
+        self._connection_reads = 0
         self._opening = asyncio.Lock()
         self._threads = Threads()
         self._closings = 0
@@ -87,20 +87,20 @@ class AsyncTransport:
         :param closings: the value of ``_closings`` when the caller's work started.
         """
         closings = self._closings if closings is None else closings
-        session = await self._current(closings)
+        session, read = await self._current(closings)
         try:
-            return await self._send_with_retries(session.transport, request)
+            return await self._send_with_retries(session, request)
         except MediaError as error:
             if error.status != UNAUTHORIZED:
                 raise
-            renewed = await self._current(closings, rejected=session)
-            if renewed.transport is session.transport:
+            renewed, _ = await self._current(closings, rejected=read)
+            if renewed is session:
                 raise
-            return await self._send_with_retries(renewed.transport, request)
+            return await self._send_with_retries(renewed, request)
 
     async def settings(self) -> Settings:
         """Return the connection's settings as last read."""
-        return (await self._current(self._closings)).transport.settings
+        return (await self._current(self._closings))[0].settings
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a blocking function in a thread."""
@@ -110,7 +110,7 @@ class AsyncTransport:
         """Abort running exchanges, close the connections and end the threads."""
         self._closings += 1
         while self._sessions:
-            transport = self._sessions.pop().transport
+            transport = self._sessions.pop()
             transport.cancel()
             transport.close()
         await self._threads.close()
@@ -121,25 +121,22 @@ class AsyncTransport:
             return ApiResponse(status=0, headers={})
         return await self.send(command, closings)
 
-    async def _current(self, closings: int, *, rejected: _Session | None = None) -> _Session:
-        """Return the session; a new one if the server rejected the API key of the current one.
+    async def _current(self, closings: int, *, rejected: int | None = None) -> tuple[SyncTransport, int]:
+        """Return the session and how often the connection was read; read it again if the key of that read was rejected.
 
         The previous session stays open, because other requests may be using it.
         """
         async with self._opening:
             self._check_open(closings)
-            if self._sessions and self._sessions[-1] is not rejected:
-                return self._sessions[-1]
-            self._threads.open()
-            settings = await self._read_settings()
-            if rejected and rejected.transport.settings == settings:
-                # A new identity, so that other requests rejected with the same key do not read the connection again.
-                self._sessions[-1] = _Session(rejected.transport)
-            else:
-                opened = await self.in_thread(_open, settings)
-                self._check_open(closings)
-                self._sessions.append(_Session(opened))
-            return self._sessions[-1]
+            if not self._sessions or self._connection_reads == rejected:
+                self._threads.open()
+                settings = await self._read_settings()
+                if not (self._sessions and self._sessions[-1].settings == settings):
+                    opened = await self.in_thread(_open, settings)
+                    self._check_open(closings)
+                    self._sessions.append(opened)
+                self._connection_reads += 1
+            return self._sessions[-1], self._connection_reads
 
     def _check_open(self, closings: int) -> None:
         """Raise if the transport was closed since; later work opens it again."""
@@ -157,13 +154,6 @@ class AsyncTransport:
             await rate_limit.sleep(seconds)
         transfer = transport.new_transfer()
         return await self._threads.run(transport.exchange, transfer.abort, request, retry_state, turn, transfer)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Session:
-    """A blocking transport, compared by identity: a new session marks that the key was read again."""
-
-    transport: SyncTransport
 
 
 def _open(settings: Settings) -> SyncTransport:

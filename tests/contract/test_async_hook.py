@@ -187,7 +187,7 @@ def test_retry_after_delays_all_callers(define: Any, raw_server: Any) -> None:
     async def use(hook: MediaAsyncHook) -> None:
         first = asyncio.ensure_future(hook.list_page())
         await until(lambda: moments)
-        limiter = hook._transport._sessions[-1].transport.limiter
+        limiter = hook._transport._sessions[-1].limiter
         await until(lambda: limiter._held_until > time.monotonic())
         await asyncio.gather(first, *(hook.list_page() for _ in range(5)))
 

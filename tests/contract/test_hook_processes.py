@@ -106,7 +106,7 @@ def test_parent_and_child_get_their_own_responses(connect: Any, library: Sandbox
 def test_a_child_inherits_no_held_lock_of_the_rate_limiter(connect: Any, library: SandboxLibrary) -> None:
     hook = connect(library.sandbox.base_url, requests_per_second=1000)
     hook.list_page()
-    transport = hook.get_conn() if isinstance(hook, MediaHook) else hook._hook._transport._sessions[-1].transport
+    transport = hook.get_conn() if isinstance(hook, MediaHook) else hook._hook._transport._sessions[-1]
     with transport.limiter._lock:
         in_child(lambda: connect_again(hook).list_page())()
 
