@@ -57,6 +57,9 @@ nitpick_ignore_regex = [
     ("py:.*", r"airflow_provider_media\._.*"),
 ]
 
+# Otherwise logs are colored as Python.
+highlight_language = "none"
+
 html_theme = "furo"
 html_extra_path = ["site"]
 html_static_path = ["_static"]
