@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_media._api.name_search import MAX_SMALL_PAGES, NamePage, NameSearch, ids_descend
+from airflow_provider_media._api.name_search import MAX_SMALL_PAGES, NamePage, NameSearch, are_in_id_order, ids_descend
 from airflow_provider_media._api.protocol import (
     MAX_PAGE,
     ApiRequest,
@@ -300,7 +300,20 @@ def _search(
             return None
         count = len(items) + len(pages.invalid_entries)
         search.add(NamePage(start=index * limit, limit=limit, count=count, items=items, total=pages.total))
+    if search.found is not None and search.may_be_by_id and not (yield from _obeys_sort_by(size)):
+        return None
     return search.found
+
+
+def _obeys_sort_by(limit: int) -> Flow[bool]:
+    """Return whether a page by size has its files in the order of sizes, and not of ids."""
+    pages = Paginator(page_size=limit, sort_by="size", sort_order="asc")
+    try:
+        items = yield from next_page(pages)
+    except MediaRequestError:
+        return False
+    sizes = [media.size for media in items if media.size]
+    return sizes == sorted(sizes) and not are_in_id_order(items)
 
 
 def find_media(name: str) -> Flow[list[Media]]:

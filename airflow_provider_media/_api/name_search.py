@@ -24,9 +24,6 @@ MAX_SMALL_PAGES = 5
 MIN_ORDERED_NAMES = 50
 """Min neighbors in order on the pages, so that an unsorted list is not taken for a sorted one."""
 
-MIN_NAMES_IN_ID_ORDER = 1000
-"""The same if the list may be sorted by id, because ids and names ascend together."""
-
 _UNICODE_PUNCTUATION = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$"
 """ASCII punctuation in the order of the Unicode collation algorithm; digits and letters follow."""
 
@@ -155,12 +152,6 @@ class NamePage:
         """The ids of its files."""
         return frozenset(str(media.id) for media in self.items)
 
-    @property
-    def may_be_in_id_order(self) -> bool:
-        """Whether its ids ascend or descend."""
-        ids = [media.id for media in self.items]
-        return ids_descend(ids) or ids_descend(ids[::-1])
-
     @cached_property
     def names(self) -> list[str]:
         """The names in the order of the list; empty if files without a name are between others."""
@@ -192,6 +183,12 @@ def ids_descend(ids: Sequence[int | str]) -> bool:
     return all(one > other for one, other in pairwise(ids))  # type: ignore[operator]  # of one type
 
 
+def are_in_id_order(media: Sequence[Media]) -> bool:
+    """Return whether the ids of files ascend or descend."""
+    ids = [each.id for each in media]
+    return ids_descend(ids) or ids_descend(ids[::-1])
+
+
 class NameSearch:
     """A bisection of the list by name.
 
@@ -211,6 +208,11 @@ class NameSearch:
         self._pages: list[NamePage] = []
         self._collations: Sequence[_Collation] = _COLLATIONS
         self._decide()
+
+    @property
+    def may_be_by_id(self) -> bool:
+        """Whether the list may be sorted by id, because ids and names ascend together on all pages that were read."""
+        return all(are_in_id_order(page.items) for page in self._pages)
 
     def add(self, page: NamePage) -> None:
         """Add the page that was to be read."""
@@ -242,22 +244,8 @@ class NameSearch:
             proofs.append((collation, proof))
         for collation, page in proofs:
             if self._is_proven_by_neighbors(collation) and self._has_all_between(collation, page):
-                self.next_read = self._oldest_to_read()
-                if self.next_read is None:
-                    self.found = [media for media in page.items if media.name == self._name]
+                self.found = [media for media in page.items if media.name == self._name]
                 return
-
-    def _oldest_to_read(self) -> tuple[int, int] | None:
-        """Return the page of the oldest files, if the list may be sorted by id and that page was not read.
-
-        The newest files are known. A file that was stored before names and ids ascended together is among the oldest.
-        """
-        if not all(page.may_be_in_id_order for page in self._pages):
-            return None
-        is_descending = ids_descend([media.id for media in self._pages[0].items])
-        index = (self._total - 1) // self._page_size if is_descending else 0
-        is_read = any(page.start <= index * self._page_size < page.end for page in self._pages)
-        return None if is_read else (index, self._page_size)
 
     def _encloses(self, collation: _Collation, page: NamePage) -> bool:
         """Return whether all files of the name are on the page, if the list has this order."""
@@ -304,16 +292,14 @@ class NameSearch:
         return max(pages, key=lambda page: min(position - page[0] * page[1], (page[0] + 1) * page[1] - position))
 
     def _is_proven_by_neighbors(self, collation: _Collation) -> bool:
-        """Return whether enough neighbors show that the list is sorted, and by name."""
+        """Return whether enough neighbors show that the list is sorted."""
         neighbors = [
             (one, other)
             for page in self._pages
             for one, other in pairwise(page.keys(collation))
             if collation.is_before(one, other)
         ]
-        if len(neighbors) >= MIN_NAMES_IN_ID_ORDER:
-            return True
-        return len(neighbors) >= MIN_ORDERED_NAMES and not all(page.may_be_in_id_order for page in self._pages)
+        return len(neighbors) >= MIN_ORDERED_NAMES
 
     def _has_all_between(self, collation: _Collation, page: NamePage) -> bool:
         """Return whether the page has every known file whose name belongs between its first and its last name.

@@ -331,16 +331,64 @@ class SortedLibrary(FakeLibrary):
         return super()._page(params)
 
 
-@pytest.mark.parametrize("is_descending", [False, True])
-def test_an_oldest_file_out_of_order_is_found_in_a_list_by_id(*, is_descending: bool) -> None:
-    class ById(Server):
-        def listed(self, params: dict[str, str]) -> list[dict[str, Any]]:
-            is_reversed = is_descending if params["sortBy"] == "name" else params["sortOrder"] == "desc"
-            return sorted(self.files, key=lambda media: media["id"], reverse=is_reversed)
+class SequentialServer(Server):
+    """A library whose names ascend with their ids, except for one.
 
-    server = ById(["summer-banner", *(f"file-{number:06}" for number in range(30_000))], page_size=1000)
-    assert server.find("summer-banner") == [1]
-    assert server.find("file-012345") == [12_347]
+    :param outlier: the id of the file whose name does not ascend.
+    :param sorts_by: the sort fields that it obeys; for others it lists by id.
+    :param is_descending: whether it then ignores ``sortOrder`` too.
+    """
+
+    def __init__(self, outlier: int, sorts_by: tuple[str, ...], *, is_descending: bool = False) -> None:
+        names: list[str | None] = [f"file-{number:06}" for number in range(1, 12 * PAGE + 1)]
+        names[outlier - 1] = "a-banner"
+        super().__init__(names)
+        self.sorts_by = sorts_by
+        self.is_descending = is_descending
+        for media in self.files:
+            media["size"] = 1 + media["id"] * 7919 % 1009
+
+    def listed(self, params: dict[str, str]) -> list[dict[str, Any]]:
+        if (field := params["sortBy"]) in self.sorts_by:
+            return sorted(self.files, key=lambda media: media[field])
+        is_reversed = params["sortOrder"] == "desc" if field == "id" else self.is_descending
+        return self.files[::-1] if is_reversed else self.files
+
+
+@pytest.mark.parametrize("is_descending", [False, True])
+@pytest.mark.parametrize("outlier", [1, 173, 240])
+def test_an_early_file_out_of_order_is_found_in_a_list_by_id(outlier: int, *, is_descending: bool) -> None:
+    server = SequentialServer(outlier, (), is_descending=is_descending)
+    assert server.find("a-banner") == [outlier]
+    assert server.find("file-000345") == [345]
+
+
+@pytest.mark.parametrize("outlier", [1, 173])
+def test_one_page_by_size_shows_that_a_server_sorts(outlier: int) -> None:
+    server = SequentialServer(outlier, ("name", "size"))
+    for name in ("a-banner", "file-000345", "file-000479", "file-7", "zzz"):
+        server.requests = 0
+        assert server.find(name) == server.has(name)
+        assert server.requests <= 9
+
+
+@pytest.mark.parametrize("reason", ["rejects", "equal sizes", "no sizes"])
+def test_the_whole_list_is_read_if_sizes_show_no_order(reason: str) -> None:
+    server = SequentialServer(173, ("name", "size"))
+    for media in server.files:
+        media["size"] = {"equal sizes": 5, "no sizes": None}.get(reason, media["size"])
+    if reason == "no sizes":
+        server.sorts_by = ("name",)
+    respond = server.respond
+
+    def reject(request: ApiRequest) -> ApiResponse:
+        if ("sortBy", "size") in request.params and reason == "rejects":
+            raise MediaRequestError("sortBy is invalid", status=400)
+        return respond(request)
+
+    server.respond = reject  # type: ignore[method-assign]
+    assert server.find("file-000345") == [345]
+    assert server.requests > 12
 
 
 def test_a_file_renamed_by_the_platform_is_found_by_its_description() -> None:
