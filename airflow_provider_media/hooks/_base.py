@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
 from airflow_provider_media._api import flows
 from airflow_provider_media._api.values import format_media, plural, refuse_none, show
-from airflow_provider_media._upload.source import file_error, is_object_path
+from airflow_provider_media._upload.source import is_object_path
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def as_path(file: Any) -> Any:
         path.fs  # noqa: B018 - imports the file system
     except (ValueError, ImportError) as error:  # a scheme without an Airflow provider, or without its package
         extra = f" Install airflow-provider-media[{EXTRAS[scheme]}]." if scheme in EXTRAS else ""
-        raise file_error(file, f"{str(error).rstrip('.')}.{extra}") from error
+        raise MediaConfigurationError(f"Cannot open {file!r}: {str(error).rstrip('.')}.{extra}") from error
     except Exception:  # noqa: BLE001 - of the store's connection; raised again, as a MediaError, when the file is read
         return path
     return path

@@ -146,10 +146,15 @@ def test_a_bad_file_is_refused_without_a_request(
     assert library.journal() == []
 
 
-@pytest.mark.parametrize("uri", ["file:///no/such/banner.png", "nothing-that-is-known://bucket/banner.png"])
-def test_an_address_that_leads_nowhere_is_a_file_error(hook: MediaHook, library: SandboxLibrary, uri: str) -> None:
+def test_missing_file_of_a_uri_is_a_file_error(hook: MediaHook, library: SandboxLibrary) -> None:
     with pytest.raises(MediaFileError, match="cannot be uploaded"):
-        hook.upload(uri)
+        hook.upload("file:///no/such/banner.png")
+    assert library.journal() == []
+
+
+def test_unknown_file_system_is_a_configuration_error(hook: MediaHook, library: SandboxLibrary) -> None:
+    with pytest.raises(MediaConfigurationError, match=r"^Cannot open 'unknown://bucket/banner.png': "):
+        hook.upload("unknown://bucket/banner.png")
     assert library.journal() == []
 
 
