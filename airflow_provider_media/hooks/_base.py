@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
 from airflow_provider_media._api import flows
 from airflow_provider_media._api.values import format_media, plural, refuse_none, show
-from airflow_provider_media._upload.source import is_object_path
+from airflow_provider_media._upload.source import file_error, is_object_path
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 if TYPE_CHECKING:

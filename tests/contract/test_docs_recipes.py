@@ -76,6 +76,6 @@ def test_approval_extends_the_campaign() -> None:
     assert last_line
     names: dict[str, Any] = {}
     exec(compile(campaign + approval.code, str(approval), "exec"), names)  # noqa: S102 - the sample
-    assert names["approve"].upstream_task_ids == {"describe"}
-    assert names["approve"].downstream_task_ids == {"check_again"}
-    assert names["check_again"].downstream_task_ids == {"send"}
+    assert names["dag"].get_task("approve").upstream_task_ids == {"describe"}
+    assert names["dag"].get_task("approve").downstream_task_ids == {"check_again"}
+    assert names["dag"].get_task("send").upstream_task_ids == {"check_again"}
