@@ -54,23 +54,14 @@ def _copy(media: Media, target: Any, *, verify: bool | str, must_not_replace: bo
         if sha256(open_source(target)) == sha256(source):
             return
         raise MediaFileError(f"{shown!r} exists and has another content.")
-    with _open_target(target) as stream:
+    if not is_object_path(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") if is_object_path(target) else replacing(target) as stream:
         for block in iter_chunks(source):
             stream.write(block)
     written = target.stat().st_size
     if written != source.size:
         raise MediaFileError(f"{shown!r} has {written} bytes instead of {source.size}.")
-
-
-@contextmanager
-def _open_target(target: Any) -> Iterator[IO[bytes]]:
-    if is_object_path(target):
-        with target.open("wb") as stream:
-            yield stream
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as stream:
-        yield stream
 
 
 def read_text(path: Any) -> str:

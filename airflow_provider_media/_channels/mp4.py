@@ -117,7 +117,8 @@ def read_video(reader: Reader) -> MediaInfo:
     by_handler: dict[bytes, list[_Box]] = {b"vide": [], b"soun": []}
     for track in boxes:
         _check_samples(reader, track)
-        by_handler.get(_handler(reader, track), []).append(track)
+        handler = _payload(reader, _need(reader, track, b"mdia", b"hdlr"), 12)[8:]
+        by_handler.get(handler, []).append(track)
     videos, sounds = by_handler[b"vide"], by_handler[b"soun"]
     width, height = _shown_size(reader, videos[0]) if videos else (None, None)
     video_tracks = [_read_track(reader, track) for track in videos]
@@ -234,10 +235,6 @@ def _payload(reader: Reader, box: _Box, count: int) -> bytes:
 def _table(reader: Reader, box: _Box) -> bytes:
     """Read a box, at most ``_TABLE_BYTES``."""
     return reader.read(box.start, min(box.end - box.start, _TABLE_BYTES))
-
-
-def _handler(reader: Reader, track: _Box) -> bytes:
-    return _payload(reader, _need(reader, track, b"mdia", b"hdlr"), 12)[8:]
 
 
 def _check_samples(reader: Reader, track: _Box) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from airflow_provider_media._api import flows
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError
-from airflow_provider_media.hooks._base import LibraryHook, UploadOptions, as_path, describe_success, fetch_first_item
+from airflow_provider_media.hooks._base import LibraryHook, UploadOptions, as_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -105,8 +105,7 @@ class MediaAsyncHook(LibraryHook):
     async def test_connection(self) -> tuple[bool, str]:
         """Return whether the connection works, and a message. See :meth:`MediaHook.test_connection`."""
         try:
-            page = await self.run_flow(fetch_first_item())
-            return True, describe_success(await self.get_settings(), page)
+            return True, await self.run_flow(self._test(await self.get_settings()))
         except MediaError as error:
             return False, str(error)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._upload.checkpoint import UploadCheckpoint, UploadState
     from airflow_provider_media._upload.spec import UploadSpec
-    from airflow_provider_media.models import Media, MediaPage, UploadResult
+    from airflow_provider_media.models import Media, UploadResult
 
 _PROCESS_BOUND = {"_transport", "_log"}
 _SECRET = {"settings"}
@@ -150,23 +150,18 @@ class LibraryHook(BaseHook):
         yield from flows.delete_media(media_id)
         self.log.info("Deleted media %r", media_id)
 
+    def _test(self, settings: Settings) -> flows.Flow[str]:
+        """Return the message for a working connection; without retries, because the user is waiting."""
+        page = yield from flows.without_retries(flows.list_page(limit=1))
+        count = "" if page.total is None else f"; the library holds {plural(page.total, 'file')}"
+        return f"The Media API at {settings.base_url} accepts the key{count}."
+
     def _require_delete_permission(self, settings: Settings) -> None:
         """Raise MediaConfigurationError if the connection does not allow deletions."""
         if not settings.allow_delete:
             raise MediaConfigurationError(
                 f"The connection {self.media_conn_id} does not allow deletions (extra 'allow_delete': false)."
             )
-
-
-def fetch_first_item() -> flows.Flow[MediaPage]:
-    """Request one file without retries, because the user who tests a connection is waiting."""
-    return flows.without_retries(flows.list_page(limit=1))
-
-
-def describe_success(settings: Settings, page: MediaPage) -> str:
-    """Return the message for a working connection."""
-    count = "" if page.total is None else f"; the library holds {plural(page.total, 'file')}"
-    return f"The Media API at {settings.base_url} accepts the key{count}."
 
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "adl": "azure"}

@@ -9,7 +9,7 @@ from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven
 from airflow_provider_media._api import flows
 from airflow_provider_media.exceptions import MediaError, MediaNotFoundError, MediaUnavailableError
 from airflow_provider_media.hooks._async import MediaAsyncHook
-from airflow_provider_media.hooks._base import LibraryHook, as_path, describe_success, fetch_first_item
+from airflow_provider_media.hooks._base import LibraryHook, as_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -238,7 +238,7 @@ class MediaHook(LibraryHook):
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the connection works, and a message; the connection form's "Test" button calls it."""
         try:
-            return True, describe_success(self.settings, self.run_flow(fetch_first_item()))
+            return True, self.run_flow(self._test(self.settings))
         except MediaError as error:
             return False, str(error)
 
