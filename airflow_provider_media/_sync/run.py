@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -157,7 +156,7 @@ class FolderSync:
         self, steps: Sequence[PlanStep], uploads: Mapping[str, UploadSpec], existing: ExistingMedia
     ) -> list[StepResult]:
         sizes = sum(step.size or 0 for step in steps)
-        progress = FilesProgress(len(steps), sizes, clock=time.monotonic)
+        progress = FilesProgress(len(steps), sizes)
         with worker_pool(self._hook, self._options.max_workers) as pool:
             executor = SyncExecutor(
                 self._hook, pool, self._options, self._references, uploads=uploads, existing=existing, progress=progress

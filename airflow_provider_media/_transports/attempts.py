@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS = 16
-"""Connections that a session keeps open for further requests."""
-
 READ_BYTES = 64 * 1024
 
 REQUEST_HEADERS = {

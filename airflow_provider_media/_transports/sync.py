@@ -6,7 +6,6 @@ import http.client
 import logging
 import re
 import threading
-import time
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -22,10 +21,8 @@ from airflow_provider_media._api.settings import redact
 from airflow_provider_media._api.values import redact_urls
 from airflow_provider_media._transports import rate_limit
 from airflow_provider_media._transports.attempts import (
-    CONNECTIONS,
     READ_BYTES,
     REQUEST_HEADERS,
-    RESPONSE_TIMEOUTS,
     ResponseReader,
     cancelled,
     describe_tls_error,
@@ -83,16 +80,10 @@ class SyncTransport:
 
     def renew(self) -> None:
         """Open a new session; a previous one belongs to the parent process."""
-        settings = self.settings
         self._cancelled = threading.Event()
         self.key_was_accepted = False
         """Whether a request with this API key succeeded."""
-        self._adapter = EarlyResponseAdapter(
-            stall_seconds=settings.timeout,
-            head_seconds=RESPONSE_TIMEOUTS * settings.timeout,
-            connections=CONNECTIONS,
-            api_key=settings.api_key,
-        )
+        self._adapter = EarlyResponseAdapter(self.settings)
         self._session = _Session()
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
@@ -184,9 +175,7 @@ class SyncTransport:
         body: StreamingBody | None = None
         reader: ResponseReader | None = None
         if request.upload:
-            progress = Progress(
-                request.upload.name, request.upload.source.size, attempt=retry_state.attempts + 1, clock=time.monotonic
-            )
+            progress = Progress(request.upload.name, request.upload.source.size, attempt=retry_state.attempts + 1)
             body, headers["Content-Type"] = multipart_body(request.upload, progress)
         try:
             http_response = self._session.request(

@@ -35,12 +35,16 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
+from airflow_provider_media._transports.attempts import RESPONSE_TIMEOUTS
 from airflow_provider_media._upload.source import FileRegion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_media._api.settings import Secret
+    from airflow_provider_media._api.settings import Secret, Settings
+
+CONNECTIONS = 16
+"""Connections that a session keeps open for further requests."""
 
 MAX_HEAD_BYTES = 1024 * 1024
 """Max size of a response's status line and headers, interim responses included."""
@@ -500,17 +504,21 @@ class _HoldingPool:
 class EarlyResponseAdapter(HTTPAdapter):
     """The requests adapter that uses these connections and can abort all transfers."""
 
-    def __init__(self, *, stall_seconds: float, head_seconds: float, connections: int, api_key: Secret[str]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._transfers: set[Transfer] = set()
         self._is_aborted = False
-        namespace = {"stall_seconds": stall_seconds, "head_seconds": head_seconds, "api_key": api_key}
+        namespace = {
+            "stall_seconds": settings.timeout,
+            "head_seconds": RESPONSE_TIMEOUTS * settings.timeout,
+            "api_key": settings.api_key,
+        }
         plain = type("PlainConnection", (_EarlyResponseMixin, HTTPConnection), namespace)
         secure = type("SecureConnection", (_EarlyResponseMixin, HTTPSConnection), namespace)
         self._pool_classes = {
             "http": type("PlainPool", (_HoldingPool, HTTPConnectionPool), {"ConnectionCls": plain}),
             "https": type("SecurePool", (_HoldingPool, HTTPSConnectionPool), {"ConnectionCls": secure}),
         }
-        super().__init__(pool_connections=2, pool_maxsize=connections)
+        super().__init__(pool_connections=2, pool_maxsize=CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Use these connection classes for direct connections."""

@@ -106,7 +106,7 @@ class LogThrottle:
 class Progress:
     """Logs the progress of one file."""
 
-    def __init__(self, what: str, total: int, *, attempt: int, clock: Callable[[], float]) -> None:
+    def __init__(self, what: str, total: int, *, attempt: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._what = what
         self._total = total
         self._attempt = attempt
@@ -129,7 +129,7 @@ class Progress:
 class FilesProgress:
     """Logs the progress of several files. Thread-safe."""
 
-    def __init__(self, files: int, total: int, *, clock: Callable[[], float]) -> None:
+    def __init__(self, files: int, total: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._files = files
         self._total = total
         self._files_done = self._bytes_done = 0
