@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -108,6 +109,20 @@ def parse_interval(field: str, value: Any) -> float:
             f"{field} must be a positive number of seconds or a timedelta, not {show(value)}."
         )
     return seconds
+
+
+def parse_callable(field: str, value: Any) -> Callable[..., Any]:
+    """Return a callable, which may be given by its dotted path."""
+    found: Callable[..., Any] = value
+    if isinstance(value, str):
+        try:
+            found = pkgutil.resolve_name(value)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise MediaConfigurationError(f"{field}={value!r} cannot be imported: {error}.") from error
+    if not callable(found):
+        kind = type(found).__name__
+        raise MediaConfigurationError(f"{field}={value!r} must be a callable or the dotted path of one, not {kind}.")
+    return found
 
 
 def parse_datetime(field: str, value: Any) -> datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import pkgutil
 from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import quote
 
+from airflow_provider_media._airflow.arguments import parse_callable
 from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._api.deletion import get_unchanged
-from airflow_provider_media._api.values import escape_controls, parse_flag, parse_ids, redact_url
+from airflow_provider_media._api.values import escape_controls, parse_flag, parse_ids, redact_url, show
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError, MediaNotFoundError
 from airflow_provider_media.references import ListedReferences
 
@@ -35,9 +35,6 @@ log = logging.getLogger(__name__)
 
 _NO_STRINGS = (bytes, bytearray, memoryview, array, range)
 """Collections that cannot contain strings, so that even an empty one is a mistake."""
-
-_MAX_SHOWN = 100
-"""Max characters of a value in an error."""
 
 
 def find_references(found: Iterable[Media], references: References | None) -> dict[int | str, list[str]]:
@@ -72,33 +69,18 @@ def _parse_users(returned: Any, media: Media) -> list[str]:
         if inspect.iscoroutine(returned):
             returned.close()  # avoids Python's warning that it was never awaited
         raise MediaInUseError(
-            f"Could not check what uses media {media.id}: references returned {_shorten(returned)}{hint}. Return a list"
+            f"Could not check what uses media {media.id}: references returned {show(returned)}{hint}. Return a list"
             " of strings, empty if nothing uses the file. Nothing was deleted."
         )
     return list(users)
 
 
-def _shorten(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= _MAX_SHOWN else shown[:_MAX_SHOWN] + "…"
-
-
 def _resolve(references: References) -> Callable[[Media], Iterable[str]]:
-    found: Any = references
-    if isinstance(references, str):
-        try:
-            found = pkgutil.resolve_name(references)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise MediaConfigurationError(f"references={references!r} cannot be imported: {error}.") from error
-    if not callable(found):
-        raise MediaConfigurationError(
-            f"references={references!r} must be a callable or the dotted path of one, not {type(found).__name__}."
-        )
+    found = parse_callable("references", references)
     if isinstance(found, type):
         name = found.__name__
         raise MediaConfigurationError(f"references is the class {name}, not an instance: use {name}(...).")
-    find_users: Callable[[Media], Iterable[str]] = found
-    return find_users
+    return found
 
 
 def refuse_if_used(found: Iterable[Media], references: References | None) -> None:

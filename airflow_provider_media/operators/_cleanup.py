@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -223,18 +222,11 @@ class MediaCleanupOperator(MediaOperator):
 
 def _parse_duration(field: str, value: Any) -> timedelta:
     refuse_none(field, value)
-    if isinstance(value, timedelta):
-        seconds = value.total_seconds()
-    else:
-        try:
-            seconds = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            seconds = math.nan
     try:
-        duration = timedelta(seconds=seconds)
-    except (ValueError, OverflowError):
+        duration = value if isinstance(value, timedelta) else timedelta(seconds=float(value))
+    except (TypeError, ValueError, OverflowError):
         duration = timedelta(0)
-    if duration <= timedelta(0):
+    if isinstance(value, bool) or duration <= timedelta(0):
         raise MediaConfigurationError(f"{field} must be a timedelta or a number of seconds above 0, not {show(value)}.")
     return duration
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import pkgutil
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_media import exceptions
 from airflow_provider_media._airflow.arguments import (
     NOT_GIVEN,
+    parse_callable,
     parse_choice,
     parse_datetime,
     parse_interval,
@@ -404,12 +404,5 @@ def _parse_warning(warn_before: Any, on_warning: Any) -> tuple[timedelta | None,
         return None, None
     if warn_before is None:
         raise MediaConfigurationError("on_warning requires warn_before, the time before the deadline.")
-    call = on_warning
-    if isinstance(on_warning, str):
-        try:
-            call = pkgutil.resolve_name(on_warning)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise MediaConfigurationError(f"on_warning={on_warning!r} cannot be imported: {error}.") from error
-    if call is not None and not callable(call):
-        raise MediaConfigurationError(f"on_warning={on_warning!r} must be a callable or the dotted path of one.")
+    call = None if on_warning is None else parse_callable("on_warning", on_warning)
     return timedelta(seconds=parse_interval("warn_before", warn_before)), call
