@@ -67,7 +67,6 @@ _GIF = base64.b64decode("R0lGODdhCAAIAIEAAMgeHgAAAAAAAAAAACwAAAAACAAIAAAIDwABCBx
 class Finding:
     """One property of the platform.
 
-    :param found: what the platform does.
     :param note: what follows for the provider; empty if nothing does.
     """
 

@@ -40,7 +40,6 @@ _NO_STRINGS = (bytes, bytearray, memoryview, array, range)
 def find_references(found: Iterable[Media], references: References | None) -> dict[int | str, list[str]]:
     """Return the files that are in use, by id, each with its users.
 
-    :param references: a callable or its dotted path; None to skip the check.
     :raises MediaInUseError: the callable returned no list of strings, so that the users are unknown.
     :raises MediaConfigurationError: the dotted path cannot be imported, or is not callable.
     """
@@ -242,10 +241,7 @@ _MAX_NAME_CHARS = 150
 
 
 class Backup:
-    """Writes files to a folder, each as ``<id>-<name>``; an instance writes a file once.
-
-    :raises MediaConfigurationError: it is a URL of a web server.
-    """
+    """Writes files to a folder, each as ``<id>-<name>``; an instance writes a file once."""
 
     def __init__(self, hook: MediaHook, folder: Any) -> None:
         from airflow_provider_media.hooks._base import as_path
@@ -258,10 +254,7 @@ class Backup:
             raise MediaConfigurationError(f"backup_to cannot be written: {redact_url(str(folder))!r}.")
 
     def __call__(self, found: Iterable[Media]) -> None:
-        """Write files that are not written yet, and verify their sizes.
-
-        :raises MediaError: one cannot be written, so it must not be deleted.
-        """
+        """Write files that are not written yet, and verify their sizes."""
         for media in found:
             if str(media.id) in self._written:
                 continue

@@ -30,10 +30,7 @@ MAX_LOOKUPS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The criteria of a cleanup; a file must meet all of them.
-
-    :param keep_last: how many of the newest files of each name to keep, at any age.
-    """
+    """The criteria of a cleanup; a file must meet all of them."""
 
     name: str | None = None
     is_name_exact: bool = False

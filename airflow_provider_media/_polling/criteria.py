@@ -92,7 +92,6 @@ class LookupResult:
     """The files that a lookup found. Ids and names are separate, because an id may equal a name.
 
     :param earlier: files that earlier lookups found by name or pattern, and that may be deleted.
-    :param name_errors: errors by name: the list contains an invalid entry of that name.
     """
 
     ids: Found = field(default_factory=dict)
@@ -109,13 +108,7 @@ class LookupResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitCriteria:
-    """The media that a sensor waits for: ids or names.
-
-    :param exact: the names to match literally, even if they contain wildcards.
-    :param folder_id: only files known to be in this folder.
-    :param stored_after: only files known to be stored at this time or later.
-    :param pick: ``oldest`` or ``newest``: which file of a plain name is returned.
-    """
+    """The media that a sensor waits for: ids or names."""
 
     ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -280,10 +273,7 @@ def found_from_dicts(values: Mapping[str, Any]) -> Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitCheckpoint:
-    """The state of a wait.
-
-    :param library: the connection and base address of the library.
-    """
+    """The state of a wait."""
 
     KIND: ClassVar[str] = "media_wait"
     GROWING: ClassVar[str] = ""

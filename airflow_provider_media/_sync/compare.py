@@ -40,11 +40,7 @@ _MAX_SKIPPED_SHOWN = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
-    """The arguments of :class:`~airflow_provider_media.operators.media.MediaSyncOperator`, parsed.
-
-    :param source_label: the source as the user wrote it.
-    :param back_up: writes files somewhere before they are deleted.
-    """
+    """The arguments of :class:`~airflow_provider_media.operators.media.MediaSyncOperator`, parsed."""
 
     source: Any
     source_label: str
@@ -85,7 +81,6 @@ def prepare_files(
     """Check every file before the first upload; return each with its problem, if any.
 
     :param workers: check files in parallel, because reading from an object store is slow.
-    :raises TransferAbortedError: the task was stopped.
     """
 
     def prepare(file: FoundFile) -> LocalFile:
@@ -97,10 +92,7 @@ def prepare_files(
 
 
 def skip_unsupported(prepared: Sequence[LocalFile], options: SyncOptions) -> list[LocalFile]:
-    """Exclude files of unsupported types, with a warning, if ``on_unsupported`` is ``skip``.
-
-    :raises MediaFileError: no file remains.
-    """
+    """Exclude files of unsupported types, with a warning, if ``on_unsupported`` is ``skip``."""
     if options.on_unsupported == "fail":
         return list(prepared)
     skipped = [file for file in prepared if file.is_unsupported_type]

@@ -91,7 +91,6 @@ class SyncExecutor:
         """Execute all steps; the failure of one does not stop the others.
 
         :raises MediaAuthError: the API rejects the key or the address; no further step is started.
-        :raises MediaError: the task was stopped.
         """
         waiting = deque(steps)
         while waiting or self._running:

@@ -49,10 +49,7 @@ def manifest_of(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec
 
 
 def check_can_be_mapped(operator: BaseOperator, context: Context, entries: int) -> None:
-    """Refuse, before the first upload, a manifest that is too long for Airflow to map a task over.
-
-    :raises MediaConfigurationError: a task is mapped over it, and Airflow allows fewer entries.
-    """
+    """Refuse, before the first upload, a manifest that is too long for Airflow to map a task over."""
     from airflow.providers.common.compat.sdk import conf
 
     most = conf.getint("core", "max_map_length", fallback=1024)
@@ -83,7 +80,6 @@ class ManifestFile:
         """Check, before the first upload, that it can be written.
 
         :param found: the files of the folder. A manifest among them would be synced by the next run.
-        :raises MediaConfigurationError: it cannot be written.
         """
         if str(local_path(self.path)) in {str(local_path(file.path)) for file in found}:
             raise self._unwritable("it is one of the files to sync; use another folder")

@@ -44,11 +44,7 @@ _MAX_OTHERS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFile:
-    """A file of the folder, after its checks.
-
-    :param fingerprint: the SHA-256 of its content, if files are compared by content.
-    :param rejected_by: the channels that do not accept it, or the library.
-    """
+    """A file of the folder, after its checks."""
 
     path: str
     name: str
@@ -329,10 +325,7 @@ def _difference(old: Media, upload: UploadSpec) -> str:
 
 
 def keep_used(plan: SyncPlan, used: Mapping[int | str, list[str]], *, on_reference: str) -> SyncPlan:
-    """Return the plan without deletions of files that are still used.
-
-    :param on_reference: ``fail``: refuse the steps that would delete them; ``skip``: keep them beside the new version.
-    """
+    """Return the plan without deletions of files that are still used."""
     return SyncPlan(tuple(_without_used(step, used, on_reference) for step in plan.steps))
 
 

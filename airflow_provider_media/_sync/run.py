@@ -107,10 +107,7 @@ class FolderSync:
     def apply(
         self, plan: SyncPlan, files: Iterable[LocalFile], existing: ExistingMedia
     ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-        """Execute the plan; return the manifest, and the number of files by action.
-
-        :raises MediaError: the plan is refused and nothing was uploaded, or more than ``allow_failures`` files failed.
-        """
+        """Execute the plan; return the manifest, and the number of files by action."""
         check_plan(plan, self._hook)
         uploads = {file.path: file.upload for file in files if file.upload}
         results = [

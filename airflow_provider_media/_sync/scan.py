@@ -50,13 +50,9 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
     Hidden files and folders, and :data:`SKIPPED_FOLDERS` and :data:`SKIPPED_FILES`, are skipped, with
     one log line. Links are followed; a folder with several paths is read once.
 
-    :param root: a local path, an object store's path object (Airflow's ``ObjectStoragePath``), or path objects by name.
-    :param exclude: patterns of files to skip; one without ``/`` matches a file or a folder at any depth.
     :param written: the root as the user wrote it, because a path object drops trailing slashes, and a key may have
         several in a row.
     :raises MediaFileError: the folder does not exist, cannot be read, or no file matches.
-    :raises MediaUnavailableError: the object store does not respond.
-    :raises MediaConfigurationError: a pattern has too many braces.
     """
     if isinstance(root, (str, os.PathLike)) and str(root) in {"", "None"}:
         raise _folder_problem(str(root), "not the path of a folder. Did a Jinja template render to an empty string?")
@@ -244,9 +240,6 @@ class PathPattern:
 
     ``*``, ``?`` and ``[...]`` match within one name, ``**`` any number of folders, ``{jpg,png}`` either. Patterns are
     case-sensitive. The time to match grows with the length of the path times that of the pattern.
-
-    :param pattern: the pattern; leading and trailing slashes are ignored.
-    :raises MediaConfigurationError: its braces expand to too many patterns.
     """
 
     def __init__(self, pattern: str) -> None:

@@ -186,10 +186,7 @@ class MediaSyncOperator(MediaOperator):
                 hook.close()
 
     def _parse_options(self) -> SyncOptions:
-        """Parse the arguments, which templates and XComs may have rendered to strings.
-
-        :raises MediaConfigurationError: one is invalid.
-        """
+        """Parse the arguments, which templates and XComs may have rendered to strings."""
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._deletion.delete import Backup
         from airflow_provider_media._sync.compare import SyncOptions

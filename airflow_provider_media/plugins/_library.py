@@ -67,10 +67,7 @@ class PageError(Exception):
 
 @dataclass(slots=True)
 class Reading:
-    """A library that is being read or was read, newest file first.
-
-    :param done_at: monotonic seconds of the end; None while reading.
-    """
+    """A library that is being read or was read, newest file first."""
 
     parts: list[bytes] = field(default_factory=list)
     count: int = 0

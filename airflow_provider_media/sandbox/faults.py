@@ -63,9 +63,7 @@ class FaultError(ValueError):
 class Fault:
     """One fault and its remaining number of uses.
 
-    :param path: the paths to match: a shell pattern in which ``*`` also matches slashes.
     :param body: the response body: any JSON value, or ``{"text": ...}`` for plain text; None for the documented error.
-    :param close: close the connection after the response; otherwise the rest of the body is read and discarded.
     :param after_bytes: number of body bytes to read before the reset.
     :param delay_seconds: seconds between the end of the body and handling the request.
     :param drop_after_seconds: seconds between the end of the body and dropping the connection.

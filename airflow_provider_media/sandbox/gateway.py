@@ -40,10 +40,7 @@ _INTERIM_RESPONSES = (
 
 @dataclass(slots=True, kw_only=True)
 class LoggedRequest:
-    """One request and its outcome.
-
-    :param status: the HTTP status sent; None before the response, or if the connection was dropped.
-    """
+    """One request and its outcome."""
 
     method: str
     path: str
@@ -73,10 +70,7 @@ class _Window:
 
 
 class RequestQuota:
-    """Counts requests against the limits.
-
-    :param requests_per_minute: None for no limit; the headers then show an unused production limit.
-    """
+    """Counts requests against the limits."""
 
     def __init__(self, requests_per_minute: int | None, burst_per_second: int | None) -> None:
         self._minute = _Window(60)

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import tempfile
 import threading
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,24 +148,18 @@ class RunningSandbox:
 def run_in_thread(settings: SandboxSettings | None = None) -> Iterator[RunningSandbox]:
     """Run a sandbox for the duration of the context.
 
-    :param settings: None for the defaults: a free port, a temporary library, openapi.yaml's dialect.
     :raises RuntimeError: the sandbox ended before it was ready; see its thread's traceback.
     """
     settings = settings or SandboxSettings()
     sandbox = Sandbox(settings)
-    ready_or_over = threading.Event()
-    ready = False
-
-    def set_ready() -> None:
-        nonlocal ready
-        ready = True
-        ready_or_over.set()
+    is_ready: Future[bool] = Future()
 
     def serve() -> None:
         try:
-            sandbox.run(set_ready)
+            sandbox.run(lambda: is_ready.set_result(True))
         finally:
-            ready_or_over.set()
+            if not is_ready.done():
+                is_ready.set_result(False)
 
     def stop() -> None:
         sandbox.stop()
@@ -172,8 +167,7 @@ def run_in_thread(settings: SandboxSettings | None = None) -> Iterator[RunningSa
 
     thread = threading.Thread(target=serve, name="media-sandbox", daemon=True)
     thread.start()
-    ready_or_over.wait()
-    if not ready:
+    if not is_ready.result():
         thread.join()
         raise RuntimeError("The sandbox ended before it was ready.")
     try:

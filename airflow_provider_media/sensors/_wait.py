@@ -65,7 +65,6 @@ _TOLERANCE = timedelta(milliseconds=20)
 class Wait:
     """The state of a wait; saved in Airflow's task state store, where it exists.
 
-    :ivar counts: the number of files of each pattern of which several are needed.
     :ivar warnings: the channels' recommendations that found files do not meet, by id.
     :ivar found_in_newest: the files found among the newest ones, if the last poll searched no others.
     """

@@ -62,9 +62,6 @@ class PollPolicy:
     immediately, and so does an exception that is not a :class:`MediaError`, such as Airflow's for an unknown
     connection. All other errors are transient: they end it when ``max_failures`` consecutive polls failed. A rate limit
     is not counted.
-
-    :param max_failures: consecutive failures that end the wait. With :data:`UNLIMITED_FAILURES` only permanent errors
-        end it.
     """
 
     max_failures: int = MAX_CONSECUTIVE_FAILURES
@@ -138,10 +135,7 @@ class Subscription:
         self._changed.clear()
 
     def record_poll(self, result: LookupResult, error: Exception | None) -> None:
-        """Record the result of a poll.
-
-        :param error: why the whole poll failed, possibly after it found files.
-        """
+        """Record the result of a poll."""
         self.record_found(result, is_complete=error is None)
         errors = result.id_errors if self.criteria.ids else result.name_errors
         failure = error or next((errors[key] for key in self.missing if key in errors), None)
