@@ -264,4 +264,4 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, del
     app.state.dialect = Dialect(settings, base_url)
     app.state.faults = []
     app.state.request_log = deque(maxlen=_MAX_LOGGED_REQUESTS)  # added when they start, updated until they end
-    return Gateway(app, settings, faults=app.state.faults, request_log=app.state.request_log, delays=delays)
+    return Gateway(app, settings, delays)

@@ -21,11 +21,11 @@ from airflow_provider_media.sandbox.faults import EFFECTS, TRANSPORT, Exchange, 
 
 if TYPE_CHECKING:
     import asyncio
-    from collections import deque
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.applications import Starlette
+    from starlette.types import Message, Receive, Scope, Send
 
-    from airflow_provider_media.sandbox.faults import Delays, Fault
+    from airflow_provider_media.sandbox.faults import Delays
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 _OWN_PATHS = ("/", "/openapi.yaml", "/favicon.ico")
@@ -107,21 +107,11 @@ class Gateway:
     The sandbox's own pages need no key and have no limits, faults or log. Faults also apply to the URLs of files.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        settings: SandboxSettings,
-        *,
-        faults: list[Fault],
-        request_log: deque[LoggedRequest],
-        delays: Delays,
-    ) -> None:
+    def __init__(self, app: Starlette, settings: SandboxSettings, delays: Delays) -> None:
         self._app = app
         self._settings = settings
         self._api_key = settings.api_key.encode()
         self._quota = RequestQuota(settings.requests_per_minute, settings.burst_per_second)
-        self._faults = faults
-        self._request_log = request_log
         self._delays = delays
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,9 +141,9 @@ class Gateway:
 
         app = self._app if own else self._admit
         if not own:
-            self._request_log.append(request)
+            self._app.state.request_log.append(request)
         can_fail = not own or path.startswith(_FILES)
-        fault = take_fault(self._faults, scope["method"], path) if can_fail else None
+        fault = take_fault(self._app.state.faults, scope["method"], path) if can_fail else None
         if fault is None:
             await app(scope, counting_receive, logging_send)
             return
