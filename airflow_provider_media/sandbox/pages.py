@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,18 +86,10 @@ async def page_entry(request: Request) -> Response:
 
 
 def _page_entry(media: StoredMedia, dialect: Dialect) -> dict[str, Any]:
-    return {
-        "id": str(dialect.shown_id(media)),
-        "name": media.name,
-        "mime_type": media.mime_type,
-        "size": media.size,
-        "url": dialect.base_url + dialect.file_path(media),
-        "description": media.description,
-        "folder_id": None if media.folder_id is None else str(media.folder_id),
-        "width": media.width,
-        "height": media.height,
-        "created_at": media.created_at,
-    }
+    shown = asdict(media) | {"id": str(dialect.shown_id(media)), "url": dialect.base_url + dialect.file_path(media)}
+    shown["folder_id"] = None if media.folder_id is None else str(media.folder_id)
+    del shown["text_id"]
+    return shown
 
 
 async def stored_file(request: Request) -> Response:
