@@ -18,7 +18,15 @@ from airflow_provider_media._airflow.arguments import (
     refuse_rendered_pattern,
     takes_literally,
 )
-from airflow_provider_media._api.values import format_size, parse_bool, parse_int, plural, refuse_none, show
+from airflow_provider_media._api.values import (
+    escape_controls,
+    format_size,
+    parse_bool,
+    parse_int,
+    plural,
+    refuse_none,
+    show,
+)
 from airflow_provider_media._deletion.delete import (
     delete_each,
     deletion_state,
@@ -26,6 +34,7 @@ from airflow_provider_media._deletion.delete import (
     format_references,
     previously_started,
 )
+from airflow_provider_media._deletion.selection import Selection, find_candidates, find_hidden_ids, select
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
 from airflow_provider_media.operators._base import MediaOperator
 
@@ -36,7 +45,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_media._deletion.delete import References
-    from airflow_provider_media._deletion.selection import Selection
     from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.models import Media
 
@@ -137,8 +145,6 @@ class MediaCleanupOperator(MediaOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Select files, check references, then delete."""
-        from airflow_provider_media._deletion.selection import find_candidates, find_hidden_ids, select
-
         selection = self._selection()
         on_reference = parse_choice("on_reference", self.on_reference, ("fail", "skip"))
         max_deletions = parse_int("max_deletions", self.max_deletions)
@@ -196,8 +202,6 @@ class MediaCleanupOperator(MediaOperator):
         return {**outcome, "deleted": deleted, "missing": missing}
 
     def _selection(self) -> Selection:
-        from airflow_provider_media._deletion.selection import Selection
-
         name = parse_optional(parse_name, "name", self.name)
         is_name_exact = takes_literally(name, wildcards=parse_bool("wildcards", self.wildcards))
         if not is_name_exact:
@@ -232,8 +236,6 @@ def _parse_duration(field: str, value: Any) -> timedelta:
 
 
 def _lines(selected: Sequence[Media], used: dict[int | str, list[str]]) -> str:
-    from airflow_provider_media._api.values import escape_controls
-
     lines = []
     for media in selected[:_SHOWN_IN_LOG]:
         users = escape_controls(f", used by {', '.join(used[media.id])}") if media.id in used else ""

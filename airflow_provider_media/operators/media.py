@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._airflow.arguments import (
@@ -20,9 +21,11 @@ from airflow_provider_media._airflow.arguments import (
     takes_literally,
 )
 from airflow_provider_media._airflow.assets import fill_outlet_events
+from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._airflow.templates import name_map_index
+from airflow_provider_media._api.flows import folder_matches, name_matches, type_matches
 from airflow_provider_media._api.values import format_media, parse_bool, parse_int, plural
-from airflow_provider_media._deletion.delete import delete_all, deletion_state, refuse_if_used
+from airflow_provider_media._deletion.delete import Backup, delete_all, deletion_state, refuse_if_used
 from airflow_provider_media.assets.media import media_asset, media_extra
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
@@ -127,8 +130,6 @@ class MediaUploadOperator(MediaOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload the file."""
-        from airflow_provider_media._airflow.task_state import TaskState
-        from airflow_provider_media._deletion.delete import Backup
         from airflow_provider_media._upload.checkpoint import UploadCheckpoint
         from airflow_provider_media._upload.flow import IF_EXISTS
 
@@ -250,10 +251,6 @@ class MediaListOperator(MediaOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002 - Airflow's signature
         """List the files."""
-        from itertools import islice
-
-        from airflow_provider_media._api.flows import folder_matches, name_matches, type_matches
-
         max_items = parse_optional(parse_int, "max_items", self.max_items)
         name = parse_optional(parse_name, "name", self.name)
         is_exact = takes_literally(name, wildcards=parse_bool("wildcards", self.wildcards))
