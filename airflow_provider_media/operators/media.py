@@ -59,8 +59,8 @@ class MediaUploadOperator(MediaOperator):
 
     :param file: a path (a string or a ``Path``), the URI of an object store (``s3://bucket/banner.png``), or an
         ``https`` URL. (templated)
-    :param name: the name in the library; by default the file's base name. Include ``{{ ds }}`` if each run has its own
-        file, so that a repeated run finds the file it uploaded. (templated)
+    :param name: the name in the library; by default the file's base name. Include the date or ``{{ run_id }}`` if each
+        run has its own file, so that a repeated run finds the file it uploaded. (templated)
     :param description: the description; None for none. (templated)
     :param folder_id: the number of the library folder. Only files of this folder count as existing; by default files of
         any folder do, also for ``replace``. Set it if several folders share names. (templated)

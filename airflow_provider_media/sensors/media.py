@@ -43,7 +43,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
     The wait ends at ``needed_by`` or ``timeout`` after the task's first start, but not before the first poll. Then the
     task fails without retries (``AirflowSensorTimeout``). A rejected API key or an unknown connection fails it
-    immediately, ``max_poll_failures`` consecutive failed polls fail it too; a rate limit is not a failure.
+    immediately; ``max_poll_failures`` consecutive failed polls fail it too. A rate limit is not a failure.
 
     :param media_id: the library's id. (templated)
     :param media_ids: several ids, or what earlier tasks returned: dicts of files, a sync's manifest. (templated)
@@ -58,8 +58,8 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         8601. A file without a known date does not match. (templated)
     :param pick: ``oldest`` or ``newest``: which file of a plain name is returned. (templated)
     :param channels: ``whatsapp``, ``rcs``: channels that must accept the files in the library, by type, size and the
-        header that the URL serves. A violated limit fails the task; it lists all files. The results have ``warnings``.
-        (templated)
+        header that the URL serves. A violated limit fails the task; the error lists all files. The
+        results have ``warnings``. (templated)
     :param check_url: whether each file's URL must serve it without the API key, with its type and length. A failure
         counts as a failed poll. (templated)
     :param needed_by: the deadline: a datetime with a time zone, or its string in ISO 8601. Omit it if there is no
