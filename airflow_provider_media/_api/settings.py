@@ -141,7 +141,7 @@ def _is_loopback(host: str) -> bool:
 
 def _base_address(host: str, schema: str, port: int | str | None) -> str:
     if not host:
-        if schema or port not in {None, ""}:
+        if schema or port not in (None, ""):
             raise MediaConfigurationError(
                 "The connection has a port or schema but no base address. Set the base address."
             )
@@ -166,7 +166,7 @@ def _base_address(host: str, schema: str, port: int | str | None) -> str:
         )
     if has_zone(hostname):
         raise MediaConfigurationError(f"The connection's base address {host!r} has an IPv6 zone id{ZONE_HINT}")
-    given_port = None if port in {None, ""} else parse_int("The connection's port", port, most=2**16 - 1)
+    given_port = None if port in (None, "") else parse_int("The connection's port", port, most=2**16 - 1)
     if own_port and given_port and own_port != given_port:
         raise MediaConfigurationError(
             f"The connection's base address has port {own_port}, but its port field is {given_port}. Remove one."
