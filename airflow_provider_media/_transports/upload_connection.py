@@ -41,7 +41,7 @@ from airflow_provider_media._upload.source import FileRegion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_media._api.settings import Secret, Settings
+    from airflow_provider_media._api.settings import Settings
 
 CONNECTIONS = 16
 """Connections that a session keeps open for further requests."""
@@ -78,15 +78,9 @@ class NotReceivedError(ConnectionError):
 
 
 class _EarlyResponseMixin:
-    """Replaces how urllib3's connection classes send.
+    """Replaces how urllib3's connection classes send."""
 
-    :cvar stall_seconds: max time without a transferred byte.
-    :cvar head_seconds: max duration of a response's status line and headers.
-    """
-
-    stall_seconds: float
-    head_seconds: float
-    api_key: Secret[str]
+    settings: Settings
     _buffer: list[bytes]
     sock: Any
     host: str
@@ -104,7 +98,7 @@ class _EarlyResponseMixin:
         self._received = b""
         self._has_early_response = self._is_spent = False
         super().connect()  # type: ignore[misc]  # defined by the connection class
-        self.sock.settimeout(self.stall_seconds)
+        self.sock.settimeout(self.settings.timeout)
 
     def _new_conn(self) -> socket.socket:
         """Connect like urllib3, with a socket that the transfer can shut down."""
@@ -145,14 +139,14 @@ class _EarlyResponseMixin:
         self.has_sent = False
         lines = [*self._buffer]
         self._buffer.clear()
-        key = self.api_key
+        key = self.settings.api_key
         self.send(memoryview(b"\r\n".join([*lines, b"X-Api-Key: " + key.reveal().encode("ascii"), b"", b""])))
 
     def send(self, data: Any) -> None:
         """Send a block, until the server responds.
 
         :raises BrokenPipeError: the server responded or closed the connection; urllib3 then reads the response, if any.
-        :raises TimeoutError: no byte was transferred for :attr:`stall_seconds`.
+        :raises TimeoutError: no byte was transferred for the connection's ``timeout``.
         """
         if self.sock is None:
             self.connect()
@@ -197,7 +191,7 @@ class _EarlyResponseMixin:
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             self._stop_sending()
         finally:
-            self.sock.settimeout(self.stall_seconds)
+            self.sock.settimeout(self.settings.timeout)
 
     def _stop_sending(self) -> NoReturn:
         self._has_early_response = True
@@ -206,7 +200,7 @@ class _EarlyResponseMixin:
     def getresponse(self) -> Any:
         """Start the time limit of the response when the server has the whole body, because the line may be slow.
 
-        :raises TimeoutError: no byte was transferred for :attr:`stall_seconds`.
+        :raises TimeoutError: no byte was transferred for the connection's ``timeout``.
         """
         if self._is_watchable and not self._has_early_response and _unacknowledged(self.sock):
             self._wait(select.POLLIN)
@@ -227,7 +221,7 @@ class _EarlyResponseMixin:
         The kernel reports a socket as writable only if a third of its buffer is free, which takes long on a slow line,
         so the wait continues while the server acknowledges bytes.
 
-        :raises TimeoutError: no byte was acknowledged for :attr:`stall_seconds`.
+        :raises TimeoutError: no byte was acknowledged for the connection's ``timeout``.
         """
         poll = select.poll()
         poll.register(self.sock, events)
@@ -235,7 +229,7 @@ class _EarlyResponseMixin:
         while not ready and idle_work():
             ready = poll.poll(0)
         unacknowledged = _unacknowledged(self.sock)
-        while not (ready := ready or poll.poll(self.stall_seconds * 1000)):
+        while not (ready := ready or poll.poll(self.settings.timeout * 1000)):
             before, unacknowledged = unacknowledged, _unacknowledged(self.sock)
             if unacknowledged >= before:
                 raise TimeoutError
@@ -309,7 +303,7 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         timeout = sock.gettimeout() or math.inf
         self._bytes = _ResponseBytes(sock, self.fp.detach(), received, timeout)
-        self._bytes.deadline = time.monotonic() + connection.head_seconds
+        self._bytes.deadline = time.monotonic() + RESPONSE_TIMEOUTS * connection.settings.timeout
         self._connection = connection
         self.fp = _ResponseFile(self._bytes, connection.spend)
 
@@ -507,13 +501,8 @@ class EarlyResponseAdapter(HTTPAdapter):
     def __init__(self, settings: Settings) -> None:
         self._transfers: set[Transfer] = set()
         self._is_aborted = False
-        namespace = {
-            "stall_seconds": settings.timeout,
-            "head_seconds": RESPONSE_TIMEOUTS * settings.timeout,
-            "api_key": settings.api_key,
-        }
-        plain = type("PlainConnection", (_EarlyResponseMixin, HTTPConnection), namespace)
-        secure = type("SecureConnection", (_EarlyResponseMixin, HTTPSConnection), namespace)
+        plain = type("PlainConnection", (_EarlyResponseMixin, HTTPConnection), {"settings": settings})
+        secure = type("SecureConnection", (_EarlyResponseMixin, HTTPSConnection), {"settings": settings})
         self._pool_classes = {
             "http": type("PlainPool", (_HoldingPool, HTTPConnectionPool), {"ConnectionCls": plain}),
             "https": type("SecurePool", (_HoldingPool, HTTPSConnectionPool), {"ConnectionCls": secure}),

@@ -162,7 +162,11 @@ class UploadSpec:
     def is_rejected_conversion(self, media: Media) -> bool:
         """Return whether a file has this content, but was converted, which is not accepted."""
         is_converted = bool(media.size) and media.size != self.source.size and not self.accepts_converted
-        return is_converted and self.fingerprint is not None and self.fingerprint == fingerprint_in(media.description)
+        return is_converted and self.proves_content(media)
+
+    def proves_content(self, media: Media) -> bool:
+        """Return whether the description of a file has the fingerprint of the upload."""
+        return self.fingerprint is not None and fingerprint_in(media.description) == self.fingerprint
 
 
 def prepare_upload(
@@ -180,11 +184,9 @@ def prepare_upload(
     :param name: the name; empty strings and "None" raise, because an empty template renders to them.
     :param default_name: the name if ``name`` is None; by default the base name of the file. Bytes that are not UTF-8
         are escaped.
-    :param description: by default none; empty strings and "None" raise.
     :param mime_type: the type of content whose type is not detected; must not contradict a detected type.
     :param file_name: by default the base name of the file. Only the last component of a path is used. Quotes become
         ``%22``, control characters ``_``.
-    :raises MediaFileError: the file cannot be read, or its type is not supported.
     """
     name = _parse_string("name", name) or printable(default_name or source.base_name or "")
     if not name:
@@ -266,15 +268,10 @@ def is_credible(upload: UploadSpec, media: Media) -> bool:
 
     Used only to check a response. Files of the library are never matched by it.
     """
-    if proves_content(upload, media):
+    if upload.proves_content(media):
         return not upload.is_rejected_conversion(media)
     is_size_credible = not media.size or media.size == upload.source.size or upload.accepts_converted
     return is_size_credible and is_name_credible(upload.name, media.name)
-
-
-def proves_content(upload: UploadSpec, media: Media) -> bool:
-    """Return whether the description has the fingerprint of the upload."""
-    return upload.fingerprint is not None and fingerprint_in(media.description) == upload.fingerprint
 
 
 def is_name_credible(sent: str, stored: str | None) -> bool:
@@ -370,7 +367,7 @@ def warn_of_changes(upload: UploadSpec, media: Media) -> None:
             f" Later runs will not find it by the original name: pass name={media.name!r}, or set the connection's"
             " extra 'accept_converted' to true to recognize it by its description."
         )
-    elif upload.fingerprint and media.description is not None and not proves_content(upload, media):
+    elif upload.fingerprint and media.description is not None and not upload.proves_content(media):
         advice = " The fingerprint in its description was removed, so later runs may upload it again."
     log.warning("The platform changed what it stored as %r: %s.%s", media.id, ", ".join(changes), advice)
 
