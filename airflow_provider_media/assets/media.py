@@ -23,7 +23,7 @@ _MAX_URI_LENGTH = 1500
 def media_asset(media_conn_id: str, name: str, *, extra: dict[str, Any] | None = None) -> Asset:
     """Create the asset of a name in a media library; use it in producers and consumers, so that the URIs are equal.
 
-    Airflow does not render templates in assets: if each run uploads a different name (``banner-{{ ds }}``), use their
+    Airflow does not render templates in assets: if each run uploads a different name (``banner-{{ run_id }}``), use their
     common name for the asset (``banner``).
 
     :param media_conn_id: the Airflow connection of the library.
