@@ -23,11 +23,11 @@ _MAX_URI_LENGTH = 1500
 def media_asset(media_conn_id: str, name: str, *, extra: dict[str, Any] | None = None) -> Asset:
     """Create the asset of a name in a media library; use it in producers and consumers, so that the URIs are equal.
 
-    Airflow does not render templates in assets: if each run uploads a different name (``banner-{{ run_id }}``), use their
-    common name for the asset (``banner``).
+    Airflow does not render templates in assets: if each run uploads a different name (``banner-{{ run_id }}``), use
+    their common name for the asset (``banner``).
 
     :param media_conn_id: the Airflow connection of the library.
-    :param name: the human-readable name.
+    :param name: the name in the library.
     :param extra: metadata of the asset, JSON-serializable.
     :raises ValueError: the connection or the name is empty, or too long for an asset.
     """
@@ -40,7 +40,7 @@ def media_uri(media_conn_id: str, name: str) -> str:
     """Return the URI of a name in a media library.
 
     :param media_conn_id: the Airflow connection of the library.
-    :param name: the human-readable name.
+    :param name: the name in the library.
     :raises ValueError: the connection or the name is empty, or too long for an asset.
     """
     for what, text in (("connection", media_conn_id), ("name", name)):
@@ -90,7 +90,7 @@ def create_asset(*, media_conn_id: str, name: str, extra: dict[str, Any] | None 
     """Create an asset like :func:`media_asset`; Airflow's lineage collector calls it for the scheme.
 
     :param media_conn_id: the Airflow connection of the library.
-    :param name: the human-readable name.
+    :param name: the name in the library.
     :param extra: metadata of the asset.
     """
     return media_asset(media_conn_id, name, extra=extra)
