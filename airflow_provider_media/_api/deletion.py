@@ -21,16 +21,17 @@ _MAX_DATE_DIFFERENCE = timedelta(days=2)
 """A list and a GET may write the same date with another precision or time zone, or without either."""
 
 
-def refetch(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[dict[str, Media]]:
-    """Return those of the files that the library has now, by id.
+def find_unchanged(found: Sequence[Media], *, max_by_id: int, settle_seconds: float) -> Flow[list[Media]]:
+    """Return those of the files that the library still has, with the same name, size, folder and date.
 
     They are read by id or from the list, whichever takes fewer requests. Files that the list lacks are read by id,
     because a list may lag.
 
     :param max_by_id: read up to this many files by id in any case, because a list may show files that are gone.
+    :param settle_seconds: how long a listed file may take until a GET finds it.
     """
     now: dict[str, Media] = {}
-    ids = dict.fromkeys(map(str, media_ids))
+    ids = dict.fromkeys(str(media.id) for media in found)
     if len(ids) > max_by_id:
         pages = Paginator(sort_by="id", sort_order="desc")
         while pages.next_request:
@@ -39,30 +40,12 @@ def refetch(media_ids: Iterable[int | str], *, max_by_id: int = 1) -> Flow[dict[
             remaining = pages.requests_remaining
             if remaining is None or len(ids) - len(now) <= remaining:
                 break
-    for media_id in [media_id for media_id in ids if media_id not in now]:
-        try:
-            now[media_id] = yield from get_media(media_id)
-        except MediaNotFoundError:
-            continue
-    return now
-
-
-def find_unchanged(found: Sequence[Media], *, max_by_id: int = 1, settle_seconds: float = 0.0) -> Flow[list[Media]]:
-    """Return those of the files that the library still has unchanged.
-
-    A file with another name, size, folder or date is a different file.
-
-    :param settle_seconds: how long a listed file may take until a GET finds it.
-    """
-    now = yield from refetch((media.id for media in found), max_by_id=max_by_id)
-    if settle_seconds:
-        missing = [media.id for media in found if str(media.id) not in now]
-        now |= yield from get_settled(missing, settle_seconds)
-    remaining = [media for media in found if str(media.id) in now]
-    different = [media for media in remaining if is_different_file(media, now[str(media.id)])]
+    now |= yield from get_settled((media_id for media_id in ids if media_id not in now), settle_seconds)
+    still = [media for media in found if str(media.id) in now]
+    different = [media for media in still if is_different_file(media, now[str(media.id)])]
     if different:
         log.warning("Skipped %s: the ids belong to other files by now", format_ids(different))
-    return [media for media in remaining if media not in different]
+    return [media for media in still if media not in different]
 
 
 def is_different_file(before: Media, now: Media) -> bool:
