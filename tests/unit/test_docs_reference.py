@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_media.provider_info import get_provider_info
+from airflow_provider_media import exceptions
+from airflow_provider_media._api.settings import Settings
+from airflow_provider_media.provider_info import CONNECTION_FIELDS, get_provider_info
 from airflow_provider_media.sandbox import __main__ as sandbox
 from airflow_provider_media.sandbox.faults import _OPTIONS
 from tests.helpers.doc_samples import ROOT
@@ -54,3 +57,33 @@ def test_page_lists_all_options_of_airflow_cfg() -> None:
     table = page.partition("| `[media]` | meaning | default |\n")[2].partition("\n\n")[0]
 
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(get_provider_info()["config"]["media"]["options"])
+
+
+def test_page_has_the_label_and_the_default_of_each_extra() -> None:
+    page = (DOCS / "reference" / "connection.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \(extra `(\w+)`\) \|.*\| ([^|]*) ?\|$", page, re.MULTILINE)
+    labels = {key: field["label"].removesuffix(" (seconds)") for key, field in CONNECTION_FIELDS.items()}
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+
+    def shown(default: object) -> set[str]:
+        return {"", "no limit"} if default is None else {f"{default:g}" if isinstance(default, float) else str(default)}
+
+    assert {key: label for label, key, _ in rows} == labels
+    assert {
+        key for _, key, default in rows if default.strip() not in {each.lower() for each in shown(defaults[key])}
+    } == set()
+
+
+def test_page_names_each_error_and_the_transient_ones() -> None:
+    page = (DOCS / "reference" / "errors.md").read_text()
+    classes = {
+        name: each
+        for name, each in vars(exceptions).items()
+        if isinstance(each, type) and issubclass(each, exceptions.MediaError) and not name.startswith("_")
+    }
+    transient = page.partition("Every error is")[2].partition("are transient")[0]
+
+    assert {name for name in classes if f"`{name}`" not in page} == set()
+    assert set(re.findall(r"`((?:Media|Transfer)\w+)`", transient)) == {
+        name for name, each in classes.items() if each.retryable
+    }
