@@ -93,7 +93,7 @@ class MediaSandbox:
         """Store a file as another client would, without faults and rate limits.
 
         :param file: a path, or the content.
-        :param name: the human-readable name.
+        :param name: the name in the library.
         """
         content = file if isinstance(file, bytes) else Path(file).read_bytes()
         stored = self._control("POST", "library", files={"file": ("file", content)}, data={"name": name}).json()

@@ -93,7 +93,7 @@ class MediaHook(LibraryHook):
 
         :param file: a path, an ``ObjectStoragePath`` (or its URI), an ``https`` URL, or a binary file object, read from
             its position.
-        :param name: the human-readable name; by default the file's base name.
+        :param name: the name in the library; by default the file's base name.
         :param description: free text.
         :param folder_id: the number of the library folder; then only files of that folder count as existing. By default
             files of all folders count, also for ``replace``, so set it if several folders share names. ``replace`` and

@@ -47,7 +47,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
 
     :param media_id: the library's id. (templated)
     :param media_ids: several ids, or what earlier tasks returned: dicts of files, a sync's manifest. (templated)
-    :param name: a human-readable name; with ``*``, ``?`` or ``[...]`` it is a pattern. (templated)
+    :param name: a name in the library; with ``*``, ``?`` or ``[...]`` it is a pattern. (templated)
     :param names: several names. (templated)
     :param wildcards: whether ``*``, ``?`` and ``[...]`` in names are wildcards; true by default. Names from
         ``upload.output["name"]`` are always matched literally. (templated)
