@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_media._airflow.arguments import NOT_GIVEN, NotGiven, parse_token
 from airflow_provider_media._airflow.retry_policy import set_default_retry_policy
 from airflow_provider_media._airflow.templates import MediaTemplates
-from airflow_provider_media._api.values import format_media
+from airflow_provider_media._api.values import format_media, plural
 from airflow_provider_media.links.media import MediaLink, library_link
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             if wait.policy.is_permanent(error) or (wait.policy.ends_wait(wait.failures, error) and not is_over):
                 wait.reset()
                 raise error
-            self.log.warning("Poll failed (%d consecutive failures): %s", wait.failures, error)
+            self.log.warning("Poll failed (%s): %s", plural(wait.failures, "consecutive failure"), error)
         elif not wait.missing:
             return PokeReturnValue(is_done=True, xcom_value=self._finish(context, wait))
         status = f"{wait.progress}; deadline: {wait.deadline.isoformat()}, poll interval: {self.poke_interval:g} s"

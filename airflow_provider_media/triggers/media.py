@@ -20,7 +20,7 @@ from airflow_provider_media._airflow.arguments import (
     parse_str,
     parse_token,
 )
-from airflow_provider_media._api.values import parse_int
+from airflow_provider_media._api.values import parse_int, plural
 from airflow_provider_media._polling.criteria import WaitCriteria, WaitEvent
 from airflow_provider_media.triggers import _poller
 
@@ -137,9 +137,8 @@ class MediaExistsTrigger(BaseTrigger):
             except TimeoutError:
                 return WaitEvent(status=status, found=subscription.found, counts=subscription.counts)
             if subscription.failure and subscription.error is None:
-                self.log.warning(
-                    "Poll failed (%d consecutive failures): %s", subscription.failures, subscription.failure
-                )
+                failures = plural(subscription.failures, "consecutive failure")
+                self.log.warning("Poll failed (%s): %s", failures, subscription.failure)
             if subscription.progress != logged and subscription.polls:
                 logged = subscription.progress
                 self.log.info(
