@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import requests
 
     from airflow_provider_media.models import Media
-    from airflow_provider_media.sandbox.server import RunningSandbox
+    from airflow_provider_media.sandbox.server import Sandbox
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 __all__ = ["MediaSandbox", "media_connection", "media_no_waiting", "media_sandbox", "media_sandbox_settings"]
@@ -41,7 +41,7 @@ class MediaSandbox:
     :param sandbox: the sandbox.
     """
 
-    def __init__(self, sandbox: RunningSandbox) -> None:
+    def __init__(self, sandbox: Sandbox) -> None:
         """Create a session that ignores the environment's proxies."""
         import requests
 

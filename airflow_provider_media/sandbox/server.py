@@ -8,7 +8,6 @@ import tempfile
 import threading
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -80,6 +79,8 @@ class Sandbox:
     """A sandbox with its port bound and its library open."""
 
     def __init__(self, settings: SandboxSettings) -> None:
+        self.api_key = settings.api_key
+        self._ended = threading.Event()
         delays, transports = Delays(), WeakSet[asyncio.Transport]()
         with ExitStack() as undo:
             self._socket = undo.enter_context(socket.create_server((HOST, settings.port)))
@@ -117,26 +118,16 @@ class Sandbox:
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until stopped, then release all resources. Call it once."""
         self._server.on_ready = on_ready
-        with self._undo:
-            self._server.run(sockets=[self._socket])
+        try:
+            with self._undo:
+                self._server.run(sockets=[self._socket])
+        finally:
+            self._ended.set()
 
     def stop(self) -> None:
-        """Request the sandbox to stop; thread-safe."""
+        """Stop the sandbox from another thread, and wait until it has ended; further calls do nothing."""
         self._server.should_exit = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningSandbox:
-    """A sandbox that accepts requests.
-
-    :param stop: stops the sandbox and waits until it has ended; further calls do nothing.
-    """
-
-    base_url: str
-    api_key: str = field(repr=False)
-    port: int
-    data_dir: Path
-    stop: Callable[[], None]
+        self._ended.wait()
 
     @property
     def media_url(self) -> str:
@@ -145,13 +136,12 @@ class RunningSandbox:
 
 
 @contextmanager
-def run_in_thread(settings: SandboxSettings | None = None) -> Iterator[RunningSandbox]:
+def run_in_thread(settings: SandboxSettings | None = None) -> Iterator[Sandbox]:
     """Run a sandbox for the duration of the context.
 
     :raises RuntimeError: the sandbox ended before it was ready; see its thread's traceback.
     """
-    settings = settings or SandboxSettings()
-    sandbox = Sandbox(settings)
+    sandbox = Sandbox(settings or SandboxSettings())
     is_ready: Future[bool] = Future()
 
     def serve() -> None:
@@ -161,22 +151,13 @@ def run_in_thread(settings: SandboxSettings | None = None) -> Iterator[RunningSa
             if not is_ready.done():
                 is_ready.set_result(False)
 
-    def stop() -> None:
-        sandbox.stop()
-        thread.join()
-
     thread = threading.Thread(target=serve, name="media-sandbox", daemon=True)
     thread.start()
     if not is_ready.result():
         thread.join()
         raise RuntimeError("The sandbox ended before it was ready.")
     try:
-        yield RunningSandbox(
-            base_url=sandbox.base_url,
-            api_key=settings.api_key,
-            port=sandbox.port,
-            data_dir=sandbox.data_dir,
-            stop=stop,
-        )
+        yield sandbox
     finally:
-        stop()
+        sandbox.stop()
+        thread.join()

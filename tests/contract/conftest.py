@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_media.hooks.media import MediaHook
-    from airflow_provider_media.sandbox.server import RunningSandbox
+    from airflow_provider_media.sandbox.server import Sandbox
     from tests.contract.helpers.raw_server import RawServer
     from tests.contract.helpers.sandbox_library import SandboxLibrary
     from tests.contract.helpers.syncing import Folder
@@ -45,7 +45,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_sandbox() -> Iterator[RunningSandbox]:
+def shared_sandbox() -> Iterator[Sandbox]:
     from airflow_provider_media.sandbox.server import run_in_thread
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
@@ -54,7 +54,7 @@ def shared_sandbox() -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture
-def library(shared_sandbox: RunningSandbox) -> SandboxLibrary:
+def library(shared_sandbox: Sandbox) -> SandboxLibrary:
     """The shared sandbox's library, empty, without faults or logged requests."""
     from tests.contract.helpers.sandbox_library import SandboxLibrary
 

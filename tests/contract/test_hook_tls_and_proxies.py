@@ -12,7 +12,7 @@ from airflow_provider_media._api.protocol import build_list
 from airflow_provider_media._api.settings import Secret, Settings
 from airflow_provider_media._transports.aio import AsyncTransport
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaUnavailableError
-from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
+from airflow_provider_media.sandbox.server import Sandbox, run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
 from tests.contract.helpers.blocking import both_hooks
 from tests.contract.helpers.raw_server import RawServer, http_response
@@ -28,14 +28,14 @@ UNCHECKED = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureReque
 
 
 @pytest.fixture(scope="module")
-def secure_sandbox(certificate: tuple[Path, Path]) -> Iterator[RunningSandbox]:
+def secure_sandbox(certificate: tuple[Path, Path]) -> Iterator[Sandbox]:
     settings = SandboxSettings(api_key="key-of-the-tests", tls_certificate=certificate[0], tls_key=certificate[1])
     with run_in_thread(settings) as running:
         yield running
 
 
 @both_hooks
-def test_untrusted_certificate_is_not_retried(connect: Any, secure_sandbox: RunningSandbox) -> None:
+def test_untrusted_certificate_is_not_retried(connect: Any, secure_sandbox: Sandbox) -> None:
     with pytest.raises(MediaConfigurationError, match=r"is not trusted \(self-signed certificate\)") as raised:
         connect(secure_sandbox.base_url).list_page()
     assert not raised.value.retryable
@@ -77,7 +77,7 @@ def test_https_to_a_plain_http_server_fails_on_an_event_loop(
 
 
 def test_the_path_of_a_ca_bundle_is_trusted(
-    connect: Any, secure_sandbox: RunningSandbox, certificate: tuple[Path, Path], tmp_path: Path
+    connect: Any, secure_sandbox: Sandbox, certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
     video = tmp_path / "video.mp4"
     video.write_bytes(b"\x00\x00\x00\x18ftypisom" + bytes(3_000_000))
@@ -93,7 +93,7 @@ def test_the_path_of_a_ca_bundle_is_trusted(
 @pytest.mark.parametrize("verify", [False, "false"])
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_environment_does_not_override_verify_false(
-    connect: Any, secure_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, variable: str, *, verify: bool | str
+    connect: Any, secure_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, variable: str, *, verify: bool | str
 ) -> None:
     monkeypatch.setenv(variable, requests.certs.where())
     assert len(connect(secure_sandbox.base_url, verify=verify).list_page()) >= 0
@@ -101,7 +101,7 @@ def test_environment_does_not_override_verify_false(
 
 @both_hooks
 def test_ca_bundle_of_the_environment_is_the_default(
-    connect: Any, secure_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
+    connect: Any, secure_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     assert len(connect(secure_sandbox.base_url).list_page()) >= 0
@@ -109,7 +109,7 @@ def test_ca_bundle_of_the_environment_is_the_default(
 
 @both_hooks
 def test_a_ca_bundle_of_the_connection_wins_over_one_of_the_environment(
-    connect: Any, secure_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
+    connect: Any, secure_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path]
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     with pytest.raises(MediaConfigurationError, match="is not trusted"):

@@ -11,7 +11,7 @@ import pytest
 import requests
 from PIL import Image
 
-from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
+from airflow_provider_media.sandbox.server import Sandbox, run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def image_bytes(image_format: str = "PNG", size: tuple[int, int] = (30, 20)) -> 
 class Client:
     """Sends requests with the API key."""
 
-    def __init__(self, sandbox: RunningSandbox) -> None:
+    def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.headers = {"X-Api-Key": sandbox.api_key}
 
@@ -52,13 +52,13 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
+def sandbox() -> Iterator[Sandbox]:
     with run_in_thread(SandboxSettings(max_bytes=MAX_BYTES)) as running:
         yield running
 
 
 @pytest.fixture
-def client(sandbox: RunningSandbox) -> Client:
+def client(sandbox: Sandbox) -> Client:
     client = Client(sandbox)
     for media_id in client.ids("?limit=1000"):
         client.call("DELETE", f"/{media_id}")
@@ -238,13 +238,13 @@ def test_deleted_file_is_gone_and_its_id_not_reused(client: Client) -> None:
 @pytest.mark.parametrize("path", ["", "/1", "/x/y"])
 @pytest.mark.parametrize("key", [{}, {"X-Api-Key": ""}, {"X-Api-Key": "wrong"}, {"X-Api-Key": "é".encode()}])
 def test_every_route_requires_the_api_key(
-    sandbox: RunningSandbox, method: str, path: str, key: dict[str, str | bytes]
+    sandbox: Sandbox, method: str, path: str, key: dict[str, str | bytes]
 ) -> None:
     response = requests.request(method, sandbox.media_url + path, headers=key, timeout=10)
     assert_error(response, 401, "key" if key else "missing")
 
 
-def test_key_header_ignores_case(sandbox: RunningSandbox) -> None:
+def test_key_header_ignores_case(sandbox: Sandbox) -> None:
     assert requests.get(sandbox.media_url, headers={"x-API-key": sandbox.api_key}, timeout=10).status_code == 200
 
 
@@ -315,7 +315,7 @@ def test_interrupted_upload_is_not_stored(client: Client) -> None:
     assert [call["status"] for call in logged if call["method"] == "POST"] == [None]
 
 
-def test_contract_is_served(sandbox: RunningSandbox) -> None:
+def test_contract_is_served(sandbox: Sandbox) -> None:
     response = requests.get(f"{sandbox.base_url}/openapi.yaml", timeout=10)
     assert response.headers["Content-Type"] == "application/yaml"
     assert response.text.startswith("openapi: 3.1.0")

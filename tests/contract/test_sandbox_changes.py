@@ -12,7 +12,7 @@ from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import NameStyle, SandboxSettings, TypeStyle
 
 if TYPE_CHECKING:
-    from airflow_provider_media.sandbox.server import RunningSandbox
+    from airflow_provider_media.sandbox.server import Sandbox
 
 CONTENTS = {
     "image/png": b"\x89PNG\r\n\x1a\n" + b"p" * 40,
@@ -22,19 +22,19 @@ CONTENTS = {
 }
 
 
-def call(sandbox: RunningSandbox, method: str = "GET", path: str = "", **options: Any) -> requests.Response:
+def call(sandbox: Sandbox, method: str = "GET", path: str = "", **options: Any) -> requests.Response:
     headers = {"X-Api-Key": sandbox.api_key}
     return requests.request(method, sandbox.media_url + path, headers=headers, timeout=10, **options)
 
 
-def upload(sandbox: RunningSandbox, name: str = "a", content: bytes = CONTENTS["image/png"]) -> dict[str, Any]:
+def upload(sandbox: Sandbox, name: str = "a", content: bytes = CONTENTS["image/png"]) -> dict[str, Any]:
     response = call(sandbox, "POST", files={"file": ("a", content)}, data={"name": name, "description": "Text"})
     assert response.status_code == 201
     media: dict[str, Any] = response.json()
     return media
 
 
-def listed(sandbox: RunningSandbox) -> list[Any]:
+def listed(sandbox: Sandbox) -> list[Any]:
     return [media["id"] for media in call(sandbox).json()["content"]]
 
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 from PIL import Image
 
-from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
+from airflow_provider_media.sandbox.server import Sandbox, run_in_thread
 from airflow_provider_media.sandbox.settings import MEDIA_PATH, Envelope, SandboxSettings
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 BURST = 3
 
 
-def call(sandbox: RunningSandbox, method: str = "GET", path: str = "", **options: Any) -> requests.Response:
+def call(sandbox: Sandbox, method: str = "GET", path: str = "", **options: Any) -> requests.Response:
     headers = {"X-Api-Key": sandbox.api_key}
     return requests.request(method, sandbox.media_url + path, headers=headers, timeout=10, **options)
 
 
-def upload(sandbox: RunningSandbox, name: str = "a.png") -> dict[str, Any]:
+def upload(sandbox: Sandbox, name: str = "a.png") -> dict[str, Any]:
     buffer = io.BytesIO()
     Image.new("RGB", (3, 2)).save(buffer, "PNG")
     media: dict[str, Any] = call(sandbox, "POST", files={"file": (name, buffer.getvalue())}).json()
@@ -73,7 +73,7 @@ def test_text_ids() -> None:
 
 
 @pytest.fixture
-def burst_sandbox() -> Iterator[RunningSandbox]:
+def burst_sandbox() -> Iterator[Sandbox]:
     with run_in_thread(SandboxSettings(burst_per_second=BURST)) as running:
         yield running
 
@@ -92,7 +92,7 @@ def test_minute_limit_returns_the_documented_error() -> None:
     assert time.time() - 1 <= int(response.headers["X-RateLimit-Reset"]) <= time.time() + 61
 
 
-def test_burst_limit_rejects_and_then_recovers(burst_sandbox: RunningSandbox) -> None:
+def test_burst_limit_rejects_and_then_recovers(burst_sandbox: Sandbox) -> None:
     statuses = []
     while 429 not in statuses:  # a window may end during the loop
         statuses.append(call(burst_sandbox).status_code)

@@ -14,7 +14,7 @@ import pytest
 import requests
 from PIL import Image
 
-from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
+from airflow_provider_media.sandbox.server import Sandbox, run_in_thread
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ LONG = 4_000_000
 class Client:
     """Sends requests with http.client, which exposes how a connection ends."""
 
-    def __init__(self, sandbox: RunningSandbox) -> None:
+    def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.connections = ExitStack()
         self.timeout_seconds = 5.0
@@ -66,13 +66,13 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
+def sandbox() -> Iterator[Sandbox]:
     with run_in_thread() as running:
         yield running
 
 
 @pytest.fixture
-def client(sandbox: RunningSandbox) -> Iterator[Client]:
+def client(sandbox: Sandbox) -> Iterator[Client]:
     client = Client(sandbox)
     client.control("DELETE", "faults")
     for media_id in client.stored():

@@ -11,7 +11,7 @@ import requests
 from PIL import Image
 
 from airflow_provider_media.sandbox import pages
-from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
+from airflow_provider_media.sandbox.server import Sandbox, run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ MP4 = b"\x00\x00\x00\x14ftypisom\x00\x00\x02\x00mp42"
 
 
 @pytest.fixture
-def sandbox() -> Iterator[RunningSandbox]:
+def sandbox() -> Iterator[Sandbox]:
     with run_in_thread() as running:
         yield running
 
 
-def upload(sandbox: RunningSandbox, name: str, content: bytes | None = None, **parts: str) -> None:
+def upload(sandbox: Sandbox, name: str, content: bytes | None = None, **parts: str) -> None:
     if content is None:
         buffer = io.BytesIO()
         Image.new("RGB", (30, 20)).save(buffer, "PNG")
@@ -37,18 +37,18 @@ def upload(sandbox: RunningSandbox, name: str, content: bytes | None = None, **p
     assert response.status_code == 201
 
 
-def start(sandbox: RunningSandbox) -> dict[str, Any]:
+def start(sandbox: Sandbox) -> dict[str, Any]:
     data: dict[str, Any] = requests.get(f"{sandbox.base_url}/api/start", timeout=10).json()
     return data
 
 
-def library(sandbox: RunningSandbox, part: int = 0) -> dict[str, Any]:
+def library(sandbox: Sandbox, part: int = 0) -> dict[str, Any]:
     response = requests.get(f"{sandbox.base_url}/api/library/sandbox", {"part": part}, timeout=10)
     data: dict[str, Any] = response.json()
     return data
 
 
-def test_page_and_its_scripts_are_served_without_a_key(sandbox: RunningSandbox) -> None:
+def test_page_and_its_scripts_are_served_without_a_key(sandbox: Sandbox) -> None:
     page = requests.get(sandbox.base_url, timeout=10).text
     paths = re.findall(r'(?:src|href)="(assets/[^"]+)"', page)
     assert set(paths) >= {f"assets/{name}" for name in pages._ASSETS}  # loaded in parallel
@@ -66,7 +66,7 @@ def test_empty_library_shows_an_upload_command_with_the_default_key() -> None:
         assert command == expected
 
 
-def test_files_are_listed_newest_first_with_loadable_urls(sandbox: RunningSandbox) -> None:
+def test_files_are_listed_newest_first_with_loadable_urls(sandbox: Sandbox) -> None:
     upload(sandbox, "old", description="Long ago", folderId="12")
     upload(sandbox, "video clip", MP4)
     found = library(sandbox)
@@ -81,14 +81,14 @@ def test_files_are_listed_newest_first_with_loadable_urls(sandbox: RunningSandbo
         assert requests.get(each["url"], timeout=10).status_code == 200
 
 
-def test_security_policy_blocks_other_scripts_and_hosts(sandbox: RunningSandbox) -> None:
+def test_security_policy_blocks_other_scripts_and_hosts(sandbox: Sandbox) -> None:
     policy = requests.get(sandbox.base_url, timeout=10).headers["Content-Security-Policy"]
     assert "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " in policy
     assert "unsafe" not in policy
     assert set(re.findall(r"http\S+", policy.replace(";", ""))) == {sandbox.base_url}
 
 
-def test_large_library_is_listed_in_parts(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_library_is_listed_in_parts(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "_FILES_PER_PART", 2)
     for number in range(3):
         upload(sandbox, f"file {number}")

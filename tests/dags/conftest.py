@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from airflow_provider_media.sandbox.server import RunningSandbox, run_in_thread
+from airflow_provider_media.sandbox.server import Sandbox, run_in_thread
 from tests.dags.helpers.asset_events import forget_events
 from tests.helpers.warm_python import run_airflow
 
@@ -87,7 +87,7 @@ def signal_handlers() -> Iterator[None]:
 class Platform:
     """Direct access to the sandbox."""
 
-    sandbox: RunningSandbox
+    sandbox: Sandbox
     connect: Callable[..., None]
 
     def items(self) -> list[dict[str, Any]]:

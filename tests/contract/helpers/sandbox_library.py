@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 if TYPE_CHECKING:
-    from airflow_provider_media.sandbox.server import RunningSandbox
+    from airflow_provider_media.sandbox.server import Sandbox
 
 
 class SandboxLibrary:
@@ -17,7 +17,7 @@ class SandboxLibrary:
     :param sandbox: a sandbox with the default dialect. With TLS, set ``REQUESTS_CA_BUNDLE`` to its certificate.
     """
 
-    def __init__(self, sandbox: RunningSandbox) -> None:
+    def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self._headers = {"X-Api-Key": sandbox.api_key}
 
