@@ -41,7 +41,6 @@ from airflow_provider_media.operators._base import MediaOperator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import jinja2
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_media._deletion.delete import References
@@ -133,15 +132,9 @@ class MediaCleanupOperator(MediaOperator):
         self.backup_to = backup_to
         self.is_dry_run = dry_run  # dry_run is a method of Airflow's operators
 
-    def render_template(
-        self,
-        content: Any,
-        context: Context,
-        jinja_env: jinja2.Environment | None = None,
-        seen_oids: set[int] | None = None,
-    ) -> Any:
+    def render_template(self, content: Any, *arguments: Any, **options: Any) -> Any:
         """Render a value; mark patterns without a letter, so that an empty template does not select everything."""
-        return mark_pattern(content, super().render_template(content, context, jinja_env, seen_oids))
+        return mark_pattern(content, super().render_template(content, *arguments, **options))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Select files, check references, then delete."""
