@@ -168,8 +168,12 @@ def media_sandbox_settings() -> SandboxSettings:
 def media_sandbox(media_sandbox_settings: SandboxSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[MediaSandbox]:
     """Run a sandbox with an empty library during the test, bypassing the machine's proxies."""
     from airflow_provider_media._upload.checkpoint import clear_recent_uploads
-    from airflow_provider_media.sandbox.server import run_in_thread
 
+    try:
+        from airflow_provider_media.sandbox.server import run_in_thread
+    except ModuleNotFoundError as error:
+        extra = "Install it with the extra: airflow-provider-media[testing]."
+        pytest.fail(f"media_sandbox requires the module {error.name!r}. {extra}", pytrace=False)
     clear_recent_uploads()  # an earlier test's sandbox may have had the same port, key and ids
     for variable, hosts in _without_proxy("127.0.0.1").items():
         monkeypatch.setenv(variable, hosts)

@@ -129,6 +129,12 @@ def test_invalid_fault_is_reported(media_sandbox: MediaSandbox) -> None:
         media_sandbox.fail("nonsense")
 
 
+def test_missing_extra_is_named(request: pytest.FixtureRequest, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "airflow_provider_media.sandbox.server", None)
+    with pytest.raises(pytest.fail.Exception, match=r"with the extra: airflow-provider-media\[testing\]"):
+        request.getfixturevalue("media_sandbox")
+
+
 def test_connection_is_removed_after_the_test(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["airflow_provider_media.testing"]')
     (tmp_path / "test_it.py").write_text(
