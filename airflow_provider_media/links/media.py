@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, conf
-from airflow.providers.common.compat.version_compat import (
-    AIRFLOW_V_3_0_PLUS,
-    AIRFLOW_V_3_1_PLUS,
-    get_base_airflow_version_tuple,
-)
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -43,8 +39,7 @@ def library_link(media_conn_id: str, media: Media | None = None) -> str | None:
     query = {"connection": media_conn_id, **({"media": media.id} if media else {})}
     # Without a base URL the link is relative to the page that shows it.
     base = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
-    path = FRAME_PATH if get_base_airflow_version_tuple() >= (3, 3, 0) else f"{PAGE_PREFIX}/"
-    return f"{base}{path}?{urlencode(query)}"
+    return f"{base}{FRAME_PATH}?{urlencode(query)}"
 
 
 class MediaLink(BaseOperatorLink):

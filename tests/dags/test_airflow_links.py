@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HAS_PAGE = not version("apache-airflow").startswith(("2.", "3.0."))
-PAGE = "/media-library/" if version("apache-airflow").startswith(("3.1.", "3.2.")) else "/plugin/media-library"
+PAGE = "/plugin/media-library"
 MODES = pytest.mark.parametrize(
     "mode", [{"mode": "poke"}, {"mode": "reschedule"}, {"deferrable": True}], ids=["poke", "reschedule", "deferrable"]
 )
