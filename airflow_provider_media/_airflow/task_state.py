@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -118,7 +118,9 @@ class TaskState(Generic[C]):
     def save(self, checkpoint: C) -> None:
         """Store a checkpoint."""
         values = checkpoint.to_dict()
-        self._parts = _parts_of(values.pop(self._kind.GROWING)) if self._kind.GROWING else []
+        self._parts = [[]] if self._kind.GROWING else []
+        for item in values.pop(self._kind.GROWING, ()):
+            self._add(item)
         main = {"format": FORMAT, "about": self._about, "first_try": self._first_try, "checkpoint": values}
         self._write(self._key, main)
         self._write_parts(0)
@@ -126,10 +128,14 @@ class TaskState(Generic[C]):
     def append(self, item: Any) -> None:
         """Append an item to the growing list of the saved checkpoint; earlier parts are not written again."""
         count = len(self._parts)
+        self._add(item)
+        self._write_parts(count - 1)
+
+    def _add(self, item: Any) -> None:
+        """Add an item to the last part, or to a new one if it is full."""
         if len(json.dumps(self._parts[-1])) + len(json.dumps(item)) > _PART_CHARS:
             self._parts.append([])
         self._parts[-1].append(item)
-        self._write_parts(count - 1)
 
     def delete(self) -> None:
         """Delete the checkpoint."""
@@ -179,20 +185,6 @@ class TaskState(Generic[C]):
                 _calls.popitem(last=False)
             counted[call] += 1
             return counted[call]
-
-
-def _parts_of(items: Iterable[Any]) -> list[list[Any]]:
-    """Split a list into parts of at most :data:`_PART_CHARS`, at least one."""
-    parts: list[list[Any]] = [[]]
-    chars = 0
-    for item in items:
-        length = len(json.dumps(item)) + 2
-        chars += length
-        if chars > _PART_CHARS:
-            parts.append([])
-            chars = length
-        parts[-1].append(item)
-    return parts
 
 
 def first_try_number(context: Context) -> int | None:
