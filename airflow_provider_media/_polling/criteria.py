@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import translate
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from weakref import WeakValueDictionary
 
 from airflow_provider_media._api.flows import folder_matches, type_matches
@@ -32,12 +32,7 @@ class Pattern:
         self.matches = re.compile(translate(name)).match
         start = _WILDCARDS.split(name, maxsplit=1)[0]
         end = re.split(r"[*?\]]", name)[-1]  # without "[", because it could start a character set
-        self.ends = _Ends(start, "" if "[" in end else end)
-
-
-class _Ends(NamedTuple):
-    start: str
-    end: str
+        self.ends = (start, "" if "[" in end else end)
 
 
 _compiled: WeakValueDictionary[str, Pattern] = WeakValueDictionary()
@@ -62,9 +57,9 @@ class NameIndex:
     def __init__(self, names: Collection[str]) -> None:
         self.tested = 0
         self._names = frozenset(names)
-        self._patterns: dict[tuple[int, int], dict[_Ends, list[Pattern]]] = {}
+        self._patterns: dict[tuple[int, int], dict[tuple[str, str], list[Pattern]]] = {}
         for pattern in map(compile_pattern, filter(is_pattern, self._names)):
-            lengths = (len(pattern.ends.start), len(pattern.ends.end))
+            lengths = (len(pattern.ends[0]), len(pattern.ends[1]))
             self._patterns.setdefault(lengths, {}).setdefault(pattern.ends, []).append(pattern)
 
     def matching(self, name: str | None) -> Iterator[str]:
@@ -74,7 +69,7 @@ class NameIndex:
         if name in self._names:
             yield name
         for (start, end), patterns in self._patterns.items():
-            candidates = patterns.get(_Ends(name[:start], name[len(name) - end :]), ())
+            candidates = patterns.get((name[:start], name[len(name) - end :]), ())
             self.tested += len(candidates)
             for pattern in candidates:
                 if pattern.name != name and pattern.matches(name):

@@ -94,24 +94,16 @@ def _select(
             skipped[reason] += 1
         else:
             kept.append(file)
-    _log_skipped(label, skipped)
+    if skipped:
+        shown = [f"{escape_controls(name)} ({count})" for name, count in skipped.most_common(MAX_SKIPPED_SHOWN)]
+        shown += [f"and {len(skipped) - MAX_SKIPPED_SHOWN} more patterns"] * (len(skipped) > MAX_SKIPPED_SHOWN)
+        log.info("Skipped in %r: %s", redact_url(printable(label)), ", ".join(shown))
     if not kept:
         among = f"none of its {plural(len(found), 'file')} matches {pattern!r}" if found else "it contains no files"
         if skipped:
             among = f"all files that match {pattern!r} are skipped ({', '.join(map(escape_controls, skipped))})"
         raise _folder_problem(label, among)
     return sorted(kept, key=lambda file: file.relative)
-
-
-def _log_skipped(root: Any, skipped: Counter[str]) -> None:
-    if skipped:
-        shown = ", ".join(
-            f"{escape_controls(name)} ({count})" for name, count in skipped.most_common(MAX_SKIPPED_SHOWN)
-        )
-        more = len(skipped) - MAX_SKIPPED_SHOWN
-        log.info(
-            "Skipped in %r: %s%s", redact_url(printable(root)), shown, f", and {more} more patterns" if more > 0 else ""
-        )
 
 
 def _read_failure(error: Exception, root: Any) -> str:

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_media.sandbox import pages
-from airflow_provider_media.sandbox.dialect import ApiError, Dialect, error_response, reencode, stored_name, time_ago
+from airflow_provider_media.sandbox.dialect import NAME_CHANGES, ApiError, Dialect, error_response, reencode, time_ago
 from airflow_provider_media.sandbox.faults import before_handling, parse_fault
 from airflow_provider_media.sandbox.gateway import Gateway
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
@@ -87,7 +87,7 @@ class MediaCollection(HTTPEndpoint):
             media = await run_in_threadpool(
                 library.store,
                 path,
-                name=stored_name(upload.name, settings.names),
+                name=NAME_CHANGES[settings.names](upload.name),
                 description=upload.description,
                 folder_id=upload.folder_id,
                 mime_type=upload.mime_type,

@@ -182,18 +182,13 @@ def _slug(name: str) -> str:
     return f"{stem or 'file'}{path.suffix.lower()}"
 
 
-_CHANGES: dict[NameStyle, Callable[[str], str]] = {
+NAME_CHANGES: dict[NameStyle, Callable[[str], str]] = {
     "kept": lambda name: name,
     "trimmed": lambda name: unicodedata.normalize("NFC", name).strip(),
     "lower": str.lower,
     "slug": _slug,
     "short": lambda name: name[:_SHORT_NAME_LENGTH],
 }
-
-
-def stored_name(name: str, style: NameStyle) -> str:
-    """Return the name that the library stores."""
-    return _CHANGES[style](name)
 
 
 def reencode(path: Path) -> None:
