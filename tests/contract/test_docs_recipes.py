@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.helpers.doc_samples import ROOT, samples_of
+from tests.helpers.doc_samples import ROOT, Sample, samples_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+CAMPAIGN = ROOT / "docs" / "guides" / "campaign.md"
 
 
 def names_of(test: str) -> dict[str, Any]:
@@ -68,14 +72,25 @@ def test_missed_event_is_caught_by_the_next_run(
     assert sent == ["send banner-1", "send banner-2", "send banner-3"]
 
 
+def campaign_names(*samples: Sample) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for sample in samples:
+        exec(compile(sample.code, str(sample), "exec"), names)  # noqa: S102 - the sample
+    return names
+
+
+def test_partner_delivers_what_the_campaign_waits_for() -> None:
+    campaign, partner, *_ = samples_of(CAMPAIGN)
+    names = campaign_names(campaign, partner)
+    assert names["partner"].name == names["wait"].name
+
+
 def test_approval_extends_the_campaign() -> None:
     pytest.importorskip("airflow.providers.standard.operators.hitl", exc_type=ImportError)
-    page = samples_of(ROOT / "docs" / "guides" / "campaign.md")
-    approval = next(sample for sample in page if sample.tested_by)
-    campaign, last_line, _ = page[0].code.rpartition("    send.expand(media=gate.output)\n")
+    campaign, _, approval, *_ = samples_of(CAMPAIGN)
+    start, last_line, _ = campaign.code.rpartition("    send.expand(media=gate.output)\n")
     assert last_line
-    names: dict[str, Any] = {}
-    exec(compile(campaign + approval.code, str(approval), "exec"), names)  # noqa: S102 - the sample
-    assert names["dag"].get_task("approve").upstream_task_ids == {"describe"}
-    assert names["dag"].get_task("approve").downstream_task_ids == {"check_again"}
-    assert names["dag"].get_task("send").upstream_task_ids == {"check_again"}
+    dag = campaign_names(replace(campaign, text=start), approval)["dag"]
+    assert dag.get_task("approve").upstream_task_ids == {"describe"}
+    assert dag.get_task("approve").downstream_task_ids == {"check_again"}
+    assert dag.get_task("send").upstream_task_ids == {"check_again"}
