@@ -21,6 +21,10 @@ from airflow_provider_media.exceptions import MediaConfigurationError
 T = TypeVar("T")
 
 
+_MAX_INTERVAL_SECONDS = 100 * 366 * 86_400
+"""A hundred years, so that no date exceeds Python's range."""
+
+
 class _Sentinel(Enum):
     """A single member: it stays the same object through copy, deepcopy and pickle."""
 
@@ -100,13 +104,13 @@ def check_literal(field: str, value: Any) -> str:
     return value
 
 
-def parse_interval(field: str, value: Any) -> float:
+def parse_interval(field: str, value: Any, *, may_be_zero: bool = False) -> float:
     """Return a positive number of seconds or a timedelta as seconds."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    max_seconds = timedelta.max.total_seconds()
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= max_seconds:
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not is_number or not 0 <= seconds <= _MAX_INTERVAL_SECONDS or not (seconds or may_be_zero):
         raise MediaConfigurationError(
-            f"{field} must be a positive number of seconds or a timedelta, not {show(value)}."
+            f"{field} must be a positive number of seconds or a timedelta, at most a hundred years, not {show(value)}."
         )
     return seconds
 

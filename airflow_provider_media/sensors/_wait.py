@@ -340,6 +340,7 @@ def _last_reschedule(context: Context) -> datetime | None:
 def load_wait(sensor: Any, context: Context) -> Wait:
     """Return the state of a sensor's wait."""
     max_failures = parse_int("max_poll_failures", sensor.max_poll_failures)
+    parse_interval("poke_interval", sensor.poke_interval, may_be_zero=True)
     warn_before, on_warning = _parse_warning(sensor.warn_before, sensor.on_warning)
     return Wait.load(
         context,
@@ -347,7 +348,7 @@ def load_wait(sensor: Any, context: Context) -> Wait:
         library=_library_of(sensor),
         criteria=_parse_criteria(sensor),
         policy=_poller.PollPolicy(_poller.UNLIMITED_FAILURES if sensor.silent_fail else max_failures),
-        timeout=sensor.timeout,
+        timeout=parse_interval("timeout", sensor.timeout, may_be_zero=True),
         needed_by=parse_optional(parse_datetime, "needed_by", sensor.needed_by),
         warn_before=warn_before,
         on_warning=on_warning,

@@ -84,7 +84,7 @@ class MediaExistsTrigger(BaseTrigger):
         self.stored_after = _parse_moment("stored_after", stored_after)
         self.pick = parse_choice("pick", pick, ("oldest", "newest"))
         self.found_before = parse_int("found_before", found_before, least=0)
-        self.poll_interval = parse_interval("poll_interval", poll_interval)
+        self.poll_interval = parse_interval("poll_interval", poll_interval, may_be_zero=True)
         self.deadline = _parse_moment("deadline", deadline)
         self.warn_at = _parse_moment("warn_at", warn_at)
         self.max_poll_failures = parse_int("max_poll_failures", max_poll_failures)

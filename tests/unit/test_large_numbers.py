@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from airflow_provider_media._api.settings import _PARSERS, Secret, read_settings
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaFileError
 from airflow_provider_media.hooks.media import MediaHook
+from airflow_provider_media.sensors.media import MediaExistsSensor
 from airflow_provider_media.triggers.media import MediaExistsTrigger
 from tests.unit.test_none_is_refused import ARGUMENTS, ATTRIBUTES, REQUIRED, Untouched
 
@@ -42,6 +44,13 @@ def test_operators_and_sensor_refuse_large_numbers(class_: Any, name: str) -> No
         if name != "media_conn_id":
             made.__dict__["hook"] = Untouched()
         assert_short_error(lambda: made.execute({}), AssertionError)  # noqa: B023 - the hook checks the rest
+
+
+@pytest.mark.parametrize("name", ["timeout", "poke_interval", "warn_before"])
+def test_sensor_refuses_times_of_more_than_a_century(name: str) -> None:
+    for seconds in [10**12, 10**10, timedelta(days=50_000)]:
+        sensor = MediaExistsSensor(task_id="a", media_id=7, deferrable=True, **{name: seconds})
+        assert_short_error(lambda: sensor.execute({}))  # noqa: B023
 
 
 @pytest.mark.parametrize("name", inspect.signature(MediaExistsTrigger).parameters)

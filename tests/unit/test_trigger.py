@@ -125,6 +125,10 @@ def test_numbers_that_are_not_integers_are_refused(argument: str, value: Any) ->
         MediaExistsTrigger(**{argument: value})
 
 
+def test_an_interval_of_zero_is_the_minimum_interval() -> None:
+    assert recreated(MediaExistsTrigger(poll_interval=0.0)).poll_interval == 0
+
+
 def test_one_id_or_name_is_a_list_of_one() -> None:
     trigger = MediaExistsTrigger(media_ids="17", names="banner*", exact_names=7)  # type: ignore[arg-type]
     assert (trigger.media_ids, trigger.names, trigger.exact_names) == (["17"], ["banner*"], ["7"])
