@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_media._api.settings import Secret, redact, redact_bytes
-from airflow_provider_media._api.values import redact_url, redact_urls
+from airflow_provider_media._api.values import redact_url, redact_urls, safe_cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,3 +118,10 @@ def test_a_url_is_shown_without_credentials_and_signatures(url: str) -> None:
     assert redact_url(url) == URLS[url]
     assert redact_urls(f"GET '{url}' failed: {url}") == f"GET '{URLS[url]}' failed: {URLS[url]}"
     assert redact_url(redact_url(url)) == redact_url(url)
+
+
+def test_a_cause_with_a_signed_url_is_not_chained() -> None:
+    signed, plain = OSError("GET https://files.example/banner.png?sig=s3cr3t"), OSError("no such file")
+    wrapped = ValueError("reading failed")
+    wrapped.__cause__ = signed
+    assert [safe_cause(error) for error in (signed, wrapped, plain)] == [None, None, plain]
