@@ -108,8 +108,8 @@ test-matrix: $(UV) ## run the tests on all supported Airflows and Pythons, updat
 test-celery: $(VENV)/celery/.ready ## run a campaign on Redis, PostgreSQL and two Celery workers, and kill one of them
 	$(VENV)/celery/bin/python -m tests.scale.run $(ARGS)
 
-dist: $(VENV)/dist/.ready ## build wheel and source archive, check them, run an example (URL=... adds links to the repository)
-	@$(VENV)/dist/bin/python tools/dist.py $(if $(URL),--url $(URL)) $(ARGS)
+dist: $(VENV)/dist/.ready ## build wheel and source archive, check them, run an example (URL=... adds links; ARGS=--every-airflow: on 2.11 and 3.4 too)
+	@PATH="$$PATH:$(PYENV_BINS)" $(VENV)/dist/bin/python tools/dist.py $(if $(URL),--url $(URL)) $(ARGS)
 
 release: ## set VERSION=X.Y.Z, date the changelog, commit and tag
 	@$(PYTHON) tools/release.py $(or $(VERSION),$(error make release VERSION=X.Y.Z))

@@ -26,23 +26,26 @@ from sbom import add_sbom
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
 UV = ROOT / ".venv" / "bootstrap" / "bin" / "uv"
+AIRFLOWS = {"airflow3.txt": sys.executable, "airflow2.txt": sys.executable, "airflow3.4.txt": "3.13"}
+"""The constraints files, each with its Python."""
 
 
 def main() -> None:
     """Build, check, install, run; exit with 1 at the first failure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", help="the repository's address, for the package's links; default: no links")
-    url = parser.parse_args().url
+    parser.add_argument("--every-airflow", action="store_true", help="run the example on 2.11, 3.3 and 3.4")
+    arguments = parser.parse_args()
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="media-dist-") as folder:
-            _make(Path(folder), url)
+            _make(Path(folder), arguments.url, list(AIRFLOWS) if arguments.every_airflow else ["airflow3.txt"])
     except DistError as error:
         sys.exit(f"make dist failed: {error}")
     print(f"Done in {time.monotonic() - started:.0f} s; the archives are in {DIST.relative_to(ROOT)}/.")
 
 
-def _make(folder: Path, url: str | None) -> None:
+def _make(folder: Path, url: str | None, constraints: list[str]) -> None:
     source = folder / "source"
     archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
@@ -60,7 +63,8 @@ def _make(folder: Path, url: str | None) -> None:
     check_long_description(source)
     _run(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist)
     _print("contents, metadata and long description are valid")
-    _run_example(wheel, source, folder)
+    for name in constraints:
+        _run_example(wheel, source, folder / name, name)
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     for path in (wheel, sdist):
@@ -89,24 +93,28 @@ def _add_links(source: Path, url: str) -> None:
         file.write("\n[project.urls]\n" + "".join(f'{label} = "{link}"\n' for label, link in links.items()))
 
 
-def _run_example(wheel: Path, source: Path, folder: Path) -> None:
-    """Install the wheel into an empty environment, and run the campaign there against its sandbox."""
+def _run_example(wheel: Path, source: Path, folder: Path, constraints: str) -> None:
+    """Install the wheel into an empty environment, and run the campaign there against its sandbox.
+
+    :param constraints: the name of a constraints file.
+    """
     home = folder / "away"  # without the package's source
     for part in ("tools", "example_dags"):
         shutil.copytree(source / part, home / part)
     environment = folder / "environment"
     python = environment / "bin" / "python"
-    _run(UV, "venv", "--quiet", "--python", sys.executable, environment)
-    constraints = source / "constraints" / "airflow3.txt"
-    _run(UV, "pip", "install", "--quiet", "--python", python, "--constraint", constraints, f"{wheel}[sandbox]")
+    _run(UV, "venv", "--quiet", "--python", AIRFLOWS[constraints], environment)
+    pinned = source / "constraints" / constraints
+    _run(UV, "pip", "install", "--quiet", "--python", python, "--constraint", pinned, f"{wheel}[sandbox]")
     code = f"import {PACKAGE}; print({PACKAGE}.__file__)"
     origin = subprocess.run([python, "-c", code], cwd=home, check=True, capture_output=True, text=True).stdout
     if not Path(origin).is_relative_to(environment):
         raise DistError(f"the installed package is {origin.strip()}, not the wheel's.")
     _check_registration(python, folder)
-    _print("installed into a clean environment; Airflow lists provider, connection type and plugin")
-    _print("running the campaign with the installed wheel")
+    version = _run(python, "-c", "import airflow; print(airflow.__version__)", cwd=folder).split()[-1]
+    _print(f"installed with Airflow {version}, which lists provider, connection type and plugin")
     _run(python, "tools/demo.py", cwd=home)
+    _print("ran the campaign with the installed wheel")
 
 
 def _check_registration(python: Path, folder: Path) -> None:
