@@ -300,20 +300,30 @@ def _search(
             return None
         count = len(items) + len(pages.invalid_entries)
         search.add(NamePage(start=index * limit, limit=limit, count=count, items=items, total=pages.total))
-    if search.found is not None and search.may_be_by_id and not (yield from _obeys_sort_by(size)):
+    if search.found is not None and search.may_be_by_id and not (yield from _is_sorted(search, size)):
         return None
     return search.found
 
 
-def _obeys_sort_by(limit: int) -> Flow[bool]:
-    """Return whether a page by size has its files in the order of sizes, and not of ids."""
+def _is_sorted(search: NameSearch, limit: int) -> Flow[bool]:
+    """Return whether the server sorts; a page by size shows it, although ids and names ascend together."""
+    by_size = yield from _list_by_size(limit)
+    sizes = [media.size for media in by_size if media.size]
+    if sizes != sorted(sizes):
+        return False
+    if are_in_id_order(by_size):  # of equal or unknown sizes: the oldest files
+        search.add_others(by_size)
+        return search.has_many_names
+    return True
+
+
+def _list_by_size(limit: int) -> Flow[Sequence[Media]]:
+    """List a page of the smallest files; none if the server rejects the field, because then it knows that of names."""
     pages = Paginator(page_size=limit, sort_by="size", sort_order="asc")
     try:
-        items = yield from next_page(pages)
+        return (yield from next_page(pages))
     except MediaRequestError:
-        return False
-    sizes = [media.size for media in items if media.size]
-    return sizes == sorted(sizes) and not are_in_id_order(items)
+        return []
 
 
 def find_media(name: str) -> Flow[list[Media]]:

@@ -24,6 +24,9 @@ MAX_SMALL_PAGES = 5
 MIN_ORDERED_NAMES = 50
 """Min neighbors in order on the pages, so that an unsorted list is not taken for a sorted one."""
 
+MIN_NAMES_IN_ID_ORDER = 1000
+"""Min names on the pages, if ids and names ascend together and nothing else shows that the server sorts."""
+
 _UNICODE_PUNCTUATION = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$"
 """ASCII punctuation in the order of the Unicode collation algorithm; digits and letters follow."""
 
@@ -202,17 +205,28 @@ class NameSearch:
         self.found: list[Media] | None = None
         self.next_read: tuple[int, int] | None = None
         self._name = name
-        self._seen = {str(media.id): media.name for media in others if media.name is not None}
+        self._seen: dict[str, str] = {}
         self._total = total
         self._page_size = page_size
         self._pages: list[NamePage] = []
         self._collations: Sequence[_Collation] = _COLLATIONS
-        self._decide()
+        self.add_others(others)
 
     @property
     def may_be_by_id(self) -> bool:
         """Whether the list may be sorted by id, because ids and names ascend together on all pages that were read."""
         return all(are_in_id_order(page.items) for page in self._pages)
+
+    @property
+    def has_many_names(self) -> bool:
+        """Whether the pages have so many names that an order by chance is not plausible."""
+        return sum(len(page.names) for page in self._pages) >= MIN_NAMES_IN_ID_ORDER
+
+    def add_others(self, others: Iterable[Media]) -> None:
+        """Add files that were listed in another order, and decide again."""
+        self.found = None
+        self._seen |= {str(media.id): media.name for media in others if media.name is not None}
+        self._decide()
 
     def add(self, page: NamePage) -> None:
         """Add the page that was to be read."""

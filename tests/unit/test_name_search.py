@@ -339,10 +339,12 @@ class SequentialServer(Server):
     :param is_descending: whether it then ignores ``sortOrder`` too.
     """
 
-    def __init__(self, outlier: int, sorts_by: tuple[str, ...], *, is_descending: bool = False) -> None:
-        names: list[str | None] = [f"file-{number:06}" for number in range(1, 12 * PAGE + 1)]
+    def __init__(
+        self, outlier: int, sorts_by: tuple[str, ...], *, is_descending: bool = False, page_size: int = PAGE
+    ) -> None:
+        names: list[str | None] = [f"file-{number:06}" for number in range(1, 12 * page_size + 1)]
         names[outlier - 1] = "a-banner"
-        super().__init__(names)
+        super().__init__(names, page_size=page_size)
         self.sorts_by = sorts_by
         self.is_descending = is_descending
         for media in self.files:
@@ -355,10 +357,14 @@ class SequentialServer(Server):
         return self.files[::-1] if is_reversed else self.files
 
 
-@pytest.mark.parametrize("is_descending", [False, True])
-@pytest.mark.parametrize("outlier", [1, 173, 240])
-def test_an_early_file_out_of_order_is_found_in_a_list_by_id(outlier: int, *, is_descending: bool) -> None:
-    server = SequentialServer(outlier, (), is_descending=is_descending)
+@pytest.mark.parametrize(
+    ("outlier", "page_size", "is_descending"),
+    [(1, PAGE, False), (173, PAGE, True), (240, PAGE, False), (5173, 1000, False)],
+)
+def test_an_early_file_out_of_order_is_found_in_a_list_by_id(
+    outlier: int, page_size: int, *, is_descending: bool
+) -> None:
+    server = SequentialServer(outlier, (), is_descending=is_descending, page_size=page_size)
     assert server.find("a-banner") == [outlier]
     assert server.find("file-000345") == [345]
 
@@ -373,8 +379,8 @@ def test_one_page_by_size_shows_that_a_server_sorts(outlier: int) -> None:
 
 
 @pytest.mark.parametrize("reason", ["rejects", "equal sizes", "no sizes"])
-def test_the_whole_list_is_read_if_sizes_show_no_order(reason: str) -> None:
-    server = SequentialServer(173, ("name", "size"))
+def test_sizes_without_an_order_cost_no_read_of_the_whole_list(reason: str) -> None:
+    server = SequentialServer(173, ("name", "size"), page_size=1000)
     for media in server.files:
         media["size"] = {"equal sizes": 5, "no sizes": None}.get(reason, media["size"])
     if reason == "no sizes":
@@ -387,8 +393,19 @@ def test_the_whole_list_is_read_if_sizes_show_no_order(reason: str) -> None:
         return respond(request)
 
     server.respond = reject  # type: ignore[method-assign]
+    for name in ("a-banner", "file-000345", "file-7"):
+        server.requests = 0
+        assert server.find(name) == server.has(name)
+        assert server.requests <= 9
+
+
+def test_the_oldest_file_is_found_in_a_list_by_id_of_equal_sizes() -> None:
+    server = SequentialServer(1, (), page_size=1000)
+    for media in server.files:
+        media["size"] = 5
+    server.files[0]["name"] = "summer-banner"
+    assert server.find("summer-banner") == [1]
     assert server.find("file-000345") == [345]
-    assert server.requests > 12
 
 
 def test_a_file_renamed_by_the_platform_is_found_by_its_description() -> None:
