@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="leave out the tests of HTTP, of the sandbox, and of modules that do not use Airflow",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Ignore a warning about the BaseHook of Airflow 3.0, which calls a deprecated method of Airflow."""
+    if version("apache-airflow").startswith("3.0."):
+        config.addinivalue_line("filterwarnings", "ignore:Using Connection.get_connection_from_secrets")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
