@@ -50,7 +50,8 @@ class MediaOperator(MediaTemplates, BaseOperator):
         """
         from airflow.providers.common.compat.version_compat import get_base_airflow_version_tuple
 
-        if get_base_airflow_version_tuple()[:2] == (3, 0) and self.multiple_outputs and self.do_xcom_push:
+        is_affected = get_base_airflow_version_tuple()[:2] == (3, 0) and "ti" in context
+        if is_affected and self.multiple_outputs and self.do_xcom_push:
             for key, value in result.items():
                 if value is not None:
                     context["ti"].xcom_push(key=key, value=value)

@@ -258,6 +258,8 @@ def test_a_sensor_checkpoint_counts_only_in_its_library(
     own_library: SandboxLibrary, other_library: SandboxLibrary, connect: Any, task: Task
 ) -> None:
     exceptions = pytest.importorskip("airflow.sdk.exceptions", reason="only Airflow 3.3 has a task state store")
+    if not hasattr(exceptions, "AirflowRescheduleException"):
+        pytest.skip("only Airflow 3.3 has a task state store")
 
     def wait(library: SandboxLibrary) -> Any:
         sensor = MediaExistsSensor(
