@@ -10,6 +10,7 @@ import shutil
 import socket
 import tomllib
 from fnmatch import fnmatchcase
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,8 @@ def test_commands(
 ) -> None:
     if "constraints/airflow3.txt" in page.read_text() and not is_airflow_3:
         pytest.skip("its commands install Airflow 3")
+    if page.name == "tutorial.md" and version("apache-airflow").startswith("3.0."):
+        pytest.skip("Airflow 3.0 wraps the lines of its log")
     console = new_console(tmp_path)
     for sample in samples_of(page):
         if sample.saved_as:

@@ -418,7 +418,7 @@ class TestEachKindOfRun:
 def test_consumers_without_events_are_skipped_with_a_reason(load_dags: Any, media_folder: Path) -> None:
     """Triggered by hand, say."""
     consumers = {("example_media_assets_send", "build_message"): {"triggering_asset_events": {}}}
-    if IS_AIRFLOW_3:
+    if not version("apache-airflow").startswith(("2.", "3.0.")):  # 3.0 reads variables only within tasks
         consumers["example_media_event_driven", "pick_new"] = {"triggering_asset_events": None}
     dags = load_dags(media_folder.parent)
     for (dag_id, task), context in consumers.items():
