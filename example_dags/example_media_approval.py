@@ -39,12 +39,16 @@ if not airflow_version.startswith(("2.", "3.0.")):  # these have no approvals, s
 
             return approval_body(manifest)
 
+        # The standard providers of Airflow 3.1 have no response_timeout.
+        timeout: dict[str, Any] = {
+            "execution_timeout" if airflow_version.startswith("3.1.") else "response_timeout": timedelta(hours=4)
+        }
         approve = ApprovalOperator(
             task_id="approve",
             subject="Send the summer campaign?",
             body=describe(sync.output),  # the result of a task is not rendered as a template
-            response_timeout=timedelta(hours=4),
             retries=0,
+            **timeout,
         )
 
         @task

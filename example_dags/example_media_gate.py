@@ -68,12 +68,16 @@ with DAG(
 
             return approval_body(media)
 
+        # The standard providers of Airflow 3.1 have no response_timeout.
+        timeout: dict[str, Any] = {
+            "execution_timeout" if airflow_version.startswith("3.1.") else "response_timeout": timedelta(hours=4)
+        }
         approve = ApprovalOperator(
             task_id="approve",
             subject="Send the summer campaign?",
             body=describe(gate.output),  # the result of a task is not rendered as a template
-            response_timeout=timedelta(hours=4),
             retries=0,
+            **timeout,
         )
         approve >> sends
 
