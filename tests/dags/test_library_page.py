@@ -52,8 +52,10 @@ def app() -> Iterator[Any]:
 
 
 @pytest.fixture
-def client(app: Any) -> TestClient:
-    return TestClient(app, raise_server_exceptions=False)
+def client(app: Any) -> Iterator[TestClient]:
+    """Call the app in one event loop; with a loop for each request, the end of a request would cancel a read."""
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
 
 
 @pytest.fixture
