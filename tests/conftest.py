@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let only the versions of ``make test`` fail because of warnings; others import names that Airflow deprecated."""
+    """Treat warnings as errors only on the versions of ``make test``; others import names that Airflow deprecated."""
     if not version("apache-airflow").startswith(("2.11.", "3.3.")):
         config.addinivalue_line("filterwarnings", "default")
 

@@ -318,7 +318,7 @@ def _is_sorted(search: NameSearch, limit: int) -> Flow[bool]:
 
 
 def _list_by_size(limit: int) -> Flow[Sequence[Media]]:
-    """List a page of the smallest files; none if the server rejects the field, because then it knows that of names."""
+    """List a page of the smallest files; return none if the server rejects the field, and so validates ``sortBy``."""
     pages = Paginator(page_size=limit, sort_by="size", sort_order="asc")
     try:
         return (yield from next_page(pages))

@@ -12,6 +12,7 @@ import os
 import stat
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ _MAX_PATH = 4096
 _CANNOT = " cannot be uploaded: "
 
 
-class Source:
+class Source(ABC):
     """The content of one upload.
 
     :ivar base_name: the default name of the upload; None if unknown.
@@ -64,15 +65,15 @@ class Source:
         with self.open_stream() as stream:
             return _read(self.label, stream, count)
 
+    @abstractmethod
     def open_stream(self) -> AbstractContextManager[IO[bytes]]:
         """Open the content at its start; verify the source on exit."""
-        raise NotImplementedError
 
     def open_for_checks(self) -> AbstractContextManager[IO[bytes]]:
         """Open the content for random access; changes may go unnoticed."""
         return self.open_stream()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most sources hold nothing
         """Release the temporary copy, if any."""
 
 

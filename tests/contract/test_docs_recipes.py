@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.version import Version
 
 from tests.helpers.doc_samples import ROOT, Sample, samples_of
 
@@ -88,7 +89,7 @@ def test_partner_delivers_what_the_campaign_waits_for() -> None:
     assert names["partner"].name == names["wait"].name
 
 
-@pytest.mark.skipif(version("apache-airflow") < "3.2", reason="Airflow 3.1 has no response_timeout")
+@pytest.mark.skipif(Version(version("apache-airflow")) < Version("3.2"), reason="Airflow 3.1 has no response_timeout")
 def test_approval_extends_the_campaign() -> None:
     campaign, _, approval, *_ = samples_of(CAMPAIGN)
     start, last_line, _ = campaign.code.rpartition("    send.expand(media=gate.output)\n")
