@@ -144,19 +144,6 @@ class ContentState:
             self.save(self._running)
 
 
-class NoState:
-    """Stores nothing: outside of tasks, and before Airflow 3.3."""
-
-    def load(self) -> None:
-        """Return None: nothing is stored."""
-
-    def save(self, checkpoint: UploadCheckpoint) -> None:
-        """Do nothing."""
-
-    def delete(self) -> None:
-        """Do nothing."""
-
-
 _MAX_FILES = 1000
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.baseline import Baseline, baseline_in, fetch_baseline
 from airflow_provider_media._api.deletion import delete_unchanged, is_different_file
@@ -27,7 +27,7 @@ from airflow_provider_media._api.flows import (
 )
 from airflow_provider_media._api.protocol import build_upload, parse_media
 from airflow_provider_media._api.values import format_ids
-from airflow_provider_media._upload.checkpoint import NoState, UploadCheckpoint, UploadState
+from airflow_provider_media._upload.checkpoint import UploadCheckpoint
 from airflow_provider_media._upload.spec import (
     check_folders,
     different_file_error,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from airflow_provider_media._api.retry import RetryState
-    from airflow_provider_media._upload.checkpoint import RecentUploads
+    from airflow_provider_media._upload.checkpoint import RecentUploads, UploadState
     from airflow_provider_media._upload.spec import UploadSpec
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def upload_media(
     settle_seconds: float,
     retries: RetryState,
     before_delete: Callable[[Iterable[Media]], None],
-    state: UploadState,
+    state: UploadState | None,
     on_stored: Callable[[Media], None] = lambda _: None,
     recent: RecentUploads,
 ) -> Flow[UploadResult]:
@@ -123,12 +123,12 @@ def upload_media(
     :param settle_seconds: how long to check the library for the file after a lost response, before a retry.
     :param retries: the attempts of the POST.
     :param before_delete: raises when any of the given files must not be deleted (``replace``).
-    :param state: the checkpoint of earlier attempts of the task.
+    :param state: the checkpoint of earlier attempts of the task; None where it is not stored.
     :param on_stored: called when the library has the file, and again with more details.
     :param recent: the latest uploads of this process to the library.
     :raises MediaError: the upload failed; see :mod:`airflow_provider_media.exceptions`.
     """
-    previous = state.load()
+    previous = state.load() if state else None
     purpose = f"upload {upload.name!r}"
     baseline, existing = yield from with_purpose(
         _fetch_baseline(upload, previous, if_exists, settle_seconds, recent), purpose
@@ -140,15 +140,16 @@ def upload_media(
         settle_seconds=settle_seconds,
         retries=retries,
         before_delete=before_delete,
+        state=state,
         latest_id=recent.latest_id,
     )
     decision = yield from _POLICIES[if_exists](run, existing)
     if decision.reused:
-        return _finish_reuse(run, decision.reused, state, on_stored)
+        return _finish_reuse(run, decision.reused, on_stored)
     stored = decision.adopted
     if stored is None:
-        state.save(UploadCheckpoint(baseline=baseline))
-        stored = yield from _upload_once(run, NoState() if previous else state)
+        run.save()
+        stored = yield from _upload_once(run)
     on_stored(stored)
     media, is_gone = yield from _verify(run, stored, must_get=bool(decision.to_replace))
     recent.add(upload.name, media.id)
@@ -159,7 +160,7 @@ def upload_media(
     if decision.to_replace and not is_gone:
         replaced += yield from _delete_replaced(media, decision.to_replace, before_delete)
     # Kept, because Airflow may still reject the result or lose the worker, and then retries the task.
-    state.save(UploadCheckpoint(baseline=baseline, stored_id=media.id, stored_name=media.name, replaced=replaced))
+    run.save(stored_id=media.id, stored_name=media.name, replaced=replaced)
     return UploadResult(media=media, created=True, replaced=replaced)
 
 
@@ -178,6 +179,12 @@ class _Run:
     latest_id: int | str | None
     previous: UploadCheckpoint | None = None
     before_delete: Callable[[Iterable[Media]], None] = lambda _: None
+    state: UploadState | None = None
+
+    def save(self, **stored: Any) -> None:
+        """Store the checkpoint for the next attempt of the task, with what is known of the stored file."""
+        if self.state:
+            self.state.save(UploadCheckpoint(baseline=self.baseline, **stored))
 
     def older(self, existing: Iterable[Media]) -> list[Media]:
         """Return the existing files that no attempt of this task stored."""
@@ -257,13 +264,13 @@ _POLICIES: dict[str, Callable[[_Run, Sequence[Media]], Flow[_Decision]]] = {
 IF_EXISTS = tuple(_POLICIES)
 
 
-def _finish_reuse(run: _Run, media: Media, state: UploadState, on_stored: Callable[[Media], None]) -> UploadResult:
+def _finish_reuse(run: _Run, media: Media, on_stored: Callable[[Media], None]) -> UploadResult:
     """Return an existing file as the result; an earlier attempt of the task may have stored it."""
     is_own = run.previous is not None and run.baseline.is_newer(media) is True
     if is_own:
-        state.save(UploadCheckpoint(baseline=run.baseline, stored_id=media.id))
-    else:
-        state.delete()
+        run.save(stored_id=media.id)
+    elif run.state:
+        run.state.delete()
     on_stored(media)
     return UploadResult(media=media, created=is_own)
 
@@ -367,7 +374,7 @@ def upload_for_sync(
     run = _Run(
         upload=upload, baseline=baseline, settle_seconds=settle_seconds, retries=retries, latest_id=recent.latest_id
     )
-    stored = yield from _upload_once(run, NoState())
+    stored = yield from _upload_once(run)
     media, is_gone = yield from _verify(run, stored, must_get=replaces)
     recent.add(upload.name, media.id)
     if is_gone:
@@ -383,11 +390,8 @@ def was_stored(delivery: Delivery) -> bool | None:
     return {Delivery.NOT_SENT: False, Delivery.CONFIRMED: True}.get(delivery)
 
 
-def _upload_once(run: _Run, state: UploadState) -> Flow[Media]:
-    """Send the file until the library has it; before each retry, check whether an attempt succeeded.
-
-    :param state: deleted when a failure proves that nothing is stored.
-    """
+def _upload_once(run: _Run) -> Flow[Media]:
+    """Send the file until the library has it; before each retry, check whether an attempt succeeded."""
     upload = run.upload
     request = replace(build_upload(upload), retry_state=run.retries)
     is_uncertain = False
@@ -397,8 +401,8 @@ def _upload_once(run: _Run, state: UploadState) -> Flow[Media]:
             media = parse_media(request, response)
         except MediaError as error:
             if was_stored(error.delivery) is False:
-                if not is_uncertain:
-                    state.delete()
+                if run.state and not run.previous and not is_uncertain:
+                    run.state.delete()
                 raise
             is_first, is_uncertain = not is_uncertain, True
             adopted = yield from _recover(run, error, is_first=is_first)

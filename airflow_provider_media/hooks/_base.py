@@ -71,7 +71,7 @@ class LibraryHook(BaseHook):
         from airflow_provider_media._airflow.assets import report_upload
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._transports.attempts import new_retry_state
-        from airflow_provider_media._upload.checkpoint import ContentState, NoState, recent_uploads
+        from airflow_provider_media._upload.checkpoint import ContentState, recent_uploads
         from airflow_provider_media._upload.flow import IF_EXISTS, upload_media
         from airflow_provider_media._upload.source import SAMPLE_BYTES, open_source, sample_digest
         from airflow_provider_media._upload.spec import prepare_upload
@@ -100,7 +100,7 @@ class LibraryHook(BaseHook):
             self._check_file(upload, channel_names, check_integrity=options.get("check_integrity", False))
             if settings.accept_converted:
                 upload = upload.with_fingerprint(accepts_converted=True)
-            kept: UploadState = NoState()
+            kept: UploadState | None = None
             if state and state.is_kept:
                 samples = sample_digest(source)
                 state.identify(

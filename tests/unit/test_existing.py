@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_media._api.retry import RetryState
-from airflow_provider_media._upload.checkpoint import NoState, RecentUploads
+from airflow_provider_media._upload.checkpoint import RecentUploads
 from airflow_provider_media._upload.flow import upload_media
 from airflow_provider_media.exceptions import MediaConflictError, MediaError
 from tests.unit.helpers.fake_library import CLOCK, FakeLibrary, lost, make_upload
@@ -25,7 +25,7 @@ def run(library: FakeLibrary, if_exists: str, upload: Any = IN_FIVE) -> Any:
             settle_seconds=3,
             retries=retries,
             before_delete=lambda _: None,
-            state=NoState(),
+            state=None,
             recent=RecentUploads(settle_seconds=3),
         )
     )

@@ -17,7 +17,7 @@ from airflow_provider_media._api import name_search
 from airflow_provider_media._api.flows import list_named
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
 from airflow_provider_media._api.retry import RetryState
-from airflow_provider_media._upload.checkpoint import NoState, RecentUploads
+from airflow_provider_media._upload.checkpoint import RecentUploads
 from airflow_provider_media._upload.flow import upload_media
 from airflow_provider_media._upload.spec import with_fingerprint
 from airflow_provider_media.exceptions import MediaError, MediaRequestError, MediaResponseError
@@ -421,7 +421,7 @@ def test_a_file_renamed_by_the_platform_is_found_by_its_description() -> None:
             settle_seconds=3,
             retries=RetryState(max_attempts=3, budget_seconds=100, clock=CLOCK),
             before_delete=lambda _: None,
-            state=NoState(),
+            state=None,
             recent=RecentUploads(settle_seconds=3),
         )
     )

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse
 from airflow_provider_media._api.retry import RetryState
-from airflow_provider_media._upload.checkpoint import NoState, RecentUploads
+from airflow_provider_media._upload.checkpoint import RecentUploads
 from airflow_provider_media._upload.flow import find_new_matches, upload_media
 from airflow_provider_media.exceptions import (
     Delivery,
@@ -39,7 +39,7 @@ def flow(upload: Any = UPLOAD, *, attempts: int = 4, settle_seconds: float = 6, 
         "settle_seconds": settle_seconds,
         "retries": RetryState(max_attempts=attempts, budget_seconds=100, clock=CLOCK),
         "before_delete": lambda _: None,
-        "state": NoState(),
+        "state": None,
         "recent": RecentUploads(settle_seconds=0),
     }
     return upload_media(upload, **(options | arguments))

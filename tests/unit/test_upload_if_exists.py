@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.protocol import ApiResponse
 from airflow_provider_media._api.retry import RetryState
-from airflow_provider_media._upload.checkpoint import NoState, RecentUploads, UploadCheckpoint
+from airflow_provider_media._upload.checkpoint import RecentUploads, UploadCheckpoint
 from airflow_provider_media._upload.flow import upload_media
 from airflow_provider_media.exceptions import (
     MediaAuthError,
@@ -67,7 +67,7 @@ def run(library: FakeLibrary, if_exists: str, upload: UploadSpec = UPLOAD, **arg
         "settle_seconds": 3,
         "retries": RetryState(max_attempts=3, budget_seconds=100, clock=CLOCK),
         "before_delete": lambda _: None,
-        "state": NoState(),
+        "state": None,
         "recent": RecentUploads(settle_seconds=0),
     }
     return library.run(upload_media(upload, if_exists=if_exists, **(options | arguments)))
