@@ -9,11 +9,11 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections import deque
+import weakref
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tenacity import AsyncRetrying
 
@@ -33,10 +33,17 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._transports.sync import SyncTransport
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 UNAUTHORIZED = 401
+
+MAX_THREADS = 8
+
+ABORT_SECONDS = 1.0
+"""Max wait of a cancelled coroutine for its thread, so that files and sockets are closed when it ends."""
+
+CLOSE_SECONDS = 2.0
+"""Max wait for threads that cannot be aborted, for example in a DNS lookup."""
 
 
 class AsyncTransport:
@@ -57,7 +64,8 @@ class AsyncTransport:
         self._sessions: list[SyncTransport] = []
         self._connection_reads = 0
         self._opening = asyncio.Lock()
-        self._threads = Threads()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._closings = 0
 
     async def run(self, flow: Flow[T]) -> T:
@@ -102,9 +110,44 @@ class AsyncTransport:
         """Return the connection's settings as last read."""
         return (await self._current(self._closings))[0].settings
 
-    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a blocking function in a thread."""
-        return await self._threads.run(function, _abort_nothing, *arguments)
+    async def in_thread(
+        self, function: Callable[..., T], *arguments: Any, abort: Callable[[], None] | None = None
+    ) -> T:
+        """Call a blocking function in a thread of its own, in the caller's context; at most :data:`MAX_THREADS` run.
+
+        They are daemon threads, so that a blocked one does not keep the event loop or the process alive.
+
+        :param abort: called if the coroutine is cancelled while the function runs; should make it return.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # a semaphore belongs to one loop
+            self._loop, self._slots = loop, asyncio.Semaphore(MAX_THREADS)
+        slots = self._slots
+        await slots.acquire()
+        future: Future[T] = Future()
+        work = partial(contextvars.copy_context().run, function, *arguments)
+        thread = threading.Thread(target=_execute, args=(future, work), name="airflow-media", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system's limit of threads
+            slots.release()
+            raise
+        self._threads.add(thread)
+
+        def end(ended: asyncio.Future[T]) -> None:
+            slots.release()
+            ended.exception()  # retrieved, because asyncio would log that of an abandoned call otherwise
+
+        ended = asyncio.wrap_future(future)
+        ended.add_done_callback(end)
+        try:
+            await asyncio.wait({ended})
+        except asyncio.CancelledError:
+            if abort:
+                abort()
+            await asyncio.wait({ended}, timeout=ABORT_SECONDS)
+            raise
+        return ended.result()
 
     async def close(self) -> None:
         """Abort running exchanges, close the connections and end the threads."""
@@ -113,7 +156,9 @@ class AsyncTransport:
             transport = self._sessions.pop()
             transport.cancel()
             transport.close()
-        await self._threads.close()
+        until = time.monotonic() + CLOSE_SECONDS
+        while any(map(threading.Thread.is_alive, self._threads)) and time.monotonic() < until:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.002)
 
     async def _perform(self, command: ApiRequest | Sleep, closings: int) -> ApiResponse:
         if isinstance(command, Sleep):
@@ -129,7 +174,6 @@ class AsyncTransport:
         async with self._opening:
             self._check_open(closings)
             if not self._sessions or self._connection_reads == rejected:
-                self._threads.open()
                 settings = await self._read_settings()
                 if not (self._sessions and self._sessions[-1].settings == settings):
                     opened = await self.in_thread(_open, settings)
@@ -153,7 +197,7 @@ class AsyncTransport:
         for seconds in transport.limiter.waits(turn, request, retry_state):
             await rate_limit.sleep(seconds)
         transfer = transport.new_transfer()
-        return await self._threads.run(transport.exchange, transfer.abort, request, retry_state, turn, transfer)
+        return await self.in_thread(transport.exchange, request, retry_state, turn, transfer, abort=transfer.abort)
 
 
 def _open(settings: Settings) -> SyncTransport:
@@ -171,106 +215,10 @@ def _advance(step: Callable[[], ApiRequest | Sleep]) -> tuple[ApiRequest | Sleep
         return None, end.value
 
 
-def _abort_nothing() -> None:
-    """Abort nothing, because the function ends soon."""
-
-
-MAX_THREADS = 8
-
-IDLE_SECONDS = 10.0
-"""An idle thread ends after this time."""
-
-ABORT_SECONDS = 1.0
-"""Max wait of a cancelled coroutine for its thread, so that files and sockets are closed when it ends."""
-
-CLOSE_SECONDS = 2.0
-"""Max wait for threads that cannot be aborted, for example in a DNS lookup."""
-
-
-class Threads:
-    """Run functions in at most :data:`MAX_THREADS` threads.
-
-    They are daemon threads, so that a blocked one does not keep the event loop or the process alive.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
-        self._threads: set[threading.Thread] = set()
-        self._idle = 0
-        self._is_closed = False
-
-    async def run(self, function: Callable[P, T], abort: Callable[[], None], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function in a thread, in the caller's context, and return its result.
-
-        :param abort: called if the coroutine is cancelled while the function runs; should make it return.
-        """
-        future: Future[T] = Future()
-        self._submit(future, partial(contextvars.copy_context().run, function, *args, **kwargs))
-        ended = asyncio.wrap_future(future)
-        try:
-            await asyncio.wait({ended})
-        except asyncio.CancelledError:
-            if not future.cancel():
-                abort()
-                ended.add_done_callback(_ignore)
-                await asyncio.wait({ended}, timeout=ABORT_SECONDS)
-            raise
-        return ended.result()
-
-    def open(self) -> None:
-        """Let threads wait for further jobs."""
-        self._is_closed = False
-
-    async def close(self) -> None:
-        """End all threads; a job submitted later gets a thread that ends with it."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
-            ending = set(self._threads)
-        until = time.monotonic() + CLOSE_SECONDS
-        while any(thread.is_alive() for thread in ending) and time.monotonic() < until:
-            await asyncio.sleep(0.002)
-            ending |= self._threads
-
-    def _submit(self, future: Future[Any], function: Callable[[], Any]) -> None:
-        with self._changed:
-            if self._idle <= len(self._jobs) and len(self._threads) < MAX_THREADS:
-                thread = threading.Thread(target=self._work, name="airflow-media", daemon=True)
-                thread.start()
-                self._threads.add(thread)
-            self._jobs.append((future, function))
-            self._changed.notify()
-
-    def _work(self) -> None:
-        while job := self._next_job():
-            _execute(*job)
-            del job  # so that an idle thread keeps no object alive
-
-    def _next_job(self) -> tuple[Future[Any], Callable[[], Any]] | None:
-        with self._changed:
-            if not (self._jobs or self._is_closed):
-                self._idle += 1
-                self._changed.wait(IDLE_SECONDS)
-                self._idle -= 1
-            if self._jobs:
-                return self._jobs.popleft()
-            self._threads.discard(threading.current_thread())
-            return None
-
-
-def _execute(future: Future[Any], function: Callable[[], Any]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
+def _execute(future: Future[T], work: Callable[[], T]) -> None:
     try:
-        result = function()
+        result = work()
     except BaseException as error:  # noqa: BLE001 - passed on to the caller
         future.set_exception(error)
     else:
         future.set_result(result)
-
-
-def _ignore(ended: asyncio.Future[Any]) -> None:
-    """Retrieve the exception of an abandoned call, because asyncio would log it otherwise."""
-    if not ended.cancelled():
-        ended.exception()

@@ -309,8 +309,7 @@ def test_the_sample_of_the_documentation_uploads(
     assert library.count("POST") in {1, 2}  # both may check before either is stored
 
 
-def test_threads_that_are_idle_end(define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_media._transports.aio.IDLE_SECONDS", 0.05)
+def test_threads_end_with_their_calls(define: Any, library: SandboxLibrary) -> None:
     before = threads()
 
     async def main() -> None:
