@@ -9,32 +9,32 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from dataclasses import asdict
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.endpoints import HTTPEndpoint
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_media.sandbox import pages
-from airflow_provider_media.sandbox.dialect import NAME_CHANGES, ApiError, Dialect, error_response, reencode, time_ago
-from airflow_provider_media.sandbox.faults import before_handling, parse_fault
+from airflow_provider_media.sandbox.dialect import NAME_CHANGES, Dialect, error_response, reencode, time_ago
+from airflow_provider_media.sandbox.faults import parse_fault
 from airflow_provider_media.sandbox.gateway import Gateway
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
 from airflow_provider_media.sandbox.uploads import read_boundary, receive_upload
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Collection
 
     from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
-    from airflow_provider_media.sandbox.faults import Delays
     from airflow_provider_media.sandbox.library import Library, StoredMedia
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
@@ -48,9 +48,9 @@ def _single_values(parameters: QueryParams, known: Collection[str]) -> dict[str,
     values: dict[str, str] = {}
     for name, value in parameters.multi_items():
         if name not in known:
-            raise ApiError(HTTPStatus.BAD_REQUEST, f"Unknown query parameter {name!r}.")
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"Unknown query parameter {name!r}.")
         if name in values:
-            raise ApiError(HTTPStatus.BAD_REQUEST, f"The query parameter {name!r} must not be repeated.")
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"The query parameter {name!r} must not be repeated.")
         values[name] = value
     return values
 
@@ -60,13 +60,13 @@ def _integer(name: str, text: str, minimum: int, maximum: int | None = None) -> 
     number = int(text) if re.fullmatch("-?[0-9]{1,100}", text) else minimum - 1
     if number < minimum or (maximum is not None and number > maximum):
         span = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
-        raise ApiError(HTTPStatus.BAD_REQUEST, f"{name} must be an integer {span}.")
+        raise HTTPException(HTTPStatus.BAD_REQUEST, f"{name} must be an integer {span}.")
     return number
 
 
 def _choice(name: str, text: str, choices: Collection[str]) -> str:
     if text not in choices:
-        raise ApiError(HTTPStatus.BAD_REQUEST, f"{name} must be one of {', '.join(choices)}.")
+        raise HTTPException(HTTPStatus.BAD_REQUEST, f"{name} must be one of {', '.join(choices)}.")
     return text
 
 
@@ -83,7 +83,6 @@ class MediaCollection(HTTPEndpoint):
             upload = await receive_upload(request.stream(), boundary, path, settings.max_bytes)
             if settings.reencodes:
                 await run_in_threadpool(reencode, path)
-            await before_handling(request.scope)
             media = await run_in_threadpool(
                 library.store,
                 path,
@@ -101,7 +100,6 @@ class MediaCollection(HTTPEndpoint):
         limit = _integer("limit", values.get("limit", "10"), minimum=1, maximum=MAX_LIMIT)
         sort_by = _choice("sortBy", values.get("sortBy", "id"), SORT_COLUMNS)
         sort_order = _choice("sortOrder", values.get("sortOrder", "asc"), _SORT_ORDERS)
-        await before_handling(request.scope)
         dialect = _dialect(request)
         lag: float = request.app.state.settings.list_lag_seconds
         entries, total = await run_in_threadpool(
@@ -120,7 +118,6 @@ class MediaItem(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Return one file's metadata."""
-        await before_handling(request.scope)
         media = await _find(request)
         lag: float = request.app.state.settings.get_lag_seconds
         if lag and media.created_at > time_ago(lag):
@@ -130,7 +127,6 @@ class MediaItem(HTTPEndpoint):
     async def delete(self, request: Request) -> Response:
         """Delete one file."""
         media = await _find(request)
-        await before_handling(request.scope)
         if not await run_in_threadpool(request.app.state.library.delete, media):
             raise _not_found(request)
         return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -150,8 +146,10 @@ async def _find(request: Request) -> StoredMedia:
     return media
 
 
-def _not_found(request: Request) -> ApiError:
-    return ApiError(HTTPStatus.NOT_FOUND, f"The library has no file with the id {request.path_params['media_id']}.")
+def _not_found(request: Request) -> HTTPException:
+    return HTTPException(
+        HTTPStatus.NOT_FOUND, f"The library has no file with the id {request.path_params['media_id']}."
+    )
 
 
 class Faults(HTTPEndpoint):
@@ -161,14 +159,14 @@ class Faults(HTTPEndpoint):
         """Queue a fault and return it with its defaults."""
         try:
             fault = parse_fault(json.loads(await request.body(), parse_constant=_reject_constant))
-        except ValueError as error:  # a FaultError, or JSON that is malformed or not UTF-8
-            raise ApiError(HTTPStatus.BAD_REQUEST, f"Invalid fault: {error}") from error
+        except ValueError as error:  # also of JSON that is malformed or not UTF-8
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"Invalid fault: {error}") from error
         request.app.state.faults.append(fault)
-        return JSONResponse(fault.to_dict(), status_code=HTTPStatus.CREATED)
+        return JSONResponse(fault, status_code=HTTPStatus.CREATED)
 
     async def get(self, request: Request) -> Response:
         """Return the pending faults."""
-        return JSONResponse([fault.to_dict() for fault in request.app.state.faults])
+        return JSONResponse(request.app.state.faults)
 
     async def delete(self, request: Request) -> Response:
         """Remove all pending faults."""
@@ -181,7 +179,7 @@ class Requests(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Return the requests since the start or the last DELETE, oldest first."""
-        return JSONResponse([asdict(logged) for logged in request.app.state.request_log])
+        return JSONResponse(list(request.app.state.request_log))
 
     async def delete(self, request: Request) -> Response:
         """Clear the request log."""
@@ -206,19 +204,11 @@ def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a valid JSON value.")
 
 
-async def _api_error(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, ApiError):
-        raise error
-    return error_response(error.status, error.message)
-
-
-async def _path_not_found(request: Request, _error: Exception) -> Response:
-    return error_response(HTTPStatus.NOT_FOUND, f"Path not found: {request.url.path}")
-
-
-async def _method_not_allowed(request: Request, error: Exception) -> Response:
-    headers = getattr(error, "headers", None)
-    return error_response(HTTPStatus.METHOD_NOT_ALLOWED, f"Method {request.method} is not allowed.", headers)
+async def _error(request: Request, error: Any) -> Response:
+    """Return an error of a route or of the router in the documented format."""
+    default_messages = {"Not Found": f"Path not found: {request.url.path}"}
+    default_messages["Method Not Allowed"] = f"Method {request.method} is not allowed."
+    return error_response(error.status_code, default_messages.get(error.detail, error.detail), error.headers)
 
 
 async def _internal_error(_request: Request, _error: Exception) -> Response:
@@ -231,7 +221,7 @@ async def _disconnected(_request: Request, _error: Exception) -> Response:
     return Response()
 
 
-def build_app(settings: SandboxSettings, *, library: Library, base_url: str, delays: Delays) -> Gateway:
+def build_app(settings: SandboxSettings, *, library: Library, base_url: str, stopping: asyncio.Event) -> Gateway:
     """Build the application."""
     app = Starlette(
         routes=[
@@ -251,10 +241,8 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, del
             Route("/_sandbox/library/{media_id}", MediaItem),
         ],
         exception_handlers={
-            ApiError: _api_error,
+            HTTPException: _error,
             ClientDisconnect: _disconnected,
-            HTTPStatus.NOT_FOUND: _path_not_found,
-            HTTPStatus.METHOD_NOT_ALLOWED: _method_not_allowed,
             Exception: _internal_error,
         },
     )
@@ -264,4 +252,4 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, del
     app.state.dialect = Dialect(settings, base_url)
     app.state.faults = []
     app.state.request_log = deque(maxlen=_MAX_LOGGED_REQUESTS)  # added when they start, updated until they end
-    return Gateway(app, settings, delays)
+    return Gateway(app, settings, stopping)

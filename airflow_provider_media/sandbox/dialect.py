@@ -13,6 +13,7 @@ from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from airflow_provider_media.sandbox.library import SORT_COLUMNS, format_time
@@ -23,15 +24,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_media.sandbox.library import StoredMedia
     from airflow_provider_media.sandbox.settings import NameStyle, SandboxSettings
-
-
-class ApiError(Exception):
-    """A request is rejected."""
-
-    def __init__(self, status: HTTPStatus, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 def error_body(status: int, message: str) -> dict[str, Any]:
@@ -99,7 +91,7 @@ class Dialect:
             return text
         number = int(text) if re.fullmatch("[0-9]{1,20}", text) else 0
         if not 1 <= number <= _MAX_ID:
-            raise ApiError(HTTPStatus.BAD_REQUEST, "The id must be an integer of at least 1.")
+            raise HTTPException(HTTPStatus.BAD_REQUEST, "The id must be an integer of at least 1.")
         if style == "random":
             return number * pow(_RANDOM_FACTOR, -1, _RANDOM_PRIME) % _RANDOM_PRIME
         return _COUNTED_DOWN_FROM - number if style == "down" else number

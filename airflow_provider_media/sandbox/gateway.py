@@ -9,15 +9,14 @@ import gzip
 import math
 import secrets
 import time
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from airflow_provider_media.sandbox.dialect import error_body, error_response
-from airflow_provider_media.sandbox.faults import EFFECTS, TRANSPORT, Exchange, take_fault
+from airflow_provider_media.sandbox.faults import TRANSPORT, FaultyExchange, take_fault
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import Message, Receive, Scope, Send
 
-    from airflow_provider_media.sandbox.faults import Delays
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 _OWN_PATHS = ("/", "/openapi.yaml", "/favicon.ico")
@@ -38,67 +36,43 @@ _INTERIM_RESPONSES = (
 )
 
 
-@dataclass(slots=True, kw_only=True)
-class LoggedRequest:
-    """One request and its outcome."""
-
-    method: str
-    path: str
-    query: str
-    status: int | None = None
-    body_bytes: int = 0
-    request_id: str = field(default_factory=lambda: secrets.token_hex(8))
-    started_at: float = field(default_factory=time.time)
-
-
 PRODUCTION_REQUESTS_PER_MINUTE = 1000
 """Value of ``X-RateLimit-Limit`` without an enforced limit (the platform's limit of production keys)."""
 
 
-class _Window:
-    """A fixed window that starts with its first request and counts requests."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self.ends_at = 0.0
-        self.used = 0
-
-    def roll(self, now: float) -> None:
-        if now >= self.ends_at:
-            self.ends_at = now + self._seconds
-            self.used = 0
-
-
 class RequestQuota:
-    """Counts requests against the limits."""
+    """Counts requests in fixed windows of a minute and a second; each starts with its first request."""
 
     def __init__(self, requests_per_minute: int | None, burst_per_second: int | None) -> None:
-        self._minute = _Window(60)
-        self._second = _Window(1)
-        self._limits = ((self._minute, requests_per_minute), (self._second, burst_per_second))
-        self._is_limited = requests_per_minute is not None
-        self._shown_limit = requests_per_minute or PRODUCTION_REQUESTS_PER_MINUTE
+        self._limits = {60: requests_per_minute, 1: burst_per_second}
+        self._ends_at = {60: 0.0, 1: 0.0}
+        self._used = {60: 0, 1: 0}
 
     def take(self) -> int | None:
         """Count one request and return None; above a limit, do not count it and return the seconds to wait."""
         now = time.time()
-        for window, limit in self._limits:
-            window.roll(now)
-            if limit is not None and window.used >= limit:
-                return max(1, math.ceil(window.ends_at - now))
-        for window, _ in self._limits:
-            window.used += 1
+        for seconds, limit in self._limits.items():
+            self._roll(seconds, now)
+            if limit is not None and self._used[seconds] >= limit:
+                return max(1, math.ceil(self._ends_at[seconds] - now))
+        for seconds in self._used:
+            self._used[seconds] += 1
         return None
 
     def headers(self) -> dict[str, str]:
         """Return the rate limit headers of a response; the reset time is Unix time in seconds."""
-        self._minute.roll(time.time())
-        used = self._minute.used if self._is_limited else 0
+        self._roll(60, time.time())
+        limit = self._limits[60]
         return {
-            "X-RateLimit-Limit": str(self._shown_limit),
-            "X-RateLimit-Remaining": str(max(0, self._shown_limit - used)),
-            "X-RateLimit-Reset": str(math.ceil(self._minute.ends_at)),
+            "X-RateLimit-Limit": str(limit or PRODUCTION_REQUESTS_PER_MINUTE),
+            "X-RateLimit-Remaining": str(limit - self._used[60] if limit else PRODUCTION_REQUESTS_PER_MINUTE),
+            "X-RateLimit-Reset": str(math.ceil(self._ends_at[60])),
         }
+
+    def _roll(self, seconds: int, now: float) -> None:
+        if now >= self._ends_at[seconds]:
+            self._ends_at[seconds] = now + seconds
+            self._used[seconds] = 0
 
 
 class Gateway:
@@ -107,19 +81,25 @@ class Gateway:
     The sandbox's own pages need no key and have no limits, faults or log. Faults also apply to the URLs of files.
     """
 
-    def __init__(self, app: Starlette, settings: SandboxSettings, delays: Delays) -> None:
+    def __init__(self, app: Starlette, settings: SandboxSettings, stopping: asyncio.Event) -> None:
         self._app = app
         self._settings = settings
         self._api_key = settings.api_key.encode()
         self._quota = RequestQuota(settings.requests_per_minute, settings.burst_per_second)
-        self._delays = delays
+        self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one HTTP request; the server sends no other scopes."""
         path = scope["path"]
-        request = LoggedRequest(
-            method=scope["method"], path=path, query=scope["query_string"].decode("ascii", "replace")
-        )
+        request: dict[str, Any] = {
+            "method": scope["method"],
+            "path": path,
+            "query": scope["query_string"].decode("ascii", "replace"),
+            "status": None,
+            "body_bytes": 0,
+            "request_id": secrets.token_hex(8),
+            "started_at": time.time(),
+        }
         own = path in _OWN_PATHS or path.startswith(_OWN_FOLDERS)
         transport = scope[TRANSPORT]
         dialect_send = send if own else self._in_dialect(send, transport)
@@ -127,16 +107,16 @@ class Gateway:
         async def counting_receive() -> Message:
             message = await receive()
             if not transport.is_closing():  # do not count data that arrives after a fault closed the connection
-                request.body_bytes += len(message.get("body", b""))
+                request["body_bytes"] += len(message.get("body", b""))
             return message
 
         async def logging_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                request.status = None if transport.is_closing() else message["status"]
+                request["status"] = None if transport.is_closing() else message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in ({} if own else self._quota.headers()).items():
                     headers.setdefault(name, value)  # keep a fault's own headers
-                headers.setdefault("X-Request-Id", request.request_id)
+                headers.setdefault("X-Request-Id", request["request_id"])
             await dialect_send(message)
 
         app = self._app if own else self._admit
@@ -146,9 +126,15 @@ class Gateway:
         fault = take_fault(self._app.state.faults, scope["method"], path) if can_fail else None
         if fault is None:
             await app(scope, counting_receive, logging_send)
-            return
-        exchange = Exchange(app=app, scope=scope, receive=counting_receive, send=logging_send, delays=self._delays)
-        await EFFECTS[fault.fault](fault, exchange)
+        else:
+            await FaultyExchange(
+                fault=fault,
+                app=app,
+                scope=scope,
+                receive=counting_receive,
+                send=logging_send,
+                stopping=self._stopping,
+            ).run()
 
     def _in_dialect(self, send: Send, transport: asyncio.Transport) -> Send:
         """Return a function that sends interim responses first, and compresses error responses."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from airflow_provider_media.sandbox.dialect import ApiError
 from airflow_provider_media.sandbox.settings import DEFAULT_API_KEY, MEDIA_PATH
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def page_asset(request: Request) -> Response:
     """Serve a script, stylesheet or icon of the page."""
     path = _ASSETS.get(request.path_params["name"])
     if path is None:
-        raise ApiError(HTTPStatus.NOT_FOUND, "File not found.")
+        raise HTTPException(HTTPStatus.NOT_FOUND, "File not found.")
     return FileResponse(path, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
 
 
@@ -81,7 +81,7 @@ async def page_entry(request: Request) -> Response:
     media_id = dialect.parse_id(request.query_params.get("media", ""))
     media: StoredMedia | None = await run_in_threadpool(request.app.state.library.find, media_id)
     if media is None:
-        raise ApiError(HTTPStatus.NOT_FOUND, "The library has no such file. It may have been deleted.")
+        raise HTTPException(HTTPStatus.NOT_FOUND, "The library has no such file. It may have been deleted.")
     return JSONResponse(_page_entry(media, dialect))
 
 
@@ -98,9 +98,9 @@ async def stored_file(request: Request) -> Response:
     library: Library = request.app.state.library
     media: StoredMedia | None = await run_in_threadpool(library.find, dialect.parse_id(request.path_params["media_id"]))
     if media is None or not library.path_of(media).is_file():
-        raise ApiError(HTTPStatus.NOT_FOUND, "File not found.")
+        raise HTTPException(HTTPStatus.NOT_FOUND, "File not found.")
     if "," in request.headers.get("range", ""):  # multiple ranges are slow before starlette 0.49.1 (CVE-2025-62727)
-        raise ApiError(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "Multiple ranges are not supported.")
+        raise HTTPException(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "Multiple ranges are not supported.")
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
     return FileResponse(library.path_of(media), media_type=media.mime_type, headers=headers)
 

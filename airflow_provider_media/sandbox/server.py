@@ -10,13 +10,12 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from airflow_provider_media.sandbox.app import build_app
-from airflow_provider_media.sandbox.faults import TRANSPORT, Delays
+from airflow_provider_media.sandbox.faults import TRANSPORT
 from airflow_provider_media.sandbox.library import Library
 from airflow_provider_media.sandbox.settings import HOST, MEDIA_PATH, SandboxSettings
 
@@ -33,12 +32,8 @@ _STOP_SECONDS = 1
 class _Protocol(H11Protocol):
     """HTTP/1.1 protocol that gives the application access to the connection's transport, for faults."""
 
-    transports: WeakSet[asyncio.Transport]
-    """The open connections."""
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.transports.add(transport)
         app = self.app
 
         async def app_with_transport(scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,24 +49,22 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """A server with a ready callback that cancels the delays at shutdown."""
+    """A server with a ready callback that ends the delays of faults at shutdown."""
 
-    def __init__(self, config: uvicorn.Config, delays: Delays, transports: WeakSet[asyncio.Transport]) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
         super().__init__(config)
-        self._delays = delays
-        self._transports = transports
-        self.on_ready: Callable[[], None] | None = None
+        self._stopping = stopping
+        self.on_ready: Callable[[], None] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.on_ready is not None:
-            self.on_ready()
+        self.on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._delays.cancel_all()
+        self._stopping.set()
         await super().shutdown(sockets)
-        for transport in list(self._transports):
-            transport.abort()  # a transport that is still closing would stay open when the loop ends
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # a transport that is still closing would stay open when the loop ends
         await asyncio.sleep(0)  # lets the loop close the transports
 
 
@@ -81,7 +74,7 @@ class Sandbox:
     def __init__(self, settings: SandboxSettings) -> None:
         self.api_key = settings.api_key
         self._ended = threading.Event()
-        delays, transports = Delays(), WeakSet[asyncio.Transport]()
+        stopping = asyncio.Event()
         with ExitStack() as undo:
             self._socket = undo.enter_context(socket.create_server((HOST, settings.port)))
             # Connections inherit it; otherwise Nagle's algorithm delays a response's body by 40 ms.
@@ -94,8 +87,8 @@ class Sandbox:
             library = Library(self.data_dir)
             undo.callback(library.close)
             config = uvicorn.Config(
-                build_app(settings, library=library, base_url=self.base_url, delays=delays),
-                http=type("_TrackingProtocol", (_Protocol,), {"transports": transports}),
+                build_app(settings, library=library, base_url=self.base_url, stopping=stopping),
+                http=_Protocol,
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
@@ -112,7 +105,7 @@ class Sandbox:
                 ssl_keyfile=settings.tls_key,
             )
             config.load()
-            self._server = _Server(config, delays, transports)
+            self._server = _Server(config, stopping)
             self._undo = undo.pop_all()
 
     def run(self, on_ready: Callable[[], None]) -> None:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
-
-from airflow_provider_media.sandbox.dialect import ApiError
+from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -98,7 +97,7 @@ def read_boundary(headers: Headers, max_bytes: int) -> bytes:
     media_type, options = parse_options_header(headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
     if media_type != b"multipart/form-data" or not boundary:
-        raise ApiError(HTTPStatus.BAD_REQUEST, "The body must be multipart/form-data with a boundary.")
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "The body must be multipart/form-data with a boundary.")
     declared = headers.get("content-length", "0")
     if int(declared) > max_bytes + _FRAMING_BYTES:  # h11 accepts only digits
         raise _too_large(max_bytes)
@@ -157,13 +156,13 @@ class _BodyReader:
             raise _malformed("it ends before its closing boundary")
         file = self._parts.get("file")
         if file is None:
-            raise ApiError(HTTPStatus.BAD_REQUEST, "The part 'file' is missing.")
+            raise HTTPException(HTTPStatus.BAD_REQUEST, "The part 'file' is missing.")
         if not file.size:
-            raise ApiError(HTTPStatus.BAD_REQUEST, "The file is empty.")
+            raise HTTPException(HTTPStatus.BAD_REQUEST, "The file is empty.")
         mime_type = accepted_type(bytes(file.content))
         if mime_type is None:
             message = "Unsupported file type: accepted are JPEG, PNG and GIF images and MP4 videos."
-            raise ApiError(HTTPStatus.BAD_REQUEST, message)
+            raise HTTPException(HTTPStatus.BAD_REQUEST, message)
         name = self._text("name")
         return Upload(
             name=name if name is not None else file.file_name or "file",
@@ -183,7 +182,7 @@ class _BodyReader:
         # An int64 has at most 19 digits; int() would also accept "1_0", " 1" and non-ASCII digits.
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < len("9" * 20) else 0
         if not 1 <= number <= _MAX_FOLDER_ID:
-            raise ApiError(HTTPStatus.BAD_REQUEST, "folderId must be an integer of at least 1.")
+            raise HTTPException(HTTPStatus.BAD_REQUEST, "folderId must be an integer of at least 1.")
         return number
 
     def _on_part_begin(self) -> None:
@@ -210,7 +209,7 @@ class _BodyReader:
         if name is None:
             raise _malformed("a part has no name")
         if name in self._parts:
-            raise ApiError(HTTPStatus.BAD_REQUEST, f"The part {name!r} must not be repeated.")
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"The part {name!r} must not be repeated.")
         if name == "file" or name in _TEXT_PARTS:  # other parts are ignored
             self._parts[name] = self._part
 
@@ -225,7 +224,7 @@ class _BodyReader:
         elif part.name in _TEXT_PARTS:
             if part.size > _MAX_TEXT_BYTES:
                 message = f"The part {part.name!r} is longer than {_MAX_TEXT_BYTES} bytes."
-                raise ApiError(HTTPStatus.BAD_REQUEST, message)
+                raise HTTPException(HTTPStatus.BAD_REQUEST, message)
             part.content += data[start:end]
 
     def _on_end(self) -> None:
@@ -236,12 +235,12 @@ def _decode(content: bytes, what: str) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise ApiError(HTTPStatus.BAD_REQUEST, f"{what} is not valid UTF-8.") from None
+        raise HTTPException(HTTPStatus.BAD_REQUEST, f"{what} is not valid UTF-8.") from None
 
 
-def _malformed(reason: str) -> ApiError:
-    return ApiError(HTTPStatus.BAD_REQUEST, f"The multipart body is malformed: {reason}.")
+def _malformed(reason: str) -> HTTPException:
+    return HTTPException(HTTPStatus.BAD_REQUEST, f"The multipart body is malformed: {reason}.")
 
 
-def _too_large(max_bytes: int) -> ApiError:
-    return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The file is larger than {max_bytes} bytes.")
+def _too_large(max_bytes: int) -> HTTPException:
+    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The file is larger than {max_bytes} bytes.")
