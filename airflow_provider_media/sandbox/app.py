@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.applications import Starlette
@@ -26,7 +25,7 @@ from airflow_provider_media.sandbox.faults import parse_fault
 from airflow_provider_media.sandbox.gateway import Gateway
 from airflow_provider_media.sandbox.library import SORT_COLUMNS
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
-from airflow_provider_media.sandbox.uploads import read_boundary, receive_upload
+from airflow_provider_media.sandbox.uploads import receive_upload
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
-    from airflow_provider_media.sandbox.library import Library, StoredMedia
+    from airflow_provider_media.sandbox.library import Library
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 MAX_LIMIT = 1000
@@ -48,9 +47,9 @@ def _single_values(parameters: QueryParams, known: Collection[str]) -> dict[str,
     values: dict[str, str] = {}
     for name, value in parameters.multi_items():
         if name not in known:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, f"Unknown query parameter {name!r}.")
+            raise HTTPException(400, f"Unknown query parameter {name!r}.")
         if name in values:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, f"The query parameter {name!r} must not be repeated.")
+            raise HTTPException(400, f"The query parameter {name!r} must not be repeated.")
         values[name] = value
     return values
 
@@ -60,13 +59,13 @@ def _integer(name: str, text: str, minimum: int, maximum: int | None = None) -> 
     number = int(text) if re.fullmatch("-?[0-9]{1,100}", text) else minimum - 1
     if number < minimum or (maximum is not None and number > maximum):
         span = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
-        raise HTTPException(HTTPStatus.BAD_REQUEST, f"{name} must be an integer {span}.")
+        raise HTTPException(400, f"{name} must be an integer {span}.")
     return number
 
 
 def _choice(name: str, text: str, choices: Collection[str]) -> str:
     if text not in choices:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, f"{name} must be one of {', '.join(choices)}.")
+        raise HTTPException(400, f"{name} must be one of {', '.join(choices)}.")
     return text
 
 
@@ -77,21 +76,14 @@ class MediaCollection(HTTPEndpoint):
         """Store a file; its type is detected from its content, because the declared type is not reliable."""
         _single_values(request.query_params, known=())  # so that a mistyped parameter does not go unnoticed
         settings: SandboxSettings = request.app.state.settings
-        boundary = read_boundary(request.headers, settings.max_bytes)
         library: Library = request.app.state.library
         with library.incoming_file() as path:
-            upload = await receive_upload(request.stream(), boundary, path, settings.max_bytes)
+            upload = await receive_upload(request, path, settings.max_bytes)
             if settings.reencodes:
                 await run_in_threadpool(reencode, path)
-            media = await run_in_threadpool(
-                library.store,
-                path,
-                name=NAME_CHANGES[settings.names](upload.name),
-                description=upload.description,
-                folder_id=upload.folder_id,
-                mime_type=upload.mime_type,
-            )
-        return JSONResponse(_dialect(request).single(media), status_code=HTTPStatus.CREATED)
+            upload["name"] = NAME_CHANGES[settings.names](upload["name"])
+            media = await run_in_threadpool(library.store, path, **upload)
+        return JSONResponse(request.app.state.dialect.single(media), status_code=201)
 
     async def get(self, request: Request) -> Response:
         """Return one page of the list."""
@@ -100,7 +92,7 @@ class MediaCollection(HTTPEndpoint):
         limit = _integer("limit", values.get("limit", "10"), minimum=1, maximum=MAX_LIMIT)
         sort_by = _choice("sortBy", values.get("sortBy", "id"), SORT_COLUMNS)
         sort_order = _choice("sortOrder", values.get("sortOrder", "asc"), _SORT_ORDERS)
-        dialect = _dialect(request)
+        dialect: Dialect = request.app.state.dialect
         lag: float = request.app.state.settings.list_lag_seconds
         entries, total = await run_in_threadpool(
             request.app.state.library.page,
@@ -118,38 +110,20 @@ class MediaItem(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Return one file's metadata."""
-        media = await _find(request)
+        _single_values(request.query_params, known=())
+        media = await pages.find_media(request, request.path_params["media_id"])
         lag: float = request.app.state.settings.get_lag_seconds
         if lag and media.created_at > time_ago(lag):
-            raise _not_found(request)
-        return JSONResponse(_dialect(request).single(media))
+            raise pages.media_not_found(request.path_params["media_id"])
+        return JSONResponse(request.app.state.dialect.single(media))
 
     async def delete(self, request: Request) -> Response:
         """Delete one file."""
-        media = await _find(request)
+        _single_values(request.query_params, known=())
+        media = await pages.find_media(request, request.path_params["media_id"])
         if not await run_in_threadpool(request.app.state.library.delete, media):
-            raise _not_found(request)
-        return Response(status_code=HTTPStatus.NO_CONTENT)
-
-
-def _dialect(request: Request) -> Dialect:
-    dialect: Dialect = request.app.state.dialect
-    return dialect
-
-
-async def _find(request: Request) -> StoredMedia:
-    _single_values(request.query_params, known=())
-    media_id = _dialect(request).parse_id(request.path_params["media_id"])
-    media: StoredMedia | None = await run_in_threadpool(request.app.state.library.find, media_id)
-    if media is None:
-        raise _not_found(request)
-    return media
-
-
-def _not_found(request: Request) -> HTTPException:
-    return HTTPException(
-        HTTPStatus.NOT_FOUND, f"The library has no file with the id {request.path_params['media_id']}."
-    )
+            raise pages.media_not_found(request.path_params["media_id"])
+        return Response(status_code=204)
 
 
 class Faults(HTTPEndpoint):
@@ -160,9 +134,9 @@ class Faults(HTTPEndpoint):
         try:
             fault = parse_fault(json.loads(await request.body(), parse_constant=_reject_constant))
         except ValueError as error:  # also of JSON that is malformed or not UTF-8
-            raise HTTPException(HTTPStatus.BAD_REQUEST, f"Invalid fault: {error}") from error
+            raise HTTPException(400, f"Invalid fault: {error}") from error
         request.app.state.faults.append(fault)
-        return JSONResponse(fault, status_code=HTTPStatus.CREATED)
+        return JSONResponse(fault, status_code=201)
 
     async def get(self, request: Request) -> Response:
         """Return the pending faults."""
@@ -171,7 +145,7 @@ class Faults(HTTPEndpoint):
     async def delete(self, request: Request) -> Response:
         """Remove all pending faults."""
         request.app.state.faults.clear()
-        return Response(status_code=HTTPStatus.NO_CONTENT)
+        return Response(status_code=204)
 
 
 class Requests(HTTPEndpoint):
@@ -184,7 +158,7 @@ class Requests(HTTPEndpoint):
     async def delete(self, request: Request) -> Response:
         """Clear the request log."""
         request.app.state.request_log.clear()
-        return Response(status_code=HTTPStatus.NO_CONTENT)
+        return Response(status_code=204)
 
 
 class Contents(MediaCollection):
@@ -213,7 +187,7 @@ async def _error(request: Request, error: Any) -> Response:
 
 async def _internal_error(_request: Request, _error: Exception) -> Response:
     """Return 500 for a bug in the sandbox; the server logs the traceback."""
-    return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Bug in the sandbox. Its log contains the traceback.")
+    return error_response(500, "Bug in the sandbox. Its log contains the traceback.")
 
 
 async def _disconnected(_request: Request, _error: Exception) -> Response:

@@ -91,7 +91,7 @@ class Dialect:
             return text
         number = int(text) if re.fullmatch("[0-9]{1,20}", text) else 0
         if not 1 <= number <= _MAX_ID:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, "The id must be an integer of at least 1.")
+            raise HTTPException(400, "The id must be an integer of at least 1.")
         if style == "random":
             return number * pow(_RANDOM_FACTOR, -1, _RANDOM_PRIME) % _RANDOM_PRIME
         return _COUNTED_DOWN_FROM - number if style == "down" else number

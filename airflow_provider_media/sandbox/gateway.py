@@ -166,11 +166,11 @@ class Gateway:
     def _rejection(self, headers: Headers) -> JSONResponse | None:
         key = headers.get("x-api-key")
         if key is None:
-            return error_response(HTTPStatus.UNAUTHORIZED, "The header X-Api-Key is missing.")
+            return error_response(401, "The header X-Api-Key is missing.")
         if not secrets.compare_digest(key.encode("latin-1"), self._api_key):
-            return error_response(HTTPStatus.UNAUTHORIZED, "The API key is not valid.")
+            return error_response(401, "The API key is not valid.")
         wait_seconds = self._quota.take()
         if wait_seconds is None:
             return None
-        body = error_body(HTTPStatus.TOO_MANY_REQUESTS, "Rate limit exceeded.") | {"retryAfter": wait_seconds}
-        return JSONResponse(body, HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(wait_seconds)})
+        body = error_body(429, "Rate limit exceeded.") | {"retryAfter": wait_seconds}
+        return JSONResponse(body, 429, {"Retry-After": str(wait_seconds)})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,7 @@ async def page_asset(request: Request) -> Response:
     """Serve a script, stylesheet or icon of the page."""
     path = _ASSETS.get(request.path_params["name"])
     if path is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "File not found.")
+        raise HTTPException(404, "File not found.")
     return FileResponse(path, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
 
 
@@ -77,12 +76,22 @@ async def page_library(request: Request) -> Response:
 
 async def page_entry(request: Request) -> Response:
     """Return one file, in the format of the plugin's route."""
-    dialect: Dialect = request.app.state.dialect
-    media_id = dialect.parse_id(request.query_params.get("media", ""))
-    media: StoredMedia | None = await run_in_threadpool(request.app.state.library.find, media_id)
+    media = await find_media(request, request.query_params.get("media", ""))
+    return JSONResponse(_page_entry(media, request.app.state.dialect))
+
+
+async def find_media(request: Request, media_id: str) -> StoredMedia:
+    """Find a file by its public id."""
+    state = request.app.state
+    media: StoredMedia | None = await run_in_threadpool(state.library.find, state.dialect.parse_id(media_id))
     if media is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "The library has no such file. It may have been deleted.")
-    return JSONResponse(_page_entry(media, dialect))
+        raise media_not_found(media_id)
+    return media
+
+
+def media_not_found(media_id: str) -> HTTPException:
+    """Return the error for an id without a file."""
+    return HTTPException(404, f"The library has no file with the id {media_id}.")
 
 
 def _page_entry(media: StoredMedia, dialect: Dialect) -> dict[str, Any]:
@@ -94,13 +103,12 @@ def _page_entry(media: StoredMedia, dialect: Dialect) -> dict[str, Any]:
 
 async def stored_file(request: Request) -> Response:
     """Serve a file's bytes; no API key is needed, because the URLs are public preview links."""
-    dialect: Dialect = request.app.state.dialect
+    media = await find_media(request, request.path_params["media_id"])
     library: Library = request.app.state.library
-    media: StoredMedia | None = await run_in_threadpool(library.find, dialect.parse_id(request.path_params["media_id"]))
-    if media is None or not library.path_of(media).is_file():
-        raise HTTPException(HTTPStatus.NOT_FOUND, "File not found.")
+    if not library.path_of(media).is_file():  # deleted a moment ago
+        raise media_not_found(request.path_params["media_id"])
     if "," in request.headers.get("range", ""):  # multiple ranges are slow before starlette 0.49.1 (CVE-2025-62727)
-        raise HTTPException(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "Multiple ranges are not supported.")
+        raise HTTPException(416, "Multiple ranges are not supported.")
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
     return FileResponse(library.path_of(media), media_type=media.mime_type, headers=headers)
 
@@ -112,4 +120,4 @@ async def contract(_request: Request) -> Response:
 
 async def favicon(_request: Request) -> Response:
     """Return an empty response: there is no icon."""
-    return Response(status_code=HTTPStatus.NO_CONTENT)
+    return Response(status_code=204)

@@ -5,9 +5,8 @@ The tables of types are independent of the client's, so that both cannot share a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import TYPE_CHECKING, BinaryIO
+import re
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -15,10 +14,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from starlette.datastructures import Headers
+    from starlette.requests import Request
 
 _TEXT_PARTS = ("name", "description", "folderId")
 _MAX_TEXT_BYTES = 64 * 1024
@@ -72,175 +70,125 @@ def accepted_type(head: bytes) -> str | None:
     return None if is_other or not compatible & _MP4_COMPATIBLE_BRANDS else "video/mp4"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """The validated fields of an upload; the file itself is on disk."""
-
-    name: str
-    description: str | None
-    folder_id: int | None
-    mime_type: str
-
-
-@dataclass(slots=True)
-class _Part:
-    name: str | None = None
-    file_name: str | None = None
-    content: bytearray = field(default_factory=bytearray)
-    """Content of a text part, or the first bytes of the file."""
-
-    size: int = 0
-
-
-def read_boundary(headers: Headers, max_bytes: int) -> bytes:
-    """Validate an upload's headers, before its body is read, and return the multipart boundary."""
-    media_type, options = parse_options_header(headers.get("content-type", ""))
+async def receive_upload(request: Request, path: Path, max_bytes: int) -> dict[str, Any]:
+    """Receive a body in batches of 1 MiB, which a thread writes to disk; return the values for the library."""
+    media_type, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
     if media_type != b"multipart/form-data" or not boundary:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "The body must be multipart/form-data with a boundary.")
-    declared = headers.get("content-length", "0")
-    if int(declared) > max_bytes + _FRAMING_BYTES:  # h11 accepts only digits
+        raise HTTPException(400, "The body must be multipart/form-data with a boundary.")
+    if int(request.headers.get("content-length", "0")) > max_bytes + _FRAMING_BYTES:  # h11 accepts only digits
         raise _too_large(max_bytes)
-    return boundary
-
-
-async def receive_upload(stream: AsyncIterator[bytes], boundary: bytes, path: Path, max_bytes: int) -> Upload:
-    """Receive a body in batches of 1 MiB; a thread writes them to disk."""
     with path.open("wb") as target:
-        reader = _BodyReader(boundary, target, max_bytes)
-        batch = bytearray()
-        async for chunk in stream:
-            batch += chunk
-            if len(batch) >= _BATCH_BYTES:
-                await run_in_threadpool(reader.feed, bytes(batch))
-                batch.clear()
-        await run_in_threadpool(reader.feed, bytes(batch))
+        try:
+            reader = _BodyReader(boundary, target, max_bytes)
+            batch = bytearray()
+            async for chunk in request.stream():
+                batch += chunk
+                if len(batch) >= _BATCH_BYTES:
+                    await run_in_threadpool(reader.parser.write, bytes(batch))
+                    batch.clear()
+            await run_in_threadpool(reader.parser.write, bytes(batch))
+        except FormParserError as error:
+            raise _malformed(str(error)) from error
         return reader.finish()
 
 
 class _BodyReader:
-    """Feeds the multipart parser and collects the parts."""
+    """Writes the file to disk, and collects the other parts; ``on_...`` are the parser's callbacks."""
 
     def __init__(self, boundary: bytes, target: BinaryIO, max_bytes: int) -> None:
         self._target = target
         self._max_bytes = max_bytes
-        self._parts: dict[str, _Part] = {}
-        self._part = _Part()
+        self._parts: dict[str, bytearray] = {}  # of the file, its first bytes
+        self._part = ""
+        self._file_name = ""
         self._header_name = bytearray()
         self._header_value = bytearray()
-        self._complete = False
-        try:
-            self._parser = MultipartParser(
-                boundary,
-                {
-                    "on_part_begin": self._on_part_begin,
-                    "on_header_field": self._on_header_field,
-                    "on_header_value": self._on_header_value,
-                    "on_header_end": self._on_header_end,
-                    "on_headers_finished": self._on_headers_finished,
-                    "on_part_data": self._on_part_data,
-                    "on_end": self._on_end,
-                },
-            )
-        except FormParserError as error:
-            raise _malformed(str(error)) from error
+        self._disposition: dict[bytes, bytes] = {}
+        self._is_complete = False
+        callbacks: Any = {name: getattr(self, name) for name in dir(self) if name.startswith("on_")}
+        self.parser = MultipartParser(boundary, callbacks)
 
-    def feed(self, data: bytes) -> None:
-        try:
-            self._parser.write(data)
-        except FormParserError as error:
-            raise _malformed(str(error)) from error
-
-    def finish(self) -> Upload:
-        if not self._complete:
+    def finish(self) -> dict[str, Any]:
+        if not self._is_complete:
             raise _malformed("it ends before its closing boundary")
-        file = self._parts.get("file")
-        if file is None:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, "The part 'file' is missing.")
-        if not file.size:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, "The file is empty.")
-        mime_type = accepted_type(bytes(file.content))
+        if "file" not in self._parts:
+            raise HTTPException(400, "The part 'file' is missing.")
+        if not self._parts["file"]:
+            raise HTTPException(400, "The file is empty.")
+        mime_type = accepted_type(bytes(self._parts["file"]))
         if mime_type is None:
-            message = "Unsupported file type: accepted are JPEG, PNG and GIF images and MP4 videos."
-            raise HTTPException(HTTPStatus.BAD_REQUEST, message)
-        name = self._text("name")
-        return Upload(
-            name=name if name is not None else file.file_name or "file",
-            description=self._text("description"),
-            folder_id=self._folder_id(),
-            mime_type=mime_type,
+            raise HTTPException(400, "Unsupported file type: accepted are JPEG, PNG and GIF images and MP4 videos.")
+        name, description, folder_id = (
+            _decode(self._parts[part], f"The part {part!r}") if part in self._parts else None for part in _TEXT_PARTS
         )
+        return {
+            "name": (self._file_name or "file") if name is None else name,
+            "description": description,
+            "folder_id": None if folder_id is None else _parse_folder_id(folder_id),
+            "mime_type": mime_type,
+        }
 
-    def _text(self, name: str) -> str | None:
-        part = self._parts.get(name)
-        return None if part is None else _decode(bytes(part.content), f"The part {name!r}")
+    def on_part_begin(self) -> None:
+        self._disposition = {}
 
-    def _folder_id(self) -> int | None:
-        text = self._text("folderId")
-        if text is None:
-            return None
-        # An int64 has at most 19 digits; int() would also accept "1_0", " 1" and non-ASCII digits.
-        number = int(text) if text.isascii() and text.isdecimal() and len(text) < len("9" * 20) else 0
-        if not 1 <= number <= _MAX_FOLDER_ID:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, "folderId must be an integer of at least 1.")
-        return number
-
-    def _on_part_begin(self) -> None:
-        self._part = _Part()
-
-    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header_name += data[start:end]
 
-    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
         self._header_value += data[start:end]
 
-    def _on_header_end(self) -> None:
+    def on_header_end(self) -> None:
         if self._header_name.lower() == b"content-disposition":
-            _, options = parse_options_header(bytes(self._header_value))
-            if b"name" in options:
-                self._part.name = _decode(options[b"name"], "A part's name")
-            if b"filename" in options:
-                self._part.file_name = _decode(options[b"filename"], "The file's name")
+            _, self._disposition = parse_options_header(bytes(self._header_value))
         self._header_name.clear()
         self._header_value.clear()
 
-    def _on_headers_finished(self) -> None:
-        name = self._part.name
-        if name is None:
+    def on_headers_finished(self) -> None:
+        if b"name" not in self._disposition:
             raise _malformed("a part has no name")
-        if name in self._parts:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, f"The part {name!r} must not be repeated.")
-        if name == "file" or name in _TEXT_PARTS:  # other parts are ignored
-            self._parts[name] = self._part
+        self._part = _decode(self._disposition[b"name"], "A part's name")
+        if self._part in self._parts:
+            raise HTTPException(400, f"The part {self._part!r} must not be repeated.")
+        if self._part in ("file", *_TEXT_PARTS):  # other parts are ignored
+            self._parts[self._part] = bytearray()
+        if self._part == "file":
+            self._file_name = _decode(self._disposition.get(b"filename", b""), "The file's name")
 
-    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        part = self._part
-        part.size += end - start
-        if part.name == "file":
-            if part.size > self._max_bytes:
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._part == "file":
+            if self._target.tell() + end - start > self._max_bytes:
                 raise _too_large(self._max_bytes)
-            part.content += data[start : min(end, start + HEAD_BYTES - len(part.content))]
+            head = self._parts["file"]
+            head += data[start : min(end, start + HEAD_BYTES - len(head))]
             self._target.write(data[start:end])
-        elif part.name in _TEXT_PARTS:
-            if part.size > _MAX_TEXT_BYTES:
-                message = f"The part {part.name!r} is longer than {_MAX_TEXT_BYTES} bytes."
-                raise HTTPException(HTTPStatus.BAD_REQUEST, message)
-            part.content += data[start:end]
+        elif self._part in self._parts:
+            if len(self._parts[self._part]) + end - start > _MAX_TEXT_BYTES:
+                raise HTTPException(400, f"The part {self._part!r} is longer than {_MAX_TEXT_BYTES} bytes.")
+            self._parts[self._part] += data[start:end]
 
-    def _on_end(self) -> None:
-        self._complete = True
+    def on_end(self) -> None:
+        self._is_complete = True
 
 
-def _decode(content: bytes, what: str) -> str:
+def _parse_folder_id(text: str) -> int:
+    # An int64 has at most 19 digits; int() would also accept "1_0", " 1" and non-ASCII digits.
+    number = int(text) if re.fullmatch("[0-9]{1,19}", text) else 0
+    if not 1 <= number <= _MAX_FOLDER_ID:
+        raise HTTPException(400, "folderId must be an integer of at least 1.")
+    return number
+
+
+def _decode(content: bytes | bytearray, what: str) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, f"{what} is not valid UTF-8.") from None
+        raise HTTPException(400, f"{what} is not valid UTF-8.") from None
 
 
 def _malformed(reason: str) -> HTTPException:
-    return HTTPException(HTTPStatus.BAD_REQUEST, f"The multipart body is malformed: {reason}.")
+    return HTTPException(400, f"The multipart body is malformed: {reason}.")
 
 
 def _too_large(max_bytes: int) -> HTTPException:
-    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The file is larger than {max_bytes} bytes.")
+    return HTTPException(413, f"The file is larger than {max_bytes} bytes.")
