@@ -15,8 +15,8 @@ export AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY = True
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo demo-image test test-fast test-airflow3 test-airflow2 test-pythons test-lowest coverage
-.PHONY: check lint spelling words types imports format schemathesis fault-run
-.PHONY: system-test test-user-project browser-test prove bench bench-scale bench-waiting bench-sync bench-limits test-matrix test-celery dist release docs upgrade clean
+.PHONY: check lint spelling words types imports workflows format schemathesis fault-run
+.PHONY: system-test test-user-project browser-test prove bench bench-scale bench-waiting bench-sync bench-limits test-matrix test-celery dist release docs docs-publish upgrade clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -53,7 +53,7 @@ coverage: $(VENV)/airflow3/.ready ## measure which lines and branches the unit, 
 	$(AIRFLOW3)/python -m pytest --cov=airflow_provider_media --numprocesses=auto --dist=worksteal \
 	  $(or $(ARGS),tests/unit tests/contract tests/faults)
 
-check: lint spelling words types imports ## check style, spelling, words, types and imports
+check: lint spelling words types imports workflows ## check style, spelling, words, types, imports and workflows
 
 lint: $(VENV)/airflow3/.ready
 	$(AIRFLOW3)/ruff check .
@@ -73,6 +73,9 @@ types: $(VENV)/airflow3/.ready
 
 imports: $(VENV)/airflow3/.ready
 	$(AIRFLOW3)/lint-imports
+
+workflows: $(VENV)/airflow3/.ready
+	$(AIRFLOW3)/zizmor --offline --quiet .github
 
 format: $(VENV)/airflow3/.ready ## format the code
 	$(AIRFLOW3)/ruff check --fix-only .
@@ -140,6 +143,9 @@ docs: $(VENV)/airflow3/.ready ## build the documentation as a site in build/site
 	@! grep -rlE '<(link|script|img|iframe)[^>]+(href|src)="(https?:)?//' build/site --include='*.html' || \
 	  { echo "These pages load resources from the network."; exit 1; }
 	@echo "The site: build/site/index.html"
+
+docs-publish: $(VENV)/dist/.ready ## add the site of make docs to TARGET=folder, which has the sites of all versions
+	$(VENV)/dist/bin/python tools/publish_docs.py $(or $(TARGET),$(error make docs-publish TARGET=folder))
 
 upgrade: $(UV) ## upgrade all pinned versions
 	$(UV) pip compile $(COMPILE) --constraint <(echo 'apache-airflow>=3,<4') --group test --group s3 --group lineage --group check \
