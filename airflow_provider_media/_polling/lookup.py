@@ -51,8 +51,14 @@ _TESTS_PER_TURN = 25_000
 
 
 def lookup(
-    ids: Collection[str], names: Collection[str], *, result: LookupResult, details: Details | None = None
-) -> Flow[None]:
+    ids: Collection[str],
+    names: Collection[str],
+    *,
+    result: LookupResult,
+    needs: Mapping[str, frozenset[str]] | None = None,
+    details: dict[Media, Media] | None = None,
+    newest_only: bool = False,
+) -> Flow[bool]:
     """Find ids and names, with about as few requests as possible.
 
     Names require the whole list: one request a page. For ids alone, the list is read until its remaining pages would
@@ -62,15 +68,22 @@ def lookup(
     Files can be missed if others are deleted while the list is read. Then the list is read again.
 
     :param result: receives the files found, also if the lookup fails.
+    :param needs: the fields to fetch if the list lacks them, by id or name.
+    :param details: the files fetched for them so far.
+    :param newest_only: search names in one request, or two if the library may have no more files.
+    :return: whether all files of the library were searched.
     """
-    missing = list(ids)
-    if names or len(missing) > _MAX_IDS_WITHOUT_LIST:
+    missing, is_whole = list(ids), True
+    if newest_only:
+        is_whole = yield from _read_newest(names, result)
+    elif names or len(missing) > _MAX_IDS_WITHOUT_LIST:
         missing = yield from _read_list(missing, names, result)
     _, errors = yield from _fetch_each(missing, result, retry=True)
     result.id_errors |= errors
-    if details:
-        yield from details.add_to(result)
-    result.raise_first_error()
+    yield from _fetch_details(result, needs or {}, {} if details is None else details)
+    if is_whole and (errors := result.id_errors | result.name_errors):
+        raise next(iter(errors.values()))
+    return is_whole
 
 
 def _read_list(ids: Iterable[str], names: Collection[str], result: LookupResult) -> Flow[list[str]]:
@@ -89,70 +102,49 @@ def _read_list(ids: Iterable[str], names: Collection[str], result: LookupResult)
     return []
 
 
-def lookup_in_newest(names: Collection[str], *, result: LookupResult, details: Details | None = None) -> Flow[bool]:
-    """Search the newest files for names: one request, or two if the library may have no more files.
-
-    :return: whether these are all files of the library.
-    """
+def _read_newest(names: Collection[str], result: LookupResult) -> Flow[bool]:
     search, pages = _Search((), names, result), Paginator(sort_by="id", sort_order="desc")
     while pages.next_request and pages.requests_done < _MAX_NEWEST_PAGES and not pages.requests_remaining:
         yield from search.read_page(pages)
     search.finish()
-    if details:
-        yield from details.add_to(result)
-    if pages.next_request:
-        return False
-    result.raise_first_error()
-    return True
+    return pages.next_request is None
 
 
-class Details:
-    """Fetches files by id if their list entries lack a field that decides whether they are accepted.
+def _fetch_details(
+    result: LookupResult, needs: Mapping[str, frozenset[str]], details: dict[Media, Media]
+) -> Flow[None]:
+    """Complete the files whose list entries lack a field that decides whether they are accepted.
 
-    A file is fetched once, and again if its list entry changes; at most 100 files in each lookup.
+    A file is fetched once, and again if its list entry changes; at most 100 files in each lookup. Deleted files are
+    left out.
     """
-
-    def __init__(self) -> None:
-        self.needs: Mapping[str, frozenset[str]] = {}  # the fields, by id, name or pattern
-        self._fetched: dict[Media, Media] = {}
-
-    def add_to(self, result: LookupResult) -> Flow[None]:
-        """Complete the files of a result; leave out those that are deleted."""
-        remaining = _MAX_DETAILS
-        for found in (result.ids, result.names):
-            for key in [key for key in found if key in self.needs]:
-                gone = set()
-                for media in found[key]:
-                    is_complete = all(getattr(media, name) is not None for name in self.needs[key])
-                    if is_complete or media in self._fetched or not remaining:
-                        continue
+    remaining = _MAX_DETAILS
+    for found in (result.ids, result.names):
+        for key in [key for key in found if key in needs]:
+            completed = []
+            for media in found[key]:
+                is_complete = all(getattr(media, name) is not None for name in needs[key])
+                if not is_complete and media not in details and remaining:
                     remaining -= 1
                     try:
-                        yield from self._fetch(media)
+                        full = yield from get_media(media.id)
                     except MediaNotFoundError:
-                        gone.add(media)
-                found[key] = self.of(media for media in found[key] if media not in gone)
-        result.earlier = {name: self.of(files) for name, files in result.earlier.items()}
-
-    def of(self, files: Iterable[Media]) -> list[Media]:
-        """Return files with the details fetched so far."""
-        return [self._fetched.get(media, media) for media in files]
-
-    def _fetch(self, media: Media) -> Flow[None]:
-        try:
-            full = yield from get_media(media.id)
-        except MediaError as error:
-            if isinstance(error, (*_GLOBAL_ERRORS, MediaNotFoundError)) or error.retry_after:
-                raise
-            return  # the next lookup fetches it again
-        if len(self._fetched) >= _MAX_CACHED_DETAILS:
-            self._fetched.clear()
-        self._fetched[media] = replace(
-            media,
-            folder_id=full.folder_id if media.folder_id is None else media.folder_id,
-            mime_type=media.mime_type or full.mime_type,
-            created_at=media.created_at or full.created_at,
-        )
+                        continue
+                    except MediaError as error:
+                        if isinstance(error, _GLOBAL_ERRORS) or error.retry_after:
+                            raise
+                    else:  # after an error the next lookup fetches it again
+                        if len(details) >= _MAX_CACHED_DETAILS:
+                            details.clear()
+                        details[media] = replace(
+                            media,
+                            folder_id=full.folder_id if media.folder_id is None else media.folder_id,
+                            mime_type=media.mime_type or full.mime_type,
+                            created_at=media.created_at or full.created_at,
+                        )
+                completed.append(details.get(media, media))
+            found[key] = completed
+    result.earlier = {name: [details.get(media, media) for media in files] for name, files in result.earlier.items()}
 
 
 def _fetching_is_cheaper(missing: Collection[str], pages: Paginator) -> bool:
@@ -217,7 +209,7 @@ class SharedLookup:
         self._ids: frozenset[str] = frozenset()
         self._names: frozenset[str] = frozenset()
         self._matched: dict[str, set[Media]] = {}
-        self._details = Details()
+        self._details: dict[Media, Media] = {}
         self._lookups = 0  # since the whole list was read
         self._sorts_by_date = True  # until the server refuses
 
@@ -237,13 +229,12 @@ class SharedLookup:
         :param also_names: names to find if the list is read anyway.
         :param needs: the fields to fetch if the list lacks them, by id, name or pattern.
         """
-        self._details.needs = needs or {}
         if names or len(ids) > _MAX_IDS_WITHOUT_LIST:
             all_ids, all_names = list(dict.fromkeys([*ids, *also_ids])), list(dict.fromkeys([*names, *also_names]))
             ids = yield from self._read_list(all_ids, all_names, result, fetchable=None if names else ids)
         yield from _fetch_ids(ids, result)
         result.earlier = {name: list(files) for name, files in self._matched.items()}
-        yield from self._details.add_to(result)
+        yield from _fetch_details(result, needs or {}, self._details)
 
     def _read_list(
         self, ids: Collection[str], names: Collection[str], result: LookupResult, *, fetchable: Collection[str] | None
@@ -281,7 +272,7 @@ class SharedLookup:
     def _record(self, reading: Reading, pages: Paginator, search: _Search) -> None:
         is_complete = pages.next_request is None
         horizon = reading.horizon(pages.total, is_complete=is_complete)
-        if horizon and horizon.sort_by == "createdAt" and not self._sorts_by_date:
+        if horizon and horizon[0] == "createdAt" and not self._sorts_by_date:
             horizon = None
         if is_complete:
             self._lookups, self._matched = 0, {}

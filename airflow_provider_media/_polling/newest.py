@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from heapq import nlargest
-from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_media._api.baseline import MIN_DATES, NEWEST_FILES, greatest_growing_id
@@ -138,12 +137,12 @@ def _list_by(sort_by: SortField, down_to: int | None) -> Flow[NewestMedia]:
                 raise _no_order(next(media for media in page if media.created_at is None))
             if len(positions) < len(listed):
                 ends = len(listed) > MIN_REMEMBERED
-            elif positions == sorted(positions, reverse=True):
-                is_below = bool(positions) and (down_to is None or positions[-1] < down_to)
-                is_ordered = sort_by == "createdAt" or _ids_grow(listed, paginator.total)
-                ends = is_below and (len(listed) > MIN_REMEMBERED or is_ordered)
             else:
-                ends = False
+                is_below = bool(positions) and (down_to is None or positions[-1] < down_to)
+                ends = is_below and positions == sorted(positions, reverse=True)
+                ends = ends and (
+                    len(listed) > MIN_REMEMBERED or sort_by == "createdAt" or _ids_grow(listed, paginator.total)
+                )
             if ends:
                 break
         if not paginator.shrank:
@@ -190,15 +189,11 @@ def _no_order(media: Media) -> MediaResponseError:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Horizon:
-    """The position up to which the library was searched.
+Horizon = tuple[SortField, int]
+"""The sort field and the position up to which the library was searched: that of one of the newest files.
 
-    :param top: the position of one of the newest files; the few above it may be out of order.
-    """
-
-    sort_by: SortField
-    top: int
+The few files above it may be out of order.
+"""
 
 
 class Reading:
@@ -208,11 +203,10 @@ class Reading:
     """
 
     def __init__(self, horizon: Horizon | None = None) -> None:
-        self.sort_by: SortField = horizon.sort_by if horizon else "id"
-        self._horizon = horizon
+        self.sort_by, self._top = horizon or ("id", -1)
         self._newest: list[Media] = []  # the first ones of the list
         self._latest: list[Media] = []  # those with the latest dates
-        self._last: int | None = None
+        self._last: list[int] = []  # the last position
         self._is_sorted = True
         self._has_dates = True
         self._overlap = 0
@@ -220,12 +214,10 @@ class Reading:
     def add(self, page: Sequence[Media]) -> None:
         """Add a page of the list."""
         positions = [position for media in page if (position := position_of(media, self.sort_by)) is not None]
-        chain = positions if self._last is None else [self._last, *positions]
-        descends = all(older <= newer for newer, older in pairwise(chain))
-        self._is_sorted = self._is_sorted and descends and len(positions) == len(page)
-        self._last = chain[-1] if chain else None
-        if self._horizon:
-            self._overlap += sum(position <= self._horizon.top for position in positions)
+        chain = [*self._last, *positions]
+        self._is_sorted = self._is_sorted and len(positions) == len(page) and chain == sorted(chain, reverse=True)
+        self._last = chain[-1:]
+        self._overlap += sum(position <= self._top for position in positions)
         if len(self._newest) < 2 * MIN_REMEMBERED:
             self._newest += page
         self._has_dates = self._has_dates and all(media.created_at for media in page)
@@ -237,18 +229,15 @@ class Reading:
 
     def horizon(self, total: int | None, *, is_complete: bool) -> Horizon | None:
         """Return the horizon after the reading; None if neither ids nor dates order the files."""
-        newest = self._newest
-        if is_complete and self.sort_by == "id" and not (self._is_ordered(total) and self._dates_agree()):
+        newest, field = self._newest, self.sort_by
+        if is_complete and field == "id" and not (self._is_ordered(total) and self._dates_agree()):
             if not self._has_dates:
                 return None
-            newest = self._latest
-            field: SortField = "createdAt"
-        elif self._is_ordered(total):
-            field = self.sort_by
-        else:
+            newest, field = self._latest, "createdAt"
+        elif not self._is_ordered(total):
             return None
         top = position_of(newest[min(_MAX_OUTLIERS, len(newest) - 1)], field) if newest else None
-        return None if top is None else Horizon(field, top)
+        return None if top is None else (field, top)
 
     def _is_ordered(self, total: int | None) -> bool:
         return self._is_sorted and (self.sort_by == "createdAt" or _ids_grow(self._newest, total))

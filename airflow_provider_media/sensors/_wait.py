@@ -6,7 +6,7 @@ import json
 import logging
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media import exceptions
 from airflow_provider_media._airflow.arguments import (
@@ -19,6 +19,7 @@ from airflow_provider_media._airflow.arguments import (
     parse_media_ids,
     parse_name,
     parse_names,
+    parse_nullable,
     parse_optional,
     parse_token,
     takes_literally,
@@ -33,26 +34,23 @@ from airflow_provider_media._polling.criteria import (
     WaitCriteria,
     WaitEvent,
     found_from_dicts,
-    found_to_dicts,
 )
-from airflow_provider_media._polling.lookup import Details, lookup, lookup_in_newest
+from airflow_provider_media._polling.lookup import lookup
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 from airflow_provider_media.sensors._gate import Gate
 from airflow_provider_media.triggers import _poller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media._api.flows import Flow
     from airflow_provider_media._polling.criteria import Found
     from airflow_provider_media.hooks.media import MediaHook
+    from airflow_provider_media.models import Media
     from airflow_provider_media.triggers.media import MediaExistsTrigger
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _MAX_BYTES = 48 * 1024
 """Airflow warns about values above 64 KiB; a larger wait is saved without the files found."""
@@ -74,7 +72,7 @@ class Wait:
     timeout: float
     needed_by: datetime | None
     started: datetime
-    warn_before: timedelta | None = None
+    warn_before: float | None = None
     on_warning: Callable[..., object] | None = None
     found: Found = field(default_factory=dict)
     failures: int = 0
@@ -87,11 +85,10 @@ class Wait:
     _state: TaskState[WaitCheckpoint] | None = None
     _library: str | None = None
     gate: Gate = field(default_factory=Gate)
-    _details: Details = field(default_factory=Details, init=False)
+    _details: dict[Media, Media] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        """Set what the criteria imply."""
-        self._details.needs = dict.fromkeys(self.criteria.keys, self.criteria.needs) if self.criteria.needs else {}
+        """Count no files yet."""
         self.counts = self.criteria.counts(LookupResult())
 
     @classmethod
@@ -146,7 +143,7 @@ class Wait:
     @property
     def warn_at(self) -> datetime | None:
         """The time of the warning, or None if there is none, or it was given."""
-        return None if self.warn_before is None or self.warned else self.deadline - self.warn_before
+        return None if self.warn_before is None or self.warned else self.deadline - timedelta(seconds=self.warn_before)
 
     def warn_if_due(self, context: Context, error: Exception | None = None) -> None:
         """Warn, once, if the time has come."""
@@ -180,11 +177,9 @@ class Wait:
         before = dict(self.found)
         error: Exception | None = None
         try:
-            if not (newest_only and self._are_missing_in_newest(hook)):
-                self._lookup(hook, self.missing)
+            self._lookup(hook, self.missing, newest_only=newest_only and bool(self.criteria.names) and not before)
             if before and not self.missing:
-                for key in before:
-                    del self.found[key]
+                self.found = {key: files for key, files in self.found.items() if key not in before}
                 self._lookup(hook, tuple(before))
             if not self.missing:
                 self.warnings = self.gate.check(self.criteria.in_order(self.found))
@@ -196,43 +191,34 @@ class Wait:
         self.retry_after = (isinstance(error, MediaError) and error.retry_after) or 0.0
         return error
 
-    def _are_missing_in_newest(self, hook: MediaHook) -> bool:
-        """Return whether files are missing among the newest ones, which others have to search further."""
-        if not self.criteria.names or self.found:
-            return False
-        result = LookupResult()
-        is_whole_library = self._run(hook, lookup_in_newest(self.missing, result=result, details=self._details))
-        found = self.criteria.satisfied_by(result)
-        self.counts |= self.criteria.counts(result)
-        if is_whole_library:
-            self.found = found
-            return True
-        self.found_in_newest = found
-        return bool(self.criteria.missing(found)) and not self.is_over
-
-    def _lookup(self, hook: MediaHook, keys: tuple[str, ...]) -> None:
-        self.found_in_newest = None
-        result = LookupResult()
-        ids, names = (keys, ()) if self.criteria.ids else ((), keys)
-        try:
-            self._run(hook, lookup(ids, names, result=result, details=self._details))
-        finally:
-            self.found |= self.criteria.satisfied_by(result)
-            self.counts |= {key: count for key, count in self.criteria.counts(result).items() if key in keys}
-
-    def _run(self, hook: MediaHook, flow: Flow[T]) -> T:
-        """Run a flow within the time that remains."""
+    def _lookup(self, hook: MediaHook, keys: tuple[str, ...], *, newest_only: bool = False) -> None:
+        """Find ids or names within the time that remains."""
         end = max(self.deadline, datetime.now(UTC) + timedelta(seconds=_poller.FIRST_POLL_SECONDS))
 
         def remaining_seconds() -> float:
             return (end - datetime.now(UTC)).total_seconds()
 
-        return hook.run_flow(with_time_limit(flow, remaining_seconds), seconds=remaining_seconds())
+        self.found_in_newest = None
+        result, is_whole = LookupResult(), not newest_only
+        ids, names = (keys, ()) if self.criteria.ids else ((), keys)
+        needs = dict.fromkeys(keys, self.criteria.needs) if self.criteria.needs else {}
+        flow = lookup(ids, names, result=result, needs=needs, details=self._details, newest_only=newest_only)
+        try:
+            is_whole = hook.run_flow(with_time_limit(flow, remaining_seconds), seconds=remaining_seconds())
+        finally:
+            found = self.criteria.satisfied_by(result)
+            self.counts |= {key: count for key, count in self.criteria.counts(result).items() if key in keys}
+            if is_whole:
+                self.found |= found
+        if not is_whole:
+            self.found_in_newest = found
+            if self.is_over or not self.criteria.missing(found):
+                self._lookup(hook, keys)
 
     def next_interval(self, interval: float) -> float:
         """Return the seconds until the next poll: at least ``Retry-After``, at most until the deadline."""
         if self.warn_at:
-            interval = min(interval, max(0.0, (self.warn_at - datetime.now(UTC)).total_seconds()))
+            interval = min(interval, (self.warn_at - datetime.now(UTC)).total_seconds())
         interval = max(interval, self.retry_after, _poller.MIN_INTERVAL_SECONDS)
         return min(interval, max(self.remaining.total_seconds(), _poller.MIN_INTERVAL_SECONDS))
 
@@ -259,41 +245,43 @@ class Wait:
             not_before=(datetime.now(UTC) + delay).isoformat() if delay else None,
         )
 
+    def resume(self, event: Any, deferral: Mapping[str, Any]) -> str:
+        """Continue after a deferral; return the status of the trigger's event.
+
+        :param deferral: what :meth:`to_deferral` returned; older releases stored less.
+        :raises MediaError: polling failed.
+        """
+        wait_event = WaitEvent.from_dict(event)
+        self.found |= found_from_dicts(deferral.get("found") or {}) | wait_event.found
+        self.counts |= wait_event.counts
+        self.failures, self.warned = deferral.get("failures", 0), self.warned or deferral.get("warned", False)
+        if started := deferral.get("started"):
+            self.started = min(self.started, datetime.fromisoformat(started))
+        if wait_event.status == "failed":
+            kind = getattr(exceptions, wait_event.error or "", None)
+            kind = kind if isinstance(kind, type) and issubclass(kind, MediaError) else MediaError
+            error = kind(f"{wait_event.message} ({self.progress})")
+            self.reset()
+            raise error
+        return wait_event.status
+
     def to_deferral(self) -> dict[str, Any]:
         """Return what :meth:`resume` receives; before Airflow 3.3 a deferral keeps nothing else."""
-        return {
-            "found": found_to_dicts(self.found),
-            "started": self.started.isoformat(),
-            "failures": self.failures,
-            "warned": self.warned,
-        }
+        deferral = self._checkpoint.to_dict()
+        del deferral["library"]
+        return deferral
 
-    def resume(
-        self, event: Any, *, found: dict[str, Any] | None, started: str | None, failures: int, warned: bool
-    ) -> WaitEvent:
-        """Continue after a deferral; return the trigger's event."""
-        wait_event = WaitEvent.from_dict(event)
-        self.found |= found_from_dicts(found or {}) | wait_event.found
-        self.counts |= wait_event.counts
-        self.failures, self.warned = failures, self.warned or warned
-        if started:
-            self.started = min(self.started, datetime.fromisoformat(started))
-        return wait_event
-
-    def error_of(self, event: WaitEvent) -> MediaError:
-        """Return the error of a failed wait on a triggerer; a MediaError if it is not one of this package."""
-        kind = getattr(exceptions, event.error or "", None)
-        if not (isinstance(kind, type) and issubclass(kind, MediaError)):
-            kind = MediaError
-        return kind(f"{event.message} ({self.progress})")
+    @property
+    def _checkpoint(self) -> WaitCheckpoint:
+        return WaitCheckpoint(
+            started=self.started, library=self._library, found=self.found, failures=self.failures, warned=self.warned
+        )
 
     def save(self) -> None:
         """Save the state for the task's later processes, where Airflow supports it."""
         if self._state is None:
             return
-        checkpoint = WaitCheckpoint(
-            started=self.started, library=self._library, found=self.found, failures=self.failures, warned=self.warned
-        )
+        checkpoint = self._checkpoint
         if len(json.dumps(checkpoint.to_dict())) > _MAX_BYTES:
             checkpoint = replace(checkpoint, found={})
         self._state.save(checkpoint)
@@ -341,7 +329,8 @@ def load_wait(sensor: Any, context: Context) -> Wait:
     """Return the state of a sensor's wait."""
     max_failures = parse_int("max_poll_failures", sensor.max_poll_failures)
     parse_interval("poke_interval", sensor.poke_interval, may_be_zero=True)
-    warn_before, on_warning = _parse_warning(sensor.warn_before, sensor.on_warning)
+    if sensor.on_warning is not None and sensor.warn_before is None:
+        raise MediaConfigurationError("on_warning requires warn_before, the time before the deadline.")
     return Wait.load(
         context,
         task_id=sensor.task_id,
@@ -350,8 +339,8 @@ def load_wait(sensor: Any, context: Context) -> Wait:
         policy=_poller.PollPolicy(_poller.UNLIMITED_FAILURES if sensor.silent_fail else max_failures),
         timeout=parse_interval("timeout", sensor.timeout, may_be_zero=True),
         needed_by=parse_optional(parse_datetime, "needed_by", sensor.needed_by),
-        warn_before=warn_before,
-        on_warning=on_warning,
+        warn_before=parse_nullable(parse_interval, "warn_before", sensor.warn_before),
+        on_warning=parse_nullable(parse_callable, "on_warning", sensor.on_warning),
         gate=Gate(
             channels_of(parse_list("channels", sensor.channels)), check_url=parse_bool("check_url", sensor.check_url)
         ),
@@ -396,13 +385,3 @@ def _parse_criteria(sensor: Any) -> WaitCriteria:
             " plain name needs one file."
         )
     return criteria
-
-
-def _parse_warning(warn_before: Any, on_warning: Any) -> tuple[timedelta | None, Callable[..., object] | None]:
-    """Return how long before the deadline to warn, and the function to call."""
-    if warn_before is None and on_warning is None:
-        return None, None
-    if warn_before is None:
-        raise MediaConfigurationError("on_warning requires warn_before, the time before the deadline.")
-    call = None if on_warning is None else parse_callable("on_warning", on_warning)
-    return timedelta(seconds=parse_interval("warn_before", warn_before)), call

@@ -194,27 +194,14 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             wait.save()
         return PokeReturnValue(is_done=False)
 
-    def execute_complete(
-        self,
-        context: Context,
-        event: Any,
-        found: dict[str, Any] | None = None,
-        started: str | None = None,
-        failures: int = 0,
-        warned: bool = False,  # noqa: FBT001, FBT002 - Airflow passes it by name
-    ) -> Any:
+    def execute_complete(self, context: Context, event: Any, **deferral: Any) -> Any:
         """Return the files after the trigger's event, or defer again if some are missing.
 
         :param event: the trigger's event; the other arguments are those of :meth:`Wait.to_deferral`.
         :raises AirflowSensorTimeout: the deadline has passed, and a last poll did not find the missing files.
         """
         wait = self._load_wait(context)
-        wait_event = wait.resume(event, found=found, started=started, failures=failures, warned=warned)
-        if wait_event.status == "failed":
-            error = wait.error_of(wait_event)
-            wait.reset()
-            raise error
-        if wait_event.status == "warning":
+        if wait.resume(event, deferral) == "warning":
             wait.warn_if_due(context)
             return self._defer(context)
         if not wait.missing and len(wait.criteria.keys) == 1 and wait.gate.is_open:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from fnmatch import fnmatchcase
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media._polling import criteria as patterns_module
-from airflow_provider_media._polling.criteria import NameIndex, WaitCriteria
+from airflow_provider_media._polling.criteria import NameIndex
 
 ALPHABET = "ab*?[]!-^.\\ \n"
 
@@ -34,13 +32,3 @@ def test_patterns_with_other_ends_are_not_tested(pattern: str) -> None:
     name = pattern.format(7).replace("*", "x").replace("?", "x").replace("[ab]", "a")
     assert list(index.matching(name)) == [pattern.format(7)]
     assert index.tested <= 2
-
-
-def test_compiled_pattern_is_cached_while_referenced() -> None:
-    waiting = [WaitCriteria(names=("one*", "name")), WaitCriteria(names=("one*",))]
-    pattern = patterns_module._compiled["one*"]
-    NameIndex(["one*"])
-    assert patterns_module._compiled["one*"] is pattern
-    del pattern, waiting
-    gc.collect()
-    assert "one*" not in patterns_module._compiled
