@@ -123,16 +123,16 @@ def _check(values: argparse.Namespace, warnings: _Warnings) -> int:
         sys.stderr.write(f"There is no folder {values.folder!r}.\n")
         return USAGE
     plan = _check_folder(values, warnings)
-    warned = sum(bool(step.warnings) for step in plan.steps)
+    warned = sum(bool(step.file.warnings) for step in plan.steps)
     refused = len(plan.refused)
     if values.json:
         counts = {"files": len(plan.steps), "refused": refused, "warnings": warned}
         shown = ("path", "name", "mime_type", "size")
         files = [
             {
-                **{name: getattr(step, name) for name in shown},
+                **{name: getattr(step.file, name) for name in shown},
                 "error": step.reason if step.action == "refuse" else None,
-                "warnings": list(step.warnings),
+                "warnings": list(step.file.warnings),
             }
             for step in plan.steps
         ]
@@ -146,10 +146,10 @@ def _check(values: argparse.Namespace, warnings: _Warnings) -> int:
         rows = []
         for step in plan.steps:
             is_refused = step.action == "refuse"
-            result = "refused" if is_refused else "warning" if step.warnings else "ok"
-            reasons = (*([step.reason] if is_refused else []), *step.warnings)
-            size = "" if step.size is None else format_size(step.size)
-            rows.append((escape_controls(step.path), size, result, "\n".join(map(escape_controls, reasons))))
+            result = "refused" if is_refused else "warning" if step.file.warnings else "ok"
+            reasons = (*([step.reason] if is_refused else []), *step.file.warnings)
+            size = "" if step.file.size is None else format_size(step.file.size)
+            rows.append((escape_controls(step.file.path), size, result, "\n".join(map(escape_controls, reasons))))
         _print_table(("File", "Size", "Result", "Reason"), rows)
         sys.stdout.write(f"{plural(len(plan.steps), 'file')}: {refused} refused, {warned} with warnings\n")
     return FAILED if refused or (warned and values.strict) else OK

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from airflow_provider_media._api.baseline import Baseline
+    from airflow_provider_media._deletion.delete import References
     from airflow_provider_media._sync.checkpoint import Receipt
-    from airflow_provider_media._sync.manifest import ManifestFile
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_SKIPPED_SHOWN = 50
+
+_LIBRARY = ("The library",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,22 +55,15 @@ class SyncOptions:
     if_changed: str = "replace"
     channels: tuple[str, ...]
     check_integrity: bool
+    references: References | None = None
     on_reference: str = "fail"
     max_workers: int = 1
     allow_failures: int = 0
     dry_run: bool = False
     fingerprint: bool = False
-    manifest_file: ManifestFile | None = None
+    manifest_path: Any = None
     returns_manifest: bool = True
     back_up: Callable[[Iterable[Media]], None] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExistingMedia:
-    """The library's files with the names of a folder's files."""
-
-    by_name: dict[str, list[Media]]
-    baseline: Baseline
 
 
 def prepare_files(
@@ -80,6 +75,8 @@ def prepare_files(
 ) -> list[LocalFile]:
     """Check every file before the first upload; return each with its problem, if any.
 
+    Files of unsupported types are excluded, with a warning, if ``on_unsupported`` is ``skip``.
+
     :param workers: check files in parallel, because reading from an object store is slow.
     """
 
@@ -88,25 +85,17 @@ def prepare_files(
             raise TransferAbortedError("The task was stopped.")
         return prepare_file(file, options, receipts, accepts_converted=hook.settings.accept_converted)
 
-    return list(workers.map(prepare, found))
-
-
-def skip_unsupported(prepared: Sequence[LocalFile], options: SyncOptions) -> list[LocalFile]:
-    """Exclude files of unsupported types, with a warning, if ``on_unsupported`` is ``skip``."""
-    if options.on_unsupported == "fail":
-        return list(prepared)
-    skipped = [file for file in prepared if file.is_unsupported_type]
-    if skipped:
-        table = as_table([(file.path, file.problem or "") for file in skipped[:_MAX_SKIPPED_SHOWN]])
-        more = len(skipped) - _MAX_SKIPPED_SHOWN
-        files = plural(len(prepared), "file")
-        log.warning("Skipped %d of %s of unsupported types (on_unsupported='skip')\n%s%s", len(skipped), files, table,
-                    f"\nand {more} more" if more > 0 else "")  # fmt: skip
+    prepared = list(workers.map(prepare, found))
+    skipped = [(file.path, file.problem or "") for file in prepared if file.rejected_by == _LIBRARY]
+    if options.on_unsupported == "fail" or not skipped:
+        return prepared
+    table, files = as_table(skipped, max_rows=_MAX_SKIPPED_SHOWN), plural(len(prepared), "file")
+    log.warning("Skipped %d of %s of unsupported types (on_unsupported='skip')\n%s", len(skipped), files, table)
     if len(skipped) == len(prepared):
         raise MediaFileError(
             f"The folder {options.source_label!r} cannot be synced: the library accepts none of its file types."
         )
-    return [file for file in prepared if not file.is_unsupported_type]
+    return [file for file in prepared if file.rejected_by != _LIBRARY]
 
 
 def prepare_file(
@@ -122,15 +111,9 @@ def prepare_file(
         if (options.fingerprint or accepts_converted) and not report.errors:
             upload = upload.with_fingerprint(accepts_converted=accepts_converted)
     except MediaError as error:
-        is_unsupported_type = isinstance(error, MediaFileError) and error.is_unsupported_type
-        return LocalFile(
-            path=path,
-            name=name,
-            problem=file_error_reason(error),
-            error_class=type(error),
-            rejected_by=("The library",) if is_unsupported_type else (),
-            is_unsupported_type=is_unsupported_type,
-        )
+        rejected_by = _LIBRARY if isinstance(error, MediaFileError) and error.is_unsupported_type else ()
+        problem = file_error_reason(error)
+        return LocalFile(path=path, name=name, problem=problem, error_class=type(error), rejected_by=rejected_by)
     return LocalFile(
         path=path,
         name=name,
@@ -145,8 +128,10 @@ def prepare_file(
 
 def fetch_existing_media(
     hook: MediaHook, prepared: Sequence[LocalFile], workers: Executor, *, wait_seconds: float = 0.0
-) -> ExistingMedia:
-    """List the library once; fetch details of each file for which the list is incomplete.
+) -> tuple[dict[str, list[Media]], Baseline]:
+    """List the library once; return the files with the names of the folder's files, by name, and the baseline.
+
+    Details are fetched of each file for which the list is incomplete.
 
     :param wait_seconds: how long to wait for files that an earlier sync stored and the library does not show yet.
     """
@@ -157,15 +142,20 @@ def fetch_existing_media(
     unclear = [media for file in prepared for media in by_name.get(file.name, ()) if _is_unclear(file, media)]
     if unclear:
         log.info("Fetching details of %s, because the list response is incomplete", plural(len(unclear), "file"))
-        found = workers.map(partial(_fetch_details, hook), unclear)
-        full = {str(media.id): details for media, details in zip(unclear, found, strict=True)}
-        full |= _wait_for(hook, [media for media in unclear if full[str(media.id)] is None])
+        ids = [str(media.id) for media in unclear]
+        found = dict(zip(ids, workers.map(partial(_get, hook), ids), strict=True))
+        # Listed files that a GET does not find may be new, or deleted.
+        if unseen := [media_id for media_id, media in found.items() if media is None]:
+            found |= hook.run_flow(get_settled(unseen, hook.settings.settle_seconds))
         for name, several in by_name.items():
-            details = (full.get(str(media.id), media) for media in several)
-            by_name[name] = [media for media in details if media is not None]
-    _log_unknown_folders(prepared, by_name)
-    _warn_about_descriptions(prepared, by_name)
-    return ExistingMedia(by_name=by_name, baseline=baseline)
+            details = ((media, found.get(str(media.id), media)) for media in several)
+            by_name[name] = [merge_details(media, full) for media, full in details if full]
+    _log_unknown_fields(prepared, by_name)
+    return by_name, baseline
+
+
+def _merge(listed: Media, details: Media | None) -> Media | None:
+    return merge_details(listed, details) if details else None
 
 
 def _read_unlisted(
@@ -202,38 +192,17 @@ def _is_unclear(file: LocalFile, media: Media) -> bool:
     return file.fingerprint is not None and media.description is None and upload.matches(media)
 
 
-def _fetch_details(hook: MediaHook, listed: Media) -> Media | None:
-    """Get one file by its id; return None if it no longer exists."""
-    found = _get(hook, listed.id)
-    return merge_details(listed, found) if found else None
-
-
-def _wait_for(hook: MediaHook, listed: Sequence[Media]) -> dict[str, Media]:
-    """Get again the listed files that a get did not find: they may be new, or deleted."""
-    found = hook.run_flow(get_settled([media.id for media in listed], hook.settings.settle_seconds)) if listed else {}
-    return {str(media.id): merge_details(media, found[str(media.id)]) for media in listed if str(media.id) in found}
-
-
-def _log_unknown_folders(prepared: Sequence[LocalFile], by_name: dict[str, list[Media]]) -> None:
-
-    unknown = sum(
-        len(with_unknown_folder(file.upload, filter(file.upload.could_match, by_name.get(file.name, ()))))
-        for file in prepared
-        if file.upload
-    )
+def _log_unknown_fields(prepared: Sequence[LocalFile], by_name: dict[str, list[Media]]) -> None:
+    """Log how many files may be in another folder, or count as changed, because the API does not return a field."""
+    unknown = undescribed = 0
+    for file in prepared:
+        existing = list(filter(file.upload.could_match, by_name.get(file.name, ()))) if file.upload else []
+        if file.upload and existing:
+            unknown += len(with_unknown_folder(file.upload, existing))
+            undescribed += file.fingerprint is not None and all(media.description is None for media in existing)
     if unknown:
         files = plural(unknown, "file")
         log.info("The API does not return the folder of %s, so they may be in the folder of this sync", files)
-
-
-def _warn_about_descriptions(prepared: Sequence[LocalFile], by_name: dict[str, list[Media]]) -> None:
-    hidden = sum(
-        all(media.description is None for media in existing)
-        for file in prepared
-        if file.fingerprint
-        and file.upload
-        and (existing := [*filter(file.upload.could_match, by_name.get(file.name, ()))])
-    )
-    if hidden:
-        files = plural(hidden, "file")
+    if undescribed:
+        files = plural(undescribed, "file")
         log.warning("The API does not return the description of %s, so their content counts as changed", files)

@@ -4,46 +4,44 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._airflow.files import check_regular, read_text, resolve_target, write_text
+from airflow_provider_media._airflow.files import as_local, check_regular, read_text, resolve_target, write_text
 from airflow_provider_media._api.values import plural, redact_url, redact_urls, safe_cause
 from airflow_provider_media._sync.checkpoint import Receipt
 from airflow_provider_media._upload.source import local_path
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-    from airflow_provider_media._sync.plan import StepResult
+    from airflow_provider_media._sync.plan import PlanStep
     from airflow_provider_media._sync.scan import FoundFile
-    from airflow_provider_media._upload.spec import UploadSpec
 
 log = logging.getLogger(__name__)
 
 
-def manifest_of(outcomes: Iterable[StepResult], uploads: Mapping[str, UploadSpec]) -> dict[str, dict[str, Any]]:
+def manifest_of(results: Iterable[PlanStep]) -> dict[str, dict[str, Any]]:
     """Return one entry for each file in the library, by path in the folder, sorted."""
     entries = {}
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.step.path):
-        media = outcome.media
-        if media is not None:
-            entries[outcome.step.path] = {
-                "path": outcome.step.path,
+    for result in sorted(results, key=lambda result: result.file.path):
+        file, media = result.file, result.media
+        if media is not None and file.upload is not None:
+            entries[file.path] = {
+                "path": file.path,
                 "id": media.id,
-                "name": outcome.step.name,
+                "name": file.name,
                 "url": media.url,
-                "mime_type": outcome.step.mime_type,
-                "size": outcome.step.size,
-                "action": outcome.action,
-                "warnings": list(outcome.step.warnings),
-                **Receipt.of(uploads[outcome.step.path], media).to_dict(),
+                "mime_type": file.mime_type,
+                "size": file.size,
+                "action": result.action,
+                "warnings": list(file.warnings),
+                **Receipt.of(file.upload, media).to_dict(),
             }
     return entries
 
@@ -53,79 +51,68 @@ def check_can_be_mapped(operator: BaseOperator, context: Context, entries: int) 
     from airflow.providers.common.compat.sdk import conf
 
     most = conf.getint("core", "max_map_length", fallback=1024)
-    is_mapped = (
-        getattr(context.get("ti"), "map_index", -1) >= 0
-    )  # Airflow maps over the results of a mapped task as one
+    # Airflow maps over the results of a mapped task as one.
+    is_mapped = getattr(context.get("ti"), "map_index", -1) >= 0
     if entries <= most or is_mapped or operator.get_dag() is None:
         return
-    mapped = next(iter(operator.iter_mapped_dependants()), None)
-    if mapped is not None:
+    if any(True for _ in operator.iter_mapped_dependants()):
         raise MediaConfigurationError(
             f"The folder has {entries} files, but Airflow maps a task over at most {most} ([core] max_map_length)."
             ' Raise the limit, or use output="reference" and read the manifest in the downstream tasks.'
         )
 
 
-class ManifestFile:
-    """The file of a manifest."""
+def check_manifest_path(path: Any, found: Iterable[FoundFile]) -> None:
+    """Check, before the first upload, that the manifest can be written.
 
-    def __init__(self, path: Any) -> None:
-        self.path = path if hasattr(path, "fs") else Path(path)
-        self._is_local = not hasattr(path, "fs")
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def check(self, found: Iterable[FoundFile]) -> None:
-        """Check, before the first upload, that it can be written.
-
-        :param found: the files of the folder. A manifest among them would be synced by the next run.
-        """
-        if str(local_path(self.path)) in {str(local_path(file.path)) for file in found}:
-            raise self._unwritable("it is one of the files to sync; use another folder")
-        if not self._is_local:
-            return
+    :param found: the files of the folder. A manifest among them would be synced by the next run.
+    """
+    target, reason = as_local(path), None
+    if str(target) in {str(local_path(file.path)) for file in found}:
+        reason = "it is one of the files to sync; use another folder"
+    elif isinstance(target, Path):
         try:
-            check_regular(self.path)
-            folder = resolve_target(self.path).parent
+            check_regular(target)
+            folder = resolve_target(target).parent
             folder.mkdir(parents=True, exist_ok=True)
-            is_writable = os.access(folder, os.W_OK)
+            if not os.access(folder, os.W_OK):
+                reason = "no permission to write to its folder"
+            elif target.is_dir():
+                reason = "it is a folder; give the path of a file"
         except OSError as error:
-            raise self._unwritable(error.strerror or str(error)) from None
-        if not is_writable:
-            raise self._unwritable("no permission to write to its folder")
-        if self.path.is_dir():
-            raise self._unwritable("it is a folder; give the path of a file")
+            reason = error.strerror or str(error)
+    if reason:
+        raise MediaConfigurationError(f"manifest_path={redact_url(str(path))!r} cannot be written: {reason}.")
 
-    def _unwritable(self, reason: str) -> MediaConfigurationError:
-        return MediaConfigurationError(f"manifest_path={redact_url(str(self))!r} cannot be written: {reason}.")
 
-    def read_receipts(self) -> dict[str, Receipt]:
-        """Return the receipts in the manifest of an earlier sync, by path; none if it is missing or cannot be read."""
-        try:
-            manifest = json.loads(read_text(self.path))
-            return {str(path): Receipt.from_dict(entry) for path, entry in manifest.items()}
-        except FileNotFoundError:
-            return {}
-        except Exception as error:  # noqa: BLE001 - of any file system; the sync works without
-            cause = f"{type(error).__name__}: {error}"
-            log.warning(
-                "Could not read the manifest of an earlier sync from %r; ignoring it: %s", redact_url(str(self)), cause
-            )
-            return {}
+def read_receipts(path: Any) -> tuple[dict[str, Receipt], float]:
+    """Return the receipts in the manifest of an earlier sync, by path, and its age in seconds.
 
-    def age_seconds(self) -> float:
-        """Return how long ago it was written; infinity if unknown."""
-        try:
-            return max(0.0, time.time() - float(self.path.stat().st_mtime))
-        except Exception:  # noqa: BLE001 - of any file system
-            return math.inf
+    Without a manifest that can be read, there are none; an unknown age is infinite.
+    """
+    try:
+        manifest = json.loads(read_text(path))
+        receipts = {str(name): Receipt.from_dict(entry) for name, entry in manifest.items()}
+    except FileNotFoundError:
+        return {}, float("inf")
+    except Exception as error:  # noqa: BLE001 - of any file system; the sync works without
+        cause = f"{type(error).__name__}: {error}"
+        log.warning(
+            "Could not read the manifest of an earlier sync from %r; ignoring it: %s", redact_url(str(path)), cause
+        )
+        return {}, float("inf")
+    try:
+        return receipts, max(0.0, time.time() - float(as_local(path).stat().st_mtime))
+    except Exception:  # noqa: BLE001 - of any file system
+        return receipts, float("inf")
 
-    def write(self, manifest: dict[str, dict[str, Any]]) -> None:
-        """Write it as JSON; on a local disk, readers see either the old or the new file."""
-        try:
-            write_text(self.path, json.dumps(manifest, ensure_ascii=False, indent=1))
-        except Exception as error:  # noqa: BLE001 - of any file system
-            path, reason = redact_url(str(self)), redact_urls(str(error)) or type(error).__name__
-            raise MediaError(f"Could not write the manifest to {path!r}: {reason}.") from safe_cause(error)
-        log.info("Wrote the manifest of %s to %r", plural(len(manifest), "file"), redact_url(str(self.path)))
+
+def write_manifest(path: Any, manifest: dict[str, dict[str, Any]]) -> None:
+    """Write it as JSON; on a local disk, readers see either the old or the new file."""
+    shown = redact_url(str(path))
+    try:
+        write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1))
+    except Exception as error:  # noqa: BLE001 - of any file system
+        reason = redact_urls(str(error)) or type(error).__name__
+        raise MediaError(f"Could not write the manifest to {shown!r}: {reason}.") from safe_cause(error)
+    log.info("Wrote the manifest of %s to %r", plural(len(manifest), "file"), shown)

@@ -54,8 +54,17 @@ class LocalFile:
     problem: str | None = None
     error_class: type[MediaError] = MediaFileError
     rejected_by: tuple[str, ...] = ()
-    is_unsupported_type: bool = False
     warnings: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int | None:
+        """The size in bytes; None of a refused file."""
+        return self.upload.source.size if self.upload else None
+
+    @property
+    def mime_type(self) -> str | None:
+        """The MIME type; None of a refused file."""
+        return self.upload.mime_type if self.upload else None
 
     def could_match(self, media: Media) -> bool:
         """Return whether a file of the library has its name, or is the one of its receipt."""
@@ -75,29 +84,27 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStep:
-    """The planned action for one file.
+    """The planned action for one file, and its result after the execution.
 
-    :param action: one of :data:`ACTIONS`.
-    :param existing: the file of the library that is kept, or that a previous attempt uploaded.
+    :param action: one of :data:`ACTIONS`; after a failure, ``failed``.
+    :param media: the file of the library that is kept, or that this or a previous attempt uploaded.
     :param old: the files of the library to delete after the new one is verified.
+    :param error_class: of a refused file.
+    :param error: of a failed file.
     """
 
     action: str
-    path: str
-    name: str
+    file: LocalFile
     reason: str
-    size: int | None = None
-    mime_type: str | None = None
-    existing: Media | None = None
+    media: Media | None = None
     old: tuple[Media, ...] = ()
     error_class: type[MediaError] | None = None
-    rejected_by: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    error: MediaError | None = None
 
     @property
     def summary(self) -> str:
         """The reason; for a file to upload, followed or replaced by the summaries of its warnings."""
-        warnings = "; ".join(warning.partition(";")[0] for warning in self.warnings)
+        warnings = "; ".join(warning.partition(";")[0] for warning in self.file.warnings)
         if not warnings or self.action == "keep":
             return self.reason
         return warnings if self.action == "create" and not self.old else f"{self.reason}; {warnings}"
@@ -106,29 +113,15 @@ class PlanStep:
         """Return a dict of JSON values."""
         return {
             "action": self.action,
-            "path": self.path,
-            "name": self.name,
+            "path": self.file.path,
+            "name": self.file.name,
             "reason": self.reason,
-            "size": self.size,
-            "mime_type": self.mime_type,
-            "id": self.existing.id if self.existing else None,
+            "size": self.file.size,
+            "mime_type": self.file.mime_type,
+            "id": self.media.id if self.media else None,
             "old_ids": [media.id for media in self.old],
-            "warnings": list(self.warnings),
+            "warnings": list(self.file.warnings),
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepResult:
-    """The result of one step.
-
-    :param action: the action done: ``create``, ``replace``, ``keep`` or ``failed``.
-    """
-
-    step: PlanStep
-    action: str
-    media: Media | None = None
-    error: MediaError | None = None
-    replaced: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,36 +141,28 @@ class SyncPlan:
         """The steps that cannot be executed."""
         return tuple(step for step in self.steps if step.action == "refuse")
 
-    @property
-    def to_upload(self) -> tuple[PlanStep, ...]:
-        """The steps that change the library."""
-        return tuple(step for step in self.steps if step.action in ("create", "replace"))
-
     def to_dict(self) -> dict[str, Any]:
         """Return a dict of JSON values."""
         return {"counts": self.counts, "steps": [step.to_dict() for step in self.steps]}
 
     def table(self, *actions: str) -> str:
         """Return the steps with these actions as a table for the log, at most ``_MAX_SHOWN``."""
-        shown: list[PlanStep] = []
-        remaining = []
-        for action in actions:
-            steps = [step for step in self.steps if step.action == action]
-            room = max(0, _MAX_SHOWN - len(shown))
-            shown += steps[:room]
-            if len(steps) > room:
-                remaining.append(f"{action}: {len(steps) - room} more")
-        rows = [(step.action, step.path, step.summary) for step in shown]
-        return "\n".join([*([as_table(rows)] if rows else []), *remaining])
+        of_actions = [step for action in actions for step in self.steps if step.action == action]
+        rest = Counter(step.action for step in of_actions[_MAX_SHOWN:])
+        rows = [(step.action, step.file.path, step.summary) for step in of_actions[:_MAX_SHOWN]]
+        return "\n".join([*([as_table(rows)] if rows else []), *(f"{action}: {n} more" for action, n in rest.items())])
 
 
-def as_table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Align strings in columns, one line per row; escape control characters and line breaks."""
-    escaped = [tuple(map(escape_controls, row)) for row in rows]
+def as_table(rows: Sequence[tuple[str, ...]], *, max_rows: int | None = None, hint: str = "") -> str:
+    """Align strings in columns, one line per row; escape control characters and line breaks.
+
+    :param hint: where to find the rows beyond ``max_rows``.
+    """
+    escaped = [tuple(map(escape_controls, row)) for row in rows[:max_rows]]
     widths = [max(map(len, column)) for column in zip(*escaped, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in escaped
-    )
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in escaped]
+    more = len(rows) - len(escaped)
+    return "\n".join([*lines, f"and {more} more{hint}"] if more else lines)
 
 
 def group_by_name(files: Iterable[LocalFile], library: Iterable[Media]) -> dict[str, list[Media]]:
@@ -187,8 +172,8 @@ def group_by_name(files: Iterable[LocalFile], library: Iterable[Media]) -> dict[
     """
     digests = {name_digest(file.name): file.name for file in files}
     names = set(digests.values())
-    of_size: dict[int, list[str]] = defaultdict(list)
     by_receipt = {str(file.receipt.media_id): file.name for file in files if file.receipt}
+    of_size: dict[int, list[str]] = defaultdict(list)
     for file in files:
         if file.upload and file.upload.fingerprint:
             of_size[file.upload.source.size].append(file.name)
@@ -196,14 +181,11 @@ def group_by_name(files: Iterable[LocalFile], library: Iterable[Media]) -> dict[
     for media in library:
         digest = name_digest_in(media.description)
         name = media.name if digest is None else digests.get(digest)
-        names_of_media = {name for name in (name, by_receipt.get(str(media.id))) if name in names}
-        for one in names_of_media:
-            found[one].append(media)
-        if names_of_media:
-            continue
-        if media.description is None and media.size:
-            for candidate in of_size.get(media.size, ()):
-                found[candidate].append(media)
+        candidates: Iterable[str] = {one for one in (name, by_receipt.get(str(media.id))) if one in names}
+        if not candidates and media.description is None and media.size:
+            candidates = of_size.get(media.size, ())
+        for candidate in candidates:
+            found[candidate].append(media)
     return {name: oldest_first(several) for name, several in found.items()}
 
 
@@ -236,11 +218,10 @@ def _refuse_shared_name(file: LocalFile, paths: list[str]) -> LocalFile:
     if file.problem is not None or len(paths) == 1:
         return file
     others = [path for path in paths if path != file.path]
+    more = f" and {len(others) - _MAX_OTHERS} more" if len(others) > _MAX_OTHERS else ""
+    problem = f"would share the name {file.name!r} with {', '.join(others[:_MAX_OTHERS])}{more}; change name_template"
     if not others:
         problem = f"{len(paths)} files have this path in different Unicode forms (NFC and NFD); keep one"
-        return replace(file, problem=problem, error_class=MediaConflictError)
-    shown = ", ".join(others[:_MAX_OTHERS]) + (f" and {len(others) - 3} more" if len(others) > _MAX_OTHERS else "")
-    problem = f"would share the name {file.name!r} with {shown}; change name_template"
     return replace(file, problem=problem, error_class=MediaConflictError)
 
 
@@ -249,52 +230,33 @@ def _plan_step(
 ) -> PlanStep:
     upload = file.upload
     if file.problem is not None or upload is None:
-        return PlanStep(
-            action="refuse",
-            path=file.path,
-            name=file.name,
-            reason=file.problem or "it cannot be read",
-            error_class=file.error_class,
-            rejected_by=file.rejected_by,
-        )
-    step = PlanStep(
-        action="create",
-        path=file.path,
-        name=file.name,
-        reason="not in the library",
-        size=upload.source.size,
-        mime_type=upload.mime_type,
-        warnings=file.warnings,
-    )
+        reason, refused = file.problem or "it cannot be read", replace(file, upload=None, warnings=())
+        return PlanStep(action="refuse", file=refused, reason=reason, error_class=file.error_class)
+    step = PlanStep(action="create", file=file, reason="not in the library")
     # A file known to be in the folder comes before one whose folder is unknown.
     existing = sorted(filter(file.could_match, of_name), key=upload.has_unknown_folder)
     if not existing:
         return step
-    same = next((media for media in existing if file.is_same(media)), None)
-    if same:
+    if same := next((media for media in existing if file.is_same(media)), None):
         old = [media for media in existing if not (sent_before(media) or file.is_same(media))]
         if old and if_changed == "replace" and sent_before(same):
             reason = f"uploaded by a previous attempt as {same.id}; still to delete: {format_ids(old)}"
-            return _plan_replacement(replace(step, reason=reason, existing=same), tuple(old), upload)
-        has_digest = upload.fingerprint and fingerprint_in(same.description)
-        by = (
-            "same content"
-            if has_digest
-            else "same size and type"
-            if upload.matches(same)
-            else "stored by an earlier sync"
-        )
-        return replace(step, action="keep", reason=f"in the library as {same.id}: {by}", existing=same)
-    if refused := next(filter(upload.is_rejected_conversion, existing), None):
+            return _plan_replacement(replace(step, reason=reason, media=same), old, upload)
+        by = "same size and type" if upload.matches(same) else "stored by an earlier sync"
+        if upload.fingerprint and fingerprint_in(same.description):
+            by = "same content"
+        return replace(step, action="keep", reason=f"in the library as {same.id}: {by}", media=same)
+    if converted := next(filter(upload.is_rejected_conversion, existing), None):
         reason = (
-            f"the platform converted it to {format_size(refused.size)} ({format_size(upload.source.size)} uploaded) as"
-            f" {refused.id}; set the connection's extra 'accept_converted' to true to accept that"
+            f"the platform converted it to {format_size(converted.size)}"
+            f" ({format_size(upload.source.size)} uploaded) as"
+            f" {converted.id}; set the connection's extra 'accept_converted' to true to accept that"
         )
         return replace(step, action="refuse", reason=reason, error_class=MediaResponseError)
-    return _plan_changed(step, tuple(existing), upload, if_changed)
+    return _plan_changed(step, existing, upload, if_changed)
 
 
-def _plan_changed(step: PlanStep, existing: tuple[Media, ...], upload: UploadSpec, if_changed: str) -> PlanStep:
+def _plan_changed(step: PlanStep, existing: list[Media], upload: UploadSpec, if_changed: str) -> PlanStep:
     noun, verb = ("id", "differs") if len(existing) == 1 else ("ids", "differ")
     differs = f"{noun} {format_ids(existing)} {verb}{_difference(existing[-1], upload)}"
     if if_changed == "fail":
@@ -305,13 +267,13 @@ def _plan_changed(step: PlanStep, existing: tuple[Media, ...], upload: UploadSpe
     return _plan_replacement(replace(step, reason=f"{differs}; deleted after the upload"), existing, upload)
 
 
-def _plan_replacement(step: PlanStep, old: tuple[Media, ...], upload: UploadSpec) -> PlanStep:
+def _plan_replacement(step: PlanStep, old: list[Media], upload: UploadSpec) -> PlanStep:
     """Delete the old files after the upload, unless one of them may be in another folder."""
     unknown = with_unknown_folder(upload, old)
     if unknown:
         reason = f"{format_unknown_folders(unknown)} Or choose if_changed='upload'"
-        return replace(step, action="refuse", reason=reason, existing=None, error_class=MediaConflictError)
-    return replace(step, action="replace", old=old)
+        return replace(step, action="refuse", reason=reason, media=None, error_class=MediaConflictError)
+    return replace(step, action="replace", old=tuple(old))
 
 
 def _difference(old: Media, upload: UploadSpec) -> str:
@@ -338,5 +300,5 @@ def _without_used(step: PlanStep, used: Mapping[int | str, list[str]], on_refere
         reason = f"cannot be replaced: {users}"
         return replace(step, action="refuse", reason=reason, old=(), error_class=MediaInUseError)
     unused = tuple(media for media in step.old if media.id not in in_use)
-    action = "replace" if unused else "keep" if step.existing else "create"
+    action = "replace" if unused else "keep" if step.media else "create"
     return replace(step, action=action, reason=f"{step.reason}; kept: {users}", old=unused)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,12 @@ from airflow_provider_media._api.deletion import find_unchanged
 from airflow_provider_media._api.flows import sleep
 from airflow_provider_media._api.values import escape_controls, plural
 from airflow_provider_media._deletion.delete import find_references
-from airflow_provider_media._sync.checkpoint import PreviousAttempts, Receipt, SyncCheckpoint
-from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files, skip_unsupported
+from airflow_provider_media._sync.checkpoint import Receipt, SyncCheckpoint
+from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files
 from airflow_provider_media._sync.executor import SyncExecutor, worker_pool
-from airflow_provider_media._sync.manifest import manifest_of
-from airflow_provider_media._sync.plan import StepResult, as_table, keep_used, make_plan
+from airflow_provider_media._sync.manifest import check_manifest_path, manifest_of, read_receipts, write_manifest
+from airflow_provider_media._sync.plan import as_table, keep_used, make_plan
 from airflow_provider_media._sync.scan import find_files
-from airflow_provider_media._upload.body import FilesProgress
 from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS
 from airflow_provider_media._upload.spec import changes_of
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaInUseError
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_media._airflow.task_state import TaskState
-    from airflow_provider_media._deletion.delete import References
-    from airflow_provider_media._sync.compare import ExistingMedia, SyncOptions
+    from airflow_provider_media._api.baseline import Baseline
+    from airflow_provider_media._sync.compare import SyncOptions
     from airflow_provider_media._sync.plan import LocalFile, PlanStep, SyncPlan
     from airflow_provider_media._sync.scan import FoundFile
-    from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.hooks.media import MediaHook
+    from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +48,10 @@ class FolderSync:
     """One sync of a folder; its methods are the steps, in their order."""
 
     def __init__(
-        self,
-        hook: MediaHook,
-        options: SyncOptions,
-        references: References | None,
-        *,
-        state: TaskState[SyncCheckpoint],
-        context: Context,
+        self, hook: MediaHook, options: SyncOptions, *, state: TaskState[SyncCheckpoint], context: Context
     ) -> None:
         self._hook = hook
         self._options = options
-        self._references = references
         self._state = state
         state.identify(
             lambda: {
@@ -70,99 +63,72 @@ class FolderSync:
                 "name_template": options.name_template,
             }
         )
-        self._checkpoint = state.load()
-        self._previous = PreviousAttempts.of(self._checkpoint, context, is_kept=state.is_kept)
+        self._previous = SyncCheckpoint.load(state, context)
 
     def scan(self) -> list[FoundFile]:
         """List the folder, and check that the manifest can be written."""
         options = self._options
         found = find_files(options.source, options.pattern, options.exclude, written=options.source_label)
-        if options.manifest_file and not options.dry_run:
-            options.manifest_file.check(found)
+        if options.manifest_path and not options.dry_run:
+            check_manifest_path(options.manifest_path, found)
         return found
 
-    def compare(self, found: Sequence[FoundFile]) -> tuple[list[LocalFile], ExistingMedia]:
-        """Check each file of the folder, then list the library."""
-        options = self._options
-        receipts, wait_seconds = self._previous_receipts()
+    def compare(self, found: Sequence[FoundFile]) -> tuple[list[LocalFile], dict[str, list[Media]], Baseline]:
+        """Check each file of the folder, then list the library; return both sides, and the library's baseline."""
+        options, settle_seconds = self._options, self._hook.settings.settle_seconds
+        receipts, age = read_receipts(options.manifest_path) if options.manifest_path else ({}, float("inf"))
+        if self._previous.receipts:
+            receipts = {**receipts, **self._previous.receipts}
+            age = min(age, max(0.0, time.time() - self._previous.ended_at))
         with worker_pool(self._hook, options.max_workers) as pool:
-            files = skip_unsupported(prepare_files(self._hook, found, options, pool, receipts), options)
-            if self._previous.were_interrupted and not options.dry_run:
-                seconds = self._hook.settings.settle_seconds
+            files = prepare_files(self._hook, found, options, pool, receipts)
+            if self._previous.sending and not options.dry_run:
                 log.info(
-                    "A previous attempt was interrupted; waiting %g s for the library to show its uploads", seconds
+                    "A previous attempt was interrupted; waiting %g s for the library to show its uploads",
+                    settle_seconds,
                 )
-                self._hook.run_flow(sleep(seconds))
-            return files, fetch_existing_media(self._hook, files, pool, wait_seconds=wait_seconds)
+                self._hook.run_flow(sleep(settle_seconds))
+            return files, *fetch_existing_media(self._hook, files, pool, wait_seconds=settle_seconds - age)
 
-    def plan(self, files: Sequence[LocalFile], existing: ExistingMedia) -> SyncPlan:
+    def plan(self, files: Sequence[LocalFile], existing: Mapping[str, list[Media]]) -> SyncPlan:
         """Decide what becomes of each file; check references of the files to delete; log the plan."""
-        options, sent_before = self._options, self._previous.sent
-        plan = make_plan(files, existing.by_name, if_changed=options.if_changed, sent_before=sent_before)
-        used = find_references([media for step in plan.steps for media in step.old], self._references)
+        options = self._options
+        plan = make_plan(files, existing, if_changed=options.if_changed, sent_before=self._previous.may_have_sent)
+        used = find_references([media for step in plan.steps for media in step.old], options.references)
         plan = keep_used(plan, used, on_reference=options.on_reference)
         log_plan(plan, used if options.on_reference == "skip" else {}, is_dry_run=options.dry_run)
         return plan
 
-    def apply(
-        self, plan: SyncPlan, files: Iterable[LocalFile], existing: ExistingMedia
-    ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    def apply(self, plan: SyncPlan, baseline: Baseline) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
         """Execute the plan; return the manifest, and the number of files by action."""
         check_plan(plan, self._hook)
-        uploads = {file.path: file.upload for file in files if file.upload}
-        results = [
-            StepResult(step=step, action="keep", media=step.existing) for step in plan.steps if step.action == "keep"
-        ]
-        checkpoint = self._checkpoint
-        baseline = (checkpoint and checkpoint.baseline) or existing.baseline.reduced(max_known=MAX_BASELINE_IDS)
-        checkpoint = checkpoint or SyncCheckpoint(sending=False, baseline=baseline)
-        if plan.to_upload:
-            checkpoint = replace(checkpoint, sending=True, baseline=baseline)
+        first_baseline = self._previous.baseline or baseline.reduced(max_known=MAX_BASELINE_IDS)
+        checkpoint = replace(self._previous, sending=True, baseline=first_baseline)
+        results = [step for step in plan.steps if step.action == "keep"]
+        if to_upload := [step for step in plan.steps if step.action in ("create", "replace")]:
             self._state.save(checkpoint)
-            results += self._execute(plan.to_upload, uploads, existing)
+            results += self._execute(to_upload, baseline)
         if gone := self._find_gone(results):
-            self._state.save(replace(checkpoint, sending=True, baseline=baseline))
-            results = [result for result in results if result.step.path not in {step.path for step in gone}]
-            results += self._execute(gone, uploads, existing)
+            self._state.save(checkpoint)
+            results = [result for result in results if result.file.path not in {step.file.path for step in gone}]
+            results += self._execute(gone, baseline)
         try:
-            return self._finish(results, uploads)
+            return self._finish(results)
         except MediaError:
             # No upload is running any more, although not all files are done.
             receipts = {
-                result.step.path: Receipt.of(uploads[result.step.path], result.media)
+                result.file.path: Receipt.of(result.file.upload, result.media)
                 for result in results
-                if result.action in ("create", "replace") and result.media
+                if result.action in ("create", "replace") and result.media and result.file.upload
             }
-            self._state.save(SyncCheckpoint.ended(baseline, {**checkpoint.receipts, **receipts}))
+            self._state.save(checkpoint.ended(receipts))
             raise
 
-    def _previous_receipts(self) -> tuple[dict[str, Receipt], float]:
-        """Return the receipts of earlier runs and attempts, and how long the library may still take to show them."""
-        settle_seconds = self._hook.settings.settle_seconds
-        manifest_file, checkpoint = self._options.manifest_file, self._checkpoint
-        receipts: dict[str, Receipt] = {}
-        ages = [float("inf")]
-        if manifest_file and (receipts := manifest_file.read_receipts()):
-            ages.append(manifest_file.age_seconds())
-        if checkpoint and checkpoint.receipts:
-            receipts = {**receipts, **checkpoint.receipts}
-            ages.append(checkpoint.age_seconds())
-        return receipts, max(0.0, settle_seconds - min(ages))
-
-    def _execute(
-        self, steps: Sequence[PlanStep], uploads: Mapping[str, UploadSpec], existing: ExistingMedia
-    ) -> list[StepResult]:
-        sizes = sum(step.size or 0 for step in steps)
-        progress = FilesProgress(len(steps), sizes)
+    def _execute(self, steps: Sequence[PlanStep], baseline: Baseline) -> list[PlanStep]:
         with worker_pool(self._hook, self._options.max_workers) as pool:
-            executor = SyncExecutor(
-                self._hook, pool, self._options, self._references, uploads=uploads, existing=existing, progress=progress
-            )
-            results = executor.execute(steps)
-        log.info("Uploaded %s", progress.summary())
-        return results
+            return SyncExecutor(self._hook, self._options, baseline, steps, pool).execute()
 
-    def _find_gone(self, results: Sequence[StepResult]) -> list[PlanStep]:
+    def _find_gone(self, results: Sequence[PlanStep]) -> list[PlanStep]:
         """Read the kept files again; return steps that upload those that are gone, because lists may be stale."""
         kept = [result for result in results if result.action == "keep"]
         media = [result.media for result in kept if result.media]
@@ -171,23 +137,24 @@ class FolderSync:
         settle_seconds = self._hook.settings.settle_seconds
         still = find_unchanged(media, max_by_id=_MAX_KEPT_BY_ID, settle_seconds=settle_seconds)
         there = {str(one.id) for one in self._hook.run_flow(still)}
-        gone = [result.step for result in kept if result.media and str(result.media.id) not in there]
+        gone = [step for step in kept if step.media and str(step.media.id) not in there]
         if gone:
-            paths = ", ".join(repr(step.path) for step in gone[:_MAX_NAMED])
+            paths = ", ".join(repr(step.file.path) for step in gone[:_MAX_NAMED])
             log.warning("%s no longer in the library, uploading again: %s", plural(len(gone), "kept file"), paths)
-        return [replace(step, action="create", existing=None, reason="no longer in the library") for step in gone]
+        return [replace(step, action="create", media=None, reason="no longer in the library") for step in gone]
 
-    def _finish(
-        self, results: list[StepResult], uploads: Mapping[str, UploadSpec]
-    ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-        """Raise if too many files failed; otherwise write and return the manifest."""
-        manifest_file = self._options.manifest_file
-        counts = count_results(results)
+    def _finish(self, results: list[PlanStep]) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+        """Raise if too many files failed; otherwise write and return the manifest, and the counts."""
+        counted = Counter(result.action for result in results)
+        counts = {action: counted[action] for action in ("create", "replace", "keep", "failed")}
+        shown = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
+        log.info("Synced %s: %s", plural(len(results), "file"), shown)
         raise_if_failed(results, self._options.allow_failures)
-        log_changes(results, uploads, has_manifest=manifest_file is not None)
-        manifest = manifest_of(results, uploads)
-        if manifest_file:
-            manifest_file.write(manifest)
+        path = self._options.manifest_path
+        log_changes(results, has_manifest=path is not None)
+        manifest = manifest_of(results)
+        if path:
+            write_manifest(path, manifest)
         return manifest, counts
 
 
@@ -215,7 +182,7 @@ def check_plan(plan: SyncPlan, hook: MediaHook) -> None:
     refused = plan.refused
     if refused:
         files = f"{len(refused)} of {plural(len(plan.steps), 'file')}"
-        table = _table([(step.path, step.reason) for step in refused])
+        table = _table([(step.file.path, step.reason) for step in refused])
         error_class = next(step.error_class for step in refused if step.error_class)
         raise error_class(f"{_refusal(refused, files)}; nothing was uploaded\n{table}")
     replaced = sum(bool(step.old) for step in plan.steps)
@@ -228,7 +195,7 @@ def check_plan(plan: SyncPlan, hook: MediaHook) -> None:
 
 def _refusal(refused: Sequence[PlanStep], files: str) -> str:
     """Return why files are refused, if all are for one reason."""
-    rejecters = {step.rejected_by for step in refused}
+    rejecters = {step.file.rejected_by for step in refused}
     if len(rejecters) == 1 and (titles := rejecters.pop()):
         return f"{' and '.join(titles)} {'does' if len(titles) == 1 else 'do'} not accept {files}"
     if all(step.error_class is MediaInUseError for step in refused):
@@ -236,46 +203,39 @@ def _refusal(refused: Sequence[PlanStep], files: str) -> str:
     return f"Cannot sync {files}"
 
 
-def count_results(results: Sequence[StepResult]) -> dict[str, int]:
-    """Log and return the number of files by action."""
-    counted = Counter(result.action for result in results)
-    counts = {action: counted[action] for action in ("create", "replace", "keep", "failed")}
-    shown = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
-    log.info("Synced %s: %s", plural(len(results), "file"), shown)
-    return counts
-
-
-def raise_if_failed(results: Sequence[StepResult], allow_failures: int) -> None:
+def raise_if_failed(results: Sequence[PlanStep], allow_failures: int) -> None:
     """Raise if more than ``allow_failures`` files failed; otherwise log the failures.
 
     :raises MediaError: of the class of one of the errors, a retryable one if possible, so that Airflow retries.
     """
-    failed = [(result.step.path, result.error) for result in results if result.error]
+    failed = [(result.file.path, result.error) for result in results if result.error]
+    if not failed:
+        return
     files, table = plural(len(results), "file"), _table([(path, str(error)) for path, error in failed])
-    if len(failed) > allow_failures:
-        errors = [error for _, error in failed]
-        kind = type(next((error for error in errors if error.retryable), errors[0]))
-        done = len(results) - len(failed)
-        raise kind(f"{len(failed)} of {files} failed; the other {done} are in the library\n{table}")
-    if failed:
+    if len(failed) <= allow_failures:
         log.warning("%d of %s failed (allow_failures=%d)\n%s", len(failed), files, allow_failures, table)
+        return
+    errors = [error for _, error in failed]
+    kind = type(next((error for error in errors if error.retryable), errors[0]))
+    done = len(results) - len(failed)
+    raise kind(f"{len(failed)} of {files} failed; the other {done} are in the library\n{table}")
 
 
-def log_changes(results: Iterable[StepResult], uploads: Mapping[str, UploadSpec], *, has_manifest: bool) -> None:
+def log_changes(results: Iterable[PlanStep], *, has_manifest: bool) -> None:
     """Log one warning of the files that the platform changed."""
-    sent = [(result.step.path, result.media) for result in results if result.action in ("create", "replace")]
+    sent = [result for result in results if result.action in ("create", "replace")]
     changed = [
-        (path, ", ".join(changes)) for path, media in sent if media and (changes := changes_of(uploads[path], media))
+        (file, ", ".join(changes))
+        for file, media in ((result.file, result.media) for result in sent)
+        if file.upload and media and (changes := changes_of(file.upload, media))
     ]
     if not changed:
         return
-    is_recognized = has_manifest or all(uploads[path].fingerprint for path, _ in changed)
+    is_recognized = has_manifest or all(file.upload and file.upload.fingerprint for file, _ in changed)
     advice = "" if is_recognized else ". Set manifest_path or fingerprint=True, so that later runs recognize them"
-    log.warning(
-        "The platform changed what it stored of %s%s\n%s", plural(len(changed), "file"), advice, _table(changed)
-    )
+    table = _table([(file.path, changes) for file, changes in changed])
+    log.warning("The platform changed what it stored of %s%s\n%s", plural(len(changed), "file"), advice, table)
 
 
-def _table(rows: list[tuple[str, str]]) -> str:
-    more = len(rows) - _MAX_NAMED
-    return as_table(rows[:_MAX_NAMED]) + (f"\nand {more} more; the log names them" if more > 0 else "")
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    return as_table(rows, max_rows=_MAX_NAMED, hint="; the log names them")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._airflow.arguments import (
@@ -167,17 +169,17 @@ class MediaSyncOperator(MediaOperator):
         try:
             self.hook.get_conn()
             state = TaskState(context, SyncCheckpoint, task_id=self.task_id)
-            sync = FolderSync(self.hook, options, self.references, state=state, context=context)
+            sync = FolderSync(self.hook, options, state=state, context=context)
             found = sync.scan()
             if options.returns_manifest and not options.dry_run:
                 check_can_be_mapped(self, context, len(found))
-            files, existing = sync.compare(found)
+            files, existing, baseline = sync.compare(found)
             MediaLink.persist(context, library_link(self.media_conn_id))
             plan = sync.plan(files, existing)
             if options.dry_run:
                 return plan.to_dict()
-            manifest, counts = sync.apply(plan, files, existing)
-            where = {"manifest_path": str(options.manifest_file)} if options.manifest_file else {}
+            manifest, counts = sync.apply(plan, baseline)
+            where = {"manifest_path": str(options.manifest_path)} if options.manifest_path else {}
             fill_outlet_events(context, self, {**(where or {"manifest_xcom": _xcom_of(context)}), "counts": counts})
             state.delete()
             return manifest if options.returns_manifest else {**where, "counts": counts}
@@ -190,7 +192,6 @@ class MediaSyncOperator(MediaOperator):
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._deletion.delete import Backup
         from airflow_provider_media._sync.compare import SyncOptions
-        from airflow_provider_media._sync.manifest import ManifestFile
         from airflow_provider_media._sync.plan import IF_CHANGED, MAX_WORKERS
         from airflow_provider_media._sync.scan import check_name_template
         from airflow_provider_media._upload.spec import validate_common_fields
@@ -202,7 +203,7 @@ class MediaSyncOperator(MediaOperator):
         else:
             source = {name: as_path(url) for name, url in urls.items()}
         output = parse_choice("output", self.returned, ("manifest", "reference"))
-        path = parse_optional(parse_path, "manifest_path", self.manifest_path)
+        path = as_path(parse_optional(parse_path, "manifest_path", self.manifest_path))
         if output == "reference" and path is None:
             raise MediaConfigurationError('output="reference" needs a manifest_path.')
         backup_to = parse_optional(parse_path, "backup_to", self.backup_to)
@@ -221,12 +222,13 @@ class MediaSyncOperator(MediaOperator):
             if_changed=parse_choice("if_changed", self.if_changed, IF_CHANGED),
             channels=channels_of(parse_list("channels", self.channels)),
             check_integrity=parse_bool("check_integrity", self.check_integrity),
+            references=self.references,
             on_reference=parse_choice("on_reference", self.on_reference, ("fail", "skip")),
             max_workers=parse_int("max_workers", self.max_workers, most=MAX_WORKERS),
             allow_failures=parse_int("allow_failures", self.allow_failures, least=0),
             dry_run=parse_bool("dry_run", self.is_dry_run),
             fingerprint=parse_bool("fingerprint", self.fingerprint),
-            manifest_file=None if path is None else ManifestFile(as_path(path)),
+            manifest_path=Path(path) if isinstance(path, (str, PathLike)) and not hasattr(path, "fs") else path,
             returns_manifest=output == "manifest",
             back_up=None if backup_to is None else Backup(self.hook, backup_to),
         )

@@ -252,7 +252,7 @@ def test_a_dry_run_returns_the_plan_of_the_real_run(
         "old.png": ("replace", None, [old]),
     }
     manifest = sync(dry_run="False")
-    assert plans[0] == plans[1]
+    assert plans[0].to_dict() == plans[1].to_dict()
     assert {path: entry["action"] for path, entry in manifest.items()} == {
         step["path"]: step["action"] for step in planned["steps"]
     }

@@ -27,7 +27,7 @@ def stored(media_id: int, name: str | None = "banner.png", size: int | None = SI
 
 def planned(files: list[LocalFile], library: list[Media], **options: Any) -> list[tuple[str, Any, list[Any]]]:
     plan = make_plan(files, group_by_name(files, library), **{"if_changed": "replace", **options})
-    return [(step.action, step.existing and step.existing.id, [media.id for media in step.old]) for step in plan.steps]
+    return [(step.action, step.media and step.media.id, [media.id for media in step.old]) for step in plan.steps]
 
 
 @pytest.mark.parametrize(
@@ -118,10 +118,9 @@ def test_names_that_a_platform_may_merge_are_refused() -> None:
 
 
 def test_a_file_with_a_problem_is_refused() -> None:
-    plan = make_plan([LocalFile(path="a", name="a", problem="it is empty.")], {}, if_changed="replace")
-    assert plan.steps == (
-        PlanStep(action="refuse", path="a", name="a", reason="it is empty.", error_class=MediaFileError),
-    )
+    file = LocalFile(path="a", name="a", problem="it is empty.")
+    plan = make_plan([file], {}, if_changed="replace")
+    assert plan.steps == (PlanStep(action="refuse", file=file, reason="it is empty.", error_class=MediaFileError),)
 
 
 def test_an_interrupted_replacement_is_finished_without_an_upload() -> None:
@@ -157,7 +156,7 @@ def test_an_uploaded_file_is_kept_when_the_old_one_is_used() -> None:
     library = group_by_name(files, [stored(1, size=5), stored(9)])
     plan = make_plan(files, library, if_changed="replace", sent_before=lambda media: media.id == 9)
     (step,) = keep_used(plan, {1: ["campaign 7"]}, on_reference="skip").steps
-    assert (step.action, step.existing, step.old) == ("keep", stored(9), ())
+    assert (step.action, step.media, step.old) == ("keep", stored(9), ())
 
 
 def test_the_same_lists_make_equal_plans_that_survive_json() -> None:
@@ -205,7 +204,8 @@ def test_one_path_in_two_unicode_forms_is_refused() -> None:
 
 def test_the_table_is_limited_to_500_rows() -> None:
     def steps(action: str, count: int) -> list[PlanStep]:
-        return [PlanStep(action=action, path=f"{action}{number}", name="", reason="why") for number in range(count)]
+        files = [LocalFile(path=f"{action}{number}", name="") for number in range(count)]
+        return [PlanStep(action=action, file=file, reason="why") for file in files]
 
     plan = SyncPlan((*steps("keep", 25), *steps("create", 600), *steps("refuse", 1)))
     table = plan.table("refuse", "replace", "create").splitlines()

@@ -14,7 +14,7 @@ from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._deletion.delete import DeletionCheckpoint
 from airflow_provider_media._polling.criteria import WaitCheckpoint
-from airflow_provider_media._sync.checkpoint import PreviousAttempts, SyncCheckpoint
+from airflow_provider_media._sync.checkpoint import SyncCheckpoint
 from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS, UploadCheckpoint
 from airflow_provider_media.models import Media
 from tests.helpers.fake_store import FakeStore
@@ -279,19 +279,19 @@ def test_a_large_baseline_is_reduced_or_omitted() -> None:
 
 
 def test_a_second_attempt_without_a_store_counts_as_interrupted() -> None:
-    def earlier(try_number: int, *, is_kept: bool) -> PreviousAttempts:
+    def earlier(try_number: int, store: FakeStore | None) -> SyncCheckpoint:
         started = SimpleNamespace(start_date=NOON)
-        task: Any = {"ti": SimpleNamespace(try_number=try_number), "dag_run": started}
-        return PreviousAttempts.of(None, task, is_kept=is_kept)
+        task: Any = {"ti": SimpleNamespace(try_number=try_number), "dag_run": started, "task_state_store": store}
+        return SyncCheckpoint.load(TaskState(task, SyncCheckpoint, task_id="sync"), task)
 
-    assert earlier(1, is_kept=False) == earlier(2, is_kept=True) == PreviousAttempts()
-    assert earlier(2, is_kept=False) == PreviousAttempts(were_interrupted=True, since=NOON)
+    assert earlier(1, None) == earlier(2, FakeStore()) == SyncCheckpoint()
+    assert earlier(2, None) == SyncCheckpoint(sending=True, since=NOON)
 
 
 def test_what_earlier_attempts_sent_is_newer_than_their_baseline() -> None:
-    earlier = PreviousAttempts(baseline=Baseline(newest_id=7, is_complete=False))
-    assert [earlier.sent(Media(id=media_id)) for media_id in (6, 7, 8)] == [False, False, True]
-    assert not PreviousAttempts().sent(Media(id=8))
+    earlier = SyncCheckpoint(baseline=Baseline(newest_id=7, is_complete=False))
+    assert [earlier.may_have_sent(Media(id=media_id)) for media_id in (6, 7, 8)] == [False, False, True]
+    assert not SyncCheckpoint().may_have_sent(Media(id=8))
 
 
 def test_a_store_error_without_text_does_not_fail_the_task(caplog: pytest.LogCaptureFixture) -> None:
