@@ -52,12 +52,6 @@ _LAZY_TEXT = re.compile(r"\bLazy\w*Sequence\(|<generator object|<[\w.]*XComArg o
 """The ``str()`` of a mapped task's results: it has the sequence's type, not its values."""
 
 
-class RenderedPattern(str):
-    """A pattern without a letter or digit that a template or an upstream task returned, such as ``*``."""
-
-    __slots__ = ()
-
-
 class ExactName(str):
     """A name of a file in the library, in which wildcards are literal."""
 
@@ -258,26 +252,6 @@ def parse_name(field: str, value: Any) -> str:
     if isinstance(value, Mapping) and "name" in value:
         return ExactName(parse_str(field, value["name"]))
     return parse_str(field, value)
-
-
-def mark_pattern(content: Any, rendered: Any) -> Any:
-    """Return a rendered value; a pattern without a letter or digit as :class:`RenderedPattern`, if it was rendered.
-
-    :param content: the value before rendering. A pattern that is written literally stays a string.
-    """
-    is_rendered = isinstance(rendered, str) and not isinstance(rendered, ExactName) and rendered != content
-    if is_rendered and any(wildcard in rendered for wildcard in "*?[") and not any(map(str.isalnum, rendered)):
-        return RenderedPattern(rendered)
-    return rendered
-
-
-def refuse_rendered_pattern(field: str, value: Any) -> None:
-    """Raise for a pattern that selects nearly everything because a template rendered to an empty string."""
-    if isinstance(value, RenderedPattern):
-        raise MediaConfigurationError(
-            f"{field} rendered to {str(value)!r}. Did a Jinja template or an upstream task return nothing? If you mean"
-            f" this pattern, write it without a template: {field}={str(value)!r}."
-        )
 
 
 def takes_literally(name: str | None, *, wildcards: bool) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from io import IOBase
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import quote
 
@@ -29,12 +28,14 @@ if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
     References = Callable[[Media], Iterable[str]] | str
-    from collections.abc import Iterable
+    BackUp = Callable[[Iterable[Media]], None]
 
 log = logging.getLogger(__name__)
 
 _NO_STRINGS = (bytes, bytearray, memoryview, array, range)
 """Collections that cannot contain strings, so that even an empty one is a mistake."""
+
+_MAX_NAME_CHARS = 150
 
 
 def find_references(found: Iterable[Media], references: References | None) -> dict[int | str, list[str]]:
@@ -45,7 +46,10 @@ def find_references(found: Iterable[Media], references: References | None) -> di
     """
     if references is None:
         return {}
-    find_users = _resolve(references)
+    find_users = parse_callable("references", references)
+    if isinstance(find_users, type):
+        name = find_users.__name__
+        raise MediaConfigurationError(f"references is the class {name}, not an instance: use {name}(...).")
     if isinstance(find_users, ListedReferences):
         find_users = find_users.snapshot()  # reads the lists once for all files
     users = {media.id: _parse_users(find_users(media), media) for media in found}
@@ -74,19 +78,15 @@ def _parse_users(returned: Any, media: Media) -> list[str]:
     return list(users)
 
 
-def _resolve(references: References) -> Callable[[Media], Iterable[str]]:
-    found = parse_callable("references", references)
-    if isinstance(found, type):
-        name = found.__name__
-        raise MediaConfigurationError(f"references is the class {name}, not an instance: use {name}(...).")
-    return found
-
-
 def refuse_if_used(found: Iterable[Media], references: References | None) -> None:
     """Raise if any of the files is in use."""
-    used = find_references(found, references)
-    if used:
-        raise MediaInUseError(format_references(used) + " Nothing was deleted.")
+    if used := find_references(found, references):
+        raise in_use_error(used)
+
+
+def in_use_error(used: dict[int | str, list[str]]) -> MediaInUseError:
+    """Return the error that prevents a deletion."""
+    return MediaInUseError(f"{format_references(used)} Nothing was deleted.")
 
 
 def format_references(used: dict[int | str, list[str]]) -> str:
@@ -103,7 +103,7 @@ def delete_all(
     references: References | None,
     on_reference: str,
     state: TaskState[DeletionCheckpoint],
-    backup_to: Any = None,
+    back_up: BackUp | None = None,
 ) -> dict[str, list[int | str]]:
     """Check references, then delete the files; return the ids that were deleted, missing and skipped.
 
@@ -111,34 +111,32 @@ def delete_all(
     :raises MediaNotFoundError: an id is missing (``if_missing="fail"``); nothing was deleted.
     :raises MediaInUseError: a file is in use (``on_reference="fail"``); nothing was deleted.
     """
-    outcome: dict[str, list[int | str]] = {"deleted": [], "missing": [], "skipped": []}
+    deleted, missing = list[int | str](), list[int | str]()
     found: dict[str, Media] = {}
     if if_missing == "fail" or references is not None:
-        found, outcome["missing"] = _get_each(hook, media_ids)
-        started = {str(media_id) for media_id in previously_started(state)}
-        outcome["deleted"] = [media_id for media_id in outcome["missing"] if str(media_id) in started]
-        outcome["missing"] = [media_id for media_id in outcome["missing"] if str(media_id) not in started]
-        if outcome["missing"] and if_missing == "fail":
+        started = set(map(str, previously_started(state)))
+        for media_id in media_ids:
+            try:
+                found[str(media_id)] = hook.get_media(media_id)
+            except MediaNotFoundError:
+                (deleted if str(media_id) in started else missing).append(media_id)
+        if missing and if_missing == "fail":
             raise MediaNotFoundError(
-                f"The library has no media {', '.join(map(str, outcome['missing']))}; nothing more was deleted.",
-                status=404,
+                f"The library has no media {', '.join(map(str, missing))}; nothing more was deleted.", status=404
             )
     used = find_references(found.values(), references)
     if used and on_reference == "fail":
-        raise MediaInUseError(format_references(used) + " Nothing was deleted.")
+        raise in_use_error(used)
     if used:
         log.warning("Skipped. %s", format_references(used))
-    outcome["skipped"] = list(used)
-    excluded = {str(media_id) for ids in outcome.values() for media_id in ids}
     # A file with two ids may be given by its alternate id.
+    excluded = {str(media_id) for ids in (deleted, missing, used) for media_id in ids}
     excluded |= {given for given, media in found.items() if media.id in used}
     remaining = [media_id for media_id in media_ids if str(media_id) not in excluded]
     # Only the references check takes long enough for the files to change.
     seen = found if references is not None else {}
-    outcome["deleted"], missing = delete_each(
-        hook, remaining, state=state, deleted=outcome["deleted"], seen=seen, backup_to=backup_to
-    )
-    outcome["missing"] += missing
+    deleted, gone = delete_each(hook, remaining, state=state, deleted=deleted, seen=seen, back_up=back_up)
+    outcome = {"deleted": deleted, "missing": missing + gone, "skipped": list(used)}
     log.info("Deleted %(deleted)s, missing %(missing)s, skipped because still in use %(skipped)s", outcome)
     return outcome
 
@@ -149,8 +147,8 @@ def delete_each(
     *,
     state: TaskState[DeletionCheckpoint],
     deleted: Iterable[int | str],
-    seen: Mapping[str, Media] = MappingProxyType({}),
-    backup_to: Any = None,
+    seen: Mapping[str, Media],
+    back_up: BackUp | None,
 ) -> tuple[list[int | str], list[int | str]]:
     """Delete files one by one; return the deleted and the missing ids.
 
@@ -159,28 +157,26 @@ def delete_each(
     :param seen: the files as they were selected, by the given id; each is read again right before its deletion.
     """
     done, missing = list(deleted), list[int | str]()
-    back_up = None if backup_to is None else Backup(hook, backup_to)
     before = previously_started(state)
     started = set(map(str, before))
     if media_ids:
         state.save(DeletionCheckpoint(ids=before))
     for media_id in media_ids:
-        was_started = str(media_id) in started
+        # A missing file was deleted by another task, or by an interrupted attempt of this one.
+        if_missing = done if str(media_id) in started else missing
         selected = seen.get(str(media_id))
         now = hook.run_flow(get_unchanged(selected)) if selected else None
         if selected and now is None:
-            (done if was_started else missing).append(media_id)
+            if_missing.append(media_id)
             continue
         try:
             if back_up:
                 back_up([now or hook.get_media(media_id)])
-            if not was_started:
-                started.add(str(media_id))
+            if str(media_id) not in started:
                 state.append(media_id)
             hook.delete(media_id)
         except MediaNotFoundError:
-            # Deleted by another task, or by an interrupted attempt of this one.
-            (done if was_started else missing).append(media_id)
+            if_missing.append(media_id)
         else:
             done.append(media_id)
     state.save(DeletionCheckpoint(ids=tuple(done), is_done=True))
@@ -200,16 +196,28 @@ def previously_started(state: TaskState[DeletionCheckpoint]) -> tuple[int | str,
     return checkpoint.ids if checkpoint else ()
 
 
-def _get_each(hook: MediaHook, media_ids: list[int | str]) -> tuple[dict[str, Media], list[int | str]]:
-    """Get each file; return them by the given id, and the ids that do not exist."""
-    found: dict[str, Media] = {}
-    missing: list[int | str] = []
-    for media_id in media_ids:
-        try:
-            found[str(media_id)] = hook.get_media(media_id)
-        except MediaNotFoundError:
-            missing.append(media_id)
-    return found, missing
+def new_backup(hook: MediaHook, folder: Any) -> BackUp | None:
+    """Return a function that writes files to a folder, each once, as ``<id>-<name>``; None without a folder."""
+    from airflow_provider_media.hooks._base import as_path
+
+    if folder is None:
+        return None
+    given = as_path(folder)
+    target_folder = Path(given) if isinstance(given, str) else given
+    if not hasattr(target_folder, "mkdir"):
+        raise MediaConfigurationError(f"backup_to cannot be written: {redact_url(str(given))!r}.")
+    written: set[str] = set()
+
+    def back_up(found: Iterable[Media]) -> None:
+        for media in found:
+            if str(media.id) not in written:
+                name = quote(media.name or "file", safe=" ()")[-_MAX_NAME_CHARS:]
+                target = target_folder / f"{quote(str(media.id), safe='')}-{name}"
+                hook.download(media, target, must_not_replace=True)
+                written.add(str(media.id))
+                log.info("Backed up media %r to %r", media.id, redact_url(str(target)))
+
+    return back_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,31 +243,3 @@ class DeletionCheckpoint:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Create an instance from :meth:`to_dict` output."""
         return cls(ids=parse_ids(values["ids"]), is_done=parse_flag(values["is_done"]))
-
-
-_MAX_NAME_CHARS = 150
-
-
-class Backup:
-    """Writes files to a folder, each as ``<id>-<name>``; an instance writes a file once."""
-
-    def __init__(self, hook: MediaHook, folder: Any) -> None:
-        from airflow_provider_media.hooks._base import as_path
-
-        folder = as_path(folder)
-        self._hook = hook
-        self._folder = Path(folder) if isinstance(folder, str) else folder
-        self._written: set[str] = set()
-        if not hasattr(self._folder, "mkdir"):
-            raise MediaConfigurationError(f"backup_to cannot be written: {redact_url(str(folder))!r}.")
-
-    def __call__(self, found: Iterable[Media]) -> None:
-        """Write files that are not written yet, and verify their sizes."""
-        for media in found:
-            if str(media.id) in self._written:
-                continue
-            name = quote(media.name or "file", safe=" ()")[-_MAX_NAME_CHARS:]
-            target = self._folder / f"{quote(str(media.id), safe='')}-{name}"
-            self._hook.download(media, target, must_not_replace=True)
-            self._written.add(str(media.id))
-            log.info("Backed up media %r to %r", media.id, redact_url(str(target)))

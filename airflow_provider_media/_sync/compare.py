@@ -23,11 +23,11 @@ from airflow_provider_media.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Executor
 
     from airflow_provider_media._api.baseline import Baseline
-    from airflow_provider_media._deletion.delete import References
+    from airflow_provider_media._deletion.delete import BackUp, References
     from airflow_provider_media._sync.checkpoint import Receipt
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media.hooks.media import MediaHook
@@ -63,7 +63,7 @@ class SyncOptions:
     fingerprint: bool = False
     manifest_path: Any = None
     returns_manifest: bool = True
-    back_up: Callable[[Iterable[Media]], None] | None = None
+    back_up: BackUp | None = None
 
 
 def prepare_files(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_media._airflow.assets import report_upload
 from airflow_provider_media._api.deletion import delete_unchanged
 from airflow_provider_media._api.values import escape_controls, format_ids, format_media
-from airflow_provider_media._deletion.delete import find_references, format_references
+from airflow_provider_media._deletion.delete import find_references, format_references, in_use_error
 from airflow_provider_media._upload.body import FilesProgress
 from airflow_provider_media._upload.checkpoint import recent_uploads
 from airflow_provider_media._upload.flow import upload_for_sync
@@ -158,7 +158,7 @@ class SyncExecutor:
         """Return whether an old file with an id that only a GET shows is in use; called by the workers."""
         used = self._find_used(old)
         if used and self._options.on_reference == "fail":
-            raise MediaInUseError(f"{format_references(used)} Nothing was deleted.")
+            raise in_use_error(used)
         if used:
             log.warning("Kept the old version beside the new one. %s", format_references(used))
         return bool(used)

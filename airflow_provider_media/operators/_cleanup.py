@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_media._airflow.arguments import (
     NOT_GIVEN,
     NotGiven,
-    mark_pattern,
     parse_choice,
     parse_name,
     parse_optional,
     parse_path,
     parse_token,
-    refuse_rendered_pattern,
     takes_literally,
 )
 from airflow_provider_media._api.values import (
@@ -31,11 +29,12 @@ from airflow_provider_media._deletion.delete import (
     delete_each,
     deletion_state,
     find_references,
-    format_references,
+    in_use_error,
+    new_backup,
     previously_started,
 )
 from airflow_provider_media._deletion.selection import Selection, find_candidates, find_hidden_ids, select
-from airflow_provider_media.exceptions import MediaConfigurationError, MediaInUseError
+from airflow_provider_media.exceptions import MediaConfigurationError
 from airflow_provider_media.operators._base import MediaOperator
 
 if TYPE_CHECKING:
@@ -131,10 +130,7 @@ class MediaCleanupOperator(MediaOperator):
         self.on_reference = on_reference
         self.backup_to = backup_to
         self.is_dry_run = dry_run  # dry_run is a method of Airflow's operators
-
-    def render_template(self, content: Any, *arguments: Any, **options: Any) -> Any:
-        """Render a value; mark patterns without a letter, so that an empty template does not select everything."""
-        return mark_pattern(content, super().render_template(content, *arguments, **options))
+        self._written = {"name": name, "mime_type": mime_type}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Select files, check references, then delete."""
@@ -142,7 +138,7 @@ class MediaCleanupOperator(MediaOperator):
         on_reference = parse_choice("on_reference", self.on_reference, ("fail", "skip"))
         max_deletions = parse_int("max_deletions", self.max_deletions)
         is_dry_run = parse_bool("dry_run", self.is_dry_run)
-        backup_to = parse_optional(parse_path, "backup_to", self.backup_to)
+        back_up = new_backup(self.hook, parse_optional(parse_path, "backup_to", self.backup_to))
         self.hook.check_may_delete()
         state = deletion_state(context, self.task_id, self.hook, selection=repr(selection))
         candidates = self.hook.run_flow(find_candidates(selection))
@@ -154,18 +150,18 @@ class MediaCleanupOperator(MediaOperator):
             used |= find_references(self.hook.run_flow(find_hidden_ids(free)), self.references)
             free = [media for media in free if media.id not in used]
         log.info("Selected %d of %s\n%s", len(free), plural(len(candidates), "matching file"), _lines(selected, used))
-        unknown = sum(1 for media in candidates if selection.needs_details_for(media))
+        unknown = sum(map(selection.needs_details_for, candidates))
         if unknown:
             log.warning("Skipped %s: the API returned no creation date or folder", plural(unknown, "file"))
+        files = plural(len(free), "file")
         refusal: MediaError | None = None
         if len(free) > max_deletions:
-            files = plural(len(free), "file")
             refusal = MediaConfigurationError(
                 f"{files} selected, more than max_deletions={max_deletions}. Narrow the selection or raise the limit;"
                 " nothing was deleted."
             )
         elif used and on_reference == "fail":
-            refusal = MediaInUseError(format_references(used) + " Nothing was deleted.")
+            refusal = in_use_error(used)
         outcome: dict[str, Any] = {
             "dry_run": is_dry_run,
             "deleted": [] if refusal else [media.id for media in free],
@@ -174,32 +170,28 @@ class MediaCleanupOperator(MediaOperator):
             "error": str(refusal) if refusal else None,
         }
         if is_dry_run:
-            log.warning(
-                "Dry run: nothing was deleted. With dry_run=False, %s",
-                f"the task would fail: {refusal}" if refusal else f"{plural(len(free), 'file')} would be deleted.",
-            )
+            effect = f"the task would fail: {refusal}" if refusal else f"{files} would be deleted."
+            log.warning("Dry run: nothing was deleted. With dry_run=False, %s", effect)
             return outcome
         if refusal:
             raise refusal
         still_there = {str(media.id) for media in candidates}
-        before = [media_id for media_id in previously_started(state) if str(media_id) not in still_there]
-        free_ids = [media.id for media in free]
-        deleted, missing = delete_each(
+        outcome["deleted"], outcome["missing"] = delete_each(
             self.hook,
-            free_ids,
+            [media.id for media in free],
             state=state,
-            deleted=before,
+            deleted=[media_id for media_id in previously_started(state) if str(media_id) not in still_there],
             seen={str(media.id): media for media in free},
-            backup_to=backup_to,
+            back_up=back_up,
         )
-        return {**outcome, "deleted": deleted, "missing": missing}
+        return outcome
 
     def _selection(self) -> Selection:
         name = parse_optional(parse_name, "name", self.name)
         is_name_exact = takes_literally(name, wildcards=parse_bool("wildcards", self.wildcards))
         if not is_name_exact:
-            refuse_rendered_pattern("name", self.name)
-        refuse_rendered_pattern("mime_type", self.mime_type)
+            self._refuse_rendered_pattern("name", self.name)
+        self._refuse_rendered_pattern("mime_type", self.mime_type)
         selection = Selection(
             name=name,
             is_name_exact=is_name_exact,
@@ -215,6 +207,15 @@ class MediaCleanupOperator(MediaOperator):
                 " keep_last, or select_all=True; nothing was deleted."
             )
         return selection
+
+    def _refuse_rendered_pattern(self, field: str, value: Any) -> None:
+        """Raise for a pattern that selects nearly everything because a template rendered to an empty string."""
+        is_rendered = isinstance(value, str) and value != self._written[field]
+        if is_rendered and any(wildcard in value for wildcard in "*?[") and not any(map(str.isalnum, value)):
+            raise MediaConfigurationError(
+                f"{field} rendered to {value!r}. Did a Jinja template or an upstream task return nothing? If you mean"
+                f" this pattern, write it without a template: {field}={value!r}."
+            )
 
 
 def _parse_duration(field: str, value: Any) -> timedelta:

@@ -190,7 +190,7 @@ class MediaSyncOperator(MediaOperator):
     def _parse_options(self) -> SyncOptions:
         """Parse the arguments, which templates and XComs may have rendered to strings."""
         from airflow_provider_media._channels.rules import channels_of
-        from airflow_provider_media._deletion.delete import Backup
+        from airflow_provider_media._deletion.delete import new_backup
         from airflow_provider_media._sync.compare import SyncOptions
         from airflow_provider_media._sync.plan import IF_CHANGED, MAX_WORKERS
         from airflow_provider_media._sync.scan import check_name_template
@@ -206,7 +206,6 @@ class MediaSyncOperator(MediaOperator):
         path = as_path(parse_optional(parse_path, "manifest_path", self.manifest_path))
         if output == "reference" and path is None:
             raise MediaConfigurationError('output="reference" needs a manifest_path.')
-        backup_to = parse_optional(parse_path, "backup_to", self.backup_to)
         description = parse_nullable(parse_str, "description", self.description)
         folder = parse_optional(parse_token, "folder_id", self.folder_id)
         description, folder_id = validate_common_fields(description, folder)
@@ -230,7 +229,7 @@ class MediaSyncOperator(MediaOperator):
             fingerprint=parse_bool("fingerprint", self.fingerprint),
             manifest_path=Path(path) if isinstance(path, (str, PathLike)) and not hasattr(path, "fs") else path,
             returns_manifest=output == "manifest",
-            back_up=None if backup_to is None else Backup(self.hook, backup_to),
+            back_up=new_backup(self.hook, parse_optional(parse_path, "backup_to", self.backup_to)),
         )
 
 

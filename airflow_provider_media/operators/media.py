@@ -25,7 +25,7 @@ from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._airflow.templates import name_map_index
 from airflow_provider_media._api.flows import folder_matches, name_matches, type_matches
 from airflow_provider_media._api.values import format_media, parse_bool, parse_int, plural
-from airflow_provider_media._deletion.delete import Backup, delete_all, deletion_state, refuse_if_used
+from airflow_provider_media._deletion.delete import delete_all, deletion_state, new_backup, refuse_if_used
 from airflow_provider_media.assets.media import media_asset, media_extra
 from airflow_provider_media.links.media import MediaLink, library_link
 from airflow_provider_media.operators._base import MediaOperator
@@ -33,13 +33,12 @@ from airflow_provider_media.operators._cleanup import MediaCleanupOperator
 from airflow_provider_media.operators._sync import MediaSyncOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_media._deletion.delete import References
     from airflow_provider_media.models import Media
-
-    References = Callable[[Media], Iterable[str]] | str
 
 __all__ = [
     "MediaCleanupOperator",
@@ -144,8 +143,7 @@ class MediaUploadOperator(MediaOperator):
         channels = parse_list("channels", self.channels)
         check_integrity = parse_bool("check_integrity", self.check_integrity)
         if_exists = parse_choice("if_exists", self.if_exists, IF_EXISTS)
-        folder = parse_optional(parse_path, "backup_to", self.backup_to)
-        back_up = None if folder is None else Backup(self.hook, folder)
+        back_up = new_backup(self.hook, parse_optional(parse_path, "backup_to", self.backup_to))
 
         def before_delete(found: Iterable[Media]) -> None:
             found = list(found)
@@ -325,5 +323,5 @@ class MediaDeleteOperator(MediaOperator):
             references=self.references,
             on_reference=parse_choice("on_reference", self.on_reference, ("fail", "skip")),
             state=deletion_state(context, self.task_id, self.hook),
-            backup_to=parse_optional(parse_path, "backup_to", self.backup_to),
+            back_up=new_backup(self.hook, parse_optional(parse_path, "backup_to", self.backup_to)),
         )
