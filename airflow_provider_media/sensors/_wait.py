@@ -27,7 +27,6 @@ from airflow_provider_media._airflow.arguments import (
 from airflow_provider_media._airflow.task_state import TaskState, first_try_number
 from airflow_provider_media._api.flows import with_time_limit
 from airflow_provider_media._api.values import parse_bool, parse_int, plural, refuse_none
-from airflow_provider_media._channels.rules import channels_of
 from airflow_provider_media._polling.criteria import (
     LookupResult,
     WaitCheckpoint,
@@ -37,7 +36,6 @@ from airflow_provider_media._polling.criteria import (
 )
 from airflow_provider_media._polling.lookup import lookup
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
-from airflow_provider_media.sensors._gate import Gate
 from airflow_provider_media.triggers import _poller
 
 if TYPE_CHECKING:
@@ -48,6 +46,7 @@ if TYPE_CHECKING:
     from airflow_provider_media._polling.criteria import Found
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
+    from airflow_provider_media.sensors._gate import Gate
     from airflow_provider_media.triggers.media import MediaExistsTrigger
 
 log = logging.getLogger(__name__)
@@ -84,7 +83,7 @@ class Wait:
     warnings: dict[int | str, tuple[str, ...]] = field(default_factory=dict, init=False)
     _state: TaskState[WaitCheckpoint] | None = None
     _library: str | None = None
-    gate: Gate = field(default_factory=Gate)
+    gate: Gate | None = None
     _details: dict[Media, Media] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -181,14 +180,14 @@ class Wait:
             if before and not self.missing:
                 self.found = {key: files for key, files in self.found.items() if key not in before}
                 self._lookup(hook, tuple(before))
-            if not self.missing:
+            if self.gate and not self.missing:
                 self.warnings = self.gate.check(self.criteria.in_order(self.found))
         except Exception as raised:  # noqa: BLE001 - also errors of a connection that cannot be read
             error = raised
         failures = self.policy.count(self.failures, error)
         self.is_changed = self.found != before or self.failures != failures
         self.failures = failures
-        self.retry_after = (isinstance(error, MediaError) and error.retry_after) or 0.0
+        self.retry_after = _poller.retry_after(error)
         return error
 
     def _lookup(self, hook: MediaHook, keys: tuple[str, ...], *, newest_only: bool = False) -> None:
@@ -341,10 +340,18 @@ def load_wait(sensor: Any, context: Context) -> Wait:
         needed_by=parse_optional(parse_datetime, "needed_by", sensor.needed_by),
         warn_before=parse_nullable(parse_interval, "warn_before", sensor.warn_before),
         on_warning=parse_nullable(parse_callable, "on_warning", sensor.on_warning),
-        gate=Gate(
-            channels_of(parse_list("channels", sensor.channels)), check_url=parse_bool("check_url", sensor.check_url)
-        ),
+        gate=_parse_gate(sensor),
     )
+
+
+def _parse_gate(sensor: Any) -> Gate | None:
+    channels, check_url = parse_list("channels", sensor.channels), parse_bool("check_url", sensor.check_url)
+    if not channels and not check_url:
+        return None
+    from airflow_provider_media._channels.rules import channels_of
+    from airflow_provider_media.sensors._gate import Gate
+
+    return Gate(channels_of(channels), check_url=check_url)
 
 
 def _library_of(sensor: Any) -> str | None:

@@ -204,7 +204,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         if wait.resume(event, deferral) == "warning":
             wait.warn_if_due(context)
             return self._defer(context)
-        if not wait.missing and len(wait.criteria.keys) == 1 and wait.gate.is_open:
+        if not wait.missing and len(wait.criteria.keys) == 1 and wait.gate is None:
             return self._finish(context, wait)
         # Poll once more: at the deadline, or to verify the files that were found first.
         result = self.poke(context)
@@ -265,7 +265,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         result = [media.to_dict() for media in files]
         for media, values in zip(files, result, strict=True):
             self.log.info("Found %r: %s", media.name, format_media(media))
-            if wait.gate.channels:
+            if wait.gate and wait.gate.channels:
                 values["warnings"] = list(wait.warnings.get(media.id, ()))
                 for warning in values["warnings"]:
                     self.log.warning("%r (id %s)  %s", media.name, media.id, warning)

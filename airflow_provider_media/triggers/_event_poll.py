@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_media._polling.cursor import Cursor
 from airflow_provider_media._polling.newest import NewestMedia, SortField, list_newest
@@ -27,34 +28,23 @@ run, after the scheduler has processed the others.
 _SECONDS_PER_WRITE = 0.1
 
 
-class Backlog:
-    """Estimates when Airflow has written the events of all watchers of a triggerer into its database.
+class EventDelay:
+    """Holds the last of several events until Airflow has processed the others.
 
-    Airflow writes them one after the other, and does not report what it has written.
+    :cvar written_at: the estimated time at which Airflow has written the events of all watchers of the triggerer into
+        its database. It writes them one after the other, and does not report what it has written.
     """
 
-    def __init__(self) -> None:
-        self._written_at = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """The estimated time until all events are written."""
-        return max(0.0, self._written_at - time.monotonic())
-
-    def add(self) -> None:
-        """Add one event."""
-        self._written_at = max(self._written_at, time.monotonic()) + _SECONDS_PER_WRITE
-
-
-backlog = Backlog()
-
-
-class EventDelay:
-    """Holds the last of several events until Airflow has processed the others."""
+    written_at: ClassVar[float] = 0.0
 
     def __init__(self) -> None:
         self._held: tuple[int, Media] | None = None
         self._processed_at = 0.0
+
+    @classmethod
+    def backlog_seconds(cls) -> float:
+        """Return the estimated time until all events are written."""
+        return max(0.0, cls.written_at - time.monotonic())
 
     @property
     def held_position(self) -> int | None:
@@ -75,20 +65,23 @@ class EventDelay:
 
     def record_event(self) -> None:
         """Record that an event was yielded."""
-        backlog.add()
-        self._processed_at = time.monotonic() + backlog.seconds + LAST_EVENT_DELAY_SECONDS
+        EventDelay.written_at = max(EventDelay.written_at, time.monotonic()) + _SECONDS_PER_WRITE
+        self._processed_at = EventDelay.written_at + LAST_EVENT_DELAY_SECONDS
 
 
 log = logging.getLogger(__name__)
 
 
 class ReadDepth:
-    """How far back a poll reads the list: to where late files may appear, and once to what a watcher missed."""
+    """How far back a poll reads the list: to where late files may appear, and once to what a watcher missed.
+
+    :ivar requested: set by :meth:`request`, and cleared by the poll.
+    """
 
     def __init__(self) -> None:
         self._cursor: Cursor | None = None
         self._requested: int | None = None
-        self._request = asyncio.Event()
+        self.requested = asyncio.Event()
 
     @property
     def sort_by(self) -> SortField:
@@ -106,17 +99,7 @@ class ReadDepth:
         """Request an early poll that reads down to a position; it serves all watchers that request one."""
         if self.down_to is not None and sort_by == self.sort_by and floor + 1 < self.down_to:
             self._requested = floor
-            self._request.set()
-
-    async def wait_for_request(self, seconds: float) -> bool:
-        """Wait for a request; return whether one was made within the time."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._request.wait()
-        except TimeoutError:
-            return False
-        self._request.clear()
-        return True
+            self.requested.set()
 
     def update(self, newest: NewestMedia) -> None:
         """Record the result of a poll."""
@@ -133,7 +116,6 @@ class ReadDepth:
 
 async def poll(media_conn_id: str, interval: float, depth: ReadDepth) -> AsyncIterator[NewestMedia]:
     """Poll forever and yield the newest files; log failures, and continue."""
-    from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.hooks.media import MediaAsyncHook
 
     newest: NewestMedia | None = None
@@ -144,8 +126,7 @@ async def poll(media_conn_id: str, interval: float, depth: ReadDepth) -> AsyncIt
                 newest = await hook.run_flow(list_newest(sort_by=depth.sort_by, down_to=depth.down_to))
             except Exception as error:  # noqa: BLE001 - a watcher never ends
                 log.warning("Poll for new media failed (connection %s): %s", media_conn_id, error)
-                if isinstance(error, MediaError) and error.retry_after:
-                    delay = max(delay, error.retry_after + _poller.jitter(interval))
+                delay = max(delay, _poller.retry_after(error) + _poller.jitter(interval))
                 min_delay = delay
             else:
                 depth.update(newest)
@@ -154,7 +135,10 @@ async def poll(media_conn_id: str, interval: float, depth: ReadDepth) -> AsyncIt
             ended = time.monotonic()
             next_poll = ended + delay
             while (remaining := next_poll - time.monotonic()) > 0:
-                if await depth.wait_for_request(min(remaining, LAST_EVENT_DELAY_SECONDS + 1)):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(depth.requested.wait(), min(remaining, LAST_EVENT_DELAY_SECONDS + 1))
+                if depth.requested.is_set():
+                    depth.requested.clear()
                     next_poll = ended + min_delay
                 elif newest and time.monotonic() < next_poll:
                     yield newest  # for watchers that hold an event

@@ -54,6 +54,11 @@ def jitter(interval: float) -> float:
     return random.random() * min(interval / 10, MAX_JITTER_SECONDS)  # noqa: S311 - spreads load
 
 
+def retry_after(error: Exception | None) -> float:
+    """Return the seconds that the server asks to wait, or 0."""
+    return (isinstance(error, MediaError) and error.retry_after) or 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class PollPolicy:
     """Decides which failed polls end a wait, in a worker and on a triggerer alike.
@@ -134,26 +139,23 @@ class Subscription:
         await self._changed.wait()
         self._changed.clear()
 
-    def record_poll(self, result: LookupResult, error: Exception | None) -> None:
-        """Record the result of a poll."""
-        self.record_found(result, is_complete=error is None)
-        errors = result.id_errors if self.criteria.ids else result.name_errors
-        failure = error or next((errors[key] for key in self.missing if key in errors), None)
-        self.polls += 1
-        if failure or self.failure or self.polls == 1:
-            self._changed.set()
-        self.failure = failure
-        self.failures = self._policy.count(self.failures, failure)
-        if failure and self._policy.ends_wait(self.failures, failure):
-            self.error = failure
-
-    def record_found(self, result: LookupResult, *, is_complete: bool) -> None:
-        """Add the files that a poll found."""
+    def record_poll(self, result: LookupResult, error: Exception | None, *, is_due: bool) -> None:
+        """Record the result of a poll; only the files that it found if the subscription was not due."""
         new = {key: found for key, found in self.criteria.satisfied_by(result).items() if key not in self.found}
-        counts = self.criteria.counts(result) if is_complete and self.criteria.min_matches > 1 else self.counts
-        if new or counts != self.counts:
-            self.found |= new
-            self.counts = counts
+        counts = self.criteria.counts(result) if error is None and self.criteria.min_matches > 1 else self.counts
+        is_changed = bool(new) or counts != self.counts
+        self.found |= new
+        self.counts = counts
+        if is_due:
+            errors = result.id_errors if self.criteria.ids else result.name_errors
+            failure = error or next((errors[key] for key in self.missing if key in errors), None)
+            is_changed = is_changed or bool(failure or self.failure) or not self.polls
+            self.polls += 1
+            self.failure = failure
+            self.failures = self._policy.count(self.failures, failure)
+            if failure and self._policy.ends_wait(self.failures, failure):
+                self.error = failure
+        if is_changed:
             self._changed.set()
 
     def fail(self, error: Exception) -> None:
@@ -182,7 +184,7 @@ class Poller:
         self._hook = hook
         self.subscriptions: dict[Subscription, None] = {}  # in the order in which they were added
         self._failed_ids: frozenset[str] = frozenset()  # of the last poll
-        self._shared_lookup = SharedLookup()
+        self._lookup = SharedLookup()
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._last_poll = -math.inf
@@ -245,7 +247,7 @@ class Poller:
         started = self._last_poll = self._clock()
         next_poll = started + self._interval()
         due = {subscription: None for subscription in self.subscriptions if subscription.due < next_poll}
-        failure = await self._lookup(due)
+        failure = await self._find(due)
         for subscription in due:
             subscription.due = started + subscription.interval
         interval = self._interval()  # others may have subscribed during the poll
@@ -253,8 +255,8 @@ class Poller:
         delay = min(interval / 10, MIN_INTERVAL_SECONDS)  # even after a slow poll
         if isinstance(failure, MediaRateLimitError):
             delay = interval
-        if isinstance(failure, MediaError) and failure.retry_after:
-            delay = max(delay, failure.retry_after + extra)
+        if seconds := retry_after(failure):
+            delay = max(delay, seconds + extra)
         self.not_before = self._clock() + delay
         first_poll_by = min(
             (subscription.first_poll_by for subscription in self.subscriptions if not subscription.polls),
@@ -262,7 +264,7 @@ class Poller:
         )
         self._next_poll = self._earliest(min(started + interval + extra, first_poll_by))
 
-    async def _lookup(self, due: Collection[Subscription]) -> Exception | None:
+    async def _find(self, due: Collection[Subscription]) -> Exception | None:
         """Find all missing ids and names, and record the results; return the error that concerns all of them."""
         ids, names = _missing(due)
         ids.sort(key=self._failed_ids.__contains__)  # last, because they may be slow
@@ -278,11 +280,8 @@ class Poller:
         result = LookupResult()
         failure: Exception | None = None
         try:
-            await self._hook.run_flow(
-                self._shared_lookup.run(
-                    ids, names, also_ids=also_ids, also_names=also_names, needs=needs, result=result
-                )
-            )
+            flow = self._lookup.run(ids, names, also_ids=also_ids, also_names=also_names, needs=needs, result=result)
+            await self._hook.run_flow(flow)
         except Exception as error:  # noqa: BLE001 - each subscription decides by its policy
             failure = error
             log.warning("Shared poll failed (%d ids, %d names): %s", len(ids), len(names), error)
@@ -291,10 +290,7 @@ class Poller:
             count = len(ids) + len(names)
             log.warning("Lookup failed for %d of %d ids and names. First error: %s", len(failures), count, failures[0])
         for number, subscription in enumerate([*due, *others], start=1):
-            if number <= len(due):
-                subscription.record_poll(result, failure)
-            else:
-                subscription.record_found(result, is_complete=failure is None)
+            subscription.record_poll(result, failure, is_due=subscription in due)
             if number % _SUBSCRIPTIONS_PER_TURN == 0:
                 # Yield, because the triggerer needs half a second for a thousand events.
                 await asyncio.sleep(0)

@@ -22,7 +22,7 @@ from airflow_provider_media._airflow.arguments import check_literal, parse_inter
 from airflow_provider_media._api.flows import folder_matches, name_matches, type_matches
 from airflow_provider_media._api.values import refuse_large_integer
 from airflow_provider_media._polling.cursor import Cursor
-from airflow_provider_media.triggers._event_poll import EventDelay, ReadDepth, backlog, poll
+from airflow_provider_media.triggers._event_poll import EventDelay, ReadDepth, poll
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
@@ -136,7 +136,7 @@ class MediaEventTrigger(BaseEventTrigger):
                     yield TriggerEvent(media.to_dict())  # type: ignore[no-untyped-call]
                     delay.record_event()
                 # Record it after yielding: a duplicate event is better than a lost one.
-                cursor.mark_seen(position, media, time.time() + backlog.seconds)
+                cursor.mark_seen(position, media, time.time() + delay.backlog_seconds())
             cursor.prune(time.time(), to_remember=newest.to_remember, below=delay.held_position)
             await store.save(cursor)
 

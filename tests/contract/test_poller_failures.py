@@ -155,9 +155,9 @@ def test_unknown_connection_fails_the_wait_immediately(monkeypatch: pytest.Monke
     recorded: list[Exception | None] = []
     record_poll = Subscription.record_poll
 
-    def record(subscription: Subscription, result: Any, error: Exception | None, *rest: Any) -> None:
+    def record(subscription: Subscription, result: Any, error: Exception | None, **rest: Any) -> None:
         recorded.append(error)
-        record_poll(subscription, result, error, *rest)
+        record_poll(subscription, result, error, **rest)
 
     monkeypatch.setattr(Subscription, "record_poll", record)
     event = asyncio.run(_one("media_of_nobody", media_ids=[901]))

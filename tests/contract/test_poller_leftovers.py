@@ -159,7 +159,7 @@ def test_trigger_after_the_last_one_gets_a_new_poller(define: Any, library: Sand
 def test_stopped_poller_fails_its_waits_and_is_replaced(
     define: Any, library: SandboxLibrary, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    def record_poll(*_: Any) -> None:
+    def record_poll(*_: Any, **__: Any) -> None:
         raise error
 
     media_id = library.store("a", PNG)

@@ -42,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     for module in (events, _event_poll):
         monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(_event_poll.backlog, "_written_at", 0.0)
+    monkeypatch.setattr(_event_poll.EventDelay, "written_at", 0.0)
     return clock
 
 
