@@ -196,7 +196,8 @@ class _Warnings(logging.Handler):
 
 
 def _probe(values: argparse.Namespace, _: _Warnings) -> int:
-    from airflow_provider_media._transports.sync import SyncTransport
+    from dataclasses import asdict
+
     from airflow_provider_media.probe import Probe
 
     settings = _settings(values)
@@ -208,7 +209,6 @@ def _probe(values: argparse.Namespace, _: _Warnings) -> int:
         return USAGE
     probe = Probe(
         settings,
-        SyncTransport,
         leave_files=values.leave_files,
         folder_id=values.folder_id,
         max_wait=values.max_wait,
@@ -220,7 +220,7 @@ def _probe(values: argparse.Namespace, _: _Warnings) -> int:
         report = probe.report
         report.error = "interrupted"
     if values.json:
-        _print_json(report.to_dict())
+        _print_json(asdict(report))
     else:
         _print_report(report, settings.base_url)
     if report.error == "interrupted":

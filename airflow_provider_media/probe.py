@@ -7,7 +7,6 @@ token at the start of their name or description.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 import math
@@ -17,7 +16,7 @@ import time
 import unicodedata
 import zlib
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -88,33 +87,23 @@ class ProbeReport:
     remaining: dict[str, str] = field(default_factory=dict)
     error: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return a dict of JSON values."""
-        return asdict(self)
-
 
 @dataclass(slots=True)
 class _Sample:
-    """One uploaded file: what was sent, and what the platform returned."""
+    """One uploaded file: what was sent, and what the platform returned last."""
 
     name: str
     content: bytes
     mime_type: str
-    description: str
-    media: Media | None = None
-    fetched: Media | None = None
+    media: Media
 
 
 class Probe:
-    """One run of the measurements.
-
-    :param transport: creates a transport; called again for the cleanup, because a stop may leave the first one broken.
-    """
+    """One run of the measurements."""
 
     def __init__(
         self,
         settings: Settings,
-        transport: Callable[[Settings], SyncTransport],
         *,
         leave_files: bool = False,
         folder_id: int | str | None = None,
@@ -122,12 +111,12 @@ class Probe:
     ) -> None:
         """Choose the run's token; send nothing."""
         self._settings = settings
-        self._new_transport = transport
-        self._transport = transport(settings)
+        self._transport = self._connect()
         self._leave_files = leave_files
         self._folder_id = folder_id
         self._max_wait = max_wait
         self.token = secrets.token_hex(6)
+        self._description = f"{self.token} probe of airflow-provider-media"
         self.report = ProbeReport()
         self._ids: dict[str, int | str] = {}
         self._unconfirmed = 0
@@ -154,15 +143,20 @@ class Probe:
         self._transport.run(without_retries(_send(build_list(limit=1))))
         self._add("API key", "accepted")
         self._measure_unsupported_type()
-        samples = self._samples()
-        self._describe_upload(self._upload(samples[0]))
-        self._measure_visibility(samples[0])
-        for sample in samples[1:]:
-            self._upload(sample)
+        png = _png()
+        first, response = self._upload("B first.png", png, "image/png")
+        self._describe_upload(response)
+        self._measure_visibility(first)
+        others = (  # each collation sorts the letters after the token in another order
+            ("a.jpg", _JPEG, "image/jpeg"),
+            ("\N{LATIN CAPITAL LETTER A WITH DIAERESIS}.png", png, "image/png"),
+            (f"z e\N{COMBINING ACUTE ACCENT} {'long ' * 20}.gif", _GIF, "image/gif"),
+        )
+        samples = [first, *(self._upload(*other)[0] for other in others)]
         self._await_all(samples)
         self._measure_ids(samples)
         self._measure_changes(samples)
-        self._measure_url(samples[0])
+        self._measure_url(first)
         self._measure_list()
         self._measure_order(samples)
         needed = math.ceil(3 * self._slowest)
@@ -172,54 +166,40 @@ class Probe:
     def _add(self, topic: str, found: str, note: str = "") -> None:
         self.report.findings.append(Finding(topic, found, note))
 
-    def _samples(self) -> list[_Sample]:
-        """Return the files; each collation sorts the letters after the token in another order."""
-        description = f"{self.token} probe of airflow-provider-media"
-        png = _png()
-        return [
-            _Sample(f"{self.token} B first.png", png, "image/png", description),
-            _Sample(f"{self.token} a.jpg", _JPEG, "image/jpeg", description),
-            _Sample(f"{self.token} \N{LATIN CAPITAL LETTER A WITH DIAERESIS}.png", png, "image/png", description),
-            _Sample(f"{self.token} z e\N{COMBINING ACUTE ACCENT} {'long ' * 20}.gif", _GIF, "image/gif", description),
-        ]
-
-    def _upload(self, sample: _Sample) -> ApiResponse:
+    def _upload(self, name: str, content: bytes, mime_type: str) -> tuple[_Sample, ApiResponse]:
         """Upload one file and record its id; an upload without a response is found later by its name."""
-        source = open_source(io.BytesIO(sample.content))
+        source = open_source(io.BytesIO(content))
         spec = UploadSpec(
             source=source,
-            name=sample.name,
-            file_name="probe" + sample.name[-4:],
-            mime_type=sample.mime_type,
-            description=sample.description,
+            name=f"{self.token} {name}",
+            file_name="probe" + name[-4:],
+            mime_type=mime_type,
+            description=self._description,
             folder_id=self._folder_id,
         )
         request = build_upload(spec)
         self._unconfirmed += 1
         try:
             response = self._transport.send(request)
-            sample.media = parse_media(request, response)
+            media = parse_media(request, response)
         except MediaError as error:
             self._unconfirmed -= error.delivery in {Delivery.NOT_SENT, Delivery.PARTIAL}
             raise
         finally:
             source.close()
-        self._ids[str(sample.media.id)] = sample.media.id
+        self._ids[str(media.id)] = media.id
         self._unconfirmed -= 1
-        return response
+        return _Sample(spec.name, content, mime_type, media), response
 
     def _measure_unsupported_type(self) -> None:
-        note = self.token.encode() + b" is not an image\n"
-        sample = _Sample(f"{self.token} note.txt", note, "text/plain", f"{self.token} probe of airflow-provider-media")
+        found, note = "stored", "The provider checks types itself, before an upload."
         try:
-            self._upload(sample)
+            self._upload("note.txt", self.token.encode() + b" is not an image\n", "text/plain")
         except MediaError as error:
-            if error.status is None or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                self._add("Unsupported type", str(error), "The provider checks types itself, before an upload.")
-            else:
-                self._add("Unsupported type", f"rejected with {error.status}")
-        else:
-            self._add("Unsupported type", "stored", "The provider checks types itself, before an upload.")
+            found = str(error)
+            if error.status is not None and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                found, note = f"rejected with {error.status}", ""
+        self._add("Unsupported type", found, note)
 
     def _describe_upload(self, response: ApiResponse) -> None:
         raw, wrapper = _json(response), ""
@@ -231,7 +211,7 @@ class Probe:
 
     def _measure_visibility(self, sample: _Sample) -> None:
         """Poll until a GET by id and the list return the first file, and its size is known."""
-        started, media_id = time.monotonic(), _id_of(sample)
+        started, media_id = time.monotonic(), sample.media.id
         seen: dict[str, str] = {}
         for number, _ in enumerate(self._polls(started)):
             media = None
@@ -259,11 +239,13 @@ class Probe:
     def _await_all(self, samples: Sequence[_Sample]) -> None:
         """Wait until the list and the GETs return all files; keep what the GETs returned."""
         for _ in self._polls(time.monotonic()):
+            found = 0
             for sample in samples:
                 with suppress(MediaNotFoundError):
-                    sample.fetched = self._get(_id_of(sample))
+                    sample.media = self._get(sample.media.id)
+                    found += 1
             listed = self._newest()
-            if all(sample.fetched and str(_id_of(sample)) in listed for sample in samples):
+            if found == len(samples) and all(str(sample.media.id) in listed for sample in samples):
                 return
 
     def _polls(self, started: float) -> Iterator[None]:
@@ -277,7 +259,7 @@ class Probe:
             delay = min(2 * delay, _MAX_WAIT_SECONDS)
 
     def _measure_ids(self, samples: Sequence[_Sample]) -> None:
-        ids = [_id_of(sample) for sample in samples]
+        ids = [sample.media.id for sample in samples]
         numbers = [number for media_id in ids if (number := id_number(media_id)) is not None]
         kind = "strings"
         if numbers:
@@ -291,21 +273,22 @@ class Probe:
             self._add("Equal files", "share one id", "Deleting one name deletes the file of the other.")
 
     def _measure_changes(self, samples: Sequence[_Sample]) -> None:
-        known = [(sample, sample.fetched or sample.media) for sample in samples]
-        pairs = [(sample, media) for sample, media in known if media is not None]
-        names = [(s.name, m.name) for s, m in pairs if m.name != s.name]
+        names = [(s.name, s.media.name) for s in samples if s.media.name != s.name]
         self._add_changes("Names", names, "The provider recognizes these names; search for the stored name.")
-        types = [(s.mime_type, m.mime_type) for s, m in pairs if m.mime_type != s.mime_type]
-        is_other = any(m.mime_type and is_other_type(m.mime_type, s.mime_type) for s, m in pairs)
+        types = [(s.mime_type, s.media.mime_type) for s in samples if s.media.mime_type != s.mime_type]
+        is_other = any(stored and is_other_type(stored, sent) for sent, stored in types)
         advice = "Uploads will warn about the type." if is_other else "The provider reads these as the same types."
         self._add_changes("Types", types, advice)
-        descriptions = [(s.description, m.description) for s, m in pairs if m.description != s.description]
+        sent = self._description
+        descriptions = [(sent, s.media.description) for s in samples if s.media.description != sent]
         self._add_changes("Descriptions", descriptions, "Fingerprints need the description.")
         sizes = [
-            (f"{len(s.content)} bytes", f"{m.size} bytes") for s, m in pairs if m.size not in (len(s.content), None)
+            (f"{len(s.content)} bytes", f"{s.media.size} bytes")
+            for s in samples
+            if s.media.size not in (len(s.content), None, 0)
         ]
-        self._add_changes("Sizes", [pair for pair in sizes if pair[1] != "0 bytes"], "Set accept_converted.")
-        if any(size != "0 bytes" for _, size in sizes):
+        self._add_changes("Sizes", sizes, "Set accept_converted.")
+        if sizes:
             self.report.extras["accept_converted"] = True
 
     def _add_changes(self, topic: str, changes: Sequence[tuple[str, str | None]], note: str) -> None:
@@ -319,8 +302,7 @@ class Probe:
         """Download a file as a channel does: without the API key."""
         import requests
 
-        media = sample.fetched or sample.media
-        url = media.url if media else None
+        url = sample.media.url
         if not url or not url.startswith(("https://", "http://")):
             self._add("File URL", "none" if not url else f"not an http(s) URL: {_short(url)}", "Channels need a URL.")
             return
@@ -336,8 +318,8 @@ class Probe:
         if status != HTTPStatus.OK:
             self._add("File URL", f"HTTP {status}", "Channels fetch it without the API key.")
             return
-        is_same = hashlib.sha256(content).digest() == hashlib.sha256(sample.content).digest()
-        self._add("File URL", f"serves {mime_type}; {'the bytes as sent' if is_same else 'other bytes than sent'}")
+        same = "the bytes as sent" if content == sample.content else "other bytes than sent"
+        self._add("File URL", f"serves {mime_type}; {same}")
 
     def _measure_list(self) -> None:
         response = self._transport.send(build_list(limit=2))
@@ -363,7 +345,7 @@ class Probe:
     def _measure_order(self, samples: Sequence[_Sample]) -> None:
         request = build_list(limit=2)
         raw = _json(self._transport.send(request))
-        uploaded = [str(_id_of(sample)) for sample in samples]
+        uploaded = [str(sample.media.id) for sample in samples]
         order: dict[str, list[str]] = {}
         for field_name in ("id", "name"):
             topic = f"sortBy={field_name}"
@@ -386,6 +368,11 @@ class Probe:
             self._add("sortBy=id", "order of the uploads" if is_by_age else "not the order of the uploads", note)
 
     # Requests
+
+    def _connect(self) -> SyncTransport:
+        from airflow_provider_media._transports.sync import SyncTransport
+
+        return SyncTransport(self._settings)
 
     def _get(self, media_id: int | str) -> Media:
         request = build_get(media_id)
@@ -420,7 +407,7 @@ class Probe:
         if self._leave_files:
             self.report.remaining = dict.fromkeys(self._ids, "--leave-files")
             return
-        self._transport = self._new_transport(self._settings)
+        self._transport = self._connect()  # a new one, because a stop may leave the first one broken
         self.report.remaining = dict.fromkeys(self._ids, "stopped before its deletion")
         try:
             if self._unconfirmed:
@@ -479,11 +466,6 @@ class Probe:
 
 def _send(request: ApiRequest) -> Any:
     return (yield request)
-
-
-def _id_of(sample: _Sample) -> int | str:
-    assert sample.media is not None  # noqa: S101 - every sample was uploaded
-    return sample.media.id
 
 
 def _has_token(token: str, media: Media) -> bool:
@@ -563,7 +545,7 @@ _COLLATIONS: dict[str, Callable[[str], str]] = {
 
 def _describe_order(order: list[str], by_id: list[str] | None, samples: Sequence[_Sample]) -> str:
     """Return the collations that sort the stored names in this order."""
-    names = {str(_id_of(s)): (s.fetched or s.media).name or "" for s in samples}  # type: ignore[union-attr]
+    names = {str(sample.media.id): sample.media.name or "" for sample in samples}
     if len(order) < len(names):
         return "not all files are listed"
     fitting = [title for title, key in _COLLATIONS.items() if order == sorted(names, key=lambda i: key(names[i]))]

@@ -21,9 +21,7 @@ from airflow_provider_media.sandbox.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import FrameType
-    from typing import NoReturn
+    from collections.abc import Callable, Sequence
 
 DESCRIPTION = "Local Media API server on 127.0.0.1, with a web page that shows its library."
 _DEFAULT_PORT = 8099
@@ -55,7 +53,7 @@ def serve(parser: argparse.ArgumentParser, values: argparse.Namespace) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         # After its graceful shutdown, uvicorn raises the signal again for the previous handler.
-        signal.signal(number, _exit)
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         sandbox = Sandbox(settings)
     except (OSError, LibraryBusyError) as error:
@@ -79,18 +77,25 @@ def settings_of(parser: argparse.ArgumentParser, values: argparse.Namespace) -> 
     return SandboxSettings(**{name: value for name, value in vars(values).items() if name in names})
 
 
-def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(0)
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sandbox."""
     add = parser.add_argument
-    add("--port", type=_port, default=_DEFAULT_PORT, help="port to listen on; 0 for any free port")
+    count, seconds = _number(int, 1), _number(float, 0)
+    add("--port", type=_number(int, 0, _MAX_PORT), default=_DEFAULT_PORT, help="port to listen on; 0 for any free port")
     add("--api-key", type=_api_key, default=DEFAULT_API_KEY, help="accepted value of X-Api-Key")
     add("--data-dir", type=Path, default=Path(".sandbox"), help="folder that stores the library between runs")
-    add("--requests-per-minute", type=_count, metavar="N", help="return 429 above this number of requests per minute")
-    add("--burst-per-second", type=_count, metavar="N", help="return 429 above this number of requests per second")
+    add(
+        "--requests-per-minute",
+        type=count,
+        metavar="N",
+        help="return 429 above this number of requests per minute",
+    )
+    add(
+        "--burst-per-second",
+        type=count,
+        metavar="N",
+        help="return 429 above this number of requests per second",
+    )
     add(
         "--id-style",
         choices=get_args(IdStyle),
@@ -107,37 +112,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="format of types: image/png, image/x-png, IMAGE, or others",
     )
     add("--reencodes", action="store_true", help="change the bytes of stored files")
-    add("--processing-seconds", type=_seconds, default=0, metavar="S", help="time until a new file has a size")
-    add("--list-lag-seconds", type=_seconds, default=0, metavar="S", help="age of the lists that are returned")
-    add("--get-lag-seconds", type=_seconds, default=0, metavar="S", help="time until a new file is found by its id")
+    add("--processing-seconds", type=seconds, default=0, metavar="S", help="time until a new file has a size")
+    add("--list-lag-seconds", type=seconds, default=0, metavar="S", help="age of the lists that are returned")
+    add(
+        "--get-lag-seconds",
+        type=seconds,
+        default=0,
+        metavar="S",
+        help="time until a new file is found by its id",
+    )
     add("--brief-lists", action="store_true", help="omit description, folder, date and dimensions from lists")
     add("--wrapped", action="store_true", help='return single files as {"data": {...}}')
     add("--collation", choices=get_args(Collation), default="binary", help="order of sortBy=name")
     add("--compressed-errors", action="store_true", help="compress error responses with gzip")
     add("--interim-responses", action="store_true", help="send 100, 102 and 103 before each response")
-    add("--max-bytes", type=_count, default=DEFAULT_MAX_BYTES, metavar="N", help="return 413 for larger files")
+    add("--max-bytes", type=count, default=DEFAULT_MAX_BYTES, metavar="N", help="return 413 for larger files")
     add("--tls-certificate", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)")
     add("--tls-key", type=Path, metavar="FILE", help="private key of the certificate (PEM)")
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+def _number(kind: type[int | float], minimum: int, maximum: int | None = None) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = kind(text)
+        if not minimum <= value < float("inf") or (maximum is not None and value > maximum):
+            span = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+            raise argparse.ArgumentTypeError(f"must be {span}")
+        return value
 
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError("must be at least 0")
-    return number
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= _MAX_PORT:
-        raise argparse.ArgumentTypeError(f"must be from 0 to {_MAX_PORT}")
     return number
 
 

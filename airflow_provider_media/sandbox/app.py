@@ -29,29 +29,27 @@ from airflow_provider_media.sandbox.uploads import receive_upload
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Collection
 
-    from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
     from airflow_provider_media.sandbox.library import Library
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
 MAX_LIMIT = 1000
-_SORT_ORDERS = ("asc", "desc")
 _ALL = -1  # no limit, in SQLite
 _MAX_LOGGED_REQUESTS = 10_000
 
 
-def _single_values(parameters: QueryParams, known: Collection[str]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for name, value in parameters.multi_items():
-        if name not in known:
+def _query(request: Request, **defaults: str) -> dict[str, str]:
+    """Return the query parameters with defaults; others are refused, so that a mistyped one does not go unnoticed."""
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in defaults:
             raise HTTPException(400, f"Unknown query parameter {name!r}.")
-        if name in values:
+        if name in given:
             raise HTTPException(400, f"The query parameter {name!r} must not be repeated.")
-        values[name] = value
-    return values
+        given[name] = value
+    return defaults | given
 
 
 def _integer(name: str, text: str, minimum: int, maximum: int | None = None) -> int:
@@ -63,18 +61,12 @@ def _integer(name: str, text: str, minimum: int, maximum: int | None = None) -> 
     return number
 
 
-def _choice(name: str, text: str, choices: Collection[str]) -> str:
-    if text not in choices:
-        raise HTTPException(400, f"{name} must be one of {', '.join(choices)}.")
-    return text
-
-
 class MediaCollection(HTTPEndpoint):
     """``/partner-gateway/v1/media``."""
 
     async def post(self, request: Request) -> Response:
         """Store a file; its type is detected from its content, because the declared type is not reliable."""
-        _single_values(request.query_params, known=())  # so that a mistyped parameter does not go unnoticed
+        _query(request)
         settings: SandboxSettings = request.app.state.settings
         library: Library = request.app.state.library
         with library.incoming_file() as path:
@@ -85,21 +77,21 @@ class MediaCollection(HTTPEndpoint):
             media = await run_in_threadpool(library.store, path, **upload)
         return JSONResponse(request.app.state.dialect.single(media), status_code=201)
 
-    async def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Response:
         """Return one page of the list."""
-        values = _single_values(request.query_params, known=("page", "limit", "sortBy", "sortOrder"))
-        page = _integer("page", values.get("page", "0"), minimum=0)
-        limit = _integer("limit", values.get("limit", "10"), minimum=1, maximum=MAX_LIMIT)
-        sort_by = _choice("sortBy", values.get("sortBy", "id"), SORT_COLUMNS)
-        sort_order = _choice("sortOrder", values.get("sortOrder", "asc"), _SORT_ORDERS)
+        values = _query(request, page="0", limit="10", sortBy="id", sortOrder="asc")
+        page = _integer("page", values["page"], minimum=0)
+        limit = _integer("limit", values["limit"], minimum=1, maximum=MAX_LIMIT)
+        for name, choices in (("sortBy", SORT_COLUMNS), ("sortOrder", ("asc", "desc"))):
+            if values[name] not in choices:
+                raise HTTPException(400, f"{name} must be one of {', '.join(choices)}.")
         dialect: Dialect = request.app.state.dialect
         lag: float = request.app.state.settings.list_lag_seconds
-        entries, total = await run_in_threadpool(
-            request.app.state.library.page,
+        entries, total = request.app.state.library.page(
             offset=page * limit,
             limit=limit,
-            order_by=dialect.sort_column(sort_by),
-            descending=sort_order == "desc",
+            order_by=dialect.sort_column(values["sortBy"]),
+            descending=values["sortOrder"] == "desc",
             as_of=time_ago(lag) if lag else None,
         )
         return JSONResponse(dialect.page(entries, page=page, limit=limit, total=total))
@@ -108,20 +100,20 @@ class MediaCollection(HTTPEndpoint):
 class MediaItem(HTTPEndpoint):
     """``/partner-gateway/v1/media/{id}``."""
 
-    async def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Response:
         """Return one file's metadata."""
-        _single_values(request.query_params, known=())
-        media = await pages.find_media(request, request.path_params["media_id"])
+        _query(request)
+        media = pages.find_media(request, request.path_params["media_id"])
         lag: float = request.app.state.settings.get_lag_seconds
         if lag and media.created_at > time_ago(lag):
             raise pages.media_not_found(request.path_params["media_id"])
         return JSONResponse(request.app.state.dialect.single(media))
 
-    async def delete(self, request: Request) -> Response:
+    def delete(self, request: Request) -> Response:
         """Delete one file."""
-        _single_values(request.query_params, known=())
-        media = await pages.find_media(request, request.path_params["media_id"])
-        if not await run_in_threadpool(request.app.state.library.delete, media):
+        _query(request)
+        media = pages.find_media(request, request.path_params["media_id"])
+        if not request.app.state.library.delete(media):
             raise pages.media_not_found(request.path_params["media_id"])
         return Response(status_code=204)
 
@@ -164,14 +156,11 @@ class Requests(HTTPEndpoint):
 class Contents(MediaCollection):
     """``/_sandbox/library``: stores files as the API does, but without faults and rate limits."""
 
-    async def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Response:
         """Return all files in the library, oldest first."""
-        library: Library = request.app.state.library
-        dialect: Dialect = request.app.state.dialect
-        entries, _ = await run_in_threadpool(
-            library.page, offset=0, limit=_ALL, order_by=SORT_COLUMNS["id"], descending=False
-        )
-        return JSONResponse([dialect.media(media) for media in entries])
+        state = request.app.state
+        entries, _ = state.library.page(offset=0, limit=_ALL, order_by=SORT_COLUMNS["id"], descending=False)
+        return JSONResponse([state.dialect.media(media) for media in entries])
 
 
 def _reject_constant(name: str) -> NoReturn:

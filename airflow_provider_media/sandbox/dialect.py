@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_media.sandbox.library import StoredMedia
-    from airflow_provider_media.sandbox.settings import NameStyle, SandboxSettings
+    from airflow_provider_media.sandbox.settings import IdStyle, NameStyle, SandboxSettings
 
 
 def error_body(status: int, message: str) -> dict[str, Any]:
@@ -57,6 +57,7 @@ _TYPES = {
         "image/gif": "image/x-gif",
         "video/mp4": "application/mp4",
     },
+    "octet-stream": dict.fromkeys(_SUFFIXES, "application/octet-stream"),
     "family": {"image/jpeg": "IMAGE", "image/png": "IMAGE", "image/gif": "IMAGE", "video/mp4": "VIDEO"},
 }
 _BRIEF_KEYS = ("id", "mediaId", "name", "mimeType", "size", "url")
@@ -98,16 +99,14 @@ class Dialect:
 
     def shown_id(self, media: StoredMedia) -> int | str:
         """Return the file's public id."""
-        match self._settings.id_style:
-            case "text":
-                return media.text_id
-            case "random":
-                return media.id * _RANDOM_FACTOR % _RANDOM_PRIME
-            case "down":
-                return _COUNTED_DOWN_FROM - media.id
-            case "mixed" if media.id % 2 == 0:
-                return media.text_id
-        return media.id
+        ids: dict[IdStyle, int | str] = {
+            "number": media.id,
+            "text": media.text_id,
+            "random": media.id * _RANDOM_FACTOR % _RANDOM_PRIME,
+            "down": _COUNTED_DOWN_FROM - media.id,
+            "mixed": media.id if media.id % 2 else media.text_id,
+        }
+        return ids[self._settings.id_style]
 
     def sort_column(self, sort_by: str) -> str:
         """Return the column or SQL expression for a ``sortBy`` value."""
@@ -129,23 +128,19 @@ class Dialect:
     def media(self, media: StoredMedia) -> dict[str, Any]:
         """Return one file's entry; omitted upload fields are absent, and unknown dimensions are null."""
         optional = {"description": media.description, "folderId": media.folder_id}
+        shown_type = _TYPES.get(self._settings.types, {}).get(media.mime_type, media.mime_type)
         is_processing = media.created_at > time_ago(self._settings.processing_seconds)
         return {
             "mediaId" if self._settings.id_style == "text" else "id": self.shown_id(media),
             "name": media.name,
             **{key: value for key, value in optional.items() if value is not None},
-            **({} if self._settings.types == "absent" else {"mimeType": self._shown_type(media)}),
+            **({} if self._settings.types == "absent" else {"mimeType": shown_type}),
             "size": self._settings.processing_size if is_processing else media.size,
             "url": self.base_url + self.file_path(media),
             "width": media.width,
             "height": media.height,
             "createdAt": media.created_at,
         }
-
-    def _shown_type(self, media: StoredMedia) -> str:
-        if self._settings.types == "octet-stream":
-            return "application/octet-stream"
-        return _TYPES.get(self._settings.types, {}).get(media.mime_type, media.mime_type)
 
     def page(self, entries: list[StoredMedia], *, page: int, limit: int, total: int) -> dict[str, Any] | list[Any]:
         """Return one page of the list."""

@@ -125,7 +125,7 @@ TRANSPORT = "sandbox.transport"
 """Key of the connection's ``asyncio.Transport`` in the ASGI scope."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class FaultyExchange:
     """A request to which a fault applies; the method with the fault's name is its effect.
 

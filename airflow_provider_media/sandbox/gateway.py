@@ -127,14 +127,7 @@ class Gateway:
         if fault is None:
             await app(scope, counting_receive, logging_send)
         else:
-            await FaultyExchange(
-                fault=fault,
-                app=app,
-                scope=scope,
-                receive=counting_receive,
-                send=logging_send,
-                stopping=self._stopping,
-            ).run()
+            await FaultyExchange(fault, app, scope, counting_receive, logging_send, self._stopping).run()
 
     def _in_dialect(self, send: Send, transport: asyncio.Transport) -> Send:
         """Return a function that sends interim responses first, and compresses error responses."""

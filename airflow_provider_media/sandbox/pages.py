@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 
@@ -27,7 +26,7 @@ _ASSETS = {file.name: file for file in _PAGE.iterdir() if file.suffix in {".css"
 _FILES_PER_PART = 1000
 
 
-async def library_page(request: Request) -> Response:
+def library_page(request: Request) -> Response:
     """Serve the static page."""
     base_url = request.app.state.dialect.base_url
     policy = (
@@ -43,7 +42,7 @@ async def library_page(request: Request) -> Response:
     return FileResponse(_PAGE / "index.html", headers=headers)
 
 
-async def page_asset(request: Request) -> Response:
+def page_asset(request: Request) -> Response:
     """Serve a script, stylesheet or icon of the page."""
     path = _ASSETS.get(request.path_params["name"])
     if path is None:
@@ -51,7 +50,7 @@ async def page_asset(request: Request) -> Response:
     return FileResponse(path, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
 
 
-async def page_start(request: Request) -> Response:
+def page_start(request: Request) -> Response:
     """Return the page's only connection, and a command that uploads a file."""
     settings = request.app.state.settings
     key = DEFAULT_API_KEY if settings.api_key == DEFAULT_API_KEY else "YOUR-KEY"
@@ -60,30 +59,27 @@ async def page_start(request: Request) -> Response:
     return JSONResponse({"host": "sandbox", "connections": [{"id": "sandbox"}], "command": command})
 
 
-async def page_library(request: Request) -> Response:
+def page_library(request: Request) -> Response:
     """Return up to 1,000 files, newest first, in the format of the plugin's route."""
-    library: Library = request.app.state.library
     text = request.query_params.get("part", "0")
     part = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
-    media, count = await run_in_threadpool(
-        library.page, offset=part * _FILES_PER_PART, limit=_FILES_PER_PART, order_by="id", descending=True
-    )
-    dialect: Dialect = request.app.state.dialect
-    items = [_page_entry(each, dialect) for each in media]
+    library: Library = request.app.state.library
+    media, count = library.page(offset=part * _FILES_PER_PART, limit=_FILES_PER_PART, order_by="id", descending=True)
+    items = [_page_entry(each, request.app.state.dialect) for each in media]
     has_more = (part + 1) * _FILES_PER_PART < count
     return JSONResponse({"items": items, "total": count, "more": has_more, "incomplete": None})
 
 
-async def page_entry(request: Request) -> Response:
+def page_entry(request: Request) -> Response:
     """Return one file, in the format of the plugin's route."""
-    media = await find_media(request, request.query_params.get("media", ""))
+    media = find_media(request, request.query_params.get("media", ""))
     return JSONResponse(_page_entry(media, request.app.state.dialect))
 
 
-async def find_media(request: Request, media_id: str) -> StoredMedia:
+def find_media(request: Request, media_id: str) -> StoredMedia:
     """Find a file by its public id."""
     state = request.app.state
-    media: StoredMedia | None = await run_in_threadpool(state.library.find, state.dialect.parse_id(media_id))
+    media: StoredMedia | None = state.library.find(state.dialect.parse_id(media_id))
     if media is None:
         raise media_not_found(media_id)
     return media
@@ -101,9 +97,9 @@ def _page_entry(media: StoredMedia, dialect: Dialect) -> dict[str, Any]:
     return shown
 
 
-async def stored_file(request: Request) -> Response:
+def stored_file(request: Request) -> Response:
     """Serve a file's bytes; no API key is needed, because the URLs are public preview links."""
-    media = await find_media(request, request.path_params["media_id"])
+    media = find_media(request, request.path_params["media_id"])
     library: Library = request.app.state.library
     if not library.path_of(media).is_file():  # deleted a moment ago
         raise media_not_found(request.path_params["media_id"])
@@ -113,11 +109,11 @@ async def stored_file(request: Request) -> Response:
     return FileResponse(library.path_of(media), media_type=media.mime_type, headers=headers)
 
 
-async def contract(_request: Request) -> Response:
+def contract(_request: Request) -> Response:
     """Serve the OpenAPI contract."""
     return Response((_FOLDER / "openapi.yaml").read_bytes(), media_type="application/yaml")
 
 
-async def favicon(_request: Request) -> Response:
+def favicon(_request: Request) -> Response:
     """Return an empty response: there is no icon."""
     return Response(status_code=204)

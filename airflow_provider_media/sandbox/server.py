@@ -6,7 +6,6 @@ import asyncio
 import socket
 import tempfile
 import threading
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +72,6 @@ class Sandbox:
 
     def __init__(self, settings: SandboxSettings) -> None:
         self.api_key = settings.api_key
-        self._ended = threading.Event()
         stopping = asyncio.Event()
         with ExitStack() as undo:
             self._socket = undo.enter_context(socket.create_server((HOST, settings.port)))
@@ -111,16 +109,12 @@ class Sandbox:
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until stopped, then release all resources. Call it once."""
         self._server.on_ready = on_ready
-        try:
-            with self._undo:
-                self._server.run(sockets=[self._socket])
-        finally:
-            self._ended.set()
+        with self._undo:
+            self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
-        """Stop the sandbox from another thread, and wait until it has ended; further calls do nothing."""
+        """Stop the sandbox soon, from another thread."""
         self._server.should_exit = True
-        self._ended.wait()
 
     @property
     def media_url(self) -> str:
@@ -135,20 +129,12 @@ def run_in_thread(settings: SandboxSettings | None = None) -> Iterator[Sandbox]:
     :raises RuntimeError: the sandbox ended before it was ready; see its thread's traceback.
     """
     sandbox = Sandbox(settings or SandboxSettings())
-    is_ready: Future[bool] = Future()
-
-    def serve() -> None:
-        try:
-            sandbox.run(lambda: is_ready.set_result(True))
-        finally:
-            if not is_ready.done():
-                is_ready.set_result(False)
-
-    thread = threading.Thread(target=serve, name="media-sandbox", daemon=True)
+    ready = threading.Event()
+    thread = threading.Thread(target=sandbox.run, args=(ready.set,), name="media-sandbox", daemon=True)
     thread.start()
-    if not is_ready.result():
-        thread.join()
-        raise RuntimeError("The sandbox ended before it was ready.")
+    while not ready.wait(0.1):
+        if not thread.is_alive():
+            raise RuntimeError("The sandbox ended before it was ready.")
     try:
         yield sandbox
     finally:
