@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import FrameType
-    from typing import NoReturn
 
     from airflow_provider_media._api.settings import Settings
     from airflow_provider_media._sync.plan import SyncPlan
@@ -32,7 +30,7 @@ OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
     from airflow_provider_media import __version__
-    from airflow_provider_media.sandbox.__main__ import DESCRIPTION, add_options, serve
+    from airflow_provider_media.sandbox import __main__ as sandbox
 
     parser = argparse.ArgumentParser(
         prog="airflow-media", description="Tools for a messaging platform's media library."
@@ -41,16 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_check(commands)
     _add_probe(commands)
-    sandbox = commands.add_parser(
-        "sandbox",
-        help="run a local Media API server",
-        description=DESCRIPTION,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add_options(sandbox)
+    sandbox_parser = sandbox.add_options(commands.add_parser("sandbox", help="run a local Media API server"))
     values = parser.parse_args(arguments)
     if values.command == "sandbox":
-        serve(sandbox, values)
+        sandbox.serve(sandbox_parser, values)
         return OK
     from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
@@ -104,7 +96,7 @@ def _add_probe(commands: Any) -> None:
 
 
 def _names(text: str) -> list[str]:
-    return [name for name in text.replace(",", " ").split() if name]
+    return text.replace(",", " ").split()
 
 
 def _seconds(text: str) -> float:
@@ -213,7 +205,7 @@ def _probe(values: argparse.Namespace, _: _Warnings) -> int:
         folder_id=values.folder_id,
         max_wait=values.max_wait,
     )
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     try:
         report = probe.run()
     except KeyboardInterrupt:  # during the cleanup
@@ -226,10 +218,6 @@ def _probe(values: argparse.Namespace, _: _Warnings) -> int:
     if report.error == "interrupted":
         return INTERRUPTED
     return FAILED if report.error or (report.remaining and not values.leave_files) else OK
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _settings(values: argparse.Namespace) -> Settings:

@@ -27,20 +27,20 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_co
 from airflow.configuration import conf
 from airflow.models import Connection
 from airflow.models.xcom import XComModel
+from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
 from sqlalchemy import String, cast, func, select
-from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException
 
 from airflow_provider_media.links.media import MediaLink
-from airflow_provider_media.plugins._library import CACHE_SECONDS, CONNECTION_TYPE, Libraries, PageError, as_json
+from airflow_provider_media.plugins._library import CACHE_SECONDS, CONNECTION_TYPE, Libraries, as_json
 
 log = logging.getLogger(__name__)
 
 _PAGE = Path(__file__).parent / "page"
 _ASSETS = {file.name: file for file in _PAGE.iterdir() if file.suffix in {".css", ".js", ".svg"}}
-_ENVIRONMENT_PREFIX = "AIRFLOW_CONN_"
+_PREFIX = "AIRFLOW_CONN_"
 _MIN_REFRESH_SECONDS = 2.0
 """Minimum age of a read before "Refresh" reads the library again."""
 
@@ -102,12 +102,6 @@ async def add_headers(request: Request, call_next: Callable[[Request], Awaitable
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     return response
-
-
-@app.exception_handler(PageError)
-async def page_error_response(_request: Request, error: PageError) -> Response:
-    """Return the error's message as JSON."""
-    return JSONResponse({"detail": error.message}, error.status)
 
 
 @app.exception_handler(HTTPException)
@@ -214,20 +208,13 @@ def start(user: GetUserDep, session: SessionDep) -> dict[str, Any]:
 
 def _environment_connections() -> list[str]:
     """Return the ids of the media connections defined in this process's environment."""
-    found = []
-    for name, value in os.environ.items():
-        if not name.startswith(_ENVIRONMENT_PREFIX):
-            continue
-        with suppress(ValueError, AttributeError, TypeError):  # Airflow cannot parse such a value either
-            if _connection_type(value.strip()).lower() == CONNECTION_TYPE:
-                found.append(name.removeprefix(_ENVIRONMENT_PREFIX).lower())
+    backend, found = EnvironmentVariablesBackend(), []
+    for conn_id in [name[len(_PREFIX) :].lower() for name in os.environ if name.startswith(_PREFIX)]:
+        with suppress(Exception):  # Airflow cannot parse such a value either
+            connection: Any = backend.get_connection(conn_id)
+            if connection.conn_type.lower() == CONNECTION_TYPE:
+                found.append(conn_id)
     return found
-
-
-def _connection_type(value: str) -> Any:
-    """Return the type of a connection given as JSON or as a URI."""
-    fields = json.loads(value) if value.startswith("{") else {"uri": value}
-    return fields.get("conn_type") or urlsplit(fields.get("uri")).scheme
 
 
 @app.get("/api/library/{connection_id:path}")
@@ -254,16 +241,11 @@ def uses(
     user: GetUserDep,
     session: SessionDep,
 ) -> list[dict[str, Any]]:
-    """Return the tasks that used a file, of the DAGs that the user may read."""
-    return _find_uses(connection_id, media, user, session)
-
-
-def _find_uses(conn_id: str, media_id: str, user: Any, session: Session) -> list[dict[str, Any]]:
     """Return the newest uses of a file, by the links in XComs, only of DAGs whose tasks the user may read.
 
     The query uses the index of XCom keys: links are few among a deployment's XComs.
     """
-    link = f"?{urlencode({'connection': conn_id, 'media': media_id})}"
+    link = f"?{urlencode({'connection': connection_id, 'media': media})}"
     columns = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index, XComModel.timestamp)
     query = (
         select(*columns, XComModel.value)

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from starlette.exceptions import HTTPException
+
 from airflow_provider_media._api.flows import Paginator, next_page
 from airflow_provider_media._channels.rules import problems_of
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaNotFoundError
@@ -56,15 +58,6 @@ _MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 _THREADS = ThreadPoolExecutor(max_workers=MAX_CONCURRENT_READS, thread_name_prefix="media-library")
 
 
-class PageError(Exception):
-    """A library or a file cannot be shown."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
 @dataclass(slots=True)
 class Reading:
     """A library that is being read or was read, newest file first."""
@@ -73,7 +66,7 @@ class Reading:
     count: int = 0
     total: int | None = None
     incomplete: str | None = None
-    error: PageError | None = None
+    error: HTTPException | None = None
     done_at: float | None = None
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     task: asyncio.Task[None] | None = None
@@ -121,7 +114,7 @@ class _PageHook(MediaAsyncHook):
                 return await loop.run_in_executor(_THREADS, _settings_of, self.media_conn_id)
         except TimeoutError:
             message = f"Airflow could not read the connection {self.media_conn_id!r} within {CONNECTION_SECONDS:g} s."
-            raise PageError(504, f"{message} Check that the secrets backend is available.") from None
+            raise HTTPException(504, f"{message} Check that the secrets backend is available.") from None
 
 
 def _settings_of(conn_id: str) -> Settings:
@@ -132,7 +125,7 @@ def _settings_of(conn_id: str) -> Settings:
     from airflow_provider_media._airflow.connection import read_connection
     from airflow_provider_media._api.settings import Secret
 
-    not_found = PageError(
+    not_found = HTTPException(
         404,
         # Airflow also reports "not found" if a secrets backend fails or a password cannot be decrypted.
         f"Airflow's API server found no connection {conn_id!r} of type {CONNECTION_TYPE}. If it exists, check the API"
@@ -144,7 +137,7 @@ def _settings_of(conn_id: str) -> Settings:
         raise not_found from None
     except Exception as error:  # secrets backends may raise anything
         log.exception("Could not read the connection %r", conn_id)
-        raise PageError(503, f"Could not read the connection {conn_id!r}. Check the API server's log.") from error
+        raise HTTPException(503, f"Could not read the connection {conn_id!r}. Check the API server's log.") from error
     if (connection.reveal().conn_type or "").lower() != CONNECTION_TYPE:  # never send another service's password
         raise not_found
     settings = read_connection(connection, conn_id)
@@ -186,7 +179,7 @@ class Libraries:
                     return await hook.get_media(media_id)
             except MediaNotFoundError:
                 message = f"The library of {conn_id!r} has no file {media_id}. It may have been deleted."
-                raise PageError(404, message) from None
+                raise HTTPException(404, message) from None
 
     async def _read(self, conn_id: str, reading: Reading) -> None:
         paginator = Paginator(page_size=_PAGE_SIZE, sort_by="id", sort_order="desc")
@@ -202,14 +195,14 @@ class Libraries:
                         await reading.notify()
             if paginator.next_request:
                 reading.incomplete = f"Searching and counting only {reading.count:,} files."
-        except PageError as error:
+        except HTTPException as error:
             if reading.parts:
-                reading.incomplete = f"Read only {reading.count:,} files. {error.message}"
+                reading.incomplete = f"Read only {reading.count:,} files. {error.detail}"
             else:
                 reading.error = error
         except Exception:
             log.exception("Could not read the library of %r", conn_id)
-            reading.error = PageError(500, "The page failed. Check the API server's log.")
+            reading.error = HTTPException(500, "The page failed. Check the API server's log.")
         finally:
             reading.done_at = monotonic()
             await reading.notify()
@@ -221,7 +214,7 @@ class Libraries:
             async with asyncio.timeout(max_wait):
                 await self._slots.acquire()
         except TimeoutError:
-            raise PageError(503, "Too many libraries are being read. Try again in a few seconds.") from None
+            raise HTTPException(503, "Too many libraries are being read. Try again in a few seconds.") from None
         try:
             yield
         finally:
@@ -230,12 +223,14 @@ class Libraries:
 
 @asynccontextmanager
 async def _page_errors() -> AsyncIterator[None]:
-    """Convert errors to :class:`PageError`."""
+    """Convert errors to :class:`HTTPException`."""
     try:
         yield
     except MediaConfigurationError as error:
-        raise PageError(409, str(error)) from None
+        raise HTTPException(409, str(error)) from None
     except MediaError as error:
-        raise PageError(502, str(error)) from None
+        raise HTTPException(502, str(error)) from None
     except TimeoutError:
-        raise PageError(504, f"The Media API did not respond within {DEADLINE_SECONDS:g} s. Try again later.") from None
+        raise HTTPException(
+            504, f"The Media API did not respond within {DEADLINE_SECONDS:g} s. Try again later."
+        ) from None

@@ -23,19 +23,13 @@ from airflow_provider_media.sandbox.settings import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-DESCRIPTION = "Local Media API server on 127.0.0.1, with a web page that shows its library."
 _DEFAULT_PORT = 8099
 _MAX_PORT = 2**16 - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until interrupted or terminated."""
-    parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_media.sandbox",
-        description=DESCRIPTION,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add_options(parser)
+    parser = add_options(argparse.ArgumentParser(prog="python -m airflow_provider_media.sandbox"))
     serve(parser, parser.parse_args(arguments))
 
 
@@ -77,25 +71,17 @@ def settings_of(parser: argparse.ArgumentParser, values: argparse.Namespace) -> 
     return SandboxSettings(**{name: value for name, value in vars(values).items() if name in names})
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the sandbox."""
+def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options of the sandbox, and return the parser."""
+    parser.description = "Local Media API server on 127.0.0.1, with a web page that shows its library."
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
     count, seconds = _number(int, 1), _number(float, 0)
     add("--port", type=_number(int, 0, _MAX_PORT), default=_DEFAULT_PORT, help="port to listen on; 0 for any free port")
     add("--api-key", type=_api_key, default=DEFAULT_API_KEY, help="accepted value of X-Api-Key")
     add("--data-dir", type=Path, default=Path(".sandbox"), help="folder that stores the library between runs")
-    add(
-        "--requests-per-minute",
-        type=count,
-        metavar="N",
-        help="return 429 above this number of requests per minute",
-    )
-    add(
-        "--burst-per-second",
-        type=count,
-        metavar="N",
-        help="return 429 above this number of requests per second",
-    )
+    add("--requests-per-minute", type=count, metavar="N", help="return 429 above this number of requests per minute")
+    add("--burst-per-second", type=count, metavar="N", help="return 429 above this number of requests per second")
     add(
         "--id-style",
         choices=get_args(IdStyle),
@@ -114,13 +100,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--reencodes", action="store_true", help="change the bytes of stored files")
     add("--processing-seconds", type=seconds, default=0, metavar="S", help="time until a new file has a size")
     add("--list-lag-seconds", type=seconds, default=0, metavar="S", help="age of the lists that are returned")
-    add(
-        "--get-lag-seconds",
-        type=seconds,
-        default=0,
-        metavar="S",
-        help="time until a new file is found by its id",
-    )
+    add("--get-lag-seconds", type=seconds, default=0, metavar="S", help="time until a new file is found by its id")
     add("--brief-lists", action="store_true", help="omit description, folder, date and dimensions from lists")
     add("--wrapped", action="store_true", help='return single files as {"data": {...}}')
     add("--collation", choices=get_args(Collation), default="binary", help="order of sortBy=name")
@@ -129,6 +109,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--max-bytes", type=count, default=DEFAULT_MAX_BYTES, metavar="N", help="return 413 for larger files")
     add("--tls-certificate", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)")
     add("--tls-key", type=Path, metavar="FILE", help="private key of the certificate (PEM)")
+    return parser
 
 
 def _number(kind: type[int | float], minimum: int, maximum: int | None = None) -> Callable[[str], float]:

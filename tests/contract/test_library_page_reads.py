@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.exceptions import HTTPException
 
 from airflow_provider_media._api import flows, protocol
 from airflow_provider_media._api.protocol import parse_page
 from airflow_provider_media.models import Media
 from airflow_provider_media.plugins import _library
-from airflow_provider_media.plugins._library import CACHE_SECONDS, Libraries, PageError, as_json
+from airflow_provider_media.plugins._library import CACHE_SECONDS, Libraries, as_json
 from tests.contract.helpers.raw_server import http_response
 from tests.contract.helpers.secrets_backends import SilentBackend
 
@@ -55,8 +56,8 @@ async def read(libraries: Libraries, conn_id: str, max_age: float = CACHE_SECOND
     return {**part, "items": files}
 
 
-def error_of(action: Callable[[Libraries], Awaitable[Any]]) -> PageError:
-    with pytest.raises(PageError) as raised:
+def error_of(action: Callable[[Libraries], Awaitable[Any]]) -> HTTPException:
+    with pytest.raises(HTTPException) as raised:
         use(action)
     return raised.value
 
@@ -132,8 +133,8 @@ def test_slow_response_times_out(conn_id: str, library: SandboxLibrary, monkeypa
     library.fail("slow", "GET", delay_seconds=10, times=2)
 
     error = error_of(lambda libraries: libraries.part(conn_id))
-    assert error.status == 504
-    assert error.message == "The Media API did not respond within 0.2 s. Try again later."
+    assert error.status_code == 504
+    assert error.detail == "The Media API did not respond within 0.2 s. Try again later."
 
 
 def test_documentation_states_the_timeouts_and_size_limit() -> None:
@@ -153,16 +154,16 @@ def test_reads_beyond_the_limit_fail_with_503(
     monkeypatch.setattr(_library, "SLOT_SECONDS", 0.1)
     library.fail("slow", "GET", delay_seconds=1)
 
-    async def read_both(libraries: Libraries) -> PageError:
+    async def read_both(libraries: Libraries) -> HTTPException:
         reading = asyncio.create_task(libraries.part(conn_id))
         await asyncio.sleep(0.05)
-        with pytest.raises(PageError) as raised:
+        with pytest.raises(HTTPException) as raised:
             await libraries.entry(conn_id, "1")
         await reading
         assert (await libraries.entry(conn_id, first)).name == "file 0"
         return raised.value
 
-    assert use(read_both).status == 503
+    assert use(read_both).status_code == 503
 
 
 @pytest.mark.parametrize(
@@ -177,8 +178,8 @@ def test_error_states_the_cause(define: Any, key: str, host: str | None, status:
     conn_id = define(key, host)
 
     error = error_of(lambda libraries: libraries.part(conn_id))
-    assert error.status == status
-    assert message in error.message
+    assert error.status_code == status
+    assert message in error.detail
 
 
 def test_page_view_retries_once(define: Any, library: SandboxLibrary) -> None:
@@ -186,7 +187,7 @@ def test_page_view_retries_once(define: Any, library: SandboxLibrary) -> None:
     library.fail("status", "GET", status=503, times=10)
     library.forget()
 
-    assert error_of(lambda libraries: libraries.part(conn_id)).status == 502
+    assert error_of(lambda libraries: libraries.part(conn_id)).status_code == 502
     assert library.count("GET") == 2
 
 
@@ -201,8 +202,8 @@ def test_oversized_response_is_rejected(define: Any, raw_server: Any) -> None:
         host=raw_server(lambda _: http_response(200, {"content": everything, "totalElements": 20_000})).url
     )
     error = error_of(lambda libraries: libraries.part(conn_id))
-    assert error.status == 502
-    assert error.message == "Could not list the media library: invalid response (HTTP 200): larger than 4 MiB."
+    assert error.status_code == 502
+    assert error.detail == "Could not list the media library: invalid response (HTTP 200): larger than 4 MiB."
 
 
 def test_responses_are_parsed_off_the_event_loop(define: Any, raw_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +248,7 @@ def test_slow_response_is_shown_and_not_requested_again(
     use(lambda libraries: read(libraries, conn_id))
     monkeypatch.setattr(_library, "DEADLINE_SECONDS", 0.1)
     library.fail("slow", "GET", delay_seconds=10)
-    assert error_of(lambda libraries: read(libraries, conn_id)).status == 504
+    assert error_of(lambda libraries: read(libraries, conn_id)).status_code == 504
     assert library.count("GET") == 2
 
 
@@ -263,8 +264,8 @@ def test_files_have_problems_but_no_approval() -> None:
 
 def test_deleted_file_is_reported_as_not_found(conn_id: str) -> None:
     error = error_of(lambda libraries: libraries.entry(conn_id, "4711"))
-    assert error.status == 404
-    assert error.message == "The library of 'media_async' has no file 4711. It may have been deleted."
+    assert error.status_code == 404
+    assert error.detail == "The library of 'media_async' has no file 4711. It may have been deleted."
 
 
 NOT_FOUND = "Airflow's API server found no connection '{}' of type media. If it exists, check the API server's log."
@@ -274,8 +275,8 @@ def test_connection_of_another_type_is_not_used(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", '{"conn_type": "http", "host": "http://127.0.0.1:9", "password": "p"}')
 
     error = error_of(lambda libraries: libraries.part("other"))
-    assert error.status == 404
-    assert error.message == NOT_FOUND.format("other")
+    assert error.status_code == 404
+    assert error.detail == NOT_FOUND.format("other")
 
 
 class TestSecretsBackends:
@@ -291,18 +292,18 @@ class TestSecretsBackends:
     @pytest.mark.parametrize("of_settings", ["FailingBackend"], indirect=True)
     def test_failing_backend_points_to_the_log(self) -> None:
         error = error_of(lambda libraries: libraries.part("campaigns"))
-        assert (error.status, error.message) == (404, NOT_FOUND.format("campaigns"))
+        assert (error.status_code, error.detail) == (404, NOT_FOUND.format("campaigns"))
 
     @pytest.mark.parametrize("of_settings", ["NoSuchBackend"], indirect=True)
     def test_missing_backend_is_reported(self) -> None:
         error = error_of(lambda libraries: libraries.part("campaigns"))
-        assert error.status == 503
-        assert error.message == "Could not read the connection 'campaigns'. Check the API server's log."
+        assert error.status_code == 503
+        assert error.detail == "Could not read the connection 'campaigns'. Check the API server's log."
 
     @pytest.mark.parametrize("of_settings", ["SilentBackend"], indirect=True)
     def test_unresponsive_backend_times_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_library, "CONNECTION_SECONDS", 0.2)
         error = error_of(lambda libraries: libraries.part("campaigns"))
         message = "Airflow could not read the connection 'campaigns' within 0.2 s."
-        assert error.status == 504
-        assert error.message == f"{message} Check that the secrets backend is available."
+        assert error.status_code == 504
+        assert error.detail == f"{message} Check that the secrets backend is available."
