@@ -11,7 +11,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +56,8 @@ class ListedReferences:
             raise MediaConfigurationError("ListedReferences requires either variable or path.")
         if not isinstance(max_age, timedelta) or max_age <= timedelta(0):
             raise MediaConfigurationError(f"max_age must be a timedelta above 0, not {max_age!r}.")
-        self._locations = [_Location(variable=key) for key in variables] + [_Location(path=one) for one in paths]
+        self._are_variables = bool(variables)
+        self._lists = variables or paths
         self._max_age = max_age
 
     def __call__(self, media: Media) -> list[str]:
@@ -73,8 +73,8 @@ class ListedReferences:
         :raises MediaInUseError: a list is invalid.
         """
         users: dict[str, list[str]] = {}
-        for location in self._locations:
-            for media_id, names in location.read(self._max_age).items():
+        for one in self._lists:
+            for media_id, names in self._read(one).items():
                 users.setdefault(media_id, []).extend(names)
         return lambda media: list(dict.fromkeys(name for media_id in media.ids for name in users.get(media_id, ())))
 
@@ -85,7 +85,7 @@ class ListedReferences:
         :raises MediaConfigurationError: ``users`` is empty or contains an invalid id, or there are several lists.
         :raises MediaError: the list cannot be written.
         """
-        if len(self._locations) > 1:
+        if len(self._lists) > 1:
             raise MediaConfigurationError(f"{self!r} is read-only: write each list with its own ListedReferences.")
         listed = _users_by_id(users if isinstance(users, Mapping) else list(users))
         if not listed:
@@ -93,110 +93,85 @@ class ListedReferences:
                 "The list of references is empty. A deletion would reject it; nothing was written."
             )
         document = {"updated_at": datetime.now(UTC).isoformat(), "media": listed}
-        self._locations[0].write(json.dumps(document, ensure_ascii=False, indent=1))
-
-    def __repr__(self) -> str:
-        """Return the locations of the lists."""
-        return f"ListedReferences({', '.join(map(str, self._locations))})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Location:
-    """The location of a list: a Variable or a file."""
-
-    variable: str | None = None
-    path: Any = None
-
-    def __str__(self) -> str:
-        return f"the Variable {self.variable!r}" if self.variable else f"the file {redact_url(str(self.path))}"
-
-    def read(self, max_age: timedelta) -> dict[str, list[str]]:
-        """Return the names by media id.
-
-        :raises MediaInUseError: the list is invalid.
-        """
-        text = self._read_text()
+        text, [one] = json.dumps(document, ensure_ascii=False, indent=1), self._lists
         try:
-            listed = json.loads(text, object_pairs_hook=_reject_duplicate_keys)
-            updated_at, users = datetime.fromisoformat(listed["updated_at"]), _users_by_id(listed["media"])
-        except Exception as error:  # any error means that the references are unknown
-            raise self._error("is invalid", str(error) or type(error).__name__) from error
-        if not users:
-            raise self._error("is empty")
-        if updated_at.utcoffset() is None:
-            raise self._error("has an updated_at without a time zone")
-        age = datetime.now(UTC) - updated_at
-        if age > max_age:
-            raise self._error(f"is {timedelta(seconds=int(age.total_seconds()))} old, more than {max_age}")
-        if age < -_MAX_CLOCK_DIFFERENCE:
-            raise self._error("has an updated_at in the future")
-        # A listed file is in use, even without names.
-        return {media_id: names or [f"an entry in {self}"] for media_id, names in users.items()}
-
-    def _read_text(self) -> str:
-        text: str | None
-        try:
-            if self.variable:
+            if self._are_variables:
                 from airflow.providers.common.compat.sdk import Variable
 
-                text = Variable.get(self.variable)
-            else:
-                from airflow_provider_media._airflow.files import read_text
-                from airflow_provider_media.hooks._base import as_path
-
-                text = read_text(as_path(self.path))
-        except Exception as error:  # any error means that the references are unknown
-            cause = getattr(error, "strerror", None) or str(error).partition("\n")[0]  # strerror: without the path
-            raise self._error("cannot be read", cause) from error
-        if not (text or "").strip():
-            raise self._error("is empty")
-        return str(text)
-
-    def write(self, text: str) -> None:
-        """Replace the list.
-
-        :raises MediaError: it cannot be written.
-        """
-        try:
-            if self.variable:
-                from airflow.providers.common.compat.sdk import Variable
-
-                Variable.set(self.variable, text)
+                Variable.set(one, text)
             else:
                 from airflow_provider_media._airflow.files import write_text
                 from airflow_provider_media.hooks._base import as_path
 
-                write_text(as_path(self.path), text)
+                write_text(as_path(one), text)
         except Exception as error:  # noqa: BLE001 - of any file system or database
             reason = redact_urls(str(error).partition("\n")[0]) or type(error).__name__
-            raise MediaError(f"Could not write the list of references to {self}: {reason}.") from safe_cause(error)
+            shown = self._show(one)
+            raise MediaError(f"Could not write the list of references to {shown}: {reason}.") from safe_cause(error)
 
-    def _error(self, reason: str, detail: str = "") -> MediaInUseError:
-        return MediaInUseError(
-            f"Could not determine which files are in use: {self} {reason}{f' ({detail})' if detail else ''}. Write the"
-            " list again (ListedReferences.write), then clear this task. Nothing was deleted."
-        )
+    def __repr__(self) -> str:
+        """Return the locations of the lists."""
+        return f"ListedReferences({', '.join(map(self._show, self._lists))})"
+
+    def _show(self, one: Any) -> str:
+        return f"the Variable {one!r}" if self._are_variables else f"the file {redact_url(str(one))}"
+
+    def _read(self, one: Any) -> dict[str, list[str]]:
+        """Return the names in a list, by media id; any error means that the references are unknown."""
+
+        def error_of(reason: str, detail: str = "") -> MediaInUseError:
+            return MediaInUseError(
+                f"Could not determine which files are in use: {self._show(one)} {reason}"
+                f"{f' ({detail})' if detail else ''}. Write the list again (ListedReferences.write), then clear this"
+                " task. Nothing was deleted."
+            )
+
+        try:
+            text = self._read_text(one)
+        except Exception as error:
+            cause = getattr(error, "strerror", None) or str(error).partition("\n")[0]  # strerror: without the path
+            raise error_of("cannot be read", cause) from error
+        if not text.strip():
+            raise error_of("is empty")
+        try:
+            listed = json.loads(text, object_pairs_hook=_reject_duplicate_keys)
+            updated_at, users = datetime.fromisoformat(listed["updated_at"]), _users_by_id(listed["media"])
+        except Exception as error:
+            raise error_of("is invalid", str(error) or type(error).__name__) from error
+        if not users:
+            raise error_of("is empty")
+        if updated_at.utcoffset() is None:
+            raise error_of("has an updated_at without a time zone")
+        age = datetime.now(UTC) - updated_at
+        if age > self._max_age:
+            raise error_of(f"is {timedelta(seconds=int(age.total_seconds()))} old, more than {self._max_age}")
+        if age < -_MAX_CLOCK_DIFFERENCE:
+            raise error_of("has an updated_at in the future")
+        # A listed file is in use, even without names.
+        return {media_id: names or [f"an entry in {self._show(one)}"] for media_id, names in users.items()}
+
+    def _read_text(self, one: Any) -> str:
+        if self._are_variables:
+            from airflow.providers.common.compat.sdk import Variable
+
+            return str(Variable.get(one) or "")
+        from airflow_provider_media._airflow.files import read_text
+        from airflow_provider_media.hooks._base import as_path
+
+        return read_text(as_path(one))
 
 
 def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object as a dict; the JSON parser alone would ignore all but the last value of a key.
-
-    :raises ValueError: a key is repeated.
-    """
+    """Return a JSON object as a dict; the JSON parser alone would ignore all but the last value of a key."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        duplicate = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        [(duplicate, _)] = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"duplicate key {duplicate!r}")
     return found
 
 
 def _users_by_id(listed: Any) -> dict[str, list[str]]:
-    """Parse an object of ids and names, or a list of ids.
-
-    :raises MediaError: an id is invalid, such as "None", or not in the library's format ("01", "1.0"), so that it would
-        not protect the file.
-    :raises TypeError: the value is neither an object nor a list.
-    """
+    """Parse an object of ids and names, or a list of ids; raise for one that cannot protect a file."""
     from airflow_provider_media._api.values import normalize_media_id
 
     if not isinstance(listed, (dict, list, Mapping)):
@@ -210,10 +185,7 @@ def _users_by_id(listed: Any) -> dict[str, list[str]]:
 
 
 def _canonical(media_id: int | str) -> str:
-    """Return an id as a string, in the library's format.
-
-    :raises MediaError: it is not in the library's format.
-    """
+    """Return an id as a string; raise if it is not in the library's format, such as "None", "01" or "1.0"."""
     text = str(media_id)
     as_number = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
     is_odd_number = _NUMBER.fullmatch(as_number) and not _CANONICAL_NUMBER.fullmatch(text)

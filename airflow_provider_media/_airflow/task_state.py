@@ -12,6 +12,7 @@ import logging
 import threading
 import traceback
 from collections import Counter, OrderedDict
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _lock = threading.Lock()
 
 
 class Checkpoint(Protocol):
-    """The interface of checkpoints.
+    """The interface of checkpoints; :meth:`from_dict` raises any error for invalid values.
 
     :cvar KIND: the prefix of the key in the task state store.
     :cvar GROWING: the value of :meth:`to_dict` that is a growing list, stored in parts; empty if there is none.
@@ -55,10 +56,7 @@ class Checkpoint(Protocol):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Create an instance from :meth:`to_dict` output.
-
-        :raises ValueError: the values are invalid; or any error of reading them.
-        """
+        """Create an instance from :meth:`to_dict` output."""
 
 
 C = TypeVar("C", bound=Checkpoint)
@@ -96,18 +94,19 @@ class TaskState(Generic[C]):
             return
         self._about |= describe()
         digest = hashlib.sha256(json.dumps(self._about, sort_keys=True).encode()).hexdigest()[:16]
-        number = self._number_of_call(f"{self._kind.KIND}_{digest}")
-        self._key = f"{self._kind.KIND}_{digest}" + (f"_{number}" if number > 1 else "")
+        self._key = f"{self._kind.KIND}_{digest}"
+        number = _number_of_call(self._attempt, self._key)
+        self._key += f"_{number}" if number > 1 else ""
 
     def load(self) -> C | None:
         """Return the checkpoint of a previous attempt of the same call; None without a usable one."""
-        stored = self._call("read", lambda: self._store.get(self._key))
+        stored = self._call("read", "get")
         if not isinstance(stored, dict) or stored.get("format") != FORMAT or stored.get("about") != self._about:
             return None
         try:
             values = stored["checkpoint"]
             if self._kind.GROWING:
-                values = {**values, self._kind.GROWING: self._call("read", self._read_parts)}
+                values = {**values, self._kind.GROWING: self._read_parts()}
             checkpoint = self._kind.from_dict(values)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             log.warning("Ignored the invalid checkpoint %r: %s: %s", self._key, type(error).__name__, error)
@@ -122,14 +121,18 @@ class TaskState(Generic[C]):
         for item in values.pop(self._kind.GROWING, ()):
             self._add(item)
         main = {"format": FORMAT, "about": self._about, "first_try": self._first_try, "checkpoint": values}
-        self._write(self._key, main)
+        self._call("write", "set", "", main)
         self._write_parts(0)
 
     def append(self, item: Any) -> None:
         """Append an item to the growing list of the saved checkpoint; earlier parts are not written again."""
-        count = len(self._parts)
+        last = len(self._parts) - 1
         self._add(item)
-        self._write_parts(count - 1)
+        self._write_parts(last)
+
+    def delete(self) -> None:
+        """Delete the checkpoint."""
+        self._call("delete", "delete")
 
     def _add(self, item: Any) -> None:
         """Add an item to the last part, or to a new one if it is full."""
@@ -137,36 +140,27 @@ class TaskState(Generic[C]):
             self._parts.append([])
         self._parts[-1].append(item)
 
-    def delete(self) -> None:
-        """Delete the checkpoint."""
-        self._call("delete", lambda: self._store.delete(self._key))
-
-    def _write(self, key: str, value: Any) -> None:
-        self._call("write", lambda: self._store.set(key, value))
-
     def _write_parts(self, start: int) -> None:
         """Write the parts from ``start`` on; the last one first, because the one before it refers to it."""
         for number in reversed(range(start, len(self._parts))):
             has_more = number + 1 < len(self._parts)
-            self._write(self._part_key(number), {"items": self._parts[number], "has_more": has_more})
+            self._call("write", "set", f"_part{number}", {"items": self._parts[number], "has_more": has_more})
 
     def _read_parts(self) -> list[Any]:
         items: list[Any] = []
-        number, has_more = 0, True
-        while has_more:
-            part = self._store.get(self._part_key(number))
+        for number in count():
+            part = self._call("read", "get", f"_part{number}")
             items += part["items"]
-            number, has_more = number + 1, part["has_more"]
+            if not part["has_more"]:
+                break
         return items
 
-    def _part_key(self, number: int) -> str:
-        return f"{self._key}_part{number}"
-
-    def _call(self, what: str, call: Callable[[], Any]) -> Any:
+    def _call(self, what: str, method: str, suffix: str = "", *values: Any) -> Any:
+        """Call a method of the store; log an error and return None."""
         if self._store is None:
             return None
         try:
-            return call()
+            return getattr(self._store, method)(self._key + suffix, *values)
         except Exception as error:  # noqa: BLE001 - the task has what it needs without the store
             cause = traceback.format_exception_only(error)[-1].strip()  # also if its own str() fails
             log.warning(
@@ -174,17 +168,18 @@ class TaskState(Generic[C]):
             )
             return None
 
-    def _number_of_call(self, call: str) -> int:
-        """Count equal calls of this attempt, from 1."""
-        if self._attempt is None:
-            return 1
-        with _lock:
-            counted = _calls.setdefault(self._attempt, Counter())
-            _calls.move_to_end(self._attempt)
-            while len(_calls) > _MAX_ATTEMPTS:
-                _calls.popitem(last=False)
-            counted[call] += 1
-            return counted[call]
+
+def _number_of_call(attempt: Any, call: str) -> int:
+    """Count equal calls of an attempt, from 1."""
+    if attempt is None:
+        return 1
+    with _lock:
+        counted = _calls.setdefault(attempt, Counter())
+        _calls.move_to_end(attempt)
+        while len(_calls) > _MAX_ATTEMPTS:
+            _calls.popitem(last=False)
+        counted[call] += 1
+        return counted[call]
 
 
 def first_try_number(context: Context) -> int | None:

@@ -10,7 +10,7 @@ import unicodedata
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
@@ -59,41 +59,18 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
     included, excluded = PathPattern(pattern), [(one, PathPattern.anywhere(one)) for one in exclude]
     skipped: Counter[str] = Counter()
     if isinstance(root, Mapping):  # files given by name, such as URLs
-        found = [FoundFile(path=path, relative=_composed(name)) for name, path in root.items()]
-        return _select(found, included, excluded, skipped, label=written, pattern=pattern)
-    root = local_path(root)
-    try:
-        found = list(
-            _walk_object_store(root, written) if is_object_path(root) else _walk(Path(root), included, skipped)
-        )
-    except MediaError:
-        raise
-    except Exception as error:  # noqa: BLE001 - object stores raise errors of their own
-        may_be_transient = is_object_path(root) and is_transient(error)
-        error_class = MediaUnavailableError if may_be_transient else MediaFileError
-        raise _folder_problem(str(root), _read_failure(error, root), error_class) from safe_cause(error)
-    return _select(found, included, excluded, skipped, label=str(root), pattern=pattern)
-
-
-def _select(
-    found: Sequence[FoundFile],
-    included: PathPattern,
-    excluded: Sequence[tuple[str, PathPattern]],
-    skipped: Counter[str],
-    *,
-    label: str,
-    pattern: str,
-) -> list[FoundFile]:
-    """Return the files that match, sorted; log the others."""
+        label, found = written, [FoundFile(path=path, relative=_composed(name)) for name, path in root.items()]
+    else:
+        root = local_path(root)
+        label, found = str(root), _list_folder(root, written, included, skipped)
     kept = []
     for file in found:
-        if not included.matches(file.relative):
-            continue
-        reasons = [reason_to_skip(file.relative), *(one for one, not_ in excluded if not_.matches(file.relative))]
-        if reason := next(filter(None, reasons), None):
-            skipped[reason] += 1
-        else:
-            kept.append(file)
+        if included.matches(file.relative):
+            reasons = [reason_to_skip(file.relative), *(one for one, not_ in excluded if not_.matches(file.relative))]
+            if reason := next(filter(None, reasons), None):
+                skipped[reason] += 1
+            else:
+                kept.append(file)
     if skipped:
         shown = [f"{escape_controls(name)} ({count})" for name, count in skipped.most_common(MAX_SKIPPED_SHOWN)]
         shown += [f"and {len(skipped) - MAX_SKIPPED_SHOWN} more patterns"] * (len(skipped) > MAX_SKIPPED_SHOWN)
@@ -106,11 +83,20 @@ def _select(
     return sorted(kept, key=lambda file: file.relative)
 
 
-def _read_failure(error: Exception, root: Any) -> str:
-    """Return why a folder cannot be read, with the path within it that failed."""
-    reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
-    filename = getattr(error, "filename", None)
-    return f"{reason}: {printable(filename)!r}" if filename and str(filename) != str(root) else reason
+def _list_folder(root: Any, written: str, pattern: PathPattern, skipped: Counter[str]) -> list[FoundFile]:
+    """List a folder or a prefix; an error shows the path within it that failed."""
+    is_object_store = is_object_path(root)
+    try:
+        return list(_walk_object_store(root, written) if is_object_store else _walk(Path(root), pattern, skipped))
+    except MediaError:
+        raise
+    except Exception as error:  # noqa: BLE001 - object stores raise errors of their own
+        reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
+        filename = getattr(error, "filename", None)
+        if filename and str(filename) != str(root):
+            reason = f"{reason}: {printable(filename)!r}"
+        error_class = MediaUnavailableError if is_object_store and is_transient(error) else MediaFileError
+        raise _folder_problem(str(root), reason, error_class) from safe_cause(error)
 
 
 def _folder_problem(label: str, reason: str, error_class: type[MediaError] = MediaFileError) -> MediaError:
@@ -250,66 +236,48 @@ class PathPattern:
 
     def matches(self, path: str) -> bool:
         """Return whether the pattern matches a path."""
-        return any(len(names) in self._reached(names, path.split("/")) for names in self._alternatives)
+        return any(len(names) in _reached(names, path.split("/")) for names in self._alternatives)
 
     def may_match_within(self, folder: str) -> bool:
         """Return whether the pattern may match a path within a folder."""
         parts = folder.split("/") if folder else []
-        return any(
-            any(position < len(names) for position in self._reached(names, parts)) for names in self._alternatives
-        )
+        return any(_reached(names, parts) - {len(names)} for names in self._alternatives)
 
-    @staticmethod
-    def _reached(names: Sequence[Callable[[str], object] | None], parts: Sequence[str]) -> set[int]:
-        """Return the positions in the pattern that can be reached after the parts of a path."""
-        positions = _skip_folders(names, {0})
-        for part in parts:
-            following: set[int] = set()
-            for position in positions:
-                if position == len(names):
-                    continue
-                match = names[position]
-                if match is None:
-                    following.add(position)
-                elif match(part):
-                    following.add(position + 1)
-            positions = _skip_folders(names, following)
-        return positions
+
+def _reached(names: Sequence[Callable[[str], object] | None], parts: Sequence[str]) -> set[int]:
+    """Return the positions in a pattern that can be reached after the parts of a path."""
+    positions = _skip_folders(names, {0})
+    for part in parts:
+        following = ((position, names[position]) for position in positions if position < len(names))
+        positions = {at + bool(match) for at, match in following if match is None or match(part)}
+        positions = _skip_folders(names, positions)
+    return positions
 
 
 def _skip_folders(names: Sequence[object], positions: set[int]) -> set[int]:
     """Add the positions after each ``**``, which may match no folder."""
-    reached = set(positions)
-    for position in positions:
-        following = position
-        while following < len(names) and names[following] is None:
-            following += 1
-            reached.add(following)
-    return reached
+    for position, match in enumerate(names):
+        if match is None and position in positions:
+            positions.add(position + 1)
+    return positions
 
 
 def _expand_braces(pattern: str) -> list[str]:
     """Expand the braces of a pattern, innermost first."""
-    expanded = [pattern]
-    while any(map(_BRACES.search, expanded)):
-        expanded = [following for one in expanded for following in _expand_first_braces(one)]
-        if len(expanded) > MAX_ALTERNATIVES:
+    expanded, waiting = list[str](), deque([pattern])
+    while waiting:
+        one = waiting.popleft()
+        found = _BRACES.search(one)
+        if found is None:
+            expanded.append(one)
+            continue
+        waiting += (one[: found.start()] + choice + one[found.end() :] for choice in found[1].split(","))
+        if len(expanded) + len(waiting) > MAX_ALTERNATIVES:
             raise MediaConfigurationError(
                 f"The braces of the pattern {pattern[:200]!r} expand to more than {MAX_ALTERNATIVES} patterns. Use"
                 " fewer alternatives, or wildcards.",
             )
     return list(dict.fromkeys(expanded))
-
-
-def _expand_first_braces(pattern: str) -> list[str]:
-    found = _BRACES.search(pattern)
-    if found is None:
-        return [pattern]
-    return [pattern[: found.start()] + choice + pattern[found.end() :] for choice in found[1].split(",")]
-
-
-_FOLDERS = [re.compile(translate(pattern.lower())).match for pattern in SKIPPED_FOLDERS]
-_FILES = [(pattern, re.compile(translate(pattern.lower())).match) for pattern in SKIPPED_FILES]
 
 
 def reason_to_skip(path: str) -> str | None:
@@ -319,11 +287,11 @@ def reason_to_skip(path: str) -> str | None:
     """
     *folders, name = path.split("/")
     for folder in folders:
-        if _is_hidden(folder) or any(match(folder.lower()) for match in _FOLDERS):
+        if _is_hidden(folder) or folder.lower() in map(str.lower, SKIPPED_FOLDERS):
             return f"{folder}/"
     if _is_hidden(name):
         return ".*"
-    return next((pattern for pattern, match in _FILES if match(name.lower())), None)
+    return next((pattern for pattern in SKIPPED_FILES if fnmatchcase(name.lower(), pattern.lower())), None)
 
 
 def _is_hidden(name: str) -> bool:

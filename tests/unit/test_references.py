@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_media._deletion.delete import find_references
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaInUseError
 from airflow_provider_media.models import Media
-from airflow_provider_media.references import ListedReferences, _Location
+from airflow_provider_media.references import ListedReferences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -202,8 +202,8 @@ def test_each_deletion_reads_the_list_once(tmp_path: Path, monkeypatch: pytest.M
     references = ListedReferences(path=tmp_path / "in-use.json")
     references.write({1: ["summer"]})
     reads = []
-    read = _Location._read_text
-    monkeypatch.setattr(_Location, "_read_text", lambda self: reads.append(1) or read(self))
+    read = ListedReferences._read_text
+    monkeypatch.setattr(ListedReferences, "_read_text", lambda self, path: reads.append(1) or read(self, path))
     assert find_references([Media(id=1), Media(id=2), Media(id=3)], references) == {1: ["summer"]}
     assert len(reads) == 1
     references.write({3: ["autumn"]})
