@@ -6,21 +6,19 @@ an id is compared with the greatest known id only where the list shows that ids 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from heapq import nlargest
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.flows import Flow, id_number, list_named
 from airflow_provider_media._api.protocol import build_list, parse_page
-from airflow_provider_media._api.values import NO_TIME
+from airflow_provider_media._api.values import NO_TIME, parse_http_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from airflow_provider_media._api.protocol import ApiResponse
     from airflow_provider_media.models import Media
 
 NEWEST_FILES = 100
@@ -59,9 +57,7 @@ class Baseline:
         if str(media.id) in self.known:
             before = self.known[str(media.id)]
             return created is not None and before is not None and created > before  # the id was reused
-        if self.is_complete:
-            return True
-        if self.is_exceeded_by(media):
+        if self.is_complete or self.is_exceeded_by(media):
             return True
         return self._is_newer_by_date(created, otherwise=None if id_number(media.id) is None else False)
 
@@ -95,23 +91,14 @@ class Baseline:
         return replace(self, known={**{str(media_id): None for media_id in ids}, **self.known})
 
     def reduced(self, *, max_known: int) -> Baseline | None:
-        """Return a copy without the known ids if there are too many; None if ids do not grow.
-
-        :param max_known: the maximum number of known ids.
-        """
+        """Return a copy without the known ids if there are too many; None if ids do not grow."""
         if len(self.known) <= max_known:
             return self
         return None if self.newest_id is None else replace(self, known={}, is_complete=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serializable dict."""
-        return {
-            "known": dict(self.known),
-            "is_complete": self.is_complete,
-            "newest_id": self.newest_id,
-            "newest_at": self.newest_at,
-            "taken_at": self.taken_at,
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Baseline:
@@ -177,7 +164,7 @@ def fetch_baseline(name: str) -> Flow[Baseline]:
             is_complete=False,
             newest_id=newest_id,
             newest_at=_latest(page.items),
-            taken_at=_server_time(reply),
+            taken_at=microseconds(parse_http_date(reply.headers.get("date", ""))),
         )
     listed = yield from list_named(name)
     return baseline_in(listed.newest, [media for media in listed.files if media.name == name], total=listed.total)
@@ -201,12 +188,3 @@ def _dates_of(listed: Iterable[Media]) -> dict[str, int | None]:
 
 def _latest(listed: Iterable[Media]) -> int | None:
     return max((date for media in listed if (date := microseconds(media.created_at)) is not None), default=None)
-
-
-def _server_time(reply: ApiResponse) -> int | None:
-    try:
-        moment = parsedate_to_datetime(reply.headers.get("date", ""))
-    except ValueError:
-        return None
-    date: int | None = microseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    return date

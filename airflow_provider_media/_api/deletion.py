@@ -50,16 +50,14 @@ def find_unchanged(found: Sequence[Media], *, max_by_id: int, settle_seconds: fl
 
 def is_different_file(before: Media, now: Media) -> bool:
     """Return whether an id belongs to another file by now, or the file was moved."""
+    folders = (before.folder_id, now.folder_id)
     pairs = [(before.name, now.name), (before.size or None, now.size or None)]
-    pairs.append((_as_string(before.folder_id), _as_string(now.folder_id)))
     if any(None not in pair and pair[0] != pair[1] for pair in pairs):
+        return True
+    if None not in folders and str(folders[0]) != str(folders[1]):
         return True
     dates = (before.created_at, now.created_at)
     return None not in dates and abs(dates[0] - dates[1]) > _MAX_DATE_DIFFERENCE  # type: ignore[operator]
-
-
-def _as_string(folder_id: int | str | None) -> str | None:
-    return None if folder_id is None else str(folder_id)
 
 
 def get_unchanged(media: Media) -> Flow[Media | None]:

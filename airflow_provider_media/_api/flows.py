@@ -307,7 +307,10 @@ def _search(
 
 def _is_sorted(search: NameSearch, limit: int) -> Flow[bool]:
     """Return whether the server sorts; a page by size shows it, although ids and names ascend together."""
-    by_size = yield from _list_by_size(limit)
+    try:
+        by_size = yield from next_page(Paginator(page_size=limit, sort_by="size", sort_order="asc"))
+    except MediaRequestError:  # the server rejects the field, and so validates sortBy
+        by_size = ()
     sizes = [media.size for media in by_size if media.size]
     if sizes != sorted(sizes):
         return False
@@ -315,15 +318,6 @@ def _is_sorted(search: NameSearch, limit: int) -> Flow[bool]:
         search.add_others(by_size)
         return search.has_many_names
     return True
-
-
-def _list_by_size(limit: int) -> Flow[Sequence[Media]]:
-    """List a page of the smallest files; return none if the server rejects the field, and so validates ``sortBy``."""
-    pages = Paginator(page_size=limit, sort_by="size", sort_order="asc")
-    try:
-        return (yield from next_page(pages))
-    except MediaRequestError:
-        return []
 
 
 def find_media(name: str) -> Flow[list[Media]]:
@@ -389,12 +383,10 @@ def id_number(media_id: int | str) -> int | None:
 
 def oldest_first(found: list[Media]) -> list[Media]:
     """Sort by id if all are numbers, else by creation date if all have one, else keep the order."""
-    numbers = [number for media in found if (number := id_number(media.id)) is not None]
-    if len(numbers) == len(found):
+    if all(id_number(media.id) is not None for media in found):
         return sorted(found, key=lambda media: int(media.id))
-    dates = [media.created_at for media in found if media.created_at]
-    if len(dates) == len(found):
-        return [media for _, media in sorted(zip(dates, found, strict=True), key=lambda pair: pair[0])]
+    if all(media.created_at for media in found):
+        return sorted(found, key=lambda media: media.created_at)  # type: ignore[arg-type, return-value]
     return found
 
 

@@ -25,13 +25,10 @@ EXTENSIONS = {
 }
 """The accepted MIME types, each with its file extensions."""
 
-_IMAGE_EXTENSIONS = (".avif", ".bmp", ".heic", ".heif", ".ico", ".psd", ".svg", ".tif", ".tiff", ".webp")
-_VIDEO_EXTENSIONS = (".3gp", ".avi", ".mkv", ".mov", ".mpeg", ".mpg", ".webm", ".wmv")
-_OTHER_EXTENSIONS = (".m4a", ".mp3", ".ogg", ".wav", ".gz", ".html", ".json", ".pdf", ".txt", ".zip")
 _KNOWN_EXTENSIONS = {
-    *_IMAGE_EXTENSIONS,
-    *_VIDEO_EXTENSIONS,
-    *_OTHER_EXTENSIONS,
+    *(".avif", ".bmp", ".heic", ".heif", ".ico", ".psd", ".svg", ".tif", ".tiff", ".webp"),
+    *(".3gp", ".avi", ".mkv", ".mov", ".mpeg", ".mpg", ".webm", ".wmv"),
+    *(".m4a", ".mp3", ".ogg", ".wav", ".gz", ".html", ".json", ".pdf", ".txt", ".zip"),
     *(extension for several in EXTENSIONS.values() for extension in several),
 }
 
@@ -53,95 +50,76 @@ class FileType:
 
 _CONVERT_IMAGE = "Convert it to JPEG or PNG."
 _CONVERT_VIDEO = "Convert it to MP4 with H.264 video and AAC audio."
+_EXPORT = "Export it as JPEG."
 _UNPACK = "Unpack it first."
 _ERROR_PAGE = "Was an error page saved in place of the file?"
-
-
-def _image(title: str) -> FileType:
-    return FileType(f"{title} image", advice=_CONVERT_IMAGE)
-
-
-def _raw(camera: str) -> FileType:
-    return FileType(f"{camera} raw photo", advice="Export it as JPEG.")
-
-
-def _video(title: str) -> FileType:
-    return FileType(f"{title} video", advice=_CONVERT_VIDEO)
-
-
-def _audio(title: str) -> FileType:
-    return FileType(f"{title} audio")
-
-
-def _archive(title: str) -> FileType:
-    return FileType(f"{title} archive", advice=_UNPACK)
 
 
 JPEG = FileType("JPEG image", "image/jpeg")
 PNG = FileType("PNG image", "image/png")
 GIF = FileType("GIF image", "image/gif")
 MP4 = FileType("MP4 video", "video/mp4")
-_QUICKTIME = _video("QuickTime")
-_3GP = _video("3GP")
-_HEIF = _image("HEIF")
-_TIFF = _image("TIFF")
-_MATROSKA = _video("Matroska")
-_ZIP = _archive("ZIP")
+_QUICKTIME = FileType("QuickTime video", advice=_CONVERT_VIDEO)
+_3GP = FileType("3GP video", advice=_CONVERT_VIDEO)
+_HEIF = FileType("HEIF image", advice=_CONVERT_IMAGE)
+_TIFF = FileType("TIFF image", advice=_CONVERT_IMAGE)
+_MATROSKA = FileType("Matroska video", advice=_CONVERT_VIDEO)
+_ZIP = FileType("ZIP archive", advice=_UNPACK)
 _OFFICE = FileType("Microsoft Office document")
 _PLIST = FileType("property list")
 _PLACEHOLDER = FileType("empty placeholder", advice="Download or copy the file itself.")
 
 _SIGNATURES: tuple[tuple[bytes | tuple[bytes, ...], FileType], ...] = (
-    (b"\xff\xd8\xff\xf7", _image("JPEG-LS")),
+    (b"\xff\xd8\xff\xf7", FileType("JPEG-LS image", advice=_CONVERT_IMAGE)),
     (b"\xff\xd8\xff", JPEG),
     (b"\x89PNG\r\n\x1a\n", PNG),
     ((b"GIF87a", b"GIF89a"), GIF),
-    ((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"), _image("JPEG 2000")),
-    ((b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x0a"), _image("JPEG XL")),
-    (b"II\xbc\x01", _image("JPEG XR")),
-    (b"IIU\0", _raw("Panasonic")),
-    ((b"IIRO", b"IIRS", b"MMOR"), _raw("Olympus")),
-    (b"FUJIFILMCCD-RAW", _raw("Fujifilm")),
-    (b"FOVb", _raw("Sigma")),
-    (b"\0MRM", _raw("Minolta")),
+    ((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"), FileType("JPEG 2000 image", advice=_CONVERT_IMAGE)),
+    ((b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x0a"), FileType("JPEG XL image", advice=_CONVERT_IMAGE)),
+    (b"II\xbc\x01", FileType("JPEG XR image", advice=_CONVERT_IMAGE)),
+    (b"IIU\0", FileType("Panasonic raw photo", advice=_EXPORT)),
+    ((b"IIRO", b"IIRS", b"MMOR"), FileType("Olympus raw photo", advice=_EXPORT)),
+    (b"FUJIFILMCCD-RAW", FileType("Fujifilm raw photo", advice=_EXPORT)),
+    (b"FOVb", FileType("Sigma raw photo", advice=_EXPORT)),
+    (b"\0MRM", FileType("Minolta raw photo", advice=_EXPORT)),
     ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _TIFF),
-    (b"8BPS", _image("Photoshop")),
-    (b"gimp xcf", _image("GIMP")),
-    (b"\0\0\1\0", _image("ICO")),
-    (b"\0\0\2\0", _image("Windows cursor")),
-    (b"icns", _image("Apple icon")),
-    (b"\x8aMNG\r\n\x1a\n", _image("MNG")),
-    (b"\x8bJNG\r\n\x1a\n", _image("JNG")),
-    (b"qoif", _image("QOI")),
-    (b"DDS ", _image("DDS")),
-    (b"\x76\x2f\x31\x01", _image("OpenEXR")),
-    (b"#?RADIANCE", _image("Radiance HDR")),
-    (b"BPG\xfb", _image("BPG")),
-    (b"AT&TFORM", _image("DjVu")),
-    ((b"%!PS", b"\xc5\xd0\xd3\xc6"), _image("PostScript")),
-    (b"\xd7\xcd\xc6\x9a", _image("WMF")),
+    (b"8BPS", FileType("Photoshop image", advice=_CONVERT_IMAGE)),
+    (b"gimp xcf", FileType("GIMP image", advice=_CONVERT_IMAGE)),
+    (b"\0\0\1\0", FileType("ICO image", advice=_CONVERT_IMAGE)),
+    (b"\0\0\2\0", FileType("Windows cursor image", advice=_CONVERT_IMAGE)),
+    (b"icns", FileType("Apple icon image", advice=_CONVERT_IMAGE)),
+    (b"\x8aMNG\r\n\x1a\n", FileType("MNG image", advice=_CONVERT_IMAGE)),
+    (b"\x8bJNG\r\n\x1a\n", FileType("JNG image", advice=_CONVERT_IMAGE)),
+    (b"qoif", FileType("QOI image", advice=_CONVERT_IMAGE)),
+    (b"DDS ", FileType("DDS image", advice=_CONVERT_IMAGE)),
+    (b"\x76\x2f\x31\x01", FileType("OpenEXR image", advice=_CONVERT_IMAGE)),
+    (b"#?RADIANCE", FileType("Radiance HDR image", advice=_CONVERT_IMAGE)),
+    (b"BPG\xfb", FileType("BPG image", advice=_CONVERT_IMAGE)),
+    (b"AT&TFORM", FileType("DjVu image", advice=_CONVERT_IMAGE)),
+    ((b"%!PS", b"\xc5\xd0\xd3\xc6"), FileType("PostScript image", advice=_CONVERT_IMAGE)),
+    (b"\xd7\xcd\xc6\x9a", FileType("WMF image", advice=_CONVERT_IMAGE)),
     (b"\x1a\x45\xdf\xa3", _MATROSKA),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", _video("Windows Media")),
-    (b"FLV\x01", _video("Flash")),
-    ((b"\0\0\1\xba", b"\0\0\1\xb3"), _video("MPEG")),
-    (b".RMF", _video("RealMedia")),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", FileType("Windows Media video", advice=_CONVERT_VIDEO)),
+    (b"FLV\x01", FileType("Flash video", advice=_CONVERT_VIDEO)),
+    ((b"\0\0\1\xba", b"\0\0\1\xb3"), FileType("MPEG video", advice=_CONVERT_VIDEO)),
+    (b".RMF", FileType("RealMedia video", advice=_CONVERT_VIDEO)),
     (b"OggS", FileType("Ogg audio or video", advice=_CONVERT_VIDEO)),
-    ((b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa"), _audio("MP3")),
-    ((b"\xff\xf1", b"\xff\xf9"), _audio("AAC")),
-    (b"fLaC", _audio("FLAC")),
-    (b"#!AMR", _audio("AMR")),
-    (b"caff\0", _audio("Core Audio")),
-    (b"MThd", _audio("MIDI")),
+    ((b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa"), FileType("MP3 audio")),
+    ((b"\xff\xf1", b"\xff\xf9"), FileType("AAC audio")),
+    (b"fLaC", FileType("FLAC audio")),
+    (b"#!AMR", FileType("AMR audio")),
+    (b"caff\0", FileType("Core Audio audio")),
+    (b"MThd", FileType("MIDI audio")),
     (b"%PDF-", FileType("PDF document", advice="Export its pages as images.")),
     (b"{\\rtf", FileType("RTF document")),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _OFFICE),
     ((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"), _ZIP),
-    (b"\x1f\x8b", _archive("gzip")),
-    (b"BZh", _archive("bzip2")),
-    (b"\xfd7zXZ\0", _archive("xz")),
-    (b"7z\xbc\xaf\x27\x1c", _archive("7-Zip")),
-    (b"Rar!\x1a\x07", _archive("RAR")),
-    (b"\x28\xb5\x2f\xfd", _archive("Zstandard")),
+    (b"\x1f\x8b", FileType("gzip archive", advice=_UNPACK)),
+    (b"BZh", FileType("bzip2 archive", advice=_UNPACK)),
+    (b"\xfd7zXZ\0", FileType("xz archive", advice=_UNPACK)),
+    (b"7z\xbc\xaf\x27\x1c", FileType("7-Zip archive", advice=_UNPACK)),
+    (b"Rar!\x1a\x07", FileType("RAR archive", advice=_UNPACK)),
+    (b"\x28\xb5\x2f\xfd", FileType("Zstandard archive", advice=_UNPACK)),
     (b"\0\5\x16\7", FileType("AppleDouble metadata", advice="The file itself has the same name without '._'.")),
     (b"\0\5\x16\0", FileType("AppleSingle file", advice="Copy the file itself from the Mac.")),
     (b"bplist", _PLIST),
@@ -151,22 +129,29 @@ _SIGNATURES: tuple[tuple[bytes | tuple[bytes, ...], FileType], ...] = (
 )
 """First bytes; a longer signature comes before its own prefix."""
 
-_RIFF = {b"WEBP": _image("WebP"), b"AVI ": _video("AVI"), b"WAVE": _audio("WAV")}
+_RIFF = {
+    b"WEBP": FileType("WebP image", advice=_CONVERT_IMAGE),
+    b"AVI ": FileType("AVI video", advice=_CONVERT_VIDEO),
+    b"WAVE": FileType("WAV audio"),
+}
 
 _REFINEMENTS: tuple[tuple[FileType, Callable[[bytes], bool], FileType], ...] = (
-    (_TIFF, lambda head: head[8:10] == b"CR", _raw("Canon CR2")),
-    (_MATROSKA, lambda head: b"webm" in head[:64], _video("WebM")),
+    (_TIFF, lambda head: head[8:10] == b"CR", FileType("Canon CR2 raw photo", advice=_EXPORT)),
+    (_MATROSKA, lambda head: b"webm" in head[:64], FileType("WebM video", advice=_CONVERT_VIDEO)),
     (_ZIP, lambda head: b"[Content_Types].xml" in head, _OFFICE),
     (_PLIST, lambda head: b"NSURLNameKey" in head, FileType("iCloud placeholder", advice="Download the file itself.")),
 )
 """Container formats: a check, and the specific type if it succeeds."""
 
 _CHECKS: tuple[tuple[Callable[[bytes], bool], FileType], ...] = (
-    (lambda head: head[:2] == b"BM" and head[6:10] == bytes(4), _image("BMP")),
-    (lambda head: head[:4] == b"FORM" and head[8:11] == b"AIF", _audio("AIFF")),
-    (lambda head: head[:1] == head[188:189] == b"G" or head[4:5] == head[196:197] == b"G", _video("MPEG")),
-    (lambda head: re.match(rb"P[1-7]\s", head) is not None, _image("Netpbm")),
-    (lambda head: head[257:262] == b"ustar", _archive("tar")),
+    (lambda head: head[:2] == b"BM" and head[6:10] == bytes(4), FileType("BMP image", advice=_CONVERT_IMAGE)),
+    (lambda head: head[:4] == b"FORM" and head[8:11] == b"AIF", FileType("AIFF audio")),
+    (
+        lambda head: head[:1] == head[188:189] == b"G" or head[4:5] == head[196:197] == b"G",
+        FileType("MPEG video", advice=_CONVERT_VIDEO),
+    ),
+    (lambda head: re.match(rb"P[1-7]\s", head) is not None, FileType("Netpbm image", advice=_CONVERT_IMAGE)),
+    (lambda head: head[257:262] == b"ustar", FileType("tar archive", advice=_UNPACK)),
 )
 """Formats whose signature is not, or not only, at the start."""
 
@@ -185,22 +170,22 @@ _MP4_BRANDS = re.compile(
 """Major brands of MP4 video: ISO 14496-12 and -14, DASH and CMAF, and those of Apple, Sony, Adobe and Nero."""
 
 _BRAND_FAMILIES: tuple[tuple[bytes, FileType], ...] = (
-    (rb"hei[cxms]", _image("HEIC")),
+    (rb"hei[cxms]", FileType("HEIC image", advice=_CONVERT_IMAGE)),
     (rb"hev[cxms]", FileType("HEIC image sequence", advice=_CONVERT_IMAGE)),
-    (rb"avi[fo]", _image("AVIF")),
+    (rb"avi[fo]", FileType("AVIF image", advice=_CONVERT_IMAGE)),
     (rb"avis", FileType("AVIF image sequence", advice=_CONVERT_IMAGE)),
     (rb"mif\d|msf\d|miaf|MiH[EM]|vvi[cs]|evbi|j2ki|j2is|jpeg|jpgs|unif", _HEIF),
-    (rb"crx ", _raw("Canon CR3")),
-    (rb"jp2 |jpx |jpxb|jpm |jph |jhc |jxs |jxsc", _image("JPEG 2000")),
-    (rb"jxl ", _image("JPEG XL")),
-    (rb"mjp2|mj2s", _video("Motion JPEG 2000")),
+    (rb"crx ", FileType("Canon CR3 raw photo", advice=_EXPORT)),
+    (rb"jp2 |jpx |jpxb|jpm |jph |jhc |jxs |jxsc", FileType("JPEG 2000 image", advice=_CONVERT_IMAGE)),
+    (rb"jxl ", FileType("JPEG XL image", advice=_CONVERT_IMAGE)),
+    (rb"mjp2|mj2s", FileType("Motion JPEG 2000 video", advice=_CONVERT_VIDEO)),
     (rb"qt  |mqt ", _QUICKTIME),
     (rb"3g..|kddi|KDDI", _3GP),
-    (rb"M4A |F4A |NDAS", _audio("MPEG-4 (M4A)")),
+    (rb"M4A |F4A |NDAS", FileType("MPEG-4 (M4A) audio")),
     (rb"M4B |F4B ", FileType("MPEG-4 audio book (M4B)")),
     (rb"M4P ", FileType("copy-protected MPEG-4 audio (M4P)")),
     (rb"F4P |odcf|opf2|opx2", FileType("copy-protected MPEG-4 video")),
-    (rb"isml|piff", _video("Smooth Streaming")),
+    (rb"isml|piff", FileType("Smooth Streaming video", advice=_CONVERT_VIDEO)),
     (rb"aax |aaxc", FileType("Audible audio book")),
 )
 """Brands of other formats based on the ISO base media format, by family."""
@@ -295,7 +280,7 @@ def _decode(head: bytes) -> str | None:
 
 def _by_markup(lower: str) -> FileType:
     if "<svg" in lower and "<html" not in lower:
-        return _image("SVG")
+        return FileType("SVG image", advice=_CONVERT_IMAGE)
     if _MARKUP.search(lower):
         return FileType("web page", advice=_ERROR_PAGE)
     if "<plist" in lower:
@@ -312,15 +297,13 @@ def extension_mismatches(file_name: str, mime_type: str) -> bool:
     return extension in _KNOWN_EXTENSIONS and extension not in EXTENSIONS.get(mime_type, ())
 
 
-_SUBTYPES = {
-    "image/jpeg": ("jpeg", "jpg", "jpe", "jfif", "pjpeg", "pipeg"),
-    "image/png": ("png", "apng", "vnd.mozilla.apng"),
-    "image/gif": ("gif",),
-    "video/mp4": ("mp4", "m4v", "mp4v-es", "mpeg4", "mpeg4-generic"),
+_TYPE_OF_SUBTYPE = {
+    **dict.fromkeys(("jpeg", "jpg", "jpe", "jfif", "pjpeg", "pipeg"), "image/jpeg"),
+    **dict.fromkeys(("png", "apng", "vnd.mozilla.apng"), "image/png"),
+    "gif": "image/gif",
+    **dict.fromkeys(("mp4", "m4v", "mp4v-es", "mpeg4", "mpeg4-generic"), "video/mp4"),
 }
 """Other spellings of the accepted types, without a leading ``x-``: old names, and file extensions."""
-
-_TYPE_OF_SUBTYPE = {subtype: mime_type for mime_type, subtypes in _SUBTYPES.items() for subtype in subtypes}
 
 
 def accepted_type(stored: str | None) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from airflow_provider_media._channels.reader import CorruptFileError, InvalidFileError
@@ -94,13 +94,6 @@ class _Outline:
     has_still_image: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Track:
-    codec: str
-    is_encrypted: bool
-    h264: tuple[H264Info, ...]
-
-
 def read_video(reader: Reader) -> MediaInfo:
     """Read the boxes that describe the streams; the index may be at the end of the file."""
     outline = _read_outline(reader)
@@ -128,10 +121,10 @@ def read_video(reader: Reader) -> MediaInfo:
         size=reader.size,
         width=width,
         height=height,
-        video_codecs=tuple(track.codec for track in video_tracks),
-        audio_codecs=tuple(track.codec for track in audio_tracks),
-        is_encrypted=any(track.is_encrypted for track in [*video_tracks, *audio_tracks]),
-        h264=tuple(info for track in video_tracks for info in track.h264),
+        video_codecs=tuple(codec for codec, _, _ in video_tracks),
+        audio_codecs=tuple(codec for codec, _, _ in audio_tracks),
+        is_encrypted=any(is_encrypted for _, is_encrypted, _ in [*video_tracks, *audio_tracks]),
+        h264=tuple(info for _, _, infos in video_tracks for info in infos),
         has_b_frames=any(_reorders(reader, track, outline.fragments) for track in videos),
         is_index_first=index.at < content_at,
     )
@@ -258,19 +251,17 @@ def _shown_size(reader: Reader, track: _Box) -> tuple[int, int]:
     return (height, width) if (numbers[0], numbers[4]) == _MATRIX_OF_QUARTER_TURN else (width, height)
 
 
-def _read_track(reader: Reader, track: _Box) -> _Track:
-    """Read the formats of a track's samples."""
+def _read_track(reader: Reader, track: _Box) -> tuple[str, bool, list[H264Info]]:
+    """Read the formats of a track's samples: codecs, whether they are encrypted, and the parameters of H.264."""
     table = _need(reader, track, b"mdia", b"minf", b"stbl", b"stsd")
     entries = list(islice(_boxes(reader, table.start + 8, table.end), _MAX_FORMATS))
     if not entries:
         raise InvalidFileError("an MP4 with an incomplete index: a track does not say its format")
     contents = [(entry.kind, _table(reader, entry)) for entry in entries]
     configurations = [read_avc_configuration(_child(content, b"avcC") or b"") for _, content in contents]
-    return _Track(
-        codec=" and ".join(dict.fromkeys(_codec(kind, content) for kind, content in contents)),
-        is_encrypted=any(kind in _ENCRYPTED or _child(content, b"sinf") is not None for kind, content in contents),
-        h264=tuple(info for info in configurations if info),
-    )
+    codec = " and ".join(dict.fromkeys(_codec(kind, content) for kind, content in contents))
+    is_encrypted = any(kind in _ENCRYPTED or _child(content, b"sinf") is not None for kind, content in contents)
+    return codec, is_encrypted, [info for info in configurations if info]
 
 
 def _child(content: bytes, kind: bytes) -> bytes | None:
@@ -392,32 +383,18 @@ def read_avc_configuration(content: bytes) -> H264Info | None:
 
 def _sample_format(data: bytes) -> tuple[int, str]:
     """Read bit depth and chroma format from the first bytes."""
-    numbers = _ExpGolomb(data[:32])
-    numbers.read()  # seq_parameter_set_id
-    chroma = numbers.read()
+    # Without the bytes that keep a start code from appearing (7.4.1).
+    bits = iter("".join(f"{byte:08b}" for byte in data[:32].replace(b"\0\0\3", b"\0\0")))
+
+    def number() -> int:
+        """Read an Exponential-Golomb number: a prefix of zeros, a one, and as many bits (9.1); zeros end the data."""
+        zeros = sum(1 for _ in takewhile("0".__eq__, bits))
+        return (1 << zeros) - 1 + int("0" + "".join(next(bits, "0") for _ in range(zeros)), 2)
+
+    number()  # seq_parameter_set_id
+    chroma = number()
     if chroma == len(_CHROMA_FORMATS) - 1:
-        numbers.read_bit()  # separate_colour_plane_flag
-    luma_bits, chroma_bits = 8 + numbers.read(), 8 + numbers.read()
+        next(bits, None)  # separate_colour_plane_flag
+    luma_bits, chroma_bits = 8 + number(), 8 + number()
     name = _CHROMA_FORMATS[chroma] if chroma < len(_CHROMA_FORMATS) else f"chroma format {chroma}"
     return max(luma_bits, chroma_bits), name
-
-
-class _ExpGolomb:
-    """Exponential-Golomb numbers: a prefix of zeros and as many bits (9.1); the data are padded with zeros."""
-
-    def __init__(self, data: bytes) -> None:
-        data = data.replace(b"\0\0\3", b"\0\0")  # the bytes that keep a start code from appearing (7.4.1)
-        self._bits = "".join(f"{byte:08b}" for byte in data)
-        self._at = 0
-
-    def read_bit(self) -> int:
-        self._at += 1
-        return self._bits[self._at - 1 : self._at] == "1"
-
-    def read(self) -> int:
-        zeros = 0
-        while self._at < len(self._bits) and not self.read_bit():
-            zeros += 1
-        digits = self._bits[self._at : self._at + zeros].ljust(zeros, "0")
-        self._at += zeros
-        return (1 << zeros) - 1 + int(digits or "0", 2)

@@ -20,7 +20,7 @@ from tenacity import AsyncRetrying
 from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._api.protocol import ApiResponse
 from airflow_provider_media._transports import rate_limit
-from airflow_provider_media._transports.attempts import cancelled, new_retry_state, tenacity_kwargs
+from airflow_provider_media._transports.attempts import cancelled
 from airflow_provider_media._transports.rate_limit import Turn, renew_in_children
 from airflow_provider_media.exceptions import MediaError
 
@@ -188,8 +188,7 @@ class AsyncTransport:
             raise cancelled()
 
     async def _send_with_retries(self, transport: SyncTransport, request: ApiRequest) -> ApiResponse:
-        retry_state = request.retry_state or new_retry_state(transport.settings, request)
-        options = tenacity_kwargs(request, retry_state, key_was_accepted=lambda: transport.key_was_accepted)
+        retry_state, options = transport.retries(request)
         return await AsyncRetrying(sleep=rate_limit.sleep, **options)(self._attempt, transport, request, retry_state)
 
     async def _attempt(self, transport: SyncTransport, request: ApiRequest, retry_state: RetryState) -> ApiResponse:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
 import ipaddress
-import logging
 import os
 import ssl
 import time
@@ -12,12 +12,11 @@ import zlib
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from tenacity import RetryCallState, retry_if_exception
+import urllib3.exceptions
 
 from airflow_provider_media import __version__
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, parse_charset, raise_for_status
@@ -33,12 +32,9 @@ from airflow_provider_media.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import requests
 
     from airflow_provider_media._api.settings import Settings
-
-
-log = logging.getLogger(__name__)
 
 READ_BYTES = 64 * 1024
 
@@ -69,99 +65,46 @@ def new_retry_state(settings: Settings, request: ApiRequest | None = None) -> Re
     return RetryState(max_attempts=attempts, budget_seconds=seconds, clock=rate_limit.now)
 
 
-def tenacity_kwargs(
-    request: ApiRequest, retry_state: RetryState, *, key_was_accepted: Callable[[], bool]
-) -> dict[str, Any]:
-    """Return the arguments of tenacity (blocking or not) that apply the retry policy to a request.
-
-    A request that is not idempotent is not retried once the server may have acted.
-
-    :param key_was_accepted: whether the server accepted the key before; then one 401 is retried, because restarting
-        gateways send some.
-    """
-    acted: list[MediaError] = []
-    rejected: list[MediaError] = []
-    delays: list[float] = []
-
-    def should_retry(error: BaseException) -> bool:
-        if not isinstance(error, MediaError):
-            return False
-        if acted and error.delivery is Delivery.NOT_SENT:
-            error.delivery = Delivery.UNKNOWN  # of an earlier attempt
-        if error.status == HTTPStatus.UNAUTHORIZED and key_was_accepted() and not rejected:
-            rejected.append(error)
-            error.is_transient = True
-        if error.delivery is not Delivery.NOT_SENT:
-            acted.append(error)
-            if not request.is_idempotent:
-                return False
-        delay = retry_state.next_delay(error)
-        if delay is not None:
-            delays.append(delay)
-        return delay is not None
-
-    def log_retry(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        log.warning("Retrying in %.1f s (attempt %d of %d): %s", delays[-1], retry_state.attempts + 1,
-                    retry_state.max_attempts, error)  # fmt: skip
-
-    return {"retry": retry_if_exception(should_retry), "wait": lambda _: delays[-1], "before_sleep": log_retry}
+def needs_body(method: str, status: int) -> bool:
+    """Return whether the body of a response matters: of others, an unreadable body is ignored."""
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and method != "DELETE"
 
 
-class ResponseReader:
-    """Reads one response, of limited size and duration."""
+def read_response(request: ApiRequest, http_response: requests.Response, settings: Settings) -> ApiResponse:
+    """Read one response, of limited size and duration; raise the error of its status or of an unreadable body."""
+    deadline = time.monotonic() + RESPONSE_TIMEOUTS * settings.timeout
+    status, key = http_response.status_code, settings.api_key
+    # Secrets are redacted here, once: all errors, logs, results and pages get the response's text from here.
+    headers = {name.lower(): redact(key, value) for name, value in http_response.headers.items()}
+    is_needed = needs_body(request.method, status)
+    max_bytes = settings.max_response_bytes if is_needed else ERROR_BODY_BYTES
+    received, body = io.BytesIO(), b""  # no variable holds what was received, because it may repeat the API key
+    ignored = () if is_needed else (ContentError, urllib3.exceptions.HTTPError, OSError)
+    try:
+        with suppress(*ignored):
+            _receive(http_response, received, max_bytes, deadline)
+        with suppress(*ignored):
+            coding = headers.get("content-encoding", "")
+            body = redact_bytes(key, decompress(received.getvalue(), coding, max_bytes), parse_charset(headers))
+    except ContentError as error:
+        raise MediaResponseError(
+            f"Could not {request.purpose}: invalid response (HTTP {status}): {error}.",
+            status=status,
+            is_transient=isinstance(error, TruncatedContentError),
+            delivery=Delivery.NOT_SENT if request.is_idempotent else Delivery.UNKNOWN,
+        ) from None
+    response = ApiResponse(status=status, headers=headers, body=body)
+    raise_for_status(request, response)
+    return response
 
-    def __init__(self, request: ApiRequest, status: int, headers: Mapping[str, str], settings: Settings) -> None:
-        self._request = request
-        self._status = status
-        self.headers = {name.lower(): value for name, value in headers.items()}
-        self._key = settings.api_key
-        self.needs_body = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and request.method != "DELETE"
-        """Whether the body matters: of other responses, an unreadable body is ignored."""
-        self._max_bytes = settings.max_response_bytes if self.needs_body else ERROR_BODY_BYTES
-        self._deadline = time.monotonic() + RESPONSE_TIMEOUTS * settings.timeout
-        self._chunks: list[bytes] = []
-        self._size = 0
 
-    def add(self, chunk: bytes) -> bool:
-        """Add bytes that arrived; return whether to read more."""
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        is_too_large, is_late = self._size > self._max_bytes, time.monotonic() > self._deadline
-        if self.needs_body and (is_too_large or is_late):
-            too_large = f"larger than {self._max_bytes / 2**20:g} MiB"
-            raise self._invalid_response(too_large if is_too_large else "timed out reading the body")
-        return bool(chunk) and not (is_too_large or is_late)
-
-    def whole(self) -> ApiResponse:
-        """Return the complete response; raise the error of its status or of a body that cannot be decompressed."""
-        # Secrets are redacted here, once: all errors, logs, results and pages get the response's text from here.
-        response = ApiResponse(
-            status=self._status,
-            headers={name: redact(self._key, value) for name, value in self.headers.items()},
-            body=redact_bytes(self._key, self._decompressed(), parse_charset(self.headers)),
-        )
-        raise_for_status(self._request, response)
-        return response
-
-    def _decompressed(self) -> bytes:
-        body, self._chunks = b"".join(self._chunks), []
-        try:
-            return decompress(body, self.headers.get("content-encoding", ""), self._max_bytes)
-        except ContentError as error:
-            if self.needs_body:
-                raise self._invalid_response(
-                    str(error), is_transient=isinstance(error, TruncatedContentError)
-                ) from None
-            return b""
-
-    def _invalid_response(self, reason: str, *, is_transient: bool = False) -> MediaError:
-        return MediaResponseError(
-            f"Could not {self._request.purpose}: invalid response (HTTP {self._status}): {reason}.",
-            status=self._status,
-            is_transient=is_transient,
-            delivery=Delivery.NOT_SENT if self._request.is_idempotent else Delivery.UNKNOWN,
-        )
+def _receive(response: requests.Response, received: io.BytesIO, max_bytes: int, deadline: float) -> None:
+    # read1 returns what has arrived; read would block as long as the server drips bytes.
+    while received.write(response.raw.read1(READ_BYTES, decode_content=False)):
+        if received.tell() > max_bytes:
+            raise ContentError(f"larger than {max_bytes / 2**20:g} MiB")
+        if time.monotonic() > deadline:
+            raise ContentError("timed out reading the body")
 
 
 def trusted_bundle(verify: bool | str) -> bool | str:  # noqa: FBT001 - the value of ``verify``
@@ -238,39 +181,6 @@ def root_cause(causes: list[BaseException]) -> str:
             return cause.strerror
     described = [cause for cause in causes if not isinstance(cause, LookupError)]  # such as that of an empty buffer
     return type((described or causes)[-1]).__name__
-
-
-_NOT_TLS = {
-    "HTTP_REQUEST",
-    "HTTPS_PROXY_REQUEST",
-    "PACKET_LENGTH_TOO_LONG",
-    "RECORD_LAYER_FAILURE",
-    "UNKNOWN_PROTOCOL",
-    "WRONG_VERSION_NUMBER",
-}
-"""OpenSSL's reasons for bytes that are not TLS: usually the last; in some versions the others."""
-
-
-def describe_tls_error(causes: list[BaseException], settings: Settings) -> str | None:
-    """Return the message for a failed certificate check or TLS handshake, which a retry cannot fix; else None.
-
-    Bytes that are not TLS show a wrong address only during the handshake: later, a file may have been sent.
-    """
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"the certificate of {settings.base_url} is not trusted ({cause.verify_message}); for a private CA, set"
-                " the extra 'verify' in the connection to the path of its CA bundle"
-            )
-        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS and _was_in_handshake(cause):
-            server = f"{settings.base_url}, or the proxy," if settings.proxy else settings.base_url
-            return f"{server} does not use TLS; for a plain HTTP server, start the base address with http://"
-    return None
-
-
-def _was_in_handshake(error: BaseException) -> bool:
-    """Return whether the handshake raised the error; only its traceback shows that."""
-    return any(frame.f_code.co_name == "do_handshake" for frame, _ in walk_tb(error.__traceback__))
 
 
 _GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15

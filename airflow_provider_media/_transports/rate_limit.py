@@ -97,6 +97,9 @@ _LEARNED_SHARE = 0.95
 _MIN_LEARNED_RATE = 5
 """Min requests per second to learn from; with fewer, other clients used up the limit."""
 
+_MAX_STARTS = 1000
+"""Of how many requests the time is kept; more than are sent in a second."""
+
 _HOLD_AFTER_REFUSAL_SECONDS = 1.0
 _CLOCK_TOLERANCE_SECONDS = 1e-6
 _SAME_WINDOW_SECONDS = 2.0
@@ -136,7 +139,7 @@ class RateLimiter:
         self._lock = threading.Lock()
         self._next = now
         self._started = 0
-        self._starts: deque[float] = deque()  # of the last second
+        self._starts: deque[float] = deque(maxlen=_MAX_STARTS)
         self._held_until = now
         self._last_number: int | None = None  # of the window
         self._window_ends = now
@@ -162,25 +165,25 @@ class RateLimiter:
         """Start a request and return 0, or return the delay in seconds before the next call."""
         with self._lock:
             now = self._now()
-            if hold := self._hold_seconds(now):
+            is_used_up = self._last_number is not None and self._started >= self._last_number
+            hold = max(self._held_until, self._window_ends if is_used_up else now) - now
+            if hold > 0:
                 turn.moment = None
                 return hold
             if turn.moment is None:
+                if now - self._learned_at >= LEARNED_RATE_SECONDS:
+                    self._learned_interval = 0.0
                 turn.moment = max(now, self._next)
-                self._next = turn.moment + self._interval(now)
+                self._next = turn.moment + max(self._own_interval, self._learned_interval)
             if turn.moment - now > _CLOCK_TOLERANCE_SECONDS:
                 return turn.moment - now
             self._started += 1
             turn.number = self._started
             self._starts.append(now)
-            self._forget_starts(now)
             return 0.0
 
     def note(self, turn: Turn, headers: Mapping[str, str], error: MediaError | None = None) -> None:
-        """Record the rate limits of a response.
-
-        :param headers: by name in lower case.
-        """
+        """Record the rate limits of a response."""
         limit, remaining = (_count(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining"))
         seconds = _seconds_to_reset(headers)
         with self._lock:
@@ -196,24 +199,13 @@ class RateLimiter:
             is_refusal = error.status == _TOO_MANY_REQUESTS
             # The refusal of another request may already have been handled.
             if is_refusal and remaining != 0 and now >= self._held_until:
-                accepted = self._accepted_before(turn, now)
+                refused = self._started - turn.number + 1  # the requests that were started since are refused too
+                accepted = sum(start > now - 1 for start in self._starts) - refused
                 if accepted >= _MIN_LEARNED_RATE:
                     self._learn(now, accepted)
             hold = error.retry_after or (_HOLD_AFTER_REFUSAL_SECONDS if is_refusal else 0.0)
             if hold <= MAX_HOLD_SECONDS:
                 self._held_until = max(self._held_until, now + hold)
-
-    def _hold_seconds(self, now: float) -> float:
-        if now < self._held_until:
-            return self._held_until - now
-        if self._last_number is None or self._started < self._last_number or now >= self._window_ends:
-            return 0.0
-        return self._window_ends - now
-
-    def _interval(self, now: float) -> float:
-        if now - self._learned_at >= LEARNED_RATE_SECONDS:
-            self._learned_interval = 0.0
-        return max(self._own_interval, self._learned_interval)
 
     def _note_window(self, now: float, last_number: int, ends: float) -> None:
         """Record the last request number of the window and its end."""
@@ -225,16 +217,6 @@ class RateLimiter:
     def _learn(self, now: float, per_second: int) -> None:
         self._learned_interval = 1 / (_LEARNED_SHARE * per_second)
         self._learned_at = now
-
-    def _accepted_before(self, turn: Turn, now: float) -> int:
-        """Return how many requests were accepted within a second before one that was refused."""
-        self._forget_starts(now)
-        started_since = self._started - turn.number + 1  # they are refused too
-        return len(self._starts) - started_since
-
-    def _forget_starts(self, now: float) -> None:
-        while self._starts and self._starts[0] <= now - 1:
-            self._starts.popleft()
 
 
 def _count(value: str | None) -> int | None:
@@ -250,14 +232,10 @@ def _seconds_to_reset(headers: Mapping[str, str]) -> float | None:
         return None
     if reset >= _FIRST_EPOCH_MILLISECONDS:
         reset /= 1000
-    seconds = reset - _server_time(headers) if reset >= _FIRST_EPOCH_SECONDS else reset
-    return seconds if 0 <= seconds <= MAX_RESET_SECONDS else None
-
-
-def _server_time(headers: Mapping[str, str]) -> float:
-    """Return the time of the response's ``Date``, because the server's clock may differ; by default, ours."""
-    moment = parse_http_date(headers.get("date", ""))
-    return moment.timestamp() if moment else time.time()
+    if reset >= _FIRST_EPOCH_SECONDS:
+        date = parse_http_date(headers.get("date", ""))  # because the server's clock may differ from ours
+        reset -= date.timestamp() if date else time.time()
+    return reset if 0 <= reset <= MAX_RESET_SECONDS else None
 
 
 _MAX_LIMITERS = 256

@@ -5,15 +5,18 @@ from __future__ import annotations
 import http.client
 import logging
 import re
+import ssl
 import threading
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from http import HTTPStatus
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 import urllib3.exceptions
 from requests_toolbelt.multipart.encoder import MultipartEncoder
-from tenacity import Retrying
+from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from airflow_provider_media._api.flows import Sleep
 from airflow_provider_media._api.protocol import ApiRequest, ApiResponse, one_line
@@ -21,17 +24,15 @@ from airflow_provider_media._api.settings import redact
 from airflow_provider_media._api.values import redact_urls
 from airflow_provider_media._transports import rate_limit
 from airflow_provider_media._transports.attempts import (
-    READ_BYTES,
     REQUEST_HEADERS,
-    ResponseReader,
     cancelled,
-    describe_tls_error,
     environment_proxy,
     exception_chain,
     load_ca_bundle,
+    needs_body,
     new_retry_state,
+    read_response,
     root_cause,
-    tenacity_kwargs,
     trusted_bundle,
 )
 from airflow_provider_media._transports.rate_limit import Turn, limiter_of, renew_in_children
@@ -41,6 +42,7 @@ from airflow_provider_media._transports.upload_connection import (
     HeadTooLargeError,
     NotReceivedError,
     Transfer,
+    current_transfer,
 )
 from airflow_provider_media._upload.body import Progress, StreamingBody
 from airflow_provider_media.exceptions import (
@@ -83,10 +85,11 @@ class SyncTransport:
         self._cancelled = threading.Event()
         self.key_was_accepted = False
         """Whether a request with this API key succeeded."""
-        self._adapter = EarlyResponseAdapter(self.settings)
+        self._transfers: set[Transfer] = set()
         self._session = _Session()
-        self._session.mount("https://", self._adapter)
-        self._session.mount("http://", self._adapter)
+        adapter = EarlyResponseAdapter(self.settings)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
         # The environment is read once, above, because requests would read it for each request, would use credentials
         # of a .netrc file, and would let REQUESTS_CA_BUNDLE override verify=False.
         self._session.trust_env = False
@@ -110,9 +113,38 @@ class SyncTransport:
 
     def send(self, request: ApiRequest) -> ApiResponse:
         """Send one request, with retries."""
-        retry_state = request.retry_state or new_retry_state(self.settings, request)
-        options = tenacity_kwargs(request, retry_state, key_was_accepted=lambda: self.key_was_accepted)
+        retry_state, options = self.retries(request)
         return Retrying(sleep=self._sleep, **options)(self._attempt, request, retry_state)
+
+    def retries(self, request: ApiRequest) -> tuple[RetryState, dict[str, Any]]:
+        """Return the retry state of a request, and the arguments of tenacity (blocking or not) that apply it.
+
+        A request that is not idempotent is not retried once the server may have acted. After the server accepted the
+        key, one 401 is retried, because restarting gateways send some.
+        """
+        retry_state = request.retry_state or new_retry_state(self.settings, request)
+        acted = was_rejected = False
+        delay: float | None = None
+
+        def should_retry(error: BaseException) -> bool:
+            nonlocal acted, was_rejected, delay
+            if not isinstance(error, MediaError):
+                return False
+            if acted and error.delivery is Delivery.NOT_SENT:
+                error.delivery = Delivery.UNKNOWN  # of an earlier attempt
+            if error.status == HTTPStatus.UNAUTHORIZED and self.key_was_accepted and not was_rejected:
+                was_rejected = error.is_transient = True
+            acted = acted or error.delivery is not Delivery.NOT_SENT
+            delay = None if acted and not request.is_idempotent else retry_state.next_delay(error)
+            return delay is not None
+
+        def log_retry(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            next_attempt, most = retry_state.attempts + 1, retry_state.max_attempts
+            log.warning("Retrying in %.1f s (attempt %d of %d): %s", delay, next_attempt, most, error)
+
+        options = {"retry": retry_if_exception(should_retry), "wait": lambda _: delay, "before_sleep": log_retry}
+        return retry_state, options
 
     def new_retry_state(self) -> RetryState:
         """Return a new retry state by the connection's settings."""
@@ -124,7 +156,8 @@ class SyncTransport:
     def cancel(self) -> None:
         """Abort running exchanges and refuse new ones; safe in a signal handler."""
         self._cancelled.set()
-        self._adapter.abort()
+        for transfer in list(self._transfers):
+            transfer.abort()
 
     @property
     def is_cancelled(self) -> bool:
@@ -156,11 +189,12 @@ class SyncTransport:
 
         :param transfer: the handle to abort the exchange.
         """
-        if self.is_cancelled:
-            raise cancelled()
+        self._transfers.add(transfer)
+        current_transfer.set(transfer)
         try:
-            with self._adapter.transfer(transfer):
-                return self._exchange(request, retry_state, turn)
+            if self.is_cancelled:  # checked after the registration, so that no cancel is missed
+                raise cancelled()
+            return self._exchange(request, retry_state, turn)
         except MediaError as error:
             if self.is_cancelled:
                 aborted = cancelled()
@@ -168,12 +202,15 @@ class SyncTransport:
                     aborted.delivery = Delivery.UNKNOWN
                 raise aborted from None
             raise
+        finally:
+            self._transfers.discard(transfer)
+            transfer.release()
 
     def _exchange(self, request: ApiRequest, retry_state: RetryState, turn: Turn) -> ApiResponse:
         settings = self.settings
         headers: dict[str, str] = {}
         body: StreamingBody | None = None
-        reader: ResponseReader | None = None
+        http_response: requests.Response | None = None
         if request.upload:
             progress = Progress(request.upload.name, request.upload.source.size, attempt=retry_state.attempts + 1)
             body, headers["Content-Type"] = multipart_body(request.upload, progress)
@@ -191,29 +228,20 @@ class SyncTransport:
                 proxies=self._proxies,
             )
             with http_response:
-                reader = ResponseReader(request, http_response.status_code, http_response.headers, settings)
-                try:
-                    # read1 returns what has arrived; read would block as long as the server drips bytes.
-                    # No variable holds the chunk, because a response may repeat the API key.
-                    while reader.add(http_response.raw.read1(READ_BYTES, decode_content=False)):
-                        pass
-                except (urllib3.exceptions.HTTPError, OSError):
-                    if reader.needs_body:
-                        raise
-            response = reader.whole()
+                response = read_response(request, http_response, settings)
             if body is not None and not body.finished:
                 response = replace(response, delivery=Delivery.PARTIAL)
-            self.limiter.note(turn, response.headers)
+            self.limiter.note(turn, http_response.headers)
             self.key_was_accepted = True
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            media_error = _as_error(error, request, settings, response_started=reader is not None)
-            _note_partial_body(media_error, body, reader)
+            media_error = _as_error(error, request, settings, response_started=http_response is not None)
+            _note_partial_body(media_error, request, body, http_response)
             log.debug("%s Caused by: %s", media_error, _describe_causes(error, settings))
             raise media_error from None
         except MediaError as error:
-            _note_partial_body(error, body, reader)
-            if reader:
-                self.limiter.note(turn, reader.headers, error)
+            _note_partial_body(error, request, body, http_response)
+            if http_response is not None:
+                self.limiter.note(turn, http_response.headers, error)
             raise
         finally:
             if body is not None:
@@ -221,12 +249,14 @@ class SyncTransport:
         return response
 
 
-def _note_partial_body(error: MediaError, body: StreamingBody | None, reader: ResponseReader | None) -> None:
+def _note_partial_body(
+    error: MediaError, request: ApiRequest, body: StreamingBody | None, response: requests.Response | None
+) -> None:
     """Set the delivery to PARTIAL if the end of the body was not sent, because then the server has no whole file.
 
     An unreadable response of success leaves it UNKNOWN, because the server may have an identical file.
     """
-    confirms = reader is not None and reader.needs_body
+    confirms = response is not None and needs_body(request.method, response.status_code)
     if error.delivery is Delivery.UNKNOWN and body is not None and not body.finished and not confirms:
         error.delivery = Delivery.PARTIAL
 
@@ -354,15 +384,37 @@ _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: 4(?!08|25|29)")
 """The error message for a proxy's permanent rejection of CONNECT; the excluded statuses are transient."""
 
 
+_NOT_TLS = {
+    "HTTP_REQUEST",
+    "HTTPS_PROXY_REQUEST",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "UNKNOWN_PROTOCOL",
+    "WRONG_VERSION_NUMBER",
+}
+"""OpenSSL's reasons for bytes that are not TLS: usually the last; in some versions the others."""
+
+
 def _configuration_error(causes: list[BaseException], settings: Settings) -> str | None:
     """Return the error of the connection's settings, if it is the cause, so that a retry cannot help."""
-    if message := describe_tls_error(causes, settings):
-        return message
+    address = settings.base_url
+    server = f"{address}, or the proxy," if settings.proxy else address
     for cause in causes:
-        if isinstance(cause, OSError) and _REFUSED_TUNNEL.search(str(cause)):  # 403, 407
+        if isinstance(cause, ssl.SSLCertVerificationError):
             return (
-                f"the proxy rejected the connection to {settings.base_url}; check the extra 'proxy' in the connection"
+                f"the certificate of {address} is not trusted ({cause.verify_message}); for a private CA, set"
+                " the extra 'verify' in the connection to the path of its CA bundle"
             )
+        # Only during the handshake, because later a file may have been sent.
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS and _was_in_handshake(cause):
+            return f"{server} does not use TLS; for a plain HTTP server, start the base address with http://"
+        if isinstance(cause, OSError) and _REFUSED_TUNNEL.search(str(cause)):  # 403, 407
+            return f"the proxy rejected the connection to {address}; check the extra 'proxy' in the connection"
         if isinstance(cause, _INVALID_URL):
-            return f"the base address {settings.base_url} or the proxy URL is invalid"
+            return f"the base address {address} or the proxy URL is invalid"
     return None
+
+
+def _was_in_handshake(error: BaseException) -> bool:
+    """Return whether the handshake raised the error; only its traceback shows that."""
+    return any(frame.f_code.co_name == "do_handshake" for frame, _ in walk_tb(error.__traceback__))

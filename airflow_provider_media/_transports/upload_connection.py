@@ -25,7 +25,7 @@ import sys
 import termios
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -34,12 +34,13 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
+from urllib3.util.wait import wait_for_read
 
-from airflow_provider_media._transports.attempts import RESPONSE_TIMEOUTS
+from airflow_provider_media._transports.attempts import RESPONSE_TIMEOUTS, needs_body
 from airflow_provider_media._upload.source import FileRegion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from airflow_provider_media._api.settings import Settings
 
@@ -88,48 +89,44 @@ class _EarlyResponseMixin:
     timeout: float
     socket_options: Any
     _dns_host: str
-    _has_early_response = False
-    _is_spent = False
+    is_spent = False
+    """Whether it must not be reused: its request was not completely sent, or its response has unread bytes."""
     has_sent = False
     _received = b""
 
     def connect(self) -> None:
         # urllib3 reconnects the same object.
-        self._received = b""
-        self._has_early_response = self._is_spent = False
+        self._received, self.is_spent = b"", False
         super().connect()  # type: ignore[misc]  # defined by the connection class
         self.sock.settimeout(self.settings.timeout)
 
     def _new_conn(self) -> socket.socket:
         """Connect like urllib3, with a socket that the transfer can shut down."""
         this: Any = self
+        host = self._dns_host.strip("[]")
+        failure = OSError("the host has no address")
         try:
-            return self._open_socket()
+            found = socket.getaddrinfo(host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
+            for family, kind, protocol, _, address in found:
+                sock = socket.socket(family, kind, protocol)
+                try:
+                    for option in self.socket_options or ():
+                        sock.setsockopt(*option)
+                    sock.settimeout(self.timeout)
+                    current_transfer.get().connect(sock, address)
+                except OSError as error:
+                    sock.close()
+                    failure = error
+                else:
+                    sys.audit("http.client.connect", self, self.host, self.port)
+                    return sock
+            raise failure
         except socket.gaierror as error:
             raise NameResolutionError(self.host, this, error) from error
         except TimeoutError as error:
             raise ConnectTimeoutError(this, f"no connection within {self.timeout} s") from error
         except OSError as error:
             raise NewConnectionError(this, str(error)) from error
-
-    def _open_socket(self) -> socket.socket:
-        failure = OSError("the host has no address")
-        host = self._dns_host.strip("[]")
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            host, self.port, allowed_gai_family(), socket.SOCK_STREAM
-        ):
-            sock = socket.socket(family, kind, protocol)
-            try:
-                for option in self.socket_options or ():
-                    sock.setsockopt(*option)
-                _transfer.get().connect(sock, address, self.timeout)
-            except OSError as error:
-                sock.close()
-                failure = error
-            else:
-                sys.audit("http.client.connect", self, self.host, self.port)
-                return sock
-        raise failure
 
     def _send_output(self, *_: Any, **__: Any) -> None:
         """Send the request's head with the API key.
@@ -176,7 +173,7 @@ class _EarlyResponseMixin:
         :param send_from: sends bytes from a position on; returns their number.
         :param idle_work: does a little work while the socket is not ready; returns False if there is none.
         """
-        if _is_readable(self.sock) and self._has_response():
+        if wait_for_read(self.sock, timeout=0) and self._has_response():
             self._stop_sending()
         self.sock.settimeout(0)
         done = 0
@@ -194,7 +191,7 @@ class _EarlyResponseMixin:
             self.sock.settimeout(self.settings.timeout)
 
     def _stop_sending(self) -> NoReturn:
-        self._has_early_response = True
+        self.is_spent = True
         raise BrokenPipeError
 
     def getresponse(self) -> Any:
@@ -202,7 +199,7 @@ class _EarlyResponseMixin:
 
         :raises TimeoutError: no byte was transferred for the connection's ``timeout``.
         """
-        if self._is_watchable and not self._has_early_response and _unacknowledged(self.sock):
+        if self._is_watchable and not self.is_spent and _unacknowledged(self.sock):
             self._wait(select.POLLIN)
         return super().getresponse()  # type: ignore[misc]
 
@@ -210,10 +207,6 @@ class _EarlyResponseMixin:
         """Create the reader of a response, also of a proxy's to CONNECT, after the bytes already received."""
         received, self._received = self._received, b""
         return _Response(self, sock, received, *args, **kwargs)
-
-    def spend(self) -> None:
-        """Mark the connection as not reusable."""
-        self._is_spent = True
 
     def _wait(self, events: int, idle_work: Callable[[], bool] = bool) -> bool:
         """Wait until the socket is writable or readable; return whether it is readable.
@@ -253,12 +246,11 @@ class _EarlyResponseMixin:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection can be reused.
+        """Whether the connection can be reused; not with unread bytes, which would count as the next response.
 
-        It cannot after a request whose body was not completely sent, nor with unread bytes, which would count as the
-        next response. Bytes already decrypted by TLS do not show on the socket.
+        Bytes already decrypted by TLS do not show on the socket.
         """
-        is_usable = not (self._has_early_response or self._is_spent or self._received) and not _pending(self.sock)
+        is_usable = not (self.is_spent or self._received) and not _pending(self.sock)
         return is_usable and bool(super().is_connected)  # type: ignore[misc]
 
 
@@ -290,22 +282,19 @@ def _unacknowledged(sock: socket.socket) -> int:
     return count[0]
 
 
-def _is_readable(sock: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
-
-
 class _Response(http.client.HTTPResponse):
     """A final response; its connection is reused only if no byte is unread."""
 
     def __init__(self, connection: _EarlyResponseMixin, sock: Any, received: bytes, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        timeout = sock.gettimeout() or math.inf
-        self._bytes = _ResponseBytes(sock, self.fp.detach(), received, timeout)
+        self._bytes = _ResponseBytes(sock, self.fp.detach(), received)
         self._bytes.deadline = time.monotonic() + RESPONSE_TIMEOUTS * connection.settings.timeout
         self._connection = connection
-        self.fp = _ResponseFile(self._bytes, connection.spend)
+        self.fp = io.BufferedReader(self._bytes)
+
+    def _read_status(self) -> Any:
+        self._bytes.read_head()
+        return super()._read_status()  # type: ignore[misc]
 
     def begin(self) -> None:
         """Read the status and headers; decide whether the connection may be reused."""
@@ -315,10 +304,9 @@ class _Response(http.client.HTTPResponse):
             if not self._connection.has_sent:
                 raise NotReceivedError(*error.args) from error
             raise
-        is_success = http.HTTPStatus.OK <= self.status < http.HTTPStatus.MULTIPLE_CHOICES
-        needs_body = is_success and self._method != "DELETE"  # type: ignore[attr-defined]
         # The reader of a needed body limits its duration.
-        self._bytes.deadline = math.inf if needs_body else time.monotonic() + ERROR_BODY_SECONDS
+        is_needed = needs_body(self._method, self.status)  # type: ignore[attr-defined]
+        self._bytes.deadline = math.inf if is_needed else time.monotonic() + ERROR_BODY_SECONDS
         has_no_body = self.status in {http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED}
         declares_body = self.chunked or self.headers.get("content-length", "0").strip(" 0") != ""
         has_two_lengths = self.chunked and "content-length" in self.headers
@@ -326,22 +314,10 @@ class _Response(http.client.HTTPResponse):
             self.will_close = True
         self.chunked = self.chunked and not has_no_body  # otherwise http.client would wait for the first chunk
 
-
-class _ResponseFile(io.BufferedReader):
-    """The file from which http.client reads a response.
-
-    :param on_unread: called if the file is closed before all received bytes are read.
-    """
-
-    def __init__(self, raw: _ResponseBytes, on_unread: Callable[[], None]) -> None:
-        super().__init__(raw)
-        self._bytes = raw
-        self._on_unread = on_unread
-
-    def close(self) -> None:
-        if not self.closed and (self._bytes.end() or self.peek()):
-            self._on_unread()
-        super().close()
+    def _close_conn(self) -> None:
+        if self._bytes.end() or self.fp.peek():
+            self._connection.is_spent = True
+        super()._close_conn()  # type: ignore[misc]
 
 
 class _ResponseBytes(io.RawIOBase):
@@ -350,12 +326,11 @@ class _ResponseBytes(io.RawIOBase):
     :ivar deadline: the end of reading (monotonic seconds), because a server could drip bytes forever.
     """
 
-    def __init__(self, sock: Any, rest: Any, received: bytes, timeout: float) -> None:
+    def __init__(self, sock: Any, rest: Any, received: bytes) -> None:
         self._sock = sock
         self._rest = rest
         self._received = received
-        self._timeout = timeout
-        self._has_head = False
+        self._timeout = sock.gettimeout()
         self._has_ended = False
         self.deadline = math.inf
 
@@ -363,21 +338,17 @@ class _ResponseBytes(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if not self._has_head:
-            self._read_head()
-            self._has_head = True
         if self._has_ended:
             return 0
         if not self._received:
             return self._receive(buffer)
-        given = self._received[: len(buffer)]
+        given, self._received = self._received[: len(buffer)], self._received[len(buffer) :]
         buffer[: len(given)] = given
-        self._received = self._received[len(given) :]
         return len(given)
 
     def end(self) -> bool:
         """Return no more bytes; return whether some were unread."""
-        self._has_head = self._has_ended = True
+        self._has_ended = True
         return bool(self._received)
 
     def close(self) -> None:
@@ -388,13 +359,12 @@ class _ResponseBytes(io.RawIOBase):
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError
-        if remaining < self._timeout:
-            self._sock.settimeout(remaining)
+        self._sock.settimeout(min(self._timeout, remaining))
         count: int | None = self._rest.readinto(buffer)
         return count
 
-    def _read_head(self) -> None:
-        """Read the head of a final response, or the first line of something that is not HTTP."""
+    def read_head(self) -> None:
+        """Receive the head of a final response, or the first line of something that is not HTTP."""
         buffer, size = bytearray(8192), len(self._received)
         while True:
             self._received = _without_interim(self._received)
@@ -456,28 +426,19 @@ class Transfer:
             if handle:
                 handle.close()
 
-    def connect(self, sock: socket.socket, address: Any, seconds: float) -> None:
+    def connect(self, sock: socket.socket, address: Any) -> None:
         """Connect a socket.
 
         :raises OSError: the connect failed, timed out (TimeoutError) or was aborted.
         """
         self.hold(sock)
-        sock.settimeout(0)
-        code = sock.connect_ex(address)
-        if self.is_aborted:  # possibly before the connect, when a shutdown has no effect
+        if not self.is_aborted:  # otherwise it would connect, because a shutdown before has no effect
+            sock.connect(address)
+        if self.is_aborted:
             raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
-        if code == errno.EINPROGRESS:
-            poll = select.poll()
-            poll.register(sock, select.POLLOUT)
-            if not poll.poll(seconds * 1000):
-                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
-        sock.settimeout(seconds)
 
 
-_transfer: ContextVar[Transfer] = ContextVar("transfer")
+current_transfer: ContextVar[Transfer] = ContextVar("transfer")
 """The exchange of the current thread."""
 
 
@@ -487,20 +448,18 @@ class _HoldingPool:
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection = super()._get_conn(timeout)  # type: ignore[misc]  # defined by the pool class
         if connection.sock is not None:
-            _transfer.get().hold(connection.sock)
+            current_transfer.get().hold(connection.sock)
         return connection
 
     def _put_conn(self, connection: Any) -> None:
-        _transfer.get().release()  # before another thread can take it
+        current_transfer.get().release()  # before another thread can take it
         super()._put_conn(connection)  # type: ignore[misc]
 
 
 class EarlyResponseAdapter(HTTPAdapter):
-    """The requests adapter that uses these connections and can abort all transfers."""
+    """The requests adapter that uses these connections."""
 
     def __init__(self, settings: Settings) -> None:
-        self._transfers: set[Transfer] = set()
-        self._is_aborted = False
         plain = type("PlainConnection", (_EarlyResponseMixin, HTTPConnection), {"settings": settings})
         secure = type("SecureConnection", (_EarlyResponseMixin, HTTPSConnection), {"settings": settings})
         self._pool_classes = {
@@ -528,30 +487,8 @@ class EarlyResponseAdapter(HTTPAdapter):
                     pool.close()
         super().close()
 
-    @contextmanager
-    def transfer(self, transfer: Transfer) -> Iterator[None]:
-        """Register a transfer for the exchange of the current thread, so that it can be aborted."""
-        token = _transfer.set(transfer)
-        self._transfers.add(transfer)
-        try:
-            if self._is_aborted:
-                transfer.abort()
-            yield
-        finally:
-            self._transfers.discard(transfer)
-            _transfer.reset(token)
-            transfer.release()
-
-    def abort(self) -> None:
-        """Abort all transfers, also future ones; safe in a signal handler and from another thread."""
-        self._is_aborted = True
-        for transfer in list(self._transfers):
-            transfer.abort()
-
 
 def _shut_down(sock: socket.socket) -> None:
-    try:
+    with suppress(OSError):  # already closed
         # Not SSLSocket.shutdown, which would drop the TLS state during a running send.
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
-    except OSError:  # already closed
-        return

@@ -99,7 +99,7 @@ class UrlFileSystem:
         self._verify = trusted_bundle(verify)
         self._session = requests.Session()
         self._session.trust_env = False  # a .netrc file has passwords for hosts that no one named
-        self._session.headers.update({"User-Agent": f"airflow-provider-media/{__version__}", "Accept": "*/*"})
+        self._session.headers["User-Agent"] = f"airflow-provider-media/{__version__}"
         self._session.headers["Accept-Encoding"] = "identity"
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _CheckingAdapter(max_retries=0))
@@ -155,14 +155,15 @@ class UrlFileSystem:
 
     def _send(self, address: str, byte_range: str | None) -> requests.Response:
         is_own = _origin(address) == self._origin
-        if has_zone(urlsplit(address).hostname or ""):
+        host = urlsplit(address).hostname or ""
+        if has_zone(host):
             raise file_error(self._label, f"its host has an IPv6 zone id{ZONE_HINT}")
         headers = {**(self._headers if is_own else {}), **({"Range": byte_range} if byte_range else {})}
         proxy = environment_proxy(address)
         try:
-            if proxy:
-                with suppress(socket.gaierror):  # the proxy resolves names that this host cannot
-                    _check_host(urlsplit(address).hostname or "")
+            with suppress(socket.gaierror):  # a proxy resolves names that this host cannot
+                for *_, found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
+                    _check_address(str(found[0]))
             return self._session.get(
                 address,
                 headers=headers,
@@ -274,25 +275,15 @@ class _RefusedAddressError(Exception):
     """A host has a refused address."""
 
 
-def _check_host(host: str) -> None:
-    """Raise if a host has a refused address."""
-    for *_, address in socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM):
-        _check_address(str(address[0]))
-
-
 def _check_address(address: str) -> None:
     if is_refused(address):
         raise _RefusedAddressError(f"its host has the address {address}, which may be a cloud's metadata service")
 
 
 class _CheckingMixin:
-    """Checks the addresses of the host before and after connecting, because a name may resolve differently."""
-
-    _dns_host: str
+    """Checks the address again after connecting, because a name may resolve differently."""
 
     def _new_conn(self) -> socket.socket:
-        with suppress(socket.gaierror):  # raised below, as an error of urllib3
-            _check_host(self._dns_host)
         sock: socket.socket = super()._new_conn()  # type: ignore[misc]  # of the connection class
         try:
             _check_address(str(sock.getpeername()[0]))

@@ -374,18 +374,16 @@ def test_delete_of_a_missing_file_fails_after_a_stale_connection(
     server = raw_server(respond, keeps=True)
     hook = connect(server.url)
     hook.list_page()
-    is_readable, closed = upload_connection._is_readable, []
+    wait_for_read, closed = upload_connection.wait_for_read, []
 
-    def close_once(sock: socket.socket) -> bool:
+    def close_once(sock: socket.socket, timeout: float) -> bool:
         if closed:
-            return is_readable(sock)
+            return wait_for_read(sock, timeout)
         closed.append(sock)
         socket.socket.shutdown(server._current, socket.SHUT_RDWR)
-        while not is_readable(sock):
-            time.sleep(0.001)
-        return True
+        return wait_for_read(sock, 5)
 
-    monkeypatch.setattr(upload_connection, "_is_readable", close_once)
+    monkeypatch.setattr(upload_connection, "wait_for_read", close_once)
     with pytest.raises(MediaNotFoundError):
         hook.delete(77)
     assert [line.split(" ")[0] for line in server.lines] == ["GET", "DELETE"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+import requests
+import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +25,7 @@ from airflow_provider_media._api.protocol import (
     parse_page,
 )
 from airflow_provider_media._api.settings import Secret, Settings
-from airflow_provider_media._transports.attempts import READ_BYTES, ResponseReader
+from airflow_provider_media._transports.attempts import read_response
 from airflow_provider_media.exceptions import Delivery, MediaError, MediaResponseError
 from airflow_provider_media.models import Media, MediaPage
 
@@ -390,10 +393,10 @@ def test_a_large_page_takes_at_most_five_times_its_size(field: dict[str, Any]) -
     settings = Settings(base_url="https://media.example", api_key=key)
     tracemalloc.start()
     try:
-        reader = ResponseReader(LIST, 200, {"content-type": "application/json"}, settings)
-        for start in range(0, len(body), READ_BYTES):
-            reader.add(body[start : start + READ_BYTES])
-        assert len(parse_page(LIST, reader.whole()).items) == 30
+        http_response = requests.Response()
+        http_response.status_code = 200
+        http_response.raw = urllib3.HTTPResponse(io.BytesIO(body), preload_content=False)
+        assert len(parse_page(LIST, read_response(LIST, http_response, settings)).items) == 30
         assert tracemalloc.get_traced_memory()[1] <= 5 * len(body)
     finally:
         tracemalloc.stop()
