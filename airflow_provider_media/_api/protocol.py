@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_media._api.retry import parse_retry_after
-from airflow_provider_media._api.values import is_large_integer, normalize_media_id, parse_timestamp, plural, show
+from airflow_provider_media._api.values import normalize_media_id, parse_timestamp, plural, show
 from airflow_provider_media.exceptions import (
     Delivery,
     MediaAuthError,
@@ -39,6 +39,9 @@ SORT_FIELDS = ("id", "name", "mimeType", "size", "createdAt")
 SORT_ORDERS = ("asc", "desc")
 MAX_PAGE = 1000
 """The highest ``limit`` that the list accepts (Media API reference)."""
+
+_MAX_PAGES = 10**19
+"""More than any list has; Python does not convert integers of thousands of digits to strings."""
 
 _ITEM_KEYS = ("content", "items", "data", "results", "media")
 _SINGLE_KEYS = ("data", "media", "result")
@@ -100,7 +103,7 @@ def build_list(
     *, page: int = 0, limit: int = 10, sort_by: str | None = None, sort_order: str | None = None
 ) -> ApiRequest:
     """Build the request for one page of the list."""
-    if not _is_integer(page) or page < 0 or is_large_integer(page):
+    if not _is_integer(page) or not 0 <= page < _MAX_PAGES:
         raise MediaConfigurationError(f"page must be an integer of at least 0, not {show(page)}.")
     if not _is_integer(limit) or not 1 <= limit <= MAX_PAGE:
         raise MediaConfigurationError(f"limit must be an integer from 1 to {MAX_PAGE}, not {show(limit)}.")
@@ -124,14 +127,15 @@ def _choice(field: str, given: object, choices: tuple[str, ...]) -> str | None:
 
 def build_get(media_id: int | str) -> ApiRequest:
     """Build the request for one file's metadata."""
-    path, sent_id = _id_path(media_id), str(normalize_media_id(media_id))
-    return ApiRequest(method="GET", path=path, media_id=sent_id, purpose=f"get media {one_line(str(media_id))}")
+    sent_id = str(normalize_media_id(media_id))
+    purpose = f"get media {one_line(str(media_id))}"
+    return ApiRequest(method="GET", path=_id_path(sent_id), media_id=sent_id, purpose=purpose)
 
 
 def build_delete(media_id: int | str) -> ApiRequest:
     """Build the request to delete one file."""
-    path = _id_path(media_id)
-    return ApiRequest(method="DELETE", path=path, purpose=f"delete media {one_line(str(media_id))}")
+    purpose = f"delete media {one_line(str(media_id))}"
+    return ApiRequest(method="DELETE", path=_id_path(normalize_media_id(media_id)), purpose=purpose)
 
 
 def build_upload(upload: Any) -> ApiRequest:
@@ -140,7 +144,7 @@ def build_upload(upload: Any) -> ApiRequest:
 
 
 def _id_path(media_id: int | str) -> str:
-    return "/" + quote(str(normalize_media_id(media_id)), safe="")
+    return "/" + quote(str(media_id), safe="")
 
 
 def _is_integer(value: object) -> bool:

@@ -10,7 +10,7 @@ import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,7 +32,6 @@ MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 """Max size of a response; a page of 1000 files has about 0.5 MB."""
 
 _SCHEMES = ("http", "https")
-_PROXY_SCHEMES = ("http", "https")
 _ONLY_AN_ADDRESS = "The connection's base address must contain only scheme, host, port and path, not the API key."
 _MAX_NUMBER = 1_000_000
 """Max value of numbers; as seconds eleven days, because operating systems reject timeouts of months."""
@@ -97,7 +96,11 @@ class Settings:
     def sends_key_in_clear(self) -> bool:
         """Whether the API key is sent unencrypted over a network."""
         parts = urlsplit(self.base_url)
-        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+        try:
+            is_loopback = ipaddress.ip_address(parts.hostname or "").is_loopback
+        except ValueError:
+            is_loopback = parts.hostname == "localhost"
+        return parts.scheme == "http" and not is_loopback
 
 
 def read_settings(
@@ -129,14 +132,6 @@ def read_settings(
             return settings
         message = _ONLY_AN_ADDRESS
     raise MediaConfigurationError(message)
-
-
-def _is_loopback(host: str) -> bool:
-    """Return whether the host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _base_address(host: str, schema: str, port: int | str | None) -> str:
@@ -217,21 +212,18 @@ def _extras(extra: str | Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _number(*, above: float = -math.inf, at_least: float = -math.inf) -> Callable[[str, Any], float]:
-    expected = "a number of at least 0" if at_least == 0 else f"a number greater than {above:g}"
-
-    def parse(field_name: str, value: Any) -> float:
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not (math.isfinite(number) and number > above and number >= at_least):
-            raise MediaConfigurationError(f"{field_name} must be {expected}, not {show(value)}.")
-        if number > _MAX_NUMBER:
-            raise MediaConfigurationError(f"{field_name} must be at most {_MAX_NUMBER}, not {show(value)}.")
-        return number
-
-    return parse
+def _parse_number(field_name: str, value: Any, *, above: float | None = None) -> float:
+    """Parse a number of at least 0, or greater than ``above``."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not (math.isfinite(number) and (number >= 0 if above is None else number > above)):
+        expected = "a number of at least 0" if above is None else f"a number greater than {above:g}"
+        raise MediaConfigurationError(f"{field_name} must be {expected}, not {show(value)}.")
+    if number > _MAX_NUMBER:
+        raise MediaConfigurationError(f"{field_name} must be at most {_MAX_NUMBER}, not {show(value)}.")
+    return number
 
 
 def _verify(field_name: str, value: Any) -> bool | str:
@@ -251,7 +243,7 @@ def parse_proxy(field_name: str, value: Any) -> str:
     """
     try:
         parts = urlsplit(str(value).strip())
-        is_valid = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        is_valid = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
         is_valid = is_valid and not has_zone(parts.hostname or "")
     except ValueError:
         is_valid = False
@@ -264,14 +256,14 @@ def parse_proxy(field_name: str, value: Any) -> str:
 
 
 _PARSERS: dict[str, Callable[[str, Any], Any]] = {
-    "timeout": _number(above=0),
-    "connect_timeout": _number(above=0),
-    "settle_seconds": _number(at_least=0),
+    "timeout": partial(_parse_number, above=0),
+    "connect_timeout": partial(_parse_number, above=0),
+    "settle_seconds": _parse_number,
     "max_attempts": parse_int,
-    "retry_budget": _number(at_least=0),
+    "retry_budget": _parse_number,
     "verify": _verify,
     "proxy": parse_proxy,
-    "requests_per_second": _number(above=1 / _MAX_NUMBER),
+    "requests_per_second": partial(_parse_number, above=1 / _MAX_NUMBER),
     "allow_delete": parse_bool,
     "accept_converted": parse_bool,
 }

@@ -150,10 +150,15 @@ _MAX_ERRORS = {"unknown zone": _MAX_UTC_OFFSET, "unknown time": timedelta(days=1
 
 def parse_timestamp(value: Any) -> datetime | None:
     """Parse an ISO 8601 date, with or without a time, or (milli)seconds since 1970; return None for anything else."""
-    try:
-        timestamp = _parse(value)
-    except (ValueError, OverflowError, OSError):
-        return None
+    timestamp: datetime | None = None
+    with suppress(ValueError, OverflowError, OSError):
+        if isinstance(value, str) and (match := _ISO_8601.fullmatch(value)):
+            timestamp = datetime.fromisoformat(value)
+            if timestamp.tzinfo is None:
+                timestamp = timestamp.replace(tzinfo=NO_ZONE if match["time"] else NO_TIME)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            seconds = value / 1000 if value >= _FIRST_YEAR_2001_IN_MILLISECONDS else value
+            timestamp = datetime.fromtimestamp(seconds, UTC)
     return timestamp if timestamp and timestamp.year >= _FIRST_YEAR else None
 
 
@@ -162,15 +167,6 @@ def parse_http_date(value: str) -> datetime | None:
     with suppress(ValueError, OverflowError):
         timestamp = parsedate_to_datetime(value)
         return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
-    return None
-
-
-def _parse(value: Any) -> datetime | None:
-    if isinstance(value, str) and (match := _ISO_8601.fullmatch(value)):
-        timestamp = datetime.fromisoformat(value)
-        return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=NO_ZONE if match["time"] else NO_TIME)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value / 1000 if value >= _FIRST_YEAR_2001_IN_MILLISECONDS else value, UTC)
     return None
 
 

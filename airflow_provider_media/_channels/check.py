@@ -69,10 +69,6 @@ def inspect(source: Source, mime_type: str, *, checksums: bool) -> MediaInfo:
         return info
 
 
-def _truncated(reader: Reader, part: str) -> CorruptFileError:
-    return CorruptFileError(f"truncated: it ends at byte {reader.size:,}, within its {part}")
-
-
 def _check_png(reader: Reader, at: int, *, checksums: bool) -> None:
     """Walk the chunks: a length, a name, the content, the checksum of the latter two (5.3).
 
@@ -88,7 +84,7 @@ def _check_png(reader: Reader, at: int, *, checksums: bool) -> None:
             raise CorruptFileError(f"corrupt: no chunk begins at byte {at:,}")
         end = at + 8 + length
         if end + 4 > reader.size:
-            raise _truncated(reader, f"{name.decode()} chunk")
+            raise reader.truncated(f"{name.decode()} chunk")
         if checksums and name[:1].isupper():
             checksum = zlib.crc32(name)
             for block in reader.blocks(at + 8, end):
@@ -110,7 +106,7 @@ def _check_jpeg(reader: Reader, at: int) -> None:
         if _END_OF_JPEG in last + block:
             return
         last = block[-1:]
-    raise _truncated(reader, "pixels")
+    raise reader.truncated("pixels")
 
 
 def _check_gif(reader: Reader, at: int) -> None:
@@ -135,7 +131,7 @@ def _check_gif(reader: Reader, at: int) -> None:
         else:
             raise InvalidFileError("a GIF file without an image")
     if not has_image:
-        raise _truncated(reader, "headers")
+        raise reader.truncated("headers")
 
 
 def _skip_zeros(reader: Reader, at: int) -> int:
@@ -153,7 +149,7 @@ def _skip_sub_blocks(reader: Reader, at: int) -> int:
         block, start = reader.window(at)
         index, size = start, len(block)
         if not size:
-            raise _truncated(reader, "frames")
+            raise reader.truncated("frames")
         while index < size:
             length = block[index]
             index += length + 1

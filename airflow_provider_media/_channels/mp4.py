@@ -142,7 +142,7 @@ def _read_outline(reader: Reader) -> _Outline:
         if box is None or (box.kind not in _TOP_LEVEL and box.end > reader.size):
             break
         if box.end > reader.size:
-            raise CorruptFileError(f"truncated: it ends at byte {reader.size:,}, within its {_name(box.kind)} box")
+            raise reader.truncated(f"{_name(box.kind)} box")
         if box.kind in _CONTENT or box.kind == b"moof":
             fragment_lacks_content = box.kind == b"moof"
             outline.content_at = at if outline.content_at is None else outline.content_at

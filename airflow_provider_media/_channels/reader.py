@@ -71,8 +71,12 @@ class Reader:
         if len(data) == count:
             return data
         if start + count > self.size:
-            raise CorruptFileError(f"truncated: it ends at byte {self.size:,}, within its {part}")
+            raise self.truncated(part)
         return self._fetch(start, count)[:count]
+
+    def truncated(self, part: str) -> CorruptFileError:
+        """Return the error of a file that ends within one of its parts."""
+        return CorruptFileError(f"truncated: it ends at byte {self.size:,}, within its {part}")
 
     def window(self, at: int) -> tuple[bytes, int]:
         """Return bytes of the file and the index of a position in them: their length at the end of the file."""
