@@ -79,7 +79,7 @@ def defer_all(hook, missing, *, by_id: bool) -> None:
 
     for key in missing:
         criteria = WaitCriteria(ids=(key,)) if by_id else WaitCriteria(names=(key,))
-        wait = Wait(criteria, PollPolicy(), timeout=3600, needed_by=None, started=datetime.now(UTC))
+        wait = Wait(criteria=criteria, policy=PollPolicy(), timeout=3600, started=datetime.now(UTC))
         error = wait.poll(hook, newest_only=True)
         assert error is None, error
 

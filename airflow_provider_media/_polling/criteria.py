@@ -242,9 +242,9 @@ def found_from_dicts(values: Mapping[str, Any]) -> Found:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class WaitCheckpoint:
-    """The state of a wait."""
+    """The state of a wait that later processes of the task need."""
 
     KIND: ClassVar[str] = "media_wait"
     GROWING: ClassVar[str] = ""

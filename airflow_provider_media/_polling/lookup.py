@@ -22,7 +22,6 @@ from airflow_provider_media.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from airflow_provider_media._api.protocol import InvalidEntry
     from airflow_provider_media._polling.criteria import LookupResult
     from airflow_provider_media.models import Media
 
@@ -78,8 +77,7 @@ def lookup(
         is_whole = yield from _read_newest(names, result)
     elif names or len(missing) > _MAX_IDS_WITHOUT_LIST:
         missing = yield from _read_list(missing, names, result)
-    _, errors = yield from _fetch_each(missing, result, retry=True)
-    result.id_errors |= errors
+    yield from _fetch_each(missing, result, retry=True)
     yield from _fetch_details(result, needs or {}, {} if details is None else details)
     if is_whole and (errors := result.id_errors | result.name_errors):
         raise next(iter(errors.values()))
@@ -168,8 +166,12 @@ class _Search:
     def read_page(self, pages: Paginator) -> Flow[tuple[Media, ...]]:
         """Request the next page and search it; return its files."""
         page = pages.feed((yield pages.next_request)) if pages.next_request else ()
-        for entry in pages.invalid_entries:
-            self._record_invalid(entry)
+        for entry in pages.invalid_entries:  # the errors of their ids and names
+            if entry.media_id is not None and entry.media_id in self.missing:
+                self._result.id_errors[entry.media_id] = invalid_entry_error(entry)
+                del self.missing[entry.media_id]
+            if entry.name is not None and entry.name in self._names:
+                self._result.name_errors[entry.name] = invalid_entry_error(entry)
         tested = self._index.tested
         for media in page:
             if str(media.id) in self.missing:
@@ -185,14 +187,6 @@ class _Search:
     def finish(self) -> None:
         """Put the matches into the result."""
         self._result.names = {name: oldest_first(list(files.values())) for name, files in self.matches.items()}
-
-    def _record_invalid(self, entry: InvalidEntry) -> None:
-        """Record an invalid entry of the list as the error of its id and its name."""
-        if entry.media_id is not None and entry.media_id in self.missing:
-            self._result.id_errors[entry.media_id] = invalid_entry_error(entry)
-            del self.missing[entry.media_id]
-        if entry.name is not None and entry.name in self._names:
-            self._result.name_errors[entry.name] = invalid_entry_error(entry)
 
 
 class SharedLookup:
@@ -232,7 +226,9 @@ class SharedLookup:
         if names or len(ids) > _MAX_IDS_WITHOUT_LIST:
             all_ids, all_names = list(dict.fromkeys([*ids, *also_ids])), list(dict.fromkeys([*names, *also_names]))
             ids = yield from self._read_list(all_ids, all_names, result, fetchable=None if names else ids)
-        yield from _fetch_ids(ids, result)
+        # One attempt each, so that no id delays the others; if none gets a response, they have all attempts.
+        if len(ids) == 1 or not (yield from _fetch_each(ids, result, retry=False)):
+            yield from _fetch_each(ids, result, retry=True)
         result.earlier = {name: list(files) for name, files in self._matched.items()}
         yield from _fetch_details(result, needs or {}, self._details)
 
@@ -290,42 +286,28 @@ class SharedLookup:
         )
 
 
-def _fetch_ids(ids: Collection[str], result: LookupResult) -> Flow[None]:
-    """Fetch each id for several sensors; an error of one does not affect the others.
-
-    Each has one attempt, so that it does not delay the others; if no id gets a response, they have all attempts.
-    """
-    if len(ids) > 1:
-        has_response, errors = yield from _fetch_each(ids, result, retry=False)
-        if has_response:
-            result.id_errors |= errors
-            return
-    _, errors = yield from _fetch_each(ids, result, retry=True)
-    result.id_errors |= errors
-
-
-def _fetch_each(ids: Collection[str], result: LookupResult, *, retry: bool) -> Flow[tuple[bool, dict[str, MediaError]]]:
+def _fetch_each(ids: Collection[str], result: LookupResult, *, retry: bool) -> Flow[bool]:
     """Fetch each id, until two failed; without retries, until two got no response.
 
-    :return: whether any id got a response that a retry would not change, and the errors by id.
+    :return: whether any id got a response that a retry would not change.
     """
-    errors: dict[str, MediaError] = {}
     failed, has_response = 0, False
     for number, media_id in enumerate(ids):
         flow = get_media(media_id)
         try:
             result.ids[media_id] = [(yield from (flow if retry else without_retries(flow)))]
         except MediaNotFoundError:
-            has_response = True
+            pass
         except MediaError as error:
             if isinstance(error, _GLOBAL_ERRORS) or error.retry_after:
                 raise
             has_response = has_response or not error.is_transient
-            errors[media_id] = error
+            result.id_errors[media_id] = error
             failed += retry or error.status is None
             if failed == _MAX_FAILED_IDS:
-                errors |= dict.fromkeys(list(ids)[number:], error)
+                result.id_errors |= dict.fromkeys(list(ids)[number:], error)
                 break
-        else:
-            has_response = True
-    return has_response, errors
+            continue
+        has_response = True
+        result.id_errors.pop(media_id, None)
+    return has_response

@@ -58,56 +58,33 @@ _TOLERANCE = timedelta(milliseconds=20)
 """A wait ends this much early, because Airflow checks the timeout after each poll without reporting what is missing."""
 
 
-@dataclass(slots=True)
-class Wait:
+@dataclass(kw_only=True)
+class Wait(WaitCheckpoint):
     """The state of a wait; saved in Airflow's task state store, where it exists.
 
-    :ivar warnings: the channels' recommendations that found files do not meet, by id.
+    :ivar is_changed: whether the last poll changed what is saved.
     :ivar found_in_newest: the files found among the newest ones, if the last poll searched no others.
+    :ivar warnings: the channels' recommendations that found files do not meet, by id.
     """
 
     criteria: WaitCriteria
     policy: _poller.PollPolicy
     timeout: float
-    needed_by: datetime | None
-    started: datetime
+    needed_by: datetime | None = None
     warn_before: float | None = None
     on_warning: Callable[..., object] | None = None
-    found: Found = field(default_factory=dict)
-    failures: int = 0
-    warned: bool = False
-    counts: dict[str, int] = field(default_factory=dict, init=False)
+    gate: Gate | None = None
+    state: TaskState[WaitCheckpoint] | None = None
+    counts: dict[str, int] = field(init=False)
     retry_after: float = field(default=0.0, init=False)
     is_changed: bool = field(default=False, init=False)
     found_in_newest: Found | None = field(default=None, init=False)
     warnings: dict[int | str, tuple[str, ...]] = field(default_factory=dict, init=False)
-    _state: TaskState[WaitCheckpoint] | None = None
-    _library: str | None = None
-    gate: Gate | None = None
     _details: dict[Media, Media] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         """Count no files yet."""
         self.counts = self.criteria.counts(LookupResult())
-
-    @classmethod
-    def load(cls, context: Context, *, task_id: str, library: str | None, **arguments: Any) -> Wait:
-        """Load the state that earlier processes of the task saved; a cleared task starts over.
-
-        :param library: the connection and base address; files found in another library are ignored.
-        """
-        state = TaskState(context, WaitCheckpoint, task_id=task_id)
-        checkpoint = state.load()
-        started = checkpoint.started if checkpoint else _first_start(context) or datetime.now(UTC)
-        wait = cls(started=started, _state=state, _library=library, **arguments)
-        if wait.warn_at and not state.is_kept:
-            last_poll = _last_reschedule(context)
-            wait.warned = last_poll is not None and last_poll >= wait.warn_at
-        if checkpoint and checkpoint.library == library:
-            wait.found, wait.failures, wait.warned = dict(checkpoint.found), checkpoint.failures, checkpoint.warned
-        else:
-            wait.save()
-        return wait
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -266,24 +243,15 @@ class Wait:
 
     def to_deferral(self) -> dict[str, Any]:
         """Return what :meth:`resume` receives; before Airflow 3.3 a deferral keeps nothing else."""
-        deferral = self._checkpoint.to_dict()
+        deferral = self.to_dict()
         del deferral["library"]
         return deferral
 
-    @property
-    def _checkpoint(self) -> WaitCheckpoint:
-        return WaitCheckpoint(
-            started=self.started, library=self._library, found=self.found, failures=self.failures, warned=self.warned
-        )
-
     def save(self) -> None:
         """Save the state for the task's later processes, where Airflow supports it."""
-        if self._state is None:
-            return
-        checkpoint = self._checkpoint
-        if len(json.dumps(checkpoint.to_dict())) > _MAX_BYTES:
-            checkpoint = replace(checkpoint, found={})
-        self._state.save(checkpoint)
+        if self.state is not None:
+            is_large = len(json.dumps(self.to_dict())) > _MAX_BYTES
+            self.state.save(replace(self, found={}) if is_large else self)
 
     def reset(self) -> None:
         """Save only the first start, because a retry gets the remaining time."""
@@ -293,8 +261,8 @@ class Wait:
 
     def delete(self) -> None:
         """Delete the saved state."""
-        if self._state is not None:
-            self._state.delete()
+        if self.state is not None:
+            self.state.delete()
 
 
 def _first_start(context: Context) -> datetime | None:
@@ -325,14 +293,18 @@ def _last_reschedule(context: Context) -> datetime | None:
 
 
 def load_wait(sensor: Any, context: Context) -> Wait:
-    """Return the state of a sensor's wait."""
+    """Parse a sensor's arguments, and load the state that earlier processes of the task saved.
+
+    A cleared task starts over. Files found in another library are ignored.
+    """
     max_failures = parse_int("max_poll_failures", sensor.max_poll_failures)
     parse_interval("poke_interval", sensor.poke_interval, may_be_zero=True)
     if sensor.on_warning is not None and sensor.warn_before is None:
         raise MediaConfigurationError("on_warning requires warn_before, the time before the deadline.")
-    return Wait.load(
-        context,
-        task_id=sensor.task_id,
+    state = TaskState(context, WaitCheckpoint, task_id=sensor.task_id)
+    checkpoint = state.load()
+    wait = Wait(
+        started=checkpoint.started if checkpoint else _first_start(context) or datetime.now(UTC),
         library=_library_of(sensor),
         criteria=_parse_criteria(sensor),
         policy=_poller.PollPolicy(_poller.UNLIMITED_FAILURES if sensor.silent_fail else max_failures),
@@ -341,7 +313,16 @@ def load_wait(sensor: Any, context: Context) -> Wait:
         warn_before=parse_nullable(parse_interval, "warn_before", sensor.warn_before),
         on_warning=parse_nullable(parse_callable, "on_warning", sensor.on_warning),
         gate=_parse_gate(sensor),
+        state=state,
     )
+    if wait.warn_at and not state.is_kept:
+        last_poll = _last_reschedule(context)
+        wait.warned = last_poll is not None and last_poll >= wait.warn_at
+    if checkpoint and checkpoint.library == wait.library:
+        wait.found, wait.failures, wait.warned = checkpoint.found, checkpoint.failures, checkpoint.warned
+    else:
+        wait.save()
+    return wait
 
 
 def _parse_gate(sensor: Any) -> Gate | None:

@@ -13,7 +13,7 @@ import random
 import sys
 import weakref
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
@@ -92,37 +92,30 @@ class PollPolicy:
         return failures >= self.max_failures
 
 
+@dataclass(eq=False)
 class Subscription:
     """The criteria of one trigger, and the results of its polls so far.
 
     :param first_poll_by: the latest time of the first poll, by the event loop's clock.
+    :param found_before: the number of ids or names that are found already, for the log.
 
     :ivar counts: the number of files of each pattern of which several are needed.
     :ivar due: the time of the next poll, by the event loop's clock.
     """
 
-    def __init__(
-        self,
-        criteria: WaitCriteria,
-        *,
-        interval: float,
-        policy: PollPolicy,
-        first_poll_by: float = math.inf,
-        found_before: int = 0,
-    ) -> None:
-        self.criteria = criteria
-        self.interval = interval
-        self.first_poll_by = first_poll_by
-        self.found_before = found_before
-        self.found: Found = {}
-        self.counts: dict[str, int] = {}
-        self.polls = 0
-        self.failure: Exception | None = None
-        self.failures = 0
-        self.error: Exception | None = None
-        self.due = 0.0
-        self._policy = policy
-        self._changed = asyncio.Event()
+    criteria: WaitCriteria
+    interval: float
+    policy: PollPolicy
+    first_poll_by: float = math.inf
+    found_before: int = 0
+    found: Found = field(default_factory=dict, init=False)
+    counts: dict[str, int] = field(default_factory=dict, init=False)
+    polls: int = field(default=0, init=False)
+    failure: Exception | None = field(default=None, init=False)
+    failures: int = field(default=0, init=False)
+    error: Exception | None = field(default=None, init=False)
+    due: float = field(default=0.0, init=False)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     @property
     def progress(self) -> str:
@@ -152,8 +145,8 @@ class Subscription:
             is_changed = is_changed or bool(failure or self.failure) or not self.polls
             self.polls += 1
             self.failure = failure
-            self.failures = self._policy.count(self.failures, failure)
-            if failure and self._policy.ends_wait(self.failures, failure):
+            self.failures = self.policy.count(self.failures, failure)
+            if failure and self.policy.ends_wait(self.failures, failure):
                 self.error = failure
         if is_changed:
             self._changed.set()

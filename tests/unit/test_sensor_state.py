@@ -11,10 +11,8 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferr
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
 from airflow_provider_media._api import flows
-from airflow_provider_media._polling.criteria import WaitCriteria
 from airflow_provider_media.exceptions import MediaAuthError, MediaError, MediaResponseError, MediaUnavailableError
-from airflow_provider_media.sensors._wait import Wait
-from airflow_provider_media.triggers._poller import PollPolicy
+from airflow_provider_media.sensors._wait import Wait, load_wait
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.waiting_task import FakeHook, WaitingTask
 
@@ -29,14 +27,7 @@ def waiting_task(*names: str, store: FakeStore | None = None, **arguments: Any) 
 
 
 def wait_of(task: WaitingTask) -> Wait:
-    return load_wait(task.context, "media_default http://h/media")
-
-
-def load_wait(context: Any, library: str | None) -> Wait:
-    criteria = WaitCriteria(ids=("1", "2"))
-    return Wait.load(
-        context, task_id="wait", library=library, criteria=criteria, policy=PollPolicy(), timeout=60, needed_by=None
-    )
+    return load_wait(task.sensor(), task.context)
 
 
 def rescheduled(task: WaitingTask) -> None:
@@ -137,7 +128,8 @@ def test_retry_has_the_remaining_time(mode: dict[str, Any], fails_in: str) -> No
 
 def test_wait_without_a_task_instance_starts_now() -> None:
     before = datetime.now(UTC)
-    assert before <= load_wait({}, None).started <= datetime.now(UTC)
+    started = load_wait(waiting_task().sensor(), {}).started  # type: ignore[typeddict-item]
+    assert before <= started <= datetime.now(UTC)
 
 
 def test_too_many_found_files_are_not_stored() -> None:
