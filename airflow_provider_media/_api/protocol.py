@@ -128,23 +128,20 @@ def _choice(field: str, given: object, choices: tuple[str, ...]) -> str | None:
 def build_get(media_id: int | str) -> ApiRequest:
     """Build the request for one file's metadata."""
     sent_id = str(normalize_media_id(media_id))
-    purpose = f"get media {one_line(str(media_id))}"
-    return ApiRequest(method="GET", path=_id_path(sent_id), media_id=sent_id, purpose=purpose)
+    path = "/" + quote(sent_id, safe="")
+    return ApiRequest(method="GET", path=path, media_id=sent_id, purpose=f"get media {one_line(sent_id)}")
 
 
 def build_delete(media_id: int | str) -> ApiRequest:
     """Build the request to delete one file."""
-    purpose = f"delete media {one_line(str(media_id))}"
-    return ApiRequest(method="DELETE", path=_id_path(normalize_media_id(media_id)), purpose=purpose)
+    sent_id = str(normalize_media_id(media_id))
+    path = "/" + quote(sent_id, safe="")
+    return ApiRequest(method="DELETE", path=path, purpose=f"delete media {one_line(sent_id)}")
 
 
 def build_upload(upload: Any) -> ApiRequest:
     """Build the request to upload one file."""
     return ApiRequest(method="POST", upload=upload, purpose=f"upload {upload.name!r}")
-
-
-def _id_path(media_id: int | str) -> str:
-    return "/" + quote(str(media_id), safe="")
 
 
 def _is_integer(value: object) -> bool:
