@@ -115,12 +115,10 @@ def _encode(text: str) -> str:
 
 def _read(uri: SplitResult) -> tuple[str, str]:
     written = f"{uri.scheme}://{uri.netloc}{uri.path}{uri.query and '?' + uri.query}"
-    if uri.scheme != SCHEME or uri.query or uri.fragment:
-        raise ValueError(f"{written!r} is not a media asset. Use media://<connection>/<percent-encoded name>.")
     try:
         connection, name = (unquote(part, errors="strict") for part in (uri.netloc, uri.path.removeprefix("/")))
     except UnicodeDecodeError:
         raise ValueError(f"The media asset {written!r} is not percent-encoded UTF-8.") from None
-    if not connection.strip() or not name.strip():
+    if uri.scheme != SCHEME or uri.query or uri.fragment or not connection.strip() or not name.strip():
         raise ValueError(f"{written!r} is not a media asset. Use media://<connection>/<percent-encoded name>.")
     return connection, name

@@ -20,10 +20,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_media.sandbox import pages
-from airflow_provider_media.sandbox.dialect import NAME_CHANGES, Dialect, error_response, reencode, time_ago
+from airflow_provider_media.sandbox.dialect import NAME_CHANGES, Dialect, error_response, reencode
 from airflow_provider_media.sandbox.faults import parse_fault
 from airflow_provider_media.sandbox.gateway import Gateway
-from airflow_provider_media.sandbox.library import SORT_COLUMNS
+from airflow_provider_media.sandbox.library import SORT_COLUMNS, time_ago
 from airflow_provider_media.sandbox.settings import MEDIA_PATH
 from airflow_provider_media.sandbox.uploads import receive_upload
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from airflow_provider_media.sandbox.library import SORT_COLUMNS, format_time
+from airflow_provider_media.sandbox.library import SORT_COLUMNS, time_ago
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -156,11 +155,6 @@ class Dialect:
             if envelope == "content":
                 response["totalPages"] = math.ceil(total / limit)
         return response
-
-
-def time_ago(seconds: float) -> str:
-    """Return the time this many seconds ago, in the library's sortable format."""
-    return format_time(datetime.now(UTC) - timedelta(seconds=seconds))
 
 
 def _slug(name: str) -> str:

@@ -9,7 +9,7 @@ import threading
 import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +49,9 @@ _AS_OF = f"""(
 """The library at a given time."""
 
 
-def format_time(time: datetime) -> str:
-    """Format a time; the strings sort in chronological order."""
+def time_ago(seconds: float) -> str:
+    """Return the time this many seconds ago, in a format that sorts in chronological order."""
+    time = datetime.now(UTC) - timedelta(seconds=seconds)
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -115,21 +116,17 @@ class Library:
         finally:
             path.unlink(missing_ok=True)
 
-    def store(
-        self, path: Path, *, name: str, description: str | None, folder_id: int | None, mime_type: str
-    ) -> StoredMedia:
-        """Store a file by renaming it, so that no reader sees an incomplete file."""
+    def store(self, path: Path, *, mime_type: str, **fields: str | int | None) -> StoredMedia:
+        """Store a file by renaming it, so that no reader sees an incomplete file.
+
+        :param fields: ``name``, ``description`` and ``folder_id``.
+        """
         width, height = _pixels(path, mime_type)
-        created_at = format_time(datetime.now(UTC))
-        text_id = f"med_{secrets.token_hex(6)}"
-        values = (text_id, name, description, folder_id, mime_type, path.stat().st_size, width, height, created_at)
+        values = {"text_id": f"med_{secrets.token_hex(6)}", "mime_type": mime_type, **fields}
+        values |= {"size": path.stat().st_size, "width": width, "height": height, "created_at": time_ago(0)}
+        insert = f"INSERT INTO media ({', '.join(values)}) VALUES (:{', :'.join(values)}) RETURNING *"  # noqa: S608 (fixed names)
         with self._lock, self._database:
-            row = self._database.execute(
-                "INSERT INTO media (text_id, name, description, folder_id, mime_type, size, width, height, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
-                values,
-            ).fetchone()
-            media = StoredMedia(**row)
+            media = StoredMedia(**self._database.execute(insert, values).fetchone())
             path.rename(self.path_of(media))
         return media
 
@@ -144,9 +141,7 @@ class Library:
     def delete(self, media: StoredMedia) -> bool:
         """Delete one file; return False if it was already deleted."""
         with self._lock, self._database:
-            self._database.execute(
-                "INSERT INTO deleted SELECT *, ? FROM media WHERE id = ?", (format_time(datetime.now(UTC)), media.id)
-            )
+            self._database.execute("INSERT INTO deleted SELECT *, ? FROM media WHERE id = ?", (time_ago(0), media.id))
             deleted = self._database.execute("DELETE FROM media WHERE id = ?", (media.id,)).rowcount == 1
         self.path_of(media).unlink(missing_ok=True)
         return deleted

@@ -24,6 +24,7 @@ _PAGE = _FOLDER.parent / "plugins" / "page"
 
 _ASSETS = {file.name: file for file in _PAGE.iterdir() if file.suffix in {".css", ".js", ".svg"}}
 _FILES_PER_PART = 1000
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
 def library_page(request: Request) -> Response:
@@ -33,12 +34,7 @@ def library_page(request: Request) -> Response:
         f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' {base_url};"
         f" media-src 'self' {base_url}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    headers = {
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-store",
-    }
+    headers = {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer", **_HEADERS}
     return FileResponse(_PAGE / "index.html", headers=headers)
 
 
@@ -47,7 +43,7 @@ def page_asset(request: Request) -> Response:
     path = _ASSETS.get(request.path_params["name"])
     if path is None:
         raise HTTPException(404, "File not found.")
-    return FileResponse(path, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
+    return FileResponse(path, headers=_HEADERS)
 
 
 def page_start(request: Request) -> Response:
