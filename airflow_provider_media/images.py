@@ -28,7 +28,7 @@ _JPEG_QUALITIES = (95, 90, 85, 80, 75)
 """Tried in this order; below 75, artifacts are visible, so the image is made smaller instead."""
 
 _SCALE_STEP = 0.9
-_MIN_PIXELS = 16
+_MIN_PIXELS, _MAX_PIXELS = 16, 1_000_000
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = 1
 
@@ -64,7 +64,7 @@ def fit_image(
             if getattr(image, "n_frames", 1) > 1:
                 log.warning("%r has %d images; only one is used", source.name, image.n_frames)
             is_lossless = image.format in {"PNG", "GIF", "BMP", "TIFF"}
-            content, suffix = _encode(_scale(_to_rgb(image), limits.box), limits, is_lossless=is_lossless)
+            content, suffix = _encode(_shrink(_to_rgb(image), limits.box), limits, is_lossless=is_lossless)
     except FileNotFoundError:
         raise file_error(str(source), "it does not exist") from None
     except (OSError, ValueError, SyntaxError, image_module.DecompressionBombError) as error:
@@ -87,22 +87,22 @@ class _Limits:
     """The strictest limits of the channels.
 
     :param max_bytes: the recommended size, or else the maximum.
-    :param box: the largest recommended width and height in pixels, or None.
+    :param box: the largest recommended width and height in pixels.
     :param mime_types: the types that all channels accept.
     """
 
     max_bytes: int
-    box: tuple[int, int] | None
+    box: tuple[int, int]
     mime_types: frozenset[str]
 
 
 def _limits_of(channels: Iterable[str]) -> _Limits:
     every = [CHANNELS[name].rules for name in channels]
     images = [rules[mime_type] for rules in every for mime_type in ("image/jpeg", "image/png")]
-    sizes = [size for rules in images for size in rules.pixels or ()]
+    sizes = [size for rules in images for size in rules.pixels or ()] or [(_MAX_PIXELS, _MAX_PIXELS)]
     return _Limits(
         max_bytes=min((rules.recommended_mb or rules.max_mb) * MB for rules in images),
-        box=(max(width for width, _ in sizes), max(height for _, height in sizes)) if sizes else None,
+        box=(max(width for width, _ in sizes), max(height for _, height in sizes)),
         mime_types=frozenset.intersection(*(frozenset(rules) for rules in every)),
     )
 
@@ -126,19 +126,19 @@ def _fits(image: PillowImage, source: Path, limits: _Limits) -> bool:
     """Return whether the file can be sent as it is; an animation, if the channels accept GIF."""
     mime_type = f"image/{(image.format or '').lower()}"
     colors = {"RGB", "RGBA", "P", "L"} if mime_type == "image/gif" else {"RGB", "RGBA"}
-    is_in_box = limits.box is None or (image.width <= limits.box[0] and image.height <= limits.box[1])
     return (
         mime_type in limits.mime_types
         and image.mode in colors
         and image.getexif().get(_ORIENTATION_TAG, _UPRIGHT) == _UPRIGHT
-        and is_in_box
+        and image.width <= limits.box[0]
+        and image.height <= limits.box[1]
         and source.stat().st_size <= limits.max_bytes
     )
 
 
 def _to_rgb(image: PillowImage) -> PillowImage:
     """Return the image upright, in sRGB, as RGB or with used transparency as RGBA."""
-    from PIL import ImageOps
+    from PIL import ImageCms, ImageOps
 
     profile = image.info.get("icc_profile")
     upright = ImageOps.exif_transpose(image)
@@ -148,27 +148,19 @@ def _to_rgb(image: PillowImage) -> PillowImage:
         converted = upright.convert("RGBA")
         is_opaque = converted.getchannel("A").getextrema() == (255, 255)
         return converted.convert("RGB") if is_opaque else converted
-    return _to_srgb(upright, profile) if profile else upright.convert("RGB")
+    with suppress(ImageCms.PyCMSError, OSError):  # a profile that cannot be used
+        if profile:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            target = ImageCms.createProfile("sRGB")
+            return ImageCms.profileToProfile(upright, source, target, outputMode="RGB") or upright.convert("RGB")
+    return upright.convert("RGB")
 
 
-def _to_srgb(image: PillowImage, profile: bytes) -> PillowImage:
-    """Convert colors by the image's own profile; one that cannot be used is ignored."""
-    from PIL import ImageCms
-
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):
-        converted = None
-    return converted or image.convert("RGB")
-
-
-def _scale(image: PillowImage, box: tuple[int, int] | None) -> PillowImage:
+def _shrink(image: PillowImage, box: tuple[int, int]) -> PillowImage:
     from PIL.Image import Resampling
 
-    if box and (image.width > box[0] or image.height > box[1]):
-        image = image.copy()
-        image.thumbnail(box, Resampling.LANCZOS)
+    image = image.copy()
+    image.thumbnail(box, Resampling.LANCZOS)  # never enlarges
     return image
 
 
@@ -190,7 +182,7 @@ def _encode(image: PillowImage, limits: _Limits, *, is_lossless: bool) -> tuple[
                 return content, suffix
         if min(image.size) <= _MIN_PIXELS:
             return content, suffix
-        image = _scale(image, (int(image.width * _SCALE_STEP), int(image.height * _SCALE_STEP)))
+        image = _shrink(image, (int(image.width * _SCALE_STEP), int(image.height * _SCALE_STEP)))
 
 
 def _save(image: PillowImage, form: str, **options: Any) -> bytes:

@@ -306,20 +306,18 @@ class Probe:
         if not url or not url.startswith(("https://", "http://")):
             self._add("File URL", "none" if not url else f"not an http(s) URL: {_short(url)}", "Channels need a URL.")
             return
+        verify, note = self._settings.verify, "Channels fetch it without the API key."
         try:
-            with requests.get(
-                url, timeout=_DOWNLOAD_TIMEOUT_SECONDS, stream=True, verify=self._settings.verify
-            ) as response:
+            with requests.get(url, timeout=_DOWNLOAD_TIMEOUT_SECONDS, stream=True, verify=verify) as response:
                 content = response.raw.read(4 * len(sample.content), decode_content=True)
-                status, mime_type = response.status_code, response.headers.get("Content-Type", "no type")
         except (requests.RequestException, OSError) as error:
-            self._add("File URL", f"cannot be read: {type(error).__name__}", "Channels fetch it without the API key.")
-            return
-        if status != HTTPStatus.OK:
-            self._add("File URL", f"HTTP {status}", "Channels fetch it without the API key.")
-            return
-        same = "the bytes as sent" if content == sample.content else "other bytes than sent"
-        self._add("File URL", f"serves {mime_type}; {same}")
+            found = f"cannot be read: {type(error).__name__}"
+        else:
+            found = f"HTTP {response.status_code}"
+            if response.status_code == HTTPStatus.OK:
+                same = "the bytes as sent" if content == sample.content else "other bytes than sent"
+                found, note = f"serves {response.headers.get('Content-Type', 'no type')}; {same}", ""
+        self._add("File URL", found, note)
 
     def _measure_list(self) -> None:
         response = self._transport.send(build_list(limit=2))

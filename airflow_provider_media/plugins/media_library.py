@@ -5,29 +5,19 @@ Every Airflow component imports this module, so the page's application is import
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS, get_base_airflow_version_tuple
 
 from airflow_provider_media.links.media import PAGE_PREFIX
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
 
+async def _app(scope: Any, receive: Any, send: Any) -> None:
+    """Run the page's ASGI application, imported at the first request."""
+    from airflow_provider_media.plugins._app import app
 
-class _LazyApp:
-    """The page's ASGI application, imported at the first request."""
-
-    async def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ) -> None:
-        from airflow_provider_media.plugins._app import app
-
-        await app(scope, receive, send)
+    await app(scope, receive, send)
 
 
 # Relative, so that it also works when Airflow's base URL has a path.
@@ -44,7 +34,7 @@ class MediaLibraryPlugin(AirflowPlugin):
     name = "media_library"
 
     if AIRFLOW_V_3_1_PLUS:
-        fastapi_apps = [{"app": _LazyApp(), "url_prefix": PAGE_PREFIX, "name": "Media Library"}]
+        fastapi_apps = [{"app": _app, "url_prefix": PAGE_PREFIX, "name": "Media Library"}]
         external_views: list[dict[str, Any]] = [
             {
                 "name": "Media Library",

@@ -118,8 +118,25 @@ class MediaItem(HTTPEndpoint):
         return Response(status_code=204)
 
 
-class Faults(HTTPEndpoint):
-    """``/_sandbox/faults``."""
+class Requests(HTTPEndpoint):
+    """``/_sandbox/requests``."""
+
+    key = "request_log"
+
+    async def get(self, request: Request) -> Response:
+        """Return the requests since the start or the last DELETE, oldest first."""
+        return JSONResponse(list(getattr(request.app.state, self.key)))
+
+    async def delete(self, request: Request) -> Response:
+        """Clear the list."""
+        getattr(request.app.state, self.key).clear()
+        return Response(status_code=204)
+
+
+class Faults(Requests):
+    """``/_sandbox/faults``: the pending faults."""
+
+    key = "faults"
 
     async def post(self, request: Request) -> Response:
         """Queue a fault and return it with its defaults."""
@@ -129,28 +146,6 @@ class Faults(HTTPEndpoint):
             raise HTTPException(400, f"Invalid fault: {error}") from error
         request.app.state.faults.append(fault)
         return JSONResponse(fault, status_code=201)
-
-    async def get(self, request: Request) -> Response:
-        """Return the pending faults."""
-        return JSONResponse(request.app.state.faults)
-
-    async def delete(self, request: Request) -> Response:
-        """Remove all pending faults."""
-        request.app.state.faults.clear()
-        return Response(status_code=204)
-
-
-class Requests(HTTPEndpoint):
-    """``/_sandbox/requests``."""
-
-    async def get(self, request: Request) -> Response:
-        """Return the requests since the start or the last DELETE, oldest first."""
-        return JSONResponse(list(request.app.state.request_log))
-
-    async def delete(self, request: Request) -> Response:
-        """Clear the request log."""
-        request.app.state.request_log.clear()
-        return Response(status_code=204)
 
 
 class Contents(MediaCollection):
