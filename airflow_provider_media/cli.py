@@ -68,7 +68,7 @@ def _add_check(commands: Any) -> None:
     )
     add = parser.add_argument
     add("folder", metavar="DIR", help="the folder to check")
-    add("--channels", type=_names, default=[], metavar="NAMES", help="whatsapp, rcs: comma-separated")
+    add("--channels", default="", metavar="NAMES", help="whatsapp, rcs: comma-separated")
     add("--pattern", default="**/*", help="pattern of relative paths (default: %(default)s)")
     add("--exclude", action="append", default=[], metavar="PATTERN", help="skip these files; may be repeated")
     add("--check-integrity", action="store_true", help="refuse truncated and corrupt files also without channels")
@@ -95,10 +95,6 @@ def _add_probe(commands: Any) -> None:
     add("--json", action="store_true", help="print JSON")
 
 
-def _names(text: str) -> list[str]:
-    return text.replace(",", " ").split()
-
-
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 < seconds < float("inf"):
@@ -114,36 +110,27 @@ def _check(values: argparse.Namespace, warnings: _Warnings) -> int:
     if "://" not in values.folder and not Path(values.folder).is_dir():
         sys.stderr.write(f"There is no folder {values.folder!r}.\n")
         return USAGE
-    plan = _check_folder(values, warnings)
-    warned = sum(bool(step.file.warnings) for step in plan.steps)
-    refused = len(plan.refused)
+    steps = _check_folder(values, warnings).to_dict()["steps"]
+    for step in steps:
+        step["error"] = step["reason"] if step["action"] == "refuse" else None
+    refused, warned = (sum(bool(step[key]) for step in steps) for key in ("error", "warnings"))
     if values.json:
-        counts = {"files": len(plan.steps), "refused": refused, "warnings": warned}
-        shown = ("path", "name", "mime_type", "size")
-        files = [
-            {
-                **{name: getattr(step.file, name) for name in shown},
-                "error": step.reason if step.action == "refuse" else None,
-                "warnings": list(step.file.warnings),
-            }
-            for step in plan.steps
-        ]
-        _print_json({"counts": counts, "files": files})
+        shown = ("path", "name", "mime_type", "size", "error", "warnings")
+        counts = {"files": len(steps), "refused": refused, "warnings": warned}
+        _print_json({"counts": counts, "files": [{name: step[name] for name in shown} for step in steps]})
     elif values.markdown:
         from airflow_provider_media.reports import approval_body
 
-        refusals = (step if step["action"] == "refuse" else step | {"action": None} for step in plan.to_dict()["steps"])
-        sys.stdout.write(approval_body(refusals) + "\n")
+        sys.stdout.write(approval_body(step if step["error"] else step | {"action": None} for step in steps) + "\n")
     else:
         rows = []
-        for step in plan.steps:
-            is_refused = step.action == "refuse"
-            result = "refused" if is_refused else "warning" if step.file.warnings else "ok"
-            reasons = (*([step.reason] if is_refused else []), *step.file.warnings)
-            size = "" if step.file.size is None else format_size(step.file.size)
-            rows.append((escape_controls(step.file.path), size, result, "\n".join(map(escape_controls, reasons))))
+        for step in steps:
+            result = "refused" if step["error"] else "warning" if step["warnings"] else "ok"
+            reasons = ([step["error"]] if step["error"] else []) + step["warnings"]
+            size = "" if step["size"] is None else format_size(step["size"])
+            rows.append((escape_controls(step["path"]), size, result, "\n".join(map(escape_controls, reasons))))
         _print_table(("File", "Size", "Result", "Reason"), rows)
-        sys.stdout.write(f"{plural(len(plan.steps), 'file')}: {refused} refused, {warned} with warnings\n")
+        sys.stdout.write(f"{plural(len(steps), 'file')}: {refused} refused, {warned} with warnings\n")
     return FAILED if refused or (warned and values.strict) else OK
 
 
@@ -161,7 +148,7 @@ def _check_folder(values: argparse.Namespace, warnings: _Warnings) -> SyncPlan:
         source_label=values.folder,
         pattern=values.pattern,
         exclude=tuple(values.exclude),
-        channels=channels_of(values.channels),
+        channels=channels_of(values.channels.replace(",", " ").split()),
         check_integrity=values.check_integrity,
     )
     warnings.collected = []

@@ -356,7 +356,7 @@ class Probe:
                 self._add(topic, f"not measured: more than {_MAX_LISTED_PAGES * 1000:,} files")
                 continue
             if not order:
-                self._add("Totals", *_describe_total(_total(raw), len(ids), len(_items(raw)[1])))
+                self._add("Totals", *_describe_total(_find(raw, _is_total), len(ids), len(_items(raw)[1])))
             order[field_name] = [media_id for media_id in ids if media_id in uploaded]
         if "name" in order:
             self._add("sortBy=name", _describe_order(order["name"], order.get("id"), samples))
@@ -494,29 +494,23 @@ def _json(response: ApiResponse) -> Any:
         return None
 
 
-def _items(raw: Any) -> tuple[str, list[Any]]:
-    """Return the key and the entries of a page: the first list in it; the key of a bare array is empty."""
-    if isinstance(raw, list):
-        return "", raw
+def _find(raw: Any, fits: Callable[[str, Any], bool]) -> tuple[str, Any] | None:
+    """Return the dotted key and the value of the first entry of nested objects that fits."""
     for key, value in raw.items() if isinstance(raw, dict) else ():
-        if isinstance(value, list):
+        if fits(key, value):
             return key, value
-        if isinstance(value, dict):
-            inner, entries = _items(value)
-            if inner:
-                return f"{key}.{inner}", entries
-    return "", []
-
-
-def _total(raw: Any) -> tuple[str, int] | None:
-    """Return the key and the value of a page's total."""
-    for key, value in raw.items() if isinstance(raw, dict) else ():
-        is_total = "total" in key.lower() or "count" in key.lower()
-        if type(value) is int and is_total and "page" not in key.lower():
-            return key, value
-        if isinstance(value, dict) and (inner := _total(value)):
+        if inner := _find(value, fits):
             return f"{key}.{inner[0]}", inner[1]
     return None
+
+
+def _items(raw: Any) -> tuple[str, list[Any]]:
+    """Return the key and the entries of a page: the first list in it; the key of a bare array is empty."""
+    return ("", raw) if isinstance(raw, list) else _find(raw, lambda _, value: isinstance(value, list)) or ("", [])
+
+
+def _is_total(key: str, value: Any) -> bool:
+    return type(value) is int and "page" not in key.lower() and ("total" in key.lower() or "count" in key.lower())
 
 
 def _describe_total(total: tuple[str, int] | None, listed: int, page_items: int) -> tuple[str, str]:

@@ -71,9 +71,8 @@ def _summary(entries: list[Mapping[str, Any]], findings: list[list[str]]) -> str
     refused = sum(entry.get("action") == "refuse" for entry in entries)
     found = sum(map(bool, findings)) - refused
     parts = [f"**{plural(len(entries), 'file')}, {format_size(size)}**"]
-    parts += [f"{refused} refused"] if refused else []
-    parts += [f"{found} with findings"] if found else []
-    return "; ".join(parts)
+    counts = {"refused": refused, "with findings": found}
+    return "; ".join([*parts, *(f"{count} {what}" for what, count in counts.items() if count)])
 
 
 def _row(entry: Mapping[str, Any], findings: list[str], *, previews: bool) -> str:

@@ -112,16 +112,15 @@ async def http_error_response(request: Request, error: HTTPException) -> Respons
     root = request.scope.get("root_path", "")
     path = request.scope["path"].removeprefix(root) or "/"
     is_page = path in {"/", "/task"}
+    title, message = "You may not open this page", _FORBIDDEN
     if error.status_code == 401:  # noqa: PLR2004 - HTTP status codes are clear
         query = f"?{request.url.query}" if is_page and request.url.query else ""
         content["sign_in"] = get_auth_manager().get_url_login(next_url=f"{root}{path if is_page else '/'}{query}")
-    if not is_page or error.status_code not in {401, 403}:
-        return JSONResponse(content, error.status_code, error.headers)
-    title, message = "You may not open this page", _FORBIDDEN
-    if error.status_code == 401:  # noqa: PLR2004 - HTTP status codes are clear
         title = "You are not signed in"
         message = f'<a href="{html.escape(content["sign_in"])}" target="_top">Sign in to Airflow</a>'
-    return _message_page(error.status_code, title, message, error.headers)
+    if is_page and error.status_code in {401, 403}:
+        return _message_page(error.status_code, title, message, error.headers)
+    return JSONResponse(content, error.status_code, error.headers)
 
 
 def _message_page(status: int, title: str, message: str, headers: Mapping[str, str] | None = None) -> Response:

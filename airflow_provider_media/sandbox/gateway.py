@@ -101,14 +101,28 @@ class Gateway:
             "started_at": time.time(),
         }
         own = path in _OWN_PATHS or path.startswith(_OWN_FOLDERS)
-        transport = scope[TRANSPORT]
-        dialect_send = send if own else self._in_dialect(send, transport)
+        app = self._app if own else self._admit
+        if not own:
+            self._app.state.request_log.append(request)
+        can_fail = not own or path.startswith(_FILES)
+        fault = take_fault(self._app.state.faults, scope["method"], path) if can_fail else None
+        transport: asyncio.Transport = scope[TRANSPORT]
 
         async def counting_receive() -> Message:
             message = await receive()
             if not transport.is_closing():  # do not count data that arrives after a fault closed the connection
                 request["body_bytes"] += len(message.get("body", b""))
             return message
+
+        logging_send = self._logging_send(request, send, transport, own=own)
+        if fault is None:
+            await app(scope, counting_receive, logging_send)
+        else:
+            await FaultyExchange(fault, app, scope, counting_receive, logging_send, self._stopping).run()
+
+    def _logging_send(self, request: dict[str, Any], send: Send, transport: asyncio.Transport, *, own: bool) -> Send:
+        """Return a function that logs the status, adds headers and interim responses, and compresses errors."""
+        held: list[Message] = []
 
         async def logging_send(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -117,27 +131,9 @@ class Gateway:
                 for name, value in ({} if own else self._quota.headers()).items():
                     headers.setdefault(name, value)  # keep a fault's own headers
                 headers.setdefault("X-Request-Id", request["request_id"])
-            await dialect_send(message)
-
-        app = self._app if own else self._admit
-        if not own:
-            self._app.state.request_log.append(request)
-        can_fail = not own or path.startswith(_FILES)
-        fault = take_fault(self._app.state.faults, scope["method"], path) if can_fail else None
-        if fault is None:
-            await app(scope, counting_receive, logging_send)
-        else:
-            await FaultyExchange(fault, app, scope, counting_receive, logging_send, self._stopping).run()
-
-    def _in_dialect(self, send: Send, transport: asyncio.Transport) -> Send:
-        """Return a function that sends interim responses first, and compresses error responses."""
-        held: list[Message] = []
-
-        async def dialect_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                if self._settings.interim_responses:
+                if self._settings.interim_responses and not own:
                     transport.write(_INTERIM_RESPONSES)
-                if self._settings.compressed_errors and message["status"] >= HTTPStatus.BAD_REQUEST:
+                if self._settings.compressed_errors and not own and message["status"] >= HTTPStatus.BAD_REQUEST:
                     held.append(message)
                     return
             elif held:
@@ -149,7 +145,7 @@ class Gateway:
                 await send(start)
             await send(message)
 
-        return dialect_send
+        return logging_send
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the API key and the rate limit by the headers alone, before the body is read, as gateways do."""
