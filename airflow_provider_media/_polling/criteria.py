@@ -73,14 +73,14 @@ _SHOWN_IN_LOG = 20
 class LookupResult:
     """The files that a lookup found. Ids and names are separate, because an id may equal a name.
 
-    :param earlier: files that earlier lookups found by name or pattern, and that may be deleted.
+    :param is_whole: whether the whole list was searched for names.
     """
 
     ids: Found = field(default_factory=dict)
     names: Found = field(default_factory=dict)
-    earlier: Found = field(default_factory=dict)
     id_errors: dict[str, MediaError] = field(default_factory=dict)
     name_errors: dict[str, MediaError] = field(default_factory=dict)
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +127,7 @@ class WaitCriteria:
 
     def counts(self, result: LookupResult) -> dict[str, int]:
         """Return the number of files for each pattern of which several are needed."""
-        return {
-            key: len(self._accepted(key, {*result.names.get(key, []), *result.earlier.get(key, [])}))
-            for key in self.names
-            if self._needed(key) > 1
-        }
+        return {key: len(self._accepted(key, result.names.get(key, []))) for key in self.names if self._needed(key) > 1}
 
     def _needed(self, key: str) -> int:
         return self.min_matches if self.is_pattern(key) else 1

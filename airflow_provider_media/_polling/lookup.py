@@ -142,7 +142,6 @@ def _fetch_details(
                         )
                 completed.append(details.get(media, media))
             found[key] = completed
-    result.earlier = {name: [details.get(media, media) for media in files] for name, files in result.earlier.items()}
 
 
 def _fetching_is_cheaper(missing: Collection[str], pages: Paginator) -> bool:
@@ -161,21 +160,21 @@ class _Search:
         self.matches: dict[str, dict[str, Media]] = {}
         self._names = names
         self._index = NameIndex(names)
-        self._result = result
+        self.result = result
 
     def read_page(self, pages: Paginator) -> Flow[tuple[Media, ...]]:
         """Request the next page and search it; return its files."""
         page = pages.feed((yield pages.next_request)) if pages.next_request else ()
         for entry in pages.invalid_entries:  # the errors of their ids and names
             if entry.media_id is not None and entry.media_id in self.missing:
-                self._result.id_errors[entry.media_id] = invalid_entry_error(entry)
+                self.result.id_errors[entry.media_id] = invalid_entry_error(entry)
                 del self.missing[entry.media_id]
             if entry.name is not None and entry.name in self._names:
-                self._result.name_errors[entry.name] = invalid_entry_error(entry)
+                self.result.name_errors[entry.name] = invalid_entry_error(entry)
         tested = self._index.tested
         for media in page:
             if str(media.id) in self.missing:
-                self._result.ids[str(media.id)] = [media]
+                self.result.ids[str(media.id)] = [media]
                 del self.missing[str(media.id)]
             for name in self._index.matching(media.name):
                 self.matches.setdefault(name, {})[str(media.id)] = media
@@ -186,7 +185,7 @@ class _Search:
 
     def finish(self) -> None:
         """Put the matches into the result."""
-        self._result.names = {name: oldest_first(list(files.values())) for name, files in self.matches.items()}
+        self.result.names = {name: oldest_first(list(files.values())) for name, files in self.matches.items()}
 
 
 class SharedLookup:
@@ -229,7 +228,6 @@ class SharedLookup:
         # One attempt each, so that no id delays the others; if none gets a response, they have all attempts.
         if len(ids) == 1 or not (yield from _fetch_each(ids, result, retry=False)):
             yield from _fetch_each(ids, result, retry=True)
-        result.earlier = {name: list(files) for name, files in self._matched.items()}
         yield from _fetch_details(result, needs or {}, self._details)
 
     def _read_list(
@@ -270,6 +268,7 @@ class SharedLookup:
         horizon = reading.horizon(pages.total, is_complete=is_complete)
         if horizon and horizon[0] == "createdAt" and not self._sorts_by_date:
             horizon = None
+        search.result.is_whole = is_complete
         if is_complete:
             self._lookups, self._matched = 0, {}
             self._horizon = None if pages.shrank or pages.unlisted else horizon

@@ -26,15 +26,6 @@ _ANY_CODEC = ("H.264",)
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What the checks of one file found."""
-
-    rejected: tuple[str, ...] = ()
-    unavailable: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Gate:
     """The checks of a sensor."""
 
@@ -50,52 +41,50 @@ class Gate:
         with ThreadPoolExecutor(_MAX_WORKERS) as pool:
             found = list(zip(files, pool.map(self._check_one, files), strict=True))
         failures = [
-            f"{media.name!r} (id {media.id})  {'. '.join((*each.rejected, *each.unavailable))}"
-            for media, each in found
-            if each.rejected or each.unavailable
+            f"{media.name!r} (id {media.id})  {'. '.join((*report.errors, *unavailable))}"
+            for media, (report, unavailable) in found
+            if report.errors or unavailable
         ]
         if failures:
-            kind = MediaFileError if any(each.rejected for _, each in found) else MediaUnavailableError
+            kind = MediaFileError if any(report.errors for _, (report, _) in found) else MediaUnavailableError
             raise kind("\n".join([f"{len(failures)} of {plural(len(files), 'file')} cannot be sent:", *failures]))
-        return {media.id: each.warnings for media, each in found}
+        return {media.id: report.warnings for media, (report, _) in found}
 
-    def _check_one(self, media: Media) -> Findings:
-        mime_type = accepted_type(media.mime_type)
+    def _check_one(self, media: Media) -> tuple[ChannelReport, list[str]]:
+        """Return the report of the channels, and why the file cannot be fetched."""
+        mime_type, reason = accepted_type(media.mime_type), "the library returned no URL"
         if self.channels and mime_type:
             info = MediaInfo(mime_type=mime_type, size=media.size or 0, video_codecs=_ANY_CODEC)
             if errors := validate(info, self.channels).errors:
-                return Findings(errors)
-        if not media.url:
-            return Findings(unavailable=("the library returned no URL",))
+                return ChannelReport(errors), []
         try:
-            return self._fetch(media, media.url)
+            if media.url:
+                return self._fetch(media, media.url)
         except MediaError as error:
-            return Findings(unavailable=(f"URL: {file_error_reason(error)}".rstrip("."),))
+            reason = f"URL: {file_error_reason(error)}".rstrip(".")
         except (OSError, ValueError) as error:  # of UrlFileSystem
-            return Findings(unavailable=(f"URL: {error}",))
+            reason = f"URL: {error}"
+        return ChannelReport(), [reason]
 
-    def _fetch(self, media: Media, url: str) -> Findings:
+    def _fetch(self, media: Media, url: str) -> tuple[ChannelReport, list[str]]:
         from airflow_provider_media._transports.url import url_path
 
         path = url_path(url)
         with path.fs.get(path.path, "bytes=0-0") as response:
             size = _size_of(response)
-            problems = tuple(_differences(media, response, size)) if self.check_url else ()
-        if not self.channels:
-            return Findings(unavailable=problems)
+            problems = list(_differences(media, response, size)) if self.check_url else []
         size = size or media.size
+        if not self.channels:
+            return ChannelReport(), problems
         if not size:
-            return Findings(unavailable=(*problems, "URL: the file is empty, or its size is unknown"))
+            return ChannelReport(), [*problems, "URL: the file is empty, or its size is unknown"]
         with path.fs.open(path.path) as stream:
-            report = self._check_header(Reader(url, stream, size))
-        return Findings(report.errors, problems, report.warnings)
-
-    def _check_header(self, reader: Reader) -> ChannelReport:
-        found = detect_type(reader.read(0, min(reader.size, HEAD_BYTES)))
-        if found is None or found.mime_type is None:
-            title = found.title if found else "file of unknown type"
-            return ChannelReport((f"{title}; no channel accepts it",))
-        return check_header(reader, found.mime_type, self.channels)
+            reader = Reader(url, stream, size)
+            found = detect_type(reader.read(0, min(size, HEAD_BYTES)))
+            if found and found.mime_type:
+                return check_header(reader, found.mime_type, self.channels), problems
+        title = found.title if found else "file of unknown type"
+        return ChannelReport((f"{title}; no channel accepts it",)), problems
 
 
 def _size_of(response: requests.Response) -> int | None:

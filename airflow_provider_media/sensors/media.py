@@ -214,14 +214,13 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Treat Airflow's deferral timeout, which applies while no triggerer runs, as the deadline."""
         error = (next_kwargs or {}).get("error") if next_method == "__fail__" else None
-        if error == "Trigger timeout":
+        # Airflow 2 uses the second message for an execution_timeout too, which may be earlier.
+        is_late = error == "Trigger/execution timeout" and self._load_wait(context).is_over
+        if error == "Trigger timeout" or is_late:
             # Airflow does not pass on the arguments of the deferral.
             started = datetime.now(UTC) - timedelta(seconds=self.timeout)
             next_method = "execute_complete"
             next_kwargs = {"event": {"status": "deadline"}, "started": started.isoformat()}
-        elif error == "Trigger/execution timeout" and self._load_wait(context).is_over:
-            # Airflow 2 uses the same message for an execution_timeout, which may be earlier.
-            next_method, next_kwargs = "execute_complete", {"event": {"status": "deadline"}}
         with self._soft_fail():
             # Skip BaseSensorOperator.resume_execution: it skips the task on more errors than the other modes do.
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)

@@ -135,7 +135,7 @@ class Subscription:
     def record_poll(self, result: LookupResult, error: Exception | None, *, is_due: bool) -> None:
         """Record the result of a poll; only the files that it found if the subscription was not due."""
         new = {key: found for key, found in self.criteria.satisfied_by(result).items() if key not in self.found}
-        counts = self.criteria.counts(result) if error is None and self.criteria.min_matches > 1 else self.counts
+        counts = self.criteria.counts(result) if error is None and result.is_whole else self.counts
         is_changed = bool(new) or counts != self.counts
         self.found |= new
         self.counts = counts
@@ -168,12 +168,11 @@ _SUBSCRIPTIONS_PER_TURN = 10
 class Poller:
     """Polls for all subscriptions of one connection, at the shortest of their intervals.
 
-    :param not_before: the earliest time of the first poll, by the event loop's clock.
-
-    :ivar not_before: the earliest time of the next poll, because the server may have asked to wait.
+    :ivar not_before: the earliest time of the next poll, by the event loop's clock, because the server may have asked
+        to wait.
     """
 
-    def __init__(self, hook: MediaAsyncHook, *, not_before: float = 0.0) -> None:
+    def __init__(self, hook: MediaAsyncHook) -> None:
         self._hook = hook
         self.subscriptions: dict[Subscription, None] = {}  # in the order in which they were added
         self._failed_ids: frozenset[str] = frozenset()  # of the last poll
@@ -181,10 +180,9 @@ class Poller:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._last_poll = -math.inf
-        self.not_before = not_before
+        self.not_before = 0.0
         # A short delay, because after a restart of the triggerer all triggers subscribe within a moment.
-        soon = self._clock() + MIN_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
-        self._next_poll = max(soon, not_before)
+        self._next_poll = self._clock() + MIN_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
         self._wake = asyncio.Event()
         # An empty context, so that the log lines do not go to the task log of the first trigger.
         self.task = loop.create_task(self._run(), context=contextvars.Context())
@@ -298,8 +296,6 @@ def _missing(subscriptions: Iterable[Subscription]) -> tuple[list[str], list[str
 
 
 _pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = weakref.WeakKeyDictionary()
-_not_before: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, float]] = weakref.WeakKeyDictionary()
-"""The ``not_before`` of stopped pollers, by connection, for the next poller of the connection."""
 
 
 @asynccontextmanager
@@ -307,12 +303,10 @@ async def subscribe(media_conn_id: str, subscription: Subscription) -> AsyncIter
     """Subscribe to the connection's shared poller; the last subscriber closes it."""
     from airflow_provider_media.hooks.media import MediaAsyncHook
 
-    loop = asyncio.get_running_loop()
-    pollers, not_before = _pollers.setdefault(loop, {}), _not_before.setdefault(loop, {})
+    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
     poller = pollers.get(media_conn_id)
     if poller is None or poller.task.done():
-        earliest = poller.not_before if poller is not None else not_before.pop(media_conn_id, 0.0)
-        poller = pollers[media_conn_id] = Poller(MediaAsyncHook(media_conn_id), not_before=earliest)
+        poller = pollers[media_conn_id] = Poller(MediaAsyncHook(media_conn_id))
     try:
         poller.add(subscription)
         yield
@@ -321,6 +315,4 @@ async def subscribe(media_conn_id: str, subscription: Subscription) -> AsyncIter
         if not poller.subscriptions:
             if pollers.get(media_conn_id) is poller:
                 del pollers[media_conn_id]
-                if poller.not_before > loop.time():
-                    not_before[media_conn_id] = poller.not_before
             await poller.stop()
