@@ -61,9 +61,11 @@ class Selection:
         needs_date = self.older_than is not None or (self.keep_last is not None and isinstance(media.id, str))
         return no_folder or (needs_date and media.created_at is None)
 
-    def needs_date_of(self, media: Media, of_name: int) -> bool:
-        """Return whether the date is needed to find the newest files of the name, because ids need not grow."""
-        return self.keep_last is not None and of_name > self.keep_last and media.created_at is None
+    def is_old_enough(self, media: Media, now: datetime) -> bool:
+        """Return whether a file has the age; False if its age is unknown."""
+        if self.older_than is None:
+            return True
+        return media.created_at is not None and min_age(media.created_at, now) >= self.older_than
 
 
 def _matches_all(pattern: str | None) -> bool:
@@ -79,43 +81,37 @@ def find_candidates(selection: Selection) -> Flow[list[Media]]:
     """
     found = [media for media in (yield from list_all()) if selection.could_match(media)]
     of_name = Counter(media.name for media in found)
-    incomplete = [
-        media
-        for media in oldest_first(found)
-        if selection.needs_details_for(media) or selection.needs_date_of(media, of_name[media.name])
-    ]
+
+    def is_incomplete(media: Media) -> bool:
+        # The newest files of a name are found by date, because ids need not grow.
+        of_several = selection.keep_last is not None and of_name[media.name] > selection.keep_last
+        return selection.needs_details_for(media) or (of_several and media.created_at is None)
+
     fetched: dict[str, Media | None] = {}
-    for media in incomplete[:MAX_LOOKUPS]:
-        fetched[str(media.id)] = yield from _fetch_details(media)
+    for media in list(filter(is_incomplete, oldest_first(found)))[:MAX_LOOKUPS]:
+        details = yield from _get(media)
+        fetched[str(media.id)] = details and replace(
+            media,
+            folder_id=details.folder_id if media.folder_id is None else media.folder_id,
+            created_at=media.created_at or details.created_at,
+            alternate_id=media.alternate_id or details.alternate_id,
+        )
     return [full for media in found if (full := fetched.get(str(media.id), media))]
 
 
-def _fetch_details(media: Media) -> Flow[Media | None]:
-    """Get a file and add the details that the list lacks; None if it no longer exists."""
+def _get(media: Media) -> Flow[Media | None]:
     try:
-        details = yield from get_media(media.id)
+        return (yield from get_media(media.id))
     except MediaNotFoundError:
         return None
-    folder_id = details.folder_id if media.folder_id is None else media.folder_id
-    return replace(
-        media,
-        folder_id=folder_id,
-        created_at=media.created_at or details.created_at,
-        alternate_id=media.alternate_id or details.alternate_id,
-    )
 
 
 def find_hidden_ids(selected: Iterable[Media]) -> Flow[list[Media]]:
     """Return those of the files that have an id that only a GET shows, with this id as the alternate id."""
     found: list[Media] = []
     for media in selected:
-        if media.alternate_id is not None:
-            continue
-        try:
-            details = yield from get_media(media.id)
-        except MediaNotFoundError:
-            continue
-        if hidden := [media_id for media_id in details.ids if media_id not in media.ids]:
+        details = (yield from _get(media)) if media.alternate_id is None else None
+        if details and (hidden := [media_id for media_id in details.ids if media_id not in media.ids]):
             found.append(replace(media, alternate_id=hidden[0]))
     return found
 
@@ -123,28 +119,16 @@ def find_hidden_ids(selected: Iterable[Media]) -> Flow[list[Media]]:
 def select(candidates: Iterable[Media], selection: Selection, *, now: datetime) -> tuple[Media, ...]:
     """Select the files to delete, in the order of the list."""
     in_folder = [media for media in candidates if selection.folder_id is None or media.folder_id is not None]
-    matching = [media for media in in_folder if selection.could_match(media)]
-    kept = _newest_of_each_name(matching, selection.keep_last) if selection.keep_last is not None else set()
-    return tuple(media for media in matching if str(media.id) not in kept and _is_old(media, selection.older_than, now))
-
-
-def _is_old(media: Media, older_than: timedelta | None, now: datetime) -> bool:
-    if older_than is None:
-        return True
-    if media.created_at is None:
-        return False
-    return min_age(media.created_at, now) >= older_than
-
-
-def _newest_of_each_name(found: Iterable[Media], count: int) -> set[str]:
-    """Return the ids to keep: the newest of each name, or all of a name whose files have no known order."""
+    matching = list(filter(selection.could_match, in_folder))
     of_name: dict[str | None, list[Media]] = defaultdict(list)
-    for media in found:
+    for media in matching:
         of_name[media.name].append(media)
     kept: set[str] = set()
-    for name, files in of_name.items():
-        kept.update(str(media.id) for media in (files if name is None else _newest(files, count)))
-    return kept
+    if selection.keep_last is not None:
+        for name, files in of_name.items():
+            newest = files if name is None else _newest(files, selection.keep_last)
+            kept.update(str(media.id) for media in newest)
+    return tuple(media for media in matching if str(media.id) not in kept and selection.is_old_enough(media, now))
 
 
 def _newest(files: list[Media], count: int) -> list[Media]:

@@ -119,8 +119,9 @@ class SyncCheckpoint:
         since = getattr(context.get("dag_run"), "start_date", None) if is_retry else None
         return state.load() or cls(sending=is_retry, since=since)
 
-    def ended(self, receipts: Mapping[str, Receipt]) -> SyncCheckpoint:
-        """Return the checkpoint of an attempt that ended with failures, with the receipts of its uploads."""
+    def ended(self, uploaded: Mapping[str, Mapping[str, Any]]) -> SyncCheckpoint:
+        """Return the checkpoint of an attempt that ended with failures, with the manifest of its uploads."""
+        receipts = {path: Receipt.from_dict(entry) for path, entry in uploaded.items()}
         ended = replace(self, sending=False, receipts={**self.receipts, **receipts}, ended_at=time.time())
         is_small = len(json.dumps(ended.to_dict()["receipts"])) <= MAX_RECEIPTS_BYTES
         return ended if is_small else replace(ended, sending=True, receipts={})

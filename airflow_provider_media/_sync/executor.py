@@ -27,7 +27,7 @@ from airflow_provider_media.exceptions import (
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Future
 
     from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._api.flows import Flow
@@ -63,14 +63,11 @@ class SyncExecutor:
     Threads upload and delete; references are checked in the task's thread.
     """
 
-    def __init__(
-        self, hook: MediaHook, options: SyncOptions, baseline: Baseline, steps: Sequence[PlanStep], pool: Executor
-    ) -> None:
+    def __init__(self, hook: MediaHook, options: SyncOptions, baseline: Baseline, steps: Sequence[PlanStep]) -> None:
         self._hook = hook
         self._options = options
         self._baseline = baseline
         self._steps = steps
-        self._pool = pool
         self._references_lock = threading.Lock()
         self._running: dict[Future[Any], tuple[PlanStep, Work]] = {}
         self._results: list[PlanStep] = []
@@ -84,18 +81,19 @@ class SyncExecutor:
         """
         waiting = deque(self._steps)
         most_running = 2 * self._options.max_workers  # so that no thread waits for this one
-        while waiting or self._running:
-            failures = self._consecutive_failures
-            if waiting and failures >= max(MAX_CONSECUTIVE_FAILURES, most_running):
-                log.warning("%d consecutive files failed; skipping %d more", failures, len(waiting))
-                while waiting:
-                    error = MediaUnavailableError("Skipped, because too many consecutive files failed.")
-                    self._fail(waiting.popleft(), error)
-            while waiting and len(self._running) < most_running:
-                step = waiting.popleft()
-                self._proceed(step, self._sync_file(step))
-            for future in wait(self._running, return_when=FIRST_COMPLETED).done:
-                self._proceed(*self._running.pop(future), future)
+        with worker_pool(self._hook, self._options.max_workers) as self._pool:
+            while waiting or self._running:
+                failures = self._consecutive_failures
+                if waiting and failures >= max(MAX_CONSECUTIVE_FAILURES, most_running):
+                    log.warning("%d consecutive files failed; skipping %d more", failures, len(waiting))
+                    while waiting:
+                        error = MediaUnavailableError("Skipped, because too many consecutive files failed.")
+                        self._fail(waiting.popleft(), error)
+                while waiting and len(self._running) < most_running:
+                    step = waiting.popleft()
+                    self._proceed(step, self._sync_file(step))
+                for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                    self._proceed(*self._running.pop(future), future)
         log.info("Uploaded %s", self._progress.summary())
         return self._results
 

@@ -8,14 +8,20 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._api.deletion import find_unchanged
 from airflow_provider_media._api.flows import sleep
 from airflow_provider_media._api.values import escape_controls, plural
 from airflow_provider_media._deletion.delete import find_references
-from airflow_provider_media._sync.checkpoint import Receipt, SyncCheckpoint
+from airflow_provider_media._sync.checkpoint import SyncCheckpoint
 from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files
 from airflow_provider_media._sync.executor import SyncExecutor, worker_pool
-from airflow_provider_media._sync.manifest import check_manifest_path, manifest_of, read_receipts, write_manifest
+from airflow_provider_media._sync.manifest import (
+    check_manifest_path,
+    manifest_of,
+    read_receipts,
+    write_manifest,
+)
 from airflow_provider_media._sync.plan import as_table, keep_used, make_plan
 from airflow_provider_media._sync.scan import find_files
 from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS
@@ -27,8 +33,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media._airflow.task_state import TaskState
-    from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._sync.compare import SyncOptions
     from airflow_provider_media._sync.plan import LocalFile, PlanStep, SyncPlan
     from airflow_provider_media._sync.scan import FoundFile
@@ -47,13 +51,11 @@ _MAX_KEPT_BY_ID = 10
 class FolderSync:
     """One sync of a folder; its methods are the steps, in their order."""
 
-    def __init__(
-        self, hook: MediaHook, options: SyncOptions, *, state: TaskState[SyncCheckpoint], context: Context
-    ) -> None:
+    def __init__(self, hook: MediaHook, options: SyncOptions, context: Context, *, task_id: str) -> None:
         self._hook = hook
         self._options = options
-        self._state = state
-        state.identify(
+        self._state = TaskState(context, SyncCheckpoint, task_id=task_id)
+        self._state.identify(
             lambda: {
                 "base_url": hook.settings.base_url,
                 "conn_id": hook.media_conn_id,
@@ -63,7 +65,7 @@ class FolderSync:
                 "name_template": options.name_template,
             }
         )
-        self._previous = SyncCheckpoint.load(state, context)
+        self._previous = SyncCheckpoint.load(self._state, context)
 
     def scan(self) -> list[FoundFile]:
         """List the folder, and check that the manifest can be written."""
@@ -73,8 +75,17 @@ class FolderSync:
             check_manifest_path(options.manifest_path, found)
         return found
 
-    def compare(self, found: Sequence[FoundFile]) -> tuple[list[LocalFile], dict[str, list[Media]], Baseline]:
-        """Check each file of the folder, then list the library; return both sides, and the library's baseline."""
+    def plan(self, found: Sequence[FoundFile]) -> SyncPlan:
+        """Check each file, list the library, and decide what becomes of each file; log the plan."""
+        options = self._options
+        files, existing = self._compare(found)
+        plan = make_plan(files, existing, if_changed=options.if_changed, sent_before=self._previous.may_have_sent)
+        used = find_references([media for step in plan.steps for media in step.old], options.references)
+        plan = keep_used(plan, used, on_reference=options.on_reference)
+        log_plan(plan, used if options.on_reference == "skip" else {}, is_dry_run=options.dry_run)
+        return plan
+
+    def _compare(self, found: Sequence[FoundFile]) -> tuple[list[LocalFile], dict[str, list[Media]]]:
         options, settle_seconds = self._options, self._hook.settings.settle_seconds
         receipts, age = read_receipts(options.manifest_path) if options.manifest_path else ({}, float("inf"))
         if self._previous.receipts:
@@ -88,45 +99,31 @@ class FolderSync:
                     settle_seconds,
                 )
                 self._hook.run_flow(sleep(settle_seconds))
-            return files, *fetch_existing_media(self._hook, files, pool, wait_seconds=settle_seconds - age)
+            existing, self._baseline = fetch_existing_media(self._hook, files, pool, wait_seconds=settle_seconds - age)
+        return files, existing
 
-    def plan(self, files: Sequence[LocalFile], existing: Mapping[str, list[Media]]) -> SyncPlan:
-        """Decide what becomes of each file; check references of the files to delete; log the plan."""
-        options = self._options
-        plan = make_plan(files, existing, if_changed=options.if_changed, sent_before=self._previous.may_have_sent)
-        used = find_references([media for step in plan.steps for media in step.old], options.references)
-        plan = keep_used(plan, used, on_reference=options.on_reference)
-        log_plan(plan, used if options.on_reference == "skip" else {}, is_dry_run=options.dry_run)
-        return plan
-
-    def apply(self, plan: SyncPlan, baseline: Baseline) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    def apply(self, plan: SyncPlan) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
         """Execute the plan; return the manifest, and the number of files by action."""
         check_plan(plan, self._hook)
-        first_baseline = self._previous.baseline or baseline.reduced(max_known=MAX_BASELINE_IDS)
-        checkpoint = replace(self._previous, sending=True, baseline=first_baseline)
+        baseline = self._previous.baseline or self._baseline.reduced(max_known=MAX_BASELINE_IDS)
+        checkpoint = replace(self._previous, sending=True, baseline=baseline)
         results = [step for step in plan.steps if step.action == "keep"]
         if to_upload := [step for step in plan.steps if step.action in ("create", "replace")]:
             self._state.save(checkpoint)
-            results += self._execute(to_upload, baseline)
+            results += SyncExecutor(self._hook, self._options, self._baseline, to_upload).execute()
         if gone := self._find_gone(results):
             self._state.save(checkpoint)
             results = [result for result in results if result.file.path not in {step.file.path for step in gone}]
-            results += self._execute(gone, baseline)
+            results += SyncExecutor(self._hook, self._options, self._baseline, gone).execute()
         try:
-            return self._finish(results)
+            finished = self._finish(results)
         except MediaError:
             # No upload is running any more, although not all files are done.
-            receipts = {
-                result.file.path: Receipt.of(result.file.upload, result.media)
-                for result in results
-                if result.action in ("create", "replace") and result.media and result.file.upload
-            }
-            self._state.save(checkpoint.ended(receipts))
+            uploaded = manifest_of(result for result in results if result.action != "keep")
+            self._state.save(checkpoint.ended(uploaded))
             raise
-
-    def _execute(self, steps: Sequence[PlanStep], baseline: Baseline) -> list[PlanStep]:
-        with worker_pool(self._hook, self._options.max_workers) as pool:
-            return SyncExecutor(self._hook, self._options, baseline, steps, pool).execute()
+        self._state.delete()
+        return finished
 
     def _find_gone(self, results: Sequence[PlanStep]) -> list[PlanStep]:
         """Read the kept files again; return steps that upload those that are gone, because lists may be stale."""

@@ -160,28 +160,23 @@ class MediaSyncOperator(MediaOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Scan, compare and plan; check the plan, then apply it."""
-        from airflow_provider_media._airflow.task_state import TaskState
-        from airflow_provider_media._sync.checkpoint import SyncCheckpoint
         from airflow_provider_media._sync.manifest import check_can_be_mapped
         from airflow_provider_media._sync.run import FolderSync
 
         options = self._parse_options()
         try:
             self.hook.get_conn()
-            state = TaskState(context, SyncCheckpoint, task_id=self.task_id)
-            sync = FolderSync(self.hook, options, state=state, context=context)
+            sync = FolderSync(self.hook, options, context, task_id=self.task_id)
             found = sync.scan()
             if options.returns_manifest and not options.dry_run:
                 check_can_be_mapped(self, context, len(found))
-            files, existing, baseline = sync.compare(found)
             MediaLink.persist(context, library_link(self.media_conn_id))
-            plan = sync.plan(files, existing)
+            plan = sync.plan(found)
             if options.dry_run:
                 return plan.to_dict()
-            manifest, counts = sync.apply(plan, baseline)
+            manifest, counts = sync.apply(plan)
             where = {"manifest_path": str(options.manifest_path)} if options.manifest_path else {}
             fill_outlet_events(context, self, {**(where or {"manifest_xcom": _xcom_of(context)}), "counts": counts})
-            state.delete()
             return manifest if options.returns_manifest else {**where, "counts": counts}
         finally:
             if hook := self.__dict__.pop("hook", None):  # a cancelled hook cannot be used again
