@@ -1,7 +1,12 @@
-"""The position of a watcher in the library; handles restarts, late files and a change of the sort order."""
+"""The position of a watcher in the library, and how far back a poll reads for all watchers.
+
+It handles restarts, late files and a change of the sort order.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, get_args
 
@@ -171,3 +176,45 @@ class Cursor:
 
 def _seen(position: int, media: Media, written_at: float) -> Seen:
     return position, written_at, microseconds(media.created_at)
+
+
+class ReadDepth:
+    """How far back a poll reads the list: to where late files may appear, and once to what a watcher missed.
+
+    :ivar requested: set by :meth:`request`, and cleared by the poll.
+    """
+
+    def __init__(self) -> None:
+        self._cursor: Cursor | None = None
+        self._requested: int | None = None
+        self.requested = asyncio.Event()
+
+    @property
+    def sort_by(self) -> SortField:
+        """The sort field of the next poll."""
+        return self._cursor.sort_by if self._cursor else "id"
+
+    @property
+    def down_to(self) -> int | None:
+        """The position down to which the next poll reads; None before the first poll."""
+        if self._cursor is None:
+            return None
+        return (self._cursor.floor if self._requested is None else self._requested) + 1
+
+    def request(self, floor: int, sort_by: SortField) -> None:
+        """Request an early poll that reads down to a position; it serves all watchers that request one."""
+        if self.down_to is not None and sort_by == self.sort_by and floor + 1 < self.down_to:
+            self._requested = floor
+            self.requested.set()
+
+    def update(self, newest: NewestMedia) -> None:
+        """Record the result of a poll."""
+        if self._cursor is None or newest.sort_by != self._cursor.sort_by:
+            self._cursor, self._requested = Cursor.at_newest(newest), None
+        elif self._requested is not None and newest.reaches(self._requested):
+            # Read down to there for a while, because files may appear late.
+            self._cursor, self._requested = Cursor(newest.sort_by, self._requested), None
+        now = time.time()
+        for position, media in self._cursor.new_in(newest):
+            self._cursor.mark_seen(position, media, now)
+        self._cursor.prune(now, to_remember=newest.outliers)

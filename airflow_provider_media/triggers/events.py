@@ -8,7 +8,8 @@ import json
 import logging
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
 
 try:
     from airflow.triggers.base import BaseEventTrigger, TriggerEvent
@@ -21,11 +22,12 @@ except ImportError:  # Airflow 2
 from airflow_provider_media._airflow.arguments import check_literal, parse_interval
 from airflow_provider_media._api.flows import folder_matches, name_matches, type_matches
 from airflow_provider_media._api.values import refuse_large_integer
-from airflow_provider_media._polling.cursor import Cursor
-from airflow_provider_media.triggers._event_poll import EventDelay, ReadDepth, poll
+from airflow_provider_media._polling.cursor import Cursor, ReadDepth
+from airflow_provider_media._polling.newest import list_newest
+from airflow_provider_media.triggers import _poller
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable
+    from collections.abc import AsyncIterator, Callable, Hashable
     from datetime import timedelta
 
     from airflow_provider_media._polling.newest import NewestMedia
@@ -102,7 +104,7 @@ class MediaEventTrigger(BaseEventTrigger):
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[NewestMedia]:
         """Poll for all watchers that share the key."""
         media_conn_id, interval = kwargs["media_conn_id"], kwargs["poll_interval"]
-        async for newest in poll(media_conn_id, interval, _shared_depth(_stream_key(media_conn_id, interval))):
+        async for newest in _poll(media_conn_id, interval, _shared_depth(_stream_key(media_conn_id, interval))):
             yield newest
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[NewestMedia]) -> AsyncIterator[TriggerEvent]:
@@ -113,12 +115,12 @@ class MediaEventTrigger(BaseEventTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the events of this watcher from its own poll (before Airflow 3.3)."""
         depth = ReadDepth()
-        async for event in self._events(poll(self.media_conn_id, self.poll_interval, depth), depth):
+        async for event in self._events(_poll(self.media_conn_id, self.poll_interval, depth), depth):
             yield event
 
     async def _events(self, stream: AsyncIterator[NewestMedia], depth: ReadDepth) -> AsyncIterator[TriggerEvent]:
         store = _CursorStore(getattr(self, "asset_state_store", None), self._non_default_arguments)
-        delay = EventDelay()
+        delay = _EventDelay()
         cursor: Cursor | None = None
         async for newest in stream:
             try:
@@ -165,6 +167,88 @@ def _stream_key(media_conn_id: str, interval: float) -> Hashable:
 def _shared_depth(key: Hashable) -> ReadDepth:
     """Return the read depth of a shared poll; it is dropped with the last watcher."""
     return _depths.setdefault((asyncio.get_running_loop(), key), ReadDepth())
+
+
+LAST_EVENT_DELAY_SECONDS = 20.0
+"""The delay of the last of several events.
+
+Airflow (up to 3.3.2 at least) starts a run with the events up to the one that requested the run. Events written between
+that one and the run's creation wait for another event (apache/airflow issue 54659). So the last event must request the
+run, after the scheduler has processed the others.
+"""
+
+_SECONDS_PER_WRITE = 0.1
+
+
+class _EventDelay:
+    """Holds the last of several events until Airflow has processed the others.
+
+    :cvar written_at: the estimated time at which Airflow has written the events of all watchers of the triggerer into
+        its database. It writes them one after the other, and does not report what it has written.
+    """
+
+    written_at: ClassVar[float] = 0.0
+
+    def __init__(self) -> None:
+        self._held: tuple[int, Media] | None = None
+        self._processed_at = 0.0
+
+    @classmethod
+    def backlog_seconds(cls) -> float:
+        """Return the estimated time until all events are written."""
+        return max(0.0, cls.written_at - time.monotonic())
+
+    @property
+    def held_position(self) -> int | None:
+        """The position of the file whose event is held."""
+        return self._held[0] if self._held else None
+
+    def select(self, new: list[tuple[int, Media]], matches: Callable[[Media], bool]) -> list[tuple[int, Media]]:
+        """Return the new files without the one whose event is held.
+
+        That file is not marked as seen, and so is new in the next poll too.
+        """
+        if self._held and self._held[1].id not in {media.id for _, media in new}:
+            new = [self._held, *new]  # it was deleted
+        matching = [pair for pair in new if matches(pair[1])]
+        must_wait = len(matching) > 1 or time.monotonic() < self._processed_at
+        self._held = matching[-1] if matching and must_wait else None
+        return [pair for pair in new if pair is not self._held]
+
+    def record_event(self) -> None:
+        """Record that an event was yielded."""
+        _EventDelay.written_at = max(_EventDelay.written_at, time.monotonic()) + _SECONDS_PER_WRITE
+        self._processed_at = _EventDelay.written_at + LAST_EVENT_DELAY_SECONDS
+
+
+async def _poll(media_conn_id: str, interval: float, depth: ReadDepth) -> AsyncIterator[NewestMedia]:
+    """Poll forever and yield the newest files; log failures, and continue."""
+    from airflow_provider_media.hooks.media import MediaAsyncHook
+
+    newest: NewestMedia | None = None
+    async with MediaAsyncHook(media_conn_id) as hook:
+        while True:
+            delay = max(interval, _poller.MIN_INTERVAL_SECONDS)
+            try:
+                newest = await hook.run_flow(list_newest(sort_by=depth.sort_by, down_to=depth.down_to))
+            except Exception as error:  # noqa: BLE001 - a watcher never ends
+                log.warning("Poll for new media failed (connection %s): %s", media_conn_id, error)
+                delay = max(delay, _poller.retry_after(error) + _poller.jitter(interval))
+                min_delay = delay
+            else:
+                depth.update(newest)
+                min_delay = _poller.MIN_INTERVAL_SECONDS
+                yield newest
+            ended = time.monotonic()
+            next_poll = ended + delay
+            while (remaining := next_poll - time.monotonic()) > 0:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(depth.requested.wait(), min(remaining, LAST_EVENT_DELAY_SECONDS + 1))
+                if depth.requested.is_set():
+                    depth.requested.clear()
+                    next_poll = ended + min_delay
+                elif newest and time.monotonic() < next_poll:
+                    yield newest  # for watchers that hold an event
 
 
 class _CursorStore:

@@ -122,15 +122,14 @@ class MediaExistsTrigger(BaseTrigger):
 
     async def _wait(self, subscription: _poller.Subscription) -> WaitEvent:
         clock = asyncio.get_running_loop().time
-        started = clock()
-        logged = ""
+        first_poll_end, logged = clock() + _poller.FIRST_POLL_SECONDS, ""
         while subscription.missing and subscription.error is None:
+            status: Literal["warning", "deadline"] = "deadline"
             seconds = self._remaining_seconds
             if not subscription.polls:
-                seconds = max(seconds, started + _poller.FIRST_POLL_SECONDS - clock())
-            until_warning = _seconds_until(self.warn_at) if self.warn_at and subscription.polls else math.inf
-            status: Literal["warning", "deadline"] = "warning" if until_warning < seconds else "deadline"
-            seconds = min(seconds, until_warning)
+                seconds = max(seconds, first_poll_end - clock())
+            elif self.warn_at and (until_warning := _seconds_until(self.warn_at)) < seconds:
+                status, seconds = "warning", until_warning
             try:
                 async with asyncio.timeout(None if seconds == math.inf else max(seconds, 0.0)):
                     await subscription.changed()
@@ -141,14 +140,9 @@ class MediaExistsTrigger(BaseTrigger):
                 self.log.warning("Poll failed (%s): %s", failures, subscription.failure)
             if subscription.progress != logged and subscription.polls:
                 logged = subscription.progress
-                self.log.info(
-                    "Waiting: %s; deadline: %s, poll interval: %g s",
-                    logged,
-                    self.deadline or "none",
-                    subscription.interval,
-                )
-        error = subscription.error
-        if error is not None and subscription.missing:
+                deadline = self.deadline or "none"
+                self.log.info("Waiting: %s; deadline: %s, poll interval: %g s", logged, deadline, subscription.interval)
+        if subscription.missing and (error := subscription.error):
             return WaitEvent(status="failed", found=subscription.found, error=type(error).__name__, message=str(error))
         return WaitEvent(status="found", found=subscription.found)
 

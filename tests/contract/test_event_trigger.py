@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_media.sandbox.server import run_in_thread
 from airflow_provider_media.sandbox.settings import SandboxSettings
-from airflow_provider_media.triggers import _event_poll, _poller
+from airflow_provider_media.triggers import _poller
 from tests.contract.helpers.sandbox_library import SandboxLibrary
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
@@ -30,7 +30,7 @@ EVENT_DELAY = 0.4
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_poller, "MIN_INTERVAL_SECONDS", INTERVAL)
-    monkeypatch.setattr(_event_poll, "LAST_EVENT_DELAY_SECONDS", EVENT_DELAY)
+    monkeypatch.setattr(events, "LAST_EVENT_DELAY_SECONDS", EVENT_DELAY)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media.triggers import _event_poll, _poller
+from airflow_provider_media._polling.cursor import ReadDepth
+from airflow_provider_media.triggers import _poller
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
                              exc_type=ImportError)  # fmt: skip
@@ -184,8 +185,8 @@ def test_poll_for_missed_files_obeys_retry_after(missing: str, library: SandboxL
 
 def test_request_for_missed_files_does_not_shorten_retry_after(missing: str, library: SandboxLibrary) -> None:
     async def scenario() -> None:
-        depth = _event_poll.ReadDepth()
-        stream = _event_poll.poll(missing, INTERVAL, depth)
+        depth = ReadDepth()
+        stream = events._poll(missing, INTERVAL, depth)
         await anext(stream)
         library.forget()
         library.fail("status", "GET", status=429, headers={"Retry-After": str(AN_HOUR)}, times=9999)

@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_media._api import flows
+from airflow_provider_media._polling import cursor as cursor_module
 from airflow_provider_media._polling import newest as newest_module
-from airflow_provider_media._polling.cursor import CONFIRM_SECONDS, Cursor
+from airflow_provider_media._polling.cursor import CONFIRM_SECONDS, Cursor, ReadDepth
 from airflow_provider_media._polling.newest import list_newest
-from airflow_provider_media.triggers import _event_poll
-from airflow_provider_media.triggers._event_poll import ReadDepth
 from tests.unit.helpers.fake_library import FakeLibrary
 from tests.unit.helpers.id_styles import STYLES
 
@@ -50,7 +49,7 @@ class Watcher:
         self._kept: Any = None
         self._cursor: Cursor | None = None
         self._depth = ReadDepth()
-        monkeypatch.setattr(_event_poll.time, "time", lambda: self.now)
+        monkeypatch.setattr(cursor_module.time, "time", lambda: self.now)
 
     def store(self, **fields: Any) -> str:
         """Store a file now."""

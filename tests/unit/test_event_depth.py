@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from airflow_provider_media._polling.cursor import ReadDepth
 from airflow_provider_media._polling.newest import NewestMedia, list_newest
-from airflow_provider_media.triggers._event_poll import ReadDepth
 from tests.unit.helpers.fake_library import FakeLibrary
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def test_one_page_is_read_without_a_request() -> None:
 
 def test_requested_depth_is_kept_while_files_may_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("airflow_provider_media.triggers._event_poll.time.time", lambda: now)
+    monkeypatch.setattr("airflow_provider_media._polling.cursor.time.time", lambda: now)
     library, depth = library_of(*range(1, 3501)), ReadDepth()
     poll(library, depth)
     depth.request(1600, "id")

@@ -12,7 +12,6 @@ import pytest
 from airflow_provider_media._polling.cursor import LATE_SECONDS, Cursor
 from airflow_provider_media._polling.newest import NewestMedia
 from airflow_provider_media.models import Media
-from airflow_provider_media.triggers import _event_poll
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
                              exc_type=ImportError)  # fmt: skip
@@ -40,9 +39,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (events, _event_poll):
-        monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(_event_poll.EventDelay, "written_at", 0.0)
+    monkeypatch.setattr(events, "time", clock)
+    monkeypatch.setattr(events._EventDelay, "written_at", 0.0)
     return clock
 
 
