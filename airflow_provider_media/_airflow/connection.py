@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_media._api.settings import Secret, Settings
     from airflow_provider_media._transports.url import UrlPath
 
@@ -21,10 +24,9 @@ def read_connection(connection: Secret[Any], conn_id: str) -> Settings:
 
     :param connection: Airflow's connection, as a secret, because its repr may contain its password.
     """
-    from airflow.providers.common.compat.sdk import mask_secret
-
     from airflow_provider_media._api.settings import Secret, read_settings
 
+    mask_secret = _secrets_masker()
     password = Secret(connection.reveal().password or "")
     if password.reveal():
         mask_secret(password.reveal())
@@ -44,6 +46,18 @@ def read_connection(connection: Secret[Any], conn_id: str) -> Settings:
     return settings
 
 
+def _secrets_masker() -> Callable[[Any], None]:
+    """Return Airflow's mask_secret; common-compat has it only from 1.22 on, which is newer than constraint files."""
+    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS
+
+    if AIRFLOW_V_3_1_PLUS:
+        name = "airflow.sdk.log"
+    else:
+        name = "airflow.sdk.execution_time.secrets_masker" if AIRFLOW_V_3_0_PLUS else "airflow.utils.log.secrets_masker"
+    mask_secret: Callable[[Any], None] = import_module(name).mask_secret
+    return mask_secret
+
+
 _REQUEST_OPTIONS = {"timeout", "allow_redirects", "proxies", "proxy", "verify", "cert", "stream", "trust_env"}
 """Keys of an ``http`` connection's extra that are no headers, as in Airflow's HttpHook."""
 
@@ -53,7 +67,7 @@ def open_url(address: str) -> UrlPath:
 
     :raises MediaConfigurationError: the connection is of another host.
     """
-    from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+    from airflow.providers.common.compat.sdk import BaseHook
 
     from airflow_provider_media._transports.url import url_path
     from airflow_provider_media.exceptions import MediaConfigurationError
@@ -70,6 +84,7 @@ def open_url(address: str) -> UrlPath:
             f"The connection {conn_id} is for {scheme}://{host}, not for {given.scheme}://{given.hostname}: its"
             " credentials are not sent there."
         )
+    mask_secret = _secrets_masker()
     mask_secret(connection.password)
     headers = {name: value for name, value in connection.extra_dejson.items() if name not in _REQUEST_OPTIONS}
     mask_secret(headers)
