@@ -10,6 +10,7 @@ import json
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, Literal, TypeVar
@@ -19,7 +20,6 @@ from airflow_provider_media._api.values import refuse_large_integer, refuse_none
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 T = TypeVar("T")
-
 
 _MAX_INTERVAL_SECONDS = 100 * 366 * 86_400
 """A hundred years, so that no date exceeds Python's range."""
@@ -58,9 +58,9 @@ class ExactName(str):
     __slots__ = ()
 
 
-def parse_optional(parse: Callable[..., T], field: str, value: Any, **bounds: Any) -> T | None:
+def parse_optional(parse: Callable[..., T], field: str, value: Any) -> T | None:
     """Parse an optional argument; return None if it was not given."""
-    return None if value is NOT_GIVEN else parse(field, value, **bounds)
+    return None if value is NOT_GIVEN else parse(field, value)
 
 
 def parse_nullable(parse: Callable[..., T], field: str, value: Any) -> T | None:
@@ -128,10 +128,8 @@ def parse_datetime(field: str, value: Any) -> datetime:
     refuse_none(field, value)
     parsed = value
     if isinstance(value, str):
-        try:
+        with suppress(ValueError):
             parsed = datetime.fromisoformat(value.strip())
-        except ValueError:
-            parsed = None
     if not isinstance(parsed, datetime):
         hint = " Did a Jinja template or an upstream task return nothing?" if value in ("", "None") else ""
         raise MediaConfigurationError(f"{field} must be a datetime or a string in ISO 8601, not {show(value)}.{hint}")
@@ -173,14 +171,13 @@ def parse_urls(field: str, value: Any) -> dict[str, str] | None:
     """
     refuse_none(field, value)
     value = _parse_literal(field, value)
-    if isinstance(value, str) and value.lower().startswith(("http://", "https://")):
+    if _is_url(value):
         value = [value]
     if not isinstance(value, (list, tuple, Mapping)):
         return None
-    named = value.items() if isinstance(value, Mapping) else [(None, one) for one in value]
     urls: dict[str, str] = {}
-    for given, url in named:
-        if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
+    for given, url in value.items() if isinstance(value, Mapping) else [(None, one) for one in value]:
+        if not _is_url(url):
             raise MediaConfigurationError(
                 f"{field} must be a path, or a list or a mapping of URLs, not of {show(url)}."
             )
@@ -192,6 +189,10 @@ def parse_urls(field: str, value: Any) -> dict[str, str] | None:
     if not urls:
         raise MediaConfigurationError(f"{field} must not be empty. Did an upstream task return nothing?")
     return urls
+
+
+def _is_url(value: Any) -> bool:
+    return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
 
 
 def parse_list(field: str, value: Any, *, nested_strings: bool = False) -> list[Any]:
@@ -207,7 +208,8 @@ def parse_list(field: str, value: Any, *, nested_strings: bool = False) -> list[
 
 
 def _flatten(field: str, value: Any, *, nested_strings: bool) -> Iterator[Any]:
-    if isinstance(value, Mapping) and _is_manifest(value):
+    is_manifest = isinstance(value, Mapping) and all(isinstance(one, Mapping) and "id" in one for one in value.values())
+    if is_manifest:
         value = value.values()
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
         for one in value:
@@ -215,11 +217,6 @@ def _flatten(field: str, value: Any, *, nested_strings: bool) -> Iterator[Any]:
             yield from _flatten(field, parsed, nested_strings=nested_strings)
     else:
         yield value
-
-
-def _is_manifest(value: Mapping[Any, Any]) -> bool:
-    """Return whether it is the manifest of a sync: entries with ids, by path."""
-    return all(isinstance(entry, Mapping) and "id" in entry for entry in value.values())
 
 
 def _parse_literal(field: str, value: Any) -> Any:
@@ -287,23 +284,26 @@ def parse_media_ids(media_id: Any, media_ids: Any, *, ignore_none: bool) -> list
 
     :param ignore_none: skip None, alone or in the list.
     """
-    given = [] if media_id is NOT_GIVEN else [("media_id", media_id)]
-    if media_ids is not NOT_GIVEN and not (media_ids is None and ignore_none):
-        several = [None] if media_ids is None else parse_list("media_ids", media_ids, nested_strings=True)
-        if several == [media_ids] and isinstance(media_ids, str) and media_ids.lstrip().startswith(("[", "(", "{")):
-            raise MediaConfigurationError(f"{media_ids!r} is not a list of ids.")
-        given += [("media_ids", one) for one in several]
-        if not several and media_id is NOT_GIVEN and not ignore_none:
-            raise MediaConfigurationError("media_ids is empty. Did an upstream task find nothing?")
     if media_id is NOT_GIVEN and media_ids is NOT_GIVEN:
         raise MediaConfigurationError("Give media_id or media_ids.")
-    if ignore_none:
-        given = [(field, value) for field, value in given if value is not None]
+    given = [] if media_id is NOT_GIVEN else [("media_id", media_id)]
+    if media_ids is None:
+        given.append(("media_ids", None))
+    elif media_ids is not NOT_GIVEN:
+        several = parse_list("media_ids", media_ids, nested_strings=True)
+        if several == [media_ids] and isinstance(media_ids, str) and media_ids.lstrip().startswith(("[", "(", "{")):
+            raise MediaConfigurationError(f"{media_ids!r} is not a list of ids.")
+        if not several and not given and not ignore_none:
+            raise MediaConfigurationError("media_ids is empty. Did an upstream task find nothing?")
+        given += [("media_ids", one) for one in several]
+    ids: dict[str, int | str] = {}
     for field, value in given:
-        if value is None:
+        if value is not None:
+            parsed = parse_media_id(field, value)
+            ids[str(parsed)] = parsed
+        elif not ignore_none:
             raise MediaConfigurationError(
                 f"{field}: None is not a media id. Did an upstream task return nothing? If {field} does not apply,"
                 " leave the argument out."
             )
-    ids = [parse_media_id(field, value) for field, value in given]
-    return list({str(value): value for value in ids}.values())
+    return list(ids.values())

@@ -73,10 +73,7 @@ def read_text(path: Any) -> str:
 
 
 def check_regular(path: Any) -> None:
-    """Reject a pipe or a device, because reading may block, and writing would replace it by a file.
-
-    :raises OSError: the path is local, and is neither a file nor a folder.
-    """
+    """Raise OSError for a pipe or a device, because reading may block, and writing would replace it by a file."""
     if isinstance(path, Path) and path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
 

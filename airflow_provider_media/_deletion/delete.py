@@ -39,11 +39,7 @@ _MAX_NAME_CHARS = 150
 
 
 def find_references(found: Iterable[Media], references: References | None) -> dict[int | str, list[str]]:
-    """Return the files that are in use, by id, each with its users.
-
-    :raises MediaInUseError: the callable returned no list of strings, so that the users are unknown.
-    :raises MediaConfigurationError: the dotted path cannot be imported, or is not callable.
-    """
+    """Return the files that are in use, by id, each with its users."""
     if references is None:
         return {}
     find_users = parse_callable("references", references)
@@ -108,8 +104,6 @@ def delete_all(
     """Check references, then delete the files; return the ids that were deleted, missing and skipped.
 
     :param state: the ids whose deletion earlier attempts started; a missing file among them counts as deleted.
-    :raises MediaNotFoundError: an id is missing (``if_missing="fail"``); nothing was deleted.
-    :raises MediaInUseError: a file is in use (``on_reference="fail"``); nothing was deleted.
     """
     deleted, missing = list[int | str](), list[int | str]()
     found: dict[str, Media] = {}

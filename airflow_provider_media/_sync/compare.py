@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._api.baseline import baseline_in
-from airflow_provider_media._api.flows import get_settled, list_all, sleep
+from airflow_provider_media._api.flows import get_settled, list_all
 from airflow_provider_media._api.values import plural
 from airflow_provider_media._channels.check import check_file
 from airflow_provider_media._sync.plan import LocalFile, as_table, group_by_name
@@ -136,20 +136,21 @@ def fetch_existing_media(
     :param wait_seconds: how long to wait for files that an earlier sync stored and the library does not show yet.
     """
     library = hook.run_flow(list_all({file.name for file in prepared}.__contains__))
-    library += _read_unlisted(hook, prepared, library, workers, wait_seconds)
+    listed = {str(media.id) for media in library}
+    unlisted = [file.receipt.media_id for file in prepared if file.receipt and str(file.receipt.media_id) not in listed]
+    if unlisted:
+        log.info("Checking %s of an earlier sync that the list does not show", plural(len(unlisted), "file"))
+        library += _get_all(hook, unlisted, workers, wait_seconds).values()
     by_name = group_by_name(prepared, library)
     baseline = baseline_in(library, [media for several in by_name.values() for media in several])
     unclear = [media for file in prepared for media in by_name.get(file.name, ()) if _is_unclear(file, media)]
     if unclear:
         log.info("Fetching details of %s, because the list response is incomplete", plural(len(unclear), "file"))
-        ids = [str(media.id) for media in unclear]
-        found = dict(zip(ids, workers.map(partial(_get, hook), ids), strict=True))
-        # Listed files that a GET does not find may be new, or deleted.
-        if unseen := [media_id for media_id, media in found.items() if media is None]:
-            found |= hook.run_flow(get_settled(unseen, hook.settings.settle_seconds))
+        found = _get_all(hook, [media.id for media in unclear], workers, hook.settings.settle_seconds)
+        gone = {str(media.id) for media in unclear} - set(found)
         for name, several in by_name.items():
-            details = ((media, found.get(str(media.id), media)) for media in several)
-            by_name[name] = [merge_details(media, full) for media, full in details if full]
+            still = (media for media in several if str(media.id) not in gone)
+            by_name[name] = [merge_details(media, found.get(str(media.id), media)) for media in still]
     _log_unknown_fields(prepared, by_name)
     return by_name, baseline
 
@@ -158,29 +159,23 @@ def _merge(listed: Media, details: Media | None) -> Media | None:
     return merge_details(listed, details) if details else None
 
 
-def _read_unlisted(
-    hook: MediaHook, prepared: Sequence[LocalFile], library: Sequence[Media], workers: Executor, wait_seconds: float
-) -> list[Media]:
-    """Get by their ids the files with a receipt that the list lacks, because lists and gets may lag."""
-    listed = {str(media.id) for media in library}
-    ids = [file.receipt.media_id for file in prepared if file.receipt and str(file.receipt.media_id) not in listed]
-    if not ids:
-        return []
-    log.info("Checking %s of an earlier sync that the list does not show", plural(len(ids), "file"))
-    found = [*workers.map(partial(_get, hook), ids)]
-    missing = [media_id for media_id, media in zip(ids, found, strict=True) if media is None]
-    if missing and wait_seconds > 0:
-        log.info("%s not found; checking again in %.1f s", plural(len(missing), "file"), wait_seconds)
-        hook.run_flow(sleep(wait_seconds))
-        found += workers.map(partial(_get, hook), missing)
-    return [media for media in found if media]
+def _get_all(
+    hook: MediaHook, media_ids: Sequence[int | str], workers: Executor, wait_seconds: float
+) -> dict[str, Media]:
+    """Get files by their ids; wait for those that a GET does not find, because they may be new."""
 
-
-def _get(hook: MediaHook, media_id: int | str) -> Media | None:
-    try:
-        return hook.get_media(media_id)
-    except MediaNotFoundError:
+    def get(media_id: int | str) -> Media | None:
+        with suppress(MediaNotFoundError):
+            return hook.get_media(media_id)
         return None
+
+    pairs = zip(media_ids, workers.map(get, media_ids), strict=True)
+    found = {str(media_id): media for media_id, media in pairs if media}
+    missing = [media_id for media_id in media_ids if str(media_id) not in found]
+    if missing and wait_seconds > 0:
+        log.info("%s not found; checking again for %.1f s", plural(len(missing), "file"), wait_seconds)
+        found |= hook.run_flow(get_settled(missing, wait_seconds))
+    return found
 
 
 def _is_unclear(file: LocalFile, media: Media) -> bool:
