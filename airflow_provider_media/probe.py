@@ -157,8 +157,7 @@ class Probe:
         self._measure_ids(samples)
         self._measure_changes(samples)
         self._measure_url(first)
-        self._measure_list()
-        self._measure_order(samples)
+        self._measure_order(samples, self._measure_list())
         needed = math.ceil(3 * self._slowest)
         if needed > DEFAULT_SETTLE_SECONDS:
             self.report.extras["settle_seconds"] = needed
@@ -273,30 +272,26 @@ class Probe:
             self._add("Equal files", "share one id", "Deleting one name deletes the file of the other.")
 
     def _measure_changes(self, samples: Sequence[_Sample]) -> None:
-        names = [(s.name, s.media.name) for s in samples if s.media.name != s.name]
-        self._add_changes("Names", names, "The provider recognizes these names; search for the stored name.")
-        types = [(s.mime_type, s.media.mime_type) for s in samples if s.media.mime_type != s.mime_type]
+        advice = "The provider recognizes these names; search for the stored name."
+        self._add_changes("Names", [(s.name, s.media.name) for s in samples], advice)
+        types = [(s.mime_type, s.media.mime_type) for s in samples]
         is_other = any(stored and is_other_type(stored, sent) for sent, stored in types)
         advice = "Uploads will warn about the type." if is_other else "The provider reads these as the same types."
         self._add_changes("Types", types, advice)
-        sent = self._description
-        descriptions = [(sent, s.media.description) for s in samples if s.media.description != sent]
+        descriptions = [(self._description, s.media.description) for s in samples]
         self._add_changes("Descriptions", descriptions, "Fingerprints need the description.")
-        sizes = [
-            (f"{len(s.content)} bytes", f"{s.media.size} bytes")
-            for s in samples
-            if s.media.size not in (len(s.content), None, 0)
-        ]
-        self._add_changes("Sizes", sizes, "Set accept_converted.")
-        if sizes:
+        sizes = [(f"{len(s.content)} bytes", f"{s.media.size} bytes") for s in samples if s.media.size]
+        if self._add_changes("Sizes", sizes, "Set accept_converted."):
             self.report.extras["accept_converted"] = True
 
-    def _add_changes(self, topic: str, changes: Sequence[tuple[str, str | None]], note: str) -> None:
-        if changes:
-            sent, stored = changes[0]
-            self._add(topic, f"changed: {_short(sent)} -> {'(none)' if stored is None else _short(stored)}", note)
-        else:
-            self._add(topic, "as sent")
+    def _add_changes(self, topic: str, values: Sequence[tuple[str, str | None]], note: str) -> bool:
+        """Add the first of the values that were changed; return whether there is one."""
+        for sent, stored in values:
+            if sent != stored:
+                self._add(topic, f"changed: {_short(sent)} -> {'(none)' if stored is None else _short(stored)}", note)
+                return True
+        self._add(topic, "as sent")
+        return False
 
     def _measure_url(self, sample: _Sample) -> None:
         """Download a file as a channel does: without the API key."""
@@ -319,9 +314,11 @@ class Probe:
                 found, note = f"serves {response.headers.get('Content-Type', 'no type')}; {same}", ""
         self._add("File URL", found, note)
 
-    def _measure_list(self) -> None:
+    def _measure_list(self) -> Any:
+        """Describe a page of two files, and return its JSON value."""
         response = self._transport.send(build_list(limit=2))
-        key, _ = _items(_json(response))
+        raw = _json(response)
+        key, _ = _items(raw)
         self._add("List envelope", f"items under {key!r}" if key else "bare array")
         listed = [media for media_id, media in self._newest().items() if media_id in self._ids]
         fields = {"size": "size", "mime_type": "type", "description": "description", "created_at": "date"}
@@ -339,10 +336,9 @@ class Probe:
         )
         if limit.isdecimal() and 0 < int(limit) <= _MAX_TRIAL_REQUESTS_PER_MINUTE:
             self.report.extras["requests_per_second"] = math.floor(int(limit) / 6) / 10
+        return raw
 
-    def _measure_order(self, samples: Sequence[_Sample]) -> None:
-        request = build_list(limit=2)
-        raw = _json(self._transport.send(request))
+    def _measure_order(self, samples: Sequence[_Sample], raw_page: Any) -> None:
         uploaded = [str(sample.media.id) for sample in samples]
         order: dict[str, list[str]] = {}
         for field_name in ("id", "name"):
@@ -356,7 +352,7 @@ class Probe:
                 self._add(topic, f"not measured: more than {_MAX_LISTED_PAGES * 1000:,} files")
                 continue
             if not order:
-                self._add("Totals", *_describe_total(_find(raw, _is_total), len(ids), len(_items(raw)[1])))
+                self._add("Totals", *_describe_total(raw_page, len(ids)))
             order[field_name] = [media_id for media_id in ids if media_id in uploaded]
         if "name" in order:
             self._add("sortBy=name", _describe_order(order["name"], order.get("id"), samples))
@@ -425,14 +421,10 @@ class Probe:
         """Find by the token the files whose upload had no valid response; they may be stored late."""
         expected = len(self._ids) + self._unconfirmed
         for _ in self._polls(time.monotonic()):
-            try:
-                found = self._newest()
-            except MediaError:
-                continue
-            for text, media in found.items():
-                if _has_token(self.token, media):
-                    self._ids.setdefault(text, media.id)
-                    self.report.remaining.setdefault(text, "stopped before its deletion")
+            with suppress(MediaError):
+                found = {text: media.id for text, media in self._newest().items() if _has_token(self.token, media)}
+                self._ids |= found
+                self.report.remaining = dict.fromkeys(self._ids, "stopped before its deletion")
             if len(self._ids) >= expected:
                 return
         missing = plural(expected - len(self._ids), "file")
@@ -441,22 +433,17 @@ class Probe:
 
     def _delete(self, media_id: int | str, started: float) -> str | None:
         """Delete one file if it is proven to be of this run; return why it was not deleted."""
-        for _ in self._polls(started):
-            try:
-                media = self._get(media_id)
-                break
-            except MediaNotFoundError:
-                continue
-            except MediaError as error:
-                return str(error)
-        else:
-            return "the platform does not find it by its id"
-        if not _has_token(self.token, media):
-            return f"its name {media.name!r} does not start with {self.token}, so it may be another file"
         try:
-            self._transport.send(build_delete(media_id))
-        except MediaNotFoundError:
-            return None
+            for _ in self._polls(started):
+                with suppress(MediaNotFoundError):
+                    media = self._get(media_id)
+                    break
+            else:
+                return "the platform does not find it by its id"
+            if not _has_token(self.token, media):
+                return f"its name {media.name!r} does not start with {self.token}, so it may be another file"
+            with suppress(MediaNotFoundError):
+                self._transport.send(build_delete(media_id))
         except MediaError as error:
             return str(error)
         return None
@@ -513,14 +500,17 @@ def _is_total(key: str, value: Any) -> bool:
     return type(value) is int and "page" not in key.lower() and ("total" in key.lower() or "count" in key.lower())
 
 
-def _describe_total(total: tuple[str, int] | None, listed: int, page_items: int) -> tuple[str, str]:
+def _describe_total(raw: Any, listed: int) -> tuple[str, str]:
+    """Return the finding and the note about the total number of files in a page."""
+    total = _find(raw, _is_total)
+    note = "The provider reads lists up to an empty page."
     if total is None:
-        return "none", "The provider reads lists up to an empty page."
+        return "none", note
     key, value = total
     if value == listed:
         return f"exact, under {key!r}", ""
-    kind = "counts the page" if value == page_items else f"{value} for {listed} files"
-    return f"wrong, under {key!r}: {kind}", "The provider reads lists up to an empty page."
+    kind = "counts the page" if value == len(_items(raw)[1]) else f"{value} for {listed} files"
+    return f"wrong, under {key!r}: {kind}", note
 
 
 def _without_accents(name: str) -> str:

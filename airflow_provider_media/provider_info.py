@@ -104,7 +104,7 @@ ASSET_URIS: list[dict[str, Any]] = [
     {
         "schemes": ["media"],
         "handler": "airflow_provider_media.assets.media.sanitize_uri",
-        "factory": "airflow_provider_media.assets.media.create_asset",
+        "factory": "airflow_provider_media.assets.media.media_asset",
         "to_openlineage_converter": "airflow_provider_media.assets.media.convert_asset_to_openlineage",
     }
 ]

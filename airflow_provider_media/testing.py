@@ -84,9 +84,12 @@ class MediaSandbox:
         :param media_id: the library's id.
         :raises LookupError: the library has no such file.
         """
+        return bytes(self._call("GET", str(self._find(media_id).url)).content)
+
+    def _find(self, media_id: int | str) -> Media:
         for media in self.library():
-            if str(media.id) == str(media_id) and media.url:
-                return bytes(self._call("GET", media.url).content)
+            if str(media.id) == str(media_id):
+                return media
         raise LookupError(f"The sandbox's library has no file with the id {media_id}.")
 
     def store(self, file: Path | bytes, name: str) -> Media:
@@ -98,8 +101,7 @@ class MediaSandbox:
         content = file if isinstance(file, bytes) else Path(file).read_bytes()
         stored = self._control("POST", "library", files={"file": ("file", content)}, data={"name": name}).json()
         stored = stored.get("data", stored)
-        media_id = str(stored.get("id") or stored.get("mediaId"))
-        return next(media for media in self.library() if str(media.id) == media_id)
+        return self._find(stored.get("id") or stored.get("mediaId"))
 
     def delete(self, media_id: int | str) -> None:
         """Delete a file as another client would, without faults and rate limits.

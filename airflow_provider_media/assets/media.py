@@ -86,16 +86,6 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     return urlsplit(media_uri(*_read(uri)))
 
 
-def create_asset(*, media_conn_id: str, name: str, extra: dict[str, Any] | None = None) -> Asset:
-    """Create an asset like :func:`media_asset`; Airflow's lineage collector calls it for the scheme.
-
-    :param media_conn_id: the Airflow connection of the library.
-    :param name: the name in the library.
-    :param extra: metadata of the asset.
-    """
-    return media_asset(media_conn_id, name, extra=extra)
-
-
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Any:  # noqa: ARG001 - Airflow passes both
     """Convert a media asset to a dataset of OpenLineage; Airflow's provider for OpenLineage calls it for the scheme.
 

@@ -169,16 +169,6 @@ async def _error(request: Request, error: Any) -> Response:
     return error_response(error.status_code, default_messages.get(error.detail, error.detail), error.headers)
 
 
-async def _internal_error(_request: Request, _error: Exception) -> Response:
-    """Return 500 for a bug in the sandbox; the server logs the traceback."""
-    return error_response(500, "Bug in the sandbox. Its log contains the traceback.")
-
-
-async def _disconnected(_request: Request, _error: Exception) -> Response:
-    """Return an empty response that is never sent, because the client has disconnected."""
-    return Response()
-
-
 def build_app(settings: SandboxSettings, *, library: Library, base_url: str, stopping: asyncio.Event) -> Gateway:
     """Build the application."""
     app = Starlette(
@@ -200,8 +190,8 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, sto
         ],
         exception_handlers={
             HTTPException: _error,
-            ClientDisconnect: _disconnected,
-            Exception: _internal_error,
+            ClientDisconnect: lambda _request, _error: Response(),  # never sent
+            Exception: lambda _request, _error: error_response(500, "Bug in the sandbox. Its log has the traceback."),
         },
     )
     app.router.redirect_slashes = False  # as on the platform

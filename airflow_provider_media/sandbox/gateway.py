@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from starlette.applications import Starlette
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
@@ -149,17 +149,13 @@ class Gateway:
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the API key and the rate limit by the headers alone, before the body is read, as gateways do."""
-        response = self._rejection(Headers(scope=scope))
-        await (response or self._app)(scope, receive, send)
-
-    def _rejection(self, headers: Headers) -> JSONResponse | None:
-        key = headers.get("x-api-key")
+        key = Headers(scope=scope).get("x-api-key")
+        app: ASGIApp = self._app
         if key is None:
-            return error_response(401, "The header X-Api-Key is missing.")
-        if not secrets.compare_digest(key.encode("latin-1"), self._api_key):
-            return error_response(401, "The API key is not valid.")
-        wait_seconds = self._quota.take()
-        if wait_seconds is None:
-            return None
-        body = error_body(429, "Rate limit exceeded.") | {"retryAfter": wait_seconds}
-        return JSONResponse(body, 429, {"Retry-After": str(wait_seconds)})
+            app = error_response(401, "The header X-Api-Key is missing.")
+        elif not secrets.compare_digest(key.encode("latin-1"), self._api_key):
+            app = error_response(401, "The API key is not valid.")
+        elif wait_seconds := self._quota.take():
+            body = error_body(429, "Rate limit exceeded.") | {"retryAfter": wait_seconds}
+            app = JSONResponse(body, 429, {"Retry-After": str(wait_seconds)})
+        await app(scope, receive, send)

@@ -78,7 +78,7 @@ class Sandbox:
             # Connections inherit it; otherwise Nagle's algorithm delays a response's body by 40 ms.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.port: int = self._socket.getsockname()[1]
-            self.base_url = f"{settings.scheme}://{HOST}:{self.port}"
+            self.base_url = f"{'https' if settings.tls_certificate else 'http'}://{HOST}:{self.port}"
             self.data_dir = settings.data_dir or Path(
                 undo.enter_context(tempfile.TemporaryDirectory(prefix="media-sandbox-"))
             )

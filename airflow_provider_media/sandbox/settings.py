@@ -64,8 +64,3 @@ class SandboxSettings:
     max_bytes: int = DEFAULT_MAX_BYTES
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-
-    @property
-    def scheme(self) -> str:
-        """The scheme of the sandbox's URL."""
-        return "https" if self.tls_certificate else "http"

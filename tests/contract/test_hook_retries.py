@@ -321,7 +321,7 @@ def test_server_that_starts_during_retries_gets_the_upload_once(
     connect: Any, settings_for: Any, image: Path, caplog: pytest.LogCaptureFixture, *, tls: bool
 ) -> None:
     settings = settings_for(tls=tls, port=free_port())
-    hook = connect(f"{settings.scheme}://127.0.0.1:{settings.port}", max_attempts=500, retry_budget=30)
+    hook = connect(f"{'https' if tls else 'http'}://127.0.0.1:{settings.port}", max_attempts=500, retry_budget=30)
     results: list[Any] = []
     uploading = threading.Thread(target=lambda: results.append(hook.upload(image)))
     uploading.start()

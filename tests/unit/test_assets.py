@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from pkgutil import resolve_name
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,7 +11,8 @@ from airflow.providers.common.compat.sdk import Asset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_media.assets.media import create_asset, media_asset, media_uri, read_media_uri, sanitize_uri
+from airflow_provider_media.assets.media import media_asset, media_uri, read_media_uri, sanitize_uri
+from airflow_provider_media.provider_info import ASSET_URIS
 
 NAMES = [
     "banner.jpg",
@@ -115,8 +117,9 @@ def test_name_that_is_too_long_is_rejected() -> None:
         media_asset("c", "a" * 1500)
 
 
-def test_lineage_factory_creates_the_same_asset() -> None:
-    assert create_asset(media_conn_id="c", name="A b", extra={"x": 1}) == media_asset("c", "A b", extra={"x": 1})
+def test_lineage_factory_accepts_keywords() -> None:
+    asset = resolve_name(ASSET_URIS[0]["factory"])(media_conn_id="c", name="A b", extra={"x": 1})
+    assert asset == media_asset("c", "A b", extra={"x": 1})
 
 
 def test_openlineage_gets_the_connection_and_the_name() -> None:
