@@ -59,9 +59,10 @@ class Cursor:
     _examined_to: int = field(default=_BEFORE_ALL, init=False)
 
     @classmethod
-    def at_newest(cls, newest: NewestMedia) -> Self:
+    def at_newest(cls, newest: NewestMedia, to_remember: int | None = None) -> Self:
         """Start after the newest file, so that existing files are not reported."""
-        older, recent = newest.media[: -newest.to_remember], newest.media[-newest.to_remember :]
+        to_remember = to_remember or newest.to_remember
+        older, recent = newest.media[:-to_remember], newest.media[-to_remember:]
         floor = older[-1][0] if older else _BEFORE_ALL
         if not older and newest.complete_from is not None:
             floor = newest.complete_from
@@ -181,40 +182,37 @@ def _seen(position: int, media: Media, written_at: float) -> Seen:
 class ReadDepth:
     """How far back a poll reads the list: to where late files may appear, and once to what a watcher missed.
 
+    :ivar down_to: the position down to which the next poll reads; None before the first poll.
     :ivar requested: set by :meth:`request`, and cleared by the poll.
     """
 
     def __init__(self) -> None:
-        self._cursor: Cursor | None = None
-        self._requested: int | None = None
+        self.sort_by: SortField = "id"
+        self.down_to: int | None = None
         self.requested = asyncio.Event()
-
-    @property
-    def sort_by(self) -> SortField:
-        """The sort field of the next poll."""
-        return self._cursor.sort_by if self._cursor else "id"
-
-    @property
-    def down_to(self) -> int | None:
-        """The position down to which the next poll reads; None before the first poll."""
-        if self._cursor is None:
-            return None
-        return (self._cursor.floor if self._requested is None else self._requested) + 1
+        self._tops: list[tuple[float, int]] = []  # of recent polls, with their times
+        self._is_deeper = False
 
     def request(self, floor: int, sort_by: SortField) -> None:
         """Request an early poll that reads down to a position; it serves all watchers that request one."""
         if self.down_to is not None and sort_by == self.sort_by and floor + 1 < self.down_to:
-            self._requested = floor
+            self.down_to, self._is_deeper = floor + 1, True
             self.requested.set()
 
     def update(self, newest: NewestMedia) -> None:
         """Record the result of a poll."""
-        if self._cursor is None or newest.sort_by != self._cursor.sort_by:
-            self._cursor, self._requested = Cursor.at_newest(newest), None
-        elif self._requested is not None and newest.reaches(self._requested):
-            # Read down to there for a while, because files may appear late.
-            self._cursor, self._requested = Cursor(newest.sort_by, self._requested), None
         now = time.time()
-        for position, media in self._cursor.new_in(newest):
-            self._cursor.mark_seen(position, media, now)
-        self._cursor.prune(now, to_remember=newest.outliers)
+        top = Cursor.at_newest(newest, newest.outliers).floor
+        if self.down_to is None or newest.sort_by != self.sort_by:
+            self._tops, self._is_deeper = [], False
+        elif self._is_deeper and newest.reaches(self.down_to - 1):
+            # Read down to there for a while, because files may appear late.
+            self._tops, self._is_deeper = [(now, self.down_to - 1)], False
+        if newest.sort_by == "createdAt":
+            top = min(top, round((now - LATE_SECONDS) * 1_000_000))  # dates may be in the future
+        self._tops.append((now, top))
+        while len(self._tops) > 1 and self._tops[1][0] <= now - LATE_SECONDS:
+            del self._tops[0]
+        self.sort_by = newest.sort_by
+        if not self._is_deeper:
+            self.down_to = self._tops[0][1] + 1

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_depths: weakref.WeakValueDictionary[tuple[asyncio.AbstractEventLoop, Hashable], ReadDepth] = (
+_depths: weakref.WeakValueDictionary[tuple[asyncio.AbstractEventLoop, Hashable | None], ReadDepth] = (
     weakref.WeakValueDictionary()
 )
 """The read depth of each shared poll, by event loop and stream key."""
@@ -98,18 +98,18 @@ class MediaEventTrigger(BaseEventTrigger):
 
     def shared_stream_key(self) -> Hashable | None:
         """Return the key of the shared poll: the connection and the interval."""
-        return _stream_key(self.media_conn_id, self.poll_interval)
+        return (__name__, self.media_conn_id, self.poll_interval)
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[NewestMedia]:
         """Poll for all watchers that share the key."""
-        media_conn_id, interval = kwargs["media_conn_id"], kwargs["poll_interval"]
-        async for newest in _poll(media_conn_id, interval, _shared_depth(_stream_key(media_conn_id, interval))):
+        trigger = cls(**kwargs)
+        async for newest in _poll(trigger.media_conn_id, trigger.poll_interval, trigger._shared_depth()):
             yield newest
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[NewestMedia]) -> AsyncIterator[TriggerEvent]:
         """Yield the events of this watcher from the shared poll."""
-        async for event in self._events(shared_stream, _shared_depth(self.shared_stream_key())):
+        async for event in self._events(shared_stream, self._shared_depth()):
             yield event
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -117,6 +117,10 @@ class MediaEventTrigger(BaseEventTrigger):
         depth = ReadDepth()
         async for event in self._events(_poll(self.media_conn_id, self.poll_interval, depth), depth):
             yield event
+
+    def _shared_depth(self) -> ReadDepth:
+        """Return the read depth of the shared poll; it is dropped with the last watcher."""
+        return _depths.setdefault((asyncio.get_running_loop(), self.shared_stream_key()), ReadDepth())
 
     async def _events(self, stream: AsyncIterator[NewestMedia], depth: ReadDepth) -> AsyncIterator[TriggerEvent]:
         store = _CursorStore(getattr(self, "asset_state_store", None), self._non_default_arguments)
@@ -158,15 +162,6 @@ class MediaEventTrigger(BaseEventTrigger):
         return (
             name_matches(media, self.name) and type_matches(media, self.mime_type) and folder_matches(media, folder_id)
         )
-
-
-def _stream_key(media_conn_id: str, interval: float) -> Hashable:
-    return (__name__, media_conn_id, interval)
-
-
-def _shared_depth(key: Hashable) -> ReadDepth:
-    """Return the read depth of a shared poll; it is dropped with the last watcher."""
-    return _depths.setdefault((asyncio.get_running_loop(), key), ReadDepth())
 
 
 LAST_EVENT_DELAY_SECONDS = 20.0

@@ -49,7 +49,7 @@ def test_requested_depth_is_kept_while_files_may_be_late(monkeypatch: pytest.Mon
     for _ in range(4):
         poll(library, depth)
         pages.append(len(library.calls))
-        now += 20
+        now += 150
     assert pages == [2, 2, 2, 1]
 
 
