@@ -56,7 +56,7 @@ with DAG(
         MediaUploadOperator(
             task_id=f"upload_card_{drink}",
             file=str(MEDIA / file_name),
-            name=f"summer-week-card-{drink}-{DAY}",
+            name=f"summer-week-{Path(file_name).stem}-{DAY}",
             channels=["rcs"],
         )
         for drink, file_name in DRINKS.items()

@@ -63,7 +63,8 @@ def main() -> None:
     parser.add_argument("--started", type=float, default=time.time(), help="Unix time of the start, for the total")
     parser.add_argument("--svg", type=Path, help="also save the output as an image")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
+        signal.signal(number, lambda *_: sys.exit(1))
     try:
         _demonstrate(keep=arguments.keep, started=arguments.started)
         if arguments.svg:

@@ -169,7 +169,7 @@ def log_plan(plan: SyncPlan, kept: Mapping[int | str, list[str]], *, is_dry_run:
     changes = plan.table("refuse", "replace", "create")
     log.info("%s: %s%s", title, counts, f"\n{changes}" if changes else "")
     if plan.counts["keep"]:
-        log.info("::group::%s in the library", plural(plan.counts["keep"], "file"))
+        log.info("::group::%s", plural(plan.counts["keep"], "kept file"))
         log.info("%s", plan.table("keep"))
         log.info("::endgroup::")
 

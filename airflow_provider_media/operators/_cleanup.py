@@ -149,7 +149,7 @@ class MediaCleanupOperator(MediaOperator):
             # The references may name a file by an id that the list lacks.
             used |= find_references(self.hook.run_flow(find_hidden_ids(free)), self.references)
             free = [media for media in free if media.id not in used]
-        log.info("Selected %d of %s\n%s", len(free), plural(len(candidates), "matching file"), _lines(selected, used))
+        log.info("Selected %d of %s%s", len(free), plural(len(candidates), "matching file"), _lines(selected, used))
         unknown = sum(map(selection.needs_details_for, candidates))
         if unknown:
             log.warning("Skipped %s: the API returned no creation date or folder", plural(unknown, "file"))
@@ -236,4 +236,4 @@ def _lines(selected: Sequence[Media], used: dict[int | str, list[str]]) -> str:
         stored = media.created_at.isoformat() if media.created_at else "unknown"
         lines.append(f"{media.id!r}  {media.name!r}, {format_size(media.size)}, stored {stored}{users}")
     more = len(selected) - _SHOWN_IN_LOG
-    return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)
+    return "".join(f"\n{line}" for line in ([*lines, f"and {more} more"] if more > 0 else lines))

@@ -204,7 +204,7 @@ def test_the_log_groups_kept_files_and_shows_warnings(
     with caplog.at_level(logging.INFO):
         media_id = sync(channels=["rcs"])["card.png"]["id"]
     assert "Plan: 1 create, 1 keep\ncreate  p4.png  RCS: 1080x1920 fits no card" in caplog.messages
-    start = caplog.messages.index("::group::1 file in the library")
+    start = caplog.messages.index("::group::1 kept file")
     assert caplog.messages[start + 1] == f"keep  card.png  in the library as {media_id}: same size and type"
     assert caplog.messages[start + 2] == "::endgroup::"
     assert any(message.startswith("Uploaded 'p4.png': id ") for message in caplog.messages)

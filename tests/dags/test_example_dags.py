@@ -50,7 +50,7 @@ UPLOADS = {
 }
 CAMPAIGN_NAMES = [
     "summer-week-banner-2026-07-01",
-    "summer-week-card-cold_brew-2026-07-01",
+    "summer-week-card-cold-brew-2026-07-01",
     "summer-week-card-latte-2026-07-01",
     "summer-week-card-tonic-2026-07-01",
     "summer-week-video-2026-07-01",
