@@ -159,9 +159,6 @@ class Subscription:
 
 log = logging.getLogger(__name__)
 
-_IDLE_INTERVAL_SECONDS = 60.0
-"""The interval while there is no subscription."""
-
 _SUBSCRIPTIONS_PER_TURN = 10
 
 
@@ -180,9 +177,8 @@ class Poller:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._last_poll = -math.inf
-        self.not_before = 0.0
         # A short delay, because after a restart of the triggerer all triggers subscribe within a moment.
-        self._next_poll = self._clock() + MIN_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
+        self.not_before = self._clock() + MIN_INTERVAL_SECONDS * random.random()  # noqa: S311 - spreads load
         self._wake = asyncio.Event()
         # An empty context, so that the log lines do not go to the task log of the first trigger.
         self.task = loop.create_task(self._run(), context=contextvars.Context())
@@ -191,12 +187,9 @@ class Poller:
     def add(self, subscription: Subscription) -> None:
         """Include a subscription in the next poll; its interval or ``first_poll_by`` may bring that poll forward."""
         subscription.interval = max(subscription.interval, MIN_INTERVAL_SECONDS)
-        subscription.due = self._clock()
+        subscription.due = min(self._last_poll + subscription.interval, subscription.first_poll_by)
         self.subscriptions[subscription] = None
-        if self._last_poll > -math.inf:
-            next_poll = min(self._last_poll + subscription.interval, subscription.first_poll_by)
-            self._next_poll = min(self._next_poll, self._earliest(next_poll))
-            self._wake.set()
+        self._wake.set()
 
     def remove(self, subscription: Subscription) -> None:
         """Leave a subscription out of the following polls."""
@@ -227,33 +220,27 @@ class Poller:
         for subscription in self.subscriptions:
             subscription.fail(MediaError(f"The shared poll of the connection stopped: {cause}. Retry the task."))
 
-    def _earliest(self, moment: float) -> float:
-        """Return the moment, or the next one at which a poll is allowed."""
-        return max(moment, self._last_poll + MIN_INTERVAL_SECONDS, self.not_before)
-
-    def _interval(self) -> float:
-        return min((subscription.interval for subscription in self.subscriptions), default=_IDLE_INTERVAL_SECONDS)
+    @property
+    def _next_poll(self) -> float:
+        first_due = min((subscription.due for subscription in self.subscriptions), default=math.inf)
+        return max(first_due, self._last_poll + MIN_INTERVAL_SECONDS, self.not_before)
 
     async def _poll(self) -> None:
         started = self._last_poll = self._clock()
-        next_poll = started + self._interval()
-        due = {subscription: None for subscription in self.subscriptions if subscription.due < next_poll}
+        following = started + min((each.interval for each in self.subscriptions), default=0.0)
+        due = {each: None for each in self.subscriptions if each.due < following or not each.polls}
         failure = await self._find(due)
-        for subscription in due:
-            subscription.due = started + subscription.interval
-        interval = self._interval()  # others may have subscribed during the poll
+        # Others may have subscribed during the poll.
+        interval = min((each.interval for each in self.subscriptions), default=MIN_INTERVAL_SECONDS)
         extra = jitter(interval)
+        for subscription in due:
+            subscription.due = started + subscription.interval + extra
         delay = min(interval / 10, MIN_INTERVAL_SECONDS)  # even after a slow poll
         if isinstance(failure, MediaRateLimitError):
             delay = interval
         if seconds := retry_after(failure):
             delay = max(delay, seconds + extra)
         self.not_before = self._clock() + delay
-        first_poll_by = min(
-            (subscription.first_poll_by for subscription in self.subscriptions if not subscription.polls),
-            default=math.inf,
-        )
-        self._next_poll = self._earliest(min(started + interval + extra, first_poll_by))
 
     async def _find(self, due: Collection[Subscription]) -> Exception | None:
         """Find all missing ids and names, and record the results; return the error that concerns all of them."""
