@@ -70,7 +70,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "placeholders": {
         "host": "https://lora-api.agiletelecom.com/api (default)",
         "password": "the platform's API key",
-        "port": "443 (the Test button of Airflow 3.3.2 requires a port)",
+        "port": "443 (Airflow 3.3.1 and 3.3.2 need it to test the connection)",
         "timeout": "60",
         "connect_timeout": "10",
         "settle_seconds": "30",

@@ -287,6 +287,7 @@ def test_page_is_dark_if_the_system_or_airflow_is_dark(open_page: Callable[..., 
     assert background(dark) != background(light)
     dark.locator(".card", has_text="summer-card-cold-brew-56").locator(".open").click()
     load(dark.locator("#stage img"))
+    expect(dark.locator("#uses")).not_to_contain_text("Loading")
     take_screenshot(dark, "media-library-entry-dark")
 
     light.evaluate("localStorage.setItem('theme', 'dark')")
