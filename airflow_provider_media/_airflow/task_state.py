@@ -13,7 +13,7 @@ import threading
 import traceback
 from collections import Counter, OrderedDict
 from itertools import count
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,29 +37,7 @@ _calls: OrderedDict[Any, Counter[str]] = OrderedDict()
 _lock = threading.Lock()
 
 
-class Checkpoint(Protocol):
-    """The interface of checkpoints; :meth:`from_dict` raises any error for invalid values.
-
-    :cvar KIND: the prefix of the key in the task state store.
-    :cvar GROWING: the value of :meth:`to_dict` that is a growing list, stored in parts; empty if there is none.
-    """
-
-    KIND: ClassVar[str]
-    GROWING: ClassVar[str]
-
-    @property
-    def outlives_clearing(self) -> bool:
-        """Whether it is still needed after the task was cleared."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serializable dict."""
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Create an instance from :meth:`to_dict` output."""
-
-
-C = TypeVar("C", bound=Checkpoint)
+C = TypeVar("C", bound=Any)
 
 
 class TaskState(Generic[C]):
@@ -68,6 +46,10 @@ class TaskState(Generic[C]):
     A task may make several calls: an ``@task`` function that executes two operators, or one of them twice. Each has its
     own checkpoint, identified by the operator's task_id, the call's description, and its number among equal calls.
     Errors of the store are logged and do not fail the task.
+
+    :param kind: the class of the checkpoint, with ``to_dict`` and ``from_dict``, which raises for invalid values.
+        ``KIND`` is the prefix of the key. ``GROWING`` names the value that is a growing list, stored in parts, if any.
+        ``outlives_clearing`` is whether it is still needed after the task was cleared.
     """
 
     def __init__(self, context: Context, kind: type[C], *, task_id: str) -> None:

@@ -186,8 +186,7 @@ def deletion_state(context: Context, task_id: str, hook: MediaHook, **about: Any
 
 def previously_started(state: TaskState[DeletionCheckpoint]) -> tuple[int | str, ...]:
     """Return the ids whose deletion earlier attempts started."""
-    checkpoint = state.load()
-    return checkpoint.ids if checkpoint else ()
+    return (state.load() or DeletionCheckpoint()).ids
 
 
 def new_backup(hook: MediaHook, folder: Any) -> BackUp | None:

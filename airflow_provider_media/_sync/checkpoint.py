@@ -30,7 +30,7 @@ MAX_RECEIPTS_BYTES = 24 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The receipt of one upload."""
+    """The receipt of one upload: what was sent, and what the platform stored."""
 
     media_id: int | str
     name: str
@@ -38,18 +38,6 @@ class Receipt:
     sha256: str | None
     stored_name: str | None
     stored_size: int | None
-
-    @classmethod
-    def of(cls, upload: UploadSpec, media: Media) -> Self:
-        """Create the receipt of an upload."""
-        return cls(
-            media_id=media.id,
-            name=upload.name,
-            size=upload.source.size,
-            sha256=upload.fingerprint,
-            stored_name=media.name,
-            stored_size=media.size or None,
-        )
 
     def is_of(self, upload: UploadSpec, media: Media) -> bool:
         """Return whether it is the receipt of a file of the library; compare more than ids, which may be reused."""
@@ -62,20 +50,9 @@ class Receipt:
         """Return whether the local file still has the uploaded content, as far as known."""
         return self.size == upload.source.size and upload.fingerprint in {None, self.sha256}
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the keys for a manifest entry, without redundant ones."""
-        stored = {"name": self.stored_name, "size": self.stored_size}
-        uploaded = {"name": self.name, "size": self.size}
-        return {
-            "id": self.media_id,
-            **uploaded,
-            **({"sha256": self.sha256} if self.sha256 else {}),
-            **({"stored": stored} if stored != uploaded else {}),
-        }
-
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        """Create an instance from :meth:`to_dict` output; ignore other keys."""
+        """Read the receipt in the entry of a manifest; see :func:`receipt_of`."""
         stored = entry.get("stored") or entry
         strings = (entry["name"], entry.get("sha256") or "", stored["name"] or "")
         sizes = (entry["size"], stored["size"] or 0)
@@ -93,6 +70,16 @@ class Receipt:
         )
 
 
+def receipt_of(upload: UploadSpec, media: Media) -> dict[str, Any]:
+    """Return the receipt of an upload as JSON values, without redundant ones."""
+    sent, stored = (
+        {"name": upload.name, "size": upload.source.size},
+        {"name": media.name, "size": media.size or None},
+    )
+    sha256 = {"sha256": upload.fingerprint} if upload.fingerprint else {}
+    return {"id": media.id, **sent, **sha256, **({"stored": stored} if stored != sent else {})}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncCheckpoint:
     """The state of the previous attempts of a sync.
@@ -108,7 +95,7 @@ class SyncCheckpoint:
 
     sending: bool = False
     baseline: Baseline | None = None
-    receipts: Mapping[str, Receipt] = field(default_factory=dict)
+    receipts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ended_at: float = 0.0
     since: datetime | None = None
 
@@ -119,12 +106,12 @@ class SyncCheckpoint:
         since = getattr(context.get("dag_run"), "start_date", None) if is_retry else None
         return state.load() or cls(sending=is_retry, since=since)
 
-    def ended(self, uploaded: Mapping[str, Mapping[str, Any]]) -> SyncCheckpoint:
-        """Return the checkpoint of an attempt that ended with failures, with the manifest of its uploads."""
-        receipts = {path: Receipt.from_dict(entry) for path, entry in uploaded.items()}
-        ended = replace(self, sending=False, receipts={**self.receipts, **receipts}, ended_at=time.time())
-        is_small = len(json.dumps(ended.to_dict()["receipts"])) <= MAX_RECEIPTS_BYTES
-        return ended if is_small else replace(ended, sending=True, receipts={})
+    def ended(self, receipts: Mapping[str, Mapping[str, Any]]) -> SyncCheckpoint:
+        """Return the checkpoint of an attempt that ended with failures."""
+        receipts = {**self.receipts, **receipts}
+        is_small = len(json.dumps(receipts)) <= MAX_RECEIPTS_BYTES
+        kept = receipts if is_small else {}
+        return replace(self, sending=not is_small, receipts=kept, ended_at=time.time())
 
     def may_have_sent(self, media: Media) -> bool:
         """Return whether an attempt may have uploaded a file; False if the API does not show its age."""
@@ -137,7 +124,7 @@ class SyncCheckpoint:
         return {
             "sending": self.sending,
             "baseline": self.baseline.to_dict() if self.baseline else None,
-            "receipts": {path: receipt.to_dict() for path, receipt in self.receipts.items()},
+            "receipts": dict(self.receipts),
             "ended_at": self.ended_at,
         }
 
@@ -147,6 +134,6 @@ class SyncCheckpoint:
         return cls(
             sending=parse_flag(values["sending"]),
             baseline=None if values["baseline"] is None else Baseline.from_dict(values["baseline"]),
-            receipts={path: Receipt.from_dict(receipt) for path, receipt in values["receipts"].items()},
+            receipts={path: receipt for path, receipt in values["receipts"].items() if Receipt.from_dict(receipt)},
             ended_at=float(values["ended_at"]),
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._airflow.files import as_local, check_regular, read_text, resolve_target, write_text
 from airflow_provider_media._api.values import plural, redact_url, redact_urls, safe_cause
-from airflow_provider_media._sync.checkpoint import Receipt
+from airflow_provider_media._sync.checkpoint import Receipt, receipt_of
 from airflow_provider_media._upload.source import local_path
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
@@ -41,7 +41,7 @@ def manifest_of(results: Iterable[PlanStep]) -> dict[str, dict[str, Any]]:
                 "size": file.size,
                 "action": result.action,
                 "warnings": list(file.warnings),
-                **Receipt.of(file.upload, media).to_dict(),
+                **receipt_of(file.upload, media),
             }
     return entries
 

@@ -13,7 +13,7 @@ from airflow_provider_media._api.deletion import find_unchanged
 from airflow_provider_media._api.flows import sleep
 from airflow_provider_media._api.values import escape_controls, plural
 from airflow_provider_media._deletion.delete import find_references
-from airflow_provider_media._sync.checkpoint import SyncCheckpoint
+from airflow_provider_media._sync.checkpoint import Receipt, SyncCheckpoint, receipt_of
 from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files
 from airflow_provider_media._sync.executor import SyncExecutor, worker_pool
 from airflow_provider_media._sync.manifest import (
@@ -89,7 +89,7 @@ class FolderSync:
         options, settle_seconds = self._options, self._hook.settings.settle_seconds
         receipts, age = read_receipts(options.manifest_path) if options.manifest_path else ({}, float("inf"))
         if self._previous.receipts:
-            receipts = {**receipts, **self._previous.receipts}
+            receipts |= {path: Receipt.from_dict(receipt) for path, receipt in self._previous.receipts.items()}
             age = min(age, max(0.0, time.time() - self._previous.ended_at))
         with worker_pool(self._hook, options.max_workers) as pool:
             files = prepare_files(self._hook, found, options, pool, receipts)
@@ -119,8 +119,12 @@ class FolderSync:
             finished = self._finish(results)
         except MediaError:
             # No upload is running any more, although not all files are done.
-            uploaded = manifest_of(result for result in results if result.action != "keep")
-            self._state.save(checkpoint.ended(uploaded))
+            receipts = {
+                step.file.path: receipt_of(step.file.upload, step.media)
+                for step in results
+                if step.action != "keep" and step.file.upload and step.media
+            }
+            self._state.save(checkpoint.ended(receipts))
             raise
         self._state.delete()
         return finished

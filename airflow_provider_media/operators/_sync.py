@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_media._airflow.arguments import (
@@ -222,7 +220,7 @@ class MediaSyncOperator(MediaOperator):
             allow_failures=parse_int("allow_failures", self.allow_failures, least=0),
             dry_run=parse_bool("dry_run", self.is_dry_run),
             fingerprint=parse_bool("fingerprint", self.fingerprint),
-            manifest_path=Path(path) if isinstance(path, (str, PathLike)) and not hasattr(path, "fs") else path,
+            manifest_path=path,
             returns_manifest=output == "manifest",
             back_up=new_backup(self.hook, parse_optional(parse_path, "backup_to", self.backup_to)),
         )
