@@ -231,8 +231,7 @@ class Probe:
         else:
             self._slowest = self._max_wait
         for topic in is_met:
-            is_seen = topic in seen
-            note = "" if is_seen else "Run the probe again with a longer --max-wait."
+            note = "" if topic in seen else "Run the probe again with a longer --max-wait."
             self._add(topic, seen.get(topic, f"not within {self._max_wait:g} s"), note)
 
     def _await_all(self, samples: Sequence[_Sample]) -> None:

@@ -6,6 +6,7 @@ Airflow 2.11 calls assets datasets.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_media.models import Media
 
 SCHEME = "media"
+_encode = partial(quote, safe="")
 
 _MAX_URI_LENGTH = 1500
 """Maximum length of an asset's name or URI in Airflow 3, in characters."""
@@ -97,10 +99,6 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Any:  # 
 
     connection, name = read_media_uri(asset.uri)
     return Dataset(namespace=f"{SCHEME}://{_encode(connection)}", name=name)
-
-
-def _encode(text: str) -> str:
-    return quote(text, safe="")
 
 
 def _read(uri: SplitResult) -> tuple[str, str]:

@@ -24,10 +24,6 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 _FOLDER = f"{PAGE_PREFIX.strip('/')}/"
 
 
-_OPERATORS = ["MediaUploadOperator", "MediaGetOperator", "MediaSyncOperator", "MediaExistsSensor"]
-"""The operators that leave a link to the page."""
-
-
 class MediaLibraryPlugin(AirflowPlugin):
     """Registers the page, and on Airflow 3.4 a tab of tasks; does nothing before 3.1, which has no external views."""
 
@@ -51,6 +47,9 @@ class MediaLibraryPlugin(AirflowPlugin):
                 "href": f"{_FOLDER}task?dag={{DAG_ID}}&run={{RUN_ID}}&task={{TASK_ID}}&map={{MAP_INDEX}}",
                 "url_route": "media",
                 "destination": "task_instance",
-                "applies_to": {"operator": _OPERATORS},
+                # The operators that leave a link to the page.
+                "applies_to": {
+                    "operator": ["MediaUploadOperator", "MediaGetOperator", "MediaSyncOperator", "MediaExistsSensor"]
+                },
             }
         )

@@ -23,9 +23,6 @@ from airflow_provider_media.sandbox.settings import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_DEFAULT_PORT = 8099
-_MAX_PORT = 2**16 - 1
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until interrupted or terminated."""
@@ -77,7 +74,7 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
     count, seconds = _number(int, 1), _number(float, 0)
-    add("--port", type=_number(int, 0, _MAX_PORT), default=_DEFAULT_PORT, help="port to listen on; 0 for any free port")
+    add("--port", type=_number(int, 0, 65_535), default=8099, help="port to listen on; 0 for any free port")
     add("--api-key", type=_api_key, default=DEFAULT_API_KEY, help="accepted value of X-Api-Key")
     add("--data-dir", type=Path, default=Path(".sandbox"), help="folder that stores the library between runs")
     add("--requests-per-minute", type=count, metavar="N", help="return 429 above this number of requests per minute")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_media.sandbox import pages
@@ -28,13 +29,12 @@ from airflow_provider_media.sandbox.settings import MEDIA_PATH
 from airflow_provider_media.sandbox.uploads import receive_upload
 
 if TYPE_CHECKING:
-    import asyncio
-
     from starlette.requests import Request
 
     from airflow_provider_media.sandbox.library import Library
     from airflow_provider_media.sandbox.settings import SandboxSettings
 
+_CONTRACT = Path(__file__).with_name("openapi.yaml")
 MAX_LIMIT = 1000
 _ALL = -1  # no limit, in SQLite
 _MAX_LOGGED_REQUESTS = 10_000
@@ -169,7 +169,7 @@ async def _error(request: Request, error: Any) -> Response:
     return error_response(error.status_code, default_messages.get(error.detail, error.detail), error.headers)
 
 
-def build_app(settings: SandboxSettings, *, library: Library, base_url: str, stopping: asyncio.Event) -> Gateway:
+def build_app(settings: SandboxSettings, *, library: Library, base_url: str) -> Gateway:
     """Build the application."""
     app = Starlette(
         routes=[
@@ -181,8 +181,8 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, sto
             Route("/api/library/sandbox", pages.page_library),
             Route("/api/entry/sandbox", pages.page_entry),
             Route("/files/{media_id}/{file_name}", pages.stored_file),
-            Route("/openapi.yaml", pages.contract),
-            Route("/favicon.ico", pages.favicon),
+            Route("/openapi.yaml", lambda _request: FileResponse(_CONTRACT, media_type="application/yaml")),
+            Route("/favicon.ico", lambda _request: Response(status_code=204)),
             Route("/_sandbox/faults", Faults),
             Route("/_sandbox/requests", Requests),
             Route("/_sandbox/library", Contents),
@@ -200,4 +200,4 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str, sto
     app.state.dialect = Dialect(settings, base_url)
     app.state.faults = []
     app.state.request_log = deque(maxlen=_MAX_LOGGED_REQUESTS)  # added when they start, updated until they end
-    return Gateway(app, settings, stopping)
+    return Gateway(app, settings)

@@ -5,6 +5,7 @@ It is plain ASGI, because it must be able to respond or to reset the connection 
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import math
 import secrets
@@ -19,8 +20,6 @@ from airflow_provider_media.sandbox.dialect import error_body, error_response
 from airflow_provider_media.sandbox.faults import TRANSPORT, FaultyExchange, take_fault
 
 if TYPE_CHECKING:
-    import asyncio
-
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -81,12 +80,12 @@ class Gateway:
     The sandbox's own pages need no key and have no limits, faults or log. Faults also apply to the URLs of files.
     """
 
-    def __init__(self, app: Starlette, settings: SandboxSettings, stopping: asyncio.Event) -> None:
+    def __init__(self, app: Starlette, settings: SandboxSettings) -> None:
         self._app = app
         self._settings = settings
         self._api_key = settings.api_key.encode()
         self._quota = RequestQuota(settings.requests_per_minute, settings.burst_per_second)
-        self._stopping = stopping
+        self.stopping = asyncio.Event()  # ends the delays of faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one HTTP request; the server sends no other scopes."""
@@ -118,7 +117,7 @@ class Gateway:
         if fault is None:
             await app(scope, counting_receive, logging_send)
         else:
-            await FaultyExchange(fault, app, scope, counting_receive, logging_send, self._stopping).run()
+            await FaultyExchange(fault, app, scope, counting_receive, logging_send, self.stopping).run()
 
     def _logging_send(self, request: dict[str, Any], send: Send, transport: asyncio.Transport, *, own: bool) -> Send:
         """Return a function that logs the status, adds headers and interim responses, and compresses errors."""

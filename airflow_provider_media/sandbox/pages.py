@@ -1,4 +1,4 @@
-"""Pages for browsers: the Media Library page of the Airflow plugin, the files, and the OpenAPI contract."""
+"""Pages for browsers: the Media Library page of the Airflow plugin, and the files."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse
 
 from airflow_provider_media.sandbox.settings import DEFAULT_API_KEY, MEDIA_PATH
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from airflow_provider_media.sandbox.dialect import Dialect
     from airflow_provider_media.sandbox.library import Library, StoredMedia
 
-_FOLDER = Path(__file__).parent
-_PAGE = _FOLDER.parent / "plugins" / "page"
+_PAGE = Path(__file__).parents[1] / "plugins" / "page"
 """The files of the page; its scripts load the data from this module's routes."""
 
 _ASSETS = {file.name: file for file in _PAGE.iterdir() if file.suffix in {".css", ".js", ".svg"}}
@@ -103,13 +103,3 @@ def stored_file(request: Request) -> Response:
         raise HTTPException(416, "Multiple ranges are not supported.")
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
     return FileResponse(library.path_of(media), media_type=media.mime_type, headers=headers)
-
-
-def contract(_request: Request) -> Response:
-    """Serve the OpenAPI contract."""
-    return Response((_FOLDER / "openapi.yaml").read_bytes(), media_type="application/yaml")
-
-
-def favicon(_request: Request) -> Response:
-    """Return an empty response: there is no icon."""
-    return Response(status_code=204)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import tempfile
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from starlette.types import Receive, Scope, Send
+
+    from airflow_provider_media.sandbox.gateway import Gateway
 
 _MAX_HEAD_BYTES = 256 * 1024
 _IDLE_SECONDS = 75  # longer than clients keep idle connections, so that the server does not close one during a request
@@ -50,9 +52,9 @@ class _Protocol(H11Protocol):
 class _Server(uvicorn.Server):
     """A server with a ready callback that ends the delays of faults at shutdown."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)
-        self._stopping = stopping
+        self._gateway = gateway
         self.on_ready: Callable[[], None] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -60,7 +62,7 @@ class _Server(uvicorn.Server):
         self.on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stopping.set()
+        self._gateway.stopping.set()
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()  # a transport that is still closing would stay open when the loop ends
@@ -72,7 +74,6 @@ class Sandbox:
 
     def __init__(self, settings: SandboxSettings) -> None:
         self.api_key = settings.api_key
-        stopping = asyncio.Event()
         with ExitStack() as undo:
             self._socket = undo.enter_context(socket.create_server((HOST, settings.port)))
             # Connections inherit it; otherwise Nagle's algorithm delays a response's body by 40 ms.
@@ -82,10 +83,10 @@ class Sandbox:
             self.data_dir = settings.data_dir or Path(
                 undo.enter_context(tempfile.TemporaryDirectory(prefix="media-sandbox-"))
             )
-            library = Library(self.data_dir)
-            undo.callback(library.close)
+            library = undo.enter_context(closing(Library(self.data_dir)))
+            gateway = build_app(settings, library=library, base_url=self.base_url)
             config = uvicorn.Config(
-                build_app(settings, library=library, base_url=self.base_url, stopping=stopping),
+                gateway,
                 http=_Protocol,
                 ws="none",
                 loop="asyncio",
@@ -103,7 +104,7 @@ class Sandbox:
                 ssl_keyfile=settings.tls_key,
             )
             config.load()
-            self._server = _Server(config, stopping)
+            self._server = _Server(config, gateway)
             self._undo = undo.pop_all()
 
     def run(self, on_ready: Callable[[], None]) -> None:

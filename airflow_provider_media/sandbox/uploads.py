@@ -35,16 +35,14 @@ _MAGIC = {
 }
 
 
-def _brands(text: str) -> frozenset[str]:
-    """Split a string into brands of four letters each."""
-    return frozenset(text[index : index + 4] for index in range(0, len(text), 4))
-
-
-_MP4_MAJOR_BRANDS = _brands(
-    "isomiso2iso3iso4iso5iso6iso7iso8iso9mp41mp42mp71mmp4avc1dashcmfccmffMSNVXAVCF4V f4v M4V M4VHM4VP"
-    "NDSCNDSHNDSMNDSPNDSSNDXCNDXHNDXMNDXPNDXS"
+_MP4_MAJOR_BRANDS = frozenset(
+    re.findall(
+        "....",
+        "isomiso2iso3iso4iso5iso6iso7iso8iso9mp41mp42mp71mmp4avc1dashcmfccmffMSNVXAVCF4V f4v M4V M4VHM4VP"
+        "NDSCNDSHNDSMNDSPNDSSNDXCNDXHNDXMNDXPNDXS",
+    )
 )
-_MP4_COMPATIBLE_BRANDS = _brands("isomiso2mp41mp42avc1")
+_MP4_COMPATIBLE_BRANDS = {"isom", "iso2", "mp41", "mp42", "avc1"}
 _OTHER_BRANDS = (
     *("hei", "hev", "mif", "msf", "avi", "mia", "jp", "mj", "vvi", "jxl"),  # images
     *("crx", "qt", "M4A", "M4B", "M4P", "F4A", "F4B", "F4P", "aax", "odcf", "isml", "piff"),
@@ -63,7 +61,7 @@ def accepted_type(head: bytes) -> str | None:
     length = int.from_bytes(head[:4], "big")
     major = head[8:12].decode("latin-1")
     others = head[16:length].decode("latin-1")
-    compatible = {others[index : index + 4] for index in range(0, len(others), 4)}
+    compatible = set(re.findall("(?s).{1,4}", others))
     if major in _MP4_MAJOR_BRANDS:
         return "video/mp4"
     is_other = any(brand.startswith(_OTHER_BRANDS) for brand in compatible) or major.startswith(("3g", *_OTHER_BRANDS))
