@@ -190,8 +190,8 @@ def build_app(settings: SandboxSettings, *, library: Library, base_url: str) -> 
         ],
         exception_handlers={
             HTTPException: _error,
-            ClientDisconnect: lambda _request, _error: Response(),  # never sent
-            Exception: lambda _request, _error: error_response(500, "Bug in the sandbox. Its log has the traceback."),
+            ClientDisconnect: lambda *_: Response(),  # never sent
+            Exception: lambda *_: error_response(500, "Bug in the sandbox. Its log contains the traceback."),
         },
     )
     app.router.redirect_slashes = False  # as on the platform

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from http import HTTPStatus
+from http.client import responses
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 
 def error_body(status: int, message: str) -> dict[str, Any]:
     """Build the documented error body."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Unknown"
-    return {"status": status, "error": phrase, "message": message}
+    return {"status": status, "error": responses.get(status, "Unknown"), "message": message}
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
