@@ -73,13 +73,15 @@ def count(kind: str, files: int) -> tuple[list[int], int]:
 
 def defer_all(hook, missing, *, by_id: bool) -> None:
     """Poll in each sensor's worker, as a deferrable sensor does before it defers."""
-    from airflow_provider_media._polling.criteria import WaitCriteria
+    from airflow_provider_media._airflow.task_state import TaskState
+    from airflow_provider_media._polling.criteria import WaitCheckpoint, WaitCriteria
     from airflow_provider_media.sensors._wait import Wait
     from airflow_provider_media.triggers._poller import PollPolicy
 
     for key in missing:
         criteria = WaitCriteria(ids=(key,)) if by_id else WaitCriteria(names=(key,))
-        wait = Wait(criteria=criteria, policy=PollPolicy(), timeout=3600, started=datetime.now(UTC))
+        state = TaskState({}, WaitCheckpoint, task_id="wait")
+        wait = Wait(criteria=criteria, policy=PollPolicy(), state=state, timeout=3600, started=datetime.now(UTC))
         error = wait.poll(hook, newest_only=True)
         assert error is None, error
 

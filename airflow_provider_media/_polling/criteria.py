@@ -34,9 +34,7 @@ def _compile(name: str) -> tuple[str, str, Callable[[str], object]]:
 
 
 class NameIndex:
-    """Finds the names and patterns that a file's name matches.
-
-    Patterns are grouped by the fixed strings before their first and after their last wildcard.
+    """Finds the names and patterns that a file's name matches; patterns are grouped by their fixed ends.
 
     :ivar tested: the number of patterns tested so far.
     """
@@ -133,12 +131,16 @@ class WaitCriteria:
         return self.min_matches if self.is_pattern(key) else 1
 
     def _accepted(self, key: str, files: Iterable[Media]) -> list[Media]:
-        # In a shared poll the same string may be another sensor's pattern.
-        return [media for media in files if (key not in self.exact or media.name == key) and self._accepts(media)]
-
-    def _accepts(self, media: Media) -> bool:
-        is_fresh = self.stored_after is None or (media.created_at is not None and media.created_at >= self.stored_after)
-        return is_fresh and folder_matches(media, self.folder_id) and type_matches(media, self.mime_type)
+        after = self.stored_after
+        return [
+            media
+            for media in files
+            # In a shared poll the same string may be another sensor's pattern.
+            if (key not in self.exact or media.name == key)
+            and (after is None or (media.created_at is not None and media.created_at >= after))
+            and folder_matches(media, self.folder_id)
+            and type_matches(media, self.mime_type)
+        ]
 
     def _picked(self, files: list[Media]) -> Media:
         if all(media.created_at for media in files):
@@ -227,11 +229,7 @@ def found_to_dicts(found: Found) -> dict[str, list[dict[str, Any]]]:
 
 
 def found_from_dicts(values: Mapping[str, Any]) -> Found:
-    """Return the files of :func:`found_to_dicts` output.
-
-    :raises ValueError: an entry has no media or no id. Malformed values also raise KeyError, TypeError or
-        AttributeError.
-    """
+    """Return the files of :func:`found_to_dicts` output; raise ValueError, or another error of malformed values."""
     found = {key: [Media.from_dict(media) for media in files] for key, files in values.items()}
     if not all(files and all(isinstance(media.id, (int, str)) for media in files) for files in found.values()):
         raise ValueError("no media, or no id")

@@ -17,7 +17,7 @@ from airflow_provider_media._api.protocol import build_list, parse_page
 from airflow_provider_media.exceptions import MediaRequestError, MediaResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow_provider_media.models import Media
 
@@ -171,14 +171,16 @@ def _dates_contradict_ids(listed: list[Media]) -> Flow[bool]:
             raise
         return False  # a server that does not sort by dates
     dates = [_date_of(media) or 0 for media in latest]
-    if len(set(dates)) < MIN_DATES or dates != sorted(dates, reverse=True):
-        return False
-    known, greatest = {str(media.id) for media in listed}, listed[-1].id
-    # Files may have been added between the two requests.
-    return any(
-        str(media.id) not in known
-        and not (isinstance(media.id, int) and isinstance(greatest, int) and media.id > greatest)
-        for media in latest
+    return dates == sorted(dates, reverse=True) and not _dates_agree(latest, listed)
+
+
+def _dates_agree(latest: Iterable[Media], newest: Sequence[Media]) -> bool:
+    """Return whether the files with the latest dates have the greatest ids; ids of several counters differ."""
+    known = {media.id for media in newest}
+    greatest = max((id_ for id_ in known if isinstance(id_, int)), default=0)
+    # Files may have been added between two requests.
+    return len({_date_of(media) for media in latest}) < MIN_DATES or all(
+        media.id in known or (isinstance(media.id, int) and media.id > greatest) for media in latest
     )
 
 
@@ -230,7 +232,7 @@ class Reading:
     def horizon(self, total: int | None, *, is_complete: bool) -> Horizon | None:
         """Return the horizon after the reading; None if neither ids nor dates order the files."""
         newest, field = self._newest, self.sort_by
-        if is_complete and field == "id" and not (self._is_ordered(total) and self._dates_agree()):
+        if is_complete and field == "id" and not (self._is_ordered(total) and _dates_agree(self._latest, self._newest)):
             if not self._has_dates:
                 return None
             newest, field = self._latest, "createdAt"
@@ -241,10 +243,3 @@ class Reading:
 
     def _is_ordered(self, total: int | None) -> bool:
         return self._is_sorted and (self.sort_by == "createdAt" or _ids_grow(self._newest, total))
-
-    def _dates_agree(self) -> bool:
-        """Return whether the files with the latest dates have the greatest ids; ids of several counters differ."""
-        if len({_date_of(media) for media in self._latest}) < MIN_DATES:
-            return True
-        greatest = {media.id for media in self._newest}
-        return all(media.id in greatest for media in self._latest)

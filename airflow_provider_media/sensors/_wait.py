@@ -69,12 +69,12 @@ class Wait(WaitCheckpoint):
 
     criteria: WaitCriteria
     policy: _poller.PollPolicy
+    state: TaskState[WaitCheckpoint]
     timeout: float
     needed_by: datetime | None = None
     warn_before: float | None = None
     on_warning: Callable[..., object] | None = None
     gate: Gate | None = None
-    state: TaskState[WaitCheckpoint] | None = None
     counts: dict[str, int] = field(init=False)
     retry_after: float = field(default=0.0, init=False)
     is_changed: bool = field(default=False, init=False)
@@ -249,20 +249,14 @@ class Wait(WaitCheckpoint):
 
     def save(self) -> None:
         """Save the state for the task's later processes, where Airflow supports it."""
-        if self.state is not None:
-            is_large = len(json.dumps(self.to_dict())) > _MAX_BYTES
-            self.state.save(replace(self, found={}) if is_large else self)
+        is_large = len(json.dumps(self.to_dict())) > _MAX_BYTES
+        self.state.save(replace(self, found={}) if is_large else self)
 
     def reset(self) -> None:
         """Save only the first start, because a retry gets the remaining time."""
         self.found.clear()
         self.failures = 0
         self.save()
-
-    def delete(self) -> None:
-        """Delete the saved state."""
-        if self.state is not None:
-            self.state.delete()
 
 
 def _first_start(context: Context) -> datetime | None:

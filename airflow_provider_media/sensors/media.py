@@ -162,14 +162,14 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             except AirflowSkipException as skip:  # whose message does not contain what is missing
                 raise _skip(skip.__cause__ or skip) from skip.__cause__
         with self._soft_fail():
-            result = self._poll(context, newest_only=True)
+            result = self.poke(context, newest_only=True)
             return result.xcom_value if result.is_done else self._defer(context)
 
-    def poke(self, context: Context) -> PokeReturnValue:
-        """Poll once for the missing files."""
-        return self._poll(context)
+    def poke(self, context: Context, *, newest_only: bool = False) -> PokeReturnValue:
+        """Poll once for the missing files.
 
-    def _poll(self, context: Context, *, newest_only: bool = False) -> PokeReturnValue:
+        :param newest_only: read the whole list only if the newest files complete the wait, or at the deadline.
+        """
         wait = self._load_wait(context)
         error = wait.poll(self.hook, newest_only=newest_only and not wait.is_over)
         is_over = wait.is_over
@@ -185,7 +185,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             self.log.info("Waiting: %s", status)
             self._logged = status
         if is_over:
-            wait.delete()
+            wait.state.delete()
             cause = f"; the last poll failed: {error}" if error else "."
             raise AirflowSensorTimeout(f"The deadline ({wait.limit}) has passed: {wait.progress}{cause}") from error
         if wait.found_in_newest is None:
@@ -258,7 +258,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
         return self._wait
 
     def _finish(self, context: Context, wait: Wait) -> Any:
-        wait.delete()
+        wait.state.delete()
         files = wait.criteria.in_order(wait.found)
         MediaLink.persist(context, library_link(self.media_conn_id, files[0] if len(files) == 1 else None))
         result = [media.to_dict() for media in files]

@@ -98,7 +98,7 @@ class MediaExistsTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield one event."""
         if self.not_before:
-            await asyncio.sleep(min(_seconds_until(self.not_before), self._remaining_seconds))
+            await asyncio.sleep(min(_seconds_until(self.not_before), _seconds_until(self.deadline)))
         criteria = WaitCriteria(
             ids=tuple(map(str, self.media_ids)),
             names=tuple(self.names),
@@ -109,11 +109,12 @@ class MediaExistsTrigger(BaseTrigger):
             stored_after=datetime.fromisoformat(self.stored_after) if self.stored_after else None,
             pick=self.pick,
         )
+        seconds = _seconds_until(self.deadline) - _poller.FIRST_POLL_SECONDS
         subscription = _poller.Subscription(
             criteria,
             interval=self.poll_interval,
             policy=_poller.PollPolicy(self.max_poll_failures),
-            first_poll_by=asyncio.get_running_loop().time() + self._remaining_seconds - _poller.FIRST_POLL_SECONDS,
+            first_poll_by=asyncio.get_running_loop().time() + seconds,
             found_before=self.found_before,
         )
         async with _poller.subscribe(self.media_conn_id, subscription):
@@ -125,10 +126,10 @@ class MediaExistsTrigger(BaseTrigger):
         first_poll_end, logged = clock() + _poller.FIRST_POLL_SECONDS, ""
         while subscription.missing and subscription.error is None:
             status: Literal["warning", "deadline"] = "deadline"
-            seconds = self._remaining_seconds
+            seconds = _seconds_until(self.deadline)
             if not subscription.polls:
                 seconds = max(seconds, first_poll_end - clock())
-            elif self.warn_at and (until_warning := _seconds_until(self.warn_at)) < seconds:
+            elif (until_warning := _seconds_until(self.warn_at)) < seconds:
                 status, seconds = "warning", until_warning
             try:
                 async with asyncio.timeout(None if seconds == math.inf else max(seconds, 0.0)):
@@ -146,15 +147,11 @@ class MediaExistsTrigger(BaseTrigger):
             return WaitEvent(status="failed", found=subscription.found, error=type(error).__name__, message=str(error))
         return WaitEvent(status="found", found=subscription.found)
 
-    @property
-    def _remaining_seconds(self) -> float:
-        return _seconds_until(self.deadline) if self.deadline else math.inf
-
 
 def _parse_moment(field: str, value: Any) -> str | None:
     moment = parse_nullable(parse_datetime, field, value)
     return moment.isoformat() if moment else None
 
 
-def _seconds_until(moment: str) -> float:
-    return (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
+def _seconds_until(moment: str | None) -> float:
+    return math.inf if moment is None else (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
