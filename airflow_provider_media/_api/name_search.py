@@ -55,15 +55,10 @@ _NUMBER = re.compile("0*([0-9]+)")
 
 @dataclass(frozen=True, slots=True)
 class _Collation:
-    """A plausible order of names.
-
-    :param text_of: the string by which a name is compared.
-    :param by_value: whether numbers are compared by value.
-    """
+    """A plausible order of names: the string by which a name is compared, and whether numbers are compared by value."""
 
     text_of: Callable[[str], str]
     by_value: bool
-    is_descending: bool
 
     def key(self, name: str) -> str:
         """Return the key of a name, which is compared by code point."""
@@ -78,17 +73,8 @@ class _Collation:
         one, other = (_UNICODE_PUNCTUATION[ord(character) - 1] for character in pair)
         return (one < other) == (pair[0] < pair[1])
 
-    def is_before(self, first: str, second: str) -> bool:
-        """Return whether a key is listed before another."""
-        return _is_less(second, first) if self.is_descending else _is_less(first, second)
 
-
-_COLLATIONS = tuple(
-    _Collation(text_of, by_value, is_descending)
-    for is_descending in (False, True)
-    for by_value in (False, True)
-    for text_of in _TEXTS
-)
+_COLLATIONS = tuple(_Collation(text_of, by_value) for by_value in (False, True) for text_of in _TEXTS)
 
 
 def _known_part(name: str) -> str:
@@ -137,8 +123,8 @@ class NamePage:
     count: int
     items: Sequence[Media]
     total: int | None
-    _keys: dict[tuple[Callable[[str], str], bool], list[str]] = field(default_factory=dict)
-    _punctuation: dict[tuple[Callable[[str], str], bool], set[tuple[str, str]]] = field(default_factory=dict)
+    _keys: dict[_Collation, list[str]] = field(default_factory=dict)
+    _punctuation: dict[_Collation, set[tuple[str, str]]] = field(default_factory=dict)
 
     @property
     def end(self) -> int:
@@ -165,18 +151,16 @@ class NamePage:
 
     def keys(self, collation: _Collation) -> list[str]:
         """Return the keys of its names."""
-        kind = collation.text_of, collation.by_value
-        if kind not in self._keys:
-            self._keys[kind] = [collation.key(name) for name in self.names]
-        return self._keys[kind]
+        if collation not in self._keys:
+            self._keys[collation] = [collation.key(name) for name in self.names]
+        return self._keys[collation]
 
     def punctuation(self, collation: _Collation) -> set[tuple[str, str]]:
         """Return the pairs of punctuation characters by which neighbors are ordered."""
-        kind = collation.text_of, collation.by_value
-        if kind not in self._punctuation:
+        if collation not in self._punctuation:
             pairs = (_difference(*neighbors) for neighbors in pairwise(self.keys(collation)))
-            self._punctuation[kind] = {pair for pair in pairs if _is_punctuation(pair)}
-        return self._punctuation[kind]
+            self._punctuation[collation] = {pair for pair in pairs if _is_punctuation(pair)}
+        return self._punctuation[collation]
 
 
 def ids_descend(ids: Sequence[int | str]) -> bool:
@@ -240,10 +224,10 @@ class NameSearch:
     def _is_ordered(self, collation: _Collation, page: NamePage) -> bool:
         """Return whether neither the page contradicts the collation, nor the ends of all pages."""
         keys = page.keys(collation)
-        pairs = [] if keys == sorted(keys, reverse=collation.is_descending) else [*pairwise(keys)]
+        pairs = [] if keys == sorted(keys) else [*pairwise(keys)]
         ends = [(listed.keys(collation)[0], listed.keys(collation)[-1]) for listed in self._pages]
         pairs += [ends_pair for pair in pairwise(ends) for ends_pair in zip(*pair, strict=True)]
-        return not any(collation.is_before(later, earlier) for earlier, later in pairs)
+        return not any(_is_less(later, earlier) for earlier, later in pairs)
 
     def _decide(self) -> None:
         """Set the next page to read or, if all plausible collations agree, the result."""
@@ -279,7 +263,7 @@ class NameSearch:
         """
         pair = _difference(first, second)
         if not _is_punctuation(pair) or collation.has_usual_order(pair):
-            return collation.is_before(first, second)
+            return _is_less(first, second)
         shown = {pair for page in self._pages for pair in page.punctuation(collation)}
         return pair in shown and pair[::-1] not in shown
 
@@ -292,7 +276,7 @@ class NameSearch:
             if low <= key <= high:  # names with the same key may continue on the page before or after
                 has_start = page.start == 0 or any(self._is_before(collation, other, key) for other in keys)
                 return self._around(page.end if has_start else page.start)
-            if (key < low) is not collation.is_descending:
+            if key < low:
                 end = min(end, page.start)
             else:
                 start = max(start, page.end)
@@ -307,13 +291,8 @@ class NameSearch:
 
     def _is_proven_by_neighbors(self, collation: _Collation) -> bool:
         """Return whether enough neighbors show that the list is sorted."""
-        neighbors = [
-            (one, other)
-            for page in self._pages
-            for one, other in pairwise(page.keys(collation))
-            if collation.is_before(one, other)
-        ]
-        return len(neighbors) >= MIN_ORDERED_NAMES
+        neighbors = (pair for page in self._pages for pair in pairwise(page.keys(collation)))
+        return sum(_is_less(*pair) for pair in neighbors) >= MIN_ORDERED_NAMES
 
     def _has_all_between(self, collation: _Collation, page: NamePage) -> bool:
         """Return whether the page has every known file whose name belongs between its first and its last name.
@@ -323,8 +302,8 @@ class NameSearch:
         first, last = page.keys(collation)[0], page.keys(collation)[-1]
         for media_id, name in self._seen.items():
             key = collation.key(name)
-            is_after_start = page.start == 0 or collation.is_before(first, key)
-            is_between = is_after_start and (page.is_end or collation.is_before(key, last))
+            is_after_start = page.start == 0 or _is_less(first, key)
+            is_between = is_after_start and (page.is_end or _is_less(key, last))
             if media_id not in page.ids and (is_between or name == self._name):
                 return False
         return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
@@ -84,20 +84,9 @@ class _Box:
     end: int
 
 
-@dataclass(slots=True)
-class _Outline:
-    """The top-level boxes: the index, the position of the media data, and the first fragments."""
-
-    index: _Box | None = None
-    content_at: int | None = None
-    fragments: list[_Box] = field(default_factory=list)
-    has_still_image: bool = False
-
-
 def read_video(reader: Reader) -> MediaInfo:
     """Read the boxes that describe the streams; the index may be at the end of the file."""
-    outline = _read_outline(reader)
-    index, content_at = _check_completeness(reader, outline)
+    index, content_at, fragments = _read_outline(reader)
     inner = _boxes_by_kind(reader, index)
     if b"cmov" in inner:
         raise InvalidFileError(
@@ -125,49 +114,42 @@ def read_video(reader: Reader) -> MediaInfo:
         audio_codecs=tuple(codec for codec, _, _ in audio_tracks),
         is_encrypted=any(is_encrypted for _, is_encrypted, _ in [*video_tracks, *audio_tracks]),
         h264=tuple(info for _, _, infos in video_tracks for info in infos),
-        has_b_frames=any(_reorders(reader, track, outline.fragments) for track in videos),
+        has_b_frames=any(_reorders(reader, track, fragments) for track in videos),
         is_index_first=index.at < content_at,
     )
 
 
-def _read_outline(reader: Reader) -> _Outline:
-    """Walk the top-level boxes, up to the first bytes that are no box.
+def _read_outline(reader: Reader) -> tuple[_Box, int, list[_Box]]:
+    """Walk the top-level boxes; return the index, the position of the media data, and the first fragments.
 
-    Tools and cameras append text and padding, which players ignore.
+    The first bytes that are no box end the walk, because tools and cameras append text and padding.
     """
-    outline = _Outline()
-    at, fragment_lacks_content = 0, False
+    boxes: dict[bytes, list[_Box]] = {}
+    at, last = 0, b""
     while at + 8 <= reader.size:
         box = _box_at(reader, at, reader.size)
         if box is None or (box.kind not in _TOP_LEVEL and box.end > reader.size):
             break
         if box.end > reader.size:
             raise reader.truncated(f"{_name(box.kind)} box")
+        if box.kind in _TOP_LEVEL and len(several := boxes.setdefault(box.kind, [])) < _MAX_FRAGMENTS_READ:
+            several.append(box)
         if box.kind in _CONTENT or box.kind == b"moof":
-            fragment_lacks_content = box.kind == b"moof"
-            outline.content_at = at if outline.content_at is None else outline.content_at
-        if box.kind == b"moov" and outline.index is None:
-            outline.index = box
-        elif box.kind == b"moof" and len(outline.fragments) < _MAX_FRAGMENTS_READ:
-            outline.fragments.append(box)
-        outline.has_still_image |= box.kind == b"meta"
+            last = box.kind
         at = box.end
-    is_junk = at + 8 <= reader.size
-    if fragment_lacks_content:
+    index, fragments = boxes.get(b"moov", [None])[0], boxes.get(b"moof", [])
+    contents = [box.at for kind in (*_CONTENT, b"moof") for box in boxes.get(kind, ())]
+    if last == b"moof":
         raise CorruptFileError(f"truncated: it ends at byte {reader.size:,}, between a moof box and its mdat box")
-    if outline.index is None and outline.content_at is None and is_junk:
+    if index is None and not contents and at + 8 <= reader.size:
         raise InvalidFileError("not an MP4 video, although it starts like one")
-    return outline
-
-
-def _check_completeness(reader: Reader, outline: _Outline) -> tuple[_Box, int]:
-    if outline.index is None and outline.has_still_image:
-        raise InvalidFileError("a still image in an MP4 container", "Convert it to JPEG or PNG.")
-    if outline.index is None:
-        raise CorruptFileError("truncated: it has no index (moov box), which is often written last")
-    if outline.content_at is None:
+    if index is None:
+        still_image = InvalidFileError("a still image in an MP4 container", "Convert it to JPEG or PNG.")
+        no_index = CorruptFileError("truncated: it has no index (moov box), which is often written last")
+        raise still_image if b"meta" in boxes else no_index
+    if not contents:
         raise CorruptFileError(f"truncated: it ends at byte {reader.size:,}, without media data (mdat box)")
-    return outline.index, outline.content_at
+    return index, min(contents), fragments
 
 
 def _box_at(reader: Reader, at: int, end: int) -> _Box | None:

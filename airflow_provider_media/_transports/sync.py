@@ -185,10 +185,7 @@ class SyncTransport:
         return self.exchange(request, retry_state, turn, self.new_transfer())
 
     def exchange(self, request: ApiRequest, retry_state: RetryState, turn: Turn, transfer: Transfer) -> ApiResponse:
-        """Make one attempt.
-
-        :param transfer: the handle to abort the exchange.
-        """
+        """Make one attempt, which the transfer can abort."""
         self._transfers.add(transfer)
         current_transfer.set(transfer)
         try:
@@ -233,32 +230,22 @@ class SyncTransport:
                 response = replace(response, delivery=Delivery.PARTIAL)
             self.limiter.note(turn, http_response.headers)
             self.key_was_accepted = True
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            media_error = _as_error(error, request, settings, response_started=http_response is not None)
-            _note_partial_body(media_error, request, body, http_response)
-            log.debug("%s Caused by: %s", media_error, _describe_causes(error, settings))
-            raise media_error from None
-        except MediaError as error:
-            _note_partial_body(error, request, body, http_response)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, MediaError) as failure:
+            status = 0 if http_response is None else http_response.status_code
+            error = failure if isinstance(failure, MediaError) else _as_error(failure, request, settings, status)
+            is_success = needs_body(request.method, status)  # unreadable; the server may have an identical file
+            if error.delivery is Delivery.UNKNOWN and body is not None and not body.finished and not is_success:
+                error.delivery = Delivery.PARTIAL
             if http_response is not None:
                 self.limiter.note(turn, http_response.headers, error)
-            raise
+            if error is failure:
+                raise
+            log.debug("%s Caused by: %s", error, _describe_causes(failure, settings))
+            raise error from None
         finally:
             if body is not None:
                 retry_state.exclude_time(body.transfer_seconds)
         return response
-
-
-def _note_partial_body(
-    error: MediaError, request: ApiRequest, body: StreamingBody | None, response: requests.Response | None
-) -> None:
-    """Set the delivery to PARTIAL if the end of the body was not sent, because then the server has no whole file.
-
-    An unreadable response of success leaves it UNKNOWN, because the server may have an identical file.
-    """
-    confirms = response is not None and needs_body(request.method, response.status_code)
-    if error.delivery is Delivery.UNKNOWN and body is not None and not body.finished and not confirms:
-        error.delivery = Delivery.PARTIAL
 
 
 class _Session(requests.Session):
@@ -295,8 +282,11 @@ def multipart_body(upload: UploadSpec, on_block: Callable[[int], None] | None = 
     return body, encoder.content_type
 
 
-def _as_error(error: Exception, request: ApiRequest, settings: Settings, *, response_started: bool) -> MediaError:
-    """Return the error for a failure of the HTTP client, classified by its chain of causes."""
+def _as_error(error: Exception, request: ApiRequest, settings: Settings, status: int) -> MediaError:
+    """Return the error for a failure of the HTTP client, classified by its chain of causes.
+
+    :param status: of the response; 0 if none was received.
+    """
     causes = exception_chain(error)
     if cause := _configuration_error(causes, settings):
         return MediaConfigurationError(f"Could not {request.purpose}: {cause}.")
@@ -328,7 +318,7 @@ def _as_error(error: Exception, request: ApiRequest, settings: Settings, *, resp
         received = _first_bytes(causes, settings) or reason
         cause = f"{server} did not send an HTTP/1.1 response ({received}); check the base address in the connection"
         return MediaResponseError(f"Could not {request.purpose}: {cause}.", delivery=if_sent)
-    elif response_started and not has(OSError):
+    elif status and not has(OSError):
         error_class, delivery = MediaResponseError, Delivery.UNKNOWN
         cause = "the response is truncated"
     elif has(requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):

@@ -27,7 +27,7 @@ import threading
 import time
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -161,10 +161,7 @@ class _EarlyResponseMixin:
 
     @property
     def _is_watchable(self) -> bool:
-        """Whether the socket is plain or TLS, and not a TLS tunnel through a TLS proxy.
-
-        The descriptor of such a tunnel belongs to the connection to the proxy, so it must not be used directly.
-        """
+        """Whether the socket has a descriptor of its own, unlike a TLS tunnel through a TLS proxy."""
         return type(self.sock) is socket.socket or isinstance(self.sock, ssl.SSLSocket)
 
     def _push(self, size: int, send_from: Callable[[int], int], idle_work: Callable[[], bool] = bool) -> None:
@@ -173,32 +170,26 @@ class _EarlyResponseMixin:
         :param send_from: sends bytes from a position on; returns their number.
         :param idle_work: does a little work while the socket is not ready; returns False if there is none.
         """
-        if wait_for_read(self.sock, timeout=0) and self._has_response():
-            self._stop_sending()
+        has_response = wait_for_read(self.sock, timeout=0) and self._has_response()
         self.sock.settimeout(0)
         done = 0
         try:
-            while done < size:
+            while done < size and not has_response:
                 try:
                     done += send_from(done)
                     self.has_sent = True
                 except _NOT_YET:
-                    if self._wait(select.POLLIN | select.POLLOUT, idle_work) and self._has_response():
-                        self._stop_sending()
+                    has_response = self._wait(select.POLLIN | select.POLLOUT, idle_work) and self._has_response()
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            self._stop_sending()
+            has_response = True
         finally:
             self.sock.settimeout(self.settings.timeout)
-
-    def _stop_sending(self) -> NoReturn:
-        self.is_spent = True
-        raise BrokenPipeError
+        if has_response:
+            self.is_spent = True
+            raise BrokenPipeError
 
     def getresponse(self) -> Any:
-        """Start the time limit of the response when the server has the whole body, because the line may be slow.
-
-        :raises TimeoutError: no byte was transferred for the connection's ``timeout``.
-        """
+        """Start the time limit of the response when the server has the whole body, because the line may be slow."""
         if self._is_watchable and not self.is_spent and _unacknowledged(self.sock):
             self._wait(select.POLLIN)
         return super().getresponse()  # type: ignore[misc]
@@ -427,10 +418,7 @@ class Transfer:
                 handle.close()
 
     def connect(self, sock: socket.socket, address: Any) -> None:
-        """Connect a socket.
-
-        :raises OSError: the connect failed, timed out (TimeoutError) or was aborted.
-        """
+        """Connect a socket; raise an OSError if that fails, times out or is aborted."""
         self.hold(sock)
         if not self.is_aborted:  # otherwise it would connect, because a shutdown before has no effect
             sock.connect(address)
