@@ -69,10 +69,10 @@ def open_url(address: str) -> UrlPath:
     """
     from airflow.providers.common.compat.sdk import BaseHook
 
-    from airflow_provider_media._transports.url import url_path
+    from airflow_provider_media._transports.url import UrlPath
     from airflow_provider_media.exceptions import MediaConfigurationError
 
-    path = url_path(address)
+    path = UrlPath(address)
     conn_id = unquote(urlsplit(address).username or "")
     if not conn_id:
         return path
@@ -89,4 +89,4 @@ def open_url(address: str) -> UrlPath:
     headers = {name: value for name, value in connection.extra_dejson.items() if name not in _REQUEST_OPTIONS}
     mask_secret(headers)
     auth = (connection.login, connection.password or "") if connection.login else None
-    return url_path(address, auth=auth, headers={name: str(value) for name, value in headers.items()})
+    return UrlPath(address, auth=auth, headers={name: str(value) for name, value in headers.items()})

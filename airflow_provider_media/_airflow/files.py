@@ -43,11 +43,11 @@ def download_file(media: Media, target: Any, *, verify: bool | str, must_not_rep
 
 
 def _copy(media: Media, target: Any, *, verify: bool | str, must_not_replace: bool) -> None:
-    from airflow_provider_media._transports.url import url_path
+    from airflow_provider_media._transports.url import UrlPath
 
     if media.url is None:
         raise MediaFileError("the library returns no URL.")
-    source, shown = open_source(url_path(media.url, verify=verify)), redact_url(str(target))
+    source, shown = open_source(UrlPath(media.url, verify=verify)), redact_url(str(target))
     if media.size and source.size != media.size:
         raise MediaFileError(f"its URL has {source.size} bytes, the library shows {media.size}.")
     if must_not_replace and target.exists():

@@ -59,24 +59,19 @@ class Baseline:
             return created is not None and before is not None and created > before  # the id was reused
         if self.is_complete or self.is_exceeded_by(media):
             return True
-        return self._is_newer_by_date(created, otherwise=None if id_number(media.id) is None else False)
+        if created is None or self.newest_at is None:
+            return None if id_number(media.id) is None else False
+        if created <= self.newest_at:
+            return False
+        latest = microseconds(datetime.now(UTC)) + _CLOCK_DIFFERENCE
+        if self.taken_at is None or created > latest or 0 <= self.taken_at - created <= _CLOCK_DIFFERENCE:
+            return None
+        return bool(created > self.taken_at)
 
     def is_exceeded_by(self, media: Media) -> bool:
         """Return whether the id of a file is greater than the greatest known id."""
         number = id_number(media.id)
         return number is not None and self.newest_id is not None and number > self.newest_id
-
-    def _is_newer_by_date(self, created: int | None, *, otherwise: bool | None) -> bool | None:
-        """Decide by date, for a file whose id is smaller or has no order."""
-        if created is None or self.newest_at is None:
-            return otherwise
-        if created <= self.newest_at:
-            return False
-        if self.taken_at is None or created > microseconds(datetime.now(UTC)) + _CLOCK_DIFFERENCE:
-            return None
-        if created > self.taken_at:
-            return True
-        return False if created < self.taken_at - _CLOCK_DIFFERENCE else None
 
     def newer_in(self, library: Sequence[Media]) -> tuple[list[Media], list[Media]]:
         """Return the newer files of the whole list, and those that may be newer."""

@@ -205,16 +205,11 @@ def detect_type(head: bytes) -> FileType | None:
     """
     if not head.strip(b"\0 \t\r\n"):
         return _PLACEHOLDER
-    return _by_box(head) or _by_signature(head) or _by_text(head)
-
-
-def _by_box(head: bytes) -> FileType | None:
     kind = head[4:8]
-    if kind == b"ftyp":
-        return _by_brand(head)
     if kind in _SEGMENT_BOXES:
         return FileType("MP4 segment without its start", advice="Join the segments to one file.")
-    return _QUICKTIME if kind in _QUICKTIME_BOXES else None
+    found = _by_brand(head) if kind == b"ftyp" else _QUICKTIME if kind in _QUICKTIME_BOXES else None
+    return found or _by_signature(head) or _by_text(head)
 
 
 def _by_brand(head: bytes) -> FileType | None:
@@ -228,7 +223,10 @@ def _by_brand(head: bytes) -> FileType | None:
         return None
     if _MP4_BRANDS.fullmatch(brands[0]):
         return MP4
-    families = [_family_of(brand) for brand in brands]
+    families = [
+        next((family for pattern, family in _BRAND_FAMILIES if re.fullmatch(pattern, brand, re.DOTALL)), None)
+        for brand in brands
+    ]
     if families[0] not in {None, _HEIF}:
         return families[0]
     others = [family for family in families if family not in {None, _HEIF, _3GP}]
@@ -237,10 +235,6 @@ def _by_brand(head: bytes) -> FileType | None:
     if any(_MP4_BRANDS.fullmatch(brand) for brand in brands):
         return MP4
     return FileType(f"ISO media file of the unknown brand {brands[0].decode('latin-1')!a}", advice=_CONVERT_VIDEO)
-
-
-def _family_of(brand: bytes) -> FileType | None:
-    return next((family for pattern, family in _BRAND_FAMILIES if re.fullmatch(pattern, brand, re.DOTALL)), None)
 
 
 def _by_signature(head: bytes) -> FileType | None:

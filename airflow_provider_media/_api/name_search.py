@@ -241,7 +241,9 @@ class NameSearch:
                 return
             proofs.append((collation, proof))
         for collation, page in proofs:
-            if self._is_proven_by_neighbors(collation) and self._has_all_between(collation, page):
+            neighbors = (pair for listed in self._pages for pair in pairwise(listed.keys(collation)))
+            is_sorted = sum(_is_less(*pair) for pair in neighbors) >= MIN_ORDERED_NAMES
+            if is_sorted and self._has_all_between(collation, page):
                 self.found = [media for media in page.items if media.name == self._name]
                 return
 
@@ -288,11 +290,6 @@ class NameSearch:
         """Return the page whose ends are farthest from a position."""
         pages = ((position // limit, limit) for limit in range(self._page_size, self._page_size // 2, -1))
         return max(pages, key=lambda page: min(position - page[0] * page[1], (page[0] + 1) * page[1] - position))
-
-    def _is_proven_by_neighbors(self, collation: _Collation) -> bool:
-        """Return whether enough neighbors show that the list is sorted."""
-        neighbors = (pair for page in self._pages for pair in pairwise(page.keys(collation)))
-        return sum(_is_less(*pair) for pair in neighbors) >= MIN_ORDERED_NAMES
 
     def _has_all_between(self, collation: _Collation, page: NamePage) -> bool:
         """Return whether the page has every known file whose name belongs between its first and its last name.

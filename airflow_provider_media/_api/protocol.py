@@ -154,7 +154,10 @@ def raise_for_status(request: ApiRequest, response: ApiResponse) -> None:
     is_unclear = status < HTTPStatus.OK or status == HTTPStatus.PARTIAL_CONTENT
     if status < HTTPStatus.MULTIPLE_CHOICES and not is_unclear:
         return
-    details = _json_object(response)
+    details: Any = None
+    with suppress(ValueError, RecursionError):
+        details = _load_json(response)
+    details = details if isinstance(details, dict) else {}
     server_message = _server_message(response, details)
     request_id = next((response.headers[name] for name in _REQUEST_ID_HEADERS if response.headers.get(name)), None)
     error_class, hint = _error_class_and_hint(request, response)
@@ -199,27 +202,14 @@ def _error_class_and_hint(request: ApiRequest, response: ApiResponse) -> tuple[t
         return MediaNotFoundError, "no Media API at this URL; check the base address in the connection"
     if status in _ERRORS:
         return _ERRORS[status]
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return MediaUnavailableError, ""
-    if status >= HTTPStatus.BAD_REQUEST:
-        return MediaRequestError, ""
-    if status < HTTPStatus.MULTIPLE_CHOICES:
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        location = response.headers.get("location")
+        target = f" to {one_line(location)!r}" if location else ""
+        reason = "because its target would receive the API key; check the base address in the connection"
+        return MediaResponseError, f"did not follow the redirect{target}, {reason}"
+    if status < HTTPStatus.BAD_REQUEST:
         return MediaResponseError, ""
-    location = response.headers.get("location")
-    target = f" to {one_line(location)!r}" if location else ""
-    hint = (
-        f"did not follow the redirect{target}, because its target would receive the API key;"
-        " check the base address in the connection"
-    )
-    return MediaResponseError, hint
-
-
-def _json_object(response: ApiResponse) -> Mapping[str, Any]:
-    try:
-        value = _load_json(response)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return (MediaRequestError if status < HTTPStatus.INTERNAL_SERVER_ERROR else MediaUnavailableError), ""
 
 
 def _server_message(response: ApiResponse, details: Mapping[str, Any]) -> str | None:

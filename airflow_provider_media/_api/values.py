@@ -24,6 +24,8 @@ _MAX_DIGITS = 19
 _MAX_ID_DIGITS = 100
 """More than any server's ids have; Python does not convert integers of thousands of digits to strings."""
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -99,16 +101,11 @@ def normalize_media_id(media_id: object) -> int | str:
     if isinstance(media_id, str):
         media_id = media_id.strip()
     is_id = isinstance(media_id, (int, str)) and not isinstance(media_id, bool) and not is_large_integer(media_id)
-    if not is_id or str(media_id) in {"", "None", ".", ".."} or not _is_encodable(str(media_id)):
+    if not is_id or str(media_id) in {"", "None", ".", ".."} or _LONE_SURROGATE.search(str(media_id)):
         hint = " Did a Jinja template or an upstream task return nothing?" if media_id in (None, "", "None") else ""
         raise MediaConfigurationError(f"{show(media_id)} is not a media id.{hint}")
     assert isinstance(media_id, (int, str))  # noqa: S101 - for the type checker; checked above
     return media_id
-
-
-def _is_encodable(text: str) -> bool:
-    """Return whether the string has no lone surrogates."""
-    return text == text.encode(errors="replace").decode()
 
 
 def parse_id(value: Any) -> int | str:

@@ -293,15 +293,11 @@ def _reorders(reader: Reader, track: _Box, fragments: list[_Box]) -> bool:
     table = _find(reader, track, b"mdia", b"minf", b"stbl", b"ctts")
     if table and len(set(_numbers(_table(reader, table)[8:], width=8, at=4))) > 1:
         return True
-    number = _track_number(reader, track)
-    offsets = [offset for fragment in fragments for offset in _fragment_offsets(reader, fragment, number)]
-    return len(set(offsets)) > 1
-
-
-def _track_number(reader: Reader, track: _Box) -> bytes:
     header = _need(reader, track, b"tkhd")
     at = 20 if _payload(reader, header, 1) == b"\x01" else 12
-    return _payload(reader, header, at + 4)[at:]
+    number = _payload(reader, header, at + 4)[at:]
+    offsets = [offset for fragment in fragments for offset in _fragment_offsets(reader, fragment, number)]
+    return len(set(offsets)) > 1
 
 
 def _fragment_offsets(reader: Reader, fragment: _Box, track_number: bytes) -> Iterator[int]:

@@ -74,12 +74,7 @@ def renew_in_children(renewable: Any) -> None:
     _renewable.add(renewable)
 
 
-def _renew_all() -> None:
-    for renewable in list(_renewable):
-        renewable.renew()
-
-
-os.register_at_fork(after_in_child=_renew_all)
+os.register_at_fork(after_in_child=lambda: [renewable.renew() for renewable in list(_renewable)])
 
 
 MAX_RESET_SECONDS = 300.0
@@ -193,7 +188,11 @@ class RateLimiter:
             # A server that always sends 0 is ignored.
             self._has_seen_remaining = self._has_seen_remaining or bool(remaining)
             if self._has_seen_remaining and remaining is not None and seconds is not None:
-                self._note_window(now, turn.number + remaining, now + seconds)
+                ends = now + seconds
+                is_same = now < self._window_ends and abs(ends - self._window_ends) < _SAME_WINDOW_SECONDS
+                # Servers send the reset in integer seconds, usually rounded up.
+                self._window_ends = min(ends, self._window_ends) if is_same else ends
+                self._last_number = turn.number + remaining
             if error is None or not error.is_transient:
                 return
             is_refusal = error.status == _TOO_MANY_REQUESTS
@@ -206,13 +205,6 @@ class RateLimiter:
             hold = error.retry_after or (_HOLD_AFTER_REFUSAL_SECONDS if is_refusal else 0.0)
             if hold <= MAX_HOLD_SECONDS:
                 self._held_until = max(self._held_until, now + hold)
-
-    def _note_window(self, now: float, last_number: int, ends: float) -> None:
-        """Record the last request number of the window and its end."""
-        is_same = now < self._window_ends and abs(ends - self._window_ends) < _SAME_WINDOW_SECONDS
-        self._last_number = last_number
-        # Servers send the reset in integer seconds, usually rounded up.
-        self._window_ends = min(ends, self._window_ends) if is_same else ends
 
     def _learn(self, now: float, per_second: int) -> None:
         self._learned_interval = 1 / (_LEARNED_SHARE * per_second)

@@ -395,16 +395,12 @@ def _configuration_error(causes: list[BaseException], settings: Settings) -> str
                 f"the certificate of {address} is not trusted ({cause.verify_message}); for a private CA, set"
                 " the extra 'verify' in the connection to the path of its CA bundle"
             )
-        # Only during the handshake, because later a file may have been sent.
-        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS and _was_in_handshake(cause):
+        # Only during the handshake, which only the traceback shows; later, a file may have been sent.
+        in_handshake = (frame.f_code.co_name == "do_handshake" for frame, _ in walk_tb(cause.__traceback__))
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS and any(in_handshake):
             return f"{server} does not use TLS; for a plain HTTP server, start the base address with http://"
         if isinstance(cause, OSError) and _REFUSED_TUNNEL.search(str(cause)):  # 403, 407
             return f"the proxy rejected the connection to {address}; check the extra 'proxy' in the connection"
         if isinstance(cause, _INVALID_URL):
             return f"the base address {address} or the proxy URL is invalid"
     return None
-
-
-def _was_in_handshake(error: BaseException) -> bool:
-    """Return whether the handshake raised the error; only its traceback shows that."""
-    return any(frame.f_code.co_name == "do_handshake" for frame, _ in walk_tb(error.__traceback__))

@@ -9,7 +9,6 @@ import io
 import ipaddress
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
@@ -40,62 +39,44 @@ _FIRST_BYTE = "bytes=0-0"  # not satisfiable for an empty file
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
-@dataclass(frozen=True, slots=True)
 class UrlPath:
-    """The path of a file on an HTTP server, as a path object of an object store.
+    """The path of a file on an HTTP server: a path object of an object store, and its own file system.
 
-    :param label: the URL as the user wrote it.
-    """
+    Nothing is sent until the file is read.
 
-    fs: UrlFileSystem
-    path: str
-    label: str
-
-    @property
-    def name(self) -> str:
-        """The last part of the URL's path, decoded."""
-        return unquote(urlsplit(self.path).path.rpartition("/")[2])
-
-    def __str__(self) -> str:
-        return self.label
-
-
-def url_path(
-    address: str,
-    *,
-    auth: tuple[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-    verify: bool | str = True,
-) -> UrlPath:
-    """Return the path object of a URL; nothing is sent yet.
-
+    :param address: the URL as the user wrote it.
     :param auth: the user and password; like ``headers``, sent to the URL's origin only, and not to that of a redirect.
     :param verify: the CA bundle, or whether to verify certificates; by default that of the environment.
     """
-    try:
-        parts = urlsplit(address)
-        host, port, password = parts.hostname, parts.port, parts.password
-    except ValueError as error:
-        raise file_error(address, str(error)) from None
-    if not host:
-        raise file_error(address, "the URL has no host")
-    if password is not None:
-        raise file_error(address, "the URL has a password. Use an Airflow connection: https://conn_id@host/path")
-    netloc = f"[{host}]" if ":" in host else host
-    clean = parts._replace(netloc=netloc + (f":{port}" if port else ""), fragment="").geturl()
-    return UrlPath(UrlFileSystem(clean, auth, headers or {}, verify=verify), clean, address)
 
-
-class UrlFileSystem:
-    """Reads one URL through the methods of an fsspec file system that sources use; see :func:`url_path`."""
+    path = ""
+    """The URL without credentials and fragment."""
 
     def __init__(
-        self, address: str, auth: tuple[str, str] | None, headers: Mapping[str, str], *, verify: bool | str
+        self,
+        address: str,
+        *,
+        auth: tuple[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        verify: bool | str = True,
     ) -> None:
-        self._label = redact_url(address)
-        self._origin = _origin(address)
+        try:
+            parts = urlsplit(address)
+            host, port, password = parts.hostname, parts.port, parts.password
+        except ValueError as error:
+            raise file_error(address, str(error)) from None
+        if not host:
+            raise file_error(address, "the URL has no host")
+        if password is not None:
+            raise file_error(address, "the URL has a password. Use an Airflow connection: https://conn_id@host/path")
+        netloc = f"[{host}]" if ":" in host else host
+        self.path = parts._replace(netloc=netloc + (f":{port}" if port else ""), fragment="").geturl()
+        self.name = unquote(parts.path.rpartition("/")[2])
+        self._address = address
+        self._label = redact_url(self.path)
+        self._origin = _origin(self.path)
         self._auth = auth
-        self._headers = headers
+        self._headers = headers or {}
         self._verify = trusted_bundle(verify)
         self._session = requests.Session()
         self._session.trust_env = False  # a .netrc file has passwords for hosts that no one named
@@ -103,6 +84,14 @@ class UrlFileSystem:
         self._session.headers["Accept-Encoding"] = "identity"
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _CheckingAdapter(max_retries=0))
+
+    @property
+    def fs(self) -> UrlPath:
+        """The object itself: it has the methods of a file system that sources use."""
+        return self
+
+    def __str__(self) -> str:
+        return self._address
 
     def invalidate_cache(self, _address: str) -> None:
         """Do nothing: nothing is cached."""
@@ -210,8 +199,8 @@ def _raise_for_status(response: requests.Response) -> None:
 class _UrlStream(io.RawIOBase):
     """Reads sequentially from one response; a seek starts another one."""
 
-    def __init__(self, file_system: UrlFileSystem, address: str) -> None:
-        self._file_system = file_system
+    def __init__(self, file: UrlPath, address: str) -> None:
+        self._file = file
         self._address = address
         self._position = 0
         self._response: requests.Response | None = None
@@ -246,7 +235,7 @@ class _UrlStream(io.RawIOBase):
         return len(data)
 
     def _open(self) -> requests.Response:
-        response = self._file_system.get(self._address, f"bytes={self._position}-" if self._position else None)
+        response = self._file.get(self._address, f"bytes={self._position}-" if self._position else None)
         skipped = self._position if response.status_code == HTTPStatus.OK else 0  # the server ignores ranges
         while skipped and (data := response.raw.read(min(skipped, 64 * 1024), decode_content=False)):
             skipped -= len(data)

@@ -62,14 +62,14 @@ class Gate:
                 return self._fetch(media, media.url)
         except MediaError as error:
             reason = f"URL: {file_error_reason(error)}".rstrip(".")
-        except (OSError, ValueError) as error:  # of UrlFileSystem
+        except (OSError, ValueError) as error:  # of UrlPath
             reason = f"URL: {error}"
         return ChannelReport(), [reason]
 
     def _fetch(self, media: Media, url: str) -> tuple[ChannelReport, list[str]]:
-        from airflow_provider_media._transports.url import url_path
+        from airflow_provider_media._transports.url import UrlPath
 
-        path = url_path(url)
+        path = UrlPath(url)
         with path.fs.get(path.path, "bytes=0-0") as response:
             size = _size_of(response)
             problems = list(_differences(media, response, size)) if self.check_url else []
