@@ -97,10 +97,7 @@ class Baseline:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Baseline:
-        """Create an instance from :meth:`to_dict` output.
-
-        :raises ValueError: the values are invalid.
-        """
+        """Create an instance from :meth:`to_dict` output; raise a ValueError if it is invalid."""
         known, is_complete = values["known"], values["is_complete"]
         numbers = {name: values[name] for name in ("newest_id", "newest_at", "taken_at")}
         if not isinstance(known, dict) or not isinstance(is_complete, bool):
@@ -118,12 +115,7 @@ def microseconds(moment: datetime | None) -> Any:
 
 
 def greatest_growing_id(listed: Iterable[Media], total: int | None, *, shown_by: int = NEWEST_FILES) -> int | None:
-    """Return the greatest id if the greatest ids and their dates show that ids grow; otherwise None.
-
-    :param listed: the files with the greatest ids, or all files.
-    :param total: the number of files in the library.
-    :param shown_by: the number of files whose ids and dates are compared.
-    """
+    """Return the greatest id if the ``shown_by`` greatest ids and their dates show that ids grow; otherwise None."""
     newest = nlargest(shown_by, listed, key=lambda media: media.id if isinstance(media.id, int) else 0)
     ids = [media.id for media in newest if isinstance(media.id, int)]
     if not ids or len(ids) < len(newest) or any(id_ > 2 * older for id_, older in pairwise(ids)):
@@ -166,12 +158,7 @@ def fetch_baseline(name: str) -> Flow[Baseline]:
 
 
 def baseline_in(newest: Sequence[Media], same_name: Iterable[Media], *, total: int | None = None) -> Baseline:
-    """Return the baseline of a list.
-
-    :param newest: all files, or those with the greatest ids.
-    :param same_name: all files with the names of the uploads.
-    :param total: the number of files in the library; by default that of the given files.
-    """
+    """Return the baseline of a list: all files or those with the greatest ids, and those with the uploads' names."""
     newest_id = greatest_growing_id(newest, len(newest) if total is None else total)
     latest = None if newest_id is None else _latest(nlargest(NEWEST_FILES, newest, key=lambda media: int(media.id)))
     return Baseline(known=_dates_of(same_name), newest_id=newest_id, newest_at=latest)

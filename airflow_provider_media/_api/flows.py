@@ -117,12 +117,9 @@ class Paginator:
     No id is returned twice, because files added during the reading move others to the next page. A server that repeats
     its pages endlessly (it ignores ``page``) is an error, and so is a list of more than :data:`MAX_PAGES` pages.
 
-    :param page_size: items per page, at most 1000.
-    :param sort_by: one of the API's sort fields; None: the server's order.
     :param is_relevant: whether an invalid entry of this name is an error instead of being skipped.
     :ivar invalid_entries: the invalid entries of the last page.
     :ivar next_request: the request for the next page; None at the end of the list.
-    :ivar requests_done: the number of pages read.
     :ivar total: the last total; None if no page had one.
     :ivar shrank: whether a total decreased: files were deleted, so others may have moved to a page already read.
     """
@@ -243,10 +240,7 @@ def list_all(is_relevant: Callable[[str], bool] | None = None) -> Flow[list[Medi
 
 @dataclass(frozen=True, slots=True)
 class NamedFiles:
-    """The files of a name, or the whole library.
-
-    :param newest: the files with the greatest ids, or all files.
-    """
+    """The files of a name and those with the greatest ids, or twice the whole library."""
 
     files: list[Media]
     newest: list[Media]
@@ -344,10 +338,7 @@ MAX_LOOKUP_WAIT_SECONDS = 8.0
 
 
 def get_settled(media_ids: Iterable[int | str], settle_seconds: float) -> Flow[dict[str, Media]]:
-    """Return files by id; wait for ids that are not found, because they may be new.
-
-    :param settle_seconds: max total wait; ids not found by then are omitted.
-    """
+    """Return files by id; wait up to the given time for ids that are not found, because they may be new."""
     found: dict[str, Media] = {}
     missing = dict.fromkeys(map(str, media_ids))
     remaining, delay = settle_seconds, FIRST_LOOKUP_WAIT_SECONDS

@@ -37,11 +37,7 @@ ACCEPTED_TYPES = "JPEG, PNG, GIF, MP4"
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """A file type.
-
-    :param mime_type: its MIME type, if the library accepts it.
-    :param advice: one sentence on what to do with a file that is not accepted.
-    """
+    """A file type, with its MIME type if the library accepts it, otherwise with advice."""
 
     title: str
     mime_type: str | None = None
@@ -199,10 +195,7 @@ _MARKUP = re.compile(r"<(!doctype html|html|head|body|title|script|meta|div|h1)\
 
 
 def detect_type(head: bytes) -> FileType | None:
-    """Return the type of a file; None if it is unknown.
-
-    :param head: the first :data:`HEAD_BYTES` bytes of the file (fewer if the file is shorter).
-    """
+    """Return the type of a file by its first :data:`HEAD_BYTES` bytes; None if it is unknown."""
     if not head.strip(b"\0 \t\r\n"):
         return _PLACEHOLDER
     kind = head[4:8]
@@ -283,10 +276,7 @@ def _by_markup(lower: str) -> FileType:
 
 
 def extension_mismatches(file_name: str, mime_type: str) -> bool:
-    """Return whether the name's extension belongs to another type.
-
-    Unknown extensions are ignored: "banner-2026.07" has none.
-    """
+    """Return whether the name's extension belongs to another type; unknown ones ("banner-2026.07") do not."""
     extension = PurePath(file_name).suffix.lower()
     return extension in _KNOWN_EXTENSIONS and extension not in EXTENSIONS.get(mime_type, ())
 
@@ -301,10 +291,7 @@ _TYPE_OF_SUBTYPE = {
 
 
 def accepted_type(stored: str | None) -> str | None:
-    """Return the accepted type that a platform's spelling means, such as ``image/x-png``; None if it is another.
-
-    :param stored: a MIME type, also with parameters, or a file extension.
-    """
+    """Return the accepted type that a MIME type (``image/x-png``) or a file extension means; None if it is another."""
     subtype = (stored or "").partition(";")[0].strip().lower().rpartition("/")[2]
     return _TYPE_OF_SUBTYPE.get(subtype.removeprefix("x-"))
 

@@ -237,10 +237,7 @@ def _verify(field_name: str, value: Any) -> bool | str:
 
 
 def parse_proxy(field_name: str, value: Any) -> str:
-    """Return the URL of a proxy, validated.
-
-    :raises MediaConfigurationError: it is invalid.
-    """
+    """Return the URL of a proxy, validated."""
     try:
         parts = urlsplit(str(value).strip())
         is_valid = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)

@@ -71,10 +71,7 @@ def _to_string(value: object) -> str:
 
 
 def parse_bool(field: str, value: Any) -> bool:
-    """Return a boolean.
-
-    :param value: a boolean, 1 or 0, or one of "true", "false", "yes", "no", "on", "off" in any case.
-    """
+    """Return a boolean, also of 1, 0, "true", "false", "yes", "no", "on" and "off" in any case."""
     refuse_none(field, value)
     text = _to_string(value)
     if not is_boolean(text):
@@ -83,10 +80,7 @@ def parse_bool(field: str, value: Any) -> bool:
 
 
 def parse_int(field: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
-    """Return an integer.
-
-    :param value: an integer, or a string or float of one ("7", 7.0).
-    """
+    """Return an integer, also of a string or float of one ("7", 7.0)."""
     refuse_none(field, value)
     digits = _to_string(value).strip().removesuffix(".0")
     is_integer = not isinstance(value, bool) and digits.isdecimal() and len(digits) <= _MAX_DIGITS
@@ -186,10 +180,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def format_size(size: int | None) -> str:
-    """Return a size for people: ``823 bytes``, ``81.7 kB``, ``12.1 MB``; ``unknown size`` of None.
-
-    :param size: in bytes; 1 MB is 1,000,000 bytes.
-    """
+    """Return a size for people: ``823 bytes``, ``81.7 kB``, ``12.1 MB`` (12,100,000 bytes)."""
     if size is None:
         return "unknown size"
     if size < _KILO:

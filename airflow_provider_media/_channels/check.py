@@ -51,10 +51,7 @@ def check_header(reader: Reader, mime_type: str, channels: Sequence[str]) -> Cha
 
 
 def inspect(source: Source, mime_type: str, *, checksums: bool) -> MediaInfo:
-    """Read a file's headers, and check that it is complete.
-
-    :param checksums: whether to verify those of a PNG, which reads the whole file.
-    """
+    """Read a file's headers, and check that it is complete; the checksums of a PNG take reading the whole file."""
     with source.open_for_checks() as stream:
         reader = Reader(source.label, stream, source.size)
         if mime_type == "video/mp4":

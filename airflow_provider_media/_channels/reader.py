@@ -24,10 +24,7 @@ a large video reads little, and one over thousands of small segments is fast."""
 
 
 class InvalidFileError(Exception):
-    """No channel accepts the file.
-
-    :param reason: completes "the file is ...".
-    """
+    """No channel accepts the file; the reason completes "the file is ..."."""
 
     def __init__(self, reason: str, advice: str = "Export it again.") -> None:
         super().__init__(reason)

@@ -99,7 +99,7 @@ _RCS_IMAGE = Rules(
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A messaging channel."""
+    """A messaging channel, with its rules by MIME type."""
 
     title: str
     rules: Mapping[str, Rules]
@@ -150,10 +150,7 @@ class ChannelReport:
 
 
 def channels_of(value: Any) -> tuple[str, ...]:
-    """Parse the names of channels; return each once, in the order given.
-
-    :param value: a list of names in any case, one name, or None.
-    """
+    """Parse a list of channels' names in any case, one name, or None; return each once, in the order given."""
     given: list[Any] = [value] if isinstance(value, (str, int, float)) else list(value or ())
     names = [name.strip().lower() if isinstance(name, str) else name for name in given]
     for name, as_given in zip(names, given, strict=True):

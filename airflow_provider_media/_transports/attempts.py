@@ -131,8 +131,6 @@ def environment_proxy(base_url: str) -> str | None:
     """Return the environment's proxy for a URL; None if there is none, or ``NO_PROXY`` excludes the host.
 
     An entry of ``NO_PROXY`` is a host (subdomains included), with or without a port, or a network.
-
-    :raises MediaConfigurationError: the proxy is invalid, for example SOCKS.
     """
     parts, proxies = urlsplit(base_url), getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -200,10 +198,7 @@ class TruncatedContentError(ContentError):
 
 
 def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Return a body without its content codings.
-
-    :param encoding: the value of ``Content-Encoding``: codings in the order in which they were applied.
-    """
+    """Return a body without the codings of ``Content-Encoding``, which are in the order in which they were applied."""
     names = [name.strip().lower() for name in encoding.split(",")]
     for name in reversed(names if body else ()):
         if name in _OTHERS:

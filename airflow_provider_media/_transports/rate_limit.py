@@ -143,10 +143,7 @@ class RateLimiter:
         self._learned_at = now
 
     def waits(self, turn: Turn, request: ApiRequest, retry_state: RetryState) -> Iterator[float]:
-        """Yield delays in seconds until the request is started.
-
-        :raises MediaRateLimitError: the server's limits last longer than the request's retry budget.
-        """
+        """Yield delays in seconds until the request is started; raise if they exceed the request's retry budget."""
         while seconds := self.start(turn):
             if turn.moment is None and seconds > retry_state.seconds_remaining:
                 raise MediaRateLimitError(

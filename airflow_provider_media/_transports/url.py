@@ -121,11 +121,7 @@ class UrlPath:
         return io.BufferedReader(_UrlStream(self, address), block_size)
 
     def get(self, address: str, byte_range: str | None = None) -> requests.Response:
-        """Send a GET request, follow redirects, and return a successful response with an unread body.
-
-        :raises MediaFileError: an address or a redirect is refused.
-        :raises OSError: the server did not return the file.
-        """
+        """Send a GET request, follow redirects, and return a successful response with an unread body."""
         for _ in range(MAX_REDIRECTS + 1):
             response = self._send(address, byte_range)
             target = response.headers.get("Location")
