@@ -125,12 +125,6 @@ _SIGNATURES: tuple[tuple[bytes | tuple[bytes, ...], FileType], ...] = (
 )
 """First bytes; a longer signature comes before its own prefix."""
 
-_RIFF = {
-    b"WEBP": FileType("WebP image", advice=_CONVERT_IMAGE),
-    b"AVI ": FileType("AVI video", advice=_CONVERT_VIDEO),
-    b"WAVE": FileType("WAV audio"),
-}
-
 _REFINEMENTS: tuple[tuple[FileType, Callable[[bytes], bool], FileType], ...] = (
     (_TIFF, lambda head: head[8:10] == b"CR", FileType("Canon CR2 raw photo", advice=_EXPORT)),
     (_MATROSKA, lambda head: b"webm" in head[:64], FileType("WebM video", advice=_CONVERT_VIDEO)),
@@ -141,6 +135,9 @@ _REFINEMENTS: tuple[tuple[FileType, Callable[[bytes], bool], FileType], ...] = (
 
 _CHECKS: tuple[tuple[Callable[[bytes], bool], FileType], ...] = (
     (lambda head: head[:2] == b"BM" and head[6:10] == bytes(4), FileType("BMP image", advice=_CONVERT_IMAGE)),
+    (lambda head: head[:4] + head[8:12] == b"RIFFWEBP", FileType("WebP image", advice=_CONVERT_IMAGE)),
+    (lambda head: head[:4] + head[8:12] == b"RIFFAVI ", FileType("AVI video", advice=_CONVERT_VIDEO)),
+    (lambda head: head[:4] + head[8:12] == b"RIFFWAVE", FileType("WAV audio")),
     (lambda head: head[:4] == b"FORM" and head[8:11] == b"AIF", FileType("AIFF audio")),
     (
         lambda head: head[:1] == head[188:189] == b"G" or head[4:5] == head[196:197] == b"G",
@@ -235,8 +232,6 @@ def _by_signature(head: bytes) -> FileType | None:
     if found:
         refined = (file_type for general, matches, file_type in _REFINEMENTS if found is general and matches(head))
         return next(refined, found)
-    if head.startswith(b"RIFF"):
-        return _RIFF.get(head[8:12])
     return next((file_type for matches, file_type in _CHECKS if matches(head)), None)
 
 

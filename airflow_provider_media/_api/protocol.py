@@ -5,10 +5,10 @@ from __future__ import annotations
 import email.message
 import json
 import logging
-import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -29,7 +29,7 @@ from airflow_provider_media.exceptions import (
 from airflow_provider_media.models import Media, MediaPage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from airflow_provider_media._api.retry import RetryState
 
@@ -278,7 +278,8 @@ def parse_page(request: ApiRequest, response: ApiResponse, invalid: list[Invalid
     if page == 0 and skipped and not items and not is_sole_media:
         raise _invalid_response(request, response, skipped[0].reason)
     if skipped:
-        _warn_of_skipped(skipped)
+        reasons = "; ".join(dict.fromkeys(entry.reason for entry in skipped[:_MAX_ENTRIES_LOGGED]))
+        _warn_of_skipped(len(skipped), reasons, int(time.monotonic() // _SECONDS_BETWEEN_WARNINGS))
     if invalid is not None:
         invalid += skipped
     return MediaPage(items=tuple(items), page=page, limit=limit, total=total)
@@ -335,23 +336,14 @@ def invalid_entry_error(entry: InvalidEntry) -> MediaError:
     return MediaResponseError(f"Invalid list entry {shown!r}: {entry.reason}.")
 
 
-def _warn_of_skipped(skipped: Sequence[InvalidEntry]) -> None:
-    """Log invalid entries; the same ones again only after an hour, because lists are polled."""
-    reasons = "; ".join(dict.fromkeys(entry.reason for entry in skipped[:_MAX_ENTRIES_LOGGED]))
-    now = time.monotonic()
-    if now - _last_warnings.get(reasons, -math.inf) < _SECONDS_BETWEEN_WARNINGS:
-        return
-    if len(_last_warnings) >= _MAX_WARNINGS_KEPT:
-        _last_warnings.clear()
-    _last_warnings[reasons] = now
-    log.warning("Skipped %s of the media list: %s", plural(len(skipped), "invalid entry"), reasons)
+@lru_cache(maxsize=1000)
+def _warn_of_skipped(count: int, reasons: str, _hour: int) -> None:
+    """Log invalid entries; the same ones only once in an hour, because lists are polled."""
+    log.warning("Skipped %s of the media list: %s", plural(count, "invalid entry"), reasons)
 
 
 _MAX_ENTRIES_LOGGED = 5
 _SECONDS_BETWEEN_WARNINGS = 3600.0
-_MAX_WARNINGS_KEPT = 1000
-_last_warnings: dict[str, float] = {}
-"""When each warning was logged last (monotonic seconds), for the process; emptied at :data:`_MAX_WARNINGS_KEPT`."""
 
 
 def _json(request: ApiRequest, response: ApiResponse) -> Any:

@@ -35,9 +35,9 @@ def check_file(source: Source, mime_type: str, channels: Sequence[str], *, check
         info = inspect(source, mime_type, checksums=check_integrity or bool(channels))
     except CorruptFileError as error:
         is_error = channels or check_integrity
-        return ChannelReport((error.sentences,)) if is_error else ChannelReport((), (error.sentences,))
+        return ChannelReport((str(error),)) if is_error else ChannelReport((), (str(error),))
     except InvalidFileError as error:
-        return ChannelReport((error.sentences,)) if channels else ChannelReport()
+        return ChannelReport((str(error),)) if channels else ChannelReport()
     return validate(info, channels)
 
 
@@ -46,7 +46,7 @@ def check_header(reader: Reader, mime_type: str, channels: Sequence[str]) -> Cha
     try:
         info = read_video(reader) if mime_type == "video/mp4" else read_image(reader, mime_type)[0]
     except InvalidFileError as error:
-        return ChannelReport((error.sentences,))
+        return ChannelReport((str(error),))
     return validate(info, channels)
 
 

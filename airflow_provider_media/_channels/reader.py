@@ -24,24 +24,18 @@ a large video reads little, and one over thousands of small segments is fast."""
 
 
 class InvalidFileError(Exception):
-    """No channel accepts the file; the reason completes "the file is ..."."""
+    """No channel accepts the file: the reason, which completes "the file is ...", and advice."""
 
-    def __init__(self, reason: str, advice: str = "Export it again.") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.advice = advice
+    advice = "Export it again."
 
-    @property
-    def sentences(self) -> str:
-        """The reason and the advice, without the last period."""
-        return f"{self.reason}. {self.advice}".rstrip(".")
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(f"{reason}. {advice or self.advice}".rstrip("."))
 
 
 class CorruptFileError(InvalidFileError):
     """The file is incomplete, or a checksum in it is wrong."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason, "Copy or export it again.")
+    advice = "Copy or export it again."
 
 
 class Reader:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_media._api import protocol
 from airflow_provider_media.exceptions import (
     MediaAuthError,
     MediaConfigurationError,
@@ -254,9 +255,9 @@ def test_text_parts_that_are_not_ascii_name_their_charset(connect: Any, raw_serv
 
 @both_hooks
 def test_one_invalid_entry_of_a_list_is_skipped(
-    connect: Any, raw_server: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    connect: Any, raw_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("airflow_provider_media._api.protocol._last_warnings", {})
+    protocol._warn_of_skipped.cache_clear()
     odd = [{"name": "x"}, {"id": 2, "name": 5}, {"id": 3, "name": "b", "size": -1}, {"id": 4, "url": {}}]
     server: RawServer = raw_server(lambda head: http_response(200, [*odd, MEDIA] if "page=0" in head else []))
     hook = connect(server.url)

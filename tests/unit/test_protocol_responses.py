@@ -326,9 +326,9 @@ def test_json_is_decoded_in_charset_of_content_type(charset: str, encoding: str)
     ],
 )
 def test_an_invalid_entry_is_skipped_with_one_warning(
-    entry: Any, reason: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    entry: Any, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(protocol, "_last_warnings", {})
+    protocol._warn_of_skipped.cache_clear()
     for _ in range(3):
         assert page([entry, ENTRY]).items == (MEDIA,)
     [warning] = caplog.records
