@@ -239,7 +239,7 @@ def test_a_large_gif_of_many_small_parts_is_read_quickly() -> None:
 def test_a_png_whose_checksum_is_wrong_is_noticed() -> None:
     content = bytearray(drawn("PNG"))
     content[len(content) // 2] ^= 1
-    with pytest.raises(CorruptFileError, match=r"^corrupt: the checksum of its IDAT chunk is wrong\. Copy or export it again$"):
+    with pytest.raises(CorruptFileError, match=r"checksum of its IDAT chunk is wrong\. Copy or export it again$"):
         info(bytes(content), "PNG")
 
 
