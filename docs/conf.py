@@ -61,6 +61,7 @@ nitpick_ignore_regex = [
 highlight_language = "none"
 
 html_theme = "furo"
+pygments_dark_style = "a11y-dark"
 html_extra_path = ["site"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

@@ -1,6 +1,7 @@
 // A copy button on each code block; of a console block, it copies the commands only.
 for (const block of document.querySelectorAll("div.highlight")) {
   const code = block.querySelector("pre");
+  if (code && code.scrollWidth > code.clientWidth) code.tabIndex = 0; // so that arrow keys scroll it
   if (!code || !navigator.clipboard) continue;
   const button = document.createElement("button");
   button.className = "copy";
