@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_media._api.values import redact_url, redact_urls, safe_cause
+from airflow_provider_media._api.values import normalize_media_id, redact_url, redact_urls, safe_cause
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError, MediaInUseError
 
 if TYPE_CHECKING:
@@ -172,8 +172,6 @@ def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _users_by_id(listed: Any) -> dict[str, list[str]]:
     """Parse an object of ids and names, or a list of ids; raise for one that cannot protect a file."""
-    from airflow_provider_media._api.values import normalize_media_id
-
     if not isinstance(listed, (dict, list, Mapping)):
         raise TypeError("media must be an object or a list")
     pairs = listed.items() if isinstance(listed, Mapping) else ((media_id, ()) for media_id in listed)

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_media._api.values import refuse_large_integer, refuse_none, show
+from airflow_provider_media._api.values import normalize_media_id, refuse_large_integer, refuse_none, show
 from airflow_provider_media.exceptions import MediaConfigurationError
 
 T = TypeVar("T")
@@ -266,8 +266,6 @@ def parse_names(field: str, value: Any) -> list[str]:
 
 def parse_media_id(field: str, value: Any) -> int | str:
     """Return an id, or the id in a file's dict, as an upload returns it."""
-    from airflow_provider_media._api.values import normalize_media_id
-
     if isinstance(value, Mapping):
         value = value.get("id")
     if isinstance(value, str):

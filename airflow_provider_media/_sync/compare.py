@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_media._api.baseline import Baseline
     from airflow_provider_media._deletion.delete import BackUp, References
-    from airflow_provider_media._sync.checkpoint import Receipt
+    from airflow_provider_media._sync.manifest import Receipt
     from airflow_provider_media._sync.scan import FoundFile
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media

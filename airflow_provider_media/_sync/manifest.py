@@ -1,4 +1,7 @@
-"""The manifest of a sync: the media in the library for each file of the folder."""
+"""What a sync keeps for later ones: the manifest, and the checkpoint of an interrupted attempt.
+
+Both have receipts of uploads, which recognize what the platform renamed, re-encoded or lists late.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,137 @@ import json
 import logging
 import os
 import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_media._airflow.files import as_local, check_regular, read_text, resolve_target, write_text
-from airflow_provider_media._api.values import plural, redact_url, redact_urls, safe_cause
-from airflow_provider_media._sync.checkpoint import Receipt, receipt_of
+from airflow_provider_media._api.baseline import Baseline
+from airflow_provider_media._api.values import parse_flag, plural, redact_url, redact_urls, safe_cause
 from airflow_provider_media._upload.source import local_path
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-    from airflow_provider_media._sync.plan import PlanStep
+    from airflow_provider_media._airflow.task_state import TaskState
     from airflow_provider_media._sync.scan import FoundFile
+    from airflow_provider_media._upload.spec import UploadSpec
+    from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 
+MAX_RECEIPTS_BYTES = 24 * 1024
+"""Airflow keeps 64 KiB of a value."""
 
-def manifest_of(results: Iterable[PlanStep]) -> dict[str, dict[str, Any]]:
-    """Return one entry for each file in the library, by path in the folder, sorted."""
-    entries = {}
-    for result in sorted(results, key=lambda result: result.file.path):
-        file, media = result.file, result.media
-        if media is not None and file.upload is not None:
-            entries[file.path] = {
-                "path": file.path,
-                "id": media.id,
-                "name": file.name,
-                "url": media.url,
-                "mime_type": file.mime_type,
-                "size": file.size,
-                "action": result.action,
-                "warnings": list(file.warnings),
-                **receipt_of(file.upload, media),
-            }
-    return entries
+_KEYS = ("id", "name", "size", "sha256", "stored")
+"""The keys of a receipt in an entry of the manifest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The receipt of one upload: what was sent, and what the platform stored."""
+
+    media_id: int | str
+    name: str
+    size: int
+    sha256: str | None
+    stored_name: str | None
+    stored_size: int | None
+
+    def is_of(self, upload: UploadSpec, media: Media) -> bool:
+        """Return whether it is the receipt of a file of the library; compare more than ids, which may be reused."""
+        if self.name != upload.name or str(media.id) != str(self.media_id) or upload.is_of_another_folder(media):
+            return False
+        names, sizes = (media.name, self.stored_name), (media.size, self.stored_size)
+        return (None in names or names[0] == names[1]) and (not all(sizes) or sizes[0] == sizes[1])
+
+    def is_same(self, upload: UploadSpec) -> bool:
+        """Return whether the local file still has the uploaded content, as far as known."""
+        return self.size == upload.source.size and upload.fingerprint in {None, self.sha256}
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
+        """Read the receipt in the entry of a manifest."""
+        stored = entry.get("stored") or entry
+        strings = (entry["name"], entry.get("sha256") or "", stored["name"] or "")
+        sizes = (entry["size"], stored["size"] or 0)
+        if not all(isinstance(text, str) for text in strings) or not all(type(size) is int for size in sizes):
+            raise ValueError("names must be strings, and sizes integers")
+        if type(entry["id"]) not in {int, str}:
+            raise ValueError("an id must be an integer or a string")
+        return cls(
+            media_id=entry["id"],
+            name=entry["name"],
+            size=entry["size"],
+            sha256=entry.get("sha256"),
+            stored_name=stored["name"],
+            stored_size=stored["size"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncCheckpoint:
+    """The state of the previous attempts of a sync.
+
+    :param sending: whether uploads were running, so that the attempt was interrupted. Also true if the attempt ended
+        with more receipts than can be stored.
+    :param since: before Airflow 3.3, when the run started; not stored.
+    """
+
+    KIND: ClassVar[str] = "media_sync"
+    GROWING: ClassVar[str] = ""
+    outlives_clearing: ClassVar[bool] = True  # a successful sync deletes it
+
+    sending: bool = False
+    baseline: Baseline | None = None
+    receipts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ended_at: float = 0.0
+    since: datetime | None = None
+
+    @classmethod
+    def load(cls, state: TaskState[SyncCheckpoint], context: Context) -> SyncCheckpoint:
+        """Load it; before Airflow 3.3, a task's second try counts as interrupted."""
+        is_retry = not state.is_kept and getattr(context.get("ti"), "try_number", 1) > 1
+        since = getattr(context.get("dag_run"), "start_date", None) if is_retry else None
+        return state.load() or cls(sending=is_retry, since=since)
+
+    def ended(self, manifest: Mapping[str, Mapping[str, Any]]) -> SyncCheckpoint:
+        """Return the checkpoint of an attempt that ended with failures, with the receipts of its uploads."""
+        receipts = dict(self.receipts)
+        for path, entry in manifest.items():
+            if entry["action"] != "keep":
+                receipts[path] = {key: entry[key] for key in _KEYS if key in entry}
+        is_small = len(json.dumps(receipts)) <= MAX_RECEIPTS_BYTES
+        return replace(self, sending=not is_small, receipts=receipts if is_small else {}, ended_at=time.time())
+
+    def may_have_sent(self, media: Media) -> bool:
+        """Return whether an attempt may have uploaded a file; False if the API does not show its age."""
+        if self.baseline is not None:
+            return self.baseline.is_newer(media) is True
+        return self.since is not None and media.created_at is not None and media.created_at >= self.since
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict of JSON values."""
+        return {
+            "sending": self.sending,
+            "baseline": self.baseline.to_dict() if self.baseline else None,
+            "receipts": dict(self.receipts),
+            "ended_at": self.ended_at,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Create an instance from :meth:`to_dict` output."""
+        return cls(
+            sending=parse_flag(values["sending"]),
+            baseline=None if values["baseline"] is None else Baseline.from_dict(values["baseline"]),
+            receipts={path: receipt for path, receipt in values["receipts"].items() if Receipt.from_dict(receipt)},
+            ended_at=float(values["ended_at"]),
+        )
 
 
 def check_can_be_mapped(operator: BaseOperator, context: Context, entries: int) -> None:

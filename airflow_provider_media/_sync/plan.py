@@ -24,7 +24,7 @@ from airflow_provider_media.exceptions import MediaConflictError, MediaFileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from airflow_provider_media._sync.checkpoint import Receipt
+    from airflow_provider_media._sync.manifest import Receipt
     from airflow_provider_media._upload.spec import UploadSpec
     from airflow_provider_media.exceptions import MediaError
     from airflow_provider_media.models import Media
@@ -121,6 +121,26 @@ class PlanStep:
             "id": self.media.id if self.media else None,
             "old_ids": [media.id for media in self.old],
             "warnings": list(self.file.warnings),
+        }
+
+    def manifest_entry(self) -> dict[str, Any] | None:
+        """Return the manifest's entry of a file in the library; None of a failed one."""
+        upload, media = self.file.upload, self.media
+        if upload is None or media is None:
+            return None
+        sent = {"name": upload.name, "size": upload.source.size}
+        stored = {"name": media.name, "size": media.size or None}
+        return {
+            "path": self.file.path,
+            "id": media.id,
+            "name": upload.name,
+            "url": media.url,
+            "mime_type": upload.mime_type,
+            "size": upload.source.size,
+            "action": self.action,
+            "warnings": list(self.file.warnings),
+            **({"sha256": upload.fingerprint} if upload.fingerprint else {}),
+            **({"stored": stored} if stored != sent else {}),
         }
 
 

@@ -13,12 +13,12 @@ from airflow_provider_media._api.deletion import find_unchanged
 from airflow_provider_media._api.flows import sleep
 from airflow_provider_media._api.values import escape_controls, plural
 from airflow_provider_media._deletion.delete import find_references
-from airflow_provider_media._sync.checkpoint import Receipt, SyncCheckpoint, receipt_of
 from airflow_provider_media._sync.compare import fetch_existing_media, prepare_files
 from airflow_provider_media._sync.executor import SyncExecutor, worker_pool
 from airflow_provider_media._sync.manifest import (
+    Receipt,
+    SyncCheckpoint,
     check_manifest_path,
-    manifest_of,
     read_receipts,
     write_manifest,
 )
@@ -119,12 +119,7 @@ class FolderSync:
             finished = self._finish(results)
         except MediaError:
             # No upload is running any more, although not all files are done.
-            receipts = {
-                step.file.path: receipt_of(step.file.upload, step.media)
-                for step in results
-                if step.action != "keep" and step.file.upload and step.media
-            }
-            self._state.save(checkpoint.ended(receipts))
+            self._state.save(checkpoint.ended(manifest_of(results)))
             raise
         self._state.delete()
         return finished
@@ -157,6 +152,12 @@ class FolderSync:
         if path:
             write_manifest(path, manifest)
         return manifest, counts
+
+
+def manifest_of(results: Iterable[PlanStep]) -> dict[str, dict[str, Any]]:
+    """Return one entry for each file in the library, by path in the folder, sorted."""
+    entries = {step.file.path: step.manifest_entry() for step in results}
+    return {path: entry for path, entry in sorted(entries.items()) if entry}
 
 
 def log_plan(plan: SyncPlan, kept: Mapping[int | str, list[str]], *, is_dry_run: bool) -> None:
@@ -224,11 +225,11 @@ def raise_if_failed(results: Sequence[PlanStep], allow_failures: int) -> None:
 
 def log_changes(results: Iterable[PlanStep], *, has_manifest: bool) -> None:
     """Log one warning of the files that the platform changed."""
-    sent = [result for result in results if result.action in ("create", "replace")]
     changed = [
-        (file, ", ".join(changes))
-        for file, media in ((result.file, result.media) for result in sent)
-        if file.upload and media and (changes := changes_of(file.upload, media))
+        (step.file, ", ".join(changes))
+        for step in results
+        if step.action != "keep" and step.file.upload and step.media
+        if (changes := changes_of(step.file.upload, step.media))
     ]
     if not changed:
         return

@@ -14,7 +14,7 @@ from airflow_provider_media._airflow.task_state import TaskState
 from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._deletion.delete import DeletionCheckpoint
 from airflow_provider_media._polling.criteria import WaitCheckpoint
-from airflow_provider_media._sync.checkpoint import SyncCheckpoint
+from airflow_provider_media._sync.manifest import SyncCheckpoint
 from airflow_provider_media._upload.checkpoint import MAX_BASELINE_IDS, UploadCheckpoint
 from airflow_provider_media.models import Media
 from tests.helpers.fake_store import FakeStore
