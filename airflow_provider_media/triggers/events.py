@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import time
-import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,22 +22,19 @@ from airflow_provider_media._airflow.arguments import check_literal, parse_inter
 from airflow_provider_media._api.flows import folder_matches, name_matches, type_matches
 from airflow_provider_media._api.values import refuse_large_integer
 from airflow_provider_media._polling.cursor import Cursor, ReadDepth
-from airflow_provider_media._polling.newest import list_newest
+from airflow_provider_media._polling.newest import NewestMedia, list_newest
 from airflow_provider_media.triggers import _poller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
     from datetime import timedelta
 
-    from airflow_provider_media._polling.newest import NewestMedia
     from airflow_provider_media.models import Media
 
 log = logging.getLogger(__name__)
 
-_depths: weakref.WeakValueDictionary[tuple[asyncio.AbstractEventLoop, Hashable | None], ReadDepth] = (
-    weakref.WeakValueDictionary()
-)
-"""The read depth of each shared poll, by event loop and stream key."""
+Poll = tuple[NewestMedia, ReadDepth]
+"""What a poll found, and how far back the next ones read, which each watcher may extend."""
 
 
 class MediaEventTrigger(BaseEventTrigger):
@@ -101,32 +97,17 @@ class MediaEventTrigger(BaseEventTrigger):
         return (__name__, self.media_conn_id, self.poll_interval)
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[NewestMedia]:
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Poll]:
         """Poll for all watchers that share the key."""
-        trigger = cls(**kwargs)
-        async for newest in _poll(trigger.media_conn_id, trigger.poll_interval, trigger._shared_depth()):
-            yield newest
+        async for poll in _poll(kwargs["media_conn_id"], kwargs["poll_interval"]):
+            yield poll
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[NewestMedia]) -> AsyncIterator[TriggerEvent]:
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Poll]) -> AsyncIterator[TriggerEvent]:
         """Yield the events of this watcher from the shared poll."""
-        async for event in self._events(shared_stream, self._shared_depth()):
-            yield event
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the events of this watcher from its own poll (before Airflow 3.3)."""
-        depth = ReadDepth()
-        async for event in self._events(_poll(self.media_conn_id, self.poll_interval, depth), depth):
-            yield event
-
-    def _shared_depth(self) -> ReadDepth:
-        """Return the read depth of the shared poll; it is dropped with the last watcher."""
-        return _depths.setdefault((asyncio.get_running_loop(), self.shared_stream_key()), ReadDepth())
-
-    async def _events(self, stream: AsyncIterator[NewestMedia], depth: ReadDepth) -> AsyncIterator[TriggerEvent]:
         store = _CursorStore(getattr(self, "asset_state_store", None), self._non_default_arguments)
         delay = _EventDelay()
         cursor: Cursor | None = None
-        async for newest in stream:
+        async for newest, depth in shared_stream:
             try:
                 cursor = cursor or await store.load() or Cursor.at_newest(newest)
             except Exception:
@@ -145,6 +126,11 @@ class MediaEventTrigger(BaseEventTrigger):
                 cursor.mark_seen(position, media, time.time() + delay.backlog_seconds())
             cursor.prune(time.time(), to_remember=newest.to_remember, below=delay.held_position)
             await store.save(cursor)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield the events of this watcher from its own poll (before Airflow 3.3)."""
+        async for event in self.filter_shared_stream(_poll(self.media_conn_id, self.poll_interval)):
+            yield event
 
     def _rebase(self, cursor: Cursor, newest: NewestMedia) -> Cursor:
         rebased = cursor.rebase(newest)
@@ -216,10 +202,11 @@ class _EventDelay:
         self._processed_at = _EventDelay.written_at + LAST_EVENT_DELAY_SECONDS
 
 
-async def _poll(media_conn_id: str, interval: float, depth: ReadDepth) -> AsyncIterator[NewestMedia]:
+async def _poll(media_conn_id: str, interval: float) -> AsyncIterator[Poll]:
     """Poll forever and yield the newest files; log failures, and continue."""
     from airflow_provider_media.hooks.media import MediaAsyncHook
 
+    depth = ReadDepth()
     newest: NewestMedia | None = None
     async with MediaAsyncHook(media_conn_id) as hook:
         while True:
@@ -233,7 +220,7 @@ async def _poll(media_conn_id: str, interval: float, depth: ReadDepth) -> AsyncI
             else:
                 depth.update(newest)
                 min_delay = _poller.MIN_INTERVAL_SECONDS
-                yield newest
+                yield newest, depth
             ended = time.monotonic()
             next_poll = ended + delay
             while (remaining := next_poll - time.monotonic()) > 0:
@@ -243,7 +230,7 @@ async def _poll(media_conn_id: str, interval: float, depth: ReadDepth) -> AsyncI
                     depth.requested.clear()
                     next_poll = ended + min_delay
                 elif newest and time.monotonic() < next_poll:
-                    yield newest  # for watchers that hold an event
+                    yield newest, depth  # for watchers that hold an event
 
 
 class _CursorStore:

@@ -149,7 +149,7 @@ def test_held_event_survives_a_restart(library: SandboxLibrary) -> None:
 def test_held_event_does_not_wait_for_the_next_poll(library: SandboxLibrary) -> None:
     async def scenario() -> list[list[str]]:
         stream = events.MediaEventTrigger.open_shared_stream({"media_conn_id": "media_1", "poll_interval": 3.0})
-        listed = [[media.name for _, media in (await anext(stream)).media] for _ in range(2)]
+        listed = [[media.name for _, media in (await anext(stream))[0].media] for _ in range(2)]
         await stream.aclose()
         return listed
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._polling.cursor import ReadDepth
 from airflow_provider_media.triggers import _poller
 
 events = pytest.importorskip("airflow_provider_media.triggers.events", reason="Airflow 2 has no event triggers",
@@ -185,9 +184,8 @@ def test_poll_for_missed_files_obeys_retry_after(missing: str, library: SandboxL
 
 def test_request_for_missed_files_does_not_shorten_retry_after(missing: str, library: SandboxLibrary) -> None:
     async def scenario() -> None:
-        depth = ReadDepth()
-        stream = events._poll(missing, INTERVAL, depth)
-        await anext(stream)
+        stream = events._poll(missing, INTERVAL)
+        _, depth = await anext(stream)
         library.forget()
         library.fail("status", "GET", status=429, headers={"Retry-After": str(AN_HOUR)}, times=9999)
         next_poll = asyncio.ensure_future(anext(stream))

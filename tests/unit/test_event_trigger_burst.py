@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_media._polling.cursor import LATE_SECONDS, Cursor
+from airflow_provider_media._polling.cursor import LATE_SECONDS, Cursor, ReadDepth
 from airflow_provider_media._polling.newest import NewestMedia
 from airflow_provider_media.models import Media
 
@@ -67,9 +67,9 @@ def watch(store: Store, clock: Clock, polls: list[NewestMedia], *, every: float 
     """Run a watcher; return when Airflow has written the event of each file."""
     written: dict[int, float] = {}
 
-    async def stream() -> AsyncIterator[NewestMedia]:
+    async def stream() -> AsyncIterator[tuple[NewestMedia, ReadDepth]]:
         for newest in polls:
-            yield newest
+            yield newest, ReadDepth()
             clock.now += every
 
     async def main() -> None:
@@ -136,8 +136,8 @@ def key_of(**arguments: Any) -> str:
     async def main() -> None:
         trigger.asset_state_store = store
 
-        async def stream() -> AsyncIterator[NewestMedia]:
-            yield listed(["old"])
+        async def stream() -> AsyncIterator[tuple[NewestMedia, ReadDepth]]:
+            yield listed(["old"]), ReadDepth()
 
         assert [event async for event in trigger.filter_shared_stream(stream())] == []
 
