@@ -91,7 +91,7 @@ async function showUses(connection, media) {
         element("span", {}, ` ${date(at) ?? ""} · ${run}`),
       ),
     );
-    if (!content.length) content = ["No task of the last 30 days that you may see"];
+    if (!content.length) content = ["No tasks in the last 30 days that you may see"];
   } catch (error) {
     content = [`Unknown: ${error.message}`];
   }
