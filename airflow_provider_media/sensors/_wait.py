@@ -62,7 +62,6 @@ _TOLERANCE = timedelta(milliseconds=20)
 class Wait(WaitCheckpoint):
     """The state of a wait; saved in Airflow's task state store, where it exists.
 
-    :ivar is_changed: whether the last poll changed what is saved.
     :ivar found_in_newest: the files found among the newest ones, if the last poll searched no others.
     :ivar warnings: the channels' recommendations that found files do not meet, by id.
     """
@@ -75,16 +74,11 @@ class Wait(WaitCheckpoint):
     warn_before: float | None = None
     on_warning: Callable[..., object] | None = None
     gate: Gate | None = None
-    counts: dict[str, int] = field(init=False)
+    counts: dict[str, int] = field(default_factory=dict, init=False)
     retry_after: float = field(default=0.0, init=False)
-    is_changed: bool = field(default=False, init=False)
     found_in_newest: Found | None = field(default=None, init=False)
     warnings: dict[int | str, tuple[str, ...]] = field(default_factory=dict, init=False)
     _details: dict[Media, Media] = field(default_factory=dict, init=False)
-
-    def __post_init__(self) -> None:
-        """Count no files yet."""
-        self.counts = self.criteria.counts(LookupResult())
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -125,7 +119,7 @@ class Wait(WaitCheckpoint):
         """Warn, once, if the time has come."""
         if self.warn_at is None or datetime.now(UTC) < self.warn_at:
             return
-        self.warned = self.is_changed = True
+        self.warned = True
         minutes = plural(max(0, round(self.remaining.total_seconds() / 60)), "minute")
         missing = self.criteria.list_missing(self.found, self.counts) if self.missing else error
         number = f"{len(self.missing)} of {len(self.criteria.keys)} missing"
@@ -146,9 +140,7 @@ class Wait(WaitCheckpoint):
         """Request the missing files; return the error if the lookup fails.
 
         If they complete the wait, verify the files that earlier polls found, because they may have been deleted, and
-        check all of them.
-
-        :param newest_only: read the whole list only if the newest files complete the wait, or at the deadline.
+        check all of them. See :meth:`MediaExistsSensor.poke` for ``newest_only``.
         """
         before = dict(self.found)
         error: Exception | None = None
@@ -161,9 +153,7 @@ class Wait(WaitCheckpoint):
                 self.warnings = self.gate.check(self.criteria.in_order(self.found))
         except Exception as raised:  # noqa: BLE001 - also errors of a connection that cannot be read
             error = raised
-        failures = self.policy.count(self.failures, error)
-        self.is_changed = self.found != before or self.failures != failures
-        self.failures = failures
+        self.failures = self.policy.count(self.failures, error)
         self.retry_after = _poller.retry_after(error)
         return error
 

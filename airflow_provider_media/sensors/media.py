@@ -190,7 +190,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             raise AirflowSensorTimeout(f"The deadline ({wait.limit}) has passed: {wait.progress}{cause}") from error
         if wait.found_in_newest is None:
             wait.warn_if_due(context, error)
-        if self.reschedule and wait.is_changed:
+        if self.reschedule:
             wait.save()
         return PokeReturnValue(is_done=False)
 
