@@ -67,11 +67,8 @@ class _Collation:
 
     def has_usual_order(self, pair: tuple[str, str]) -> bool:
         """Return whether the orders by code point and of Unicode agree on two punctuation characters of keys."""
-        if self.text_of in _TEXTS[:3]:
-            one, other = pair
-            return (one < other) == (_UNICODE[ord(one)] < _UNICODE[ord(other)])
-        one, other = (_UNICODE_PUNCTUATION[ord(character) - 1] for character in pair)
-        return (one < other) == (pair[0] < pair[1])
+        one, other = pair if self.text_of in _TEXTS[:3] else (_UNICODE_PUNCTUATION[ord(key) - 1] for key in pair)
+        return (one < other) == (_UNICODE[ord(one)] < _UNICODE[ord(other)])
 
 
 _COLLATIONS = tuple(_Collation(text_of, by_value) for by_value in (False, True) for text_of in _TEXTS)

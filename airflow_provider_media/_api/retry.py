@@ -87,11 +87,10 @@ def backoff_seconds(attempt: int) -> float:
 
 
 def parse_retry_after(header: str | None, body_value: object, *, now: datetime | None = None) -> float | None:
-    """Return the wait that the server requests, from the header or else the body.
+    """Return the seconds that the server requests to wait; None if there is no valid value.
 
     :param header: ``Retry-After``: seconds or an HTTP date (RFC 9110, 10.2.3).
     :param body_value: ``retryAfter`` of the error body: seconds (Media API reference, rate limits).
-    :return: seconds, at most :data:`MAX_RETRY_AFTER_SECONDS`; None if neither has a valid value.
     """
     seconds = _seconds(header)
     if seconds is None and (until := parse_http_date(header or "")):

@@ -88,11 +88,9 @@ class AsyncTransport:
                 flow.close()
 
     async def send(self, request: ApiRequest, closings: int | None = None) -> ApiResponse:
-        """Send one request, with retries.
+        """Send one request of work that started before the next close, with retries.
 
         After a rejected API key the connection is read again once, because the key may have been rotated.
-
-        :param closings: the value of ``_closings`` when the caller's work started.
         """
         closings = self._closings if closings is None else closings
         session, read = await self._current(closings)

@@ -1,4 +1,4 @@
-"""Shared by both transports: retries (tenacity), and reading and decompressing responses of limited size."""
+"""What an attempt needs: its retry state, proxy and CA bundle, the response (of limited size), and causes of errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3.exceptions
@@ -134,21 +134,15 @@ def environment_proxy(base_url: str) -> str | None:
     """
     parts, proxies = urlsplit(base_url), getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or _needs_no_proxy(parts, proxies.get("no", "")):
+    host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme]
+    if not proxy or proxy_bypass(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"):
         return None
-    variable = f"{parts.scheme}_proxy" if proxies.get(parts.scheme) else "all_proxy"
-    return parse_proxy(f"The environment's proxy ({variable.upper()})", proxy if "://" in proxy else f"http://{proxy}")
-
-
-def _needs_no_proxy(address: SplitResult, exceptions: str) -> bool:
-    host, port = address.hostname or "", address.port or {"http": 80, "https": 443}[address.scheme]
-    if proxy_bypass(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"):
-        return True
-    for network in exceptions.split(","):
+    for network in proxies.get("no", "").split(","):
         with suppress(ValueError):
             if ipaddress.ip_address(host) in ipaddress.ip_network(network.strip(), strict=False):
-                return True
-    return False
+                return None
+    variable = f"{parts.scheme}_proxy" if proxies.get(parts.scheme) else "all_proxy"
+    return parse_proxy(f"The environment's proxy ({variable.upper()})", proxy if "://" in proxy else f"http://{proxy}")
 
 
 def cancelled() -> MediaError:

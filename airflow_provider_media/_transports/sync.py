@@ -315,8 +315,10 @@ def _as_error(error: Exception, request: ApiRequest, settings: Settings, status:
         return MediaResponseError(f"Could not {request.purpose}: {cause}.", delivery=if_sent)
     elif has(*_NOT_HTTP) and not has(http.client.RemoteDisconnected):
         server = f"{address}, or the proxy," if settings.proxy else address
-        received = _first_bytes(causes, settings) or reason
-        cause = f"{server} did not send an HTTP/1.1 response ({received}); check the base address in the connection"
+        # The first bytes, such as b'SSH-2.0-OpenSSH_9.6', show a wrong port.
+        lines = [redact(settings.api_key, str(each.args[0])) for each in causes if isinstance(each, _WITH_FIRST_BYTES)]
+        reason = repr(lines[0].rstrip("\r\n").encode("iso-8859-1", "replace")[:40]) if lines else reason
+        cause = f"{server} did not send an HTTP/1.1 response ({reason}); check the base address in the connection"
         return MediaResponseError(f"Could not {request.purpose}: {cause}.", delivery=if_sent)
     elif status and not has(OSError):
         error_class, delivery = MediaResponseError, Delivery.UNKNOWN
@@ -330,18 +332,6 @@ def _as_error(error: Exception, request: ApiRequest, settings: Settings, status:
     return error_class(f"Could not {request.purpose}: {cause}.", is_transient=True, delivery=delivery)
 
 
-_MAX_BYTES_SHOWN = 40
-
-
-def _first_bytes(causes: list[BaseException], settings: Settings) -> str | None:
-    """Return the start of a response that is not HTTP, such as ``b'SSH-2.0-OpenSSH_9.6'``; it shows a wrong port."""
-    for cause in causes:
-        if isinstance(cause, (http.client.BadStatusLine, http.client.UnknownProtocol)):
-            line = redact(settings.api_key, str(cause.args[0]).rstrip("\r\n"))
-            return repr(line.encode("iso-8859-1", "replace")[:_MAX_BYTES_SHOWN])
-    return None
-
-
 def _describe_causes(error: Exception, settings: Settings) -> str:
     """Return the chain of causes for the debug log, without the API key and credentials in URLs."""
     causes = exception_chain(error)
@@ -352,10 +342,11 @@ def _describe_causes(error: Exception, settings: Settings) -> str:
     return redact_urls(redact(settings.api_key, shown))
 
 
+_WITH_FIRST_BYTES = (http.client.BadStatusLine, http.client.UnknownProtocol)
+
 _NOT_HTTP = (
-    http.client.BadStatusLine,
+    *_WITH_FIRST_BYTES,
     http.client.LineTooLong,
-    http.client.UnknownProtocol,
     requests.exceptions.InvalidHeader,
     urllib3.exceptions.InvalidHeader,
 )

@@ -241,7 +241,8 @@ class _EarlyResponseMixin:
 
         Bytes already decrypted by TLS do not show on the socket.
         """
-        is_usable = not (self.is_spent or self._received) and not _pending(self.sock)
+        tls = getattr(self.sock, "sslobj", self.sock)  # for TLS in TLS, an attribute of urllib3's own socket
+        is_usable = not (self.is_spent or self._received or (hasattr(tls, "pending") and tls.pending()))
         return is_usable and bool(super().is_connected)  # type: ignore[misc]
 
 
@@ -255,12 +256,6 @@ def _without_interim(data: bytes) -> bytes:
 def _may_be_interim(data: bytes) -> bool:
     """Return whether the data is, or may become, the start of an interim response."""
     return len(data) < len(b"HTTP/1.1 100") or bool(_INTERIM_START.match(data))
-
-
-def _pending(sock: Any) -> int:
-    """Return the number of bytes that TLS has already decrypted."""
-    tls = getattr(sock, "sslobj", sock)  # for TLS in TLS, an attribute of urllib3's own socket
-    return tls.pending() if hasattr(tls, "pending") else 0
 
 
 def _unacknowledged(sock: socket.socket) -> int:
