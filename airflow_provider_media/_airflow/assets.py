@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import string
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -30,46 +31,34 @@ def fill_outlet_events(
 ) -> None:
     """Add metadata to the asset events that Airflow emits for a task's outlets when the task succeeds.
 
-    Each instance of a mapped task emits its own events. Other keys that the DAG's author set are kept. Outlets that are
-    not assets (lineage entities of Airflow 2) are skipped.
+    Other keys that the DAG's author set are kept. Outlets that are not assets are skipped.
 
-    :param operator: the task; for a mapped one, the unmapped operator.
     :param extra: JSON values. With ``alias_asset``, scalars only, because Airflow 2.11 hashes the values of an alias's
         event.
-    :param alias_asset: returns the asset for an outlet that is an ``AssetAlias``; without it, Airflow emits no event
-        for an alias. A ValueError is logged as a warning, because the upload is done.
+    :param alias_asset: returns the asset for an outlet that is an ``AssetAlias``; without it, an alias has no event.
     """
     events: Any = context.get("outlet_events")
     if events is None:  # the context of a test
         return
-    assets, alias = _outlet_types()
+    from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+    assets: tuple[Any, ...] = (Asset,)
+    with suppress(ImportError):  # Airflow 2 has no references by name or URI
+        from airflow.sdk.definitions.asset import AssetRef
+
+        assets += (AssetRef,)
     for outlet in operator.outlets or ():
         if isinstance(outlet, assets):
             events[outlet].extra.update(extra)
-        elif isinstance(outlet, alias) and alias_asset is not None:
+        elif isinstance(outlet, AssetAlias) and alias_asset is not None:
             try:
                 events[outlet].add(alias_asset(), extra=dict(extra))
             except ValueError as error:
                 log.warning("No asset event for the alias %s: %s", outlet.name, error)
 
 
-def _outlet_types() -> tuple[Any, Any]:
-    """Return the types of assets, and of an alias; references by name or URI exist since Airflow 3."""
-    from airflow.providers.common.compat.sdk import Asset, AssetAlias
-
-    try:
-        from airflow.sdk.definitions.asset import AssetRef
-    except ImportError:
-        return (Asset,), AssetAlias
-    return (Asset, AssetRef), AssetAlias
-
-
 def report_upload(hook: Any, file: Any, media: Media, name: str) -> None:
-    """Report the file as an input and the media as an output; errors are logged and do not fail the upload.
-
-    :param file: the uploaded file; an open file without a path has no input asset.
-    :param name: the uploaded name, used if the library returned none.
-    """
+    """Report the file as an input and the media as an output; errors are logged and do not fail the upload."""
     try:
         from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
@@ -83,10 +72,7 @@ def report_upload(hook: Any, file: Any, media: Media, name: str) -> None:
 
 
 def file_uri(file: Any) -> str | None:
-    """Return the URI of a file; None for an open file that has no path.
-
-    :param file: a path, an ``ObjectStoragePath``, a URI, or a binary file object.
-    """
+    """Return the URI of a file; None for an open file that has no path."""
     if hasattr(file, "read"):
         file = getattr(file, "name", None)
         return _local(file) if isinstance(file, str) and Path(file).is_file() else None

@@ -142,14 +142,13 @@ def _newest(files: list[Media], count: int) -> list[Media]:
     dated = [media for media in files if media.created_at]
     if not dated and not have_numbers:
         return files
-    newest = [media for media in files if not media.created_at] if dated else []
-    # Files with the same date are ordered by id if possible; otherwise all of them are kept.
-    orders: list[tuple[list[Media], Callable[[Media], Any]]] = [
-        (dated, lambda media: (media.created_at, media.id if have_numbers else 0))
-    ]
-    if have_numbers:
-        orders.append((files, lambda media: media.id))
-    for ordered, order in orders:
+
+    def newest(ordered: list[Media], order: Callable[[Media], Any]) -> list[Media]:
         oldest_kept = sorted(map(order, ordered))[-count:][:1]
-        newest += [media for media in ordered if order(media) >= oldest_kept[0]]
-    return newest
+        return [media for media in ordered if order(media) >= oldest_kept[0]]
+
+    undated = [media for media in files if not media.created_at] if dated else []
+    # Files with the same date are ordered by id if possible; otherwise all of them are kept.
+    by_date = newest(dated, lambda media: (media.created_at, media.id if have_numbers else 0))
+    by_id = newest(files, lambda media: media.id) if have_numbers else []
+    return undated + by_date + by_id

@@ -174,10 +174,7 @@ class SyncPlan:
 
 
 def as_table(rows: Sequence[tuple[str, ...]], *, max_rows: int | None = None, hint: str = "") -> str:
-    """Align strings in columns, one line per row; escape control characters and line breaks.
-
-    :param hint: where to find the rows beyond ``max_rows``.
-    """
+    """Align strings in columns, one line per row; escape control characters and line breaks."""
     escaped = [tuple(map(escape_controls, row)) for row in rows[:max_rows]]
     widths = [max(map(len, column)) for column in zip(*escaped, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in escaped]
@@ -308,17 +305,17 @@ def _difference(old: Media, upload: UploadSpec) -> str:
 
 def keep_used(plan: SyncPlan, used: Mapping[int | str, list[str]], *, on_reference: str) -> SyncPlan:
     """Return the plan without deletions of files that are still used."""
-    return SyncPlan(tuple(_without_used(step, used, on_reference) for step in plan.steps))
 
+    def without_used(step: PlanStep) -> PlanStep:
+        in_use = [media.id for media in step.old if media.id in used]
+        if not in_use:
+            return step
+        users = "; ".join(f"media {media_id} is used by {', '.join(used[media_id])}" for media_id in in_use)
+        if on_reference == "fail":
+            reason = f"cannot be replaced: {users}"
+            return replace(step, action="refuse", reason=reason, old=(), error_class=MediaInUseError)
+        unused = tuple(media for media in step.old if media.id not in used)
+        action = "replace" if unused else "keep" if step.media else "create"
+        return replace(step, action=action, reason=f"{step.reason}; kept: {users}", old=unused)
 
-def _without_used(step: PlanStep, used: Mapping[int | str, list[str]], on_reference: str) -> PlanStep:
-    in_use = {media.id: used[media.id] for media in step.old if media.id in used}
-    if not in_use:
-        return step
-    users = "; ".join(f"media {media_id} is used by {', '.join(names)}" for media_id, names in in_use.items())
-    if on_reference == "fail":
-        reason = f"cannot be replaced: {users}"
-        return replace(step, action="refuse", reason=reason, old=(), error_class=MediaInUseError)
-    unused = tuple(media for media in step.old if media.id not in in_use)
-    action = "replace" if unused else "keep" if step.media else "create"
-    return replace(step, action=action, reason=f"{step.reason}; kept: {users}", old=unused)
+    return SyncPlan(tuple(map(without_used, plan.steps)))

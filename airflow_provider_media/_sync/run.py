@@ -206,10 +206,7 @@ def _refusal(refused: Sequence[PlanStep], files: str) -> str:
 
 
 def raise_if_failed(results: Sequence[PlanStep], allow_failures: int) -> None:
-    """Raise if more than ``allow_failures`` files failed; otherwise log the failures.
-
-    :raises MediaError: of the class of one of the errors, a retryable one if possible, so that Airflow retries.
-    """
+    """Raise if more than ``allow_failures`` files failed, a retryable error if possible; otherwise log the failures."""
     failed = [(result.file.path, result.error) for result in results if result.error]
     if not failed:
         return

@@ -33,11 +33,7 @@ _PLACEHOLDERS = ("path", "name", "stem", "suffix")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundFile:
-    """One file of a folder.
-
-    :param relative: its path in the folder, with ``/``, composed (Unicode's NFC) so that it has the same name on every
-        file system.
-    """
+    """One file of a folder; its relative path is composed (Unicode's NFC), so that it is equal on every file system."""
 
     path: Any
     relative: str
@@ -50,9 +46,7 @@ def find_files(root: Any, pattern: str = "**/*", exclude: Sequence[str] = (), *,
     Hidden files and folders, and :data:`SKIPPED_FOLDERS` and :data:`SKIPPED_FILES`, are skipped, with
     one log line. Links are followed; a folder with several paths is read once.
 
-    :param written: the root as the user wrote it, because a path object drops trailing slashes, and a key may have
-        several in a row.
-    :raises MediaFileError: the folder does not exist, cannot be read, or no file matches.
+    :param written: the root as the user wrote it, because a path object drops trailing slashes.
     """
     if isinstance(root, (str, os.PathLike)) and str(root) in {"", "None"}:
         raise _folder_problem(str(root), "not the path of a folder. Did a Jinja template render to an empty string?")
@@ -184,11 +178,7 @@ def check_name_template(template: Any) -> str:
 
 
 def library_name(relative: str, template: str) -> str:
-    """Return the name of a file in the library.
-
-    :param template: with ``{path}`` (the relative path), ``{name}`` (its last part), ``{stem}`` and ``{suffix}``
-        (``banner`` and ``.jpg``).
-    """
+    """Return the name of a file in the library."""
     name = relative.rpartition("/")[2]
     path = PurePosixPath(name)
     return template.format(path=relative, name=name, stem=path.stem, suffix=path.suffix)
@@ -281,10 +271,7 @@ def _expand_braces(pattern: str) -> list[str]:
 
 
 def reason_to_skip(path: str) -> str | None:
-    """Return the name or pattern that makes a sync skip a file; None if it does not.
-
-    :param path: the relative path. An empty name, ``.`` and ``..`` are not hidden, because object keys contain them.
-    """
+    """Return the name or pattern that makes a sync skip a file; None if it does not."""
     *folders, name = path.split("/")
     for folder in folders:
         if _is_hidden(folder) or folder.lower() in map(str.lower, SKIPPED_FOLDERS):
@@ -295,4 +282,5 @@ def reason_to_skip(path: str) -> str | None:
 
 
 def _is_hidden(name: str) -> bool:
+    """Return whether a name starts with a period; ``.`` and ``..`` are not hidden, because object keys contain them."""
     return name.startswith(".") and name not in {".", ".."}

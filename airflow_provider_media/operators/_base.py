@@ -45,8 +45,6 @@ class MediaOperator(MediaTemplates, BaseOperator):
 
         Airflow 3.0 cannot push None ("Field required" from its execution API, tested with 3.0.6). There, this method
         pushes the other keys and disables ``multiple_outputs``. Downstream, a missing key is None.
-
-        :param result: the values by key; None if unknown.
         """
         from airflow.providers.common.compat.version_compat import get_base_airflow_version_tuple
 
