@@ -11,7 +11,6 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -42,7 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 _COMMON_OPTIONS = {"method": "*", "path": f"{MEDIA_PATH}*", "times": 1, "skip": 0}
 _METHODS = ("GET", "POST", "DELETE", "*")
 _FRAMING_HEADERS = ("content-length", "transfer-encoding", "connection")
-_BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED)
+_BODILESS = (204, 205, 304)
 
 
 def _is_boolean(value: Any) -> bool:
