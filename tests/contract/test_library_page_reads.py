@@ -140,9 +140,9 @@ def test_slow_response_times_out(conn_id: str, library: SandboxLibrary, monkeypa
 def test_documentation_states_the_timeouts_and_size_limit() -> None:
     page = " ".join((Path(__file__).parents[2] / "docs" / "guides" / "airflow-ui.md").read_text().split())
 
-    assert f"given up after {_library.SLOT_SECONDS + _library.DEADLINE_SECONDS:g} seconds" in page
-    assert f"waits {_library.SLOT_SECONDS:g} of these seconds" in page
-    assert f"Airflow has {_library.CONNECTION_SECONDS:g} of these seconds" in page
+    assert f"times out after {_library.SLOT_SECONDS + _library.DEADLINE_SECONDS:g} seconds" in page
+    assert f"waits for at most {_library.SLOT_SECONDS:g} of these seconds" in page
+    assert f"from Airflow may take {_library.CONNECTION_SECONDS:g} of these seconds" in page
     assert f"more than {_library._MAX_RESPONSE_BYTES / 2**20:g} MiB" in page
 
 
