@@ -109,10 +109,6 @@ class WaitCriteria:
         needed = {"folder_id": self.folder_id, "mime_type": self.mime_type, "created_at": self.stored_after}
         return frozenset(name for name, value in needed.items() if value is not None)
 
-    def missing(self, found: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the keys that are not found."""
-        return tuple(key for key in self.keys if key not in found)
-
     def satisfied_by(self, result: LookupResult) -> Found:
         """Return the files for each key that has enough of them: one for an id or a plain name."""
         matches = result.ids if self.ids else result.names
@@ -151,25 +147,38 @@ class WaitCriteria:
         """Return the files in the requested order: one for each id and plain name, all for a pattern."""
         return [media for key in self.keys for media in found[key][: None if self.is_pattern(key) else 1]]
 
-    def progress(
-        self, found: Mapping[str, Any], counts: Mapping[str, int] | None = None, *, found_before: int = 0
-    ) -> str:
-        """Return the number of found keys, and which are found and missing, for the log and for errors.
 
-        :param found_before: the number of found keys that are not among these criteria.
-        """
-        present = [repr(key) for key in self.keys if key in found]
-        number = len(present) + found_before
-        present += [f"{found_before} before"] * bool(found_before)
-        total = len(self.keys) + found_before
-        return f"{number} of {total} found ({_shorten(present)}), missing: {self.list_missing(found, counts)}"
+@dataclass(kw_only=True, eq=False)
+class Progress:
+    """What a wait has found so far.
 
-    def list_missing(self, found: Mapping[str, Any], counts: Mapping[str, int] | None = None) -> str:
-        """Return the keys that are not found, for messages; see :meth:`progress`."""
-        counts = counts or {}
+    :param counts: the number of files of each pattern of which several are needed.
+    :param found_before: the number of ids or names that are found and not among the criteria.
+    """
+
+    criteria: WaitCriteria
+    found: Found = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    found_before: int = 0
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The ids or names that are not found."""
+        return tuple(key for key in self.criteria.keys if key not in self.found)
+
+    @property
+    def progress(self) -> str:
+        """The number of found ids or names, and which are found and missing, for the log and for errors."""
+        present = [repr(key) for key in self.criteria.keys if key in self.found]
+        number, total = len(present) + self.found_before, len(self.criteria.keys) + self.found_before
+        present += [f"{self.found_before} before"] * bool(self.found_before)
+        return f"{number} of {total} found ({_shorten(present)}), missing: {self.list_missing()}"
+
+    def list_missing(self) -> str:
+        """Return the ids or names that are not found, for messages."""
         return _shorten(
-            f"{key!r}: {counts[key]} of {self.min_matches} files" if key in counts else repr(key)
-            for key in self.missing(found)
+            f"{key!r}: {self.counts[key]} of {self.criteria.min_matches} files" if key in self.counts else repr(key)
+            for key in self.missing
         )
 
 

@@ -29,6 +29,7 @@ from airflow_provider_media._api.flows import with_time_limit
 from airflow_provider_media._api.values import parse_bool, parse_int, plural, refuse_none
 from airflow_provider_media._polling.criteria import (
     LookupResult,
+    Progress,
     WaitCheckpoint,
     WaitCriteria,
     WaitEvent,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_media._polling.criteria import Found
     from airflow_provider_media.hooks.media import MediaHook
     from airflow_provider_media.models import Media
     from airflow_provider_media.sensors._gate import Gate
@@ -58,15 +58,14 @@ _TOLERANCE = timedelta(milliseconds=20)
 """A wait ends this much early, because Airflow checks the timeout after each poll without reporting what is missing."""
 
 
-@dataclass(kw_only=True)
-class Wait(WaitCheckpoint):
+@dataclass(kw_only=True, eq=False)
+class Wait(WaitCheckpoint, Progress):
     """The state of a wait; saved in Airflow's task state store, where it exists.
 
-    :ivar found_in_newest: the files found among the newest ones, if the last poll searched no others.
+    :ivar newest: what the last poll found, if it searched only the newest files.
     :ivar warnings: the channels' recommendations that found files do not meet, by id.
     """
 
-    criteria: WaitCriteria
     policy: _poller.PollPolicy
     state: TaskState[WaitCheckpoint]
     timeout: float
@@ -74,23 +73,15 @@ class Wait(WaitCheckpoint):
     warn_before: float | None = None
     on_warning: Callable[..., object] | None = None
     gate: Gate | None = None
-    counts: dict[str, int] = field(default_factory=dict, init=False)
     retry_after: float = field(default=0.0, init=False)
-    found_in_newest: Found | None = field(default=None, init=False)
+    newest: Progress | None = field(default=None, init=False)
     warnings: dict[int | str, tuple[str, ...]] = field(default_factory=dict, init=False)
     _details: dict[Media, Media] = field(default_factory=dict, init=False)
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """The ids or names that are not found yet."""
-        return self.criteria.missing(self.found)
-
-    @property
     def progress(self) -> str:
-        """The numbers of found and missing files, and their ids or names."""
-        if self.found_in_newest is not None:
-            return f"{self.criteria.progress(self.found_in_newest, self.counts)}, among the newest files"
-        return self.criteria.progress(self.found, self.counts)
+        """The number of found ids or names, and which are found and missing."""
+        return f"{self.newest.progress}, among the newest files" if self.newest else super().progress
 
     @property
     def deadline(self) -> datetime:
@@ -121,7 +112,7 @@ class Wait(WaitCheckpoint):
             return
         self.warned = True
         minutes = plural(max(0, round(self.remaining.total_seconds() / 60)), "minute")
-        missing = self.criteria.list_missing(self.found, self.counts) if self.missing else error
+        missing = self.list_missing() if self.missing else error
         number = f"{len(self.missing)} of {len(self.criteria.keys)} missing"
         message = f"{number}, {minutes} until the deadline ({self.limit}): {missing}"
         log.warning(message)
@@ -164,7 +155,7 @@ class Wait(WaitCheckpoint):
         def remaining_seconds() -> float:
             return (end - datetime.now(UTC)).total_seconds()
 
-        self.found_in_newest = None
+        self.newest = None
         result, is_whole = LookupResult(), not newest_only
         ids, names = (keys, ()) if self.criteria.ids else ((), keys)
         needs = dict.fromkeys(keys, self.criteria.needs) if self.criteria.needs else {}
@@ -177,8 +168,8 @@ class Wait(WaitCheckpoint):
             if is_whole:
                 self.found |= found
         if not is_whole:
-            self.found_in_newest = found
-            if self.is_over or not self.criteria.missing(found):
+            self.newest = Progress(criteria=self.criteria, found=found, counts=self.counts)
+            if self.is_over or not self.newest.missing:
                 self._lookup(hook, keys)
 
     def next_interval(self, interval: float) -> float:

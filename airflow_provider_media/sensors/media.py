@@ -188,7 +188,7 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
             wait.state.delete()
             cause = f"; the last poll failed: {error}" if error else "."
             raise AirflowSensorTimeout(f"The deadline ({wait.limit}) has passed: {wait.progress}{cause}") from error
-        if wait.found_in_newest is None:
+        if wait.newest is None:
             wait.warn_if_due(context, error)
         if self.reschedule:
             wait.save()

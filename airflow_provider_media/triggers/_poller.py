@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_provider_media._polling.criteria import LookupResult
+from airflow_provider_media._polling.criteria import LookupResult, Progress
 from airflow_provider_media._polling.lookup import SharedLookup
 from airflow_provider_media.exceptions import (
     MediaAuthError,
@@ -31,7 +31,6 @@ from airflow_provider_media.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable
 
-    from airflow_provider_media._polling.criteria import Found, WaitCriteria
     from airflow_provider_media.hooks.media import MediaAsyncHook
 
 MIN_INTERVAL_SECONDS = 0.5
@@ -92,40 +91,23 @@ class PollPolicy:
         return failures >= self.max_failures
 
 
-@dataclass(eq=False)
-class Subscription:
+@dataclass(kw_only=True, eq=False)
+class Subscription(Progress):
     """The criteria of one trigger, and the results of its polls so far.
 
     :param first_poll_by: the latest time of the first poll, by the event loop's clock.
-    :param found_before: the number of ids or names that are found already, for the log.
-
-    :ivar counts: the number of files of each pattern of which several are needed.
     :ivar due: the time of the next poll, by the event loop's clock.
     """
 
-    criteria: WaitCriteria
     interval: float
     policy: PollPolicy
     first_poll_by: float = math.inf
-    found_before: int = 0
-    found: Found = field(default_factory=dict, init=False)
-    counts: dict[str, int] = field(default_factory=dict, init=False)
     polls: int = field(default=0, init=False)
     failure: Exception | None = field(default=None, init=False)
     failures: int = field(default=0, init=False)
     error: Exception | None = field(default=None, init=False)
     due: float = field(default=0.0, init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-
-    @property
-    def progress(self) -> str:
-        """The numbers of found and missing files, and their ids or names."""
-        return self.criteria.progress(self.found, self.counts, found_before=self.found_before)
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """The ids or names that are not found yet."""
-        return self.criteria.missing(self.found)
 
     async def changed(self) -> None:
         """Wait for a poll that found files, failed, recovered or was the first; or for the end of polling."""

@@ -111,7 +111,7 @@ class MediaExistsTrigger(BaseTrigger):
         )
         seconds = _seconds_until(self.deadline) - _poller.FIRST_POLL_SECONDS
         subscription = _poller.Subscription(
-            criteria,
+            criteria=criteria,
             interval=self.poll_interval,
             policy=_poller.PollPolicy(self.max_poll_failures),
             first_poll_by=asyncio.get_running_loop().time() + seconds,

@@ -167,7 +167,7 @@ def test_stopped_poller_fails_its_waits_and_is_replaced(
     async def scenario() -> None:
         with monkeypatch.context() as patched:
             patched.setattr(Subscription, "record_poll", record_poll)
-            lingering = Subscription(WaitCriteria(ids=("901",)), interval=60, policy=PollPolicy())
+            lingering = Subscription(criteria=WaitCriteria(ids=("901",)), interval=60, policy=PollPolicy())
             async with asyncio.timeout(20), _poller.subscribe(define(), lingering):
                 for event in await asyncio.gather(*(start("media_async", media_ids=[901]) for _ in range(3))):
                     assert (event["status"], event["error"]) == ("failed", "MediaError")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_media._api import flows
 from airflow_provider_media._polling.criteria import (
     LookupResult,
+    Progress,
     WaitCriteria,
     WaitEvent,
     found_from_dicts,
@@ -360,7 +361,8 @@ def test_malformed_event_is_rejected(event: Any) -> None:
 
 def test_progress_names_at_most_20_keys() -> None:
     criteria = WaitCriteria(ids=tuple(map(str, range(1000))))
-    progress = criteria.progress({"0": [Media(id=0, created_at=datetime(2026, 1, 1, tzinfo=UTC))]})
+    found = {"0": [Media(id=0, created_at=datetime(2026, 1, 1, tzinfo=UTC))]}
+    progress = Progress(criteria=criteria, found=found).progress
     assert progress.startswith("1 of 1000 found ('0'), missing: '1', '2'")
     assert progress.endswith("'20' and 979 more")
-    assert WaitCriteria(names=("a",)).progress({}) == "0 of 1 found (none), missing: 'a'"
+    assert Progress(criteria=WaitCriteria(names=("a",))).progress == "0 of 1 found (none), missing: 'a'"

@@ -47,7 +47,9 @@ def test_poller_yields_while_it_updates_subscriptions(monkeypatch):
 
     async def scenario():
         poller = Poller(HookOfOnePage(names))
-        subscriptions = [Subscription(WaitCriteria(names=(name,)), interval=60, policy=PollPolicy()) for name in names]
+        subscriptions = [
+            Subscription(criteria=WaitCriteria(names=(name,)), interval=60, policy=PollPolicy()) for name in names
+        ]
         for subscription in subscriptions:
             poller.add(subscription)
         others = asyncio.create_task(take_turns())
@@ -73,7 +75,7 @@ def test_retry_after_gets_jitter(monkeypatch):
 
     async def scenario():
         poller = Poller(HookWithRetryAfter([]))
-        subscription = Subscription(WaitCriteria(names=("a",)), interval=60, policy=PollPolicy())
+        subscription = Subscription(criteria=WaitCriteria(names=("a",)), interval=60, policy=PollPolicy())
         poller.add(subscription)
         await subscription.changed()
         await asyncio.sleep(0.01)  # for the end of the poll
@@ -88,7 +90,7 @@ def test_polls_get_jitter_of_a_tenth_of_the_interval(monkeypatch):
     async def gap(fraction):
         monkeypatch.setattr("random.random", lambda: fraction)
         poller = Poller(HookOfOnePage([]))
-        subscription = Subscription(WaitCriteria(names=("late",)), interval=8, policy=PollPolicy())
+        subscription = Subscription(criteria=WaitCriteria(names=("late",)), interval=8, policy=PollPolicy())
         poller.add(subscription)
         await poller._poll()
         await poller.stop()
