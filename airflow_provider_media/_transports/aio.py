@@ -214,8 +214,6 @@ def _advance(step: Callable[[], ApiRequest | Sleep]) -> tuple[ApiRequest | Sleep
 
 def _execute(future: Future[T], work: Callable[[], T]) -> None:
     try:
-        result = work()
+        future.set_result(work())
     except BaseException as error:  # noqa: BLE001 - passed on to the caller
         future.set_exception(error)
-    else:
-        future.set_result(result)

@@ -134,6 +134,8 @@ class _EarlyResponseMixin:
         The key is added here, in a memoryview, so that no variable of a traceback shows it.
         """
         self.has_sent = False
+        if self.sock is not None:  # of the pool; a new socket is held from the start
+            current_transfer.get().hold(self.sock)
         lines = [*self._buffer]
         self._buffer.clear()
         key = self.settings.api_key
@@ -425,18 +427,12 @@ current_transfer: ContextVar[Transfer] = ContextVar("transfer")
 """The exchange of the current thread."""
 
 
-class _HoldingPool:
-    """Makes the transfer hold the socket of the connection from the pool; mixed into urllib3's pool classes."""
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        connection = super()._get_conn(timeout)  # type: ignore[misc]  # defined by the pool class
-        if connection.sock is not None:
-            current_transfer.get().hold(connection.sock)
-        return connection
+class _ReleasingPool:
+    """Makes the transfer release a socket that returns to the pool; mixed into urllib3's pool classes."""
 
     def _put_conn(self, connection: Any) -> None:
         current_transfer.get().release()  # before another thread can take it
-        super()._put_conn(connection)  # type: ignore[misc]
+        super()._put_conn(connection)  # type: ignore[misc]  # defined by the pool class
 
 
 class EarlyResponseAdapter(HTTPAdapter):
@@ -446,8 +442,8 @@ class EarlyResponseAdapter(HTTPAdapter):
         plain = type("PlainConnection", (_EarlyResponseMixin, HTTPConnection), {"settings": settings})
         secure = type("SecureConnection", (_EarlyResponseMixin, HTTPSConnection), {"settings": settings})
         self._pool_classes = {
-            "http": type("PlainPool", (_HoldingPool, HTTPConnectionPool), {"ConnectionCls": plain}),
-            "https": type("SecurePool", (_HoldingPool, HTTPSConnectionPool), {"ConnectionCls": secure}),
+            "http": type("PlainPool", (_ReleasingPool, HTTPConnectionPool), {"ConnectionCls": plain}),
+            "https": type("SecurePool", (_ReleasingPool, HTTPSConnectionPool), {"ConnectionCls": secure}),
         }
         super().__init__(pool_connections=2, pool_maxsize=CONNECTIONS)
 
