@@ -260,8 +260,8 @@ def parse_page(request: ApiRequest, response: ApiResponse, invalid: list[Invalid
     page, limit = int(params.get("page", 0)), int(params.get("limit", 10))
     value = _unwrapped_list(None if response.status == HTTPStatus.NO_CONTENT else _json(request, response))
     envelope: Mapping[str, Any] = value if isinstance(value, dict) else {}
-    total_key = next((key for key in _TOTAL_KEYS if _parse_number(envelope.get(key)) is not None), None)
-    total = _parse_number(envelope.get(total_key)) if total_key else None
+    totals = ((key, number) for key in _TOTAL_KEYS if (number := _parse_number(envelope.get(key))) is not None)
+    total_key, total = next(totals, (None, None))
     entries = _entries(value, total=total, page=page)
     if entries is None:
         raise _invalid_response(request, response, "it contains no list of media")

@@ -197,22 +197,16 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     for name in reversed(names if body else ()):
         if name in _OTHERS:
             raise ContentError(f"compressed ({name}), which was not requested")
-        if name in _WINDOWS:
-            body = _decompress_one(body, name, max_bytes)
+        if name not in _WINDOWS or (name != "deflate" and not body.startswith(_GZIP_MAGIC)):
+            continue  # a proxy may decompress a body and keep the header
+        for window in _WINDOWS[name]:
+            with suppress(zlib.error):
+                body = _inflate(body, window, max_bytes)
+                break
+        else:
+            if name != "deflate" or body.lstrip()[:1] not in {b"{", b"[", b"<"}:
+                raise ContentError(f"cannot be decompressed ({name})")
     return body
-
-
-def _decompress_one(body: bytes, name: str, max_bytes: int) -> bytes:
-    for window in _WINDOWS[name]:
-        if window == _GZIP and not body.startswith(_GZIP_MAGIC):
-            return body  # a proxy decompressed it and kept the header
-        try:
-            return _inflate(body, window, max_bytes)
-        except zlib.error:
-            continue
-    if name == "deflate" and body.lstrip()[:1] in {b"{", b"[", b"<"}:
-        return body
-    raise ContentError(f"cannot be decompressed ({name})")
 
 
 def _inflate(body: bytes, window: int, max_bytes: int) -> bytes:
