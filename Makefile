@@ -97,7 +97,7 @@ test-user-project: $(UV) ## build the wheel, and run a user's project and its te
 	@VIRTUAL_ENV=$(VENV)/user-project $(UV) pip install --quiet --constraint constraints/airflow3.txt "$$(ls $(VENV)/wheel/*.whl)[testing]"
 	cd tests/user_project && ../../$(VENV)/user-project/bin/python -m pytest -p no:cacheprovider $(ARGS)
 
-browser-test: $(VENV)/airflow3/.ready /usr/bin/chromium ## test the UI of a complete Airflow 3 in a real browser (five minutes)
+browser-test: $(VENV)/airflow3/.ready /usr/bin/chromium ## test the UI of a complete Airflow 3, and the documentation site, in a real browser (five minutes)
 	$(AIRFLOW3)/python -m pytest tests/browser --in-browser $(ARGS)
 
 /usr/bin/chromium:
