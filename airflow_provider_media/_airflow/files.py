@@ -74,7 +74,7 @@ def read_text(path: Any) -> str:
 
 def check_regular(path: Any) -> None:
     """Raise OSError for a pipe or a device, because reading may block, and writing would replace it by a file."""
-    if isinstance(path, Path) and path.exists() and not (path.is_file() or path.is_dir()):
+    if not is_object_path(path) and path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
 
 
@@ -85,7 +85,7 @@ def write_text(path: Any, text: str) -> None:
     permission; a new file gets the mode of the umask.
     """
     target = as_local(path)
-    if not isinstance(target, Path):
+    if is_object_path(target):
         target.write_bytes(text.encode())
         return
     target = resolve_target(target)

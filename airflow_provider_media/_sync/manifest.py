@@ -10,13 +10,12 @@ import logging
 import os
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_media._airflow.files import as_local, check_regular, read_text, resolve_target, write_text
 from airflow_provider_media._api.baseline import Baseline
 from airflow_provider_media._api.values import parse_flag, plural, redact_url, redact_urls, safe_cause
-from airflow_provider_media._upload.source import local_path
+from airflow_provider_media._upload.source import is_object_path, local_path
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaError
 
 if TYPE_CHECKING:
@@ -166,7 +165,7 @@ def check_manifest_path(path: Any, found: Iterable[FoundFile]) -> None:
     target, reason = as_local(path), None
     if str(target) in {str(local_path(file.path)) for file in found}:
         reason = "it is one of the files to sync; use another folder"
-    elif isinstance(target, Path):
+    elif not is_object_path(target):
         try:
             check_regular(target)
             folder = resolve_target(target).parent

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_media.exceptions import MediaFileError, MediaUnavailableError
+from airflow_provider_media.models import Media
 from airflow_provider_media.operators.media import MediaSyncOperator, MediaUploadOperator
+from airflow_provider_media.references import ListedReferences
 from tests.contract.helpers.object_store import BUCKET, ObjectStore, serve
 from tests.contract.helpers.raw_server import RawServer, http_response
 from tests.contract.helpers.sandbox_library import sha256_of
@@ -290,6 +292,12 @@ def test_a_backup_is_written_to_the_object_store(hook: MediaHook, library: Sandb
     store.put("backups/banner.png", PNG + b"another")
     with pytest.raises(MediaFileError, match="exists and has another content"):
         hook.download(media_id, uri("backups/banner.png"), must_not_replace=True)
+
+
+def test_a_list_of_references_is_kept_in_the_object_store(store: ObjectStore) -> None:
+    references = ListedReferences(path=uri("lists/in-use.json"))
+    references.write({17: ["summer"]})
+    assert references(Media(id=17)) == ["summer"]
 
 
 SCRIPT = """
