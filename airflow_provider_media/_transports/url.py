@@ -175,21 +175,19 @@ def _origin(address: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
+_ERRORS: dict[int, type[Exception]] = {
+    **dict.fromkeys((HTTPStatus.NOT_FOUND, HTTPStatus.GONE), FileNotFoundError),
+    **dict.fromkeys((HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN), PermissionError),
+    **dict.fromkeys((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS), ConnectionError),
+}
+
+
 def _raise_for_status(response: requests.Response) -> None:
     status = response.status_code
-    if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-        return
-    response.close()
-    if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        raise FileNotFoundError(f"HTTP {status}")
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        raise PermissionError(f"HTTP {status}")
-    is_transient = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in {
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.TOO_EARLY,
-        HTTPStatus.TOO_MANY_REQUESTS,
-    }
-    raise (ConnectionError if is_transient else ValueError)(f"HTTP {status}")
+    if status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+        response.close()
+        other = ConnectionError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ValueError
+        raise _ERRORS.get(status, other)(f"HTTP {status}")
 
 
 class _UrlStream(io.RawIOBase):
