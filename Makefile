@@ -138,6 +138,7 @@ bench-limits: $(VENV)/airflow3/.ready ## measure a sync under an API key's rate 
 	$(AIRFLOW3)/python benchmarks/limits.py $(ARGS)
 
 docs: $(VENV)/airflow3/.ready ## build the documentation as a site in build/site; every warning is an error
+	@rm -rf build/site
 	AIRFLOW_HOME=$(CURDIR)/build/docs-airflow $(AIRFLOW3)/python -m sphinx --builder html --conf-dir docs --doctree-dir build/doctrees \
 	  --fail-on-warning --keep-going --quiet --jobs auto . build/site
 	@! grep -rlE '<(link|script|img|iframe)[^>]+(href|src)="(https?:)?//' build/site --include='*.html' || \
