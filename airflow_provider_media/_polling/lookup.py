@@ -117,31 +117,30 @@ def _fetch_details(
     left out.
     """
     remaining = _MAX_DETAILS
-    for found in (result.ids, result.names):
-        for key in [key for key in found if key in needs]:
-            completed = []
-            for media in found[key]:
-                is_complete = all(getattr(media, name) is not None for name in needs[key])
-                if not is_complete and media not in details and remaining:
-                    remaining -= 1
-                    try:
-                        full = yield from get_media(media.id)
-                    except MediaNotFoundError:
-                        continue
-                    except MediaError as error:
-                        if isinstance(error, _GLOBAL_ERRORS) or error.retry_after:
-                            raise
-                    else:  # after an error the next lookup fetches it again
-                        if len(details) >= _MAX_CACHED_DETAILS:
-                            details.clear()
-                        details[media] = replace(
-                            media,
-                            folder_id=full.folder_id if media.folder_id is None else media.folder_id,
-                            mime_type=media.mime_type or full.mime_type,
-                            created_at=media.created_at or full.created_at,
-                        )
-                completed.append(details.get(media, media))
-            found[key] = completed
+    for found, key in [(each, key) for each in (result.ids, result.names) for key in each if key in needs]:
+        completed = []
+        for media in found[key]:
+            is_complete = all(getattr(media, name) is not None for name in needs[key])
+            if not is_complete and media not in details and remaining:
+                remaining -= 1
+                try:
+                    full = yield from get_media(media.id)
+                except MediaNotFoundError:
+                    continue
+                except MediaError as error:
+                    if isinstance(error, _GLOBAL_ERRORS) or error.retry_after:
+                        raise
+                else:  # after an error the next lookup fetches it again
+                    if len(details) >= _MAX_CACHED_DETAILS:
+                        details.clear()
+                    details[media] = replace(
+                        media,
+                        folder_id=full.folder_id if media.folder_id is None else media.folder_id,
+                        mime_type=media.mime_type or full.mime_type,
+                        created_at=media.created_at or full.created_at,
+                    )
+            completed.append(details.get(media, media))
+        found[key] = completed
 
 
 def _fetching_is_cheaper(missing: Collection[str], pages: Paginator) -> bool:
