@@ -45,6 +45,7 @@ _LOG_TAIL_LINES = 30
 _START_SECONDS = 300
 _STOP_SECONDS = 10
 _POLL_SECONDS = 0.5
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
 
 # Recorded without animation.
 _IS_RECORDED = "--svg" in sys.argv
@@ -63,8 +64,8 @@ def main() -> None:
     parser.add_argument("--started", type=float, default=time.time(), help="Unix time of the start, for the total")
     parser.add_argument("--svg", type=Path, help="also save the output as an image")
     arguments = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
-        signal.signal(number, lambda *_: sys.exit(1))
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _exit)
     try:
         _demonstrate(keep=arguments.keep, started=arguments.started)
         if arguments.svg:
@@ -76,6 +77,13 @@ def main() -> None:
         sys.exit(f"\nThe demo failed: {error}")
     except KeyboardInterrupt:
         sys.exit("\nStopped.")
+
+
+def _exit(*_: object) -> NoReturn:
+    """Stop all processes; ignore further signals, because a closed terminal sends several."""
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(1)
 
 
 def _demonstrate(*, keep: bool, started: float) -> None:
