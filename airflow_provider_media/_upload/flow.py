@@ -322,7 +322,7 @@ def _adopt(run: _Run) -> Flow[Media | None]:
     if previous is None:
         return None
     if previous.stored_id is not None:
-        log.info("A previous attempt uploaded %r as %s; checking whether it still exists", upload.name,
+        log.info("A previous attempt uploaded %r as id %s; checking whether it still exists", upload.name,
                  previous.stored_id)  # fmt: skip
         try:
             media = yield from get_media(previous.stored_id)
@@ -503,7 +503,7 @@ def _await_visibility(
                 " could both be it. Compare them and delete the one that is not needed.",
             )
         if found:
-            log.warning("The response was lost, but the library has %r as %s; using it", upload.name, found[0].id)
+            log.warning("The response was lost, but the library has %r as id %s; using it", upload.name, found[0].id)
             return found[0]
         remaining = deadline - retries.clock()
         if is_last or (failed and remaining <= 0):
