@@ -13,6 +13,7 @@ if tuple(map(int, airflow.__version__.split(".")[:2])) < (3, 1):
 
 from airflow.api_fastapi.app import create_auth_manager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.providers.common.compat.version_compat import get_base_airflow_version_tuple
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
@@ -124,7 +125,9 @@ def test_forbidden_page_names_the_missing_permission(client: TestClient, sign_in
 def test_sign_in_link_is_a_path(app: Any, client: TestClient) -> None:
     app.dependency_overrides.clear()
     page = client.get("/?connection=a&media=1", headers={"Host": "evil.example"})
-    assert "next=%2F%3Fconnection%3Da%26media%3D1" in page.text
+    assert 'href="/auth/' in page.text
+    if get_base_airflow_version_tuple() >= (3, 3):  # before, the simple auth manager returns no address to continue at
+        assert "next=%2F%3Fconnection%3Da%26media%3D1" in page.text
     assert "evil" not in page.text
     expired = client.get("/api/start", headers={"Host": "evil.example"}).json()["sign_in"]
     assert expired.startswith("/auth/")
