@@ -7,6 +7,7 @@ Timeouts of connections and responses use the real clock.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from airflow_provider_media._api.protocol import ApiRequest
     from airflow_provider_media._api.retry import RetryState
     from airflow_provider_media._api.settings import Secret
+
+
+log = logging.getLogger(__name__)
 
 
 def now() -> float:
@@ -96,6 +100,7 @@ _MAX_STARTS = 1000
 """Of how many requests the time is kept; more than are sent in a second."""
 
 _HOLD_AFTER_REFUSAL_SECONDS = 1.0
+_MIN_LOGGED_HOLD_SECONDS = 5.0
 _CLOCK_TOLERANCE_SECONDS = 1e-6
 _SAME_WINDOW_SECONDS = 2.0
 _TOO_MANY_REQUESTS = 429
@@ -135,7 +140,7 @@ class RateLimiter:
         self._next = now
         self._started = 0
         self._starts: deque[float] = deque(maxlen=_MAX_STARTS)
-        self._held_until = now
+        self._held_until = self._logged_until = now
         self._last_number: int | None = None  # of the window
         self._window_ends = now
         self._has_seen_remaining = False
@@ -160,6 +165,9 @@ class RateLimiter:
             is_used_up = self._last_number is not None and self._started >= self._last_number
             hold = max(self._held_until, self._window_ends if is_used_up else now) - now
             if hold > 0:
+                if hold >= _MIN_LOGGED_HOLD_SECONDS and now >= self._logged_until:
+                    self._logged_until = now + hold
+                    log.info("All requests of this API key wait %.0f s, as the server requested", hold)
                 turn.moment = None
                 return hold
             if turn.moment is None:

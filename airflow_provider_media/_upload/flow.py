@@ -427,6 +427,7 @@ def _recover(run: _Run, error: MediaError, *, is_first: bool) -> Flow[Media | No
     retries = run.retries
     delay = retries.next_delay(error)
     started = retries.clock()
+    # Never for a 429, which proves that nothing was stored, so that the transport retries it.
     retry_after = delay if delay and error.retry_after else 0.0
     log.warning("%s The upload may have succeeded; checking the library%s before retrying", error,
                 f" in {retry_after:.1f} s" if retry_after else "")  # fmt: skip
@@ -480,7 +481,7 @@ def _await_visibility(
 
     :param timeout: how long to check, in seconds.
     :param cause: the failure after which the library is checked, if known.
-    :param retry_after: the seconds that the server asked to wait; they hold for lookups as well.
+    :param retry_after: seconds before the first lookup, because the server asked to wait.
     :return: the file, or None.
     :raises MediaError: the last lookup failed too, so the file must not be uploaded again.
     """

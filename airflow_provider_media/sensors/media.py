@@ -241,10 +241,11 @@ class MediaExistsSensor(MediaTemplates, BaseSensorOperator):
     def _defer(self, context: Context, *, delay: timedelta = timedelta(0)) -> None:
         wait = self._load_wait(context)
         interval = timedelta(seconds=self.poke_interval)
+        # After a failed check all files are found, so that the trigger would fire immediately.
+        delay = max(delay if wait.missing else interval, timedelta(seconds=wait.retry_after))
         self.log.info("Deferring until the files are found")
         self.defer(
-            # After a failed check all files are found, so that the trigger would fire immediately.
-            trigger=wait.new_trigger(self.media_conn_id, interval, delay=delay if wait.missing else interval),
+            trigger=wait.new_trigger(self.media_conn_id, interval, delay=delay),
             method_name="execute_complete",
             kwargs=wait.to_deferral(),
             timeout=max(wait.remaining, timedelta(0)) + _DEFERRAL_MARGIN,

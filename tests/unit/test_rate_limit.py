@@ -162,6 +162,20 @@ def test_retry_after_of_one_request_delays_all(status: int) -> None:
     assert limiter.start(Turn()) == 0
 
 
+def test_long_hold_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    limiter = RateLimiter(None, clock)
+    send(limiter, {}, refusal(20))
+    with caplog.at_level("INFO"):
+        for _ in range(3):
+            limiter.start(Turn())
+            clock.now += 1
+        clock.now += 20
+        send(limiter, {}, refusal(2))
+        limiter.start(Turn())
+    assert caplog.messages == ["All requests of this API key wait 20 s, as the server requested"]
+
+
 @pytest.mark.parametrize("problem", [refusal(200), refusal(None, 503), MediaNotFoundError("", retry_after=60)])
 def test_long_retry_after_delays_only_its_own_request(problem: MediaError) -> None:
     limiter = RateLimiter(None, Clock())

@@ -16,7 +16,13 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_media._polling.criteria import found_to_dicts
-from airflow_provider_media.exceptions import MediaAuthError, MediaConfigurationError, MediaError, MediaUnavailableError
+from airflow_provider_media.exceptions import (
+    MediaAuthError,
+    MediaConfigurationError,
+    MediaError,
+    MediaRateLimitError,
+    MediaUnavailableError,
+)
 from airflow_provider_media.models import Media
 from tests.helpers.fake_store import FakeStore
 from tests.unit.helpers.waiting_task import FakeHook, WaitingTask, deferral_timeout
@@ -285,6 +291,26 @@ def test_failed_polls_between_deferrals_count_and_keep_the_interval() -> None:
     assert timedelta(seconds=50) < not_before - datetime.now(UTC) <= timedelta(seconds=60)
     with pytest.raises(MediaUnavailableError, match="It went wrong"):
         event_comes(task, raised.value, event)
+
+
+@pytest.mark.parametrize(
+    "error", [MediaRateLimitError("No.", retry_after=90), MediaUnavailableError("No.", retry_after=90)]
+)
+def test_trigger_starts_after_the_delay_that_the_server_requested(error: MediaError) -> None:
+    hook = FakeHook("there", "there too")
+    task = WaitingTask(hook, media_ids=[1, 2], deferrable=True, poke_interval=60)
+
+    def fail(_line: str) -> None:
+        raise error
+
+    hook.library.on_call = fail
+    deferral = deferral_of(task)
+    for _ in range(2):
+        not_before = datetime.fromisoformat(deferral.trigger.not_before) - datetime.now(UTC)
+        assert timedelta(seconds=80) < not_before <= timedelta(seconds=90)
+        with pytest.raises(TaskDeferred) as raised:
+            event_comes(task, deferral, {"status": "found", "found": found_to_dicts({"2": [Media(id=2)]})})
+        deferral = raised.value
 
 
 def test_broken_trigger_is_an_ordinary_failure() -> None:
