@@ -92,7 +92,7 @@ class UploadResult:
     """The result of an upload.
 
     :param media: the file in the library.
-    :param created: whether this call stored the file; False if it reused an existing file.
+    :param created: whether this call or an earlier attempt of the task stored the file; False if it existed before.
     :param replaced: the ids of the deleted older files with the same name (``if_exists="replace"``).
     """
 

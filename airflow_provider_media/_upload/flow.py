@@ -187,7 +187,7 @@ class _Run:
             self.state.save(UploadCheckpoint(baseline=self.baseline, **stored))
 
     def older(self, existing: Iterable[Media]) -> list[Media]:
-        """Return the existing files that no attempt of this task stored."""
+        """Return the existing files; in a retry, only those known to be older than the first attempt."""
         return [media for media in existing if not self.previous or self.baseline.is_newer(media) is False]
 
 
@@ -255,6 +255,7 @@ def _apply_reuse(run: _Run, existing: Sequence[Media]) -> Flow[_Decision]:
     return _Decision(adopted=adopted)
 
 
+# A policy receives the files of the name and folder, oldest first, of any content.
 _POLICIES: dict[str, Callable[[_Run, Sequence[Media]], Flow[_Decision]]] = {
     "reuse": _apply_reuse,
     "upload": _apply_upload,
@@ -262,10 +263,15 @@ _POLICIES: dict[str, Callable[[_Run, Sequence[Media]], Flow[_Decision]]] = {
     "fail": _apply_fail,
 }
 IF_EXISTS = tuple(_POLICIES)
+REFUSE_NONE = ("replace", "reuse")
+"""The policies that return or delete existing files; a name or folder that is None would widen which."""
 
 
 def _finish_reuse(run: _Run, media: Media, on_stored: Callable[[Media], None]) -> UploadResult:
-    """Return an existing file as the result; an earlier attempt of the task may have stored it."""
+    """Return an existing file with the upload's content as the result.
+
+    If it is newer than the baseline of an earlier attempt of the task, that attempt stored it.
+    """
     is_own = run.previous is not None and run.baseline.is_newer(media) is True
     if is_own:
         run.save(stored_id=media.id)

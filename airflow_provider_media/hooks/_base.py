@@ -72,13 +72,13 @@ class LibraryHook(BaseHook):
         from airflow_provider_media._channels.rules import channels_of
         from airflow_provider_media._transports.attempts import new_retry_state
         from airflow_provider_media._upload.checkpoint import ContentState, recent_uploads
-        from airflow_provider_media._upload.flow import IF_EXISTS, upload_media
+        from airflow_provider_media._upload.flow import IF_EXISTS, REFUSE_NONE, upload_media
         from airflow_provider_media._upload.source import SAMPLE_BYTES, open_source, sample_digest
         from airflow_provider_media._upload.spec import prepare_upload
 
         if_exists, state = options.get("if_exists", "upload"), options.get("state")
         name, folder_id = options.get("name", NOT_GIVEN), options.get("folder_id", NOT_GIVEN)
-        if if_exists in ("replace", "reuse"):
+        if if_exists in REFUSE_NONE:
             refuse_none("name", name)
             refuse_none("folder_id", folder_id)
         if if_exists not in IF_EXISTS:

@@ -14,6 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_media._airflow.arguments import NOT_GIVEN
+from airflow_provider_media._upload.flow import REFUSE_NONE
 from airflow_provider_media.exceptions import MediaConfigurationError
 from airflow_provider_media.hooks.media import MediaHook
 from airflow_provider_media.operators.media import (
@@ -94,7 +95,7 @@ def test_none_is_refused_before_anything_is_asked(class_: Any, name: str, given:
         made.execute({})
 
 
-@pytest.mark.parametrize("if_exists", ["replace", "reuse"])
+@pytest.mark.parametrize("if_exists", REFUSE_NONE)
 @pytest.mark.parametrize("name", ["folder_id", "name"])
 def test_the_hook_refuses_none_where_files_are_reused_or_replaced(
     name: str, if_exists: str, monkeypatch: pytest.MonkeyPatch
