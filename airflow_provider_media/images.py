@@ -28,7 +28,7 @@ _JPEG_QUALITIES = (95, 90, 85, 80, 75)
 """Tried in this order; below 75, artifacts are visible, so the image is made smaller instead."""
 
 _SCALE_STEP = 0.9
-_MIN_PIXELS, _MAX_PIXELS = 16, 1_000_000
+_MIN_SIDE, _MAX_SIDE = 16, 1_000_000
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = 1
 
@@ -44,7 +44,7 @@ def fit_image(
     An image that fits already is returned unchanged. One version of Pillow always returns the same bytes.
 
     :param path: a JPEG, PNG, GIF, WebP or other image that Pillow reads; HEIC with the package ``pillow-heif``.
-    :param channel: ``whatsapp``, ``rcs``, or a list of both.
+    :param channel: ``whatsapp``, ``rcs``, or a list.
     :param folder: where to write the image; by default beside the source. Its name is that of the source with the
         channel, such as ``banner-whatsapp.jpg``.
     :raises MediaConfigurationError: the channel is unknown, or Pillow is not installed.
@@ -52,7 +52,7 @@ def fit_image(
     """
     channels = channels_of(channel if isinstance(channel, str) else list(channel))
     if not channels:
-        raise MediaConfigurationError("fit_image requires a channel: whatsapp or rcs.")
+        raise MediaConfigurationError(f"fit_image requires a channel: {' or '.join(CHANNELS)}.")
     image_module = _pillow()
     source = Path(path)
     limits = _limits_of(channels)
@@ -84,7 +84,7 @@ def fit_image(
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """The strictest limits of the channels.
+    """The limits that an image meets for all of the channels.
 
     :param max_bytes: the recommended size, or else the maximum.
     :param box: the largest recommended width and height in pixels.
@@ -99,7 +99,7 @@ class _Limits:
 def _limits_of(channels: Iterable[str]) -> _Limits:
     every = [CHANNELS[name].rules for name in channels]
     images = [rules[mime_type] for rules in every for mime_type in ("image/jpeg", "image/png")]
-    sizes = [size for rules in images for size in rules.pixels or ()] or [(_MAX_PIXELS, _MAX_PIXELS)]
+    sizes = [size for rules in images for size in rules.recommended_pixels or ()] or [(_MAX_SIDE, _MAX_SIDE)]
     return _Limits(
         max_bytes=min((rules.recommended_mb or rules.max_mb) * MB for rules in images),
         box=(max(width for width, _ in sizes), max(height for _, height in sizes)),
@@ -180,7 +180,7 @@ def _encode(image: PillowImage, limits: _Limits, *, is_lossless: bool) -> tuple[
             content = _save(image, form, optimize=True, **options)
             if len(content) <= limits.max_bytes:
                 return content, suffix
-        if min(image.size) <= _MIN_PIXELS:
+        if min(image.size) <= _MIN_SIDE:
             return content, suffix
         image = _shrink(image, (int(image.width * _SCALE_STEP), int(image.height * _SCALE_STEP)))
 

@@ -67,7 +67,7 @@ class Rules:
     """The limits of a channel for one type of file.
 
     :param colors: the accepted color types of an image, with 8 bits per color.
-    :param pixels: the recommended sizes of an image, each with its use.
+    :param recommended_pixels: sizes of an image, each with its use; others cause a warning.
     :param video_codecs: the accepted video codecs; all if empty.
     :param audio_codecs: the accepted audio codecs; all if empty.
     :param is_baseline_video: whether H.264 must have 8 bits and 4:2:0, and should be Main or Baseline without B-frames,
@@ -77,7 +77,7 @@ class Rules:
     max_mb: int
     recommended_mb: int | None = None
     colors: tuple[str, ...] = ()
-    pixels: Mapping[tuple[int, int], str] | None = None
+    recommended_pixels: Mapping[tuple[int, int], str] | None = None
     video_codecs: tuple[str, ...] = ()
     audio_codecs: tuple[str, ...] = ()
     max_audio_tracks: int | None = None
@@ -88,7 +88,7 @@ _WHATSAPP_IMAGE = Rules(max_mb=5, colors=("RGB", "RGBA"))
 _RCS_IMAGE = Rules(
     max_mb=100,
     recommended_mb=2,
-    pixels={
+    recommended_pixels={
         (1440, 720): "standalone card",
         (1440, 1440): "standalone card",
         (768, 1024): "card with the image beside the text",
@@ -247,12 +247,12 @@ def _deviations(info: MediaInfo, rules: Rules) -> Iterator[str]:
 
 
 def _pixels(info: MediaInfo, rules: Rules) -> Iterator[str]:
-    if not (rules.pixels and info.width and info.height):
+    if not (rules.recommended_pixels and info.width and info.height):
         return
     ratio = info.width / info.height
-    same_shape = [size for size in rules.pixels if abs(ratio * size[1] / size[0] - 1) < _SAME_SHAPE]
+    same_shape = [size for size in rules.recommended_pixels if abs(ratio * size[1] / size[0] - 1) < _SAME_SHAPE]
     if any(info.width >= width for width, _ in same_shape):
         return
-    sizes = ", ".join(f"{width}x{height} ({use})" for (width, height), use in rules.pixels.items())
+    sizes = ", ".join(f"{width}x{height} ({use})" for (width, height), use in rules.recommended_pixels.items())
     reason = "is smaller than recommended" if same_shape else "fits no card"
     yield f"{info.width}x{info.height} {reason}; recommended: {sizes}"

@@ -187,7 +187,7 @@ def test_deadline_names_the_files_that_cannot_be_sent(conn_id: str, library: San
         waiting.execute({})  # type: ignore[typeddict-item]
 
 
-@pytest.mark.parametrize("argument", [{"channels": ["telegram"]}, {"channels": None}, {"check_url": "perhaps"}])
+@pytest.mark.parametrize("argument", [{"channels": ["fax"]}, {"channels": None}, {"check_url": "perhaps"}])
 def test_invalid_arguments_are_refused_without_requests(
     conn_id: str, library: SandboxLibrary, argument: dict[str, Any]
 ) -> None:

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from airflow_provider_media import images
 from airflow_provider_media._channels.check import check_file
+from airflow_provider_media._channels.rules import CHANNELS
 from airflow_provider_media._upload.source import detect_mime_type, open_source
 from airflow_provider_media.exceptions import MediaConfigurationError, MediaFileError
 from airflow_provider_media.images import fit_image
@@ -48,6 +49,12 @@ SOURCES = {
     "photo.tiff": lambda path: save(gradient(), path),
     "tiny.png": lambda path: save(Image.new("1", (1, 1)), path),
 }
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_every_channel_accepts_the_result_of_a_large_image(channel: str, tmp_path: Path) -> None:
+    source = save(Image.new("RGB", (5000, 2500), "navy"), tmp_path / "large.png")
+    assert errors_of(fit_image(source, channel), channel) == ()
 
 
 @pytest.mark.parametrize("name", SOURCES)
