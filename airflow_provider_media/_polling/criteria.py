@@ -172,7 +172,8 @@ class Progress:
         present = [repr(key) for key in self.criteria.keys if key in self.found]
         number, total = len(present) + self.found_before, len(self.criteria.keys) + self.found_before
         present += [f"{self.found_before} before"] * bool(self.found_before)
-        return f"{number} of {total} found ({_shorten(present)}), missing: {self.list_missing()}"
+        missing = f", missing: {self.list_missing()}" if self.missing else ""
+        return f"{number} of {total} found ({_shorten(present)}){missing}"
 
     def list_missing(self) -> str:
         """Return the ids or names that are not found, for messages."""

@@ -141,6 +141,9 @@ class MediaExistsTrigger(BaseTrigger):
                 self.log.warning("Poll failed (%s): %s", failures, subscription.failure)
             if subscription.progress != logged and subscription.polls:
                 logged = subscription.progress
+                if not subscription.missing:
+                    self.log.info("Done: %s", logged)
+                    break
                 deadline = self.deadline or "none"
                 self.log.info("Waiting: %s; deadline: %s, poll interval: %g s", logged, deadline, subscription.interval)
         if subscription.missing and (error := subscription.error):
