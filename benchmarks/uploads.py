@@ -87,7 +87,7 @@ def run(peer: str, address: str, path: str, times: int, bundle: str | None) -> d
 
 def print_table(runs: dict[tuple[str, str, str], list[dict[str, float]]], peers: list[str]) -> None:
     """Print medians, and the ratio to curl's time."""
-    print("| size | protocol | peer | seconds an upload | to curl | CPU s per GiB | memory growth MiB |")
+    print("| size | protocol | peer | seconds per upload | to curl | CPU s per GiB | memory growth MiB |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: |")
     for (size, protocol, peer), measured in runs.items():
         count, times = SIZES[size]
