@@ -155,10 +155,6 @@ def fetch_existing_media(
     return by_name, baseline
 
 
-def _merge(listed: Media, details: Media | None) -> Media | None:
-    return merge_details(listed, details) if details else None
-
-
 def _get_all(
     hook: MediaHook, media_ids: Sequence[int | str], workers: Executor, wait_seconds: float
 ) -> dict[str, Media]:

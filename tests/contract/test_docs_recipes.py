@@ -89,7 +89,9 @@ def test_partner_delivers_what_the_campaign_waits_for() -> None:
     assert names["partner"].name == names["wait"].name
 
 
-@pytest.mark.skipif(Version(version("apache-airflow")) < Version("3.2"), reason="Airflow 3.1 has no response_timeout")
+@pytest.mark.skipif(
+    Version(version("apache-airflow")) < Version("3.2"), reason="response_timeout is new in Airflow 3.2"
+)
 def test_approval_extends_the_campaign() -> None:
     campaign, _, approval, *_ = samples_of(CAMPAIGN)
     start, last_line, _ = campaign.code.rpartition("    send.expand(media=gate.output)\n")

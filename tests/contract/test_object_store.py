@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_media._sync.manifest import read_receipts, write_manifest
 from airflow_provider_media.exceptions import MediaFileError, MediaUnavailableError
+from airflow_provider_media.hooks._base import as_path
 from airflow_provider_media.models import Media
 from airflow_provider_media.operators.media import MediaSyncOperator, MediaUploadOperator
 from airflow_provider_media.references import ListedReferences
@@ -298,6 +300,14 @@ def test_a_list_of_references_is_kept_in_the_object_store(store: ObjectStore) ->
     references = ListedReferences(path=uri("lists/in-use.json"))
     references.write({17: ["summer"]})
     assert references(Media(id=17)) == ["summer"]
+
+
+def test_a_manifest_is_kept_in_the_object_store(store: ObjectStore) -> None:
+    path, manifest = as_path(uri("lists/manifest.json")), {"a.png": {"id": 17, "name": "a.png", "size": 3}}
+    for _ in range(2):  # the second write replaces the file
+        write_manifest(path, manifest)
+        receipts, _ = read_receipts(path)
+        assert receipts["a.png"].media_id == 17
 
 
 SCRIPT = """
