@@ -99,10 +99,12 @@ class AsyncTransport:
         except MediaError as error:
             if error.status != UNAUTHORIZED:
                 raise
-            renewed, _ = await self._current(closings, rejected=read)
-            if renewed is session:
-                raise
-            return await self._send_with_retries(renewed, request)
+            rejection = error
+        # Not while the error is handled, because Airflow 2 reads the connection in a thread that keeps a handled error.
+        renewed, _ = await self._current(closings, rejected=read)
+        if renewed is session:
+            raise rejection
+        return await self._send_with_retries(renewed, request)
 
     async def settings(self) -> Settings:
         """Return the connection's settings as last read."""
